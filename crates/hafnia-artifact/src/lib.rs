@@ -1,0 +1,51 @@
+//! The envelope of every binary file, digests, manifests, and files written whole or not at all.
+//!
+//! A type that is kept in a file names its kind and the version of its schema; [`save`] and
+//! [`load`] do the rest, and whatever is wrong with a file is told by its own error.
+//!
+//! ```
+//! use hafnia_artifact::{Artifact, ArtifactError, load, save};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Orders {
+//!     rows: Vec<u32>,
+//! }
+//!
+//! impl Artifact for Orders {
+//!     const KIND: &'static str = "orders";
+//!     const SCHEMA: u32 = 1;
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?;
+//! let path = dir.path().join("orders.hafnia");
+//! save(&path, &Orders { rows: vec![2, 0, 1] })?;
+//! assert_eq!(load::<Orders>(&path)?.rows, [2, 0, 1]);
+//!
+//! std::fs::write(&path, "something else")?;
+//! assert!(matches!(load::<Orders>(&path), Err(ArtifactError::NotHafnia { .. })));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Manifest`] says how an output was made, [`Steps`] skips work whose inputs have not changed,
+//! and [`write_whole`] is how every file of hafnia is written.
+//!
+//! What this crate does not do: it does not migrate files between schema versions (they are made
+//! again), and it does not know any of the types kept in the files.
+
+mod codec;
+mod digest;
+mod envelope;
+mod error;
+mod manifest;
+pub mod steps;
+mod whole;
+
+pub use digest::Digest;
+pub use envelope::{Artifact, load, save};
+pub use error::ArtifactError;
+pub use manifest::Manifest;
+pub use steps::{Outcome, Steps};
+pub use whole::{read, write_whole};

@@ -1,0 +1,94 @@
+//! The command `hafnia`, as a library.
+//!
+//! [`run`] is all of it: given a registry of passes, it is the whole command line. With a `main` of
+//! one line, a user's own passes join pipelines, help and `hafnia passes` without touching ours:
+//!
+//! ```no_run
+//! # use std::process::ExitCode;
+//! use hafnia_passes::Registry;
+//!
+//! fn main() -> ExitCode {
+//!     hafnia_cli::run(Registry::builtin())
+//! }
+//! ```
+
+mod data;
+mod inspect;
+mod macros;
+mod map;
+mod model;
+mod output;
+mod passes;
+mod profile;
+mod progress;
+mod sim;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use hafnia_passes::Registry;
+
+use crate::output::{Format, Output};
+
+/// From a quantised neural network, through a mapping compiler, to noisy inference on a simulated
+/// RRAM compute-in-memory macro.
+#[derive(Parser)]
+#[command(name = "hafnia", version, propagate_version = true)]
+#[command(after_help = "Examples:
+  hafnia data                                     find or fetch MNIST
+  hafnia train --out out/net                      train LeNet-5: out/net/network.hafnia
+  hafnia map out/net/network.hafnia --pipeline rename --out out/net.map
+  hafnia sim out/net/network.hafnia out/net.map --engine device --chips 10")]
+struct Cli {
+    /// How results are printed.
+    #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    format: Format,
+    /// Say what is going on, on stderr.
+    #[arg(long, short, global = true)]
+    verbose: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Data(data::Data),
+    Train(train::Train),
+    Model(model::Model),
+    Profile(profile::TakeProfile),
+    Map(map::Map),
+    Sim(sim::Sim),
+    Passes(passes::Passes),
+    Macros(macros::Macros),
+    Inspect(inspect::Inspect),
+}
+
+/// Runs the command line of this process with the given passes.
+///
+/// Gives 0, or 1 after an error, which is printed to stderr in one line; misuse of the command line
+/// itself ends the process with 2.
+pub fn run(registry: Registry) -> ExitCode {
+    let cli = Cli::parse();
+    let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    let output = Output { format: cli.format };
+    let outcome = match &cli.command {
+        Command::Data(command) => command.run(output),
+        Command::Train(command) => command.run(output),
+        Command::Model(command) => command.run(output),
+        Command::Profile(command) => command.run(output),
+        Command::Map(command) => command.run(&registry, output),
+        Command::Sim(command) => command.run(output),
+        Command::Passes(command) => command.run(&registry, output),
+        Command::Macros(command) => command.run(output),
+        Command::Inspect(command) => command.run(output),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", output::in_one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

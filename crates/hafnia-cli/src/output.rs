@@ -1,0 +1,108 @@
+//! What every command prints and leaves beside its files.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use clap::ValueEnum;
+use hafnia_artifact::{Digest, Manifest};
+use serde::Serialize;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Tables for people.
+    Text,
+    /// One JSON document for machines.
+    Json,
+}
+
+/// Where results go: stdout, in one of two forms.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    pub(crate) format: Format,
+}
+
+impl Output {
+    /// Prints a result: as JSON, or as what `text` makes of it.
+    pub(crate) fn print<T: Serialize>(
+        self,
+        result: &T,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        let mut printed = match self.format {
+            Format::Text => text(result),
+            Format::Json => serde_json::to_string_pretty(result)?,
+        };
+        if !printed.ends_with('\n') {
+            printed.push('\n');
+        }
+        match io::stdout().write_all(printed.as_bytes()) {
+            // The reader has seen enough, as in `hafnia inspect … | head`.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            outcome => outcome.context("stdout cannot be written"),
+        }
+    }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// The manifest of a command that writes a file: begun when the command begins, written beside its
+/// first output when it ends.
+pub(crate) struct Record {
+    manifest: Manifest,
+    start: Instant,
+}
+
+impl Record {
+    /// Begins the record of a command with this configuration.
+    pub(crate) fn begin(config: &impl Serialize, seed: Option<u64>) -> anyhow::Result<Self> {
+        let command = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
+        let mut manifest = Manifest::new("hafnia", env!("CARGO_PKG_VERSION"), command);
+        manifest.git_revision = option_env!("HAFNIA_GIT_REVISION").map(str::to_owned);
+        manifest.config = serde_json::to_value(config)?;
+        manifest.seed = seed;
+        Ok(Self { manifest, start: Instant::now() })
+    }
+
+    /// Notes a file that is read.
+    pub(crate) fn input(&mut self, path: &Path) -> anyhow::Result<()> {
+        self.manifest.inputs.insert(path.display().to_string(), Digest::of_file(path)?);
+        Ok(())
+    }
+
+    /// Notes the files of a data set.
+    pub(crate) fn data(&mut self, mnist: &hafnia_data::Mnist) {
+        self.manifest.inputs.extend(mnist.digests.clone());
+    }
+
+    /// Notes the outputs and writes the manifest beside the first, as `<name>.manifest.json`.
+    pub(crate) fn end(mut self, outputs: &[&Path]) -> anyhow::Result<()> {
+        for output in outputs {
+            let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.manifest.outputs.insert(name, Digest::of_file(output)?);
+        }
+        self.manifest.seconds = self.start.elapsed().as_secs_f64();
+        let beside = outputs.first().context("a record has an output")?;
+        let mut name = beside.file_name().unwrap_or_default().to_owned();
+        name.push(".manifest.json");
+        self.manifest.write(beside.with_file_name(name))?;
+        Ok(())
+    }
+}
+
+/// Refuses an output whose folder cannot be written, before any work is done for it.
+pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| tempfile::tempfile_in(&folder).map(drop))
+        .with_context(|| format!("output folder {} cannot be written", folder.display()))
+}

@@ -1,0 +1,28 @@
+//! Progress on stderr: bars on a terminal, nothing elsewhere.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar that counts `what`, drawn on stderr if that is a terminal.
+pub(crate) fn bar(what: &str) -> ProgressBar {
+    // Drawn to stderr at most 20 times a second, and not at all where stderr is no terminal.
+    let bar = ProgressBar::new(0);
+    let style = ProgressStyle::with_template(
+        "{prefix:>12} [{bar:30}] {pos}/{len} {msg} {elapsed}, {eta} left",
+    );
+    bar.set_style(style.expect("a valid template").progress_chars("=> "));
+    bar.set_prefix(what.to_owned());
+    bar
+}
+
+/// A callback `(done, of)` that moves a bar; calls may come from any thread in any order.
+pub(crate) fn moves(bar: &ProgressBar) -> impl Fn(u64, u64) + Sync + '_ {
+    let furthest = AtomicU64::new(0);
+    move |done, of| {
+        if furthest.fetch_max(done, Ordering::Relaxed) <= done {
+            bar.set_length(of);
+            bar.set_position(done);
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The IDX format of MNIST's files (LeCun, Cortes, Burges, *The MNIST database*).
+//!
+//! Images: magic `0x00000803`, count, rows, columns as big-endian 32-bit integers, then one byte a
+//! pixel. Labels: magic `0x00000801`, count, then one byte a label. Files often come as gzip, which
+//! is told by the content, never by the name.
+
+use std::io::Read as _;
+
+use flate2::read::GzDecoder;
+
+use crate::{DataError, Dataset};
+
+const IMAGES: (u32, &str) = (0x0803, "images of one byte a pixel");
+const LABELS: (u32, &str) = (0x0801, "labels of one byte each");
+
+/// Images as they stand in a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// The number of images.
+    pub count: usize,
+    /// Height in pixels.
+    pub rows: usize,
+    /// Width in pixels.
+    pub columns: usize,
+    /// Grey levels, count × rows × columns.
+    pub pixels: Vec<u8>,
+}
+
+/// The content of a file that may be gzip: decompressed if it is, as it stands if not.
+///
+/// # Errors
+/// [`DataError::Gzip`], or [`DataError::TooLong`] for content above `limit` bytes.
+pub fn uncompressed(file: &str, bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, DataError> {
+    let content = if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut content = Vec::new();
+        GzDecoder::new(bytes.as_slice())
+            .take(limit as u64 + 1)
+            .read_to_end(&mut content)
+            .map_err(|source| DataError::Gzip { file: file.to_owned(), source })?;
+        content
+    } else {
+        bytes
+    };
+    if content.len() > limit {
+        return Err(DataError::TooLong { file: file.to_owned(), limit });
+    }
+    Ok(content)
+}
+
+/// The images of an uncompressed IDX file; `file` names it in errors.
+///
+/// # Errors
+/// [`DataError::Magic`], [`DataError::Length`].
+pub fn parse_images(file: &str, bytes: &[u8]) -> Result<Images, DataError> {
+    let ([count, rows, columns], pixels) = parse(file, bytes, IMAGES)?;
+    Ok(Images { count, rows, columns, pixels: pixels.to_vec() })
+}
+
+/// The labels of an uncompressed IDX file; `file` names it in errors.
+///
+/// # Errors
+/// [`DataError::Magic`], [`DataError::Length`].
+pub fn parse_labels(file: &str, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
+    let ([_count], labels) = parse(file, bytes, LABELS)?;
+    Ok(labels.to_vec())
+}
+
+/// The data set in two uncompressed IDX files, each with its name.
+///
+/// # Errors
+/// Those of both files, and [`DataError::Counts`] if they do not belong together.
+pub fn parse_dataset(
+    name: &str,
+    (images_file, images): (&str, &[u8]),
+    (labels_file, labels): (&str, &[u8]),
+) -> Result<Dataset, DataError> {
+    let images = parse_images(images_file, images)?;
+    let labels = parse_labels(labels_file, labels)?;
+    if images.count != labels.len() {
+        return Err(DataError::Counts {
+            images_file: images_file.to_owned(),
+            images: images.count,
+            labels_file: labels_file.to_owned(),
+            labels: labels.len(),
+        });
+    }
+    Ok(Dataset {
+        name: name.to_owned(),
+        rows: images.rows,
+        columns: images.columns,
+        images: images.pixels,
+        labels,
+    })
+}
+
+/// The sizes in the header and the bytes after it, which are as many as the sizes say.
+fn parse<'a, const SIZES: usize>(
+    file: &str,
+    bytes: &'a [u8],
+    (magic, what): (u32, &'static str),
+) -> Result<([usize; SIZES], &'a [u8]), DataError> {
+    let length = |expected| DataError::Length {
+        file: file.to_owned(),
+        found: bytes.len() as u64,
+        expected,
+    };
+    let header = 4 * (1 + SIZES);
+
+    let [first, words @ ..] = bytes.as_chunks::<4>().0 else {
+        return Err(length(header as u128));
+    };
+    let found = u32::from_be_bytes(*first);
+    if found != magic {
+        let file = file.to_owned();
+        return Err(DataError::Magic { file, found, expected: magic, what });
+    }
+    let Some(words) = words.first_chunk::<SIZES>() else { return Err(length(header as u128)) };
+    let sizes = words.map(u32::from_be_bytes);
+
+    // Three 32-bit sizes multiply to less than 2^96.
+    let expected = header as u128 + sizes.iter().map(|&size| u128::from(size)).product::<u128>();
+    if bytes.len() as u128 != expected {
+        return Err(length(expected));
+    }
+    Ok((sizes.map(|size| size as usize), &bytes[header..]))
+}
+
+/// The images of a data set as an uncompressed IDX file.
+///
+/// # Panics
+/// If a size does not fit in 32 bits.
+pub fn encode_images(data: &Dataset) -> Vec<u8> {
+    encode(IMAGES.0, &[data.len(), data.rows, data.columns], &data.images)
+}
+
+/// The labels of a data set as an uncompressed IDX file.
+///
+/// # Panics
+/// If there are more than fit in 32 bits.
+pub fn encode_labels(data: &Dataset) -> Vec<u8> {
+    encode(LABELS.0, &[data.len()], &data.labels)
+}
+
+fn encode(magic: u32, sizes: &[usize], bytes: &[u8]) -> Vec<u8> {
+    let mut file = magic.to_be_bytes().to_vec();
+    for &size in sizes {
+        let Ok(size) = u32::try_from(size) else {
+            panic!("{size} is more than an IDX file can hold")
+        };
+        file.extend(size.to_be_bytes());
+    }
+    file.extend(bytes);
+    file
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use expect_test::{Expect, expect};
+    use flate2::{Compression, write::GzEncoder};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn dataset() -> Dataset {
+        Dataset {
+            name: "test".to_owned(),
+            rows: 1,
+            columns: 2,
+            images: vec![1, 2, 3, 4],
+            labels: vec![7, 9],
+        }
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_format() {
+        let data = dataset();
+        assert_eq!(
+            encode_images(&data),
+            [0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 2, 1, 2, 3, 4]
+        );
+        assert_eq!(encode_labels(&data), [0, 0, 8, 1, 0, 0, 0, 2, 7, 9]);
+    }
+
+    #[test]
+    fn wrong_files_are_told_by_name_and_number() {
+        let check = |images: &[u8], labels: &[u8], expected: Expect| {
+            let error = parse_dataset("x", ("i", images), ("l", labels)).unwrap_err();
+            expected.assert_eq(&error.to_string());
+        };
+        let images = encode_images(&dataset());
+        let labels = encode_labels(&dataset());
+        check(&labels, &images, expect![[""]]);
+        check(&images, &images, expect![[""]]);
+        check(&images[..19], &labels, expect![[""]]);
+        check(&[&images[..], &[0]].concat(), &labels, expect![[""]]);
+        check(&images, &labels[..7], expect![[""]]);
+        check(&images, &[], expect![[""]]);
+        check(&images, &encode_labels(&dataset().select(&[0])), expect![[""]]);
+        let huge = [&images[..4], &[0xff; 12]].concat();
+        check(&huge, &labels, expect![[""]]);
+    }
+
+    #[test]
+    fn gzip_is_told_by_content() {
+        let plain = encode_images(&dataset());
+        assert_eq!(uncompressed("x", plain.clone(), 20).unwrap(), plain);
+        assert_eq!(uncompressed("x", gzip(&plain), 20).unwrap(), plain);
+        for bytes in [plain.clone(), gzip(&plain)] {
+            let error = uncompressed("x", bytes, 19).unwrap_err().to_string();
+            assert_eq!(error, "x has more than 19 bytes");
+        }
+        let compressed = gzip(&plain);
+        for length in 2..compressed.len() {
+            let error = uncompressed("x", compressed[..length].to_vec(), 20).unwrap_err();
+            assert_eq!(error.to_string(), "x is not intact gzip data");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn data_sets_round_trip(
+            rows in 0usize..4,
+            columns in 0usize..4,
+            labels in prop::collection::vec(any::<u8>(), 0..5),
+        ) {
+            let pixels = labels.len() * rows * columns;
+            let images = (0..pixels).map(|i| i as u8).collect();
+            let data = Dataset { name: "test".to_owned(), rows, columns, images, labels };
+            let images = encode_images(&data);
+            let labels = encode_labels(&data);
+            prop_assert_eq!(parse_dataset("test", ("i", &images), ("l", &labels)).unwrap(), data);
+        }
+
+        #[test]
+        fn no_bytes_panic(start in 0usize..20, bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            // Random bytes behind a true beginning reach every check.
+            let bytes = [&encode_images(&dataset())[..start], &bytes].concat();
+            let _either = (parse_images("x", &bytes), parse_labels("x", &bytes));
+        }
+    }
+}

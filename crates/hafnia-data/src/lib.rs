@@ -1,0 +1,36 @@
+//! Image data sets: found or fetched, verified by digest, parsed, split.
+//!
+//! ```
+//! use hafnia_data::{Mnist, Split};
+//!
+//! // In the repository and in every binary: 2 000 training and 1 000 test images.
+//! let mnist = Mnist::subset();
+//! assert!(!mnist.is_full());
+//! assert_eq!((mnist.train.len(), mnist.test.len()), (2_000, 1_000));
+//! assert_eq!(mnist.train.image(0).len(), 28 * 28);
+//!
+//! let split = Split::standard(&mnist.train);
+//! assert_eq!((split.train.len(), split.validation.len()), (1_834, 166));
+//! ```
+//!
+//! [`load`] finds the full MNIST: in a folder, in the cache, on the network. Every file is checked
+//! by the SHA-256 of its uncompressed content before a byte of it is used.
+//!
+//! What this crate does not do: images stay 8-bit grey levels, the network's input reduction is
+//! `hafnia-model`'s; and it prints nothing, [`Progress`] goes to a callback. It is the only crate
+//! that touches the network.
+
+mod dataset;
+mod error;
+mod http;
+pub mod idx;
+mod mnist;
+mod npm;
+mod sources;
+mod split;
+
+pub use dataset::Dataset;
+pub use error::DataError;
+pub use mnist::{Mnist, Origin};
+pub use sources::{Progress, Sources, load};
+pub use split::Split;

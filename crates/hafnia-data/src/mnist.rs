@@ -1,0 +1,226 @@
+//! MNIST, its four files and the subset that is part of every binary.
+
+use std::{collections::BTreeMap, fmt, path::PathBuf};
+
+use hafnia_artifact::Digest;
+use serde::Serialize;
+
+use crate::{DataError, Dataset, idx};
+
+/// MNIST or the committed subset of it: 28×28 handwritten digits, 10 classes.
+#[derive(Debug, Clone)]
+pub struct Mnist {
+    /// 60 000 images to train on and to choose by, see [`Split`](crate::Split).
+    pub train: Dataset,
+    /// 10 000 images that judge.
+    pub test: Dataset,
+    /// Where it came from.
+    pub origin: Origin,
+    /// SHA-256 of the uncompressed content of its four files, by name.
+    pub digests: BTreeMap<String, Digest>,
+    /// The sources that failed before, each with the reason.
+    pub notes: Vec<String>,
+}
+
+/// Where a data set came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// The folder given by the user.
+    Folder(PathBuf),
+    /// The cache, a folder filled by earlier downloads.
+    Cache(PathBuf),
+    /// An HTTPS mirror.
+    Mirror(String),
+    /// An npm package.
+    Npm(String),
+    /// The subset that is part of the repository and of every binary.
+    Subset,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "folder {}", folder.display()),
+            Self::Cache(folder) => write!(f, "cache {}", folder.display()),
+            Self::Mirror(url) => write!(f, "mirror {url}"),
+            Self::Npm(package) => write!(f, "npm package {package}"),
+            Self::Subset => f.write_str("committed subset"),
+        }
+    }
+}
+
+/// What is known of a file before it is read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct File {
+    /// Its usual name, without ".gz".
+    pub(crate) name: &'static str,
+    /// Its uncompressed length.
+    pub(crate) bytes: usize,
+    /// SHA-256 of its uncompressed content.
+    pub(crate) digest: Digest,
+}
+
+impl File {
+    const fn new(name: &'static str, bytes: usize, digest: &str) -> Self {
+        match Digest::from_hex(digest) {
+            Some(digest) => Self { name, bytes, digest },
+            None => panic!("not a digest"),
+        }
+    }
+
+    /// The uncompressed content of this file, if that is what these bytes are.
+    ///
+    /// `place` is where they came from, for errors.
+    pub(crate) fn verified(&self, place: &str, bytes: Vec<u8>) -> Result<Vec<u8>, DataError> {
+        let content = idx::uncompressed(place, bytes, self.bytes)?;
+        let found = Digest::of(&content);
+        if found != self.digest {
+            return Err(DataError::Digest {
+                file: place.to_owned(),
+                found,
+                expected: self.digest,
+            });
+        }
+        Ok(content)
+    }
+}
+
+/// Images and labels to train on, images and labels to test on.
+pub(crate) type Files = [File; 4];
+
+/// The four files of MNIST.
+pub(crate) const FULL: Files = [
+    File::new(
+        "train-images-idx3-ubyte",
+        47_040_016,
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    ),
+    File::new(
+        "train-labels-idx1-ubyte",
+        60_008,
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    ),
+    File::new(
+        "t10k-images-idx3-ubyte",
+        7_840_016,
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    ),
+    File::new(
+        "t10k-labels-idx1-ubyte",
+        10_008,
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    ),
+];
+
+/// The files of the subset, see `datasets/README.md`.
+const SUBSET: Files = [
+    File::new(
+        "train-images-idx3-ubyte",
+        1_568_016,
+        "0000000000000000000000000000000000000000000000000000000000000000",
+    ),
+    File::new(
+        "train-labels-idx1-ubyte",
+        2_008,
+        "1111111111111111111111111111111111111111111111111111111111111111",
+    ),
+    File::new(
+        "t10k-images-idx3-ubyte",
+        784_016,
+        "2222222222222222222222222222222222222222222222222222222222222222",
+    ),
+    File::new(
+        "t10k-labels-idx1-ubyte",
+        1_008,
+        "3333333333333333333333333333333333333333333333333333333333333333",
+    ),
+];
+
+const SUBSET_BYTES: [&[u8]; 4] = [
+    include_bytes!("../../../datasets/mnist-subset/train-images-idx3-ubyte.gz"),
+    include_bytes!("../../../datasets/mnist-subset/train-labels-idx1-ubyte.gz"),
+    include_bytes!("../../../datasets/mnist-subset/t10k-images-idx3-ubyte.gz"),
+    include_bytes!("../../../datasets/mnist-subset/t10k-labels-idx1-ubyte.gz"),
+];
+
+impl Mnist {
+    /// The committed subset: the first 200 training and 100 test images of each class.
+    ///
+    /// It needs no file and no network. Results on it judge nothing about the full set.
+    pub fn subset() -> Self {
+        let parse = || {
+            let mut contents = [const { Vec::new() }; 4];
+            for ((content, file), bytes) in contents.iter_mut().zip(&SUBSET).zip(SUBSET_BYTES) {
+                *content = file.verified(file.name, bytes.to_vec())?;
+            }
+            Self::parse("mnist-subset", &SUBSET, &contents, Origin::Subset)
+        };
+        match parse() {
+            Ok(mnist) => mnist,
+            Err(error) => unreachable!("the subset in this binary is not intact: {error}"),
+        }
+    }
+
+    /// Whether these are all images of MNIST; if not, results on it judge no claim.
+    pub fn is_full(&self) -> bool {
+        self.origin != Origin::Subset
+    }
+
+    /// The data sets in the verified content of these files.
+    pub(crate) fn parse(
+        name: &str,
+        files: &Files,
+        contents: &[Vec<u8>; 4],
+        origin: Origin,
+    ) -> Result<Self, DataError> {
+        let dataset = |half: &str, images: usize, labels: usize| {
+            idx::parse_dataset(
+                &format!("{name}/{half}"),
+                (files[images].name, &contents[images]),
+                (files[labels].name, &contents[labels]),
+            )
+        };
+        Ok(Self {
+            train: dataset("train", 0, 1)?,
+            test: dataset("test", 2, 3)?,
+            origin,
+            digests: files.iter().map(|file| (file.name.to_owned(), file.digest)).collect(),
+            notes: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_subset_is_balanced() {
+        let mnist = Mnist::subset();
+        assert!(!mnist.is_full());
+        for (data, name, of_a_class) in
+            [(&mnist.train, "mnist-subset/train", 200), (&mnist.test, "mnist-subset/test", 100)]
+        {
+            assert_eq!((data.name.as_str(), data.rows, data.columns), (name, 28, 28));
+            assert_eq!((data.len(), data.classes()), (10 * of_a_class, 10));
+            for class in 0..10 {
+                let count = data.labels.iter().filter(|&&label| label == class).count();
+                assert_eq!(count, of_a_class, "{name}: {class}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_subset_has_its_digests() {
+        // `Mnist::subset` checks them too; here a wrong one is shown with what was found.
+        for (file, bytes) in SUBSET.iter().zip(SUBSET_BYTES) {
+            let content = file.verified(file.name, bytes.to_vec()).unwrap();
+            assert_eq!(content.len(), file.bytes, "{}", file.name);
+            assert_eq!(Mnist::subset().digests[file.name], file.digest);
+        }
+        let bytes: usize = SUBSET_BYTES.iter().map(|bytes| bytes.len()).sum();
+        assert!(bytes < 1_000_000, "{bytes} bytes are in every clone and every binary");
+    }
+}

@@ -1,0 +1,321 @@
+//! [`Mapping`] and its parts: plain data, checked by [`verify`](crate::verify).
+
+use std::fmt;
+
+use hafnia_artifact::Digest;
+use hafnia_bits::BitMatrix;
+use hafnia_cim::{MacroSpec, ScanEntry};
+use hafnia_model::Network;
+
+/// Index of a matrix: its position in [`Network::matrices`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MatrixId(pub u32);
+
+/// Index of a tile in [`Mapping::tiles`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TileId(pub u32);
+
+impl MatrixId {
+    /// As an index of [`Mapping::matrices`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl TileId {
+    /// As an index of [`Mapping::tiles`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for MatrixId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "m{}", self.0)
+    }
+}
+
+impl fmt::Display for TileId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "t{}", self.0)
+    }
+}
+
+/// How far a mapping has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// One tile a matrix, as large as it has to be.
+    Logical,
+    /// Every tile fits a macro.
+    Tiled,
+    /// Every tile has its place on a macro.
+    Placed,
+}
+
+impl Stage {
+    /// All stages in order.
+    pub const ALL: [Self; 3] = [Self::Logical, Self::Tiled, Self::Placed];
+
+    /// The name in the text form.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Logical => "logical",
+            Self::Tiled => "tiled",
+            Self::Placed => "placed",
+        }
+    }
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// The macro a mapping was made for, as far as it matters to a mapping.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Geometry {
+    /// Name of the macro.
+    pub name: String,
+    /// Physical rows of a macro.
+    pub rows: usize,
+    /// Columns of a macro.
+    pub columns: usize,
+}
+
+impl From<&MacroSpec> for Geometry {
+    fn from(spec: &MacroSpec) -> Self {
+        Self { name: spec.name.clone(), rows: spec.rows, columns: spec.columns }
+    }
+}
+
+/// How the matrices of one network lie on macros of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mapping {
+    /// How far it has come.
+    pub stage: Stage,
+    /// Digest of the network it maps.
+    pub network: Digest,
+    /// The macro it is for.
+    pub geometry: Geometry,
+    /// The matrices of the network, indexed by [`MatrixId`].
+    pub matrices: Vec<Matrix>,
+    /// The tiles, indexed by [`TileId`].
+    pub tiles: Vec<Tile>,
+}
+
+/// A logical matrix: rows are inputs, columns outputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Matrix {
+    /// Name of the layer.
+    pub name: String,
+    /// Logical rows.
+    pub rows: usize,
+    /// Logical columns.
+    pub columns: usize,
+}
+
+/// A block of a matrix as it is programmed.
+///
+/// For logical row r of an entry, logical column c of tile column k, physical row p of the entry:
+/// weight bit (r, c) = `bits`(p, k) ⊕ entry negative ⊕ column inverted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tile {
+    /// The matrix it is a block of.
+    pub matrix: MatrixId,
+    /// Which copy of the matrix it belongs to; 0 unless a matrix is duplicated.
+    pub replica: u32,
+    /// The programmed cells: physical rows × tile columns; 1 is LRS.
+    pub bits: BitMatrix,
+    /// Which logical row is which physical row, in scan order.
+    pub rows: RowTable,
+    /// The logical column of every tile column, and its polarity.
+    pub columns: Vec<Column>,
+    /// Where it lies; none before stage [`Stage::Placed`].
+    pub place: Option<Place>,
+}
+
+/// A column of a tile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Column {
+    /// The logical column.
+    pub logical: u32,
+    /// Whether the cells hold the complement: a conversion of n rows then counts n − code ones.
+    pub inverted: bool,
+}
+
+/// Where a tile lies: its first physical row and first column on a macro.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Index of the macro.
+    pub macro_index: u32,
+    /// First row on the macro.
+    pub row: u32,
+    /// First column on the macro.
+    pub column: u32,
+}
+
+/// An entry of a [`RowTable`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct RowEntry {
+    /// The logical row of the matrix: which input turns the entry on.
+    pub logical: u32,
+    /// The physical row, within the tile, that it turns on.
+    pub physical: u32,
+    /// Whether the physical row holds the complement of the logical row.
+    pub negative: bool,
+}
+
+/// The row table of a tile: its entries in scan order.
+///
+/// Two entries with one physical row are what rename makes; their order is what reorder makes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowTable {
+    logical: Vec<u32>,
+    scan: Vec<ScanEntry>,
+}
+
+impl RowTable {
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.logical.len()
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.logical.is_empty()
+    }
+
+    /// Appends an entry at the end of the scan.
+    pub fn push(&mut self, entry: RowEntry) {
+        self.logical.push(entry.logical);
+        self.scan.push(ScanEntry { physical: entry.physical, negative: entry.negative });
+    }
+
+    /// The entry at a scan position.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn get(&self, position: usize) -> RowEntry {
+        let ScanEntry { physical, negative } = self.scan[position];
+        RowEntry { logical: self.logical[position], physical, negative }
+    }
+
+    /// The entries in scan order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = RowEntry> + '_ {
+        (0..self.len()).map(|position| self.get(position))
+    }
+
+    /// The logical rows in scan order.
+    pub fn logical(&self) -> &[u32] {
+        &self.logical
+    }
+
+    /// What the input control scans.
+    pub fn scan(&self) -> &[ScanEntry] {
+        &self.scan
+    }
+
+    /// Whether some physical row is shared, so that a table must be stored beside the cells.
+    pub fn has_shared_rows(&self) -> bool {
+        let mut physical: Vec<u32> = self.scan.iter().map(|entry| entry.physical).collect();
+        physical.sort_unstable();
+        physical.windows(2).any(|pair| pair[0] == pair[1])
+    }
+}
+
+impl FromIterator<RowEntry> for RowTable {
+    fn from_iter<I: IntoIterator<Item = RowEntry>>(entries: I) -> Self {
+        let mut table = Self::default();
+        for entry in entries {
+            table.push(entry);
+        }
+        table
+    }
+}
+
+impl Tile {
+    /// Physical rows.
+    pub fn physical_rows(&self) -> usize {
+        self.bits.rows()
+    }
+
+    /// Cells: physical rows × columns.
+    pub fn cells(&self) -> usize {
+        self.bits.rows() * self.bits.columns()
+    }
+
+    /// The same block with its entries in another scan order: entry `order[i]` comes at position i.
+    ///
+    /// Physical rows are numbered anew by first use, so that without a rename table the order of
+    /// the entries stays the order of the rows.
+    ///
+    /// # Panics
+    /// If `order` is no permutation of the entries, or a physical row is used by no entry.
+    #[must_use]
+    pub fn with_order(&self, order: &[usize]) -> Self {
+        assert_eq!(order.len(), self.rows.len(), "a permutation of the entries");
+        let mut number = vec![None; self.physical_rows()];
+        let mut kept = Vec::new();
+        let mut rows = RowTable::default();
+        for &position in order {
+            let entry = self.rows.get(position);
+            let physical = *number[entry.physical as usize].get_or_insert_with(|| {
+                kept.push(entry.physical as usize);
+                kept.len() as u32 - 1
+            });
+            rows.push(RowEntry { physical, ..entry });
+        }
+        assert_eq!(kept.len(), self.physical_rows(), "every physical row is used");
+        Self { bits: self.bits.select_rows(kept), rows, ..self.clone() }
+    }
+}
+
+impl Mapping {
+    /// The mapping everything starts from: one tile a matrix, rows and columns as in the network.
+    pub fn logical(network: &Network, spec: &MacroSpec) -> Self {
+        let mut mapping = Self {
+            stage: Stage::Logical,
+            network: network.digest(),
+            geometry: spec.into(),
+            matrices: Vec::new(),
+            tiles: Vec::new(),
+        };
+        for (index, matrix) in network.matrices().iter().enumerate() {
+            let (rows, columns) = (matrix.weights.rows(), matrix.weights.columns());
+            mapping.matrices.push(Matrix { name: matrix.name.to_owned(), rows, columns });
+            let entry = |row| RowEntry { logical: row, physical: row, negative: false };
+            let column = |column| Column { logical: column, inverted: false };
+            mapping.tiles.push(Tile {
+                matrix: MatrixId(index as u32),
+                replica: 0,
+                bits: matrix.weights.clone(),
+                rows: (0..rows as u32).map(entry).collect(),
+                columns: (0..columns as u32).map(column).collect(),
+                place: None,
+            });
+        }
+        mapping
+    }
+
+    /// The tiles with their ids.
+    pub fn tiles(&self) -> impl Iterator<Item = (TileId, &Tile)> {
+        self.tiles.iter().enumerate().map(|(index, tile)| (TileId(index as u32), tile))
+    }
+
+    /// The tiles of a matrix with their ids.
+    pub fn tiles_of(&self, matrix: MatrixId) -> impl Iterator<Item = (TileId, &Tile)> {
+        self.tiles().filter(move |(_, tile)| tile.matrix == matrix)
+    }
+
+    /// Copies of a matrix: 1 unless it is duplicated.
+    pub fn replicas(&self, matrix: MatrixId) -> u32 {
+        self.tiles_of(matrix).map(|(_, tile)| tile.replica + 1).max().unwrap_or(0)
+    }
+
+    /// Macros in use; 0 before stage [`Stage::Placed`].
+    pub fn macros(&self) -> usize {
+        let places = self.tiles.iter().filter_map(|tile| tile.place);
+        places.map(|place| place.macro_index as usize + 1).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,140 @@
+//! The arithmetic of the integer network, defined here and nowhere else.
+//!
+//! The trainer computes the same integers in `f32` (they stay below 2²⁴) and a test holds it to
+//! this page; engines replace [`accumulate`] by conversions of a macro and nothing more.
+
+use hafnia_bits::BitMatrix;
+
+use crate::{Conv, Shape, Thresholds};
+
+/// An 8-bit pixel reduced to an input activation: `pixel >> shift`.
+#[inline]
+pub fn reduce_pixel(pixel: u8, shift: u8) -> u8 {
+    pixel >> shift
+}
+
+/// The weight that a bit stands for: 1 is +1, 0 is −1.
+#[inline]
+pub fn weight(bit: bool) -> i32 {
+    if bit { 1 } else { -1 }
+}
+
+/// y\[column\] = Σ over rows of weight(row, column) · a\[row\].
+///
+/// # Panics
+/// If `activations` has another length than the matrix has rows.
+pub fn accumulate(weights: &BitMatrix, activations: &[u8]) -> Vec<i32> {
+    assert_eq!(activations.len(), weights.rows(), "one activation a row");
+    let mut sums = vec![0; weights.columns()];
+    for (row, &activation) in activations.iter().enumerate() {
+        for (column, sum) in sums.iter_mut().enumerate() {
+            *sum += weight(weights.get(row, column)) * i32::from(activation);
+        }
+    }
+    sums
+}
+
+/// The activation of a channel: the number of its thresholds that `y` reaches.
+#[inline]
+pub fn activate(y: i32, thresholds: &[i32]) -> u8 {
+    thresholds.iter().map(|&threshold| u8::from(y >= threshold)).sum()
+}
+
+/// The activations of all channels of one position.
+///
+/// # Panics
+/// If `sums` has another length than `thresholds` has channels.
+pub fn activate_all(sums: &[i32], thresholds: &Thresholds) -> Vec<u8> {
+    assert_eq!(sums.len() * thresholds.levels, thresholds.values.len(), "one sum a channel");
+    sums.iter().enumerate().map(|(channel, &y)| activate(y, thresholds.channel(channel))).collect()
+}
+
+/// The window of a convolution at an output position, as the rows of its matrix take it:
+/// (in channel, ky, kx), activation 0 in the padding.
+///
+/// `activations` are (channel, y, x) of shape `shape`.
+pub fn window(
+    conv: &Conv,
+    shape: Shape,
+    activations: &[u8],
+    (out_y, out_x): (usize, usize),
+    into: &mut Vec<u8>,
+) {
+    into.clear();
+    for channel in 0..shape.channels {
+        for ky in 0..conv.kernel {
+            let y = (out_y * conv.stride + ky).wrapping_sub(conv.padding);
+            for kx in 0..conv.kernel {
+                let x = (out_x * conv.stride + kx).wrapping_sub(conv.padding);
+                let is_inside = y < shape.height && x < shape.width;
+                into.push(if is_inside {
+                    activations[(channel * shape.height + y) * shape.width + x]
+                } else {
+                    0
+                });
+            }
+        }
+    }
+}
+
+/// The maximum over `size`×`size` windows that do not overlap; (channel, y, x) in and out.
+pub fn max_pool(activations: &[u8], shape: Shape, size: usize) -> Vec<u8> {
+    let (height, width) = (shape.height / size, shape.width / size);
+    let mut pooled = vec![0; shape.channels * height * width];
+    for channel in 0..shape.channels {
+        for y in 0..height * size {
+            for x in 0..width * size {
+                let out = &mut pooled[(channel * height + y / size) * width + x / size];
+                *out = (*out).max(activations[(channel * shape.height + y) * shape.width + x]);
+            }
+        }
+    }
+    pooled
+}
+
+/// The class: the index of the largest output, the first of equals.
+///
+/// # Panics
+/// If there is no output.
+pub fn argmax(outputs: &[i32]) -> usize {
+    let mut best = 0;
+    for (class, output) in outputs.iter().enumerate() {
+        if *output > outputs[best] {
+            best = class;
+        }
+    }
+    assert!(best < outputs.len(), "no output");
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shift_thresholds_are_a_clamped_shift() {
+        let thresholds = Thresholds::shift(1, 2, 3);
+        for y in -100..100 {
+            let expected = (y >> 3).clamp(0, 3) as u8;
+            assert_eq!(activate(y, thresholds.channel(0)), expected, "y = {y}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_equals_wins() {
+        assert_eq!(argmax(&[-3, 5, 5, 1]), 1);
+        assert_eq!(argmax(&[2]), 0);
+    }
+
+    #[test]
+    fn thresholds_and_max_pool_commute() {
+        let thresholds = Thresholds::shift(1, 2, 1);
+        let shape = Shape { channels: 1, height: 2, width: 2 };
+        for sums in [[-5, 3, 2, 7], [0, 1, 1, 0], [-1, -9, -2, -3]] {
+            let activated: Vec<u8> =
+                sums.iter().map(|&y| activate(y, thresholds.channel(0))).collect();
+            let largest = *sums.iter().max().expect("four");
+            assert_eq!(max_pool(&activated, shape, 2), [activate(largest, thresholds.channel(0))]);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The trained network of integers: plain data, its arithmetic, and the interpreter that defines
+//! what is correct.
+//!
+//! A [`Network`] holds 1-bit weights and integer [`Thresholds`], nothing else; no float is left in
+//! it. Its arithmetic is defined once, in [`arithmetic`]; [`run`] walks the layers and leaves only
+//! the product of a matrix with a vector of activations to a [`Multiply`], so that the reference
+//! ([`Plain`]) and every engine of a simulated macro share all else by construction.
+//!
+//! ```
+//! use hafnia_bits::BitMatrix;
+//! use hafnia_model::{Input, Layer, Linear, Network, Plain, run};
+//!
+//! let network = Network::new(
+//!     Input { channels: 1, height: 1, width: 3, bits: 2, shift: 6 },
+//!     vec![
+//!         Layer::Flatten,
+//!         Layer::Linear(Linear {
+//!             name: "only".into(),
+//!             weights: BitMatrix::from_fn(3, 2, |row, column| row >= column),
+//!             thresholds: None,
+//!         }),
+//!     ],
+//! )?;
+//! assert_eq!(run(&network, &[1, 2, 3], &mut Plain::new(&network)), [6, 4]);
+//! # Ok::<(), hafnia_model::ShapeError>(())
+//! ```
+//!
+//! It does not know how a network is trained, nor on what it runs.
+
+pub mod arithmetic;
+mod error;
+mod interpreter;
+mod network;
+pub mod random;
+
+pub use error::ShapeError;
+pub use interpreter::{Multiply, Plain, activations_before, run, run_from};
+pub use network::{Conv, Input, Layer, Linear, MatrixLayer, Network, Shape, Thresholds};

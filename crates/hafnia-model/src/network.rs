@@ -1,0 +1,376 @@
+//! [`Network`] and its layers: integers and bits, checked once when a network is made.
+
+use std::fmt;
+
+use hafnia_artifact::{Artifact, Digest};
+use hafnia_bits::BitMatrix;
+use serde::{Deserialize, Serialize};
+
+use crate::ShapeError;
+
+/// A trained network of integers. Always well formed: [`Network::new`] checks, and so does reading.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Parts", into = "Parts")]
+pub struct Network {
+    input: Input,
+    layers: Vec<Layer>,
+    shapes: Vec<Shape>,
+}
+
+impl Artifact for Network {
+    const KIND: &'static str = "network";
+    const SCHEMA: u32 = 1;
+    const REMAKE: &'static str = "hafnia train";
+}
+
+/// What a network takes: an image of unsigned integers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Channels of the image; 1 for grey.
+    pub channels: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Columns of pixels.
+    pub width: usize,
+    /// Bits of a pixel after reduction, 1 to 8.
+    pub bits: u8,
+    /// An 8-bit pixel is reduced by this shift to the right: 8 − `bits` to 7, so that it fits.
+    pub shift: u8,
+}
+
+/// One step of a network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Layer {
+    /// Cross-correlation with 1-bit weights.
+    Conv(Conv),
+    /// Product with a 1-bit matrix.
+    Linear(Linear),
+    /// Maximum over square windows that do not overlap.
+    MaxPool {
+        /// Side of the window, and its step.
+        size: usize,
+    },
+    /// Turns (channel, y, x) into one vector, in that order.
+    Flatten,
+}
+
+/// A convolution: cross-correlation over square windows, padded with activation 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conv {
+    /// Name, unique in the network.
+    pub name: String,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step of the kernel, the same both ways.
+    pub stride: usize,
+    /// Zeros added on each side.
+    pub padding: usize,
+    /// Weights as the matrix of im2col: row (in channel, ky, kx), column out channel; 1 is +1, 0 is −1.
+    pub weights: BitMatrix,
+    /// Turns accumulations into activations.
+    pub thresholds: Option<Thresholds>,
+}
+
+/// A fully connected layer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Linear {
+    /// Name, unique in the network.
+    pub name: String,
+    /// Weights: row input, column output; 1 is +1, 0 is −1.
+    pub weights: BitMatrix,
+    /// Turns accumulations into activations; the last layer has none.
+    pub thresholds: Option<Thresholds>,
+}
+
+/// Thresholds T₁ ≤ T₂ ≤ … per channel: the activation is the number of them that y reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thresholds {
+    /// Thresholds of a channel: 2^bits − 1 for activations of so many bits.
+    pub levels: usize,
+    /// (channel, level), ascending within a channel.
+    pub values: Vec<i32>,
+}
+
+impl Thresholds {
+    /// The thresholds of `a = clamp(y >> shift, 0, 2^bits − 1)` in every channel.
+    ///
+    /// # Panics
+    /// If `bits` is not 1 to 4 or `shift` is over 24.
+    pub fn shift(channels: usize, bits: u8, shift: u32) -> Self {
+        assert!((1..=4).contains(&bits) && shift <= 24, "{bits} bits, shift {shift}");
+        let levels = (1usize << bits) - 1;
+        let channel: Vec<i32> = (1..=levels as i32).map(|level| level << shift).collect();
+        Self { levels, values: channel.repeat(channels) }
+    }
+
+    /// The thresholds of one channel.
+    pub fn channel(&self, channel: usize) -> &[i32] {
+        &self.values[channel * self.levels..(channel + 1) * self.levels]
+    }
+
+    /// Bits that an activation takes.
+    pub fn bits(&self) -> u8 {
+        (self.levels + 1).ilog2() as u8
+    }
+}
+
+/// The shape of activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Shape {
+    /// Number of activations.
+    pub fn len(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}
+
+/// A layer that multiplies by a matrix, seen without regard to its kind.
+#[derive(Debug, Clone, Copy)]
+pub struct MatrixLayer<'a> {
+    /// Index among the layers of the network.
+    pub layer: usize,
+    /// Name of the layer.
+    pub name: &'a str,
+    /// The matrix: rows are inputs, columns outputs; 1 is +1, 0 is −1.
+    pub weights: &'a BitMatrix,
+    /// Thresholds of its columns; none for the last.
+    pub thresholds: Option<&'a Thresholds>,
+    /// Bits of the activations it is given.
+    pub input_bits: u8,
+    /// Number of input vectors that one image gives it: output positions of a convolution, or 1.
+    pub positions: usize,
+}
+
+impl Network {
+    /// A network of these layers.
+    ///
+    /// # Errors
+    /// If the layers do not fit each other; see [`ShapeError`].
+    pub fn new(input: Input, layers: Vec<Layer>) -> Result<Self, ShapeError> {
+        let shapes = shapes(&input, &layers)?;
+        Ok(Self { input, layers, shapes })
+    }
+
+    /// What it takes.
+    pub fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// Its layers in order.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// The shape of the activations that reach layer `layer`; `layers().len()` gives the output's.
+    ///
+    /// # Panics
+    /// If `layer` is over the number of layers.
+    pub fn shape_before(&self, layer: usize) -> Shape {
+        self.shapes[layer]
+    }
+
+    /// Number of outputs (classes).
+    pub fn classes(&self) -> usize {
+        self.shapes[self.layers.len()].len()
+    }
+
+    /// The digest of its input and layers, by which mappings and reports name it.
+    pub fn digest(&self) -> Digest {
+        Digest::of_value(self)
+    }
+
+    /// The layers that multiply by a matrix, in order.
+    /// Everything downstream numbers matrices by their position here.
+    pub fn matrices(&self) -> Vec<MatrixLayer<'_>> {
+        let mut input_bits = self.input.bits;
+        let mut matrices = Vec::new();
+        for (layer, step) in self.layers.iter().enumerate() {
+            let (name, weights, thresholds, positions) = match step {
+                Layer::Conv(conv) => {
+                    let out = self.shapes[layer + 1];
+                    (&conv.name, &conv.weights, &conv.thresholds, out.height * out.width)
+                }
+                Layer::Linear(linear) => (&linear.name, &linear.weights, &linear.thresholds, 1),
+                Layer::MaxPool { .. } | Layer::Flatten => continue,
+            };
+            let thresholds = thresholds.as_ref();
+            matrices.push(MatrixLayer { layer, name, weights, thresholds, input_bits, positions });
+            input_bits = thresholds.map_or(input_bits, Thresholds::bits);
+        }
+        matrices
+    }
+}
+
+fn range(what: impl Into<String>, value: usize, min: usize, max: usize) -> Result<(), ShapeError> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    let what = what.into();
+    Err(ShapeError::Range { what, value: value as u64, min: min as u64, max: max as u64 })
+}
+
+/// The largest side, channel count or window: keeps every product far from overflow.
+const MAX_SIDE: usize = 1 << 14;
+/// The most inputs of a matrix: the sum of so many 8-bit activations fits `i32`.
+const MAX_INPUTS: usize = 1 << 22;
+/// The most activations between two layers.
+const MAX_ACTIVATIONS: usize = 1 << 26;
+
+/// The shape before every layer and after the last, or what is wrong.
+fn shapes(input: &Input, layers: &[Layer]) -> Result<Vec<Shape>, ShapeError> {
+    range("input channels", input.channels, 1, MAX_SIDE)?;
+    range("input height", input.height, 1, MAX_SIDE)?;
+    range("input width", input.width, 1, MAX_SIDE)?;
+    range("input bits", input.bits.into(), 1, 8)?;
+    range("input shift", input.shift.into(), usize::from(8 - input.bits), 7)?;
+    if !matches!(layers.last(), Some(Layer::Linear(_))) {
+        return Err(ShapeError::NoOutput);
+    }
+    let mut names: Vec<&str> = Vec::new();
+    let mut shape = Shape { channels: input.channels, height: input.height, width: input.width };
+    range("activations of the input", shape.len(), 1, MAX_ACTIVATIONS)?;
+    let mut shapes = vec![shape];
+    for (index, layer) in layers.iter().enumerate() {
+        let is_last = index + 1 == layers.len();
+        match layer {
+            Layer::Conv(conv) => {
+                check_name(&conv.name, &mut names)?;
+                range(format!("kernel of layer `{}`", conv.name), conv.kernel, 1, MAX_SIDE)?;
+                range(format!("stride of layer `{}`", conv.name), conv.stride, 1, MAX_SIDE)?;
+                range(
+                    format!("padding of layer `{}`", conv.name),
+                    conv.padding,
+                    0,
+                    conv.kernel - 1,
+                )?;
+                let side = |n: usize| (n + 2 * conv.padding).checked_sub(conv.kernel);
+                let (Some(height), Some(width)) = (side(shape.height), side(shape.width)) else {
+                    let (window, stride) = (conv.kernel, conv.stride);
+                    return Err(ShapeError::Window { index, window, stride, shape });
+                };
+                let inputs = shape.channels * conv.kernel * conv.kernel;
+                check_matrix(&conv.name, &conv.weights, inputs, shape)?;
+                check_thresholds(&conv.name, &conv.weights, conv.thresholds.as_ref(), is_last)?;
+                shape = Shape {
+                    channels: conv.weights.columns(),
+                    height: height / conv.stride + 1,
+                    width: width / conv.stride + 1,
+                };
+            }
+            Layer::Linear(linear) => {
+                check_name(&linear.name, &mut names)?;
+                if shape.height != 1 || shape.width != 1 {
+                    return Err(ShapeError::NotFlat { layer: linear.name.clone(), shape });
+                }
+                check_matrix(&linear.name, &linear.weights, shape.channels, shape)?;
+                check_thresholds(
+                    &linear.name,
+                    &linear.weights,
+                    linear.thresholds.as_ref(),
+                    is_last,
+                )?;
+                shape = Shape { channels: linear.weights.columns(), height: 1, width: 1 };
+            }
+            Layer::MaxPool { size } => {
+                range(format!("pool size of layer {index}"), *size, 1, MAX_SIDE)?;
+                if !shape.height.is_multiple_of(*size) || !shape.width.is_multiple_of(*size) {
+                    return Err(ShapeError::Window { index, window: *size, stride: *size, shape });
+                }
+                shape = Shape { height: shape.height / size, width: shape.width / size, ..shape };
+            }
+            Layer::Flatten => shape = Shape { channels: shape.len(), height: 1, width: 1 },
+        }
+        range(format!("activations after layer {index}"), shape.len(), 1, MAX_ACTIVATIONS)?;
+        shapes.push(shape);
+    }
+    Ok(shapes)
+}
+
+fn check_name<'a>(name: &'a str, names: &mut Vec<&'a str>) -> Result<(), ShapeError> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(is_plain) || names.contains(&name) {
+        return Err(ShapeError::Name(name.to_owned()));
+    }
+    names.push(name);
+    Ok(())
+}
+
+fn check_matrix(
+    layer: &str,
+    weights: &BitMatrix,
+    inputs: usize,
+    shape: Shape,
+) -> Result<(), ShapeError> {
+    range(format!("inputs of layer `{layer}`"), inputs, 1, MAX_INPUTS)?;
+    if weights.rows() != inputs {
+        let rows = weights.rows();
+        return Err(ShapeError::Rows { layer: layer.to_owned(), rows, inputs, shape });
+    }
+    range(format!("outputs of layer `{layer}`"), weights.columns(), 1, MAX_SIDE)
+}
+
+fn check_thresholds(
+    layer: &str,
+    weights: &BitMatrix,
+    thresholds: Option<&Thresholds>,
+    is_last: bool,
+) -> Result<(), ShapeError> {
+    if thresholds.is_some() == is_last {
+        return Err(ShapeError::ThresholdPlace { layer: layer.to_owned() });
+    }
+    let Some(thresholds) = thresholds else { return Ok(()) };
+    let (columns, values) = (weights.columns(), thresholds.values.len());
+    if ![1, 3, 7, 15].contains(&thresholds.levels) || values != columns * thresholds.levels {
+        return Err(ShapeError::ThresholdCount { layer: layer.to_owned(), columns, values });
+    }
+    for channel in 0..columns {
+        let values = thresholds.channel(channel);
+        if !values.is_sorted() {
+            let (layer, values) = (layer.to_owned(), values.to_vec());
+            return Err(ShapeError::ThresholdOrder { layer, channel, values });
+        }
+    }
+    Ok(())
+}
+
+/// What travels of a [`Network`]: shapes are derived again when it is read.
+#[derive(Serialize, Deserialize)]
+#[serde(rename = "Network")]
+struct Parts {
+    input: Input,
+    layers: Vec<Layer>,
+}
+
+impl TryFrom<Parts> for Network {
+    type Error = ShapeError;
+
+    fn try_from(parts: Parts) -> Result<Self, ShapeError> {
+        Self::new(parts.input, parts.layers)
+    }
+}
+
+impl From<Network> for Parts {
+    fn from(network: Network) -> Self {
+        Self { input: network.input, layers: network.layers }
+    }
+}

@@ -1,0 +1,275 @@
+//! NumPy's `.npy` files, as far as the interchange folder takes them: arrays of `int8` and `int32`.
+//!
+//! The format is documented at
+//! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>: a magic, a version, the
+//! length of the header, the header (a Python dictionary in ASCII, padded so that the data start at a
+//! multiple of 64 bytes) and the elements. Version 1.0 is written, 1.0 and 2.0 are read.
+
+/// Why the bytes of a file are not an array that can be taken.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NpyError {
+    /// The file does not begin as an npy file does.
+    #[error("it does not begin with the magic `\\x93NUMPY`")]
+    Magic,
+    /// A version of the format that is not read.
+    #[error("its npy version is {major}.{minor}, it must be 1.0 or 2.0")]
+    Version {
+        /// Major version.
+        major: u8,
+        /// Minor version.
+        minor: u8,
+    },
+    /// The file ends within its header.
+    #[error("it is cut short: the header ends at byte {expected}, the file at byte {found}")]
+    CutShort {
+        /// Bytes to the end of the header.
+        expected: usize,
+        /// Bytes of the file.
+        found: usize,
+    },
+    /// The header is not the dictionary it should be.
+    #[error(
+        "its header `{0}` is not a dictionary of 'descr' (a string), 'fortran_order' and 'shape' (up to 4 sides)"
+    )]
+    Header(String),
+    /// Elements of another type.
+    #[error("its elements are `{found}`, they must be {name} (`{expected}`)")]
+    Type {
+        /// Type of the elements, as NumPy writes it.
+        found: String,
+        /// Type they must have, as NumPy calls it.
+        name: &'static str,
+        /// Type they must have, as NumPy writes it.
+        expected: &'static str,
+    },
+    /// More elements than any array here may have.
+    #[error("its shape {shape:?} has more than {max} elements")]
+    Elements {
+        /// Sides of the array.
+        shape: Vec<usize>,
+        /// The most elements that are taken.
+        max: usize,
+    },
+    /// The data do not fit the shape: the file is cut short or goes on after its last element.
+    #[error("its shape {shape:?} takes {expected} bytes of data, {found} are there")]
+    Length {
+        /// Sides of the array.
+        shape: Vec<usize>,
+        /// Bytes that its elements take.
+        expected: usize,
+        /// Bytes after the header.
+        found: usize,
+    },
+}
+
+/// An array in C order: the last index runs fastest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Array<T> {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<T>,
+}
+
+/// A type of elements.
+pub(crate) trait Element: Copy {
+    /// As NumPy calls it.
+    const NAME: &'static str;
+    /// As the header is written.
+    const DESCR: &'static str;
+    /// Bytes of an element.
+    const SIZE: usize;
+
+    fn read(bytes: &[u8]) -> Self;
+    fn write(self, into: &mut Vec<u8>);
+}
+
+impl Element for i8 {
+    const NAME: &'static str = "int8";
+    const DESCR: &'static str = "|i1";
+    const SIZE: usize = 1;
+
+    fn read(bytes: &[u8]) -> Self {
+        i8::from_le_bytes([bytes[0]])
+    }
+
+    fn write(self, into: &mut Vec<u8>) {
+        into.extend(self.to_le_bytes());
+    }
+}
+
+impl Element for i32 {
+    const NAME: &'static str = "int32";
+    const DESCR: &'static str = "<i4";
+    const SIZE: usize = 4;
+
+    fn read(bytes: &[u8]) -> Self {
+        i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    fn write(self, into: &mut Vec<u8>) {
+        into.extend(self.to_le_bytes());
+    }
+}
+
+const MAGIC: &[u8] = b"\x93NUMPY";
+/// The most elements: far above any network here, far below what a product could overflow.
+const MAX_ELEMENTS: usize = 1 << 28;
+const MAX_SIDES: usize = 4;
+
+/// The bytes of a file that holds `values` in C order.
+///
+/// # Panics
+/// If the shape has another number of elements than there are values.
+pub(crate) fn encode<T: Element>(shape: &[usize], values: &[T]) -> Vec<u8> {
+    assert_eq!(shape.iter().product::<usize>(), values.len(), "elements of shape {shape:?}");
+    let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
+    // A tuple of one keeps its comma, others lose the last one, as Python prints them.
+    let sides = if shape.len() == 1 { sides.trim_end() } else { sides.trim_end_matches(", ") };
+    let dictionary =
+        format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({sides}), }}", T::DESCR);
+    let before = MAGIC.len() + 4;
+    let end = (before + dictionary.len() + 1).next_multiple_of(64);
+    let header = format!("{dictionary:width$}\n", width = end - before - 1);
+    let length = u16::try_from(header.len()).expect("a header of a few sides is short");
+
+    let mut bytes = Vec::with_capacity(end + values.len() * T::SIZE);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&[1, 0]);
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(header.as_bytes());
+    values.iter().for_each(|value| value.write(&mut bytes));
+    bytes
+}
+
+/// The array that the bytes of a file hold, brought into C order.
+pub(crate) fn decode<T: Element>(bytes: &[u8]) -> Result<Array<T>, NpyError> {
+    let (header, data) = split(bytes)?;
+    let invalid = || NpyError::Header(header.trim_end().chars().take(200).collect());
+    let Header { descr, is_fortran, shape } = Header::parse(header).ok_or_else(invalid)?;
+
+    // NumPy writes `|i1`: a byte has no order. `<i1` says the same.
+    if descr != T::DESCR && !(T::SIZE == 1 && descr.strip_prefix('<') == T::DESCR.get(1..)) {
+        return Err(NpyError::Type { found: descr, name: T::NAME, expected: T::DESCR });
+    }
+    let count = shape.iter().fold(1, |product: usize, &side| product.saturating_mul(side));
+    if count > MAX_ELEMENTS {
+        return Err(NpyError::Elements { shape, max: MAX_ELEMENTS });
+    }
+    let (expected, found) = (count * T::SIZE, data.len());
+    if found != expected {
+        return Err(NpyError::Length { shape, expected, found });
+    }
+    let values: Vec<T> = data.chunks_exact(T::SIZE).map(T::read).collect();
+    let values = if is_fortran { from_fortran(&shape, &values) } else { values };
+    Ok(Array { shape, values })
+}
+
+/// The header and the data of a file.
+fn split(bytes: &[u8]) -> Result<(&str, &[u8]), NpyError> {
+    let Some(rest) = bytes.strip_prefix(MAGIC) else { return Err(NpyError::Magic) };
+    let (length, start) = match *rest {
+        [1, 0, a, b, ..] => (usize::from(u16::from_le_bytes([a, b])), 4),
+        [2, 0, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]) as usize, 6),
+        [1 | 2, 0, ..] | [] | [_] => {
+            return Err(NpyError::CutShort { expected: MAGIC.len() + 6, found: bytes.len() });
+        }
+        [major, minor, ..] => return Err(NpyError::Version { major, minor }),
+    };
+    let Some((header, data)) = rest[start..].split_at_checked(length) else {
+        let expected = (MAGIC.len() + start).saturating_add(length);
+        return Err(NpyError::CutShort { expected, found: bytes.len() });
+    };
+    match std::str::from_utf8(header) {
+        Ok(header) => Ok((header, data)),
+        Err(_) => Err(NpyError::Header("(not ASCII)".to_owned())),
+    }
+}
+
+/// The values in C order, given those in Fortran order (the first index runs fastest).
+fn from_fortran<T: Copy>(shape: &[usize], values: &[T]) -> Vec<T> {
+    let mut index = vec![0; shape.len()];
+    let mut ordered = Vec::with_capacity(values.len());
+    for _ in 0..values.len() {
+        let at = index.iter().zip(shape).rev().fold(0, |at, (&i, &side)| at * side + i);
+        ordered.push(values[at]);
+        for (i, &side) in index.iter_mut().zip(shape).rev() {
+            *i += 1;
+            if *i < side {
+                break;
+            }
+            *i = 0;
+        }
+    }
+    ordered
+}
+
+/// What the dictionary says.
+struct Header {
+    descr: String,
+    is_fortran: bool,
+    shape: Vec<usize>,
+}
+
+impl Header {
+    /// Reads the dictionary; its entries may stand in any order.
+    fn parse(text: &str) -> Option<Self> {
+        let mut scan = Scan(text.trim_end());
+        let (mut descr, mut is_fortran, mut shape) = (None, None, None);
+        scan.take("{")?;
+        while scan.take("}").is_none() {
+            let key = scan.string()?;
+            scan.take(":")?;
+            match key {
+                "descr" if descr.is_none() => descr = Some(scan.string()?.to_owned()),
+                "fortran_order" if is_fortran.is_none() => is_fortran = Some(scan.boolean()?),
+                "shape" if shape.is_none() => shape = Some(scan.tuple()?),
+                _ => return None,
+            }
+            if scan.take(",").is_none() {
+                scan.take("}")?;
+                break;
+            }
+        }
+        scan.0.trim().is_empty().then_some(())?;
+        Some(Self { descr: descr?, is_fortran: is_fortran?, shape: shape? })
+    }
+}
+
+/// The text of a header that is still to be read.
+struct Scan<'a>(&'a str);
+
+impl<'a> Scan<'a> {
+    fn take(&mut self, token: &str) -> Option<()> {
+        self.0 = self.0.trim_start().strip_prefix(token)?;
+        Some(())
+    }
+
+    fn string(&mut self) -> Option<&'a str> {
+        let text = self.0.trim_start();
+        let quote = text.chars().next().filter(|&c| c == '\'' || c == '"')?;
+        let (string, rest) = text[1..].split_once(quote)?;
+        self.0 = rest;
+        Some(string)
+    }
+
+    fn boolean(&mut self) -> Option<bool> {
+        let is_true = self.take("True").is_some();
+        (is_true || self.take("False").is_some()).then_some(is_true)
+    }
+
+    fn tuple(&mut self) -> Option<Vec<usize>> {
+        let mut sides = Vec::new();
+        self.take("(")?;
+        while self.take(")").is_none() {
+            let text = self.0.trim_start();
+            let digits = text.find(|c: char| !c.is_ascii_digit())?;
+            sides.push(text[..digits].parse().ok()?);
+            self.0 = &text[digits..];
+            if self.take(",").is_none() {
+                self.take(")")?;
+                break;
+            }
+        }
+        (sides.len() <= MAX_SIDES).then_some(sides)
+    }
+}

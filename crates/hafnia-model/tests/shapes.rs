@@ -1,0 +1,145 @@
+//! Every way that layers fail to make a network, with its message.
+
+use expect_test::{Expect, expect};
+use hafnia_bits::BitMatrix;
+use hafnia_model::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds};
+
+const INPUT: Input = Input { channels: 1, height: 6, width: 6, bits: 2, shift: 6 };
+
+fn conv(kernel: usize, padding: usize) -> Conv {
+    Conv {
+        name: "conv".into(),
+        kernel,
+        stride: 1,
+        padding,
+        weights: BitMatrix::zeros(kernel * kernel, 2),
+        thresholds: Some(Thresholds::shift(2, 2, 1)),
+    }
+}
+
+fn linear(rows: usize, columns: usize) -> Linear {
+    Linear { name: "out".into(), weights: BitMatrix::zeros(rows, columns), thresholds: None }
+}
+
+fn hidden(name: &str, rows: usize, thresholds: Thresholds) -> Layer {
+    let weights = BitMatrix::zeros(rows, 2);
+    Layer::Linear(Linear { name: name.into(), weights, thresholds: Some(thresholds) })
+}
+
+#[track_caller]
+fn check(input: Input, layers: Vec<Layer>, expected: Expect) {
+    let error: ShapeError = Network::new(input, layers).unwrap_err();
+    expected.assert_eq(&error.to_string());
+}
+
+#[test]
+fn the_layers_of_these_tests_fit() {
+    let layers = vec![
+        Layer::Conv(conv(3, 0)),
+        Layer::MaxPool { size: 2 },
+        Layer::Flatten,
+        Layer::Linear(linear(8, 3)),
+    ];
+    let network = Network::new(INPUT, layers).unwrap();
+    assert_eq!(network.classes(), 3);
+    assert_eq!(network.shape_before(1).to_string(), "2x4x4");
+}
+
+#[test]
+fn range() {
+    let check = |input, expected| {
+        check(input, vec![Layer::Flatten, Layer::Linear(linear(36, 3))], expected);
+    };
+    check(Input { channels: 0, ..INPUT }, expect![""]);
+    check(Input { height: 20_000, ..INPUT }, expect![""]);
+    check(Input { width: 0, ..INPUT }, expect![""]);
+    check(Input { bits: 0, ..INPUT }, expect![""]);
+    check(Input { bits: 9, ..INPUT }, expect![""]);
+    check(Input { shift: 5, ..INPUT }, expect![""]);
+    check(Input { shift: 8, ..INPUT }, expect![""]);
+    check(Input { channels: 16_384, height: 16_384, ..INPUT }, expect![""]);
+}
+
+#[test]
+fn range_of_a_layer() {
+    let check = |layer, expected| check(INPUT, vec![layer, Layer::Linear(linear(1, 1))], expected);
+    check(Layer::Conv(Conv { kernel: 0, ..conv(1, 0) }), expect![""]);
+    check(Layer::Conv(Conv { stride: 0, ..conv(3, 0) }), expect![""]);
+    check(Layer::Conv(conv(3, 3)), expect![""]);
+    check(Layer::Conv(Conv { weights: BitMatrix::zeros(9, 0), ..conv(3, 0) }), expect![""]);
+    check(Layer::MaxPool { size: 0 }, expect![""]);
+    // Rows that no memory would hold are refused before a product overflows.
+    let huge = Conv { kernel: 16_384, padding: 16_383, ..conv(1, 0) };
+    check(Layer::Conv(huge), expect![""]);
+}
+
+#[test]
+fn window() {
+    check(INPUT, vec![Layer::Conv(conv(7, 0)), Layer::Linear(linear(1, 1))], expect![""]);
+    check(INPUT, vec![Layer::MaxPool { size: 4 }, Layer::Linear(linear(1, 1))], expect![""]);
+}
+
+#[test]
+fn rows() {
+    check(INPUT, vec![Layer::Flatten, Layer::Linear(linear(35, 3))], expect![""]);
+    let thin = Conv { weights: BitMatrix::zeros(8, 2), ..conv(3, 0) };
+    check(INPUT, vec![Layer::Conv(thin), Layer::Linear(linear(1, 1))], expect![""]);
+}
+
+#[test]
+fn not_flat() {
+    check(INPUT, vec![Layer::Linear(linear(36, 3))], expect![""]);
+}
+
+#[test]
+fn threshold_count() {
+    let check = |thresholds, expected| {
+        let layers =
+            vec![Layer::Flatten, hidden("hidden", 36, thresholds), Layer::Linear(linear(2, 3))];
+        check(INPUT, layers, expected);
+    };
+    check(Thresholds { levels: 2, values: vec![0; 4] }, expect![""]);
+    check(Thresholds { levels: 3, values: vec![0; 3] }, expect![""]);
+}
+
+#[test]
+fn threshold_order() {
+    let thresholds = Thresholds { levels: 3, values: vec![0, 0, 1, 5, -1, 7] };
+    let layers =
+        vec![Layer::Flatten, hidden("hidden", 36, thresholds), Layer::Linear(linear(2, 3))];
+    check(INPUT, layers, expect![""]);
+}
+
+#[test]
+fn threshold_place() {
+    let last = hidden("last", 36, Thresholds::shift(2, 2, 1));
+    check(INPUT, vec![Layer::Flatten, last], expect![""]);
+    let raw = Layer::Linear(linear(36, 3));
+    check(INPUT, vec![Layer::Flatten, raw.clone(), raw], expect![""]);
+}
+
+#[test]
+fn no_output() {
+    check(INPUT, vec![], expect![""]);
+    check(INPUT, vec![Layer::Conv(conv(3, 0))], expect![""]);
+}
+
+#[test]
+fn name() {
+    let check = |name: &str, expected| {
+        let first = hidden(name, 36, Thresholds::shift(2, 1, 0));
+        check(INPUT, vec![Layer::Flatten, first, Layer::Linear(linear(2, 3))], expected);
+    };
+    check("out", expect![""]);
+    check("", expect![""]);
+    check("../out", expect![""]);
+}
+
+#[test]
+fn a_network_that_is_read_is_checked() {
+    let network = Network::new(INPUT, vec![Layer::Flatten, Layer::Linear(linear(36, 3))]).unwrap();
+    let json = serde_json::to_string(&network).unwrap();
+    assert_eq!(serde_json::from_str::<Network>(&json).unwrap(), network);
+    let error = serde_json::from_str::<Network>(&json.replace("\"height\":6", "\"height\":7"));
+    expect![""].assert_eq(&error.unwrap_err().to_string());
+}

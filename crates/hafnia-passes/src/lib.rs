@@ -1,0 +1,1 @@
+//! Mapping passes, their registry and pipelines.

@@ -1,0 +1,1 @@
+//! The RRAM macro simulator: virtual chips, engines, evaluation, profiles and statistics.

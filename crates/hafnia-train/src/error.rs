@@ -1,0 +1,97 @@
+//! What can go wrong in training.
+
+use std::path::PathBuf;
+
+use hafnia_artifact::ArtifactError;
+use hafnia_model::ShapeError;
+
+/// Why a training run was refused or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A text is not TOML, or has keys that a recipe does not have.
+    #[error("not a training recipe")]
+    Recipe(#[source] Box<toml::de::Error>),
+    /// A number of the recipe is outside its range.
+    #[error("`{key}` is {value}, it must lie in {min}..={max}")]
+    Range {
+        /// Key of the recipe.
+        key: &'static str,
+        /// The number.
+        value: f64,
+        /// The smallest allowed.
+        min: f64,
+        /// The largest allowed.
+        max: f64,
+    },
+    /// The recipe asks for a backend that was left out when hafnia was built.
+    #[error("`backend` is `ndarray`, which this build lacks: build with `--features ndarray`")]
+    NoBackend,
+    /// The data set's images have another size than the network takes.
+    #[error("images of data set `{name}` are {rows}x{columns} pixels, LeNet-5 takes 28x28")]
+    ImageSize {
+        /// Name of the data set.
+        name: String,
+        /// Rows of its images.
+        rows: usize,
+        /// Columns of its images.
+        columns: usize,
+    },
+    /// A label is no class of the network.
+    #[error("image {image} has label {label}, it must lie in 0..=9")]
+    Label {
+        /// Index of the image.
+        image: usize,
+        /// Its label.
+        label: u8,
+    },
+    /// The split names an image that is not there.
+    #[error("the split names image {image}, data set `{name}` has {images}")]
+    NoImage {
+        /// Index of the image.
+        image: usize,
+        /// Name of the data set.
+        name: String,
+        /// Images in the data set.
+        images: usize,
+    },
+    /// A part of the split is empty.
+    #[error("the split has no {0} images, at least 1 is needed")]
+    Empty(&'static str),
+    /// The loss is no longer a number.
+    #[error("training diverged: the loss is {loss} in epoch {epoch}, step {step}")]
+    Diverged {
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Step in the epoch, counted from 1.
+        step: usize,
+        /// Mean loss of the step.
+        loss: f64,
+    },
+    /// A checkpoint was made with another recipe or other images.
+    #[error("{path} is the checkpoint of another run ({differs} differ): remove it to start over")]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What differs: its recipe or its images.
+        differs: &'static str,
+    },
+    /// A checkpoint cannot be read or written.
+    #[error(transparent)]
+    Artifact(#[from] ArtifactError),
+    /// The exported network does not compute what the trainer computed: a bug of hafnia.
+    #[error(
+        "bug in hafnia: for image {image} the trainer gives {trained:?}, the network {exported:?}"
+    )]
+    Export {
+        /// Index of the image.
+        image: usize,
+        /// The trainer's logits.
+        trained: Vec<f32>,
+        /// The exported network's logits.
+        exported: Vec<i32>,
+    },
+    /// The exported layers do not make a network: a bug of hafnia.
+    #[error("bug in hafnia: the trained layers do not make a network")]
+    Shape(#[from] ShapeError),
+}

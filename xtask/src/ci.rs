@@ -1,0 +1,32 @@
+//! `cargo xtask ci`: everything that must pass before a change lands.
+
+use std::time::Instant;
+
+use crate::{cargo, codegen, tidy};
+
+/// The commands, in the order in which they fail fastest.
+const COMMANDS: &[&[&str]] = &[
+    &["fmt", "--all", "--check"],
+    &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
+    &["test", "--workspace"],
+    &["test", "--package", "hafnia-train", "--features", "ndarray", "--test", "back_ends"],
+    &["doc", "--workspace", "--no-deps"],
+    &["run", "--quiet", "--package", "xtask", "--", "reproduce", "--quick", "--offline", "--out", "target/ci-reproduce"],
+];
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    tidy::run()?;
+    codegen::run(true)?;
+    for arguments in COMMANDS {
+        let start = Instant::now();
+        let mut command = cargo(arguments);
+        if arguments[0] == "doc" {
+            command.env("RUSTDOCFLAGS", "--deny warnings");
+        }
+        eprintln!("$ cargo {}", arguments.join(" "));
+        crate::run(&mut command)?;
+        eprintln!("  took {:.0} s", start.elapsed().as_secs_f64());
+    }
+    Ok(())
+}
+

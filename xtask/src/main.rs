@@ -1,0 +1,73 @@
+//! The workspace's chores: `cargo xtask <chore>`.
+//!
+//! It drives the release binary `hafnia` and does not link the trainer, so that `tidy` and
+//! `codegen` compile in seconds.
+
+mod ci;
+mod codegen;
+mod reproduce;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, bail};
+use clap::Parser;
+
+/// The workspace's chores.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Chore {
+    /// Regenerate the paper's numbers: MNIST, training, mapping, noisy inference, report.
+    Reproduce(reproduce::Options),
+    /// Everything that must pass before a change lands.
+    Ci,
+    /// Check the invariants of docs/architecture.md.
+    Tidy,
+    /// Write the documents that are generated from the code.
+    Codegen {
+        /// Only say whether they are up to date.
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Chore::parse() {
+        Chore::Reproduce(options) => reproduce::run(&options),
+        Chore::Ci => ci::run(),
+        Chore::Tidy => tidy::run(),
+        Chore::Codegen { check } => codegen::run(check),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The root of the workspace.
+fn workspace() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().expect("xtask lies in the workspace").to_owned()
+}
+
+/// `cargo` as it was called, in the root of the workspace.
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(arguments).current_dir(workspace());
+    command
+}
+
+/// Runs a command and gives an error unless it succeeds.
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let program = command.get_program().to_owned();
+    let status = command.status().with_context(|| format!("{} cannot be run", program.display()))?;
+    if !status.success() {
+        let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();
+        bail!("`{} {}` failed: {status}", program.display(), arguments.join(" "));
+    }
+    Ok(())
+}
