@@ -39,7 +39,7 @@ pub trait Artifact: Serialize + DeserializeOwned {
 /// # Errors
 /// [`ArtifactError::Io`], or [`ArtifactError::Unencodable`] for a type that the codec refuses.
 pub fn save<T: Artifact>(path: impl AsRef<Path>, value: &T) -> Result<Digest, ArtifactError> {
-    let bytes = wrap::<T>(value)?;
+    let bytes = seal(value)?;
     write_whole(path, &bytes)?;
     Ok(Digest::of(&bytes))
 }
@@ -50,10 +50,10 @@ pub fn save<T: Artifact>(path: impl AsRef<Path>, value: &T) -> Result<Digest, Ar
 /// Each way a file can be wrong has its own variant of [`ArtifactError`]. No file makes it panic.
 pub fn load<T: Artifact>(path: impl AsRef<Path>) -> Result<T, ArtifactError> {
     let path = path.as_ref();
-    unwrap(path, &read(path)?)
+    open(path, &read(path)?)
 }
 
-fn wrap<T: Artifact>(value: &T) -> Result<Vec<u8>, ArtifactError> {
+fn seal<T: Artifact>(value: &T) -> Result<Vec<u8>, ArtifactError> {
     let kind_length = const {
         assert!(T::KIND.len() <= 255, "the kind of an artifact has at most 255 bytes");
         T::KIND.len() as u8
@@ -70,7 +70,7 @@ fn wrap<T: Artifact>(value: &T) -> Result<Vec<u8>, ArtifactError> {
     Ok(bytes)
 }
 
-fn unwrap<T: Artifact>(path: &Path, bytes: &[u8]) -> Result<T, ArtifactError> {
+fn open<T: Artifact>(path: &Path, bytes: &[u8]) -> Result<T, ArtifactError> {
     let Some(header) = bytes.strip_prefix(&MAGIC) else {
         let found = &bytes[..bytes.len().min(MAGIC.len())];
         return Err(ArtifactError::NotHafnia {
@@ -188,15 +188,16 @@ mod tests {
     #[test]
     fn the_bytes_are_pinned() {
         // Files of earlier runs must stay readable: if this changes, the format has changed.
-        let bytes = wrap(&tiny()).unwrap();
+        let bytes = seal(&tiny()).unwrap();
         let lines: Vec<_> = bytes.chunks(16).map(hex).collect();
         expect![[r#"
             89 68 61 66 6e 69 61 0a 04 74 69 6e 79 03 00 00
             00 10 00 00 00 00 00 00 00 a5 44 65 25 6b e2 34
             fc 74 b2 00 eb e7 5c 94 ab 24 ec 71 fb 3e 72 72
             28 7c 08 12 9b 49 81 55 8f 02 6f 78 03 01 00 fc
-            e0 22 02 00 00 00 00 3f 00"#]].assert_eq(&lines.join("\n"));
-        assert_eq!(unwrap::<Tiny>(Path::new("x"), &bytes).unwrap(), tiny());
+            e0 22 02 00 00 00 00 3f 00"#]]
+        .assert_eq(&lines.join("\n"));
+        assert_eq!(open::<Tiny>(Path::new("x"), &bytes).unwrap(), tiny());
     }
 
     #[test]
@@ -213,9 +214,9 @@ mod tests {
 
     #[test]
     fn every_truncation_is_an_error() {
-        let bytes = wrap(&tiny()).unwrap();
+        let bytes = seal(&tiny()).unwrap();
         for length in 0..bytes.len() {
-            let error = unwrap::<Tiny>(Path::new("x"), &bytes[..length]).unwrap_err();
+            let error = open::<Tiny>(Path::new("x"), &bytes[..length]).unwrap_err();
             match error {
                 ArtifactError::NotHafnia { .. } => assert!(length < MAGIC.len()),
                 ArtifactError::Truncated { found, expected, .. } => {
@@ -228,12 +229,12 @@ mod tests {
 
     #[test]
     fn every_damaged_byte_is_an_error() {
-        let bytes = wrap(&tiny()).unwrap();
+        let bytes = seal(&tiny()).unwrap();
         for position in 0..bytes.len() {
             for flip in 1..=255 {
                 let mut bytes = bytes.clone();
                 bytes[position] ^= flip;
-                assert!(unwrap::<Tiny>(Path::new("x"), &bytes).is_err(), "{position} {flip}");
+                assert!(open::<Tiny>(Path::new("x"), &bytes).is_err(), "{position} {flip}");
             }
         }
     }
@@ -242,14 +243,14 @@ mod tests {
     fn no_payload_panics() {
         // As if the checksum had been made for the damaged payload.
         let start = MAGIC.len() + 1 + Tiny::KIND.len() + 4 + 8 + 32;
-        let bytes = wrap(&tiny()).unwrap();
+        let bytes = seal(&tiny()).unwrap();
         for position in start..bytes.len() {
             for value in 0..=255 {
                 let mut bytes = bytes.clone();
                 bytes[position] = value;
                 let digest = Digest::of(&bytes[start..]).0;
                 bytes[start - 32..start].copy_from_slice(&digest);
-                let _either = unwrap::<Tiny>(Path::new("x"), &bytes);
+                let _either = open::<Tiny>(Path::new("x"), &bytes);
             }
         }
     }
@@ -257,21 +258,71 @@ mod tests {
     #[test]
     fn each_failure_says_what_is_wrong() {
         let check = |change: fn(&mut Vec<u8>), expected: Expect| {
-            let mut bytes = wrap(&tiny()).unwrap();
+            let mut bytes = seal(&tiny()).unwrap();
             change(&mut bytes);
-            let error = unwrap::<Tiny>(Path::new("out/t.hafnia"), &bytes).unwrap_err();
-            expected.assert_eq(&error.to_string());
+            let error = open::<Tiny>(Path::new("out/t.hafnia"), &bytes).unwrap_err();
+            expected.assert_eq(&format!("{error}\n"));
         };
-        check(Vec::clear, expect!["out/t.hafnia is not a hafnia file: it begins with nothing, not 89 68 61 66 6e 69 61 0a"]);
-        check(|bytes| *bytes = b"{\"layers\": []}".to_vec(), expect!["out/t.hafnia is not a hafnia file: it begins with 7b 22 6c 61 79 65 72 73, not 89 68 61 66 6e 69 61 0a"]);
-        check(|bytes| bytes[9] = b'T', expect![[r#"out/t.hafnia holds "Tiny", expected "tiny""#]]);
-        check(|bytes| bytes[9] = b'\n', expect![[r#"out/t.hafnia holds "\niny", expected "tiny""#]]);
-        check(|bytes| bytes[13] = 2, expect![[r#"out/t.hafnia has schema 2 of "tiny", expected 3: made by another version; make it again with `hafnia tiny`"#]]);
-        check(|bytes| bytes.truncate(20), expect!["out/t.hafnia is truncated: 20 bytes, expected 25"]);
-        check(|bytes| bytes.truncate(bytes.len() - 1), expect!["out/t.hafnia is truncated: 72 bytes, expected 73"]);
-        check(|bytes| bytes.push(0), expect!["out/t.hafnia is too long: 74 bytes, expected 73"]);
-        check(|bytes| bytes[17..25].fill(255), expect!["out/t.hafnia is truncated: 73 bytes, expected 18446744073709551615"]);
-        check(|bytes| bytes[58] ^= 1, expect!["out/t.hafnia is damaged: its payload has SHA-256 15498774bf7ca6cfba4a03ddb8117cbfaa34bd454dacc6b0216c99544f319c30, expected a54465256be234fc74b200ebe75c94ab24ec71fb3e7272287c08129b4981558f"]);
+        check(
+            Vec::clear,
+            expect![[r#"
+            out/t.hafnia is not a hafnia file: it begins with nothing, not 89 68 61 66 6e 69 61 0a
+        "#]],
+        );
+        check(
+            |bytes| *bytes = b"{\"layers\": []}".to_vec(),
+            expect![[r#"
+            out/t.hafnia is not a hafnia file: it begins with 7b 22 6c 61 79 65 72 73, not 89 68 61 66 6e 69 61 0a
+        "#]],
+        );
+        check(
+            |bytes| bytes[9] = b'T',
+            expect![[r#"
+            out/t.hafnia holds "Tiny", expected "tiny"
+        "#]],
+        );
+        check(
+            |bytes| bytes[9] = b'\n',
+            expect![[r#"
+            out/t.hafnia holds "\niny", expected "tiny"
+        "#]],
+        );
+        check(
+            |bytes| bytes[13] = 2,
+            expect![[r#"
+                out/t.hafnia has schema 2 of "tiny", expected 3: made by another version; make it again with `hafnia tiny`
+            "#]],
+        );
+        check(
+            |bytes| bytes.truncate(20),
+            expect![[r#"
+            out/t.hafnia is truncated: 20 bytes, expected 25
+        "#]],
+        );
+        check(
+            |bytes| bytes.truncate(bytes.len() - 1),
+            expect![[r#"
+            out/t.hafnia is truncated: 72 bytes, expected 73
+        "#]],
+        );
+        check(
+            |bytes| bytes.push(0),
+            expect![[r#"
+            out/t.hafnia is too long: 74 bytes, expected 73
+        "#]],
+        );
+        check(
+            |bytes| bytes[17..25].fill(255),
+            expect![[r#"
+            out/t.hafnia is truncated: 73 bytes, expected 18446744073709551615
+        "#]],
+        );
+        check(
+            |bytes| bytes[58] ^= 1,
+            expect![[r#"
+            out/t.hafnia is damaged: its payload has SHA-256 15498774bf7ca6cfba4a03ddb8117cbfaa34bd454dacc6b0216c99544f319c30, expected a54465256be234fc74b200ebe75c94ab24ec71fb3e7272287c08129b4981558f
+        "#]],
+        );
         check(
             |bytes| {
                 // An option is 0 or 1; the checksum is right.
@@ -279,7 +330,9 @@ mod tests {
                 let digest = Digest::of(&bytes[57..]).0;
                 bytes[25..57].copy_from_slice(&digest);
             },
-            expect![[r#"out/t.hafnia does not decode as "tiny" of schema 3"#]],
+            expect![[r#"
+                out/t.hafnia does not decode as "tiny" of schema 3
+            "#]],
         );
     }
 }

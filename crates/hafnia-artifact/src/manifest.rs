@@ -136,7 +136,8 @@ mod tests {
               "started": "2026-01-02T03:04:05Z",
               "seconds": 1.5
             }
-        "#]].assert_eq(&std::fs::read_to_string(&path).unwrap());
+        "#]]
+        .assert_eq(&std::fs::read_to_string(&path).unwrap());
         assert_eq!(Manifest::read(&path).unwrap(), manifest());
         std::fs::write(&path, "{}").unwrap();
         let error = Manifest::read(&path).unwrap_err().to_string();

@@ -130,8 +130,7 @@ fn stands(stamp: &Path, made_from: Digest, outputs: &[&Path]) -> bool {
         return false;
     };
     // The cheap half first: outputs can be large.
-    stamp.made_from == made_from
-        && digests(outputs).is_ok_and(|digests| digests == stamp.outputs)
+    stamp.made_from == made_from && digests(outputs).is_ok_and(|digests| digests == stamp.outputs)
 }
 
 fn digests(files: &[&Path]) -> Result<Vec<Digest>, ArtifactError> {

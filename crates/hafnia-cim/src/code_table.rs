@@ -1,6 +1,22 @@
 //! [`CodeTable`]: P(code | m ones, n rows on).
 
+use crate::{CimError, MacroSpec, conversion::code_probabilities};
+
 /// The probability of every code, given how many of the rows that are on are in LRS.
+///
+/// It is computed from the device model ([`CodeTable::from_spec`]) or loaded from measured
+/// statistics ([`CodeTable::load_csv`]).
+///
+/// ```
+/// use hafnia_cim::{CodeTable, MacroSpec};
+///
+/// let spec = MacroSpec::preset("gt-n40")?;
+/// let table = CodeTable::from_spec(&spec);
+/// let codes = table.probabilities(7, 3);
+/// assert_eq!(codes.len(), 8);
+/// assert!(codes[3] > 0.99);
+/// # Ok::<(), hafnia_cim::CimError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodeTable {
     rows_per_conversion: usize,
@@ -12,8 +28,124 @@ pub struct CodeTable {
 /// The first two moments of a code's error, in LSB and LSB².
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Moments {
-    /// E\[code\] − m.
+    /// E\[code\] − m, in LSB.
     pub bias: f64,
-    /// Variance of the code.
+    /// Variance of the code, in LSB².
     pub variance: f64,
+}
+
+impl CodeTable {
+    /// The table of the device model, each conversion on a fresh chip.
+    ///
+    /// The signal of m ones among n rows is normal with mean m and the sum of the static, the read
+    /// and the comparator's noise variances; offsets are independent from comparator to comparator.
+    /// Probabilities are accurate, and sum to 1, to 1e-12.
+    ///
+    /// `spec` is a valid one ([`MacroSpec::validate`]). With 7 rows and 3 bits it takes
+    /// milliseconds, with 63 rows and 6 bits seconds.
+    pub fn from_spec(spec: &MacroSpec) -> Self {
+        let mut table = Self::zeros(spec.rows_per_conversion, spec.adc.max_code());
+        let noise = spec.adc.comparator_noise_lsb;
+        for (rows, ones) in table.conversions() {
+            let variance = spec.cell.static_variance_lsb2(ones, rows)
+                + spec.cell.read_variance_lsb2(ones, rows)
+                + noise * noise;
+            let codes = table.probabilities_mut(rows, ones);
+            code_probabilities(ones as f64, variance.sqrt(), spec.adc.offset_lsb, codes);
+        }
+        table
+    }
+
+    /// A table of zeros, to be filled.
+    pub(crate) fn zeros(rows_per_conversion: usize, max_code: usize) -> Self {
+        let (counts, codes) = (rows_per_conversion + 1, max_code + 1);
+        Self { rows_per_conversion, codes, probabilities: vec![0.0; counts * counts * codes] }
+    }
+
+    /// Most rows that are on in one conversion.
+    pub fn rows_per_conversion(&self) -> usize {
+        self.rows_per_conversion
+    }
+
+    /// The largest code.
+    pub fn max_code(&self) -> usize {
+        self.codes - 1
+    }
+
+    /// Every (rows on, ones among them), rows from 0 to `rows_per_conversion`, ones from 0 to rows.
+    pub fn conversions(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        (0..=self.rows_per_conversion).flat_map(|rows| (0..=rows).map(move |ones| (rows, ones)))
+    }
+
+    /// Probabilities of codes 0 to `max_code`, when `ones` of the `rows` that are on are in LRS.
+    ///
+    /// Those of a measured table sum to 1 within 1e-6 only: a sampler gives the rest to the last
+    /// code.
+    ///
+    /// # Panics
+    /// If not `ones` ≤ `rows` ≤ `rows_per_conversion`.
+    pub fn probabilities(&self, rows: usize, ones: usize) -> &[f64] {
+        &self.probabilities[self.range(rows, ones)]
+    }
+
+    pub(crate) fn probabilities_mut(&mut self, rows: usize, ones: usize) -> &mut [f64] {
+        let range = self.range(rows, ones);
+        &mut self.probabilities[range]
+    }
+
+    fn range(&self, rows: usize, ones: usize) -> std::ops::Range<usize> {
+        assert!(
+            ones <= rows && rows <= self.rows_per_conversion,
+            "{ones} ones among {rows} rows, in a table of up to {} rows",
+            self.rows_per_conversion
+        );
+        let start = (rows * (self.rows_per_conversion + 1) + ones) * self.codes;
+        start..start + self.codes
+    }
+
+    /// Bias and variance of the code, saturation included.
+    ///
+    /// # Panics
+    /// As [`CodeTable::probabilities`].
+    pub fn moments(&self, rows: usize, ones: usize) -> Moments {
+        // errors rather than codes: small ones are not lost in the difference of large squares
+        let errors = || {
+            let codes = self.probabilities(rows, ones).iter().enumerate();
+            codes.map(|(code, probability)| (code as f64 - ones as f64, probability))
+        };
+        let bias: f64 = errors().map(|(error, probability)| probability * error).sum();
+        let variance =
+            errors().map(|(error, probability)| probability * (error - bias).powi(2)).sum();
+        Moments { bias, variance }
+    }
+
+    /// Probability that the code is not `ones`; 1 where no code is as large.
+    ///
+    /// # Panics
+    /// As [`CodeTable::probabilities`].
+    pub fn error_probability(&self, rows: usize, ones: usize) -> f64 {
+        let codes = self.probabilities(rows, ones).iter().enumerate();
+        codes.filter(|(code, _)| *code != ones).map(|(_, probability)| probability).sum()
+    }
+
+    /// Checks that the table has as many rows and codes as `spec`; a table from a file need not.
+    ///
+    /// # Errors
+    /// [`CimError::TableSize`] with both sizes.
+    pub fn check_size(&self, spec: &MacroSpec) -> Result<(), CimError> {
+        let [table, wanted] = [
+            (self.rows_per_conversion, self.max_code()),
+            (spec.rows_per_conversion, spec.adc.max_code()),
+        ];
+        if table == wanted {
+            return Ok(());
+        }
+        Err(CimError::TableSize {
+            name: spec.name.clone(),
+            table_rows: table.0,
+            table_max_code: table.1,
+            rows: wanted.0,
+            max_code: wanted.1,
+        })
+    }
 }

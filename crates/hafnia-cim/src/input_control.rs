@@ -1,6 +1,16 @@
 //! [`InputControl`]: which active rows share a conversion. The one definition of grouping, used by
 //! engines, profiles, passes and cost.
 
+use std::fmt;
+use std::ops::Range;
+use std::str::FromStr;
+
+use crate::CimError;
+
+/// How an input control is written.
+pub(crate) const FORMS: &str =
+    "ordered-scan, fixed-window{SIZE} with a size from 1, or fixed-group";
+
 /// One entry of a row table as the scan sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ScanEntry {
@@ -18,13 +28,17 @@ pub struct ScanEntry {
 /// - when it holds `rows_per_conversion` entries,
 /// - before an entry whose physical row it already holds (a word line cannot be on twice),
 /// - before an entry of the other sign (rows of opposite sign never share an analog sum).
+///
+/// How the chip's own control scans is not published: every policy is assumed.
+///
+/// As text: `ordered-scan`, `fixed-window{16}`, `fixed-group`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InputControl {
     /// The next active rows in scan order, wherever they stand. The default.
     OrderedScan,
     /// Only active rows within one aligned window of the scan order share a conversion.
     FixedWindow {
-        /// Entries in a window.
+        /// Entries in a window, active or not; at least 1.
         window: usize,
     },
     /// Aligned groups of `rows_per_conversion` entries, whether active or not; groups without an
@@ -50,7 +64,7 @@ impl Groups {
     }
 
     /// The groups in order, each as a range of the list of active entries.
-    pub fn iter(&self) -> impl Iterator<Item = std::ops::Range<usize>> + '_ {
+    pub fn iter(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         let mut start = 0;
         self.ends.iter().map(move |&end| {
             let range = start..end as usize;
@@ -64,10 +78,10 @@ impl InputControl {
     /// Gathers the active entries of a scan into groups; `groups` is overwritten.
     ///
     /// `scan` is the row table in scan order; `active` lists the positions in `scan` whose input
-    /// bit is 1, ascending; `rows_per_conversion` is the spec's.
+    /// bit is 1, ascending; `rows_per_conversion` is the spec's, at least 1.
     ///
     /// # Panics
-    /// If `active` names a position beyond `scan`.
+    /// If `active` names a position beyond `scan`, or a window has no entries.
     pub fn groups(
         self,
         rows_per_conversion: usize,
@@ -76,11 +90,7 @@ impl InputControl {
         groups: &mut Groups,
     ) {
         groups.ends.clear();
-        let span = match self {
-            Self::OrderedScan => usize::MAX,
-            Self::FixedWindow { window } => window,
-            Self::FixedGroup => rows_per_conversion,
-        };
+        let span = self.span(rows_per_conversion);
         let mut start = 0;
         for (index, &position) in active.iter().enumerate() {
             if index == start {
@@ -101,4 +111,174 @@ impl InputControl {
             groups.ends.push(active.len() as u32);
         }
     }
+
+    /// Entries of the scan order, active or not, that may share a conversion.
+    fn span(self, rows_per_conversion: usize) -> usize {
+        match self {
+            Self::OrderedScan => usize::MAX,
+            Self::FixedWindow { window } => window,
+            Self::FixedGroup => rows_per_conversion,
+        }
+    }
+
+    /// Checks groups, wherever they come from, against the rules: [`InputControl::groups`] stated
+    /// once more, as what must hold of a result.
+    ///
+    /// `groups` are ranges of the list `active`; the rest is as in [`InputControl::groups`].
+    ///
+    /// # Errors
+    /// The first [`GroupFault`], group by group.
+    ///
+    /// # Panics
+    /// As [`InputControl::groups`].
+    pub fn check_groups(
+        self,
+        rows_per_conversion: usize,
+        scan: &[ScanEntry],
+        active: &[u32],
+        groups: impl IntoIterator<Item = Range<usize>>,
+    ) -> Result<(), GroupFault> {
+        let span = self.span(rows_per_conversion);
+        let entry = |index: usize| scan[active[index] as usize];
+        let window = |index: usize| active[index] as usize / span;
+        let mut next = 0;
+        for (group, range) in groups.into_iter().enumerate() {
+            let Range { start, end } = range;
+            if start > next {
+                return Err(GroupFault::Skipped { index: next });
+            }
+            if start < next {
+                return Err(GroupFault::TakenTwice { group, index: start });
+            }
+            if end <= start || end > active.len() {
+                return Err(GroupFault::NoGroup { group, start, end, active: active.len() });
+            }
+            if end - start > rows_per_conversion {
+                return Err(GroupFault::TooLong { group, rows: end - start, rows_per_conversion });
+            }
+            for index in start + 1..end {
+                if window(index) != window(start) {
+                    return Err(GroupFault::WindowCrossed { group, index });
+                }
+                if entry(index).negative != entry(start).negative {
+                    return Err(GroupFault::MixedSigns { group, index });
+                }
+                let physical = entry(index).physical;
+                if (start..index).any(|other| entry(other).physical == physical) {
+                    return Err(GroupFault::RepeatedRow { group, physical });
+                }
+            }
+            let has_room = end < active.len()
+                && end - start < rows_per_conversion
+                && window(end) == window(start)
+                && entry(end).negative == entry(start).negative
+                && (start..end).all(|other| entry(other).physical != entry(end).physical);
+            if has_room {
+                return Err(GroupFault::ClosedEarly { group, index: end });
+            }
+            next = end;
+        }
+        if next < active.len() { Err(GroupFault::Skipped { index: next }) } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for InputControl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OrderedScan => f.write_str("ordered-scan"),
+            Self::FixedWindow { window } => write!(f, "fixed-window{{{window}}}"),
+            Self::FixedGroup => f.write_str("fixed-group"),
+        }
+    }
+}
+
+impl FromStr for InputControl {
+    type Err = CimError;
+
+    fn from_str(text: &str) -> Result<Self, CimError> {
+        let window = || text.strip_prefix("fixed-window{")?.strip_suffix('}')?.parse().ok();
+        match text {
+            "ordered-scan" => Ok(Self::OrderedScan),
+            "fixed-group" => Ok(Self::FixedGroup),
+            _ => match window() {
+                Some(window) if window > 0 => Ok(Self::FixedWindow { window }),
+                _ => Err(CimError::InputControl { text: text.to_owned() }),
+            },
+        }
+    }
+}
+
+/// How groups break the rules of an [`InputControl`]. Groups count from 0; an index is one of the
+/// list of active entries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupFault {
+    /// An active entry is in no group, or its group comes too late.
+    #[error("active entry {index} is skipped")]
+    Skipped {
+        /// The entry.
+        index: usize,
+    },
+    /// An active entry is in two groups.
+    #[error("group {group} takes active entry {index} a second time")]
+    TakenTwice {
+        /// The second group.
+        group: usize,
+        /// The entry.
+        index: usize,
+    },
+    /// A range that holds no entry, or reaches beyond the last one.
+    #[error("group {group} is {start}..{end} of {active} active entries")]
+    NoGroup {
+        /// The group.
+        group: usize,
+        /// Start of its range.
+        start: usize,
+        /// End of its range.
+        end: usize,
+        /// Number of active entries.
+        active: usize,
+    },
+    /// More rows than the converter takes.
+    #[error("group {group} turns on {rows} rows, at most {rows_per_conversion} may be")]
+    TooLong {
+        /// The group.
+        group: usize,
+        /// Rows in it.
+        rows: usize,
+        /// Most rows allowed.
+        rows_per_conversion: usize,
+    },
+    /// Entries of two windows.
+    #[error("group {group} crosses into another window at active entry {index}")]
+    WindowCrossed {
+        /// The group.
+        group: usize,
+        /// The first entry of another window.
+        index: usize,
+    },
+    /// Rows of opposite sign.
+    #[error("group {group} mixes signs at active entry {index}")]
+    MixedSigns {
+        /// The group.
+        group: usize,
+        /// The first entry of the other sign.
+        index: usize,
+    },
+    /// A word line that would have to be on twice.
+    #[error("group {group} turns on physical row {physical} twice")]
+    RepeatedRow {
+        /// The group.
+        group: usize,
+        /// The physical row.
+        physical: u32,
+    },
+    /// The next entry could have joined the group.
+    #[error("group {group} closes before active entry {index}, which it has room for")]
+    ClosedEarly {
+        /// The group.
+        group: usize,
+        /// The entry.
+        index: usize,
+    },
 }

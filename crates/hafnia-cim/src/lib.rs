@@ -5,16 +5,28 @@
 //! `assumed` ([`MacroSpec::preset`]). From a spec follow the grouping of rows into conversions
 //! ([`InputControl::groups`]) and the probabilities of every code ([`CodeTable`]).
 //!
+//! ```
+//! use hafnia_cim::{CodeTable, MacroSpec};
+//!
+//! let mut spec = MacroSpec::preset("gt-n40")?;
+//! spec.set("sigma_lrs_rel", "0.2")?;
+//! assert!(CodeTable::from_spec(&spec).error_probability(7, 6) > 0.1);
+//! assert_eq!(CodeTable::from_spec(&spec.without_noise()).error_probability(7, 6), 0.0);
+//! # Ok::<(), hafnia_cim::CimError>(())
+//! ```
+//!
 //! It has no engine: what is drawn, and on which chip, is the business of `hafnia-sim`.
 
 mod code_table;
+mod conversion;
 mod error;
 mod input_control;
 mod preset;
 mod spec;
+mod table_csv;
 
 pub use code_table::{CodeTable, Moments};
-pub use error::CimError;
-pub use input_control::{Groups, InputControl, ScanEntry};
-pub use preset::SourcedValue;
+pub use error::{CimError, TableFault};
+pub use input_control::{GroupFault, Groups, InputControl, ScanEntry};
+pub use preset::{SourcedValue, preset_names, sources};
 pub use spec::{Adc, CellModel, MacroSpec};

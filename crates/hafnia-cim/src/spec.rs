@@ -3,6 +3,8 @@
 use crate::{CimError, InputControl};
 
 /// A compute-in-memory macro: geometry, converter, cells and input control.
+///
+/// Where the values of a preset come from: [`sources`](crate::sources).
 #[derive(Debug, Clone, PartialEq)]
 pub struct MacroSpec {
     /// Name of the preset or of the file it came from.
@@ -13,7 +15,7 @@ pub struct MacroSpec {
     pub columns: usize,
     /// Most rows that are on in one conversion.
     pub rows_per_conversion: usize,
-    /// Columns that share a converter.
+    /// Columns that share a converter, one after the other.
     pub columns_per_adc: usize,
     /// The converter.
     pub adc: Adc,
@@ -46,6 +48,8 @@ impl Adc {
 /// Conductances are normal, and not cut at 0. One LSB is G_LRS − G_HRS, and the reference
 /// subtracts the nominal HRS leakage of the rows that are on, so that m cells in LRS among n rows
 /// make a mean signal of m LSB.
+///
+/// The model is assumed: statistics of the chip itself are not published.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CellModel {
     /// G_LRS / G_HRS; may be infinite.
@@ -100,12 +104,8 @@ impl MacroSpec {
     #[must_use]
     pub fn without_noise(&self) -> Self {
         let adc = Adc { offset_lsb: 0.0, comparator_noise_lsb: 0.0, ..self.adc };
-        let cell = CellModel {
-            sigma_lrs_rel: 0.0,
-            sigma_hrs_rel: 0.0,
-            read_noise_rel: 0.0,
-            ..self.cell
-        };
+        let cell =
+            CellModel { sigma_lrs_rel: 0.0, sigma_hrs_rel: 0.0, read_noise_rel: 0.0, ..self.cell };
         Self { adc, cell, ..self.clone() }
     }
 
@@ -117,25 +117,27 @@ impl MacroSpec {
         let count = |key, value: usize, max: usize, range| {
             self.check((1..=max).contains(&value), key, value.to_string(), range)
         };
-        count("rows", self.rows, 4096, "1..=4096")?;
-        count("columns", self.columns, 4096, "1..=4096")?;
-        count("rows_per_conversion", self.rows_per_conversion, 63, "1..=63")?;
-        count("columns_per_adc", self.columns_per_adc, self.columns, "1..=columns")?;
-        count("adc.bits", self.adc.bits.into(), 6, "1..=6")?;
+        count("rows", self.rows, 4096, "in 1..=4096")?;
+        count("columns", self.columns, 4096, "in 1..=4096")?;
+        count("rows_per_conversion", self.rows_per_conversion, 63, "in 1..=63")?;
+        count("columns_per_adc", self.columns_per_adc, self.columns, "in 1..=columns")?;
+        count("adc.bits", self.adc.bits.into(), 6, "in 1..=6")?;
         let sigma = |key, value: f64, max: f64, range| {
             self.check((0.0..=max).contains(&value), key, value.to_string(), range)
         };
-        sigma("adc.offset_lsb", self.adc.offset_lsb, 4.0, "0..=4 LSB")?;
-        sigma("adc.comparator_noise_lsb", self.adc.comparator_noise_lsb, 4.0, "0..=4 LSB")?;
-        sigma("cell.sigma_lrs_rel", self.cell.sigma_lrs_rel, 1.0, "0..=1")?;
-        sigma("cell.sigma_hrs_rel", self.cell.sigma_hrs_rel, 1.0, "0..=1")?;
-        sigma("cell.read_noise_rel", self.cell.read_noise_rel, 1.0, "0..=1")?;
+        sigma("adc.offset_lsb", self.adc.offset_lsb, 4.0, "in 0..=4 LSB")?;
+        sigma("adc.comparator_noise_lsb", self.adc.comparator_noise_lsb, 4.0, "in 0..=4 LSB")?;
+        sigma("cell.sigma_lrs_rel", self.cell.sigma_lrs_rel, 1.0, "in 0..=1")?;
+        sigma("cell.sigma_hrs_rel", self.cell.sigma_hrs_rel, 1.0, "in 0..=1")?;
+        sigma("cell.read_noise_rel", self.cell.read_noise_rel, 1.0, "in 0..=1")?;
         let ratio = self.cell.on_off_ratio;
         self.check(ratio > 1.0, "cell.on_off_ratio", ratio.to_string(), "above 1, or inf")?;
-        if let InputControl::FixedWindow { window } = self.input_control {
-            count("input_control.window", window, self.rows, "1..=rows")?;
-        }
-        Ok(())
+        let window_is_right = match self.input_control {
+            InputControl::FixedWindow { window } => (1..=self.rows).contains(&window),
+            InputControl::OrderedScan | InputControl::FixedGroup => true,
+        };
+        let value = self.input_control.to_string();
+        self.check(window_is_right, "input_control", value, "a window of 1..=rows entries")
     }
 
     fn check(

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use hafnia_data::{Dataset, Mnist, Progress, Sources, Split};
 use hafnia_model::Network;
-use hafnia_report::Table;
+use hafnia_report::{Align, Table};
 use serde::Serialize;
 
 use crate::output::Output;
@@ -139,11 +139,11 @@ impl Data {
             for note in &found.notes {
                 text += &format!("  not from {note}\n");
             }
-            let mut table = Table::new(["part", "images"]);
+            let mut table = Table::new([("part", Align::Left), ("images", Align::Right)]);
             table.row(["train".to_owned(), found.train.to_string()]);
             table.row(["validation".to_owned(), found.validation.to_string()]);
             table.row(["test".to_owned(), found.test.to_string()]);
-            text + &table.to_text()
+            text + &table.to_string()
         })
     }
 }

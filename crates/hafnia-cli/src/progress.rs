@@ -26,3 +26,12 @@ pub(crate) fn moves(bar: &ProgressBar) -> impl Fn(u64, u64) + Sync + '_ {
         }
     }
 }
+
+/// Prints a line to stderr, above the bar where there is one.
+pub(crate) fn line(bar: &ProgressBar, text: &str) {
+    if bar.is_hidden() {
+        eprintln!("{text}");
+    } else {
+        bar.println(text);
+    }
+}

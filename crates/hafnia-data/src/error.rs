@@ -12,7 +12,10 @@ pub enum DataError {
     #[error(transparent)]
     File(#[from] ArtifactError),
     /// A folder lacks one of the four files.
-    #[error("{} has no {name} (plain or .gz), one of the four files of MNIST", folder.display())]
+    #[error(
+        "{} has no {name} (plain or .gz): put it there, or leave out --data to have it downloaded",
+        folder.display()
+    )]
     Missing {
         /// The folder.
         folder: PathBuf,
@@ -21,8 +24,8 @@ pub enum DataError {
     },
     /// A file is not the one it should be.
     #[error(
-        "{file} has SHA-256 {found} (uncompressed), expected {expected}: it is not MNIST's, \
-         replace it"
+        "{file} has SHA-256 {found} (uncompressed), expected {expected}: it is not MNIST's, get \
+         the original file"
     )]
     Digest {
         /// The file or its address.

@@ -99,11 +99,8 @@ fn parse<'a, const SIZES: usize>(
     bytes: &'a [u8],
     (magic, what): (u32, &'static str),
 ) -> Result<([usize; SIZES], &'a [u8]), DataError> {
-    let length = |expected| DataError::Length {
-        file: file.to_owned(),
-        found: bytes.len() as u64,
-        expected,
-    };
+    let length =
+        |expected| DataError::Length { file: file.to_owned(), found: bytes.len() as u64, expected };
     let header = 4 * (1 + SIZES);
 
     let [first, words @ ..] = bytes.as_chunks::<4>().0 else {
@@ -193,19 +190,67 @@ mod tests {
     fn wrong_files_are_told_by_name_and_number() {
         let check = |images: &[u8], labels: &[u8], expected: Expect| {
             let error = parse_dataset("x", ("i", images), ("l", labels)).unwrap_err();
-            expected.assert_eq(&error.to_string());
+            expected.assert_eq(&format!("{error}\n"));
         };
         let images = encode_images(&dataset());
         let labels = encode_labels(&dataset());
-        check(&labels, &images, expect![[""]]);
-        check(&images, &images, expect![[""]]);
-        check(&images[..19], &labels, expect![[""]]);
-        check(&[&images[..], &[0]].concat(), &labels, expect![[""]]);
-        check(&images, &labels[..7], expect![[""]]);
-        check(&images, &[], expect![[""]]);
-        check(&images, &encode_labels(&dataset().select(&[0])), expect![[""]]);
+        check(
+            &labels,
+            &images,
+            expect![[r#"
+            i begins with 0x00000801, expected 0x00000803 (images of one byte a pixel)
+        "#]],
+        );
+        check(
+            &images,
+            &images,
+            expect![[r#"
+            l begins with 0x00000803, expected 0x00000801 (labels of one byte each)
+        "#]],
+        );
+        check(
+            &images[..19],
+            &labels,
+            expect![[r#"
+            i has 19 bytes, expected 20
+        "#]],
+        );
+        check(
+            &[&images[..], &[0]].concat(),
+            &labels,
+            expect![[r#"
+            i has 21 bytes, expected 20
+        "#]],
+        );
+        check(
+            &images,
+            &labels[..7],
+            expect![[r#"
+            l has 7 bytes, expected 8
+        "#]],
+        );
+        check(
+            &images,
+            &[],
+            expect![[r#"
+            l has 0 bytes, expected 8
+        "#]],
+        );
+        check(
+            &images,
+            &encode_labels(&dataset().select(&[0])),
+            expect![[r#"
+            i has 2 images but l has 1 labels
+        "#]],
+        );
         let huge = [&images[..4], &[0xff; 12]].concat();
-        check(&huge, &labels, expect![[""]]);
+        check(
+            &huge,
+            &labels,
+            expect![[r#"
+            i has 16 bytes, expected 79228162458924105385300197391
+        "#]],
+        );
     }
 
     #[test]

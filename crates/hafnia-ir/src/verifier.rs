@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Mapping, Matrix, MatrixId, Stage, Tile, TileId};
+use crate::{Mapping, Matrix, MatrixId, Stage, Tile, TileId, WeightName};
 
 /// Which rule a mapping breaks, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -180,39 +180,18 @@ pub enum Violation {
         replica: u32,
     },
     /// Two tiles of a replica hold the same weight.
-    #[error(
-        "weight ({row}, {column}) of {matrix} ({name}), replica {replica}, is in {first} and again in {second}"
-    )]
+    #[error("{weight} is in tile {first} and again in {second}")]
     CoveredTwice {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// The replica.
-        replica: u32,
-        /// Logical row.
-        row: usize,
-        /// Logical column.
-        column: usize,
+        /// The weight.
+        weight: WeightName,
         /// The tile with the lower id.
         first: TileId,
         /// The other tile.
         second: TileId,
     },
     /// No tile of a replica holds a weight.
-    #[error("weight ({row}, {column}) of {matrix} ({name}), replica {replica}, is in no tile")]
-    Uncovered {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// The replica.
-        replica: u32,
-        /// Logical row.
-        row: usize,
-        /// Logical column.
-        column: usize,
-    },
+    #[error("{0} is in no tile")]
+    Uncovered(WeightName),
     /// A matrix is split at stage logical.
     #[error(
         "matrix {matrix} ({name}), replica {replica}, is split into {tiles} tiles at stage logical"
@@ -310,9 +289,7 @@ pub enum Violation {
         limit: usize,
     },
     /// Two tiles take the same cell.
-    #[error(
-        "tiles {first} and {second} both take cell ({row}, {column}) of macro {macro_index}"
-    )]
+    #[error("tiles {first} and {second} both take cell ({row}, {column}) of macro {macro_index}")]
     Overlap {
         /// The tile with the lower id.
         first: TileId,
@@ -410,37 +387,34 @@ fn check_columns(tile: TileId, block: &Tile, of: &Matrix) -> Result<(), Violatio
     if listed != columns {
         return Err(Violation::ColumnCount { tile, matrix, listed, columns });
     }
-    let mut seen = vec![false; of.columns];
     for (index, column) in block.columns.iter().enumerate() {
         let column = column.logical;
-        let Some(seen) = seen.get_mut(column as usize) else {
+        if column as usize >= of.columns {
             let columns = of.columns;
             return Err(Violation::LogicalColumn { tile, matrix, index, column, columns });
-        };
-        if std::mem::replace(seen, true) {
-            return Err(Violation::RepeatedColumn { tile, matrix, index, column });
         }
     }
-    Ok(())
+    match first_repeat(block.columns.iter().map(|column| column.logical)) {
+        None => Ok(()),
+        Some((index, column)) => Err(Violation::RepeatedColumn { tile, matrix, index, column }),
+    }
 }
 
 fn check_rows(tile: TileId, block: &Tile, of: &Matrix) -> Result<(), Violation> {
     let (matrix, rows) = (block.matrix, block.bits.rows());
-    let mut seen = vec![false; of.rows];
     let mut used = vec![false; rows];
     for (entry, row) in block.rows.iter().enumerate() {
-        let Some(seen) = seen.get_mut(row.logical as usize) else {
-            let (row, rows) = (row.logical, of.rows);
-            return Err(Violation::LogicalRow { tile, matrix, entry, row, rows });
-        };
-        if std::mem::replace(seen, true) {
-            return Err(Violation::RepeatedRow { tile, matrix, entry, row: row.logical });
+        let (row, physical) = (row.logical, row.physical);
+        if row as usize >= of.rows {
+            return Err(Violation::LogicalRow { tile, matrix, entry, row, rows: of.rows });
         }
-        let physical = row.physical;
         let Some(used) = used.get_mut(physical as usize) else {
             return Err(Violation::PhysicalRow { tile, matrix, entry, physical, rows });
         };
         *used = true;
+    }
+    if let Some((entry, row)) = first_repeat(block.rows.logical().iter().copied()) {
+        return Err(Violation::RepeatedRow { tile, matrix, entry, row });
     }
     if let Some(physical) = used.iter().position(|used| !used) {
         return Err(Violation::UnusedRow { tile, matrix, physical });
@@ -455,12 +429,20 @@ fn check_rows(tile: TileId, block: &Tile, of: &Matrix) -> Result<(), Violation> 
     }
 }
 
+/// The first position whose value came before, and the value.
+fn first_repeat(values: impl Iterator<Item = u32>) -> Option<(usize, u32)> {
+    let mut sorted: Vec<(u32, usize)> =
+        values.enumerate().map(|(position, value)| (value, position)).collect();
+    sorted.sort_unstable();
+    let repeats = sorted.windows(2).filter(|pair| pair[0].0 == pair[1].0);
+    repeats.map(|pair| (pair[1].1, pair[1].0)).min()
+}
+
 fn check_replica_numbers(mapping: &Mapping, replicas: &Replicas) -> Result<(), Violation> {
     for (index, of) in mapping.matrices.iter().enumerate() {
         let matrix = MatrixId(index as u32);
-        let missing = |replica| {
-            Err(Violation::MissingReplica { matrix, name: of.name.clone(), replica })
-        };
+        let missing =
+            |replica| Err(Violation::MissingReplica { matrix, name: of.name.clone(), replica });
         let numbers = replicas.range((matrix, 0)..=(matrix, u32::MAX)).map(|(key, _)| key.1);
         let mut next = 0;
         for replica in numbers {
@@ -483,7 +465,6 @@ fn check_coverage(
     tiles: &[TileId],
 ) -> Result<(), Violation> {
     let of = &mapping.matrices[matrix.index()];
-    let name = || of.name.clone();
     let mut covered = Cells::new(of.rows, of.columns);
     for (index, &second) in tiles.iter().enumerate() {
         let tile = &mapping.tiles[second.index()];
@@ -496,16 +477,14 @@ fn check_coverage(
                     && tile.columns.iter().any(|other| other.logical as usize == column)
             };
             let first = *tiles[..index].iter().find(holds).expect("an earlier tile took the cell");
-            let (name, row) = (name(), row as usize);
-            return Err(Violation::CoveredTwice {
-                matrix, name, replica, row, column, first, second,
-            });
+            let weight = mapping.weight_name(matrix, replica, row as usize, column);
+            return Err(Violation::CoveredTwice { weight, first, second });
         }
     }
     match covered.first_free() {
         None => Ok(()),
         Some((row, column)) => {
-            Err(Violation::Uncovered { matrix, name: name(), replica, row, column })
+            Err(Violation::Uncovered(mapping.weight_name(matrix, replica, row, column)))
         }
     }
 }

@@ -292,7 +292,7 @@ pub fn read_reference_logits(
         [images, classes] if images > 0 && classes > 0 => {
             Ok(Some(array.values.chunks(classes).map(<[i32]>::to_vec).collect()))
         }
-        _ => Err(wrong_shape(path, array.shape, "(images, classes)")),
+        _ => Err(wrong_shape(path, array.shape, "(images, classes), not empty")),
     }
 }
 
@@ -372,9 +372,7 @@ fn write_weights(
     weights: &BitMatrix,
 ) -> Result<String, InterchangeError> {
     let values: Vec<i8> = (0..weights.columns())
-        .flat_map(|out| {
-            (0..weights.rows()).map(move |input| weight(weights.get(input, out)) as i8)
-        })
+        .flat_map(|out| (0..weights.rows()).map(move |input| weight(weights.get(input, out)) as i8))
         .collect();
     let name = format!("{layer}.weights.npy");
     write_whole(folder.join(&name), &npy::encode(shape, &values))?;
@@ -424,8 +422,10 @@ fn read_weights(
         _ => false,
     };
     if !is_fitting || values.is_empty() {
-        let expected =
-            kernel.map_or("(out, in)".into(), |kernel| format!("(out, in, {kernel}, {kernel})"));
+        let expected = match kernel {
+            Some(kernel) => format!("(out, in, {kernel}, {kernel}), not empty"),
+            None => "(out, in), not empty".to_owned(),
+        };
         return Err(wrong_shape(path, shape, expected));
     }
     if let Some(flat) = values.iter().position(|value| ![-1, 1].contains(value)) {
@@ -436,7 +436,9 @@ fn read_weights(
         });
     }
     let (outputs, inputs) = (shape[0], values.len() / shape[0]);
-    Ok(BitMatrix::from_fn(inputs, outputs, |input, out| values[out * inputs + input] == weight(true) as i8))
+    Ok(BitMatrix::from_fn(inputs, outputs, |input, out| {
+        values[out * inputs + input] == weight(true) as i8
+    }))
 }
 
 fn read_thresholds(

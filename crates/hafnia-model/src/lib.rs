@@ -25,14 +25,20 @@
 //! # Ok::<(), hafnia_model::ShapeError>(())
 //! ```
 //!
+//! Other tools read and write networks as a folder of JSON and NumPy arrays: [`interchange`].
+//! [`random`] makes networks for tests and benchmarks.
+//!
 //! It does not know how a network is trained, nor on what it runs.
 
 pub mod arithmetic;
 mod error;
+pub mod interchange;
 mod interpreter;
 mod network;
+mod npy;
 pub mod random;
 
 pub use error::ShapeError;
+pub use interchange::InterchangeError;
 pub use interpreter::{Multiply, Plain, activations_before, run, run_from};
 pub use network::{Conv, Input, Layer, Linear, MatrixLayer, Network, Shape, Thresholds};

@@ -248,7 +248,7 @@ fn shapes(input: &Input, layers: &[Layer]) -> Result<Vec<Shape>, ShapeError> {
     }
     let mut names: Vec<&str> = Vec::new();
     let mut shape = Shape { channels: input.channels, height: input.height, width: input.width };
-    range("activations of the input", shape.len(), 1, MAX_ACTIVATIONS)?;
+    range("size of the input", shape.len(), 1, MAX_ACTIVATIONS)?;
     let mut shapes = vec![shape];
     for (index, layer) in layers.iter().enumerate() {
         let is_last = index + 1 == layers.len();
@@ -300,7 +300,7 @@ fn shapes(input: &Input, layers: &[Layer]) -> Result<Vec<Shape>, ShapeError> {
             }
             Layer::Flatten => shape = Shape { channels: shape.len(), height: 1, width: 1 },
         }
-        range(format!("activations after layer {index}"), shape.len(), 1, MAX_ACTIVATIONS)?;
+        range(format!("size of the output of layer {index}"), shape.len(), 1, MAX_ACTIVATIONS)?;
         shapes.push(shape);
     }
     Ok(shapes)

@@ -74,8 +74,8 @@ pub(crate) struct Array<T> {
 pub(crate) trait Element: Copy {
     /// As NumPy calls it.
     const NAME: &'static str;
-    /// As the header is written.
-    const DESCR: &'static str;
+    /// As headers call it; the first is written, all are read.
+    const DESCRS: &'static [&'static str];
     /// Bytes of an element.
     const SIZE: usize;
 
@@ -85,7 +85,8 @@ pub(crate) trait Element: Copy {
 
 impl Element for i8 {
     const NAME: &'static str = "int8";
-    const DESCR: &'static str = "|i1";
+    // A byte has no order, so NumPy writes `|`; little endian says the same.
+    const DESCRS: &'static [&'static str] = &["|i1", "<i1"];
     const SIZE: usize = 1;
 
     fn read(bytes: &[u8]) -> Self {
@@ -99,7 +100,7 @@ impl Element for i8 {
 
 impl Element for i32 {
     const NAME: &'static str = "int32";
-    const DESCR: &'static str = "<i4";
+    const DESCRS: &'static [&'static str] = &["<i4"];
     const SIZE: usize = 4;
 
     fn read(bytes: &[u8]) -> Self {
@@ -126,7 +127,7 @@ pub(crate) fn encode<T: Element>(shape: &[usize], values: &[T]) -> Vec<u8> {
     // A tuple of one keeps its comma, others lose the last one, as Python prints them.
     let sides = if shape.len() == 1 { sides.trim_end() } else { sides.trim_end_matches(", ") };
     let dictionary =
-        format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({sides}), }}", T::DESCR);
+        format!("{{'descr': '{}', 'fortran_order': False, 'shape': ({sides}), }}", T::DESCRS[0]);
     let before = MAGIC.len() + 4;
     let end = (before + dictionary.len() + 1).next_multiple_of(64);
     let header = format!("{dictionary:width$}\n", width = end - before - 1);
@@ -147,9 +148,8 @@ pub(crate) fn decode<T: Element>(bytes: &[u8]) -> Result<Array<T>, NpyError> {
     let invalid = || NpyError::Header(header.trim_end().chars().take(200).collect());
     let Header { descr, is_fortran, shape } = Header::parse(header).ok_or_else(invalid)?;
 
-    // NumPy writes `|i1`: a byte has no order. `<i1` says the same.
-    if descr != T::DESCR && !(T::SIZE == 1 && descr.strip_prefix('<') == T::DESCR.get(1..)) {
-        return Err(NpyError::Type { found: descr, name: T::NAME, expected: T::DESCR });
+    if !T::DESCRS.contains(&descr.as_str()) {
+        return Err(NpyError::Type { found: descr, name: T::NAME, expected: T::DESCRS[0] });
     }
     let count = shape.iter().fold(1, |product: usize, &side| product.saturating_mul(side));
     if count > MAX_ELEMENTS {
@@ -271,5 +271,150 @@ impl<'a> Scan<'a> {
             }
         }
         (sides.len() <= MAX_SIDES).then_some(sides)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A file with this header and these data, in version 1.0.
+    fn file(header: &str, data: &[u8]) -> Vec<u8> {
+        let length = u16::try_from(header.len()).unwrap();
+        [MAGIC, &[1, 0], &length.to_le_bytes(), header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn bytes_are_those_that_numpy_writes() {
+        // numpy.save of numpy.array([[1, -1, 1]], numpy.int8), NumPy 2.
+        let header = b"{'descr': '|i1', 'fortran_order': False, 'shape': (1, 3), }";
+        let mut expected = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+        expected.extend_from_slice(header);
+        expected.resize(127, b' ');
+        expected.extend_from_slice(&[b'\n', 1, 0xff, 1]);
+        assert_eq!(encode(&[1, 3], &[1i8, -1, 1]), expected);
+    }
+
+    #[test]
+    fn what_numpy_may_write_is_read() {
+        let check = |header: &str, expected: [i8; 6]| {
+            let array = decode::<i8>(&file(header, &[1, 2, 3, 4, 5, 6])).unwrap();
+            assert_eq!(array, Array { shape: vec![2, 3], values: expected.to_vec() }, "{header}");
+        };
+        let rows = [1, 2, 3, 4, 5, 6];
+        check("{'descr': '|i1', 'fortran_order': False, 'shape': (2, 3), }          \n", rows);
+        check("{\"shape\":(2,3),'descr':'<i1','fortran_order':False}", rows);
+        check("{'descr': '|i1', 'fortran_order': True, 'shape': (2, 3)}", [1, 3, 5, 2, 4, 6]);
+        let header = b"{'descr': '<i4', 'fortran_order': False, 'shape': (), }";
+        let length = (header.len() as u32).to_le_bytes();
+        let version_2 = [MAGIC, &[2, 0], &length, header, &[1, 0, 0, 0x80]].concat();
+        let expected = Array { shape: vec![], values: vec![i32::MIN + 1] };
+        assert_eq!(decode::<i32>(&version_2).unwrap(), expected);
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let check = |bytes: &[u8], expected: Expect| {
+            expected.assert_eq(&decode::<i32>(bytes).unwrap_err().to_string());
+        };
+        let good = encode(&[2], &[3i32, 4]);
+        check(b"", expect![[r#"it does not begin with the magic `\x93NUMPY`"#]]);
+        check(
+            b"PK\x03\x04 an npz file",
+            expect![[r#"it does not begin with the magic `\x93NUMPY`"#]],
+        );
+        check(
+            b"\x93NUMPY\x03\x00\x76\x00\x00\x00",
+            expect!["its npy version is 3.0, it must be 1.0 or 2.0"],
+        );
+        check(
+            &good[..9],
+            expect!["it is cut short: the header ends at byte 12, the file at byte 9"],
+        );
+        check(
+            &good[..100],
+            expect!["it is cut short: the header ends at byte 128, the file at byte 100"],
+        );
+        check(&good[..good.len() - 1], expect!["its shape [2] takes 8 bytes of data, 7 are there"]);
+        check(
+            &[&good[..], &[0]].concat(),
+            expect!["its shape [2] takes 8 bytes of data, 9 are there"],
+        );
+        check(
+            b"\x93NUMPY\x01\x00\x01\x00\xff",
+            expect![
+                "its header `(not ASCII)` is not a dictionary of 'descr' (a string), 'fortran_order' and 'shape' (up to 4 sides)"
+            ],
+        );
+        check(
+            &encode(&[2], &[3i8, 4]),
+            expect!["its elements are `|i1`, they must be int32 (`<i4`)"],
+        );
+        let header = |text: &str| file(text, &[0; 4]);
+        check(
+            &header("{'descr': '<i8', 'fortran_order': False, 'shape': (1,)}"),
+            expect!["its elements are `<i8`, they must be int32 (`<i4`)"],
+        );
+        check(
+            &header("{'descr': '>i4', 'fortran_order': False, 'shape': (1,)}"),
+            expect!["its elements are `>i4`, they must be int32 (`<i4`)"],
+        );
+        check(
+            &header("{'descr': [('a', '<i4')], 'shape': (1,)}"),
+            expect![
+                "its header `{'descr': [('a', '<i4')], 'shape': (1,)}` is not a dictionary of 'descr' (a string), 'fortran_order' and 'shape' (up to 4 sides)"
+            ],
+        );
+        check(
+            &header("{'descr': '<i4', 'shape': (1,)}"),
+            expect![
+                "its header `{'descr': '<i4', 'shape': (1,)}` is not a dictionary of 'descr' (a string), 'fortran_order' and 'shape' (up to 4 sides)"
+            ],
+        );
+        check(
+            &header("{'descr': '<i4', 'fortran_order': False, 'shape': (-1,)}"),
+            expect![
+                "its header `{'descr': '<i4', 'fortran_order': False, 'shape': (-1,)}` is not a dictionary of 'descr' (a string), 'fortran_order' and 'shape' (up to 4 sides)"
+            ],
+        );
+        check(
+            &header("{'descr': '<i4', 'fortran_order': False, 'shape': (1,1,1,1,1)}"),
+            expect![
+                "its header `{'descr': '<i4', 'fortran_order': False, 'shape': (1,1,1,1,1)}` is not a dictionary of 'descr' (a string), 'fortran_order' and 'shape' (up to 4 sides)"
+            ],
+        );
+        check(
+            &header("{'descr': '<i4', 'fortran_order': False, 'shape': (99999999, 9999999999)}"),
+            expect!["its shape [99999999, 9999999999] has more than 268435456 elements"],
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn arrays_round_trip(
+            shape in prop::collection::vec(0usize..5, 0..=4),
+            value: i32,
+        ) {
+            let count = shape.iter().product::<usize>();
+            let values: Vec<i32> = (0..count as i32).map(|i| value.wrapping_mul(i | 1)).collect();
+            let bytes = encode(&shape, &values);
+            prop_assert_eq!((bytes.len() - 4 * count) % 64, 0);
+            prop_assert_eq!(decode::<i32>(&bytes).unwrap(), Array { shape, values });
+        }
+
+        #[test]
+        fn damage_is_an_error_or_another_array(
+            at in 0usize..136,
+            byte: u8,
+            length in 0usize..140,
+        ) {
+            let mut bytes = encode(&[1, 2], &[3i32, 4]);
+            bytes[at] = byte;
+            bytes.truncate(length);
+            let _ = decode::<i32>(&bytes);
+        }
     }
 }

@@ -15,6 +15,7 @@ fn weight(weights: &BitMatrix, input: usize, out: usize) -> i64 {
 }
 
 /// Cross-correlation by its definition, from weights (out, in, kh, kw).
+#[expect(clippy::needless_range_loop, reason = "the six indices are the definition")]
 fn convolve(conv: &Conv, image: &Grids) -> Grids {
     let (kernel, stride, padding) = (conv.kernel, conv.stride, conv.padding);
     let (channels, height, width) = (image.len(), image[0].len(), image[0][0].len());

@@ -1,5 +1,7 @@
 //! Every way that layers fail to make a network, with its message.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use expect_test::{Expect, expect};
 use hafnia_bits::BitMatrix;
 use hafnia_model::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds};
@@ -50,45 +52,88 @@ fn range() {
     let check = |input, expected| {
         check(input, vec![Layer::Flatten, Layer::Linear(linear(36, 3))], expected);
     };
-    check(Input { channels: 0, ..INPUT }, expect![""]);
-    check(Input { height: 20_000, ..INPUT }, expect![""]);
-    check(Input { width: 0, ..INPUT }, expect![""]);
-    check(Input { bits: 0, ..INPUT }, expect![""]);
-    check(Input { bits: 9, ..INPUT }, expect![""]);
-    check(Input { shift: 5, ..INPUT }, expect![""]);
-    check(Input { shift: 8, ..INPUT }, expect![""]);
-    check(Input { channels: 16_384, height: 16_384, ..INPUT }, expect![""]);
+    check(Input { channels: 0, ..INPUT }, expect!["input channels is 0, it must lie in 1..=16384"]);
+    check(
+        Input { height: 20_000, ..INPUT },
+        expect!["input height is 20000, it must lie in 1..=16384"],
+    );
+    check(Input { width: 0, ..INPUT }, expect!["input width is 0, it must lie in 1..=16384"]);
+    check(Input { bits: 0, ..INPUT }, expect!["input bits is 0, it must lie in 1..=8"]);
+    check(Input { bits: 9, ..INPUT }, expect!["input bits is 9, it must lie in 1..=8"]);
+    check(Input { shift: 5, ..INPUT }, expect!["input shift is 5, it must lie in 6..=7"]);
+    check(Input { shift: 8, ..INPUT }, expect!["input shift is 8, it must lie in 6..=7"]);
+    check(
+        Input { channels: 16_384, height: 16_384, ..INPUT },
+        expect!["size of the input is 1610612736, it must lie in 1..=67108864"],
+    );
 }
 
 #[test]
 fn range_of_a_layer() {
     let check = |layer, expected| check(INPUT, vec![layer, Layer::Linear(linear(1, 1))], expected);
-    check(Layer::Conv(Conv { kernel: 0, ..conv(1, 0) }), expect![""]);
-    check(Layer::Conv(Conv { stride: 0, ..conv(3, 0) }), expect![""]);
-    check(Layer::Conv(conv(3, 3)), expect![""]);
-    check(Layer::Conv(Conv { weights: BitMatrix::zeros(9, 0), ..conv(3, 0) }), expect![""]);
-    check(Layer::MaxPool { size: 0 }, expect![""]);
+    check(
+        Layer::Conv(Conv { kernel: 0, ..conv(1, 0) }),
+        expect!["kernel of layer `conv` is 0, it must lie in 1..=16384"],
+    );
+    check(
+        Layer::Conv(Conv { stride: 0, ..conv(3, 0) }),
+        expect!["stride of layer `conv` is 0, it must lie in 1..=16384"],
+    );
+    check(Layer::Conv(conv(3, 3)), expect!["padding of layer `conv` is 3, it must lie in 0..=2"]);
+    check(
+        Layer::Conv(Conv { weights: BitMatrix::zeros(9, 0), ..conv(3, 0) }),
+        expect!["outputs of layer `conv` is 0, it must lie in 1..=16384"],
+    );
+    check(
+        Layer::MaxPool { size: 0 },
+        expect!["pool size of layer 0 is 0, it must lie in 1..=16384"],
+    );
     // Rows that no memory would hold are refused before a product overflows.
     let huge = Conv { kernel: 16_384, padding: 16_383, ..conv(1, 0) };
-    check(Layer::Conv(huge), expect![""]);
+    check(
+        Layer::Conv(huge),
+        expect!["inputs of layer `conv` is 268435456, it must lie in 1..=4194304"],
+    );
 }
 
 #[test]
 fn window() {
-    check(INPUT, vec![Layer::Conv(conv(7, 0)), Layer::Linear(linear(1, 1))], expect![""]);
-    check(INPUT, vec![Layer::MaxPool { size: 4 }, Layer::Linear(linear(1, 1))], expect![""]);
+    check(
+        INPUT,
+        vec![Layer::Conv(conv(7, 0)), Layer::Linear(linear(1, 1))],
+        expect!["layer 0: a 7x7 window with stride 1 does not fit activations of 1x6x6"],
+    );
+    check(
+        INPUT,
+        vec![Layer::MaxPool { size: 4 }, Layer::Linear(linear(1, 1))],
+        expect!["layer 0: a 4x4 window with stride 4 does not fit activations of 1x6x6"],
+    );
 }
 
 #[test]
 fn rows() {
-    check(INPUT, vec![Layer::Flatten, Layer::Linear(linear(35, 3))], expect![""]);
+    check(
+        INPUT,
+        vec![Layer::Flatten, Layer::Linear(linear(35, 3))],
+        expect!["layer `out` has 35 weight rows for 36 inputs (activations of 36x1x1)"],
+    );
     let thin = Conv { weights: BitMatrix::zeros(8, 2), ..conv(3, 0) };
-    check(INPUT, vec![Layer::Conv(thin), Layer::Linear(linear(1, 1))], expect![""]);
+    check(
+        INPUT,
+        vec![Layer::Conv(thin), Layer::Linear(linear(1, 1))],
+        expect!["layer `conv` has 8 weight rows for 9 inputs (activations of 1x6x6)"],
+    );
 }
 
 #[test]
 fn not_flat() {
-    check(INPUT, vec![Layer::Linear(linear(36, 3))], expect![""]);
+    check(
+        INPUT,
+        vec![Layer::Linear(linear(36, 3))],
+        expect![
+            "layer `out` is linear and is given activations of 1x6x6: a flatten layer must stand before it"
+        ],
+    );
 }
 
 #[test]
@@ -98,8 +143,14 @@ fn threshold_count() {
             vec![Layer::Flatten, hidden("hidden", 36, thresholds), Layer::Linear(linear(2, 3))];
         check(INPUT, layers, expected);
     };
-    check(Thresholds { levels: 2, values: vec![0; 4] }, expect![""]);
-    check(Thresholds { levels: 3, values: vec![0; 3] }, expect![""]);
+    check(
+        Thresholds { levels: 2, values: vec![0; 4] },
+        expect!["layer `hidden` has 2 channels and 4 thresholds, not 2 times 1, 3, 7 or 15"],
+    );
+    check(
+        Thresholds { levels: 3, values: vec![0; 3] },
+        expect!["layer `hidden` has 2 channels and 3 thresholds, not 2 times 1, 3, 7 or 15"],
+    );
 }
 
 #[test]
@@ -107,21 +158,29 @@ fn threshold_order() {
     let thresholds = Thresholds { levels: 3, values: vec![0, 0, 1, 5, -1, 7] };
     let layers =
         vec![Layer::Flatten, hidden("hidden", 36, thresholds), Layer::Linear(linear(2, 3))];
-    check(INPUT, layers, expect![""]);
+    check(INPUT, layers, expect!["layer `hidden`, channel 1: thresholds [5, -1, 7] do not ascend"]);
 }
 
 #[test]
 fn threshold_place() {
     let last = hidden("last", 36, Thresholds::shift(2, 2, 1));
-    check(INPUT, vec![Layer::Flatten, last], expect![""]);
+    check(
+        INPUT,
+        vec![Layer::Flatten, last],
+        expect!["layer `last`: every matrix layer but the last has thresholds, the last has none"],
+    );
     let raw = Layer::Linear(linear(36, 3));
-    check(INPUT, vec![Layer::Flatten, raw.clone(), raw], expect![""]);
+    check(
+        INPUT,
+        vec![Layer::Flatten, raw.clone(), raw],
+        expect!["layer `out`: every matrix layer but the last has thresholds, the last has none"],
+    );
 }
 
 #[test]
 fn no_output() {
-    check(INPUT, vec![], expect![""]);
-    check(INPUT, vec![Layer::Conv(conv(3, 0))], expect![""]);
+    check(INPUT, vec![], expect!["the network must end in a linear layer"]);
+    check(INPUT, vec![Layer::Conv(conv(3, 0))], expect!["the network must end in a linear layer"]);
 }
 
 #[test]
@@ -130,9 +189,15 @@ fn name() {
         let first = hidden(name, 36, Thresholds::shift(2, 1, 0));
         check(INPUT, vec![Layer::Flatten, first, Layer::Linear(linear(2, 3))], expected);
     };
-    check("out", expect![""]);
-    check("", expect![""]);
-    check("../out", expect![""]);
+    check(
+        "out",
+        expect!["layer name `out` is taken twice or is not made of a-z, A-Z, 0-9, `_` and `-`"],
+    );
+    check("", expect!["layer name `` is taken twice or is not made of a-z, A-Z, 0-9, `_` and `-`"]);
+    check(
+        "../out",
+        expect!["layer name `../out` is taken twice or is not made of a-z, A-Z, 0-9, `_` and `-`"],
+    );
 }
 
 #[test]
@@ -141,5 +206,6 @@ fn a_network_that_is_read_is_checked() {
     let json = serde_json::to_string(&network).unwrap();
     assert_eq!(serde_json::from_str::<Network>(&json).unwrap(), network);
     let error = serde_json::from_str::<Network>(&json.replace("\"height\":6", "\"height\":7"));
-    expect![""].assert_eq(&error.unwrap_err().to_string());
+    expect!["layer `out` has 36 weight rows for 42 inputs (activations of 42x1x1)"]
+        .assert_eq(&error.unwrap_err().to_string());
 }

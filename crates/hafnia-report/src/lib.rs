@@ -1,1 +1,45 @@
 //! Tables, plots, claims and reports.
+//!
+//! The numbers of a run go into [`Metrics`]; [`Claims`], loaded from `docs/claims.toml`, says what
+//! the paper states and how it is judged; a [`Report`] holds both with the verdicts, and every
+//! [`Exporter`] turns it into files.
+//!
+//! ```
+//! use hafnia_report::{Claims, Metrics, Report, Scope, exporters};
+//!
+//! # fn main() -> Result<(), hafnia_report::ReportError> {
+//! let claims = Claims::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/claims.toml"))?;
+//! let mut metrics = Metrics::default();
+//! metrics.insert("rename/final/saving", 38.0 / 84.0)?;
+//!
+//! let report = Report::new("Reproduction", Scope::default(), &claims, metrics)?;
+//! let files: Vec<String> = exporters()
+//!     .iter()
+//!     .flat_map(|exporter| exporter.export(&report))
+//!     .map(|(name, _bytes)| name)
+//!     .collect();
+//! assert_eq!(files, ["report.md", "report.json", "metrics.csv"]);
+//! println!("{}", report.verdict_table());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It computes no statistics: values and intervals are handed in. It writes no file: an exporter
+//! gives names and bytes, and the caller writes them whole or not at all.
+
+mod claims;
+mod error;
+mod export;
+mod metrics;
+pub mod plot;
+mod report;
+mod table;
+mod verdict;
+
+pub use claims::{Claim, Claims, JudgedClaim, Protocol, Reading, Setting};
+pub use error::ReportError;
+pub use export::{Csv, Exporter, Json, Markdown, Svg, exporters};
+pub use metrics::Metrics;
+pub use report::{Figure, Report, Scope, Section};
+pub use table::{Align, Table};
+pub use verdict::{Interval, Target, Verdict};

@@ -368,3 +368,46 @@ fn resume(path: &Path, identity: &Identity) -> Result<State, TrainError> {
     };
     Err(TrainError::OtherRun { path: path.to_owned(), differs })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_that_is_no_number_stops_the_run() {
+        let dataset = Dataset {
+            name: "black".into(),
+            rows: SIDE,
+            columns: SIDE,
+            images: vec![0; 2 * SIDE * SIDE],
+            labels: vec![0, 1],
+        };
+        let split = Split { train: vec![0], validation: vec![1] };
+        let config = TrainConfig::default();
+        let run = Run {
+            config: &config,
+            dataset: &dataset,
+            split: &split,
+            lenet: LeNet::new(config.backend, config.activation_bits),
+            seed: Seed(1),
+        };
+        let mut state = run.start();
+        state.scale = Parameters::new(vec![f32::NAN]);
+        let error = run.epoch(2, &mut state, &mut |_| ()).unwrap_err();
+        assert_eq!(error.to_string(), "training diverged: the loss is NaN in epoch 3, step 1");
+    }
+
+    #[test]
+    fn the_octave_is_the_power_of_two_next_to_the_deviation() {
+        for (deviation, expected) in [(0.0, 0), (0.6, 0), (5.6, 2), (5.7, 3), (16.0, 4)] {
+            assert_eq!(octave(&[7.0 - deviation, 7.0 + deviation]), expected, "{deviation}");
+        }
+    }
+
+    #[test]
+    fn the_rate_falls_to_nothing() {
+        assert_eq!(cosine(0.5, 0, 10), 0.5);
+        assert!((cosine(0.5, 5, 10) - 0.25).abs() < 1e-15);
+        assert_eq!(cosine(0.5, 10, 10), 0.0);
+    }
+}

@@ -1,0 +1,371 @@
+//! Presets, macros from files and overrides.
+
+use expect_test::{Expect, expect};
+use hafnia_cim::{
+    Adc, CellModel, CimError, InputControl, MacroSpec, SourcedValue, preset_names, sources,
+};
+
+fn gt_n40() -> MacroSpec {
+    MacroSpec::preset("gt-n40").expect("a preset")
+}
+
+/// The error and its causes, as a command line prints them.
+fn chain(error: &CimError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[test]
+fn the_default_macro() {
+    let expected = MacroSpec {
+        name: "gt-n40".into(),
+        rows: 128,
+        columns: 128,
+        rows_per_conversion: 7,
+        columns_per_adc: 8,
+        adc: Adc { bits: 3, offset_lsb: 0.1, comparator_noise_lsb: 0.05 },
+        cell: CellModel {
+            on_off_ratio: 17.0,
+            sigma_lrs_rel: 0.05,
+            sigma_hrs_rel: 0.3,
+            read_noise_rel: 0.01,
+        },
+        input_control: InputControl::OrderedScan,
+    };
+    assert_eq!(gt_n40(), expected);
+    assert!(expected.is_lossless());
+}
+
+#[test]
+fn the_ideal_macro_has_no_noise_and_no_leakage() {
+    let ideal = MacroSpec::preset("ideal").expect("a preset");
+    assert_eq!(ideal, ideal.without_noise());
+    assert_eq!((ideal.cell.g_lrs_lsb(), ideal.cell.g_hrs_lsb()), (1.0, 0.0));
+    assert!(ideal.is_lossless());
+}
+
+#[test]
+fn every_value_has_a_source() {
+    for name in preset_names() {
+        for SourcedValue { key, source, .. } in sources(name).expect("a preset") {
+            let words: Vec<_> = source.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+            let has_year = words.iter().any(|word| word.len() == 4 && word.starts_with("20"));
+            assert!(source.starts_with("assumed") || has_year, "{name}: {key}: {source}");
+        }
+    }
+}
+
+#[test]
+fn values_with_units_and_sources() {
+    let lines: Vec<_> = sources("gt-n40")
+        .expect("a preset")
+        .iter()
+        .map(|SourcedValue { key, value, unit, source }| {
+            let word = source.split([' ', ':']).next().unwrap_or("");
+            format!("{key} = {value} [{unit}] {word}\n")
+        })
+        .collect();
+    expect![[r#"
+        rows = 128 [word lines] 128x128
+        columns = 128 [bit lines] 128x128
+        rows_per_conversion = 7 [word lines] Lu
+        columns_per_adc = 8 [bit lines] assumed
+        input_control = ordered-scan [] assumed
+        adc.bits = 3 [bit] flash
+        adc.offset_lsb = 0.1 [LSB] assumed
+        adc.comparator_noise_lsb = 0.05 [LSB] assumed
+        cell.on_off_ratio = 17 [] assumed
+        cell.sigma_lrs_rel = 0.05 [G_LRS] assumed
+        cell.sigma_hrs_rel = 0.3 [G_HRS] assumed
+        cell.read_noise_rel = 0.01 [G of the state] assumed
+    "#]]
+    .assert_eq(&lines.concat());
+}
+
+#[test]
+fn values_are_read_back() {
+    for name in preset_names() {
+        let spec = MacroSpec::preset(name).expect("a preset");
+        let mut other =
+            MacroSpec { name: name.into(), ..MacroSpec::preset("gt-n40").expect("one") };
+        for (key, value) in spec.values() {
+            other.set(key, &value).expect("own value");
+        }
+        assert_eq!(spec, other);
+    }
+}
+
+#[test]
+fn short_keys_are_unambiguous() {
+    let values = gt_n40().values();
+    let mut short: Vec<_> = values.iter().filter_map(|(key, _)| key.rsplit('.').next()).collect();
+    short.sort_unstable();
+    short.dedup();
+    assert_eq!(short.len(), values.len());
+}
+
+#[test]
+fn overrides() {
+    let mut spec = gt_n40();
+    spec.set("cell.sigma_lrs_rel", "0.2").expect("a full key");
+    spec.set("offset_lsb", "0.3").expect("a short key");
+    spec.set("input_control", "fixed-group").expect("an input control");
+    spec.set("on_off_ratio", "inf").expect("an infinite ratio");
+    assert_eq!(spec.cell.sigma_lrs_rel, 0.2);
+    assert_eq!(spec.adc.offset_lsb, 0.3);
+    assert_eq!(spec.input_control, InputControl::FixedGroup);
+    assert_eq!(spec.cell.on_off_ratio, f64::INFINITY);
+}
+
+fn check_refused(key: &str, value: &str, message: Expect) {
+    let mut spec = gt_n40();
+    let error = spec.set(key, value).expect_err("a fault");
+    message.assert_eq(&chain(&error));
+    assert_eq!(spec, gt_n40(), "a refused value changes nothing");
+}
+
+#[test]
+fn refused_overrides() {
+    check_refused(
+        "sigma_lsr_rel",
+        "0.1",
+        expect![
+            "macro `gt-n40`: no key `sigma_lsr_rel`, the nearest is `cell.sigma_lrs_rel`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+        ],
+    );
+    check_refused(
+        "adc.offset",
+        "0.1",
+        expect![
+            "macro `gt-n40`: no key `adc.offset`, the nearest is `adc.offset_lsb`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+        ],
+    );
+    check_refused(
+        "sigma_lrs_rel",
+        "-0.1",
+        expect!["macro `gt-n40`: cell.sigma_lrs_rel is -0.1, it must be in 0..=1"],
+    );
+    check_refused(
+        "sigma_lrs_rel",
+        "NaN",
+        expect!["macro `gt-n40`: cell.sigma_lrs_rel is NaN, it must be in 0..=1"],
+    );
+    check_refused(
+        "sigma_hrs_rel",
+        "inf",
+        expect!["macro `gt-n40`: cell.sigma_hrs_rel is inf, it must be in 0..=1"],
+    );
+    check_refused(
+        "offset_lsb",
+        "ten",
+        expect!["macro `gt-n40`: adc.offset_lsb is `ten`, it must be a number"],
+    );
+    check_refused(
+        "on_off_ratio",
+        "1",
+        expect!["macro `gt-n40`: cell.on_off_ratio is 1, it must be above 1, or inf"],
+    );
+    check_refused("rows", "0", expect!["macro `gt-n40`: rows is 0, it must be in 1..=4096"]);
+    check_refused(
+        "rows",
+        "-3",
+        expect!["macro `gt-n40`: rows is `-3`, it must be a whole number from 1"],
+    );
+    check_refused("bits", "7", expect!["macro `gt-n40`: adc.bits is 7, it must be in 1..=6"]);
+    check_refused(
+        "rows_per_conversion",
+        "64",
+        expect!["macro `gt-n40`: rows_per_conversion is 64, it must be in 1..=63"],
+    );
+    check_refused(
+        "columns_per_adc",
+        "129",
+        expect!["macro `gt-n40`: columns_per_adc is 129, it must be in 1..=columns"],
+    );
+    check_refused(
+        "input_control",
+        "random",
+        expect![
+            "macro `gt-n40`: input_control is `random`, it must be ordered-scan, fixed-window{SIZE} with a size from 1, or fixed-group"
+        ],
+    );
+    check_refused(
+        "input_control",
+        "fixed-window{0}",
+        expect![
+            "macro `gt-n40`: input_control is `fixed-window{0}`, it must be ordered-scan, fixed-window{SIZE} with a size from 1, or fixed-group"
+        ],
+    );
+    check_refused(
+        "input_control",
+        "fixed-window{129}",
+        expect![
+            "macro `gt-n40`: input_control is fixed-window{129}, it must be a window of 1..=rows entries"
+        ],
+    );
+}
+
+#[test]
+fn unknown_presets() {
+    let error = MacroSpec::load("gt-n14").expect_err("no such preset");
+    expect![
+        "no preset `gt-n14`; presets are gt-n40, ideal, and a path has a `/` or ends in `.toml`"
+    ]
+    .assert_eq(&error.to_string());
+    let error = MacroSpec::load("no/such.toml").expect_err("no such file");
+    expect!["cannot read `no/such.toml`"].assert_eq(&error.to_string());
+}
+
+/// Writes the preset's file, with `line` replaced, for the time of `then`.
+fn with_file<T>(case: &str, line: &str, by: &str, then: impl FnOnce(&str) -> T) -> T {
+    let preset = include_str!("../presets/gt-n40.toml");
+    assert!(preset.contains(line), "{line}");
+    let name = format!("hafnia-cim-{}-{case}.toml", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    std::fs::write(&path, preset.replace(line, by)).expect("a temporary file");
+    let result = then(path.to_str().expect("a path in UTF-8"));
+    std::fs::remove_file(&path).expect("the file just written");
+    result
+}
+
+#[test]
+fn a_macro_from_a_file() {
+    with_file("own", "value = 17", "value = inf", |path| {
+        let spec = MacroSpec::load(path).expect("a macro");
+        let cell = CellModel { on_off_ratio: f64::INFINITY, ..gt_n40().cell };
+        assert_eq!(spec, MacroSpec { name: path.into(), cell, ..gt_n40() });
+        let sources = sources(path).expect("a macro");
+        assert_eq!(sources.len(), spec.values().len());
+    });
+}
+
+fn check_file(case: &str, line: &str, by: &str, message: Expect) {
+    with_file(case, line, by, |path| {
+        let error = MacroSpec::load(path).expect_err("a fault");
+        message.assert_eq(&chain(&error).replace(path, "m.toml"));
+    });
+}
+
+#[test]
+fn refused_files() {
+    check_file(
+        "syntax",
+        "[adc]",
+        "[adc",
+        expect![[r#"
+        macro `m.toml` is not TOML: TOML parse error at line 10, column 5
+           |
+        10 | [adc
+           |     ^
+        unclosed table, expected `]`
+    "#]],
+    );
+    check_file(
+        "key",
+        "bits =",
+        "bit =",
+        expect![
+            "macro `m.toml`: no key `adc.bit`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+        ],
+    );
+    check_file(
+        "section",
+        "[cell]",
+        "[cells]",
+        expect![
+            "macro `m.toml`: no key `cells`, the nearest is `rows`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+        ],
+    );
+    check_file(
+        "twice",
+        "[adc]",
+        "[adc]\nbits = 3",
+        expect![[r#"
+        macro `m.toml` is not TOML: TOML parse error at line 12, column 1
+           |
+        12 | bits = { value = 3, source = "flash converter: Lu et al., Frontiers in Artificial Intelligence 2021, at second hand" }
+           | ^^^^
+        duplicate key
+    "#]],
+    );
+    check_file(
+        "short",
+        "[cell]",
+        "[cell]\nbits = { value = 3, source = \"x\" }",
+        expect![
+            "macro `m.toml`: no key `cell.bits`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+        ],
+    );
+    check_file(
+        "bare",
+        "[adc]",
+        "[other]\nx = 1\n[adc]",
+        expect![
+            "macro `m.toml`: no key `other`, the nearest is `rows`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+        ],
+    );
+    check_file(
+        "unsourced",
+        "{ value = 17, ",
+        "{ value = 17, note = 1, ",
+        expect![[r#"
+        macro `m.toml`: cell.on_off_ratio is not of the form `{ value = …, source = "…" }`: unknown field `note`, expected `value` or `source`
+    "#]],
+    );
+    check_file(
+        "no-source",
+        "{ value = 0.05, source = \"assumed: not published\" }",
+        "0.05",
+        expect![[r#"
+            macro `m.toml`: adc.comparator_noise_lsb is not of the form `{ value = …, source = "…" }`: invalid type: floating point `0.05`, expected a table of value and source
+        "#]],
+    );
+    check_file(
+        "empty",
+        "assumed: not published\"",
+        "\"",
+        expect![[
+            r#"macro `m.toml`: adc.comparator_noise_lsb is not of the form `{ value = …, source = "…" }`"#
+        ]],
+    );
+    check_file(
+        "type",
+        "value = 3,",
+        "value = 3.5,",
+        expect!["macro `m.toml`: adc.bits is `3.5`, it must be a whole number from 1 to 6"],
+    );
+    check_file(
+        "range",
+        "value = 0.30,",
+        "value = -0.30,",
+        expect!["macro `m.toml`: cell.sigma_hrs_rel is -0.3, it must be in 0..=1"],
+    );
+    check_file(
+        "nan",
+        "value = 0.30,",
+        "value = nan,",
+        expect!["macro `m.toml`: cell.sigma_hrs_rel is NaN, it must be in 0..=1"],
+    );
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    let line = gt_n40_line("read_noise_rel");
+    check_file(
+        "missing",
+        &line,
+        "",
+        expect!["macro `m.toml`: key `cell.read_noise_rel` is missing"],
+    );
+}
+
+/// The line of the preset's file that begins with `key`.
+fn gt_n40_line(key: &str) -> String {
+    let mut lines = include_str!("../presets/gt-n40.toml").lines();
+    lines.find(|line| line.starts_with(key)).expect("a line").to_owned()
+}

@@ -1,0 +1,229 @@
+//! `hafnia inspect`: what a file of ours holds.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use hafnia_artifact::{ArtifactError, Digest, Manifest, load};
+use hafnia_ir::{Mapping, Profile, read_mapping};
+use hafnia_model::{Layer, Network};
+use hafnia_report::{Align, Table};
+use serde::Serialize;
+
+use crate::map::{MatrixSize, Totals, size_table, sizes};
+use crate::output::Output;
+use crate::profile::Summary;
+
+/// Show what a network, mapping, profile or manifest holds.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  hafnia inspect out/net/network.hafnia
+  hafnia inspect out/net.map --format json")]
+pub(crate) struct Inspect {
+    /// The file.
+    file: PathBuf,
+}
+
+/// A network in short.
+#[derive(Serialize)]
+pub(crate) struct Described {
+    digest: Digest,
+    input: hafnia_model::Input,
+    layers: Vec<LayerDescription>,
+    /// Weights in all: cells of one bit each.
+    weights: usize,
+}
+
+#[derive(Serialize)]
+struct LayerDescription {
+    layer: String,
+    name: String,
+    rows: usize,
+    columns: usize,
+    /// Rows that differ from all before them.
+    distinct_rows: usize,
+    output: String,
+    bits: Option<u8>,
+}
+
+/// Describes a network.
+pub(crate) fn describe(network: &Network) -> Described {
+    let matrices = network.matrices();
+    let mut layers = Vec::new();
+    for (index, layer) in network.layers().iter().enumerate() {
+        let kind = match layer {
+            Layer::Conv(conv) => {
+                let (kernel, stride, padding) = (conv.kernel, conv.stride, conv.padding);
+                format!("conv {kernel}x{kernel}, stride {stride}, padding {padding}")
+            }
+            Layer::Linear(_) => "linear".to_owned(),
+            Layer::MaxPool { size } => format!("max-pool {size}x{size}"),
+            Layer::Flatten => "flatten".to_owned(),
+        };
+        let matrix = matrices.iter().find(|matrix| matrix.layer == index);
+        let distinct = |matrix: &hafnia_model::MatrixLayer<'_>| {
+            let rows = (0..matrix.weights.rows()).map(|row| matrix.weights.row(row));
+            rows.collect::<std::collections::HashSet<_>>().len()
+        };
+        layers.push(LayerDescription {
+            layer: kind,
+            name: matrix.map_or("", |matrix| matrix.name).to_owned(),
+            rows: matrix.map_or(0, |matrix| matrix.weights.rows()),
+            columns: matrix.map_or(0, |matrix| matrix.weights.columns()),
+            distinct_rows: matrix.map_or(0, distinct),
+            output: network.shape_before(index + 1).to_string(),
+            bits: matrix.and_then(|matrix| matrix.thresholds).map(|thresholds| thresholds.bits()),
+        });
+    }
+    Described {
+        digest: network.digest(),
+        input: *network.input(),
+        layers,
+        weights: matrices.iter().map(|m| m.weights.rows() * m.weights.columns()).sum(),
+    }
+}
+
+impl fmt::Display for Described {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let input = &self.input;
+        writeln!(
+            f,
+            "network {}\ninput {}x{}x{}, {} bits (pixel >> {})",
+            self.digest, input.channels, input.height, input.width, input.bits, input.shift
+        )?;
+        let mut table = Table::new([
+            ("layer", Align::Left),
+            ("name", Align::Left),
+            ("rows", Align::Right),
+            ("columns", Align::Right),
+            ("distinct rows", Align::Right),
+            ("output", Align::Right),
+            ("bits", Align::Right),
+        ]);
+        let number = |n: usize| if n == 0 { String::new() } else { n.to_string() };
+        for layer in &self.layers {
+            table.row([
+                layer.layer.clone(),
+                layer.name.clone(),
+                number(layer.rows),
+                number(layer.columns),
+                number(layer.distinct_rows),
+                layer.output.clone(),
+                layer.bits.map_or(String::new(), |bits| bits.to_string()),
+            ]);
+        }
+        write!(f, "{table}\n{} weights of 1 bit", self.weights)
+    }
+}
+
+/// A mapping in short, with what a picture of it needs.
+#[derive(Serialize)]
+struct DescribedMapping {
+    stage: String,
+    network: Digest,
+    #[serde(rename = "macro")]
+    geometry: String,
+    matrices: Vec<MatrixSize>,
+    total: Totals,
+    tiles: Vec<TileDescription>,
+}
+
+#[derive(Serialize)]
+struct TileDescription {
+    matrix: String,
+    replica: u32,
+    /// Macro, row and column of its first cell.
+    place: Option<[u32; 3]>,
+    physical_rows: usize,
+    columns: usize,
+    /// In scan order: logical row, physical row, sign.
+    entries: Vec<(u32, u32, i8)>,
+    /// Logical column and whether it is stored inverted.
+    column_table: Vec<(u32, bool)>,
+    /// The cells, a physical row each: `0` is HRS, `1` LRS.
+    cells: Vec<String>,
+}
+
+impl DescribedMapping {
+    fn of(mapping: &Mapping) -> Self {
+        let (matrices, total) = sizes(mapping);
+        let tiles = mapping.tiles.iter().map(|tile| TileDescription {
+            matrix: mapping.matrices[tile.matrix.index()].name.clone(),
+            replica: tile.replica,
+            place: tile.place.map(|place| [place.macro_index, place.row, place.column]),
+            physical_rows: tile.physical_rows(),
+            columns: tile.columns.len(),
+            entries: tile
+                .rows
+                .iter()
+                .map(|e| (e.logical, e.physical, if e.negative { -1 } else { 1 }))
+                .collect(),
+            column_table: tile.columns.iter().map(|c| (c.logical, c.inverted)).collect(),
+            cells: tile.bits.to_string().lines().map(str::to_owned).collect(),
+        });
+        let geometry = &mapping.geometry;
+        Self {
+            stage: mapping.stage.to_string(),
+            network: mapping.network,
+            geometry: format!("{} {}x{}", geometry.name, geometry.rows, geometry.columns),
+            matrices,
+            total,
+            tiles: tiles.collect(),
+        }
+    }
+}
+
+impl fmt::Display for DescribedMapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "mapping for {}, stage {}\nnetwork {}", self.geometry, self.stage, self.network)?;
+        let mut table = Table::new([
+            ("tile", Align::Left),
+            ("matrix", Align::Left),
+            ("entries", Align::Right),
+            ("physical rows", Align::Right),
+            ("columns", Align::Right),
+            ("macro, row, column", Align::Right),
+        ]);
+        for (index, tile) in self.tiles.iter().enumerate() {
+            table.row([
+                format!("t{index}"),
+                tile.matrix.clone(),
+                tile.entries.len().to_string(),
+                tile.physical_rows.to_string(),
+                tile.columns.to_string(),
+                tile.place.map_or("-".to_owned(), |[m, row, column]| format!("{m}, {row}, {column}")),
+            ]);
+        }
+        write!(f, "{table}\n{}", size_table(&(&self.matrices, &self.total)))
+    }
+}
+
+impl Inspect {
+    pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
+        let path = &self.file;
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => {
+                let manifest = Manifest::read(path)?;
+                output.print(&manifest, |manifest| {
+                    serde_json::to_string_pretty(manifest).unwrap_or_default()
+                })
+            }
+            Some("map") => {
+                let mapping = read_mapping(path)?;
+                output.print(&DescribedMapping::of(&mapping), ToString::to_string)
+            }
+            _ => match load::<Network>(path) {
+                Ok(network) => output.print(&describe(&network), ToString::to_string),
+                Err(ArtifactError::Kind { found, .. }) if found == "profile" => {
+                    let profile: Profile = load(path)?;
+                    output.print(&Summary::of(&profile), |summary| summary.table().to_string())
+                }
+                Err(error @ ArtifactError::Kind { .. }) => bail!(error),
+                Err(error) => Err(error).context(
+                    "inspect takes .map (mapping), .json (manifest), or a network or profile file",
+                ),
+            },
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! `hafnia model`: networks in and out, and how good they are.
+
+use std::path::PathBuf;
+
+use anyhow::{bail, ensure};
+use clap::{Args, Subcommand};
+use hafnia_artifact::{load, save};
+use hafnia_data::Dataset;
+use hafnia_model::arithmetic::argmax;
+use hafnia_model::{Network, Plain, interchange, run};
+use hafnia_report::{Align, Table};
+use hafnia_sim::statistics::{self, Interval};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::data::{self, DataOptions, Part};
+use crate::inspect;
+use crate::output::{Output, Record, check_writable};
+
+/// Import, export and evaluate networks.
+#[derive(Args)]
+pub(crate) struct Model {
+    #[command(subcommand)]
+    command: ModelCommand,
+}
+
+#[derive(Subcommand)]
+enum ModelCommand {
+    Import(Import),
+    Export(Export),
+    Evaluate(Evaluate),
+}
+
+/// Turn an interchange folder (network.json and .npy tensors) into a network file.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  hafnia model import my-net/ --out my-net.hafnia
+  hafnia model import my-net/ --out my-net.hafnia --check-logits ~/mnist
+
+docs/interchange.md says what such a folder holds.")]
+struct Import {
+    /// The interchange folder.
+    folder: PathBuf,
+    /// Network file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// Compare the folder's reference_logits.npy with what the network gives on the first test
+    /// images of the data set in this folder.
+    #[arg(long, value_name = "DATA")]
+    check_logits: Option<PathBuf>,
+}
+
+/// Write a network as an interchange folder, with reference logits if asked.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  hafnia model export out/net/network.hafnia --out exported/
+  hafnia model export out/net/network.hafnia --out exported/ --logits 100 --offline")]
+struct Export {
+    /// Network file.
+    network: PathBuf,
+    /// Folder to write.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Also write the raw outputs for this many of the first test images.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    logits: usize,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// Run the reference on images: accuracy with its interval, and the paired difference to a second
+/// network.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  hafnia model evaluate out/net/network.hafnia
+  hafnia model evaluate out/tied/network.hafnia --against out/net/network.hafnia --format json")]
+struct Evaluate {
+    /// Network file.
+    network: PathBuf,
+    /// Second network, run on the same images.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Which images.
+    #[arg(long, value_enum, default_value_t = Part::Test)]
+    part: Part,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+impl Model {
+    pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
+        match &self.command {
+            ModelCommand::Import(command) => command.run(output),
+            ModelCommand::Export(command) => command.run(output),
+            ModelCommand::Evaluate(command) => command.run(output),
+        }
+    }
+}
+
+/// The raw outputs of the network for images of a data set.
+fn logits(network: &Network, data: &Dataset, images: usize) -> anyhow::Result<Vec<Vec<i32>>> {
+    let input = network.input();
+    ensure!(
+        (input.channels, input.height, input.width) == (1, data.rows, data.columns),
+        "the network takes images of {}x{}x{}, data set `{}` has 1x{}x{}",
+        input.channels,
+        input.height,
+        input.width,
+        data.name,
+        data.rows,
+        data.columns
+    );
+    let images: Vec<usize> = (0..images.min(data.len())).collect();
+    let inputs = data::images(network, &data.select(&images));
+    let size = data.rows * data.columns;
+    Ok(inputs
+        .activations
+        .par_chunks(size)
+        .map_init(|| Plain::new(network), |plain, image| run(network, image, plain))
+        .collect())
+}
+
+/// Whether the network is right, an image each.
+fn correct(network: &Network, data: &Dataset) -> anyhow::Result<Vec<bool>> {
+    let outputs = logits(network, data, data.len())?;
+    let is_right = |(output, &label): (&Vec<i32>, &u8)| argmax(output) == usize::from(label);
+    Ok(outputs.iter().zip(&data.labels).map(is_right).collect())
+}
+
+impl Import {
+    fn run(&self, output: Output) -> anyhow::Result<()> {
+        check_writable(&self.out)?;
+        let record = Record::begin(&serde_json::json!({ "folder": self.folder }), None)?;
+        let network = interchange::import(&self.folder)?;
+        if let Some(data) = &self.check_logits {
+            self.check(&network, data)?;
+        }
+        save(&self.out, &network)?;
+        record.end(&[&self.out])?;
+        output.print(&inspect::describe(&network), |network| network.to_string())
+    }
+
+    fn check(&self, network: &Network, data: &std::path::Path) -> anyhow::Result<()> {
+        let Some(expected) = interchange::read_reference_logits(&self.folder)? else {
+            bail!("{} has no reference_logits.npy to check against", self.folder.display());
+        };
+        let options = DataOptions {
+            data: Some(data.to_owned()),
+            cache: PathBuf::new(),
+            offline: true,
+            or_subset: false,
+        };
+        let mnist = options.load()?;
+        ensure!(
+            expected.len() <= mnist.test.len(),
+            "reference_logits.npy has {} images, the data set has {} test images",
+            expected.len(),
+            mnist.test.len()
+        );
+        let found = logits(network, &mnist.test, expected.len())?;
+        for (image, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            ensure!(
+                found == expected,
+                "test image {image}: the network gives {found:?}, reference_logits.npy has {expected:?}"
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Export {
+    fn run(&self, output: Output) -> anyhow::Result<()> {
+        let network: Network = load(&self.network)?;
+        let outputs = match self.logits {
+            0 => Vec::new(),
+            images => logits(&network, &self.data.load()?.test, images)?,
+        };
+        interchange::export(&network, &self.out)?;
+        if !outputs.is_empty() {
+            interchange::write_reference_logits(&self.out, &outputs)?;
+        }
+        output.print(&inspect::describe(&network), |network| network.to_string())
+    }
+}
+
+#[derive(Serialize)]
+struct Evaluated {
+    part: Part,
+    images: usize,
+    correct: usize,
+    /// Share of images that are right, with its 95 % interval (Wilson).
+    accuracy: Interval,
+    against: Option<Against>,
+}
+
+#[derive(Serialize)]
+struct Against {
+    accuracy: Interval,
+    /// Accuracy of the second network minus that of the first, in points, paired over the images.
+    ahead_points: Interval,
+}
+
+impl Evaluate {
+    fn run(&self, output: Output) -> anyhow::Result<()> {
+        let network: Network = load(&self.network)?;
+        let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
+        let data = self.part.of(&self.data.load()?);
+        let right = correct(&network, &data)?;
+        let count = |right: &[bool]| right.iter().filter(|&&right| right).count();
+        let against = match second {
+            None => None,
+            Some(second) => {
+                let second = correct(&second, &data)?;
+                Some(Against {
+                    accuracy: statistics::wilson(count(&second), second.len()),
+                    ahead_points: statistics::paired_difference(&second, &right),
+                })
+            }
+        };
+        let evaluated = Evaluated {
+            part: self.part,
+            images: right.len(),
+            correct: count(&right),
+            accuracy: statistics::wilson(count(&right), right.len()),
+            against,
+        };
+        output.print(&evaluated, |evaluated| {
+            let header = [
+                ("network", Align::Left),
+                ("accuracy, %", Align::Right),
+                ("95 % interval", Align::Right),
+            ];
+            let mut table = Table::new(header);
+            let percent = |name: String, interval: &Interval, scale: f64| {
+                let Interval { value, lo, hi } = *interval;
+                let range = format!("{:.2} to {:.2}", scale * lo, scale * hi);
+                [name, format!("{:.2}", scale * value), range]
+            };
+            let name = |path: &PathBuf| path.display().to_string();
+            table.row(percent(name(&self.network), &evaluated.accuracy, 100.0));
+            if let (Some(path), Some(against)) = (&self.against, &evaluated.against) {
+                table.row(percent(name(path), &against.accuracy, 100.0));
+                let ahead = "second ahead by (points, paired)".to_owned();
+                table.row(percent(ahead, &against.ahead_points, 1.0));
+            }
+            format!("{} {} images\n{table}", evaluated.images, evaluated.part.name())
+        })
+    }
+}

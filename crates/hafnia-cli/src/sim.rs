@@ -1,0 +1,315 @@
+//! `hafnia sim`: mapped networks on virtual chips, with intervals.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail, ensure};
+use clap::{Args, ValueEnum};
+use hafnia_artifact::load;
+use hafnia_cim::MacroSpec;
+use hafnia_ir::read_mapping;
+use hafnia_model::Network;
+use hafnia_report::{Align, Table};
+use hafnia_rng::Seed;
+use hafnia_sim::statistics::{self, Interval, Reduction};
+use hafnia_sim::{EngineKind, Evaluation, Events, NoiseScope, Prepared, evaluate};
+use serde::Serialize;
+
+use crate::data::{self, DataOptions, Part};
+use crate::macros::SpecOptions;
+use crate::output::{Output, Record, check_writable};
+use crate::progress;
+
+/// Run mapped networks on simulated macros: accuracy over virtual chips, with intervals.
+///
+/// The first mapping is the baseline: of every other one the reduction of its noise impact is
+/// given, by a bootstrap over chips and images together. Chip k has the same cells under every
+/// mapping.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  hafnia sim net.hafnia natural.map --engine exact
+  hafnia sim net.hafnia natural.map best.map --set sigma_lrs_rel=0.2 --set offset_lsb=0.2
+  hafnia sim net.hafnia natural.map --noise-in all --chips 5 --format json")]
+pub(crate) struct Sim {
+    /// Network file.
+    network: PathBuf,
+    /// Mappings of that network; the first is the baseline.
+    #[arg(required = true)]
+    mappings: Vec<PathBuf>,
+    /// exact: no noise; device: programmed chips; table: codes sampled from P(code | m, n).
+    #[arg(long, value_enum, default_value_t = Kind::Device)]
+    engine: Kind,
+    /// Virtual chips (of `table`: repetitions).
+    #[arg(long, default_value_t = 50)]
+    chips: u32,
+    /// Where there is noise: `final`, `all`, or names of layers, separated by commas.
+    #[arg(long, default_value = "final", value_name = "SCOPE")]
+    noise_in: String,
+    /// Which images.
+    #[arg(long, value_enum, default_value_t = Part::Test)]
+    part: Part,
+    /// Use only the first so many images.
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Seed of chips and noise.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Replicates of the bootstrap.
+    #[arg(long, default_value_t = 2000)]
+    replicates: usize,
+    /// Also write the result as JSON, with a manifest.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    spec: SpecOptions,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Exact,
+    Table,
+    Device,
+}
+
+impl From<Kind> for EngineKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Exact => Self::Exact,
+            Kind::Table => Self::Table,
+            Kind::Device => Self::Device,
+        }
+    }
+}
+
+/// The result, in shares of 1 unless a name ends in `_points`.
+#[derive(Serialize)]
+struct Simulated {
+    engine: EngineKind,
+    noise_in: String,
+    part: Part,
+    images: usize,
+    chips: u32,
+    seed: u64,
+    #[serde(rename = "macro")]
+    spec: std::collections::BTreeMap<String, String>,
+    /// Whether the converter clips partial sums even without noise.
+    lossy: bool,
+    /// Accuracy without noise (Wilson).
+    exact_accuracy: Interval,
+    mappings: Vec<SimulatedMapping>,
+}
+
+#[derive(Serialize)]
+struct SimulatedMapping {
+    file: PathBuf,
+    /// Mean accuracy over chips.
+    accuracy_mean: f64,
+    /// Standard deviation of the accuracy from chip to chip.
+    accuracy_sd: f64,
+    /// Accuracy of the worst chip.
+    accuracy_worst: f64,
+    /// Exact accuracy minus mean accuracy.
+    drop_points: Interval,
+    /// Against the first mapping.
+    reduction: Option<Reduction>,
+    /// Counts per image, over the layers with noise.
+    per_image: PerImage,
+}
+
+#[derive(Serialize)]
+struct PerImage {
+    groups: f64,
+    conversions: f64,
+    rows_on: f64,
+}
+
+impl PerImage {
+    fn of(evaluation: &Evaluation) -> Self {
+        let runs = (evaluation.images() * evaluation.chips()) as f64;
+        let sum = |count: fn(&Events) -> u64| {
+            evaluation.events.iter().map(|events| count(events) as f64).sum::<f64>() / runs
+        };
+        Self {
+            groups: sum(|events| events.groups),
+            conversions: sum(|events| events.conversions),
+            rows_on: sum(|events| events.rows_on),
+        }
+    }
+}
+
+impl Sim {
+    pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
+        let spec = self.spec.load()?;
+        let network: Network = load(&self.network)?;
+        let scope = self.scope(&network)?;
+        if let Some(out) = &self.out {
+            check_writable(out)?;
+        }
+        let config = serde_json::json!({
+            "engine": EngineKind::from(self.engine),
+            "chips": self.chips,
+            "noise_in": self.noise_in,
+            "part": self.part,
+            "images": self.images,
+            "replicates": self.replicates,
+            "macro": self.spec.resolved(&spec),
+        });
+        let mut record = Record::begin(&config, Some(self.seed))?;
+        record.input(&self.network)?;
+        let mut mappings = Vec::new();
+        for path in &self.mappings {
+            let mapping = read_mapping(path)?;
+            hafnia_ir::prove(&mapping, &network).with_context(|| path.display().to_string())?;
+            record.input(path)?;
+            mappings.push(mapping);
+        }
+        let mnist = self.data.load()?;
+        record.data(&mnist);
+        let mut chosen = self.part.of(&mnist);
+        if let Some(images) = self.images {
+            ensure!(
+                (1..=chosen.len()).contains(&images),
+                "--images is {images}, it must lie in 1..={}",
+                chosen.len()
+            );
+            chosen = chosen.select(&(0..images).collect::<Vec<_>>());
+        }
+        let images = data::images(&network, &chosen);
+        let prepared = Prepared::new(&network, &images, &scope)?;
+        let mut evaluations = Vec::new();
+        for (index, mapping) in mappings.iter().enumerate() {
+            let bar = progress::bar(&format!("map {}/{}", index + 1, mappings.len()));
+            let moves = progress::moves(&bar);
+            let kind = self.engine.into();
+            let seed = Seed(self.seed);
+            let path = &self.mappings[index];
+            let evaluation =
+                evaluate(&prepared, mapping, &spec, kind, self.chips, seed, &moves)
+                    .with_context(|| path.display().to_string())?;
+            evaluations.push(evaluation);
+            bar.finish_and_clear();
+        }
+        let simulated = self.summarise(&spec, &evaluations)?;
+        if let Some(out) = &self.out {
+            let json = serde_json::to_string_pretty(&simulated)? + "\n";
+            hafnia_artifact::write_whole(out, json.as_bytes())?;
+            record.end(&[out])?;
+        }
+        output.print(&simulated, text)
+    }
+
+    fn scope(&self, network: &Network) -> anyhow::Result<NoiseScope> {
+        match self.noise_in.as_str() {
+            "final" => Ok(NoiseScope::Final),
+            "all" => Ok(NoiseScope::All),
+            names => {
+                let matrices = network.matrices();
+                let find = |name: &str| {
+                    let found = matrices.iter().position(|matrix| matrix.name == name);
+                    let known = || matrices.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
+                    match found {
+                        Some(index) => Ok(index),
+                        None => bail!(
+                            "--noise-in names layer `{name}`: give final, all, or some of {}",
+                            known()
+                        ),
+                    }
+                };
+                Ok(NoiseScope::Matrices(names.split(',').map(find).collect::<Result<_, _>>()?))
+            }
+        }
+    }
+
+    fn summarise(
+        &self,
+        spec: &MacroSpec,
+        evaluations: &[Evaluation],
+    ) -> anyhow::Result<Simulated> {
+        let seed = Seed(self.seed).site("sim/bootstrap");
+        let first = &evaluations[0];
+        let mut mappings = Vec::new();
+        for (index, evaluation) in evaluations.iter().enumerate() {
+            let accuracies = evaluation.accuracies();
+            let spread = statistics::mean_sd(&accuracies);
+            let reduction = match index {
+                0 => None,
+                _ => Some(statistics::reduction(first, evaluation, self.replicates, seed)?),
+            };
+            mappings.push(SimulatedMapping {
+                file: self.mappings[index].clone(),
+                accuracy_mean: spread.mean,
+                accuracy_sd: spread.sd,
+                accuracy_worst: accuracies.iter().copied().fold(f64::INFINITY, f64::min),
+                drop_points: statistics::drop_points(evaluation, self.replicates, seed)?,
+                reduction,
+                per_image: PerImage::of(evaluation),
+            });
+        }
+        Ok(Simulated {
+            engine: self.engine.into(),
+            noise_in: self.noise_in.clone(),
+            part: self.part,
+            images: first.images(),
+            chips: self.chips,
+            seed: self.seed,
+            spec: self.spec.resolved(spec),
+            lossy: first.is_lossy,
+            exact_accuracy: statistics::wilson(first.exact_correct_count(), first.images()),
+            mappings,
+        })
+    }
+}
+
+fn text(simulated: &Simulated) -> String {
+    let Interval { value, lo, hi } = simulated.exact_accuracy;
+    let mut text = format!(
+        "exact accuracy {:.2} % ({:.2} to {:.2}) on {} {} images\n",
+        100.0 * value,
+        100.0 * lo,
+        100.0 * hi,
+        simulated.images,
+        simulated.part.name(),
+    );
+    if simulated.lossy {
+        text += "The converter clips: more rows a conversion than codes.\n";
+    }
+    let mut table = Table::new([
+        ("mapping", Align::Left),
+        ("accuracy, %", Align::Right),
+        ("sd", Align::Right),
+        ("worst", Align::Right),
+        ("drop, points", Align::Right),
+        ("95 % interval", Align::Right),
+        ("reduction, %", Align::Right),
+        ("95 % interval", Align::Right),
+        ("cycles/image", Align::Right),
+    ]);
+    for mapping in &simulated.mappings {
+        let drop = mapping.drop_points;
+        let (reduction, range) = match &mapping.reduction {
+            None => ("-".to_owned(), "-".to_owned()),
+            Some(Reduction { rel: Interval { value, lo, hi }, .. }) => (
+                format!("{:.1}", 100.0 * value),
+                format!("{:.1} to {:.1}", 100.0 * lo, 100.0 * hi),
+            ),
+        };
+        table.row([
+            mapping.file.display().to_string(),
+            format!("{:.3}", 100.0 * mapping.accuracy_mean),
+            format!("{:.3}", 100.0 * mapping.accuracy_sd),
+            format!("{:.2}", 100.0 * mapping.accuracy_worst),
+            format!("{:.3}", drop.value),
+            format!("{:.3} to {:.3}", drop.lo, drop.hi),
+            reduction,
+            range,
+            format!("{:.1}", mapping.per_image.groups),
+        ]);
+    }
+    let chips = match simulated.engine {
+        EngineKind::Exact => "no noise".to_owned(),
+        EngineKind::Table => format!("{} repetitions (not chips)", simulated.chips),
+        EngineKind::Device => format!("{} virtual chips", simulated.chips),
+    };
+    text + &format!("{chips}, noise in: {}\n{table}", simulated.noise_in)
+}

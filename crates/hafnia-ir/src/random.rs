@@ -1,0 +1,154 @@
+//! Random mappings for tests and benchmarks: right, and as unlike what passes make as the rules
+//! allow.
+//!
+//! They let engines and passes be tested against every feature of a tile, none of which needs a
+//! pass: shared rows, signs, inverted columns, any order, uneven splits and replicas.
+
+use std::collections::BTreeMap;
+
+use hafnia_bits::BitMatrix;
+use hafnia_model::Network;
+use hafnia_rng::{ChaCha8Rng, Seed};
+use rand::RngExt;
+use rand::seq::SliceRandom;
+
+use crate::{Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile};
+
+/// A random mapping of `network` at `stage` that [`verify`](crate::verify) and
+/// [`prove`](crate::prove) accept.
+///
+/// # Panics
+/// If the macro has no cells.
+pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage) -> Mapping {
+    let rng = &mut seed.site("ir/random/mapping").rng();
+    let mut mapping = Mapping {
+        stage,
+        network: network.digest(),
+        geometry: geometry.clone(),
+        matrices: Vec::new(),
+        tiles: Vec::new(),
+    };
+    for (index, layer) in network.matrices().into_iter().enumerate() {
+        let (rows, columns) = (layer.weights.rows(), layer.weights.columns());
+        mapping.matrices.push(Matrix { name: layer.name.to_owned(), rows, columns });
+        let replicas = if rng.random_ratio(1, 4) { 2 } else { 1 };
+        for replica in 0..replicas {
+            let blocks = match stage {
+                Stage::Logical => {
+                    let (rows, columns) = (shuffled(rng, rows), columns_of(rng, columns));
+                    vec![block(rng, layer.weights, &rows, &columns)]
+                }
+                Stage::Tiled | Stage::Placed => split(rng, layer.weights, geometry),
+            };
+            mapping.tiles.extend(blocks.into_iter().map(|(bits, rows, columns)| {
+                let matrix = MatrixId(index as u32);
+                Tile { matrix, replica, bits, rows, columns, place: None }
+            }));
+        }
+    }
+    mapping.tiles.shuffle(rng);
+    if stage == Stage::Placed {
+        place(rng, &mut mapping);
+    }
+    mapping
+}
+
+/// What a tile holds: cells, rows, columns.
+type Block = (BitMatrix, RowTable, Vec<Column>);
+
+/// The numbers below `count`: in order in one case of four, else shuffled.
+fn shuffled(rng: &mut ChaCha8Rng, count: usize) -> Vec<u32> {
+    let mut numbers: Vec<u32> = (0..count as u32).collect();
+    if rng.random_ratio(3, 4) {
+        numbers.shuffle(rng);
+    }
+    numbers
+}
+
+/// All columns of a matrix, some inverted.
+fn columns_of(rng: &mut ChaCha8Rng, count: usize) -> Vec<Column> {
+    let inverts = rng.random();
+    let mut column = |logical| Column { logical, inverted: inverts && rng.random() };
+    let mut columns: Vec<Column> = (0..count as u32).map(&mut column).collect();
+    if rng.random() {
+        columns.shuffle(rng);
+    }
+    columns
+}
+
+/// A matrix in blocks that fit the macro; every block of columns is cut into rows on its own.
+fn split(rng: &mut ChaCha8Rng, weights: &BitMatrix, geometry: &Geometry) -> Vec<Block> {
+    let columns = columns_of(rng, weights.columns());
+    let width = rng.random_range(1..=geometry.columns);
+    let mut blocks = Vec::new();
+    for columns in columns.chunks(width) {
+        let rows = shuffled(rng, weights.rows());
+        let mut rest = &rows[..];
+        // More logical rows than the macro has may fit where some are shared.
+        let mut height = rng.random_range(1..=2 * geometry.rows);
+        while !rest.is_empty() {
+            let taken = height.min(rest.len());
+            let block = block(rng, weights, &rest[..taken], columns);
+            if block.0.rows() > geometry.rows {
+                height = geometry.rows;
+            } else {
+                blocks.push(block);
+                rest = &rest[taken..];
+            }
+        }
+    }
+    blocks
+}
+
+/// Programs rows and columns of a matrix, sharing and negating rows as it pleases.
+fn block(rng: &mut ChaCha8Rng, weights: &BitMatrix, rows: &[u32], columns: &[Column]) -> Block {
+    let (shares, negates): (bool, bool) = (rng.random(), rng.random());
+    let mut programmed: Vec<Vec<bool>> = Vec::new();
+    let mut known: BTreeMap<Vec<bool>, u32> = BTreeMap::new();
+    let mut entries = Vec::new();
+    for &logical in rows {
+        let negative = negates && rng.random();
+        let cell = |column: &Column| {
+            weights.get(logical as usize, column.logical as usize) ^ column.inverted ^ negative
+        };
+        let cells: Vec<bool> = columns.iter().map(cell).collect();
+        let physical = match known.get(&cells) {
+            Some(&physical) if shares => physical,
+            _ => {
+                let physical = programmed.len() as u32;
+                known.insert(cells.clone(), physical);
+                programmed.push(cells);
+                physical
+            }
+        };
+        entries.push(RowEntry { logical, physical, negative });
+    }
+    // With a table the physical rows may stand in any order.
+    if entries.len() > programmed.len() {
+        let numbers = shuffled(rng, programmed.len());
+        let mut moved = vec![Vec::new(); programmed.len()];
+        for (cells, &number) in programmed.into_iter().zip(&numbers) {
+            moved[number as usize] = cells;
+        }
+        programmed = moved;
+        entries.iter_mut().for_each(|entry| entry.physical = numbers[entry.physical as usize]);
+    }
+    let bits =
+        BitMatrix::from_fn(programmed.len(), columns.len(), |row, column| programmed[row][column]);
+    (bits, entries.into_iter().collect(), columns.to_vec())
+}
+
+/// Puts tiles side by side, at any height, beginning a new macro when one is full or on a whim.
+fn place(rng: &mut ChaCha8Rng, mapping: &mut Mapping) {
+    let (mut macro_index, mut column) = (0, 0);
+    for tile in &mut mapping.tiles {
+        let (rows, columns) = (tile.bits.rows(), tile.bits.columns());
+        let is_full = column + columns > mapping.geometry.columns;
+        if is_full || (column > 0 && rng.random_ratio(1, 4)) {
+            (macro_index, column) = (macro_index + 1, 0);
+        }
+        let row = rng.random_range(0..=mapping.geometry.rows - rows) as u32;
+        tile.place = Some(Place { macro_index, row, column: column as u32 });
+        column += columns;
+    }
+}

@@ -1,0 +1,363 @@
+//! Faults of every kind, planted in a valid mapping, and who catches them.
+
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use hafnia_artifact::Digest;
+use hafnia_ir::{Mapping, RowEntry, Stage, Tile, prove, verify};
+use proptest::prelude::*;
+
+use crate::sample;
+
+/// Plants each fault in the sample and prints what verifier and proof say; one of them has to.
+fn check(faults: &[(&str, fn(&mut Mapping))], expected: Expect) {
+    let network = sample::network();
+    let mut lines = String::new();
+    for (name, plant) in faults {
+        let mut mapping = sample::mapping();
+        plant(&mut mapping);
+        let (verified, proven) = (verify(&mapping), prove(&mapping, &network));
+        assert!(verified.is_err() || proven.is_err(), "{name} is not caught");
+        writeln!(lines, "{name}").unwrap();
+        if let Err(violation) = verified {
+            writeln!(lines, "  verify: {violation}").unwrap();
+        }
+        if let Err(error) = proven {
+            writeln!(lines, "  prove: {error}").unwrap();
+        }
+    }
+    expected.assert_eq(&lines);
+}
+
+fn edit_rows(tile: &mut Tile, edit: impl FnOnce(&mut Vec<RowEntry>)) {
+    let mut entries: Vec<RowEntry> = tile.rows.iter().collect();
+    edit(&mut entries);
+    tile.rows = entries.into_iter().collect();
+}
+
+/// Drops all columns but these, with their cells.
+fn keep_columns(tile: &mut Tile, kept: &[usize]) {
+    tile.bits = tile.bits.select_columns(kept);
+    tile.columns = kept.iter().map(|&index| tile.columns[index]).collect();
+}
+
+#[test]
+fn the_sample_is_right() {
+    let mapping = sample::mapping();
+    assert_eq!(verify(&mapping), Ok(()));
+    assert_eq!(prove(&mapping, &sample::network()), Ok(()));
+}
+
+#[test]
+fn what_is_programmed() {
+    check(
+        &[
+            ("a wrong bit", |m| {
+                let bit = m.tiles[2].bits.get(3, 1);
+                m.tiles[2].bits.set(3, 1, !bit);
+            }),
+            ("a wrong bit in the second replica", |m| m.tiles[3].bits.set(0, 2, false)),
+            ("swapped cells of two rows", |m| {
+                m.tiles[3].bits = m.tiles[3].bits.select_rows([0, 2, 1, 3]);
+            }),
+            ("a wrong sign", |m| edit_rows(&mut m.tiles[0], |rows| rows[3].negative = false)),
+            ("a wrong polarity", |m| m.tiles[1].columns[1].inverted = false),
+            ("the wrong shared row", |m| edit_rows(&mut m.tiles[0], |rows| rows[2].physical = 1)),
+            ("swapped logical rows", |m| {
+                edit_rows(&mut m.tiles[2], |rows| {
+                    (rows[0].logical, rows[1].logical) = (rows[1].logical, rows[0].logical);
+                });
+            }),
+            ("swapped columns", |m| m.tiles[3].columns.swap(0, 2)),
+            ("another network", |m| m.network = Digest::of(b"another network")),
+            ("another layer", |m| m.matrices[1].name = "output".into()),
+            ("a tile of another matrix", |m| m.tiles[1].matrix.0 = 1),
+            ("a tile of no matrix", |m| m.tiles[1].matrix.0 = 2),
+        ],
+        expect![[r#"
+            a wrong bit
+              prove: tile t2 holds weight (1, 0) of m1 (out) replica 0 as +1, not -1
+            a wrong bit in the second replica
+              prove: tile t3 holds weight (0, 2) of m1 (out) replica 1 as -1, not +1
+            swapped cells of two rows
+              prove: tile t3 holds weight (1, 0) of m1 (out) replica 1 as +1, not -1
+            a wrong sign
+              prove: tile t0 holds weight (3, 0) of m0 (hidden) replica 0 as +1, not -1
+            a wrong polarity
+              prove: tile t1 holds weight (4, 1) of m0 (hidden) replica 0 as -1, not +1
+            the wrong shared row
+              prove: tile t0 holds weight (2, 0) of m0 (hidden) replica 0 as -1, not +1
+            swapped logical rows
+              prove: tile t2 holds weight (0, 2) of m1 (out) replica 0 as -1, not +1
+            swapped columns
+              prove: tile t3 holds weight (2, 2) of m1 (out) replica 1 as +1, not -1
+            another network
+              prove: mapping made for another network: for 846aff4fd6d2927c778e61054697f7353c903766384ae6c797055bbfc0e2962e, not 9936000730b03c077e4481ad17a4da6a246e058f60329f102d011c3a8db788b0
+            another layer
+              prove: matrix m1 is `output` in the mapping, `out` in the network
+            a tile of another matrix
+              verify: tile t1: column 3 is logical column 3, but m1 has 3
+              prove: tile t1 has no cell (0, 0) or m1 no weight (4, 0)
+            a tile of no matrix
+              verify: tile t1 is of matrix m2, but there are 2 matrices
+              prove: tile t1 is of matrix m2, which does not exist
+        "#]],
+    );
+}
+
+#[test]
+fn shapes_and_ranges() {
+    check(
+        &[
+            ("a matrix without rows", |m| m.matrices[1].rows = 0),
+            ("an absurd matrix", |m| m.matrices[1].rows = usize::MAX),
+            ("a macro without columns", |m| m.geometry.columns = 0),
+            ("a smaller matrix", |m| m.matrices[1].columns = 2),
+            ("a lost matrix", |m| {
+                m.matrices.pop();
+            }),
+            ("a lost matrix with its tiles", |m| {
+                m.matrices.pop();
+                m.tiles.truncate(2);
+            }),
+            ("no cells", |m| {
+                m.tiles[1].bits = m.tiles[1].bits.select_rows([]);
+                edit_rows(&mut m.tiles[1], Vec::clear);
+            }),
+            ("a column listed too few", |m| {
+                m.tiles[1].columns.pop();
+            }),
+            ("a column listed too many", |m| {
+                let column = m.tiles[1].columns[0];
+                m.tiles[1].columns.push(column);
+            }),
+            ("a physical row out of range", |m| {
+                edit_rows(&mut m.tiles[0], |rows| rows[2].physical = 2);
+            }),
+            ("a logical row out of range", |m| {
+                edit_rows(&mut m.tiles[0], |rows| rows[1].logical = 6);
+            }),
+            ("a logical column out of range", |m| m.tiles[2].columns[0].logical = 3),
+            ("an unused physical row", |m| edit_rows(&mut m.tiles[0], |rows| rows[1].physical = 0)),
+            ("a shared row without a table", |m| {
+                edit_rows(&mut m.tiles[3], |rows| rows.swap(1, 2));
+            }),
+        ],
+        expect![[r#"
+            a matrix without rows
+              verify: matrix m1 (out) is 0x3: sides must lie in 1..=1048576, cells be at most 268435456
+              prove: matrix m1 (out) is 0x3 in the mapping, 4x3 in the network
+            an absurd matrix
+              verify: matrix m1 (out) is 18446744073709551615x3: sides must lie in 1..=1048576, cells be at most 268435456
+              prove: matrix m1 (out) is 18446744073709551615x3 in the mapping, 4x3 in the network
+            a macro without columns
+              verify: macro `tiny` is 4x0: sides must lie in 1..=1048576, cells be at most 268435456
+            a smaller matrix
+              verify: tile t2: column 0 is logical column 2, but m1 has 2
+              prove: matrix m1 (out) is 4x2 in the mapping, 4x3 in the network
+            a lost matrix
+              verify: tile t2 is of matrix m1, but there are 1 matrices
+              prove: mapping has 1 matrices, the network has 2
+            a lost matrix with its tiles
+              prove: mapping has 1 matrices, the network has 2
+            no cells
+              verify: tile t1 of m0 has no cells: 0 physical rows, 4 columns
+              prove: no tile holds weight (4, 0) of m0 (hidden) replica 0
+            a column listed too few
+              verify: tile t1 of m0 lists 3 columns for cells 4 wide
+              prove: no tile holds weight (4, 3) of m0 (hidden) replica 0
+            a column listed too many
+              verify: tile t1 of m0 lists 5 columns for cells 4 wide
+              prove: tile t1 has no cell (0, 4) or m0 no weight (4, 0)
+            a physical row out of range
+              verify: tile t0 of m0: entry 2 is physical row 2, but there are 2
+              prove: tile t0 has no cell (2, 0) or m0 no weight (2, 0)
+            a logical row out of range
+              verify: tile t0: entry 1 is logical row 6, but m0 has 6
+              prove: tile t0 has no cell (1, 0) or m0 no weight (6, 0)
+            a logical column out of range
+              verify: tile t2: column 0 is logical column 3, but m1 has 3
+              prove: tile t2 has no cell (0, 0) or m1 no weight (2, 3)
+            an unused physical row
+              verify: tile t0 of m0: physical row 1 is used by no entry
+              prove: tile t0 holds weight (1, 0) of m0 (hidden) replica 0 as +1, not -1
+            a shared row without a table
+              verify: tile t3 of m1 shares no rows, so entry 1 must be physical row 1, not 2
+        "#]],
+    );
+}
+
+#[test]
+fn coverage() {
+    check(
+        &[
+            ("a doubled row", |m| edit_rows(&mut m.tiles[0], |rows| rows[2].logical = 0)),
+            ("a doubled column", |m| m.tiles[2].columns[2].logical = 2),
+            ("a missing row", |m| {
+                m.tiles[1].bits = m.tiles[1].bits.select_rows([0]);
+                edit_rows(&mut m.tiles[1], |rows| rows.truncate(1));
+            }),
+            ("a lost column", |m| keep_columns(&mut m.tiles[0], &[0, 1, 3])),
+            ("a tile twice", |m| {
+                let mut again = m.tiles[1].clone();
+                again.place.as_mut().unwrap().macro_index = 2;
+                m.tiles.push(again);
+            }),
+            ("a row in two tiles", |m| edit_rows(&mut m.tiles[1], |rows| rows[1].logical = 2)),
+            ("a lost tile", |m| {
+                m.tiles.remove(0);
+            }),
+            ("a lost first replica", |m| {
+                m.tiles.remove(2);
+            }),
+            ("a gap in the replicas", |m| m.tiles[3].replica = u32::MAX),
+            ("a matrix without tiles", |m| m.tiles.truncate(2)),
+        ],
+        expect![[r#"
+            a doubled row
+              verify: tile t0 of m0: entry 2 is logical row 0 again
+              prove: tile t0 holds weight (0, 0) of m0 (hidden) replica 0 again
+            a doubled column
+              verify: tile t2 of m1: column 2 is logical column 2 again
+              prove: tile t2 holds weight (2, 2) of m1 (out) replica 0 again
+            a missing row
+              verify: weight (5, 0) of m0 (hidden) replica 0 is in no tile
+              prove: no tile holds weight (5, 0) of m0 (hidden) replica 0
+            a lost column
+              verify: weight (0, 2) of m0 (hidden) replica 0 is in no tile
+              prove: no tile holds weight (0, 2) of m0 (hidden) replica 0
+            a tile twice
+              verify: weight (4, 0) of m0 (hidden) replica 0 is in tile t1 and again in t4
+              prove: tile t4 holds weight (4, 0) of m0 (hidden) replica 0 again
+            a row in two tiles
+              verify: weight (2, 0) of m0 (hidden) replica 0 is in tile t0 and again in t1
+              prove: tile t1 holds weight (2, 0) of m0 (hidden) replica 0 again
+            a lost tile
+              verify: weight (0, 0) of m0 (hidden) replica 0 is in no tile
+              prove: no tile holds weight (0, 0) of m0 (hidden) replica 0
+            a lost first replica
+              verify: matrix m1 (out) has no tile of replica 0
+              prove: no tile holds weight (0, 0) of m1 (out) replica 0
+            a gap in the replicas
+              verify: matrix m1 (out) has no tile of replica 1
+            a matrix without tiles
+              verify: matrix m1 (out) has no tile of replica 0
+              prove: no tile holds weight (0, 0) of m1 (out) replica 0
+        "#]],
+    );
+}
+
+#[test]
+fn stages_and_places() {
+    check(
+        &[
+            ("split at stage logical", |m| {
+                m.stage = Stage::Logical;
+                m.tiles.iter_mut().for_each(|tile| tile.place = None);
+            }),
+            ("a place at stage logical", |m| {
+                m.stage = Stage::Logical;
+                m.tiles.remove(0);
+                m.tiles.remove(0);
+                m.matrices.remove(0);
+                m.tiles.iter_mut().for_each(|tile| tile.matrix.0 = 0);
+            }),
+            ("a place at stage tiled", |m| m.stage = Stage::Tiled),
+            ("no place at stage placed", |m| m.tiles[2].place = None),
+            ("too high", |m| m.geometry.rows = 3),
+            ("too wide", |m| m.geometry.columns = 3),
+            ("below the macro", |m| m.tiles[1].place.as_mut().unwrap().row = 3),
+            ("far below the macro", |m| m.tiles[1].place.as_mut().unwrap().row = u32::MAX),
+            ("beside the macro", |m| m.tiles[2].place.as_mut().unwrap().column = 6),
+            ("an overlap in a cell", |m| {
+                m.tiles[2].place.as_mut().unwrap().column = 3;
+            }),
+            ("an overlap of rows", |m| m.tiles[1].place.as_mut().unwrap().row = 1),
+            ("a gap in the macros", |m| m.tiles[3].place.as_mut().unwrap().macro_index = 2),
+        ],
+        expect![[r#"
+            split at stage logical
+              verify: matrix m0 (hidden), replica 0, is split into 2 tiles at stage logical
+            a place at stage logical
+              verify: tile t0 of m0 has a place at stage logical
+              prove: mapping has 1 matrices, the network has 2
+            a place at stage tiled
+              verify: tile t0 of m0 has a place at stage tiled
+            no place at stage placed
+              verify: tile t2 of m1 has no place at stage placed
+            too high
+              verify: tile t2 of m1 is 4 physical rows high, macro `tiny` has 3
+            too wide
+              verify: tile t0 of m0 is 4 columns wide, macro `tiny` has 3
+            below the macro
+              verify: tile t1 of m0 takes rows 3..5 of macro 0, which has 4
+            far below the macro
+              verify: tile t1 of m0 takes rows 4294967295..4294967297 of macro 0, which has 4
+            beside the macro
+              verify: tile t2 of m1 takes columns 6..9 of macro 0, which has 8
+            an overlap in a cell
+              verify: tiles t0 and t2 both take cell (0, 3) of macro 0
+            an overlap of rows
+              verify: tiles t0 and t1 both take cell (1, 0) of macro 0
+            a gap in the macros
+              verify: macro 1 holds no tile, though macro 2 does
+        "#]],
+    );
+}
+
+proptest! {
+    #[test]
+    fn random_mappings_are_right((network, mapping) in sample::any_mapping()) {
+        prop_assert_eq!(verify(&mapping), Ok(()));
+        prop_assert_eq!(prove(&mapping, &network), Ok(()));
+    }
+
+    #[test]
+    fn every_cell_matters(
+        (network, mut mapping) in sample::any_mapping(),
+        tile: prop::sample::Index,
+        row: prop::sample::Index,
+        column: prop::sample::Index,
+    ) {
+        let tile = tile.get_mut(&mut mapping.tiles);
+        let (row, column) = (row.index(tile.bits.rows()), column.index(tile.bits.columns()));
+        tile.bits.set(row, column, !tile.bits.get(row, column));
+        prop_assert_eq!(verify(&mapping), Ok(()));
+        prop_assert!(prove(&mapping, &network).is_err());
+    }
+
+    #[test]
+    fn every_entry_matters(
+        (network, mut mapping) in sample::any_mapping(),
+        tile: prop::sample::Index,
+        entry: prop::sample::Index,
+        what in 0..3,
+    ) {
+        let tile = tile.get_mut(&mut mapping.tiles);
+        edit_rows(tile, |rows| {
+            let index = entry.index(rows.len());
+            match what {
+                0 => rows[index].negative ^= true,
+                1 => rows[index].logical ^= 1,
+                _ => drop(rows.remove(index)),
+            }
+        });
+        prop_assert!(prove(&mapping, &network).is_err());
+    }
+
+    #[test]
+    fn every_tile_matters(
+        (network, mut mapping) in sample::any_mapping(),
+        tile: prop::sample::Index,
+    ) {
+        let tile = mapping.tiles.remove(tile.index(mapping.tiles.len()));
+        // The last replica of a matrix may go if it is one tile and not the only one.
+        let is_left = mapping.tiles.iter().any(|other| {
+            (other.matrix, other.replica) == (tile.matrix, tile.replica)
+        });
+        if is_left || tile.replica == 0 {
+            prop_assert!(verify(&mapping).is_err());
+            prop_assert!(prove(&mapping, &network).is_err());
+        }
+    }
+}

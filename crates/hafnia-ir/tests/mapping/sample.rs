@@ -1,0 +1,93 @@
+//! A small mapping with every feature in it, and random ones.
+
+use hafnia_bits::BitMatrix;
+use hafnia_ir::{Geometry, Mapping, Stage, random};
+use hafnia_model::{Input, Layer, Linear, Network, Thresholds};
+use hafnia_rng::Seed;
+use proptest::prelude::*;
+
+/// Two matrices, 6x4 and 4x3; of the first, rows 0 and 2 are equal and row 3 is their complement.
+pub(crate) fn network() -> Network {
+    let bits = |rows: &[&str]| {
+        let is_one = |row: usize, column: usize| rows[row].as_bytes()[column] == b'1';
+        BitMatrix::from_fn(rows.len(), rows[0].len(), is_one)
+    };
+    let hidden = Linear {
+        name: "hidden".into(),
+        weights: bits(&["1011", "0110", "1011", "0100", "1111", "0001"]),
+        thresholds: Some(Thresholds::shift(4, 2, 1)),
+    };
+    let out = Linear {
+        name: "out".into(),
+        weights: bits(&["101", "010", "110", "001"]),
+        thresholds: None,
+    };
+    let input = Input { channels: 6, height: 1, width: 1, bits: 2, shift: 6 };
+    let layers = vec![Layer::Flatten, Layer::Linear(hidden), Layer::Linear(out)];
+    Network::new(input, layers).unwrap()
+}
+
+/// A placed mapping of [`network`].
+pub(crate) fn text() -> String {
+    let network = network().digest();
+    format!(
+        "\
+hafnia-mapping 1
+network {network}
+macro tiny 4x8
+stage placed
+matrix m0 hidden 6x4
+matrix m1 out 4x3
+tile t0 m0 replica 0 size 2x4 at macro 0 row 0 column 0
+  columns 0..4
+  rows 0:0 1:1 2:0 -3:0
+  bits
+    d
+    6
+tile t1 m0 replica 0 size 2x4 at macro 0 row 2 column 0
+  columns 0 ~1 2 3
+  rows 4 5
+  bits
+    d
+    a
+tile t2 m1 replica 0 size 4x3 at macro 0 row 0 column 4
+  columns 2 ~0 1
+  rows 2 0 3 1
+  bits
+    4
+    1
+    3
+    6
+tile t3 m1 replica 1 size 4x3 at macro 1 row 0 column 0
+  columns 0..3
+  rows 0..4
+  bits
+    5
+    2
+    3
+    4
+"
+    )
+}
+
+/// The mapping of [`text`].
+pub(crate) fn mapping() -> Mapping {
+    text().parse().unwrap()
+}
+
+/// A random network and mapping of any stage.
+pub(crate) fn random(seed: u64) -> (Network, Mapping) {
+    let seed = Seed(seed).site("ir/tests");
+    let network = hafnia_model::random::network(seed, Default::default());
+    let rows = 1 + (seed.index(0).0 % 30) as usize;
+    let columns = 1 + (seed.index(1).0 % 9) as usize;
+    let geometry = Geometry { name: "small".into(), rows, columns };
+    let stage = Stage::ALL[(seed.index(2).0 % 3) as usize];
+    let mapping = random::mapping(seed, &network, &geometry, stage);
+    (network, mapping)
+}
+
+/// [`random`] as a strategy.
+pub(crate) fn any_mapping() -> impl Strategy<Value = (Network, Mapping)> {
+    any::<u64>().prop_map(random)
+}

@@ -1,0 +1,32 @@
+//! What is counted of a mapping.
+
+use hafnia_ir::{MatrixId, verify};
+use proptest::prelude::*;
+
+use crate::sample;
+
+#[test]
+fn totals_of_the_sample() {
+    let mapping = sample::mapping();
+    let (hidden, out) = (MatrixId(0), MatrixId(1));
+    assert_eq!(mapping.cells(), 2 * 4 + 2 * 4 + 2 * (4 * 3));
+    assert_eq!((mapping.physical_rows(hidden), mapping.logical_rows(hidden)), (4, 6));
+    assert_eq!((mapping.physical_rows(out), mapping.logical_rows(out)), (8, 8));
+    assert_eq!((mapping.replicas(hidden), mapping.replicas(out)), (1, 2));
+    assert_eq!(mapping.macros(), 2);
+    // Four entries of t0: one bit tells its two physical rows apart, one is the sign.
+    assert_eq!(mapping.rename_table_bits(), 4 * 2);
+}
+
+proptest! {
+    #[test]
+    fn another_order_is_still_right((_, mut mapping) in sample::any_mapping(), seed: u64) {
+        let tile = &mut mapping.tiles[0];
+        let cells = tile.cells();
+        let mut order: Vec<usize> = (0..tile.rows.len()).collect();
+        order.sort_by_key(|&entry| hafnia_rng::Seed(seed).index(entry as u64).0);
+        *tile = tile.with_order(&order);
+        prop_assert_eq!(tile.cells(), cells);
+        prop_assert_eq!(verify(&mapping), Ok(()));
+    }
+}

@@ -1,0 +1,442 @@
+//! The interchange folder: what is written is read back, and every damage has its message.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use hafnia_bits::BitMatrix;
+use hafnia_model::interchange::{export, import, read_reference_logits, write_reference_logits};
+use hafnia_model::random::{self, Limits};
+use hafnia_model::{Conv, Input, InterchangeError, Layer, Linear, Network, Plain, Thresholds, run};
+use hafnia_rng::Seed;
+use proptest::prelude::*;
+
+/// The example of `docs/interchange.md`.
+fn example() -> Network {
+    let conv = Conv {
+        name: "conv1".into(),
+        kernel: 2,
+        stride: 1,
+        padding: 0,
+        weights: BitMatrix::from_fn(4, 2, |row, column| column == 0 || row % 2 == 0),
+        thresholds: Some(Thresholds { levels: 3, values: vec![2, 4, 8, -1, 0, 1] }),
+    };
+    let linear = Linear {
+        name: "fc1".into(),
+        weights: BitMatrix::from_fn(2, 3, |row, column| row == 0 || column == 2),
+        thresholds: None,
+    };
+    let input = Input { channels: 1, height: 3, width: 3, bits: 2, shift: 6 };
+    let layers =
+        vec![Layer::Conv(conv), Layer::MaxPool { size: 2 }, Layer::Flatten, Layer::Linear(linear)];
+    Network::new(input, layers).unwrap()
+}
+
+/// An error with its causes, the folder left out.
+fn message(error: InterchangeError, folder: &Path) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        text += &format!(": {error}");
+        cause = error.source();
+    }
+    text.replace(folder.to_str().unwrap(), "DIR")
+}
+
+/// Damages the folder of the example and expects the importer to say so.
+#[track_caller]
+fn check(damage: impl FnOnce(&Path), expected: Expect) {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("network");
+    export(&example(), &folder).unwrap();
+    damage(&folder);
+    expected.assert_eq(&message(import(&folder).unwrap_err(), &folder));
+}
+
+/// Replaces text in `network.json`.
+fn edit(from: &str, to: &str) -> impl FnOnce(&Path) {
+    move |folder| {
+        let path = folder.join("network.json");
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(&path, text.replacen(from, to, 1)).unwrap();
+    }
+}
+
+/// Changes the bytes of a file.
+fn change(name: &str, change: impl FnOnce(&mut Vec<u8>)) -> impl FnOnce(&Path) {
+    move |folder| {
+        let path = folder.join(name);
+        let mut bytes = fs::read(&path).unwrap();
+        change(&mut bytes);
+        fs::write(&path, bytes).unwrap();
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+proptest! {
+    // Every case writes files through to the disk.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn networks_round_trip(seed: u64) {
+        let network = random::network(Seed(seed), Limits::default());
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("above/network");
+        export(&network, &folder).unwrap();
+        prop_assert_eq!(import(&folder).unwrap(), network);
+        prop_assert_eq!(names(&parent.path().join("above")), ["network"]);
+    }
+
+    #[test]
+    fn damage_never_panics(file in 0usize..4, at: prop::sample::Index, byte: u8, cut: bool) {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("network");
+        export(&example(), &folder).unwrap();
+        let path = folder.join(&names(&folder)[file]);
+        let mut bytes = fs::read(&path).unwrap();
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        if cut {
+            bytes.truncate(at);
+        }
+        fs::write(&path, bytes).unwrap();
+        let _ = import(&folder);
+    }
+}
+
+#[test]
+fn the_example_is_that_of_the_documentation() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("network");
+    export(&example(), &folder).unwrap();
+    assert_eq!(
+        names(&folder),
+        ["conv1.thresholds.npy", "conv1.weights.npy", "fc1.weights.npy", "network.json"]
+    );
+    let image = [0, 1, 2, 3, 0, 1, 0, 0, 1];
+    assert_eq!(run(&example(), &image, &mut Plain::new(&example())), [-1, -1, 5]);
+    let json = fs::read_to_string(folder.join("network.json")).unwrap();
+    let page = include_str!("../../../docs/interchange.md");
+    assert!(page.contains(&format!("```json\n{json}```")), "docs/interchange.md lacks\n{json}");
+}
+
+#[test]
+fn weights_are_in_the_order_of_the_documentation() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("network");
+    let mut weights = BitMatrix::zeros(2 * 3 * 3, 2);
+    // Out channel 1, in channel 1, ky 2, kx 0.
+    weights.set(9 + 2 * 3, 1, true);
+    let conv = Conv {
+        name: "c".into(),
+        kernel: 3,
+        stride: 1,
+        padding: 0,
+        weights,
+        thresholds: Some(Thresholds::shift(2, 1, 0)),
+    };
+    let out = Linear { name: "o".into(), weights: BitMatrix::zeros(2, 1), thresholds: None };
+    let input = Input { channels: 2, height: 3, width: 3, bits: 8, shift: 0 };
+    let network = Network::new(input, vec![Layer::Conv(conv), Layer::Linear(out)]).unwrap();
+    export(&network, &folder).unwrap();
+    let bytes = fs::read(folder.join("c.weights.npy")).unwrap();
+    let values = &bytes[bytes.len() - 2 * 2 * 3 * 3..];
+    let ones: Vec<_> = (0..values.len()).filter(|&at| values[at] == 1).collect();
+    let (inputs, side, out, channel, ky, kx) = (2, 3, 1, 1, 2, 0);
+    assert_eq!(ones, [((out * inputs + channel) * side + ky) * side + kx]);
+}
+
+#[test]
+fn descriptions_that_are_refused() {
+    check(
+        |folder| fs::remove_file(folder.join("network.json")).unwrap(),
+        expect!["cannot read DIR/network.json: No such file or directory (os error 2)"],
+    );
+    check(
+        |folder| fs::remove_dir_all(folder).unwrap(),
+        expect!["cannot read DIR/network.json: No such file or directory (os error 2)"],
+    );
+    check(
+        edit("{", "["),
+        expect![
+            "DIR/network.json does not describe a network: trailing characters at line 2 column 11"
+        ],
+    );
+    check(
+        edit("hafnia-network/1", "hafnia-network/2"),
+        expect!["DIR/network.json has format `hafnia-network/2`, it must be `hafnia-network/1`"],
+    );
+    check(
+        edit("\"format\"", "\"forma\""),
+        expect![
+            "DIR/network.json does not describe a network: missing field `format` at line 33 column 1"
+        ],
+    );
+    check(
+        edit("\"shift\"", "\"shiver\""),
+        expect![
+            "DIR/network.json does not describe a network: unknown field `shiver`, expected one of `channels`, `height`, `width`, `bits`, `shift` at line 8 column 12"
+        ],
+    );
+    check(
+        edit("\"conv\"", "\"depthwise\""),
+        expect![
+            "DIR/network.json does not describe a network: unknown variant `depthwise`, expected one of `conv`, `linear`, `max_pool`, `flatten` at line 12 column 25"
+        ],
+    );
+    check(
+        edit("\"stride\": 1,", "\"stride\": 1, \"dilation\": 2,"),
+        expect![
+            "DIR/network.json does not describe a network: unknown field `dilation`, expected one of `name`, `kernel`, `stride`, `padding`, `weights`, `thresholds` at line 20 column 4"
+        ],
+    );
+    check(
+        edit("\"flatten\"", "\"flatten\", \"axis\": 1"),
+        expect![
+            "DIR/network.json does not describe a network: unknown field `axis`, there are no fields at line 27 column 4"
+        ],
+    );
+    check(
+        edit("\"stride\": 1", "\"stride\": -1"),
+        expect![
+            "DIR/network.json does not describe a network: invalid value: integer `-1`, expected usize at line 20 column 4"
+        ],
+    );
+    check(
+        edit("\"bits\": 2", "\"bits\": 9"),
+        expect![
+            "the layers of DIR/network.json do not make a network: input bits is 9, it must lie in 1..=8"
+        ],
+    );
+    check(
+        edit("\"height\": 3", "\"height\": 4"),
+        expect![
+            "the layers of DIR/network.json do not make a network: layer 1: a 2x2 window with stride 2 does not fit activations of 2x3x2"
+        ],
+    );
+    check(
+        edit("\"channels\": 1", "\"channels\": 2"),
+        expect![
+            "the layers of DIR/network.json do not make a network: layer `conv1` has 4 weight rows for 8 inputs (activations of 2x3x3)"
+        ],
+    );
+    check(
+        edit("\"thresholds\": \"conv1.thresholds.npy\"", "\"thresholds\": null"),
+        expect![
+            "the layers of DIR/network.json do not make a network: layer `conv1`: every matrix layer but the last has thresholds, the last has none"
+        ],
+    );
+}
+
+#[test]
+fn file_names_that_are_refused() {
+    let check = |name: &str, expected| check(edit("fc1.weights.npy", name), expected);
+    check(
+        "../fc1.weights.npy",
+        expect![
+            "DIR/network.json names the file `../fc1.weights.npy`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+        ],
+    );
+    check(
+        "/tmp/fc1.weights.npy",
+        expect![
+            "DIR/network.json names the file `/tmp/fc1.weights.npy`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+        ],
+    );
+    check(
+        "a\\\\b.npy",
+        expect![[
+            r#"DIR/network.json names the file `a\b.npy`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"#
+        ]],
+    );
+    check(
+        ".npy",
+        expect![
+            "DIR/network.json names the file `.npy`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+        ],
+    );
+    check(
+        "fc1.weights",
+        expect![
+            "DIR/network.json names the file `fc1.weights`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+        ],
+    );
+    check(
+        "",
+        expect![
+            "DIR/network.json names the file ``: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+        ],
+    );
+    check(
+        "fc2.weights.npy",
+        expect!["cannot read DIR/fc2.weights.npy: No such file or directory (os error 2)"],
+    );
+}
+
+#[test]
+fn tensors_that_are_refused() {
+    let weights = "conv1.weights.npy";
+    check(
+        change(weights, |bytes| bytes.truncate(131)),
+        expect![
+            "cannot take DIR/conv1.weights.npy: its shape [2, 1, 2, 2] takes 8 bytes of data, 3 are there"
+        ],
+    );
+    check(
+        change(weights, |bytes| bytes.push(1)),
+        expect![
+            "cannot take DIR/conv1.weights.npy: its shape [2, 1, 2, 2] takes 8 bytes of data, 9 are there"
+        ],
+    );
+    check(
+        change(weights, |bytes| bytes[133] = 0),
+        expect!["DIR/conv1.weights.npy holds 0 at [1, 0, 0, 1], a weight must be -1 or 1"],
+    );
+    check(
+        change(weights, |bytes| bytes[135] = 3),
+        expect!["DIR/conv1.weights.npy holds 3 at [1, 0, 1, 1], a weight must be -1 or 1"],
+    );
+    check(
+        change(weights, |bytes| *bytes = b"text".to_vec()),
+        expect![[
+            r#"cannot take DIR/conv1.weights.npy: it does not begin with the magic `\x93NUMPY`"#
+        ]],
+    );
+    check(
+        edit(weights, "fc1.weights.npy"),
+        expect!["DIR/fc1.weights.npy has shape [3, 2], it must be (out, in, 2, 2), not empty"],
+    );
+    check(
+        edit("fc1.weights.npy", weights),
+        expect!["DIR/conv1.weights.npy has shape [2, 1, 2, 2], it must be (out, in), not empty"],
+    );
+    check(
+        edit(weights, "conv1.thresholds.npy"),
+        expect![
+            "cannot take DIR/conv1.thresholds.npy: its elements are `<i4`, they must be int8 (`|i1`)"
+        ],
+    );
+    check(
+        edit("\"kernel\": 2", "\"kernel\": 3"),
+        expect![
+            "DIR/conv1.weights.npy has shape [2, 1, 2, 2], it must be (out, in, 3, 3), not empty"
+        ],
+    );
+
+    let thresholds = "conv1.thresholds.npy";
+    check(
+        change(thresholds, |bytes| bytes[128] = 5),
+        expect!["DIR/conv1.thresholds.npy holds [5, 4, 8] for channel 0, thresholds must ascend"],
+    );
+    check(
+        edit(thresholds, "fc1.weights.npy"),
+        expect![
+            "cannot take DIR/fc1.weights.npy: its elements are `|i1`, they must be int32 (`<i4`)"
+        ],
+    );
+    let text = |bytes: &mut Vec<u8>, from: &str, to: &str| {
+        let header = String::from_utf8(bytes[10..128].to_vec()).unwrap();
+        bytes.splice(10..128, header.replace(from, to).bytes());
+    };
+    check(
+        change(thresholds, |bytes| text(bytes, "(2, 3)", "(3, 2)")),
+        expect!["DIR/conv1.thresholds.npy has shape [3, 2], it must be (2, 1 or 3 or 7 or 15)"],
+    );
+    check(
+        change(thresholds, |bytes| text(bytes, "(2, 3)", "(6,  )")),
+        expect!["DIR/conv1.thresholds.npy has shape [6], it must be (2, 1 or 3 or 7 or 15)"],
+    );
+    check(
+        change(thresholds, |bytes| text(bytes, "<i4", "<f4")),
+        expect![
+            "cannot take DIR/conv1.thresholds.npy: its elements are `<f4`, they must be int32 (`<i4`)"
+        ],
+    );
+    check(
+        change(weights, |bytes| {
+            text(bytes, "(2, 1, 2, 2)", "(0, 1, 2, 2)");
+            bytes.truncate(128);
+        }),
+        expect![
+            "DIR/conv1.weights.npy has shape [0, 1, 2, 2], it must be (out, in, 2, 2), not empty"
+        ],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_without_end_is_refused() {
+    let endless = |folder: &Path| {
+        fs::File::create(folder.join("fc1.weights.npy")).unwrap().set_len((1 << 28) + 1).unwrap();
+    };
+    check(endless, expect!["DIR/fc1.weights.npy has 268435457 bytes, at most 268435456 are read"]);
+}
+
+#[test]
+fn only_interchange_folders_are_replaced() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("network");
+    fs::create_dir(&folder).unwrap();
+    export(&random::lenet5(Seed(1)), &folder).unwrap();
+    write_reference_logits(&folder, &[vec![1, 2]]).unwrap();
+    export(&example(), &folder).unwrap();
+    assert_eq!(import(&folder).unwrap(), example());
+    assert_eq!(names(&folder).len(), 4, "nothing is left of the first network");
+
+    let check = |name: &str, text: &str, expected: Expect| {
+        let before = names(&folder);
+        fs::write(folder.join(name), text).unwrap();
+        let error = export(&example(), &folder).unwrap_err();
+        expected.assert_eq(&message(error, &folder));
+        fs::remove_file(folder.join(name)).unwrap();
+        assert_eq!(names(&folder), before);
+    };
+    check(
+        "thesis.tex",
+        "",
+        expect![
+            "DIR is not overwritten: it holds `thesis.tex`, so it is not an interchange folder"
+        ],
+    );
+    fs::remove_dir_all(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    check(
+        "network.json",
+        "{}",
+        expect![
+            "DIR is not overwritten: it holds `network.json`, so it is not an interchange folder"
+        ],
+    );
+    fs::remove_dir(&folder).unwrap();
+    fs::write(&folder, "a file").unwrap();
+    expect!["cannot read DIR: Not a directory (os error 20)"]
+        .assert_eq(&message(export(&example(), &folder).unwrap_err(), &folder));
+    assert_eq!(fs::read_to_string(&folder).unwrap(), "a file");
+    assert_eq!(names(parent.path()), ["network"]);
+}
+
+#[test]
+fn reference_logits_round_trip() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("network");
+    export(&example(), &folder).unwrap();
+    assert_eq!(read_reference_logits(&folder).unwrap(), None);
+    let logits = vec![vec![1, -2, 3], vec![i32::MIN, i32::MAX, 0]];
+    write_reference_logits(&folder, &logits).unwrap();
+    assert_eq!(read_reference_logits(&folder).unwrap(), Some(logits));
+    write_reference_logits(&folder, &[]).unwrap();
+    let error = read_reference_logits(&folder).unwrap_err();
+    expect!["DIR/reference_logits.npy has shape [0, 0], it must be (images, classes), not empty"]
+        .assert_eq(&message(error, &folder));
+}

@@ -1,0 +1,560 @@
+//! What noise does to a tile, as a number to be made small by reordering its rows.
+//!
+//! For one sample (a vector of activations) and one order of the entries the input control fixes
+//! the groups of rows that share a conversion. A group of n rows that is on in bit-plane b, with
+//! sign s, and has o programmed ones in column k adds an error to output k that is 2·s·2^b times
+//! the error of a code, or minus that if the column is inverted. The code table knows the first two
+//! moments of a code's error for (n, o). Conversions taken as independent, output k is off by
+//! μ_k on average, with variance v_k.
+//!
+//! The damage of a sample is then
+//! - for the last matrix, if the tile holds it whole, the expected number of classes that overtake
+//!   the winner c of the noiseless sums: Σ over j ≠ c of Φ(−(y_c − y_j + μ_c − μ_j) / √(v_c + v_j));
+//! - for any other tile the expected squared error of its outputs, Σ over k of μ_k² + v_k;
+//!
+//! and the damage of an order is the mean over samples.
+//!
+//! Independence is the assumption: static errors recur in every conversion of a chip and add up in
+//! other ways (see the `table` engine, which makes the same one).
+//!
+//! What is done for speed: ones are counted for 16 columns at once, a byte each; the active entries
+//! of a sample are bits by scan position; a swap touches only samples in which one of the two
+//! entries is on; chunks of samples go to threads. Sums run over samples in a fixed order, so that
+//! results do not depend on the number of threads.
+
+use hafnia_bits::BitMatrix;
+use hafnia_cim::{CodeTable, InputControl, MacroSpec};
+use hafnia_ir::{MatrixProfile, Tile};
+use hafnia_model::arithmetic::{accumulate, argmax};
+use rayon::prelude::*;
+
+/// Columns whose ones are counted at once.
+const LANES: usize = 16;
+
+/// Samples that one thread takes at a time.
+const CHUNK: usize = 64;
+
+/// How damage follows from an order of a tile's entries: all that does not depend on the order.
+pub(crate) struct Damage<'a> {
+    tile: &'a Tile,
+    profile: &'a MatrixProfile,
+    /// Indices of the samples in use.
+    samples: Vec<usize>,
+    rows_per_conversion: usize,
+    /// Scan positions in a window: a group does not reach beyond one.
+    window: usize,
+    /// Whether an entry may meet its own physical row in a group.
+    has_shared_rows: bool,
+    /// Factor times bias and squared factor times variance: (plane, negative, rows, ones).
+    moments: Vec<[f64; 2]>,
+    /// Whether the damage is lost classifications; else it is squared error.
+    margins: Option<Vec<Margin>>,
+}
+
+/// The noiseless outputs of a sample, seen from the winner.
+struct Margin {
+    /// Tile column of the winning class.
+    winner: usize,
+    /// Winning output minus this output, per tile column.
+    leads: Vec<f64>,
+}
+
+/// The entries of a tile in one order.
+struct Scan {
+    physical: Vec<u32>,
+    negative: Vec<bool>,
+    /// The window a position lies in; the same for all orders.
+    window: Vec<u32>,
+    /// (position, lane): the programmed bits, a byte a column.
+    bits: Vec<[u8; LANES]>,
+    /// Lanes of one position.
+    lanes: usize,
+}
+
+/// The damage of one order, and of that order with two entries swapped.
+pub(crate) struct Order<'a> {
+    damage: &'a Damage<'a>,
+    /// Entry of the tile at every scan position.
+    entries: Vec<usize>,
+    scan: Scan,
+    chunks: Vec<Chunk>,
+    proposed: Option<[usize; 2]>,
+}
+
+/// Some samples under the current order.
+struct Chunk {
+    /// Index of the first sample.
+    first: usize,
+    /// Words of one plane of one sample.
+    words: usize,
+    /// (sample, plane, word): which scan positions are on.
+    active: Vec<u64>,
+    /// Damage of every sample, current and with the proposed swap.
+    current: Vec<f64>,
+    proposed: Vec<f64>,
+}
+
+/// Buffers of one evaluation.
+struct Scratch {
+    held: Vec<u32>,
+    ones: Vec<[u8; LANES]>,
+    /// μ and v of every tile column, polarity left out.
+    errors: Vec<[f64; 2]>,
+}
+
+impl<'a> Damage<'a> {
+    /// The damage to `tile` on up to `samples` samples of its matrix, spread evenly over the
+    /// profile. `last` is the network's last matrix if `tile` holds it whole.
+    ///
+    /// The profile must have samples, with a row for every row of the matrix.
+    pub(crate) fn new(
+        tile: &'a Tile,
+        profile: &'a MatrixProfile,
+        samples: usize,
+        (spec, code_table): (&MacroSpec, &CodeTable),
+        last: Option<&BitMatrix>,
+    ) -> Self {
+        let count = samples.min(profile.samples());
+        let samples: Vec<usize> = (0..count).map(|i| i * profile.samples() / count).collect();
+        let most = spec.rows_per_conversion;
+        let mut moments = Vec::new();
+        for plane in 0..profile.bits {
+            for sign in [1.0, -1.0] {
+                let factor = 2.0 * sign * f64::from(1u32 << plane);
+                for (rows, ones) in (0..=most).flat_map(|n| (0..=most).map(move |o| (n, o))) {
+                    moments.push(if rows == 0 || ones > rows {
+                        [0.0; 2]
+                    } else {
+                        let of_code = code_table.moments(rows, ones);
+                        [factor * of_code.bias, factor * factor * of_code.variance]
+                    });
+                }
+            }
+        }
+        let margin = |weights: &BitMatrix, sample: usize| {
+            let sums = accumulate(weights, profile.sample(sample));
+            let class = argmax(&sums);
+            let logical = || tile.columns.iter().map(|column| column.logical as usize);
+            Margin {
+                winner: logical().position(|column| column == class).expect("a whole matrix"),
+                leads: logical().map(|column| f64::from(sums[class] - sums[column])).collect(),
+            }
+        };
+        let margins = last.map(|weights| samples.iter().map(|&s| margin(weights, s)).collect());
+        Self {
+            tile,
+            profile,
+            samples,
+            rows_per_conversion: most,
+            window: match spec.input_control {
+                InputControl::OrderedScan => usize::MAX,
+                InputControl::FixedWindow { window } => window,
+                InputControl::FixedGroup => most,
+            },
+            has_shared_rows: tile.rows.has_shared_rows(),
+            moments,
+            margins,
+        }
+    }
+
+    /// What the damage counts, for people.
+    pub(crate) fn unit(&self) -> &'static str {
+        match self.margins {
+            Some(_) => "expected flips a sample",
+            None => "expected squared error a sample",
+        }
+    }
+
+    /// How often every entry is on: bits over samples and planes, as a bit vector an entry.
+    pub(crate) fn activity(&self) -> BitMatrix {
+        let planes = usize::from(self.profile.bits);
+        BitMatrix::from_fn(self.tile.rows.len(), self.samples.len() * planes, |entry, bit| {
+            let sample = self.profile.sample(self.samples[bit / planes]);
+            sample[self.tile.rows.logical()[entry] as usize] >> (bit % planes) & 1 == 1
+        })
+    }
+
+    /// The damage of one order.
+    pub(crate) fn of(&self, entries: &[usize]) -> f64 {
+        self.order(entries).damage()
+    }
+
+    /// An order to be improved by swaps: entry `entries[i]` of the tile is at position i.
+    pub(crate) fn order(&self, entries: &[usize]) -> Order<'_> {
+        let planes = usize::from(self.profile.bits);
+        let words = entries.len().div_ceil(64);
+        let scan = Scan::new(self, entries);
+        let logical: Vec<usize> =
+            entries.iter().map(|&entry| self.tile.rows.logical()[entry] as usize).collect();
+        let chunk = |(index, samples): (usize, &[usize])| {
+            let mut active = vec![0; samples.len() * planes * words];
+            for (&sample, active) in samples.iter().zip(active.chunks_mut(planes * words)) {
+                let activations = self.profile.sample(sample);
+                for (position, &row) in logical.iter().enumerate() {
+                    for plane in 0..planes {
+                        let bit = u64::from(activations[row] >> plane & 1);
+                        active[plane * words + position / 64] |= bit << (position % 64);
+                    }
+                }
+            }
+            let mut chunk = Chunk {
+                first: index * CHUNK,
+                words,
+                active,
+                current: vec![0.0; samples.len()],
+                proposed: vec![0.0; samples.len()],
+            };
+            chunk.evaluate(self, &scan, None);
+            chunk.current.clone_from(&chunk.proposed);
+            chunk
+        };
+        let chunks = self.samples.par_chunks(CHUNK).enumerate().map(chunk).collect();
+        Order { damage: self, entries: entries.to_vec(), scan, chunks, proposed: None }
+    }
+
+    /// Adds the errors of one plane of one sample, whose active positions are `words`.
+    fn add_errors(
+        &self,
+        scan: &Scan,
+        plane: usize,
+        words: impl Iterator<Item = u64>,
+        scratch: &mut Scratch,
+    ) {
+        let stride = self.rows_per_conversion + 1;
+        // The group so far; its first entry says its window and sign.
+        let (mut rows, mut first) = (0, 0);
+        let convert = |rows: usize, first: usize, scratch: &mut Scratch| {
+            let table = plane * 2 + usize::from(scan.negative[first]);
+            let moments = &self.moments[(table * stride + rows) * stride..][..stride];
+            let ones = scratch.ones.as_flattened_mut();
+            for (error, ones) in scratch.errors.iter_mut().zip(ones) {
+                let [mean, variance] = moments[usize::from(*ones)];
+                error[0] += mean;
+                error[1] += variance;
+            }
+            scratch.ones.fill([0; LANES]);
+        };
+        for (word, mut bits) in words.enumerate() {
+            while bits != 0 {
+                let position = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let physical = scan.physical[position];
+                let closes = rows > 0
+                    && (rows == self.rows_per_conversion
+                        || scan.window[first] != scan.window[position]
+                        || scan.negative[first] != scan.negative[position]
+                        || self.has_shared_rows && scratch.held[..rows].contains(&physical));
+                if closes {
+                    convert(rows, first, scratch);
+                    rows = 0;
+                }
+                if rows == 0 {
+                    first = position;
+                }
+                scratch.held[rows] = physical;
+                rows += 1;
+                let bits = &scan.bits[position * scan.lanes..][..scan.lanes];
+                for (ones, bits) in scratch.ones.iter_mut().zip(bits) {
+                    for (ones, bit) in ones.iter_mut().zip(bits) {
+                        *ones += bit;
+                    }
+                }
+            }
+        }
+        if rows > 0 {
+            convert(rows, first, scratch);
+        }
+    }
+
+    /// The damage of a sample (an index into `samples`) whose errors are these.
+    fn of_errors(&self, sample: usize, errors: &[[f64; 2]]) -> f64 {
+        let Some(margins) = &self.margins else {
+            return errors.iter().map(|[mean, variance]| mean * mean + variance).sum();
+        };
+        let Margin { winner, leads } = &margins[sample];
+        let mean = |column: usize| {
+            let [mean, _] = errors[column];
+            if self.tile.columns[column].inverted { -mean } else { mean }
+        };
+        let winner_mean = mean(*winner);
+        let mut flips = 0.0;
+        for (column, lead) in leads.iter().enumerate() {
+            if column != *winner {
+                let variance = errors[*winner][1] + errors[column][1];
+                flips += probability_below_zero(lead + winner_mean - mean(column), variance);
+            }
+        }
+        flips
+    }
+}
+
+/// P(x < 0) for a normal x of this mean and variance.
+fn probability_below_zero(mean: f64, variance: f64) -> f64 {
+    // Beyond 8 deviations it is 0 or 1 to a part in 10^15; this also settles variance 0.
+    if mean * mean >= 64.0 * variance {
+        return if mean < 0.0 { 1.0 } else { 0.0 };
+    }
+    0.5 * libm::erfc(mean / (2.0 * variance).sqrt())
+}
+
+impl Scan {
+    fn new(damage: &Damage<'_>, entries: &[usize]) -> Self {
+        let tile = damage.tile;
+        let lanes = tile.columns.len().div_ceil(LANES);
+        let mut scan = Self {
+            physical: Vec::new(),
+            negative: Vec::new(),
+            window: Vec::new(),
+            bits: Vec::new(),
+            lanes,
+        };
+        for (position, &entry) in entries.iter().enumerate() {
+            let entry = tile.rows.get(entry);
+            scan.physical.push(entry.physical);
+            scan.negative.push(entry.negative);
+            scan.window.push((position / damage.window) as u32);
+            let mut bits = vec![[0; LANES]; lanes];
+            for column in 0..tile.columns.len() {
+                let bit = tile.bits.get(entry.physical as usize, column);
+                bits[column / LANES][column % LANES] = u8::from(bit);
+            }
+            scan.bits.extend(bits);
+        }
+        scan
+    }
+
+    fn swap(&mut self, [p, q]: [usize; 2]) {
+        self.physical.swap(p, q);
+        self.negative.swap(p, q);
+        for lane in 0..self.lanes {
+            self.bits.swap(p * self.lanes + lane, q * self.lanes + lane);
+        }
+    }
+}
+
+impl Order<'_> {
+    /// The damage of the order.
+    pub(crate) fn damage(&self) -> f64 {
+        self.mean(|chunk| chunk.current.iter().sum())
+    }
+
+    /// The entries in scan order.
+    pub(crate) fn entries(&self) -> &[usize] {
+        &self.entries
+    }
+
+    /// The damage if the entries at two positions were swapped.
+    pub(crate) fn propose(&mut self, swap: [usize; 2]) -> f64 {
+        if let Some(dropped) = self.proposed.replace(swap) {
+            self.scan.swap(dropped);
+        }
+        self.scan.swap(swap);
+        let (damage, scan) = (self.damage, &self.scan);
+        self.chunks.par_iter_mut().for_each(|chunk| chunk.evaluate(damage, scan, Some(swap)));
+        self.mean(|chunk| chunk.proposed.iter().sum())
+    }
+
+    /// Makes the proposed swap.
+    pub(crate) fn accept(&mut self) {
+        let Some(swap) = self.proposed.take() else { return };
+        self.entries.swap(swap[0], swap[1]);
+        for chunk in &mut self.chunks {
+            chunk.accept(swap);
+        }
+    }
+
+    fn mean(&self, sum: impl Fn(&Chunk) -> f64) -> f64 {
+        self.chunks.iter().map(sum).sum::<f64>() / self.damage.samples.len() as f64
+    }
+}
+
+impl Chunk {
+    /// Fills `proposed`, the order being that of `scan`, which differs from the one of `active` by
+    /// a swap of two positions.
+    fn evaluate(&mut self, damage: &Damage<'_>, scan: &Scan, swap: Option<[usize; 2]>) {
+        let mut scratch = Scratch {
+            held: vec![0; damage.rows_per_conversion],
+            ones: vec![[0; LANES]; scan.lanes],
+            errors: vec![[0.0; 2]; damage.tile.columns.len()],
+        };
+        let planes = usize::from(damage.profile.bits);
+        let samples = self.active.chunks(planes * self.words).enumerate();
+        for (index, active) in samples {
+            let is_on = |plane: &[u64], position: usize| bit(plane, position) == 1;
+            let is_touched = swap.is_none_or(|swap| {
+                let mut planes = active.chunks(self.words);
+                planes.any(|plane| swap.iter().any(|&position| is_on(plane, position)))
+            });
+            if !is_touched {
+                self.proposed[index] = self.current[index];
+                continue;
+            }
+            scratch.errors.fill([0.0; 2]);
+            for (plane, active) in active.chunks(self.words).enumerate() {
+                let [p, q] = swap.unwrap_or([0, 0]);
+                let differ = bit(active, p) ^ bit(active, q);
+                let words = active.iter().enumerate().map(|(word, bits)| {
+                    let flip = |position: usize| {
+                        if position / 64 == word { differ << (position % 64) } else { 0 }
+                    };
+                    bits ^ flip(p) ^ flip(q)
+                });
+                damage.add_errors(scan, plane, words, &mut scratch);
+            }
+            self.proposed[index] = damage.of_errors(self.first + index, &scratch.errors);
+        }
+    }
+
+    fn accept(&mut self, [p, q]: [usize; 2]) {
+        std::mem::swap(&mut self.current, &mut self.proposed);
+        for plane in self.active.chunks_mut(self.words) {
+            let differ = bit(plane, p) ^ bit(plane, q);
+            plane[p / 64] ^= differ << (p % 64);
+            plane[q / 64] ^= differ << (q % 64);
+        }
+    }
+}
+
+fn bit(words: &[u64], position: usize) -> u64 {
+    words[position / 64] >> (position % 64) & 1
+}
+
+#[cfg(test)]
+mod tests {
+    use hafnia_cim::Groups;
+    use hafnia_ir::{Geometry, Stage, random};
+    use hafnia_rng::Seed;
+    use proptest::prelude::*;
+    use rand::{RngExt, seq::SliceRandom};
+
+    use super::*;
+    use crate::tests::{linear, profile, spec};
+
+    /// The damage of a tile as it is, by the definition and with the one definition of groups.
+    fn obvious(
+        tile: &Tile,
+        profile: &MatrixProfile,
+        (spec, code_table): (&MacroSpec, &CodeTable),
+        last: Option<&BitMatrix>,
+    ) -> f64 {
+        let mut total = 0.0;
+        for sample in 0..profile.samples() {
+            let activations = profile.sample(sample);
+            let mut means = vec![0.0; tile.columns.len()];
+            let mut variances = vec![0.0; tile.columns.len()];
+            for plane in 0..profile.bits {
+                let is_on = |row: u32| activations[row as usize] >> plane & 1 == 1;
+                let active: Vec<u32> = (0..tile.rows.len() as u32)
+                    .filter(|&position| is_on(tile.rows.get(position as usize).logical))
+                    .collect();
+                let mut groups = Groups::default();
+                let (scan, most) = (tile.rows.scan(), spec.rows_per_conversion);
+                spec.input_control.groups(most, scan, &active, &mut groups);
+                for group in groups.iter() {
+                    let entries: Vec<_> =
+                        active[group].iter().map(|&p| tile.rows.get(p as usize)).collect();
+                    for (column, kind) in tile.columns.iter().enumerate() {
+                        let bits = entries
+                            .iter()
+                            .filter(|entry| tile.bits.get(entry.physical as usize, column));
+                        let moments = code_table.moments(entries.len(), bits.count());
+                        let sign = if entries[0].negative != kind.inverted { -1.0 } else { 1.0 };
+                        let factor = 2.0 * sign * f64::from(plane).exp2();
+                        means[column] += factor * moments.bias;
+                        variances[column] += factor * factor * moments.variance;
+                    }
+                }
+            }
+            let Some(weights) = last else {
+                total += means.iter().map(|mean| mean * mean).sum::<f64>();
+                total += variances.iter().sum::<f64>();
+                continue;
+            };
+            let sums = accumulate(weights, activations);
+            let class = argmax(&sums);
+            let logical = |column: usize| tile.columns[column].logical as usize;
+            let winner = (0..sums.len()).find(|&column| logical(column) == class).unwrap();
+            for column in (0..sums.len()).filter(|&column| column != winner) {
+                let lead = f64::from(sums[class] - sums[logical(column)]);
+                let mean = lead + means[winner] - means[column];
+                let deviation = (variances[winner] + variances[column]).sqrt();
+                total += if deviation > 0.0 {
+                    0.5 * libm::erfc(mean / deviation / std::f64::consts::SQRT_2)
+                } else {
+                    f64::from(mean < 0.0)
+                };
+            }
+        }
+        total / profile.samples() as f64
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn damage_is_the_obvious_one(seed: u64, is_last: bool) {
+            let seed = Seed(seed);
+            let rng = &mut seed.rng();
+            let (rows, columns) = (rng.random_range(1..=90), rng.random_range(1..=20));
+            // Few different rows, so that some are shared.
+            let kinds: Vec<u32> = (0..rng.random_range(1..=30)).map(|_| rng.random()).collect();
+            let weights: Vec<u32> =
+                (0..rows).map(|_| kinds[rng.random_range(0..kinds.len())]).collect();
+            let weights =
+                BitMatrix::from_fn(rows, columns, |row, column| weights[row] >> column & 1 == 1);
+            let network = linear(weights.clone(), rng.random_range(1..=3));
+            let spec = spec(seed);
+            let code_table = CodeTable::from_spec(&spec);
+            let noise = (&spec, &code_table);
+            // The tile is whole: shared, negative and inverted at random.
+            let geometry = Geometry { name: "wide".into(), rows: 128, columns: 128 };
+            let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
+            let tile = &mapping.tiles[0];
+            let profile = &profile(seed, &network, 70).matrices[0];
+            let last = is_last.then_some(&weights);
+
+            let damage = Damage::new(tile, profile, 70, noise, last);
+            let mut entries: Vec<usize> = (0..rows).collect();
+            entries.shuffle(rng);
+            let check = |found: f64, entries: &[usize]| {
+                let expected = obvious(&tile.with_order(entries), profile, noise, last);
+                // Sums of some thousand terms in another order.
+                let tolerance = 1e-9 * expected.abs() + 1e-12;
+                prop_assert!((found - expected).abs() <= tolerance, "{found} {expected}");
+                Ok(())
+            };
+            check(damage.of(&entries), &entries)?;
+            let mut order = damage.order(&entries);
+            for _ in 0..6 {
+                let swap = [rng.random_range(0..rows), rng.random_range(0..rows)];
+                let proposed = order.propose(swap);
+                let mut swapped = order.entries().to_vec();
+                swapped.swap(swap[0], swap[1]);
+                prop_assert_eq!(proposed, damage.of(&swapped));
+                if rng.random() {
+                    order.accept();
+                    prop_assert_eq!(order.entries(), &swapped[..]);
+                    prop_assert_eq!(order.damage(), proposed);
+                }
+            }
+            check(order.damage(), order.entries())?;
+        }
+    }
+
+    #[test]
+    fn tails_of_the_normal_distribution() {
+        // Φ(−1), and the cut at 8 deviations against the exact 6e-16.
+        let check = |mean, variance, expected: f64| {
+            let found = probability_below_zero(mean, variance);
+            assert!((found - expected).abs() < 1e-15, "{mean} {variance}: {found}");
+        };
+        check(2.0, 4.0, 0.158_655_253_931_457_05);
+        check(-2.0, 4.0, 1.0 - 0.158_655_253_931_457_05);
+        check(0.0, 1.0, 0.5);
+        check(8.0, 1.0, 0.0);
+        check(-8.0, 1.0, 1.0);
+        check(0.0, 0.0, 0.0);
+        check(1.0, 0.0, 0.0);
+        check(-1.0, 0.0, 1.0);
+    }
+}

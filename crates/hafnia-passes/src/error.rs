@@ -1,0 +1,184 @@
+//! What can go wrong in a pass and in a pipeline.
+
+use std::{error::Error, path::PathBuf};
+
+use hafnia_cim::CimError;
+use hafnia_ir::{ProfileError, ProofError, Stage, Violation};
+
+/// Any error, as callbacks and passes of others give it.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why a pass did not do its work.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PassError {
+    /// The pass looks at training images and there is no profile.
+    #[error(
+        "method `{method}` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`"
+    )]
+    NoProfile {
+        /// The method that asks for it.
+        method: &'static str,
+    },
+    /// The profile does not belong to the network.
+    #[error("unfit profile: make one with `hafnia profile`")]
+    Profile(#[from] ProfileError),
+    /// The profile says nothing of a matrix.
+    #[error("the profile has no sample for matrix `{matrix}`, it must have at least 1")]
+    NoSample {
+        /// Name of the matrix.
+        matrix: String,
+    },
+    /// An option names a matrix that the network does not have.
+    #[error("the network has no matrix `{name}`, it has {}", .known.join(", "))]
+    UnknownMatrix {
+        /// The name.
+        name: String,
+        /// The names that there are.
+        known: Vec<String>,
+    },
+    /// What a pass of someone else has to say.
+    #[error(transparent)]
+    Other(BoxError),
+}
+
+/// Why a pipeline was refused or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PipelineError {
+    /// A pipeline file could not be read.
+    #[error("cannot read pipeline {}; the built-in ones are {}", .path.display(), .builtin.join(", "))]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Names that would have been no file.
+        builtin: Vec<&'static str>,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A pipeline is not the TOML that it should be.
+    #[error("not a pipeline")]
+    Syntax(#[source] toml::de::Error),
+    /// A pipeline names a pass that is not registered.
+    #[error("pass {index} is `{name}`, which is none: {}", known_names(.nearest, .known))]
+    UnknownPass {
+        /// Position in the pipeline, from 1.
+        index: usize,
+        /// The name.
+        name: String,
+        /// The registered name that looks most like it, if one does.
+        nearest: Option<&'static str>,
+        /// The registered names.
+        known: Vec<&'static str>,
+    },
+    /// The options of a pass are unknown or outside their range.
+    #[error("wrong option of pass {index}, `{pass}`")]
+    Options {
+        /// Position in the pipeline, from 1.
+        index: usize,
+        /// Name of the pass.
+        pass: &'static str,
+        /// What is wrong.
+        #[source]
+        source: toml::de::Error,
+    },
+    /// A pass cannot start where the one before it ends.
+    #[error(
+        "pass {index}, `{pass}`, takes a mapping that is {}, but here it is {}",
+        stage_names(.takes), stage_names(.found)
+    )]
+    Stages {
+        /// Position in the pipeline, from 1.
+        index: usize,
+        /// Name of the pass.
+        pass: &'static str,
+        /// What it takes.
+        takes: &'static [Stage],
+        /// What it would be given.
+        found: Vec<Stage>,
+    },
+    /// `until` names a pass that is not in the pipeline.
+    #[error("pipeline `{pipeline}` has no pass `{name}`, it has {}", .known.join(", "))]
+    NotInPipeline {
+        /// Name of the pipeline.
+        pipeline: String,
+        /// The name.
+        name: String,
+        /// The passes it has.
+        known: Vec<&'static str>,
+    },
+    /// The mapping to start from is for another macro.
+    #[error("the mapping is for macro `{found}`, not for `{expected}` of this size")]
+    Geometry {
+        /// Macro of the mapping.
+        found: String,
+        /// Macro of the context.
+        expected: String,
+    },
+    /// The code table is too small for the macro.
+    #[error("the code table does not fit the macro")]
+    CodeTable(#[source] CimError),
+    /// The mapping to start from is not sound, before any pass was run.
+    #[error("the mapping to start from is not sound")]
+    Start(#[source] Unsound),
+    /// A pass did not do its work.
+    #[error("pass `{pass}` stopped")]
+    Pass {
+        /// Name of the pass.
+        pass: &'static str,
+        /// Why.
+        #[source]
+        source: PassError,
+    },
+    /// A pass broke the mapping.
+    #[error("pass `{pass}` broke the mapping: this is a bug of the pass")]
+    Bug {
+        /// Name of the pass.
+        pass: &'static str,
+        /// What is broken.
+        #[source]
+        source: Unsound,
+    },
+    /// What was to be done after a pass failed.
+    #[error("after pass `{pass}`")]
+    After {
+        /// Name of the pass.
+        pass: &'static str,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
+}
+
+/// Why a mapping is not sound.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsound {
+    /// A rule of its stage is broken.
+    #[error(transparent)]
+    Rule(#[from] Violation),
+    /// What is programmed is not the network.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
+    /// A pass did not leave the stage that it says it leaves.
+    #[error("the mapping is {found}, it must be {expected}")]
+    Stage {
+        /// The stage it left.
+        found: Stage,
+        /// The stage its description names.
+        expected: Stage,
+    },
+}
+
+fn known_names(nearest: &Option<&str>, known: &[&str]) -> String {
+    match nearest {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("there are {}", known.join(", ")),
+    }
+}
+
+fn stage_names(stages: &[Stage]) -> String {
+    let names: Vec<&str> = stages.iter().map(|stage| stage.name()).collect();
+    names.join(" or ")
+}

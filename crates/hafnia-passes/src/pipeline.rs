@@ -1,0 +1,388 @@
+//! [`Pipeline`]: passes in order, from a TOML file, checked before anything runs and driven with a
+//! proof after every pass.
+
+use std::{fmt, path::Path};
+
+use hafnia_ir::{Geometry, Mapping, Stage, prove, verify};
+use serde::{Deserialize, Serialize, Serializer};
+use toml::Table;
+
+use crate::registry::AnyPass;
+use crate::{BoxError, Context, PassInfo, PipelineError, Registry, Statistics, Unsound};
+
+/// Passes in order, all options chosen, every stage met by the next.
+///
+/// As text it is a TOML file; what it serialises to is resolved: every option is written out.
+///
+/// ```
+/// use hafnia_passes::{Pipeline, Registry};
+///
+/// let text = r#"
+///     name = "mine"
+///     [[pass]]
+///     use = "tile"
+///     [[pass]]
+///     use = "reorder"
+///     steps = 5000
+///     [[pass]]
+///     use = "pack"
+/// "#;
+/// let pipeline = Pipeline::parse(text, &Registry::builtin())?;
+/// assert_eq!(pipeline.until("reorder")?.names(), ["tile", "reorder"]);
+/// # Ok::<(), hafnia_passes::PipelineError>(())
+/// ```
+pub struct Pipeline {
+    name: String,
+    summary: String,
+    passes: Vec<Box<dyn AnyPass>>,
+}
+
+/// A pipeline as it is written.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    name: String,
+    #[serde(default)]
+    summary: String,
+    #[serde(default)]
+    pass: Vec<WrittenPass>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenPass {
+    #[serde(rename = "use")]
+    name: String,
+    #[serde(flatten)]
+    options: Table,
+}
+
+/// What the driver hands out after every pass.
+#[derive(Debug, Clone, Copy)]
+pub struct AfterPass<'a> {
+    /// Position in the pipeline, from 0.
+    pub index: usize,
+    /// Name of the pass.
+    pub name: &'static str,
+    /// The mapping it left, verified and proved.
+    pub mapping: &'a Mapping,
+    /// What it reports.
+    pub statistics: &'a Statistics,
+}
+
+/// What a pipeline leaves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The mapping after the last pass.
+    pub mapping: Mapping,
+    /// Name and statistics of every pass, in order.
+    pub statistics: Vec<(&'static str, Statistics)>,
+}
+
+impl Pipeline {
+    /// Name and text of the pipelines that come with hafnia.
+    pub const BUILTIN: [(&'static str, &'static str); 4] = [
+        ("natural", include_str!("../pipelines/natural.toml")),
+        ("rename", include_str!("../pipelines/rename.toml")),
+        ("reorder", include_str!("../pipelines/reorder.toml")),
+        ("paper", include_str!("../pipelines/paper.toml")),
+    ];
+
+    /// The pipeline of this built-in name, or else the one in this file.
+    ///
+    /// # Errors
+    /// [`PipelineError::Read`], or those of [`parse`](Self::parse).
+    pub fn load(name_or_path: &str, registry: &Registry) -> Result<Self, PipelineError> {
+        let builtin = Self::BUILTIN.iter().find(|(name, _)| *name == name_or_path);
+        if let Some((_, text)) = builtin {
+            return Self::parse(text, registry);
+        }
+        let path = Path::new(name_or_path);
+        let text = std::fs::read_to_string(path).map_err(|source| PipelineError::Read {
+            path: path.into(),
+            builtin: Self::BUILTIN.iter().map(|(name, _)| *name).collect(),
+            source,
+        })?;
+        Self::parse(&text, registry)
+    }
+
+    /// The pipeline that a TOML text describes.
+    ///
+    /// # Errors
+    /// If it is not that TOML, names a pass or an option that there is not, or a pass cannot start
+    /// where the one before it ends.
+    pub fn parse(text: &str, registry: &Registry) -> Result<Self, PipelineError> {
+        let written: Written = toml::from_str(text).map_err(PipelineError::Syntax)?;
+        let mut passes = Vec::new();
+        for (index, WrittenPass { name, options }) in (1..).zip(written.pass) {
+            let Some(registered) = registry.get(&name) else {
+                let nearest = registry.nearest(&name);
+                let known = registry.infos().map(|info| info.name).collect();
+                return Err(PipelineError::UnknownPass { index, name, nearest, known });
+            };
+            let pass = registered.info().name;
+            let configured = registered.configure(options);
+            passes.push(configured.map_err(|source| PipelineError::Options {
+                index,
+                pass,
+                source,
+            })?);
+        }
+        let pipeline = Self { name: written.name, summary: written.summary, passes };
+        pipeline.check_stages(&Stage::ALL)?;
+        Ok(pipeline)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is for, in a sentence; may be empty.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// The names of its passes in order.
+    pub fn names(&self) -> Vec<&'static str> {
+        self.passes.iter().map(|pass| pass.info().name).collect()
+    }
+
+    /// The same pipeline, ending with the first pass of this name.
+    ///
+    /// # Errors
+    /// [`PipelineError::NotInPipeline`].
+    pub fn until(mut self, name: &str) -> Result<Self, PipelineError> {
+        let Some(index) = self.passes.iter().position(|pass| pass.info().name == name) else {
+            let known = self.names();
+            let name = name.to_owned();
+            return Err(PipelineError::NotInPipeline { pipeline: self.name, name, known });
+        };
+        self.passes.truncate(index + 1);
+        Ok(self)
+    }
+
+    /// Runs the passes on a mapping.
+    ///
+    /// It is no driver's clock: time a pass from one call of `after` to the next.
+    ///
+    /// After every pass the mapping is verified and every matrix is rebuilt from what is programmed
+    /// and compared with the network's; only then `after` is called.
+    ///
+    /// # Errors
+    /// If the mapping does not fit the context or the first pass, a pass stops, a pass breaks the
+    /// mapping ([`PipelineError::Bug`]), or `after` fails.
+    pub fn run(
+        &self,
+        mut mapping: Mapping,
+        context: &Context<'_>,
+        after: &mut dyn FnMut(&AfterPass<'_>) -> Result<(), BoxError>,
+    ) -> Result<Outcome, PipelineError> {
+        if mapping.geometry != Geometry::from(context.spec) {
+            let (found, expected) = (mapping.geometry.name, context.spec.name.clone());
+            return Err(PipelineError::Geometry { found, expected });
+        }
+        context.code_table.check_size(context.spec).map_err(PipelineError::CodeTable)?;
+        self.check_stages(&[mapping.stage])?;
+        check_mapping(&mapping, context).map_err(PipelineError::Start)?;
+        let mut statistics = Vec::new();
+        for (index, pass) in self.passes.iter().enumerate() {
+            let PassInfo { name, leaves, .. } = pass.info();
+            let expected = leaves.unwrap_or(mapping.stage);
+            let report = pass
+                .run(&mut mapping, context)
+                .map_err(|source| PipelineError::Pass { pass: name, source })?;
+            let found = mapping.stage;
+            if found != expected {
+                let source = Unsound::Stage { found, expected };
+                return Err(PipelineError::Bug { pass: name, source });
+            }
+            check_mapping(&mapping, context)
+                .map_err(|source| PipelineError::Bug { pass: name, source })?;
+            after(&AfterPass { index, name, mapping: &mapping, statistics: &report })
+                .map_err(|source| PipelineError::After { pass: name, source })?;
+            statistics.push((name, report));
+        }
+        Ok(Outcome { mapping, statistics })
+    }
+
+    /// Whether the passes meet, for a mapping in one of the stages `start`.
+    fn check_stages(&self, start: &[Stage]) -> Result<(), PipelineError> {
+        let mut found = start.to_vec();
+        for (index, pass) in (1..).zip(&self.passes) {
+            let PassInfo { name: pass, takes, leaves, .. } = pass.info();
+            let met: Vec<Stage> =
+                found.iter().copied().filter(|stage| takes.contains(stage)).collect();
+            if met.is_empty() {
+                return Err(PipelineError::Stages { index, pass, takes, found });
+            }
+            found = leaves.map_or(met, |stage| vec![stage]);
+        }
+        Ok(())
+    }
+
+    fn written(&self) -> Written {
+        let written = |pass: &Box<dyn AnyPass>| WrittenPass {
+            name: pass.info().name.to_owned(),
+            options: pass.options(),
+        };
+        Written {
+            name: self.name.clone(),
+            summary: self.summary.clone(),
+            pass: self.passes.iter().map(written).collect(),
+        }
+    }
+}
+
+fn check_mapping(mapping: &Mapping, context: &Context<'_>) -> Result<(), Unsound> {
+    verify(mapping)?;
+    prove(mapping, context.network)?;
+    Ok(())
+}
+
+impl Serialize for Pipeline {
+    /// With every option of every pass.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.written().serialize(serializer)
+    }
+}
+
+impl fmt::Display for Pipeline {
+    /// As a TOML file with every option of every pass.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&toml::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for Pipeline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pipeline({}: {})", self.name, self.names().join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    /// The error of a pipeline with its causes, one a line.
+    fn check(passes: &str, expected: Expect) {
+        let text = format!("name = \"test\"\n{passes}");
+        let mut error: Option<&dyn Error> = None;
+        let result = Pipeline::parse(&text, &Registry::builtin());
+        if let Err(found) = &result {
+            error = Some(found);
+        }
+        let mut lines = String::new();
+        while let Some(cause) = error {
+            lines.push_str(cause.to_string().trim_end());
+            lines.push('\n');
+            error = cause.source();
+        }
+        expected.assert_eq(&lines);
+    }
+
+    #[test]
+    fn wrong_pipelines_are_refused() {
+        check("[[pass]]\nuse = \"reoder\"\n", expect![[r#"
+            pass 1 is `reoder`, which is none: did you mean `reorder`?
+        "#]]);
+        check("[[pass]]\nuse = \"polarity\"\n", expect![[r#"
+            pass 1 is `polarity`, which is none: there are rename, tile, reorder, pack
+        "#]]);
+        check("[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n", expect![[r#"
+            wrong option of pass 2, `reorder`
+            unknown field `step`, expected one of `method`, `steps`, `seed`, `matrices`, `samples`
+        "#]]);
+        check("[[pass]]\nuse = \"reorder\"\nsamples = 0\n", expect![[r#"
+            wrong option of pass 1, `reorder`
+            invalid value: integer `0`, expected a nonzero usize
+            in `samples`
+        "#]]);
+        check("[[pass]]\nuse = \"reorder\"\nmethod = \"greedy\"\n", expect![[r#"
+            wrong option of pass 1, `reorder`
+            unknown variant `greedy`, expected one of `anneal`, `natural`, `frequency`, `random`, `chain`
+            in `method`
+        "#]]);
+        check(
+            "[[pass]]\nuse = \"rename\"\n[[pass]]\nuse = \"pack\"\n[[pass]]\nuse = \"tile\"\n",
+            expect![[r#"
+                pass 3, `tile`, takes a mapping that is logical, but here it is placed
+            "#]],
+        );
+        check("[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"tile\"\n", expect![[r#"
+            pass 2, `tile`, takes a mapping that is logical, but here it is tiled
+        "#]]);
+        check("[[pass]]\nsteps = 5\n", expect![[r#"
+            not a pipeline
+            TOML parse error at line 2, column 1
+              |
+            2 | [[pass]]
+              | ^^^^^^^^
+            missing field `use`
+        "#]]);
+        check("passes = []\n", expect![[r#"
+            not a pipeline
+            TOML parse error at line 2, column 1
+              |
+            2 | passes = []
+              | ^^^^^^
+            unknown field `passes`, expected one of `name`, `summary`, `pass`
+        "#]]);
+    }
+
+    #[test]
+    fn built_in_pipelines_are_sound() {
+        for (name, text) in Pipeline::BUILTIN {
+            let pipeline = Pipeline::parse(text, &Registry::builtin()).unwrap();
+            assert_eq!(pipeline.name(), name);
+            assert!(!pipeline.summary().is_empty());
+        }
+    }
+
+    #[test]
+    fn resolved_text_reads_back() {
+        let registry = Registry::builtin();
+        let pipeline = Pipeline::load("paper", &registry).unwrap();
+        let text = pipeline.to_string();
+        expect![[r#"
+            name = "paper"
+            summary = "shares equal rows, then reorders the rows of the last matrix; needs a profile"
+
+            [[pass]]
+            use = "rename"
+            mode = "repeat"
+
+            [[pass]]
+            use = "tile"
+
+            [[pass]]
+            use = "reorder"
+            matrices = []
+            method = "anneal"
+            samples = 2000
+            seed = 0
+            steps = 20000
+
+            [[pass]]
+            use = "pack"
+        "#]].assert_eq(&text);
+        assert_eq!(Pipeline::parse(&text, &registry).unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn a_missing_file_names_the_built_in_pipelines() {
+        let error = Pipeline::load("no/such.toml", &Registry::builtin()).unwrap_err();
+        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, paper"].assert_eq(&error.to_string());
+    }
+
+    #[test]
+    fn until_cuts() {
+        let paper = || Pipeline::load("paper", &Registry::builtin()).unwrap();
+        assert_eq!(paper().until("tile").unwrap().names(), ["rename", "tile"]);
+        let error = paper().until("polarity").unwrap_err();
+        expect!["pipeline `paper` has no pass `polarity`, it has rename, tile, reorder, pack"].assert_eq(&error.to_string());
+    }
+}

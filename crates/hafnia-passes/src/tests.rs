@@ -1,0 +1,400 @@
+//! Random macros and profiles for the tests of this crate, and what holds for every pipeline.
+
+use expect_test::{Expect, expect};
+use hafnia_bits::BitMatrix;
+use hafnia_cim::{CodeTable, InputControl, MacroSpec};
+use hafnia_ir::{Mapping, MatrixProfile, Profile, Stage, prove, random, verify};
+use hafnia_model::random::{Limits, lenet5, network};
+use hafnia_model::{Input, Layer, Linear, Network};
+use hafnia_rng::{ChaCha8Rng, Seed};
+use proptest::prelude::*;
+use rand::RngExt;
+
+use crate::{Context, Pipeline, PipelineError, Registry};
+
+/// A macro of random size, noise and input control.
+pub(crate) fn spec(seed: Seed) -> MacroSpec {
+    let rng = &mut seed.site("passes/tests/spec").rng();
+    let mut spec = MacroSpec::preset("gt-n40").unwrap();
+    spec.rows = rng.random_range(1..=40);
+    spec.columns = rng.random_range(1..=24);
+    spec.columns_per_adc = 1;
+    spec.rows_per_conversion = rng.random_range(1..=9);
+    spec.adc.bits = rng.random_range(2..=4);
+    spec.adc.offset_lsb = rng.random_range(0.0..0.3);
+    spec.cell.sigma_lrs_rel = rng.random_range(0.0..0.3);
+    let window = rng.random_range(1..=spec.rows);
+    let policies =
+        [InputControl::OrderedScan, InputControl::FixedWindow { window }, InputControl::FixedGroup];
+    spec.input_control = policies[rng.random_range(0..3)];
+    spec.validate().unwrap();
+    spec
+}
+
+/// A profile of random activations; every row has an activity of its own.
+pub(crate) fn profile(seed: Seed, network: &Network, samples: usize) -> Profile {
+    let rng = &mut seed.site("passes/tests/profile").rng();
+    let matrices = network.matrices();
+    let matrix = |rng: &mut ChaCha8Rng, rows: usize, bits: u8| {
+        let activity: Vec<f64> = (0..rows).map(|_| rng.random()).collect();
+        let draw = |index: usize| {
+            let largest = u8::MAX >> (8 - bits);
+            if rng.random_bool(activity[index % rows]) { rng.random_range(0..=largest) } else { 0 }
+        };
+        MatrixProfile { rows, bits, activations: (0..samples * rows).map(draw).collect() }
+    };
+    Profile {
+        network: network.digest(),
+        images: samples,
+        matrices: matrices
+            .iter()
+            .map(|layer| matrix(rng, layer.weights.rows(), layer.input_bits))
+            .collect(),
+    }
+}
+
+/// A network of one linear layer.
+pub(crate) fn linear(weights: BitMatrix, bits: u8) -> Network {
+    let width = weights.rows();
+    let input = Input { channels: 1, height: 1, width, bits, shift: 8 - bits };
+    let linear = Linear { name: "only".into(), weights, thresholds: None };
+    Network::new(input, vec![Layer::Flatten, Layer::Linear(linear)]).unwrap()
+}
+
+/// A pipeline of random passes in a legal order.
+fn pipeline(seed: Seed) -> Pipeline {
+    let rng = &mut seed.site("passes/tests/pipeline").rng();
+    let mut text = String::from("name = \"random\"\n");
+    let reorder = |rng: &mut ChaCha8Rng| {
+        let methods = ["anneal", "natural", "frequency", "random", "chain"];
+        let method = methods[rng.random_range(0..methods.len())];
+        let matrices = ["[]", "[\"*\"]"][rng.random_range(0..2)];
+        format!(
+            "[[pass]]\nuse = \"reorder\"\nmethod = \"{method}\"\nsteps = 30\nmatrices = {matrices}\n"
+        )
+    };
+    let mut uses = |rng: &mut ChaCha8Rng, name: &str, always: bool| {
+        if always || rng.random() {
+            text.push_str(&match name {
+                "reorder" => reorder(rng),
+                name => format!("[[pass]]\nuse = \"{name}\"\n"),
+            });
+        }
+    };
+    uses(rng, "rename", false);
+    uses(rng, "tile", true);
+    uses(rng, "reorder", false);
+    uses(rng, "rename", false);
+    uses(rng, "reorder", false);
+    uses(rng, "pack", true);
+    uses(rng, "reorder", false);
+    Pipeline::parse(&text, &Registry::builtin()).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn every_pipeline_keeps_the_network(seed: u64, from_logical: bool) {
+        let seed = Seed(seed);
+        let network = network(seed, Limits { side: 5, linears: 2, ..Limits::default() });
+        let spec = spec(seed);
+        let profile = profile(seed, &network, 20);
+        let context = Context {
+            network: &network,
+            spec: &spec,
+            profile: Some(&profile),
+            code_table: &CodeTable::from_spec(&spec),
+            seed,
+            progress: &|done, all| assert!(done <= all),
+        };
+        let start = if from_logical {
+            Mapping::logical(&network, &spec)
+        } else {
+            random::mapping(seed, &network, &(&spec).into(), Stage::Logical)
+        };
+        let pipeline = pipeline(seed);
+        let mut seen = Vec::new();
+        let outcome = pipeline.run(start.clone(), &context, &mut |after| {
+            assert_eq!(after.index, seen.len());
+            seen.push(after.name);
+            Ok(())
+        });
+        let outcome = outcome.unwrap();
+        prop_assert_eq!(seen, pipeline.names());
+        verify(&outcome.mapping).unwrap();
+        prove(&outcome.mapping, &network).unwrap();
+        prop_assert_eq!(outcome.mapping.stage, Stage::Placed);
+        // The damage it was asked to lower is not higher.
+        for (_, statistics) in &outcome.statistics {
+            prop_assert!(!statistics.to_string().contains("NaN"));
+        }
+        let again = pipeline.run(start, &context, &mut |_| Ok(())).unwrap();
+        prop_assert_eq!(outcome, again);
+    }
+}
+
+/// The mapping that a pipeline makes of an 8×3 matrix with four different rows, on macros of 3×2.
+fn check(passes: &str, expected: Expect) {
+    let rows = [0b001, 0b110, 0b001, 0b111, 0b110, 0b010, 0b001, 0b111];
+    let network = linear(BitMatrix::from_fn(8, 3, |row, column| rows[row] >> column & 1 == 1), 1);
+    let mut spec = MacroSpec::preset("gt-n40").unwrap();
+    (spec.name, spec.rows, spec.columns) = ("tiny".into(), 3, 2);
+    let context = Context {
+        network: &network,
+        spec: &spec,
+        profile: None,
+        code_table: &CodeTable::from_spec(&spec),
+        seed: Seed(1),
+        progress: &|_, _| {},
+    };
+    let pipeline = Pipeline::parse(&format!("name = \"x\"\n{passes}"), &Registry::builtin());
+    let mut text = String::new();
+    let outcome =
+        pipeline.unwrap().run(Mapping::logical(&network, &spec), &context, &mut |after| {
+            text.push_str(&format!("{}\n{}", after.name, after.statistics));
+            Ok(())
+        });
+    let mapping = outcome.unwrap().mapping.to_string();
+    let tiles = mapping.find("tile t0").unwrap();
+    expected.assert_eq(&format!("{text}\n{}", &mapping[tiles..]));
+}
+
+#[test]
+fn rename_numbers_rows_by_first_use() {
+    check("[[pass]]\nuse = \"rename\"", expect![[r#"
+        rename
+        physical rows: 8 -> 4 (-50.0 %)
+        cells: 24 -> 12 (-50.0 %)
+        table bits: 0 -> 16
+
+        tile t0 m0 replica 0 size 4x3
+          columns 0..3
+          rows 0:0 1:1 2:0 3:2 4:1 5:3 6:0 7:2
+          bits
+            1
+            6
+            7
+            2
+    "#]]);
+}
+
+#[test]
+fn tile_cuts_columns_and_physical_rows() {
+    check("[[pass]]\nuse = \"tile\"", expect![[r#"
+        tile
+        tiles: 1 -> 6 (+500.0 %)
+        physical rows: 8 -> 16 (+100.0 %)
+
+        tiled
+        matrix m0 only 8x3
+        tile t0 m0 replica 0 size 3x2
+          columns 0 1
+          rows 0..3
+          bits
+            1
+            2
+            1
+        tile t1 m0 replica 0 size 3x1
+          columns 2
+          rows 0..3
+          bits
+            0
+            1
+            0
+        tile t2 m0 replica 0 size 3x2
+          columns 0 1
+          rows 3..6
+          bits
+            3
+            2
+            2
+        tile t3 m0 replica 0 size 3x1
+          columns 2
+          rows 3..6
+          bits
+            1
+            1
+            0
+        tile t4 m0 replica 0 size 2x2
+          columns 0 1
+          rows 6 7
+          bits
+            1
+            3
+        tile t5 m0 replica 0 size 2x1
+          columns 2
+          rows 6 7
+          bits
+            0
+            1
+    "#]]);
+}
+
+#[test]
+fn rename_before_tile_saves_tiles_and_after_it_finds_more() {
+    check(
+        "[[pass]]\nuse = \"rename\"\n[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"rename\"\n[[pass]]\nuse = \"pack\"",
+        expect![[r#"
+            rename
+            physical rows: 8 -> 4 (-50.0 %)
+            cells: 24 -> 12 (-50.0 %)
+            table bits: 0 -> 16
+            tile
+            tiles: 1 -> 4 (+300.0 %)
+            physical rows: 4 -> 8 (+100.0 %)
+            table bits: 16 -> 28 (+75.0 %)
+            rename
+            physical rows: 8 -> 7 (-12.5 %)
+            cells: 12 -> 11 (-8.3 %)
+            table bits: 28 -> 21 (-25.0 %)
+            pack
+            macros: 2
+            macros, lower bound: 2
+            cells in use, %: 91.67
+
+            tile t0 m0 replica 0 size 3x2 at macro 0 row 0 column 0
+              columns 0 1
+              rows 0:0 1:1 2:0 3:2 4:1 6:0 7:2
+              bits
+                1
+                2
+                3
+            tile t1 m0 replica 0 size 2x1 at macro 1 row 0 column 0
+              columns 2
+              rows 0:0 1:1 2:0 3:1 4:1 6:0 7:1
+              bits
+                0
+                1
+            tile t2 m0 replica 0 size 1x2 at macro 1 row 2 column 0
+              columns 0 1
+              rows 5
+              bits
+                2
+            tile t3 m0 replica 0 size 1x1 at macro 1 row 0 column 1
+              columns 2
+              rows 5
+              bits
+                0
+        "#]],
+    );
+}
+
+#[test]
+fn reorder_moves_entries_with_their_rows() {
+    check(
+        "[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nmethod = \"random\"",
+        expect![[r#"
+            tile
+            tiles: 1 -> 6 (+500.0 %)
+            physical rows: 8 -> 16 (+100.0 %)
+            reorder
+
+            tiled
+            matrix m0 only 8x3
+            tile t0 m0 replica 0 size 3x2
+              columns 0 1
+              rows 0 2 1
+              bits
+                1
+                1
+                2
+            tile t1 m0 replica 0 size 3x1
+              columns 2
+              rows 2 0 1
+              bits
+                0
+                0
+                1
+            tile t2 m0 replica 0 size 3x2
+              columns 0 1
+              rows 5 3 4
+              bits
+                2
+                3
+                2
+            tile t3 m0 replica 0 size 3x1
+              columns 2
+              rows 3 5 4
+              bits
+                1
+                0
+                1
+            tile t4 m0 replica 0 size 2x2
+              columns 0 1
+              rows 6 7
+              bits
+                1
+                3
+            tile t5 m0 replica 0 size 2x1
+              columns 2
+              rows 6 7
+              bits
+                0
+                1
+        "#]],
+    );
+}
+
+#[test]
+fn what_is_missing_is_said() {
+    let network = lenet5(Seed(1));
+    let spec = MacroSpec::preset("gt-n40").unwrap();
+    let mut profile = profile(Seed(1), &network, 1);
+    let code_table = CodeTable::from_spec(&spec);
+    let check = |profile: Option<&Profile>, options: &str, expected: Expect| {
+        let text = format!(
+            "name = \"x\"\n[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\n{options}"
+        );
+        let context = Context {
+            network: &network,
+            spec: &spec,
+            profile,
+            code_table: &code_table,
+            seed: Seed(1),
+            progress: &|_, _| {},
+        };
+        let start = Mapping::logical(&network, &spec);
+        let pipeline = Pipeline::parse(&text, &Registry::builtin()).unwrap();
+        match pipeline.run(start, &context, &mut |_| Ok(())) {
+            Err(PipelineError::Pass { pass: "reorder", source }) => {
+                expected.assert_eq(&source.to_string());
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    check(None, "", expect!["method `anneal` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`"]);
+    check(None, "matrices = [\"fc4\"]", expect!["the network has no matrix `fc4`, it has conv1, conv2, fc1, fc2, fc3"]);
+    profile.matrices[4].activations.clear();
+    check(Some(&profile), "", expect!["the profile has no sample for matrix `fc3`, it must have at least 1"]);
+    profile.images = 2;
+    profile.network = hafnia_model::random::lenet5(Seed(2)).digest();
+    check(Some(&profile), "", expect!["unfit profile: make one with `hafnia profile`"]);
+}
+
+#[test]
+fn a_pipeline_starts_from_a_sound_mapping_only() {
+    let network = lenet5(Seed(1));
+    let spec = MacroSpec::preset("gt-n40").unwrap();
+    let context = Context {
+        network: &network,
+        spec: &spec,
+        profile: None,
+        code_table: &CodeTable::from_spec(&spec),
+        seed: Seed(1),
+        progress: &|_, _| {},
+    };
+    let natural = Pipeline::load("natural", &Registry::builtin()).unwrap();
+    let run = |mapping: Mapping| natural.run(mapping, &context, &mut |_| Ok(())).unwrap_err();
+    let logical = || Mapping::logical(&network, &spec);
+
+    let mut mapping = logical();
+    mapping.geometry.rows = 64;
+    assert!(matches!(run(mapping), PipelineError::Geometry { .. }));
+    let mut mapping = logical();
+    mapping.tiles[0].bits.set(0, 0, !network.matrices()[0].weights.get(0, 0));
+    assert!(matches!(run(mapping), PipelineError::Start(_)));
+    let mut mapping = logical();
+    mapping.stage = Stage::Tiled;
+    expect!["pass 1, `tile`, takes a mapping that is logical, but here it is tiled"].assert_eq(&run(mapping).to_string());
+}

@@ -1,0 +1,186 @@
+//! The figures of a report, as SVG text.
+//!
+//! The palette is Okabe and Ito's, which colour-blind readers can tell apart; series also differ in
+//! their markers. No font is needed to draw: text is left to the viewer's sans-serif. The same
+//! input gives the same bytes.
+
+mod noise;
+mod rows;
+mod training;
+
+use std::error::Error;
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+use crate::ReportError;
+pub use noise::{Series, Spread, accuracy_over_noise};
+pub use rows::{RowEntry, rows_before_after};
+pub use training::{CurvePoint, CurveRun, training_curve};
+
+/// What is drawn on; lengths are in pixels.
+type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// The outcome of drawing, whatever its error.
+type Drawn = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// Okabe and Ito's palette, without black (used for text) and yellow (too pale on white).
+const PALETTE: [RGBColor; 6] = [
+    RGBColor(0x00, 0x72, 0xB2),
+    RGBColor(0xD5, 0x5E, 0x00),
+    RGBColor(0x00, 0x9E, 0x73),
+    RGBColor(0xE6, 0x9F, 0x00),
+    RGBColor(0xCC, 0x79, 0xA7),
+    RGBColor(0x56, 0xB4, 0xE9),
+];
+const INK: RGBColor = RGBColor(0x22, 0x22, 0x22);
+const GREY: RGBColor = RGBColor(0x88, 0x88, 0x88);
+const GRID: RGBColor = RGBColor(0xE4, 0xE4, 0xE4);
+/// Opacity of a band.
+const BAND: f64 = 0.25;
+/// Length of a dash and of the gap after it, in pixels.
+const DASH: i32 = 6;
+
+/// Named families first: some converters drop text whose family is only `sans-serif`.
+const FAMILY: &str = "Helvetica, Arial, DejaVu Sans, sans-serif";
+
+// The back end divides sizes by 1.24: these are 18, 15 and 13 pixels.
+const TITLE: f64 = 18.0 * 1.24;
+const LABEL: f64 = 15.0 * 1.24;
+const TICK: f64 = 13.0 * 1.24;
+
+/// Opens a white picture of so many pixels, lets `paint` draw on it and gives its SVG.
+fn draw(size: (u32, u32), paint: impl FnOnce(&Canvas<'_>) -> Drawn) -> Result<String, ReportError> {
+    let mut svg = String::new();
+    let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+    let drawn = (|| {
+        canvas.fill(&WHITE)?;
+        paint(&canvas)?;
+        canvas.present()?;
+        Ok(())
+    })();
+    drop(canvas);
+    drawn.map_err(ReportError::Plot)?;
+    Ok(svg)
+}
+
+/// Text in the ink colour.
+fn font(size: f64) -> TextStyle<'static> {
+    (FAMILY, size).into_font().color(&INK)
+}
+
+/// Text centred on its point.
+fn centred(size: f64) -> TextStyle<'static> {
+    font(size).pos(Pos::new(HPos::Center, VPos::Center))
+}
+
+/// The shape that tells a series apart without colour.
+#[derive(Clone, Copy)]
+enum Marker {
+    Circle,
+    Square,
+    Triangle,
+}
+
+impl Marker {
+    /// The marker of series `index`.
+    fn of(index: usize) -> Self {
+        [Self::Circle, Self::Square, Self::Triangle][index % 3]
+    }
+
+    /// Draws it around a pixel.
+    fn draw(self, canvas: &Canvas<'_>, (x, y): (i32, i32), colour: RGBColor) -> Drawn {
+        match self {
+            Self::Circle => canvas.draw(&Circle::new((x, y), 5, colour.filled()))?,
+            Self::Square => {
+                let corners = [(x - 4, y - 4), (x + 5, y + 5)];
+                canvas.draw(&Rectangle::new(corners, colour.filled()))?;
+            }
+            Self::Triangle => {
+                let corners = [(x, y - 6), (x + 6, y + 5), (x - 6, y + 5)];
+                canvas.draw(&Polygon::new(corners, colour))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stands before a label in a legend.
+#[derive(Clone, Copy)]
+enum Key {
+    Line(Marker),
+    Band(Marker),
+    Rule,
+    Box,
+}
+
+/// A row of keys and labels from (`x`, `y`), the middle of its left edge, to the right.
+fn legend(canvas: &Canvas<'_>, (mut x, y): (i32, i32), entries: &[(Key, RGBColor, &str)]) -> Drawn {
+    for &(key, colour, label) in entries {
+        let line = |from, to| PathElement::new([(from, y), (to, y)], colour.stroke_width(2));
+        match key {
+            Key::Line(marker) => {
+                canvas.draw(&line(x, x + 30))?;
+                marker.draw(canvas, (x + 15, y), colour)?;
+            }
+            Key::Band(marker) => {
+                let band = [(x, y - 7), (x + 30, y + 7)];
+                canvas.draw(&Rectangle::new(band, colour.mix(BAND).filled()))?;
+                canvas.draw(&line(x, x + 30))?;
+                marker.draw(canvas, (x + 15, y), colour)?;
+            }
+            Key::Rule => {
+                for dash in (x..x + 30).step_by((DASH + DASH) as usize) {
+                    canvas.draw(&line(dash, dash + DASH))?;
+                }
+            }
+            Key::Box => {
+                let square = [(x + 9, y - 6), (x + 21, y + 6)];
+                canvas.draw(&Rectangle::new(square, colour.filled()))?;
+            }
+        }
+        let style = font(LABEL).pos(Pos::new(HPos::Left, VPos::Center));
+        canvas.draw_text(label, &style, (x + 38, y))?;
+        // No font is at hand to measure with: 9 pixels a character is wide enough at this size.
+        x += 38 + 9 * label.chars().count() as i32 + 24;
+    }
+    Ok(())
+}
+
+/// The range of these values with some air around; `values` are finite.
+fn padded(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
+    let (lo, hi) = values
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), value| (lo.min(value), hi.max(value)));
+    let air = if hi > lo { 0.06 * (hi - lo) } else { 0.5 };
+    lo - air..hi + air
+}
+
+/// Decimals that tell the ticks of an axis apart.
+fn tick(range: &std::ops::Range<f64>) -> impl Fn(&f64) -> String + use<> {
+    let span = range.end - range.start;
+    // About eight ticks: they are an eighth of the span apart.
+    let decimals = (1.0 - (span / 8.0).log10().floor()).clamp(1.0, 7.0) as usize - 1;
+    move |value| format!("{value:.decimals$}")
+}
+
+fn finite(key: &str, values: &[f64]) -> Result<(), ReportError> {
+    match values.iter().find(|value| !value.is_finite()) {
+        Some(&value) => Err(ReportError::NotFinite { key: key.to_owned(), value }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// Asserts that a picture is whole, shows these texts, and that every number in it is one.
+    #[track_caller]
+    pub(super) fn check_svg(svg: &str, texts: &[&str]) {
+        assert!(svg.starts_with("<svg ") && svg.trim_end().ends_with("</svg>"));
+        for text in texts {
+            assert!(svg.contains(&format!("\n{text}\n")), "`{text}` is not shown");
+        }
+        for fault in ["NaN", "inf,", "\"inf", "-2147483648", "2147483647"] {
+            assert!(!svg.contains(fault), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What a run has to say: verdicts, metrics, and sections of text, tables and figures.
+
+use serde::Serialize;
+
+use crate::{Align, Claims, JudgedClaim, Metrics, ReportError, Table};
+
+/// What a run covered; the default is everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// It used the committed subset of the data: no claim is judged.
+    pub subset: bool,
+    /// It took shortcuts, such as fewer chips or epochs: claims are judged, on less evidence.
+    pub quick: bool,
+}
+
+/// A report. Its claims were judged when it was made, on the metrics it holds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    title: String,
+    subset: bool,
+    quick: bool,
+    claims: Vec<JudgedClaim>,
+    metrics: Metrics,
+    /// The body, in order.
+    pub sections: Vec<Section>,
+    /// What the run was made of: resolved configuration, seed, version, digests; a line each.
+    pub manifest: Vec<String>,
+}
+
+/// A part of a report.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Section {
+    /// Heading.
+    pub title: String,
+    /// Markdown, a sentence a line; may be empty.
+    pub text: String,
+    /// Tables, after the text.
+    pub tables: Vec<Table>,
+    /// Figures, after the tables.
+    pub figures: Vec<Figure>,
+}
+
+/// A plot and its caption.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// Name of the file, without `.svg`; unique in a report.
+    pub name: String,
+    /// What it shows, in a sentence.
+    pub caption: String,
+    /// The picture.
+    #[serde(skip)]
+    pub svg: String,
+}
+
+impl Report {
+    /// A report without sections, its claims judged on `metrics`; on the subset they are only
+    /// listed.
+    ///
+    /// # Errors
+    /// As [`Claims::judge`].
+    pub fn new(
+        title: impl Into<String>,
+        scope: Scope,
+        claims: &Claims,
+        metrics: Metrics,
+    ) -> Result<Self, ReportError> {
+        let claims =
+            if scope.subset { claims.list_unjudged(&metrics)? } else { claims.judge(&metrics)? };
+        Ok(Self {
+            title: title.into(),
+            subset: scope.subset,
+            quick: scope.quick,
+            claims,
+            metrics,
+            sections: Vec::new(),
+            manifest: Vec::new(),
+        })
+    }
+
+    /// The heading.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What the run covered.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        Scope { subset: self.subset, quick: self.quick }
+    }
+
+    /// The claims, an element per reading.
+    #[must_use]
+    pub fn claims(&self) -> &[JudgedClaim] {
+        &self.claims
+    }
+
+    /// The numbers.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The table claim / paper / ours / 95 % interval / verdict.
+    #[must_use]
+    pub fn verdict_table(&self) -> Table {
+        let mut table = Table::new([
+            ("claim", Align::Left),
+            ("paper", Align::Right),
+            ("ours", Align::Right),
+            ("95 % interval", Align::Right),
+            ("verdict", Align::Left),
+        ]);
+        for claim in &self.claims {
+            table.row(claim.cells());
+        }
+        table
+    }
+}
+
+impl JudgedClaim {
+    /// The cells of its row in the verdict table.
+    fn cells(&self) -> [String; 5] {
+        let Self { id, title, unit, paper, .. } = self;
+        let name = match &self.reading {
+            Some(reading) => format!("{id} {title} ({reading})"),
+            None => format!("{id} {title}"),
+        };
+        // Small numbers get a decimal more: 0.024 points must not read as 0.0.
+        let small = self.ours.is_some_and(|ours| ours.abs() < 1.0);
+        let fine = usize::from(self.decimals.max(2)) + usize::from(small);
+        let ours =
+            self.ours.map_or("–".to_owned(), |ours| format!("{} {unit}", fixed(ours, fine)));
+        let interval = match (self.ours, self.lo, self.hi) {
+            (Some(ours), Some(lo), Some(hi)) if lo == hi && ours == lo => "exact".to_owned(),
+            (_, Some(lo), Some(hi)) => format!("[{}, {}]", fixed(lo, fine), fixed(hi, fine)),
+            _ => "–".to_owned(),
+        };
+        let verdict = if self.verdict == self.reading_verdict {
+            self.verdict.to_string()
+        } else {
+            format!("{} (here: {})", self.verdict, self.reading_verdict)
+        };
+        let paper = format!("{} {unit}", fixed(*paper, usize::from(self.decimals)));
+        [name, paper, ours, interval, verdict]
+    }
+}
+
+/// A number with so many decimals, never as minus zero.
+fn fixed(number: f64, decimals: usize) -> String {
+    let text = format!("{number:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(digits) if digits.chars().all(|c| matches!(c, '0' | '.')) => digits.to_owned(),
+        _ => text,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+    use crate::claims::tests::{claims, metrics};
+
+    /// A small report with everything in it, on round invented numbers.
+    pub(crate) fn report(scope: Scope) -> Report {
+        let metrics = metrics(&[
+            ("accuracy/exact", 0.975),
+            ("accuracy/exact_lo", 0.9718),
+            ("accuracy/exact_hi", 0.9779),
+            ("rename/final/saving", 38.0 / 84.0),
+            ("reorder/final/reduction_rel", 0.1225),
+            ("reorder/final/reduction_rel_lo", 0.045),
+            ("reorder/final/reduction_rel_hi", 0.19),
+            ("reorder/final/reduction_points", 0.03),
+            ("reorder/final/reduction_points_lo", -0.004),
+            ("reorder/final/reduction_points_hi", 0.06),
+        ]);
+        let mut report = Report::new("Reproduction", scope, &claims(), metrics).unwrap();
+        let mut table = Table::new([("setting", Align::Left), ("drop, points", Align::Right)]);
+        table.row([claims().settings[0].to_string(), "0.01".to_owned()]);
+        report.sections.push(Section {
+            title: "Noise".to_owned(),
+            text: "The natural order, on 50 chips.".to_owned(),
+            tables: vec![table],
+            figures: vec![Figure {
+                name: "noise".to_owned(),
+                caption: "Accuracy over noise.".to_owned(),
+                svg: "<svg/>".to_owned(),
+            }],
+        });
+        report.manifest = vec!["hafnia 0.1.0".to_owned(), "seed 1".to_owned()];
+        report
+    }
+
+    fn check(scope: Scope, expected: Expect) {
+        expected.assert_eq(&report(scope).verdict_table().to_string());
+    }
+
+    #[test]
+    fn verdict_table() {
+        check(
+            Scope::default(),
+            expect![[r#"
+                ┌────────────────────────────────────┬────────────┬──────────────┬─────────────────┬───────────────────────────────────────┐
+                │ claim                              ┆      paper ┆         ours ┆   95 % interval ┆ verdict                               │
+                ╞════════════════════════════════════╪════════════╪══════════════╪═════════════════╪═══════════════════════════════════════╡
+                │ P1 LeNet-5 test accuracy           ┆    96.66 % ┆      97.50 % ┆  [97.18, 97.79] ┆ surpassed                             │
+                │ P2 final layer rows saved          ┆    45.24 % ┆      45.24 % ┆           exact ┆ reproduced                            │
+                │ P3 noise impact removed (relative) ┆      5.6 % ┆      12.25 % ┆   [4.50, 19.00] ┆ unit ambiguous (here: reproduced)     │
+                │ P3 noise impact removed (points)   ┆ 5.6 points ┆ 0.030 points ┆ [-0.004, 0.060] ┆ unit ambiguous (here: not reproduced) │
+                └────────────────────────────────────┴────────────┴──────────────┴─────────────────┴───────────────────────────────────────┘"#]],
+        );
+    }
+
+    #[test]
+    fn on_the_subset_nothing_is_judged() {
+        check(
+            Scope { subset: true, quick: false },
+            expect![[r#"
+                ┌────────────────────────────────────┬────────────┬──────────────┬─────────────────┬────────────┐
+                │ claim                              ┆      paper ┆         ours ┆   95 % interval ┆ verdict    │
+                ╞════════════════════════════════════╪════════════╪══════════════╪═════════════════╪════════════╡
+                │ P1 LeNet-5 test accuracy           ┆    96.66 % ┆      97.50 % ┆  [97.18, 97.79] ┆ not judged │
+                │ P2 final layer rows saved          ┆    45.24 % ┆      45.24 % ┆           exact ┆ not judged │
+                │ P3 noise impact removed (relative) ┆      5.6 % ┆      12.25 % ┆   [4.50, 19.00] ┆ not judged │
+                │ P3 noise impact removed (points)   ┆ 5.6 points ┆ 0.030 points ┆ [-0.004, 0.060] ┆ not judged │
+                └────────────────────────────────────┴────────────┴──────────────┴─────────────────┴────────────┘"#]],
+        );
+    }
+
+    #[test]
+    fn a_quick_run_is_judged() {
+        let quick = report(Scope { subset: false, quick: true });
+        assert_eq!(quick.verdict_table(), report(Scope::default()).verdict_table());
+    }
+
+    #[test]
+    fn what_was_not_measured_has_a_dash() {
+        let report = Report::new("r", Scope::default(), &claims(), Metrics::default()).unwrap();
+        assert_eq!(report.verdict_table().rows()[0][2..], ["–", "–", "not judged"]);
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        assert_eq!(fixed(-0.004, 2), "0.00");
+        assert_eq!(fixed(-0.006, 2), "-0.01");
+    }
+}

@@ -1,0 +1,190 @@
+//! One table, rendered for the terminal, as Markdown and as CSV.
+
+use std::fmt;
+
+use comfy_table::CellAlignment;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use serde::Serialize;
+
+/// Which side the cells of a column are set to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Align {
+    /// For words.
+    Left,
+    /// For numbers.
+    Right,
+}
+
+/// A header and rows of as many cells.
+///
+/// `Display` draws it for the terminal, without trailing newline.
+///
+/// ```
+/// use hafnia_report::{Align, Table};
+///
+/// let mut table = Table::new([("layer", Align::Left), ("rows", Align::Right)]);
+/// table.row(["fc3", "84"]);
+/// assert_eq!(table.to_markdown(), "\
+/// | layer | rows |
+/// | :---- | ---: |
+/// | fc3   |   84 |
+/// ");
+/// assert_eq!(table.to_csv(), "layer,rows\nfc3,84\n");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Table {
+    header: Vec<String>,
+    align: Vec<Align>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table of these columns and no rows.
+    pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = (S, Align)>) -> Self {
+        let (header, align) = columns.into_iter().map(|(name, align)| (name.into(), align)).unzip();
+        Self { header, align, rows: Vec::new() }
+    }
+
+    /// Adds a row.
+    ///
+    /// # Panics
+    /// If it has not one cell per column.
+    pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
+        let row: Vec<String> = cells.into_iter().map(Into::into).collect();
+        assert_eq!(row.len(), self.header.len(), "a table row has a cell per column");
+        self.rows.push(row);
+    }
+
+    /// The names of the columns.
+    #[must_use]
+    pub fn header(&self) -> &[String] {
+        &self.header
+    }
+
+    /// The rows, from the top.
+    #[must_use]
+    pub fn rows(&self) -> &[Vec<String>] {
+        &self.rows
+    }
+
+    /// The table in Markdown, padded so that it also reads as plain text, a newline at the end.
+    #[must_use]
+    pub fn to_markdown(&self) -> String {
+        let escape = |cells: &[String]| -> Vec<String> {
+            cells.iter().map(|cell| cell.replace('|', "\\|").replace('\n', "<br>")).collect()
+        };
+        let header = escape(&self.header);
+        let rows: Vec<Vec<String>> = self.rows.iter().map(|row| escape(row)).collect();
+        let widths: Vec<usize> = (0..header.len())
+            .map(|column| {
+                let cells = std::iter::once(&header).chain(&rows);
+                cells.map(|row| row[column].chars().count()).max().unwrap_or(0).max(3)
+            })
+            .collect();
+
+        let line = |cells: &[String]| {
+            let mut line = String::from("|");
+            for ((cell, &width), align) in cells.iter().zip(&widths).zip(&self.align) {
+                line += &match align {
+                    Align::Left => format!(" {cell:<width$} |"),
+                    Align::Right => format!(" {cell:>width$} |"),
+                };
+            }
+            line + "\n"
+        };
+        let rule: Vec<String> = widths
+            .iter()
+            .zip(&self.align)
+            .map(|(&width, align)| match align {
+                Align::Left => format!(":{}", "-".repeat(width - 1)),
+                Align::Right => format!("{}:", "-".repeat(width - 1)),
+            })
+            .collect();
+        let body: String = rows.iter().map(|row| line(row)).collect();
+        line(&header) + &line(&rule) + &body
+    }
+
+    /// The table as comma-separated values after RFC 4180, with bare newlines.
+    #[must_use]
+    pub fn to_csv(&self) -> String {
+        let field = |cell: &String| {
+            if cell.contains([',', '"', '\n', '\r']) {
+                format!("\"{}\"", cell.replace('"', "\"\""))
+            } else {
+                cell.clone()
+            }
+        };
+        std::iter::once(&self.header)
+            .chain(&self.rows)
+            .map(|row| row.iter().map(field).collect::<Vec<_>>().join(",") + "\n")
+            .collect()
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = comfy_table::Table::new();
+        table.load_style(UTF8_FULL_CONDENSED).set_header(&self.header).add_rows(&self.rows);
+        for (column, align) in table.column_iter_mut().zip(&self.align) {
+            column.set_cell_alignment(match align {
+                Align::Left => CellAlignment::Left,
+                Align::Right => CellAlignment::Right,
+            });
+        }
+        write!(f, "{table}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    fn check(render: fn(&Table) -> String, expected: Expect) {
+        let mut table = Table::new([("layer", Align::Left), ("σ, %", Align::Right)]);
+        table.row(["fc3", "5.0"]);
+        table.row(["a|b, \"c\"", "-12.5"]);
+        expected.assert_eq(&render(&table));
+    }
+
+    #[test]
+    fn terminal() {
+        check(
+            Table::to_string,
+            expect![[r#"
+            ┌──────────┬───────┐
+            │ layer    ┆  σ, % │
+            ╞══════════╪═══════╡
+            │ fc3      ┆   5.0 │
+            │ a|b, "c" ┆ -12.5 │
+            └──────────┴───────┘"#]],
+        );
+    }
+
+    #[test]
+    fn markdown() {
+        check(
+            Table::to_markdown,
+            expect![[r#"
+            | layer     |  σ, % |
+            | :-------- | ----: |
+            | fc3       |   5.0 |
+            | a\|b, "c" | -12.5 |
+        "#]],
+        );
+    }
+
+    #[test]
+    fn csv() {
+        check(
+            Table::to_csv,
+            expect![[r#"
+            layer,"σ, %"
+            fc3,5.0
+            "a|b, ""c""",-12.5
+        "#]],
+        );
+    }
+}

@@ -1,0 +1,268 @@
+//! [`evaluate`]: a mapped network over a data set, on many virtual chips.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_ir::{Mapping, Stage};
+use hafnia_model::arithmetic::argmax;
+use hafnia_model::{Multiply, Plain, run_from};
+use hafnia_rng::Seed;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{Chip, Device, Engine, Events, Exact, Mapped, Plan, Prepared, Progress, SimError, Table};
+
+/// The name of an engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineKind {
+    /// [`Exact`]: no noise, only what the ADC clips.
+    Exact,
+    /// [`Table`]: codes sampled from the code table of the spec.
+    Table,
+    /// [`Device`]: programmed chips.
+    Device,
+}
+
+/// What a mapped network does over a data set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// The engine it was run on.
+    pub engine: EngineKind,
+    /// Per image, whether the noiseless network is right.
+    pub exact_correct: Vec<bool>,
+    /// Per chip (of [`EngineKind::Table`]: per repetition), the images, ascending, on which it is
+    /// wrong where the noiseless network is right, or right where that is wrong.
+    pub differences: Vec<Vec<u32>>,
+    /// Per matrix of the network, what happened on the macros over all chips and images; nothing
+    /// for matrices outside the scope.
+    pub events: Vec<Events>,
+    /// Whether the ADC clips partial sums, so that even without noise there can be differences.
+    pub is_lossy: bool,
+}
+
+impl Evaluation {
+    /// Number of images.
+    pub fn images(&self) -> usize {
+        self.exact_correct.len()
+    }
+
+    /// Number of chips, or of repetitions.
+    pub fn chips(&self) -> usize {
+        self.differences.len()
+    }
+
+    /// How many images the noiseless network gets right.
+    pub fn exact_correct_count(&self) -> usize {
+        self.exact_correct.iter().filter(|&&correct| correct).count()
+    }
+
+    /// Share of images that the noiseless network gets right.
+    pub fn exact_accuracy(&self) -> f64 {
+        self.exact_correct_count() as f64 / self.images() as f64
+    }
+
+    /// Per chip, exact accuracy − accuracy of the chip.
+    pub fn drops(&self) -> Vec<f64> {
+        let lost = |images: &Vec<u32>| {
+            let signs = images.iter().map(|&image| self.loss(image));
+            signs.sum::<f64>() / self.images() as f64
+        };
+        self.differences.iter().map(lost).collect()
+    }
+
+    /// Per chip, the share of images it gets right.
+    pub fn accuracies(&self) -> Vec<f64> {
+        let exact = self.exact_accuracy();
+        self.drops().iter().map(|drop| exact - drop).collect()
+    }
+
+    /// What a difference on this image costs: 1 if the noiseless network is right, −1 if not.
+    pub(crate) fn loss(&self, image: u32) -> f64 {
+        if self.exact_correct[image as usize] { 1.0 } else { -1.0 }
+    }
+}
+
+/// Images of one unit of work: enough to make up for the start of a worker.
+const BLOCK: usize = 64;
+
+/// Runs the mapped network of `prepared` over its images on `chips` virtual chips.
+///
+/// [`EngineKind::Device`] programs chips 0, 1, … of `seed`; [`EngineKind::Table`] takes repetitions
+/// 0, 1, …, which are not chips; [`EngineKind::Exact`] draws nothing, is run once and counts for
+/// all. `progress` is told of (chip, image) pairs. The result depends on no number of threads.
+///
+/// # Errors
+/// If there are no chips, the mapping is of another network, for macros of another size or not
+/// well formed, or [`EngineKind::Device`] is asked for a mapping that is not placed.
+pub fn evaluate(
+    prepared: &Prepared<'_>,
+    mapping: &Mapping,
+    spec: &MacroSpec,
+    engine: EngineKind,
+    chips: u32,
+    seed: Seed,
+    progress: Progress<'_>,
+) -> Result<Evaluation, SimError> {
+    match engine {
+        EngineKind::Exact => {
+            let trial = Trial::new(prepared, mapping, spec, chips.min(1), progress)?;
+            let once = trial.run(&Exact::new(spec));
+            Ok(trial.collect(engine, vec![once; chips as usize]))
+        }
+        EngineKind::Table => {
+            let table = CodeTable::from_spec(spec);
+            evaluate_table(prepared, mapping, spec, &table, chips, seed, progress)
+        }
+        EngineKind::Device => {
+            if mapping.stage != Stage::Placed {
+                return Err(SimError::Stage { stage: mapping.stage });
+            }
+            let trial = Trial::new(prepared, mapping, spec, chips, progress)?;
+            let run = |number| {
+                let chip = Chip::program_checked(mapping, spec, seed, number);
+                trial.run(&Device::new(&chip, spec, seed))
+            };
+            let outcomes = (0..u64::from(chips)).into_par_iter().map(run).collect();
+            Ok(trial.collect(engine, outcomes))
+        }
+    }
+}
+
+/// As [`evaluate`] with [`EngineKind::Table`], for a code table that was measured.
+///
+/// # Errors
+/// As [`evaluate`], and if `table` is for another ADC or another number of rows.
+pub fn evaluate_table(
+    prepared: &Prepared<'_>,
+    mapping: &Mapping,
+    spec: &MacroSpec,
+    table: &CodeTable,
+    repetitions: u32,
+    seed: Seed,
+    progress: Progress<'_>,
+) -> Result<Evaluation, SimError> {
+    let trial = Trial::new(prepared, mapping, spec, repetitions, progress)?;
+    table.check_size(spec).map_err(|error| SimError::Spec(Box::new(error)))?;
+    let tiles = mapping.tiles.len();
+    let run = |repetition| trial.run(&Table::new(table, spec, tiles, seed, repetition));
+    let outcomes = (0..u64::from(repetitions)).into_par_iter().map(run).collect();
+    Ok(trial.collect(EngineKind::Table, outcomes))
+}
+
+/// What one chip does over some images.
+#[derive(Debug, Clone, Default)]
+struct Outcome {
+    differences: Vec<u32>,
+    events: Vec<Events>,
+}
+
+fn add(events: &mut Vec<Events>, more: &[Events]) {
+    events.resize(more.len(), Events::default());
+    for (events, &more) in events.iter_mut().zip(more) {
+        *events += more;
+    }
+}
+
+/// Multiplies on the macro within the scope and plainly outside.
+struct Scoped<'a, E> {
+    in_scope: &'a [bool],
+    mapped: Mapped<'a, E>,
+    plain: Plain,
+}
+
+impl<E: Engine> Multiply for Scoped<'_, E> {
+    fn multiply(&mut self, matrix: usize, position: usize, activations: &[u8], sums: &mut [i32]) {
+        if self.in_scope[matrix] {
+            self.mapped.multiply(matrix, position, activations, sums);
+        } else {
+            self.plain.multiply(matrix, position, activations, sums);
+        }
+    }
+}
+
+/// What the chips of one evaluation share.
+struct Trial<'a> {
+    prepared: &'a Prepared<'a>,
+    plan: Plan,
+    is_lossy: bool,
+    /// (chip, image) pairs, all and done.
+    total: u64,
+    done: AtomicU64,
+    progress: Progress<'a>,
+}
+
+impl<'a> Trial<'a> {
+    fn new(
+        prepared: &'a Prepared<'a>,
+        mapping: &Mapping,
+        spec: &MacroSpec,
+        chips: u32,
+        progress: Progress<'a>,
+    ) -> Result<Self, SimError> {
+        if chips == 0 {
+            return Err(SimError::NoChips);
+        }
+        let plan = Plan::new(prepared.network, mapping, spec)?;
+        let total = u64::from(chips) * prepared.images() as u64;
+        let (is_lossy, done) = (!spec.is_lossless(), AtomicU64::new(0));
+        Ok(Self { prepared, plan, is_lossy, total, done, progress })
+    }
+
+    /// Runs all images on one engine.
+    fn run<E: Engine>(&self, engine: &E) -> Outcome {
+        let images = self.prepared.images();
+        let worker = || Scoped {
+            in_scope: &self.prepared.in_scope,
+            mapped: Mapped::new(&self.plan, engine),
+            plain: self.prepared.plain.clone(),
+        };
+        let blocks: Vec<Outcome> = (0..images.div_ceil(BLOCK))
+            .into_par_iter()
+            .map_init(worker, |worker, block| {
+                self.run_block(worker, block * BLOCK..images.min((block + 1) * BLOCK))
+            })
+            .collect();
+        let mut all = Outcome::default();
+        for block in blocks {
+            all.differences.extend(block.differences);
+            add(&mut all.events, &block.events);
+        }
+        all
+    }
+
+    fn run_block<E: Engine>(&self, worker: &mut Scoped<'_, E>, block: Range<usize>) -> Outcome {
+        let Prepared { network, first, .. } = *self.prepared;
+        let count = block.len() as u64;
+        let mut differences = Vec::new();
+        for image in block {
+            worker.mapped.image = image as u32;
+            let outputs = run_from(network, first, self.prepared.reached(image), worker);
+            let is_correct = argmax(&outputs) == usize::from(self.prepared.labels[image]);
+            if is_correct != self.prepared.exact_correct[image] {
+                differences.push(image as u32);
+            }
+        }
+        let before = self.done.fetch_add(count, Ordering::Relaxed);
+        (self.progress)(before + count, self.total);
+        let events = worker.mapped.events.clone();
+        worker.mapped.events.fill(Events::default());
+        Outcome { differences, events }
+    }
+
+    fn collect(&self, engine: EngineKind, outcomes: Vec<Outcome>) -> Evaluation {
+        let mut events = Vec::new();
+        for outcome in &outcomes {
+            add(&mut events, &outcome.events);
+        }
+        Evaluation {
+            engine,
+            exact_correct: self.prepared.exact_correct.clone(),
+            differences: outcomes.into_iter().map(|outcome| outcome.differences).collect(),
+            events,
+            is_lossy: self.is_lossy,
+        }
+    }
+}

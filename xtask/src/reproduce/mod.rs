@@ -1,0 +1,84 @@
+//! `cargo xtask reproduce`: from MNIST to the table of claims.
+//!
+//! Every number comes from a step: one call of the release binary `hafnia`, whose outputs are kept
+//! and which is skipped as long as nothing it depends on has changed. [`plan`] is the run from top
+//! to bottom, [`runner`] runs steps, [`write_up`] turns their outputs into the report.
+
+mod plan;
+mod runner;
+mod write_up;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use hafnia_report::{Claims, Verdict, exporters};
+
+use crate::workspace;
+
+/// What to reproduce, and where to.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// A few epochs and a few chips: to see that it works.
+    #[arg(long)]
+    quick: bool,
+    /// Never touch the network: cached MNIST, or the small subset that is part of hafnia.
+    #[arg(long)]
+    offline: bool,
+    /// Folder with the four IDX files of MNIST.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where everything is written.
+    #[arg(long, value_name = "DIR", default_value = "out/reproduce")]
+    out: PathBuf,
+    /// Seed of the run; the trainings take this one and those that follow.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Exit 1 unless every claim was judged and none was missed.
+    #[arg(long)]
+    check: bool,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let start = Instant::now();
+    let claims = Claims::load(workspace().join("docs/claims.toml"))?;
+    let out = std::path::absolute(&options.out)?;
+    std::fs::create_dir_all(&out)
+        .and_then(|()| {
+            let probe = out.join(".writable");
+            std::fs::write(&probe, b"").and_then(|()| std::fs::remove_file(&probe))
+        })
+        .with_context(|| format!("output folder {} cannot be written", out.display()))?;
+    let hafnia = runner::build()?;
+    let runner = runner::Runner::new(hafnia, &out)?;
+    let results = plan::run(&runner, options, &claims)?;
+    let report = write_up::report(&results, &claims, options, start.elapsed().as_secs_f64())?;
+    for exporter in exporters() {
+        for (name, bytes) in exporter.export(&report) {
+            hafnia_artifact::write_whole(out.join(name), &bytes)?;
+        }
+    }
+    write_up::manifest(&results, options)?.write(out.join("manifest.json"))?;
+    eprintln!("{} written in {:.0} s", out.join("report.md").display(), start.elapsed().as_secs_f64());
+    if !results.data.full {
+        println!("Made on the committed subset of MNIST: no claim is judged.");
+    }
+    println!("{}", report.verdict_table());
+    if options.check {
+        check(&report)?;
+    }
+    Ok(())
+}
+
+fn check(report: &hafnia_report::Report) -> anyhow::Result<()> {
+    let missed: Vec<&str> = report
+        .claims()
+        .iter()
+        .filter(|claim| matches!(claim.verdict, Verdict::NotReproduced | Verdict::NotJudged))
+        .map(|claim| claim.id.as_str())
+        .collect();
+    if !missed.is_empty() {
+        bail!("--check: claims not reproduced or not judged: {}", missed.join(", "));
+    }
+    Ok(())
+}
