@@ -11,7 +11,18 @@ const COMMANDS: &[&[&str]] = &[
     &["test", "--workspace"],
     &["test", "--package", "hafnia-train", "--features", "ndarray", "--test", "back_ends"],
     &["doc", "--workspace", "--no-deps"],
-    &["run", "--quiet", "--package", "xtask", "--", "reproduce", "--quick", "--offline", "--out", "target/ci-reproduce"],
+    &[
+        "run",
+        "--quiet",
+        "--package",
+        "xtask",
+        "--",
+        "reproduce",
+        "--quick",
+        "--offline",
+        "--out",
+        "target/ci-reproduce",
+    ],
 ];
 
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -29,4 +40,3 @@ pub(crate) fn run() -> anyhow::Result<()> {
     }
     Ok(())
 }
-

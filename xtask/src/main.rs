@@ -64,7 +64,8 @@ fn cargo(arguments: &[&str]) -> Command {
 /// Runs a command and gives an error unless it succeeds.
 fn run(command: &mut Command) -> anyhow::Result<()> {
     let program = command.get_program().to_owned();
-    let status = command.status().with_context(|| format!("{} cannot be run", program.display()))?;
+    let status =
+        command.status().with_context(|| format!("{} cannot be run", program.display()))?;
     if !status.success() {
         let arguments: Vec<_> = command.get_args().map(|a| a.to_string_lossy()).collect();
         bail!("`{} {}` failed: {status}", program.display(), arguments.join(" "));

@@ -107,19 +107,16 @@ const FORBIDDEN: &[(&[&str], &[&str], &str)] = &[
         "no clock in what must be repeatable",
     ),
     (&["std::fs", "File::"], &["*but", "hafnia-passes"], "a pass does no I/O"),
-    (
-        &["use burn", "burn::"],
-        &["hafnia-train"],
-        "only hafnia-train knows burn",
-    ),
+    (&["use burn", "burn::"], &["hafnia-train"], "only hafnia-train knows burn"),
     (&["unsafe {", "unsafe fn"], &["hafnia-bits"], "unsafe code lives in hafnia-bits"),
     (&["todo!(", "unimplemented!(", "#[ignore"], &[], "no stubs and no skipped tests"),
 ];
 
 fn check_sources(faults: &mut Vec<String>) -> anyhow::Result<()> {
     let root = workspace();
-    let mut crates: Vec<PathBuf> =
-        fs::read_dir(root.join("crates"))?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    let mut crates: Vec<PathBuf> = fs::read_dir(root.join("crates"))?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<anyhow::Result<_>>()?;
     crates.push(root.join("xtask"));
     crates.sort();
     for folder in crates {
@@ -135,7 +132,9 @@ fn check_sources(faults: &mut Vec<String>) -> anyhow::Result<()> {
                         ["*but", bound @ ..] => !bound.contains(&name.as_str()),
                         free => free.contains(&name.as_str()),
                     };
-                    if let (false, Some(text)) = (is_free, texts.iter().find(|t| line.contains(**t))) {
+                    if let (false, Some(text)) =
+                        (is_free, texts.iter().find(|t| line.contains(**t)))
+                    {
                         let file = file.strip_prefix(&root)?.display();
                         faults.push(format!("{file}:{}: `{text}`: {why}", line_number + 1));
                     }

@@ -176,7 +176,11 @@ impl DescribedMapping {
 
 impl fmt::Display for DescribedMapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "mapping for {}, stage {}\nnetwork {}", self.geometry, self.stage, self.network)?;
+        writeln!(
+            f,
+            "mapping for {}, stage {}\nnetwork {}",
+            self.geometry, self.stage, self.network
+        )?;
         let mut table = Table::new([
             ("tile", Align::Left),
             ("matrix", Align::Left),
@@ -192,7 +196,8 @@ impl fmt::Display for DescribedMapping {
                 tile.entries.len().to_string(),
                 tile.physical_rows.to_string(),
                 tile.columns.to_string(),
-                tile.place.map_or("-".to_owned(), |[m, row, column]| format!("{m}, {row}, {column}")),
+                tile.place
+                    .map_or("-".to_owned(), |[m, row, column]| format!("{m}, {row}, {column}")),
             ]);
         }
         write!(f, "{table}\n{}", size_table(&(&self.matrices, &self.total)))

@@ -170,7 +170,8 @@ impl Map {
             );
         }
         check_writable(&self.out)?;
-        let config = serde_json::json!({ "pipeline": pipeline, "macro": self.spec.resolved(&spec) });
+        let config =
+            serde_json::json!({ "pipeline": pipeline, "macro": self.spec.resolved(&spec) });
         let mut record = Record::begin(&config, Some(self.seed))?;
         let network: Network = load(&self.network)?;
         record.input(&self.network)?;
@@ -213,7 +214,10 @@ impl Map {
             let total = &mapped.total;
             text += &format!("{}\n", size_table(&(&mapped.matrices, total)));
             let (macros, bits) = (total.macros, total.table_bits);
-            text + &format!("{} macros, {} bits of rename tables, stage {}", macros, bits, mapped.stage)
+            text + &format!(
+                "{} macros, {} bits of rename tables, stage {}",
+                macros, bits, mapped.stage
+            )
         })
     }
 
@@ -229,8 +233,7 @@ impl Map {
         let seed = Seed(self.seed);
         let bar = progress::bar("mapping");
         let progress = progress::moves(&bar);
-        let context =
-            Context { network, spec, profile, code_table, seed, progress: &progress };
+        let context = Context { network, spec, profile, code_table, seed, progress: &progress };
         let mut passes = Vec::new();
         let mut start = Instant::now();
         let mut after = |after: &AfterPass<'_>| {

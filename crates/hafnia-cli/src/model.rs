@@ -213,7 +213,7 @@ impl Evaluate {
                 let second = correct(&second, &data)?;
                 Some(Against {
                     accuracy: statistics::wilson(count(&second), second.len()),
-                    ahead_points: statistics::paired_difference(&second, &right),
+                    ahead_points: statistics::paired_difference(&second, &right)?,
                 })
             }
         };

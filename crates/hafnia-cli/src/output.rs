@@ -96,13 +96,11 @@ impl Record {
     }
 }
 
-/// Refuses an output whose folder cannot be written, before any work is done for it.
+/// Refuses an output that cannot be written, before any work is done for it.
 pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    std::fs::create_dir_all(&folder)
-        .and_then(|()| tempfile::tempfile_in(&folder).map(drop))
-        .with_context(|| format!("output folder {} cannot be written", folder.display()))
+    let mut probe = path.as_os_str().to_owned();
+    probe.push(".probe");
+    let probe = PathBuf::from(probe);
+    hafnia_artifact::write_whole(&probe, b"")?;
+    std::fs::remove_file(&probe).with_context(|| probe.display().to_string())
 }

@@ -10,7 +10,7 @@ use hafnia_ir::read_mapping;
 use hafnia_model::Network;
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
-use hafnia_sim::statistics::{self, Interval, Reduction};
+use hafnia_sim::statistics::{self, Bootstrap, Interval, Reduction};
 use hafnia_sim::{EngineKind, Evaluation, Events, NoiseScope, Prepared, evaluate};
 use serde::Serialize;
 
@@ -55,7 +55,7 @@ pub(crate) struct Sim {
     seed: u64,
     /// Replicates of the bootstrap.
     #[arg(long, default_value_t = 2000)]
-    replicates: usize,
+    replicates: u32,
     /// Also write the result as JSON, with a manifest.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -184,9 +184,8 @@ impl Sim {
             let kind = self.engine.into();
             let seed = Seed(self.seed);
             let path = &self.mappings[index];
-            let evaluation =
-                evaluate(&prepared, mapping, &spec, kind, self.chips, seed, &moves)
-                    .with_context(|| path.display().to_string())?;
+            let evaluation = evaluate(&prepared, mapping, &spec, kind, self.chips, seed, &moves)
+                .with_context(|| path.display().to_string())?;
             evaluations.push(evaluation);
             bar.finish_and_clear();
         }
@@ -221,12 +220,9 @@ impl Sim {
         }
     }
 
-    fn summarise(
-        &self,
-        spec: &MacroSpec,
-        evaluations: &[Evaluation],
-    ) -> anyhow::Result<Simulated> {
+    fn summarise(&self, spec: &MacroSpec, evaluations: &[Evaluation]) -> anyhow::Result<Simulated> {
         let seed = Seed(self.seed).site("sim/bootstrap");
+        let bootstrap = Bootstrap { replicates: self.replicates, seed };
         let first = &evaluations[0];
         let mut mappings = Vec::new();
         for (index, evaluation) in evaluations.iter().enumerate() {
@@ -234,14 +230,14 @@ impl Sim {
             let spread = statistics::mean_sd(&accuracies);
             let reduction = match index {
                 0 => None,
-                _ => Some(statistics::reduction(first, evaluation, self.replicates, seed)?),
+                _ => Some(statistics::reduction(first, evaluation, bootstrap)?),
             };
             mappings.push(SimulatedMapping {
                 file: self.mappings[index].clone(),
                 accuracy_mean: spread.mean,
                 accuracy_sd: spread.sd,
                 accuracy_worst: accuracies.iter().copied().fold(f64::INFINITY, f64::min),
-                drop_points: statistics::drop_points(evaluation, self.replicates, seed)?,
+                drop_points: statistics::drop_points(evaluation, bootstrap),
                 reduction,
                 per_image: PerImage::of(evaluation),
             });
@@ -289,10 +285,9 @@ fn text(simulated: &Simulated) -> String {
         let drop = mapping.drop_points;
         let (reduction, range) = match &mapping.reduction {
             None => ("-".to_owned(), "-".to_owned()),
-            Some(Reduction { rel: Interval { value, lo, hi }, .. }) => (
-                format!("{:.1}", 100.0 * value),
-                format!("{:.1} to {:.1}", 100.0 * lo, 100.0 * hi),
-            ),
+            Some(Reduction { rel: Interval { value, lo, hi }, .. }) => {
+                (format!("{:.1}", 100.0 * value), format!("{:.1} to {:.1}", 100.0 * lo, 100.0 * hi))
+            }
         };
         table.row([
             mapping.file.display().to_string(),

@@ -34,7 +34,7 @@ pub struct MatrixProfile {
 impl MatrixProfile {
     /// Number of samples.
     pub fn samples(&self) -> usize {
-        if self.rows == 0 { 0 } else { self.activations.len() / self.rows }
+        self.activations.len().checked_div(self.rows).unwrap_or(0)
     }
 
     /// The activations of one sample, a row each.

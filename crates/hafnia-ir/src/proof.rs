@@ -67,7 +67,8 @@ pub enum ProofError {
     },
     /// A tile stands for a weight, or uses a cell, that does not exist.
     #[error(
-        "tile {tile} has no cell ({physical}, {index}) or {matrix} no weight ({row}, {column})"
+        "tile {tile} takes cell ({physical}, {index}) for weight ({row}, {column}) of {matrix}, \
+         and one of them does not exist"
     )]
     Outside {
         /// The tile.
@@ -120,28 +121,29 @@ fn sign(bit: bool) -> &'static str {
 pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
     prove_matrices(mapping, network)?;
     let weights: Vec<&BitMatrix> = network.matrices().iter().map(|matrix| matrix.weights).collect();
-    let none_of = |matrix: MatrixId| {
+    let nothing = |matrix: MatrixId| {
         let of = weights[matrix.index()];
-        BitMatrix::zeros(of.rows(), of.columns())
+        vec![vec![false; of.columns()]; of.rows()]
     };
 
     // Which weights were met, of every replica that is there; the first has to be.
-    let mut met: BTreeMap<(MatrixId, u32), BitMatrix> = (0..weights.len() as u32)
-        .map(|matrix| ((MatrixId(matrix), 0), none_of(MatrixId(matrix))))
+    let mut met: BTreeMap<(MatrixId, u32), Vec<Vec<bool>>> = (0..weights.len() as u32)
+        .map(|matrix| ((MatrixId(matrix), 0), nothing(MatrixId(matrix))))
         .collect();
     for (id, tile) in mapping.tiles() {
         let Some(&weights) = weights.get(tile.matrix.index()) else {
             return Err(ProofError::UnknownMatrix { tile: id, matrix: tile.matrix });
         };
         let key = (tile.matrix, tile.replica);
-        let met = met.entry(key).or_insert_with(|| none_of(tile.matrix));
+        let met = met.entry(key).or_insert_with(|| nothing(tile.matrix));
         prove_tile(mapping, id, weights, met)?;
     }
     for ((matrix, replica), met) in met {
-        let mut cells = cells(&met);
-        if let Some((row, column)) = cells.find(|&(row, column)| !met.get(row, column)) {
-            let weight = mapping.weight_name(matrix, replica, row, column);
-            return Err(ProofError::Missing(weight));
+        for (row, met) in met.iter().enumerate() {
+            if let Some(column) = met.iter().position(|met| !met) {
+                let weight = mapping.weight_name(matrix, replica, row, column);
+                return Err(ProofError::Missing(weight));
+            }
         }
     }
     Ok(())
@@ -177,7 +179,7 @@ fn prove_tile(
     mapping: &Mapping,
     id: TileId,
     weights: &BitMatrix,
-    met: &mut BitMatrix,
+    met: &mut [Vec<bool>],
 ) -> Result<(), ProofError> {
     let tile = &mapping.tiles[id.index()];
     for RowEntry { logical: row, physical, negative } in tile.rows.iter() {
@@ -190,10 +192,9 @@ fn prove_tile(
                 return Err(ProofError::Outside { tile: id, physical, index, matrix, row, column });
             }
             let weight = || mapping.weight_name(matrix, tile.replica, r, c);
-            if met.get(r, c) {
+            if std::mem::replace(&mut met[r][c], true) {
                 return Err(ProofError::Again { tile: id, weight: weight() });
             }
-            met.set(r, c, true);
             let expected = weights.get(r, c);
             if tile.bits.get(p, index) ^ negative ^ inverted != expected {
                 return Err(ProofError::Weight { tile: id, weight: weight(), expected });
@@ -201,10 +202,4 @@ fn prove_tile(
         }
     }
     Ok(())
-}
-
-/// All (row, column) of a matrix.
-fn cells(matrix: &BitMatrix) -> impl Iterator<Item = (usize, usize)> + use<> {
-    let columns = matrix.columns();
-    (0..matrix.rows()).flat_map(move |row| (0..columns).map(move |column| (row, column)))
 }

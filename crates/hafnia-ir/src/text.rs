@@ -2,8 +2,8 @@
 //!
 //! The grammar is in `docs/ir.md`. Words are separated by blanks and line breaks alike, and `#`
 //! opens a comment to the end of the line; the layout is for the reader only. Reading refuses
-//! numbers that are out of range where they stand, and never builds more than a fixed multiple of
-//! what the text spells out; all else is left to [`verify`](crate::verify).
+//! numbers that are out of range where they stand, so that a short text cannot ask for much memory;
+//! all else is left to [`verify`](crate::verify).
 
 use std::fmt::{self, Write as _};
 use std::ops::Range;
@@ -415,7 +415,7 @@ impl<'a> Words<'a> {
                     word.expected(format_args!("no bit beyond column {last_column}"))
                 }
                 _ => word.expected(format_args!(
-                    "row {row} in {} hexadecimal digits (0-9, a-f)",
+                    "row {row} as hexadecimal digits (0-9, a-f), length {}",
                     columns.div_ceil(4)
                 )),
             })?;

@@ -194,7 +194,7 @@ pub enum Violation {
     Uncovered(WeightName),
     /// A matrix is split at stage logical.
     #[error(
-        "matrix {matrix} ({name}), replica {replica}, is split into {tiles} tiles at stage logical"
+        "matrix {matrix} ({name}) replica {replica} is split into {tiles} tiles at stage logical"
     )]
     Split {
         /// The matrix.

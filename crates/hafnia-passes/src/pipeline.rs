@@ -163,13 +163,13 @@ impl Pipeline {
 
     /// Runs the passes on a mapping.
     ///
-    /// It is no driver's clock: time a pass from one call of `after` to the next.
-    ///
     /// After every pass the mapping is verified and every matrix is rebuilt from what is programmed
-    /// and compared with the network's; only then `after` is called.
+    /// and compared with the network's; only then `after` is called. No clock is read here: who wants
+    /// the time of a pass takes it from one call of `after` to the next, proof included.
     ///
     /// # Errors
-    /// If the mapping does not fit the context or the first pass, a pass stops, a pass breaks the
+    /// If mapping, code table and macro do not fit, the mapping is not sound or not at a stage that
+    /// the first pass takes, a pass stops, a pass breaks the
     /// mapping ([`PipelineError::Bug`]), or `after` fails.
     pub fn run(
         &self,
@@ -286,51 +286,75 @@ mod tests {
 
     #[test]
     fn wrong_pipelines_are_refused() {
-        check("[[pass]]\nuse = \"reoder\"\n", expect![[r#"
+        check(
+            "[[pass]]\nuse = \"reoder\"\n",
+            expect![[r#"
             pass 1 is `reoder`, which is none: did you mean `reorder`?
-        "#]]);
-        check("[[pass]]\nuse = \"polarity\"\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "[[pass]]\nuse = \"polarity\"\n",
+            expect![[r#"
             pass 1 is `polarity`, which is none: there are rename, tile, reorder, pack
-        "#]]);
-        check("[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n",
+            expect![[r#"
             wrong option of pass 2, `reorder`
             unknown field `step`, expected one of `method`, `steps`, `seed`, `matrices`, `samples`
-        "#]]);
-        check("[[pass]]\nuse = \"reorder\"\nsamples = 0\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "[[pass]]\nuse = \"reorder\"\nsamples = 0\n",
+            expect![[r#"
             wrong option of pass 1, `reorder`
             invalid value: integer `0`, expected a nonzero usize
             in `samples`
-        "#]]);
-        check("[[pass]]\nuse = \"reorder\"\nmethod = \"greedy\"\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "[[pass]]\nuse = \"reorder\"\nmethod = \"greedy\"\n",
+            expect![[r#"
             wrong option of pass 1, `reorder`
             unknown variant `greedy`, expected one of `anneal`, `natural`, `frequency`, `random`, `chain`
             in `method`
-        "#]]);
+        "#]],
+        );
         check(
             "[[pass]]\nuse = \"rename\"\n[[pass]]\nuse = \"pack\"\n[[pass]]\nuse = \"tile\"\n",
             expect![[r#"
                 pass 3, `tile`, takes a mapping that is logical, but here it is placed
             "#]],
         );
-        check("[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"tile\"\n", expect![[r#"
+        check(
+            "[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"tile\"\n",
+            expect![[r#"
             pass 2, `tile`, takes a mapping that is logical, but here it is tiled
-        "#]]);
-        check("[[pass]]\nsteps = 5\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "[[pass]]\nsteps = 5\n",
+            expect![[r#"
             not a pipeline
             TOML parse error at line 2, column 1
               |
             2 | [[pass]]
               | ^^^^^^^^
             missing field `use`
-        "#]]);
-        check("passes = []\n", expect![[r#"
+        "#]],
+        );
+        check(
+            "passes = []\n",
+            expect![[r#"
             not a pipeline
             TOML parse error at line 2, column 1
               |
             2 | passes = []
               | ^^^^^^
             unknown field `passes`, expected one of `name`, `summary`, `pass`
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -383,6 +407,7 @@ mod tests {
         let paper = || Pipeline::load("paper", &Registry::builtin()).unwrap();
         assert_eq!(paper().until("tile").unwrap().names(), ["rename", "tile"]);
         let error = paper().until("polarity").unwrap_err();
-        expect!["pipeline `paper` has no pass `polarity`, it has rename, tile, reorder, pack"].assert_eq(&error.to_string());
+        expect!["pipeline `paper` has no pass `polarity`, it has rename, tile, reorder, pack"]
+            .assert_eq(&error.to_string());
     }
 }

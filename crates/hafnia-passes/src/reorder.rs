@@ -364,7 +364,8 @@ mod tests {
         let (mapping, statistics) = reordered(&anneal, 1);
         expect![[r#"
             expected flips a sample (fc3, t4): 0.2480 -> 0.2292 (-7.6 %)
-        "#]].assert_eq(&statistics.to_string());
+        "#]]
+        .assert_eq(&statistics.to_string());
         assert_eq!(reordered(&anneal, 2), (mapping.clone(), statistics.clone()));
         let annealed = statistics.lines[0].after;
         let rules = [

@@ -92,7 +92,7 @@ fn pipeline(seed: Seed) -> Pipeline {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(50))]
 
     #[test]
     fn every_pipeline_keeps_the_network(seed: u64, from_logical: bool) {
@@ -125,9 +125,8 @@ proptest! {
         verify(&outcome.mapping).unwrap();
         prove(&outcome.mapping, &network).unwrap();
         prop_assert_eq!(outcome.mapping.stage, Stage::Placed);
-        // The damage it was asked to lower is not higher.
-        for (_, statistics) in &outcome.statistics {
-            prop_assert!(!statistics.to_string().contains("NaN"));
+        for line in outcome.statistics.iter().flat_map(|(_, statistics)| &statistics.lines) {
+            prop_assert!(line.after.is_finite(), "{}", line);
         }
         let again = pipeline.run(start, &context, &mut |_| Ok(())).unwrap();
         prop_assert_eq!(outcome, again);
@@ -162,7 +161,9 @@ fn check(passes: &str, expected: Expect) {
 
 #[test]
 fn rename_numbers_rows_by_first_use() {
-    check("[[pass]]\nuse = \"rename\"", expect![[r#"
+    check(
+        "[[pass]]\nuse = \"rename\"",
+        expect![[r#"
         rename
         physical rows: 8 -> 4 (-50.0 %)
         cells: 24 -> 12 (-50.0 %)
@@ -176,12 +177,15 @@ fn rename_numbers_rows_by_first_use() {
             6
             7
             2
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn tile_cuts_columns_and_physical_rows() {
-    check("[[pass]]\nuse = \"tile\"", expect![[r#"
+    check(
+        "[[pass]]\nuse = \"tile\"",
+        expect![[r#"
         tile
         tiles: 1 -> 6 (+500.0 %)
         physical rows: 8 -> 16 (+100.0 %)
@@ -228,7 +232,8 @@ fn tile_cuts_columns_and_physical_rows() {
           bits
             0
             1
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -363,10 +368,24 @@ fn what_is_missing_is_said() {
             other => panic!("{other:?}"),
         }
     };
-    check(None, "", expect!["method `anneal` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`"]);
-    check(None, "matrices = [\"fc4\"]", expect!["the network has no matrix `fc4`, it has conv1, conv2, fc1, fc2, fc3"]);
+    check(
+        None,
+        "",
+        expect![
+            "method `anneal` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`"
+        ],
+    );
+    check(
+        None,
+        "matrices = [\"fc4\"]",
+        expect!["the network has no matrix `fc4`, it has conv1, conv2, fc1, fc2, fc3"],
+    );
     profile.matrices[4].activations.clear();
-    check(Some(&profile), "", expect!["the profile has no sample for matrix `fc3`, it must have at least 1"]);
+    check(
+        Some(&profile),
+        "",
+        expect!["the profile has no sample for matrix `fc3`, it must have at least 1"],
+    );
     profile.images = 2;
     profile.network = hafnia_model::random::lenet5(Seed(2)).digest();
     check(Some(&profile), "", expect!["unfit profile: make one with `hafnia profile`"]);
@@ -396,5 +415,6 @@ fn a_pipeline_starts_from_a_sound_mapping_only() {
     assert!(matches!(run(mapping), PipelineError::Start(_)));
     let mut mapping = logical();
     mapping.stage = Stage::Tiled;
-    expect!["pass 1, `tile`, takes a mapping that is logical, but here it is tiled"].assert_eq(&run(mapping).to_string());
+    expect!["pass 1, `tile`, takes a mapping that is logical, but here it is tiled"]
+        .assert_eq(&run(mapping).to_string());
 }

@@ -146,7 +146,8 @@ fn a_users_pass_runs_between_built_in_ones() {
         macros: 5
         macros, lower bound: 4
         cells in use, %: 75.04
-    "#]].assert_eq(&reports);
+    "#]]
+    .assert_eq(&reports);
     assert_eq!(mapping.unwrap().tiles[0].rows.logical()[..3], [24, 23, 22]);
 }
 
@@ -162,7 +163,8 @@ fn a_users_pass_is_documented() {
         | option | default | meaning |
         |---|---|---|
         | `most` | `0` | leaves tiles with more entries alone; 0 is no limit |
-    "#]].assert_eq(section.unwrap());
+    "#]]
+    .assert_eq(section.unwrap());
 }
 
 fn stop(pass: &str) -> PipelineError {

@@ -57,4 +57,4 @@ pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// Columns that are handled together: the width of the arrays the compiler vectorises, and a
 /// multiple of the four draws of a Philox block.
-const LANES: usize = 8;
+const LANES: usize = 16;

@@ -26,16 +26,16 @@ impl Affine {
     ) -> Self {
         let draw = |part| draws.block([epoch as u32, image as u32, part, 0]).map(signed_unit);
         let [[angle, scale, shear, _], [x, y, ..]] = [draw(0), draw(1)];
-        let angle = angle * augmentation.rotation_degrees.to_radians();
+        let angle = angle * (augmentation.rotation_degrees as f32).to_radians();
         let (sin, cos) = (libm::sinf(angle), libm::cosf(angle));
-        let scale = 1.0 + scale * augmentation.scale;
-        let shear = shear * augmentation.shear;
+        let scale = 1.0 + scale * augmentation.scale as f32;
+        let shear = shear * augmentation.shear as f32;
         Self {
             matrix: [
                 [scale * cos, scale * (cos * shear - sin)],
                 [scale * sin, scale * (sin * shear + cos)],
             ],
-            offset: [x * augmentation.shift_pixels, y * augmentation.shift_pixels],
+            offset: [x, y].map(|part| part * augmentation.shift_pixels as f32),
         }
     }
 

@@ -60,13 +60,13 @@ pub enum Backend {
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
     /// Rotation about the centre, degrees, 0 to 180.
-    pub rotation_degrees: f32,
+    pub rotation_degrees: f64,
     /// Change of size, as a fraction, 0 to 0.5.
-    pub scale: f32,
+    pub scale: f64,
     /// Horizontal shear, pixels a pixel, 0 to 1.
-    pub shear: f32,
+    pub shear: f64,
     /// Shift along each axis, pixels, 0 to 28.
-    pub shift_pixels: f32,
+    pub shift_pixels: f64,
     /// The last epochs that see the images as they are; 0 to all.
     pub last_epochs_clean: usize,
 }
@@ -117,10 +117,10 @@ impl TrainConfig {
         if let Some(augmentation) = &self.augmentation {
             let Augmentation { rotation_degrees, scale, shear, shift_pixels, last_epochs_clean } =
                 augmentation;
-            range("augmentation.rotation_degrees", (*rotation_degrees).into(), 0.0, 180.0)?;
-            range("augmentation.scale", (*scale).into(), 0.0, 0.5)?;
-            range("augmentation.shear", (*shear).into(), 0.0, 1.0)?;
-            range("augmentation.shift_pixels", (*shift_pixels).into(), 0.0, 28.0)?;
+            range("augmentation.rotation_degrees", *rotation_degrees, 0.0, 180.0)?;
+            range("augmentation.scale", *scale, 0.0, 0.5)?;
+            range("augmentation.shear", *shear, 0.0, 1.0)?;
+            range("augmentation.shift_pixels", *shift_pixels, 0.0, 28.0)?;
             let (clean, epochs) = (*last_epochs_clean as f64, self.epochs as f64);
             range("augmentation.last_epochs_clean", clean, 0.0, epochs)?;
         }

@@ -5,18 +5,17 @@
 //! and a power-of-two shift between layers, no bias, no batch norm.
 //!
 //! ```no_run
-//! use hafnia_train::{Event, TrainConfig, train};
-//! # fn data() -> (hafnia_data::Dataset, hafnia_data::Split) { unimplemented!() }
+//! use hafnia_data::{Dataset, Split};
+//! use hafnia_train::{Event, TrainConfig, TrainError, TrainReport, train};
 //!
-//! let (dataset, split) = data();
-//! let config = TrainConfig::from_toml("epochs = 12\nfinal_patterns = 46")?;
-//! let report = train(&config, &dataset, &split, None, &mut |event| {
-//!     if let Event::Epoch(epoch) = event {
-//!         println!("{:2} {:.2} %", epoch.epoch, 100.0 * epoch.validation_accuracy);
-//!     }
-//! })?;
-//! println!("{} images/s", report.images_per_second);
-//! # Ok::<(), hafnia_train::TrainError>(())
+//! fn deploy(dataset: &Dataset, split: &Split) -> Result<TrainReport, TrainError> {
+//!     let config = TrainConfig::from_toml("epochs = 12\nfinal_patterns = 46")?;
+//!     train(&config, dataset, split, None, &mut |event| {
+//!         if let Event::Epoch(record) = event {
+//!             println!("{:2} {:.2} %", record.epoch, 100.0 * record.validation_accuracy);
+//!         }
+//!     })
+//! }
 //! ```
 //!
 //! # What is quantised
@@ -39,6 +38,7 @@
 //! images and 10 classes; others come in through the interchange folder of [`hafnia_model`].
 
 mod augment;
+mod checkpoint;
 mod config;
 mod error;
 mod export;

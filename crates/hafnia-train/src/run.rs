@@ -1,9 +1,8 @@
-//! The training run: calibration, epochs, checkpoints, export.
+//! The training run: calibration, epochs, export.
 
 use std::path::Path;
 use std::time::Instant;
 
-use hafnia_artifact::{Artifact, Digest, load, save};
 use hafnia_data::{Dataset, Split};
 use hafnia_model::{Network, arithmetic};
 use hafnia_rng::Seed;
@@ -12,6 +11,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Affine;
+use crate::checkpoint::Keeper;
 use crate::lenet::{CLASSES, Gradients, Images, LeNet, PerActivation, SIDE, hits};
 use crate::weights::{Adam, Parameters, Weights};
 use crate::{TrainConfig, TrainError, export};
@@ -108,18 +108,17 @@ pub fn train(
         lenet: LeNet::new(config.backend, config.activation_bits),
         seed: Seed(config.seed),
     };
-    let identity = || Identity::of(config, dataset, split);
-    let keeper = checkpoint.map(|folder| (folder.join(CHECKPOINT), identity()));
-    let mut state = match &keeper {
-        Some((path, identity)) if path.exists() => resume(path, identity)?,
-        _ => run.start(),
+    let keeper = checkpoint.map(|folder| Keeper::new(folder, config, dataset, split));
+    let mut state = match keeper.as_ref().map(Keeper::load).transpose()?.flatten() {
+        Some(state) => state,
+        None => run.start(),
     };
     let (epochs_done, epochs) = (state.epochs.len(), config.epochs);
     observer(&Event::Started { epochs_done, epochs });
     for epoch in epochs_done..epochs {
         run.epoch(epoch, &mut state, observer)?;
-        if let Some((path, identity)) = &keeper {
-            save(path, &Checkpoint { identity: *identity, state: state.clone() })?;
+        if let Some(keeper) = &keeper {
+            keeper.save(&state)?;
         }
         observer(&Event::Epoch(state.epochs[epoch].clone()));
     }
@@ -162,7 +161,7 @@ fn check(dataset: &Dataset, split: &Split) -> Result<(), TrainError> {
 
 /// All that changes in a run, and nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct State {
+pub(crate) struct State {
     weights: Weights,
     /// The scale of the logits, in units of 2^-`logit_shift`.
     scale: Parameters,
@@ -325,48 +324,6 @@ fn octave(sums: &[f32]) -> u32 {
 fn cosine(peak: f64, step: usize, steps: usize) -> f64 {
     let phase = std::f64::consts::PI * step as f64 / steps as f64;
     peak * (1.0 + libm::cos(phase)) / 2.0
-}
-
-const CHECKPOINT: &str = "checkpoint.hafnia";
-
-/// What a run keeps after every epoch.
-#[derive(Serialize, Deserialize)]
-struct Checkpoint {
-    identity: Identity,
-    state: State,
-}
-
-impl Artifact for Checkpoint {
-    const KIND: &'static str = "training checkpoint";
-    const SCHEMA: u32 = 1;
-    const REMAKE: &'static str = "hafnia train";
-}
-
-/// What a state belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Identity {
-    config: Digest,
-    images: Digest,
-}
-
-impl Identity {
-    fn of(config: &TrainConfig, dataset: &Dataset, split: &Split) -> Self {
-        let content = (Digest::of(&dataset.images), Digest::of(&dataset.labels));
-        Self {
-            config: Digest::of_value(config),
-            images: Digest::of_value(&(content, &split.train, &split.validation)),
-        }
-    }
-}
-
-fn resume(path: &Path, identity: &Identity) -> Result<State, TrainError> {
-    let Checkpoint { identity: found, state } = load(path)?;
-    let differs = match () {
-        () if found.config != identity.config => "the recipes",
-        () if found.images != identity.images => "the images",
-        () => return Ok(state),
-    };
-    Err(TrainError::OtherRun { path: path.to_owned(), differs })
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ fn split(train: usize, validation: usize) -> Split {
 fn config() -> TrainConfig {
     TrainConfig {
         epochs: 2,
-        batch: 40,
+        batch: 33,
         final_patterns: Some(12),
         augmentation: Some(Augmentation {
             rotation_degrees: 5.0,
@@ -46,7 +46,7 @@ fn config() -> TrainConfig {
 }
 
 fn run(config: &TrainConfig, checkpoint: Option<&Path>) -> TrainReport {
-    train(config, &dataset(70), &split(60, 10), checkpoint, &mut |_| ()).unwrap()
+    train(config, &dataset(46), &split(40, 6), checkpoint, &mut |_| ()).unwrap()
 }
 
 /// A report without what the clock says.
@@ -74,7 +74,7 @@ fn the_seed_changes_everything() {
 #[test]
 fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let folder = tempfile::tempdir().unwrap();
-    let (dataset, split) = (dataset(70), split(60, 10));
+    let (dataset, split) = (dataset(46), split(40, 6));
     let interrupted = catch_unwind(AssertUnwindSafe(|| {
         train(&config(), &dataset, &split, Some(folder.path()), &mut |event| {
             if matches!(event, Event::Step { epoch: 2, step: 2, .. }) {
@@ -118,13 +118,13 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
 
 #[test]
 fn what_is_there_to_see_is_learned() {
-    let config = TrainConfig { epochs: 6, batch: 20, ..TrainConfig::default() };
+    let config = TrainConfig { epochs: 4, batch: 20, ..TrainConfig::default() };
     let report = run(&config, None);
     let losses: Vec<f64> = report.epochs.iter().map(|epoch| epoch.loss).collect();
     // An even guess among 10 classes costs ln 10.
-    assert!(losses[5] < losses[0].min(10.0f64.ln()), "{losses:?}");
+    assert!(losses[3] < losses[0].min(10.0f64.ln()), "{losses:?}");
     let rates: Vec<f64> = report.epochs.iter().map(|epoch| epoch.learning_rate).collect();
-    assert!(rates.is_sorted_by(|a, b| a > b) && rates[5] > 0.0, "{rates:?}");
+    assert!(rates.is_sorted_by(|a, b| a > b) && rates[3] > 0.0, "{rates:?}");
 }
 
 #[test]
@@ -175,7 +175,7 @@ fn backends_agree() {
     let losses = |backend| {
         let config = TrainConfig { epochs: 1, batch: 20, augmentation: None, backend, ..config() };
         let mut losses = Vec::new();
-        train(&config, &dataset(70), &split(60, 10), None, &mut |event| {
+        train(&config, &dataset(46), &split(40, 6), None, &mut |event| {
             if let Event::Step { loss, .. } = event {
                 losses.push(*loss);
             }
@@ -184,7 +184,7 @@ fn backends_agree() {
         losses
     };
     let (flex, ndarray) = (losses(Backend::Flex), losses(Backend::Ndarray));
-    assert_eq!(flex.len(), 3);
+    assert_eq!(flex.len(), 2);
     for (flex, ndarray) in flex.iter().zip(&ndarray) {
         // The logits are equal integers as long as no latent weight changes sign, and those differ
         // by some 1e-7 in ±0.6: 61 470 of them have a chance of 1 % to fall on the two sides of 0,

@@ -59,7 +59,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         }
     }
     write_up::manifest(&results, options)?.write(out.join("manifest.json"))?;
-    eprintln!("{} written in {:.0} s", out.join("report.md").display(), start.elapsed().as_secs_f64());
+    eprintln!(
+        "{} written in {:.0} s",
+        out.join("report.md").display(),
+        start.elapsed().as_secs_f64()
+    );
     if !results.data.full {
         println!("Made on the committed subset of MNIST: no claim is judged.");
     }

@@ -82,15 +82,27 @@ pub(crate) struct Against {
     pub(crate) ahead_points: Range,
 }
 
-/// A value with its 95 % interval.
+/// A value with its 95 % interval; NaN where there is none, as for the ratio of two drops of 0.
 #[derive(Debug, Clone, Copy, Deserialize)]
 pub(crate) struct Range {
+    #[serde(deserialize_with = "number")]
     pub(crate) value: f64,
+    #[serde(deserialize_with = "number")]
     pub(crate) lo: f64,
+    #[serde(deserialize_with = "number")]
     pub(crate) hi: f64,
 }
 
+/// JSON has no NaN and no infinity: both are written as null.
+fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
+}
+
 impl Range {
+    pub(crate) fn is_finite(self) -> bool {
+        self.value.is_finite() && self.lo.is_finite() && self.hi.is_finite()
+    }
+
     pub(crate) fn scaled(self, factor: f64) -> Interval {
         Interval { value: factor * self.value, lo: factor * self.lo, hi: factor * self.hi }
     }
@@ -152,7 +164,7 @@ pub(crate) struct SimulatedMapping {
 pub(crate) struct Reduction {
     pub(crate) rel: Range,
     pub(crate) points: Range,
-    pub(crate) correlation: f64,
+    pub(crate) correlation: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -209,11 +221,7 @@ struct Plan<'a> {
     digests: BTreeMap<String, Digest>,
 }
 
-pub(crate) fn run(
-    runner: &Runner,
-    options: &Options,
-    claims: &Claims,
-) -> anyhow::Result<Results> {
+pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow::Result<Results> {
     let (data, arguments) = find_data(runner, options)?;
     let plan = Plan {
         runner,
@@ -228,7 +236,8 @@ pub(crate) fn run(
     let network = plan.network("tied", plan.seed);
     let natural = plan.map("natural", &network, "natural", &[])?;
     let renamed = plan.map("renamed", &network, "rename", &[])?;
-    let exact = plan.simulate("exact", &network, &[&renamed], &["--engine=exact", "--noise-in=all"])?;
+    let exact =
+        plan.simulate("exact", &network, &[&renamed], &["--engine=exact", "--noise-in=all"])?;
     let profile = plan.profile(&network)?;
 
     // The operating point is chosen on validation images only.
@@ -262,10 +271,16 @@ pub(crate) fn run(
         mappings.extend(random.iter().map(PathBuf::as_path));
         let mut arguments = noise(setting);
         arguments.push(plan.chips());
-        noisy.push(plan.simulate(&format!("test-{}", slug(setting)), &network, &mappings, &arguments)?);
+        noisy.push(plan.simulate(
+            &format!("test-{}", slug(setting)),
+            &network,
+            &mappings,
+            &arguments,
+        )?);
     }
     let chips = format!("--chips={}", plan.effort.all_layers_chips);
-    let all_layers = plan.simulate("all-layers", &network, &[&renamed], &["--noise-in=all", &chips])?;
+    let all_layers =
+        plan.simulate("all-layers", &network, &[&renamed], &["--noise-in=all", &chips])?;
     Ok(Results {
         tied,
         untied,

@@ -98,7 +98,8 @@ impl Runner {
         let workers = thread::available_parallelism().map_or(1, usize::from).min(steps.len());
         let next = std::sync::atomic::AtomicUsize::new(0);
         let work = || -> anyhow::Result<()> {
-            while let Some(step) = steps.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
+            while let Some(step) =
+                steps.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
             {
                 self.run(step, key)?;
             }
@@ -146,7 +147,11 @@ impl Runner {
         };
         if !status.success() {
             let arguments = step.arguments.join(" ");
-            bail!("`hafnia {arguments}` failed ({status}): {}; see {}", last_line(&log), log.display());
+            bail!(
+                "`hafnia {arguments}` failed ({status}): {}; see {}",
+                last_line(&log),
+                log.display()
+            );
         }
         if let Some(path) = &step.stdout {
             write_whole(path, &stdout)?;

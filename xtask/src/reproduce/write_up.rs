@@ -106,14 +106,18 @@ fn metrics(results: &Results, claims: &Claims) -> anyhow::Result<Metrics> {
         insert("reorder/final/drop_natural_points", natural.drop_points.value)?;
         insert("reorder/final/drop_reordered_points", reordered.drop_points.value)?;
         let ends = |Range { value, lo, hi }| [("", value), ("_lo", lo), ("_hi", hi)];
-        for (end, value) in ends(reduction.rel) {
-            insert(&format!("reorder/final/reduction_rel{end}"), value)?;
+        if reduction.rel.is_finite() {
+            for (end, value) in ends(reduction.rel) {
+                insert(&format!("reorder/final/reduction_rel{end}"), value)?;
+            }
         }
         for (end, value) in ends(reduction.points) {
             insert(&format!("reorder/final/reduction_points{end}"), value)?;
         }
         insert("reorder/final/random_percentile", random_percentile(simulated))?;
-        insert("reorder/final/chip_correlation", reduction.correlation)?;
+        if let Some(correlation) = reduction.correlation {
+            insert("reorder/final/chip_correlation", correlation)?;
+        }
     }
     Ok(metrics)
 }
@@ -121,8 +125,7 @@ fn metrics(results: &Results, claims: &Claims) -> anyhow::Result<Metrics> {
 /// Accuracy of the untied networks minus that of the tied ones, over seeds; of one seed, paired
 /// over its images.
 fn rename_cost(results: &Results) -> Interval {
-    let ahead: Vec<f64> =
-        results.compared.iter().map(|c| c.against.ahead_points.value).collect();
+    let ahead: Vec<f64> = results.compared.iter().map(|c| c.against.ahead_points.value).collect();
     match results.compared.as_slice() {
         [one] => one.against.ahead_points.scaled(1.0),
         _ => mean(&ahead),
@@ -198,7 +201,11 @@ fn accuracy(results: &Results) -> anyhow::Result<Section> {
         cost.lo,
         cost.hi,
         results.compared.len(),
-        if results.compared.len() == 1 { ", one-seed: paired over images" } else { ", Student's t over seeds" },
+        if results.compared.len() == 1 {
+            ", one-seed: paired over images"
+        } else {
+            ", Student's t over seeds"
+        },
     );
     Ok(Section {
         title: "Accuracy".to_owned(),
@@ -273,11 +280,8 @@ fn rows_figure(mapping: &Mapping) -> anyhow::Result<String> {
     let tile = mapping.tiles.iter().find(|tile| tile.matrix == *last).context("it has a tile")?;
     let bits = |row: &String| row.chars().map(|bit| bit == '1').collect::<Vec<bool>>();
     let physical: Vec<Vec<bool>> = tile.cells.iter().map(bits).collect();
-    let mut entries: Vec<RowEntry> = tile
-        .entries
-        .iter()
-        .map(|&(logical, physical, _)| RowEntry { logical, physical })
-        .collect();
+    let mut entries: Vec<RowEntry> =
+        tile.entries.iter().map(|&(logical, physical, _)| RowEntry { logical, physical }).collect();
     entries.sort_by_key(|entry| entry.logical);
     // Numbered by position, should the tile hold only some of the layer's rows.
     entries.iter_mut().enumerate().for_each(|(position, entry)| entry.logical = position);
@@ -304,6 +308,7 @@ fn noise(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
         let random = random_range(simulated);
         let drop = natural.drop_points;
         let reduction = reordered.reduction.as_ref().map(|reduction| reduction.rel);
+        let reduction = reduction.filter(|rel| rel.is_finite());
         let (value, range) = reduction.map_or(("-".to_owned(), "-".to_owned()), |rel| {
             let range = format!("{:.1} to {:.1}", 100.0 * rel.lo, 100.0 * rel.hi);
             (format!("{:.1}", 100.0 * rel.value), range)
@@ -390,7 +395,8 @@ fn random_range(simulated: &Simulated) -> Option<Interval> {
 fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
     let title = "Row reorder at the operating point".to_owned();
     let Some(operating) = results.operating else {
-        let text = "No setting of the grid costs the natural order enough to be the operating point.";
+        let text =
+            "No setting of the grid costs the natural order enough to be the operating point.";
         return Ok(Section { title, text: text.to_owned(), ..Section::default() });
     };
     let Setting { sigma_lrs_rel, offset_lsb } = claims.settings[operating];
@@ -418,7 +424,7 @@ fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
     let reduction = simulated.mappings[1].reduction.as_ref().context("the second has one")?;
     let text = format!(
         "At σ_LRS {:.0} % and an offset of {offset_lsb} LSB, reordering changes the noise impact by {:.1} % ({:.1} to {:.1}), or {:.3} points ({:.3} to {:.3}).\n\
-         The drops of the two orders correlate by {:.2} from chip to chip: reordered rows meet other cells, so pairing by chip gains little.",
+         The correlation of the two drops from chip to chip is {}: reordered rows meet other cells, so pairing by chip gains little.",
         100.0 * sigma_lrs_rel,
         -100.0 * reduction.rel.value,
         -100.0 * reduction.rel.hi,
@@ -426,7 +432,7 @@ fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
         -reduction.points.value,
         -reduction.points.hi,
         -reduction.points.lo,
-        reduction.correlation,
+        reduction.correlation.map_or("undefined".to_owned(), |r| format!("{r:.2}")),
     );
     Ok(Section { title, text, tables: vec![table], ..Section::default() })
 }
@@ -500,8 +506,7 @@ fn revision() -> String {
 
 /// The manifest of the run.
 pub(crate) fn manifest(results: &Results, options: &Options) -> anyhow::Result<Manifest> {
-    let mut manifest =
-        Manifest::new("xtask", env!("CARGO_PKG_VERSION"), std::env::args().skip(1));
+    let mut manifest = Manifest::new("xtask", env!("CARGO_PKG_VERSION"), std::env::args().skip(1));
     manifest.git_revision = Some(revision());
     manifest.seed = Some(options.seed);
     manifest.inputs = results.inputs.clone();

@@ -27,6 +27,15 @@ fn the_sample_is_canonical() {
 }
 
 #[test]
+fn the_documented_example_is_the_sample() {
+    let page = include_str!("../../../../docs/ir.md");
+    let example = page.split("```text\n").find(|block| block.starts_with("hafnia-mapping"));
+    let example = example.and_then(|block| block.split("```").next()).unwrap();
+    let mapping = Mapping { network: sample::network().digest(), ..example.parse().unwrap() };
+    assert_eq!(mapping, sample::mapping());
+}
+
+#[test]
 fn layout_and_comments_are_free() {
     let text = sample::text();
     let spaced = text.replace(' ', "\n\t # a comment\n").replace("rows", "rows rows");
@@ -66,7 +75,7 @@ fn errors_in_the_header() {
         &[
             ("hafnia-mapping 1", ""),
             ("hafnia-mapping 1", "hafnia-mapping 2"),
-            ("network ", "network 0"),
+            ("network ", "network 12 "),
             ("tiny", "tin%y"),
             ("tiny 4x8", "tiny"),
             ("4x8", "4*8"),
@@ -83,8 +92,8 @@ fn errors_in_the_header() {
               line 2, column 1: expected `hafnia-mapping`, found `network`
             hafnia-mapping 1 -> hafnia-mapping 2
               line 1, column 16: expected version 1, found `2`
-            network  -> network 0
-              line 2, column 9: expected 64 lower-case hexadecimal digits, found `09936000730b03c077e4481ad17a4da6a246e058…`
+            network  -> network 12 
+              line 2, column 9: expected 64 lower-case hexadecimal digits, found `12`
             tiny -> tin%y
               line 3, column 7: expected a name, found `tin%y`
             tiny 4x8 -> tiny
@@ -169,7 +178,7 @@ fn errors_in_tiles() {
             size 2x4 -> size 1x4
               line 9, column 12: expected `bits`, or at most 5 more LOGICAL:PHYSICAL of 0..=5:0..=0, found `1:1`
             size 2x4 -> size 3x4
-              line 13, column 1: expected row 2 in 1 hexadecimal digits (0-9, a-f), found `tile`
+              line 13, column 1: expected row 2 as hexadecimal digits (0-9, a-f), length 1, found `tile`
             at macro -> on macro
               line 7, column 31: expected `columns`, found `on`
             column 4 -> column +4
@@ -199,17 +208,17 @@ fn errors_in_tiles() {
             rows 0..4 -> rows 0..4:0..4 0..4:0..4
               line 29, column 18: expected `bits`, or at most 0 more LOGICAL:PHYSICAL of 0..=3:0..=3, found `0..4:0..4`
                 d ->     dd
-              line 11, column 5: expected row 0 in 1 hexadecimal digits (0-9, a-f), found `dd`
+              line 11, column 5: expected row 0 as hexadecimal digits (0-9, a-f), length 1, found `dd`
                 d ->     D
-              line 11, column 5: expected row 0 in 1 hexadecimal digits (0-9, a-f), found `D`
+              line 11, column 5: expected row 0 as hexadecimal digits (0-9, a-f), length 1, found `D`
                 6\ntile t3 ->     8\ntile t3
               line 26, column 5: expected no bit beyond column 2, found `8`
                 4\n    1\n    3\n    6\n ->     4\n    1\n    3\n
-              line 26, column 1: expected row 3 in 1 hexadecimal digits (0-9, a-f), found `tile`
+              line 26, column 1: expected row 3 as hexadecimal digits (0-9, a-f), length 1, found `tile`
                 4\n    1\n    3\n    6\n ->     4\n    1\n    3\n    6\n    6\n
               line 27, column 5: expected `tile` or the end, found `6`
                 5\n    2\n    3\n    4\n ->     5\n    2\n    3\n
-              line 34, column 1: expected row 3 in 1 hexadecimal digits (0-9, a-f), found the end
+              line 34, column 1: expected row 3 as hexadecimal digits (0-9, a-f), length 1, found the end
             rows 2 0 3 1 -> \u{1b}[31m#rows
               line 21, column 3: expected `rows`, found `\u{1b}[31m`
             rows 2 0 3 1 -> rows 2 0 3 123456789012345678901234567890123456789012345

@@ -1,6 +1,8 @@
 //! What is counted of a mapping.
 
-use hafnia_ir::{MatrixId, verify};
+use hafnia_cim::MacroSpec;
+use hafnia_ir::{Mapping, MatrixId, prove, verify};
+use hafnia_rng::Seed;
 use proptest::prelude::*;
 
 use crate::sample;
@@ -18,13 +20,22 @@ fn totals_of_the_sample() {
     assert_eq!(mapping.rename_table_bits(), 4 * 2);
 }
 
+#[test]
+fn the_first_mapping_is_the_network() {
+    let network = hafnia_model::random::lenet5(Seed(3));
+    let mapping = Mapping::logical(&network, &MacroSpec::preset("gt-n40").unwrap());
+    assert_eq!(verify(&mapping), Ok(()));
+    assert_eq!(prove(&mapping, &network), Ok(()));
+    assert_eq!((mapping.cells(), mapping.macros(), mapping.rename_table_bits()), (61_470, 0, 0));
+}
+
 proptest! {
     #[test]
     fn another_order_is_still_right((_, mut mapping) in sample::any_mapping(), seed: u64) {
         let tile = &mut mapping.tiles[0];
         let cells = tile.cells();
         let mut order: Vec<usize> = (0..tile.rows.len()).collect();
-        order.sort_by_key(|&entry| hafnia_rng::Seed(seed).index(entry as u64).0);
+        order.sort_by_key(|&entry| Seed(seed).index(entry as u64).0);
         *tile = tile.with_order(&order);
         prop_assert_eq!(tile.cells(), cells);
         prop_assert_eq!(verify(&mapping), Ok(()));
