@@ -1,6 +1,5 @@
-//! The whole command `hafnia` with one pass more, as `docs/new-pass.md` explains it.
-//!
-//! `cargo run --example own_pass -p hafnia-cli -- passes` lists it among the others.
+//! A pass of one's own in the whole command line, as docs/new-pass.md describes it:
+//! `cargo run --release -p hafnia-cli --example own_pass -- passes reverse`.
 
 use std::process::ExitCode;
 

@@ -31,6 +31,11 @@ use hafnia_passes::Registry;
 
 use crate::output::{Format, Output};
 
+/// The examples of the repository's README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// From a quantised neural network, through a mapping compiler, to noisy inference on a simulated
 /// RRAM compute-in-memory macro.
 #[derive(Parser)]

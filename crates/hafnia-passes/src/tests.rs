@@ -186,53 +186,51 @@ fn tile_cuts_columns_and_physical_rows() {
     check(
         "[[pass]]\nuse = \"tile\"",
         expect![[r#"
-        tile
-        tiles: 1 -> 6 (+500.0 %)
-        physical rows: 8 -> 16 (+100.0 %)
+            tile
+            tiles: 1 -> 6 (+500.0 %)
+            physical rows: 8 -> 16 (+100.0 %)
 
-        tiled
-        matrix m0 only 8x3
-        tile t0 m0 replica 0 size 3x2
-          columns 0 1
-          rows 0..3
-          bits
-            1
-            2
-            1
-        tile t1 m0 replica 0 size 3x1
-          columns 2
-          rows 0..3
-          bits
-            0
-            1
-            0
-        tile t2 m0 replica 0 size 3x2
-          columns 0 1
-          rows 3..6
-          bits
-            3
-            2
-            2
-        tile t3 m0 replica 0 size 3x1
-          columns 2
-          rows 3..6
-          bits
-            1
-            1
-            0
-        tile t4 m0 replica 0 size 2x2
-          columns 0 1
-          rows 6 7
-          bits
-            1
-            3
-        tile t5 m0 replica 0 size 2x1
-          columns 2
-          rows 6 7
-          bits
-            0
-            1
-    "#]],
+            tile t0 m0 replica 0 size 3x2
+              columns 0 1
+              rows 0..3
+              bits
+                1
+                2
+                1
+            tile t1 m0 replica 0 size 3x1
+              columns 2
+              rows 0..3
+              bits
+                0
+                1
+                0
+            tile t2 m0 replica 0 size 3x2
+              columns 0 1
+              rows 3..6
+              bits
+                3
+                2
+                2
+            tile t3 m0 replica 0 size 3x1
+              columns 2
+              rows 3..6
+              bits
+                1
+                1
+                0
+            tile t4 m0 replica 0 size 2x2
+              columns 0 1
+              rows 6 7
+              bits
+                1
+                3
+            tile t5 m0 replica 0 size 2x1
+              columns 2
+              rows 6 7
+              bits
+                0
+                1
+        "#]],
     );
 }
 
@@ -295,8 +293,6 @@ fn reorder_moves_entries_with_their_rows() {
             physical rows: 8 -> 16 (+100.0 %)
             reorder
 
-            tiled
-            matrix m0 only 8x3
             tile t0 m0 replica 0 size 3x2
               columns 0 1
               rows 0 2 1

@@ -94,7 +94,7 @@ fn agree_on(
             let vectors = vectors.index(matrix as u64);
             let activations = input(vectors, index, layer.weights.rows(), layer.input_bits);
             let mut sums = vec![0; layer.weights.columns()];
-            for position in 0..plan.replicas(matrix).min(layer.positions) {
+            for position in 0..plan.replicas(matrix) {
                 both.multiply(matrix, position, &activations, &mut sums);
             }
         }
@@ -113,7 +113,7 @@ fn input(seed: Seed, index: u64, len: usize, bits: u8) -> Vec<u8> {
     match index {
         0 => {}
         1 => input.fill(max),
-        _ if index % 3 == 0 => input[rng.random_range(0..len)] = rng.random_range(1..=max),
+        _ if index.is_multiple_of(3) => input[rng.random_range(0..len)] = rng.random_range(1..=max),
         _ => {
             let share = if index % 3 == 1 { 0.1 } else { 0.7 };
             for activation in &mut input {
@@ -222,7 +222,10 @@ mod tests {
         assert!(said.iter().any(is_expected), "expected {expected}, got {said:?}");
     }
 
-    fn rewritten(scan: &[ScanEntry], rewrite: impl Fn(u32, ScanEntry) -> ScanEntry) -> Vec<ScanEntry> {
+    fn rewritten(
+        scan: &[ScanEntry],
+        rewrite: impl Fn(u32, ScanEntry) -> ScanEntry,
+    ) -> Vec<ScanEntry> {
         (0..).zip(scan).map(|(index, &entry)| rewrite(index, entry)).collect()
     }
 
@@ -245,38 +248,53 @@ mod tests {
 
     #[test]
     fn a_row_too_many_is_caught() {
-        check(|control, rows, scan, active, groups| {
-            control.groups(rows + 1, scan, active, groups);
-        }, "TooLong");
+        check(
+            |control, rows, scan, active, groups| {
+                control.groups(rows + 1, scan, active, groups);
+            },
+            "TooLong",
+        );
     }
 
     #[test]
     fn a_group_closed_early_is_caught() {
-        check(|control, rows, scan, active, groups| {
-            control.groups(rows - 1, scan, active, groups);
-        }, "ClosedEarly");
+        check(
+            |control, rows, scan, active, groups| {
+                control.groups(rows - 1, scan, active, groups);
+            },
+            "ClosedEarly",
+        );
     }
 
     #[test]
     fn signs_that_share_a_group_are_caught() {
-        check(|control, rows, scan, active, groups| {
-            let scan = rewritten(scan, |_, entry| ScanEntry { negative: false, ..entry });
-            control.groups(rows, &scan, active, groups);
-        }, "Sum");
+        check(
+            |control, rows, scan, active, groups| {
+                let scan = rewritten(scan, |_, entry| ScanEntry { negative: false, ..entry });
+                control.groups(rows, &scan, active, groups);
+            },
+            "Sum",
+        );
     }
 
     #[test]
     fn a_word_line_that_is_on_twice_is_caught() {
-        check(|control, rows, scan, active, groups| {
-            let scan = rewritten(scan, |index, entry| ScanEntry { physical: index, ..entry });
-            control.groups(rows, &scan, active, groups);
-        }, "RepeatedRow");
+        check(
+            |control, rows, scan, active, groups| {
+                let scan = rewritten(scan, |index, entry| ScanEntry { physical: index, ..entry });
+                control.groups(rows, &scan, active, groups);
+            },
+            "RepeatedRow",
+        );
     }
 
     #[test]
     fn entries_left_out_are_caught() {
-        check(|control, rows, scan, active, groups| {
-            control.groups(rows, scan, &active[..active.len().saturating_sub(1)], groups);
-        }, "Sum");
+        check(
+            |control, rows, scan, active, groups| {
+                control.groups(rows, scan, &active[..active.len().saturating_sub(1)], groups);
+            },
+            "Sum",
+        );
     }
 }

@@ -86,8 +86,7 @@ impl ChipTile {
 
         let cell = &spec.cell;
         // Standard deviation of a cell by its bit, in LSB.
-        let sigma =
-            [cell.sigma_hrs_rel * cell.g_hrs_lsb(), cell.sigma_lrs_rel * cell.g_lrs_lsb()];
+        let sigma = [cell.sigma_hrs_rel * cell.g_hrs_lsb(), cell.sigma_lrs_rel * cell.g_lrs_lsb()];
         let source = seed.site("chip/cells").index(chip).index(on_macro).counter();
         let mut z = vec![0.0; columns];
         let mut cells = vec![[0.0; LANES]; rows * blocks];

@@ -91,7 +91,8 @@ impl<'a> Device<'a> {
     /// If `chip` was programmed for another number of comparators.
     pub fn new(chip: &'a Chip, spec: &MacroSpec, seed: Seed) -> Self {
         let comparators = spec.adc.max_code();
-        let fits = |tile: &crate::chip::ChipTile| tile.thresholds.len() == tile.blocks * comparators;
+        let fits =
+            |tile: &crate::chip::ChipTile| tile.thresholds.len() == tile.blocks * comparators;
         assert!(chip.tiles.iter().all(fits), "the chip was programmed for another ADC");
         let most = spec.rows_per_conversion;
         let mut sigma = vec![0.0; (most + 1) * (most + 1)];

@@ -11,7 +11,9 @@ use hafnia_rng::Seed;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Chip, Device, Engine, Events, Exact, Mapped, Plan, Prepared, Progress, SimError, Table};
+use crate::{
+    Chip, Device, Engine, Events, Exact, Mapped, Plan, Prepared, Progress, SimError, Table,
+};
 
 /// The name of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,8 +115,8 @@ pub fn evaluate(
             Ok(trial.collect(engine, vec![once; chips as usize]))
         }
         EngineKind::Table => {
-            let table = CodeTable::from_spec(spec);
-            evaluate_table(prepared, mapping, spec, &table, chips, seed, progress)
+            let trial = Trial::new(prepared, mapping, spec, chips, progress)?;
+            Ok(trial.sample(&CodeTable::from_spec(spec), mapping, spec, chips, seed))
         }
         EngineKind::Device => {
             if mapping.stage != Stage::Placed {
@@ -146,10 +148,7 @@ pub fn evaluate_table(
 ) -> Result<Evaluation, SimError> {
     let trial = Trial::new(prepared, mapping, spec, repetitions, progress)?;
     table.check_size(spec).map_err(|error| SimError::Spec(Box::new(error)))?;
-    let tiles = mapping.tiles.len();
-    let run = |repetition| trial.run(&Table::new(table, spec, tiles, seed, repetition));
-    let outcomes = (0..u64::from(repetitions)).into_par_iter().map(run).collect();
-    Ok(trial.collect(EngineKind::Table, outcomes))
+    Ok(trial.sample(table, mapping, spec, repetitions, seed))
 }
 
 /// What one chip does over some images.
@@ -209,6 +208,21 @@ impl<'a> Trial<'a> {
         let total = u64::from(chips) * prepared.images() as u64;
         let (is_lossy, done) = (!spec.is_lossless(), AtomicU64::new(0));
         Ok(Self { prepared, plan, is_lossy, total, done, progress })
+    }
+
+    /// Runs all repetitions of [`Table`].
+    fn sample(
+        &self,
+        table: &CodeTable,
+        mapping: &Mapping,
+        spec: &MacroSpec,
+        repetitions: u32,
+        seed: Seed,
+    ) -> Evaluation {
+        let tiles = mapping.tiles.len();
+        let run = |repetition| self.run(&Table::new(table, spec, tiles, seed, repetition));
+        let outcomes = (0..u64::from(repetitions)).into_par_iter().map(run).collect();
+        self.collect(EngineKind::Table, outcomes)
     }
 
     /// Runs all images on one engine.

@@ -52,7 +52,7 @@ pub use mapped::{Events, Mapped, Plan};
 pub use prepared::{Images, NoiseScope, Prepared};
 pub use profile::{ProfileOptions, profile};
 
-/// Told how much is done, and of how much; called from several threads.
+/// Told how much is done, and of how much; called from several threads, so not always in order.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
 /// Columns that are handled together: the width of the arrays the compiler vectorises, and a

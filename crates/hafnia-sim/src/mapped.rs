@@ -261,8 +261,7 @@ impl<'a, E: Engine> Mapped<'a, E> {
                 let rows = &rows[range];
                 tile.count_ones(rows, ones);
                 let (image, position, group) = (self.image, position as u32, group as u32);
-                let conversion =
-                    Conversion { tile: id, image, position, plane, group, rows, ones };
+                let conversion = Conversion { tile: id, image, position, plane, group, rows, ones };
                 self.engine.convert(&conversion, codes);
                 let weight = if is_negative { -(1 << plane) } else { 1 << plane };
                 for (raw, &code) in raw.iter_mut().zip(&*codes) {

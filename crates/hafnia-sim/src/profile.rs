@@ -51,14 +51,17 @@ pub fn profile(
                 drawn.sort_unstable();
                 drawn
             };
-            let mut recorder = Recorder {
-                plain: plain.clone(),
-                positions: layers
-                    .iter()
-                    .map(|layer| if layer.positions == 1 { vec![0] } else { positions(layer.positions) })
-                    .collect(),
-                recorded: vec![Vec::new(); layers.len()],
-            };
+            let mut recorder =
+                Recorder {
+                    plain: plain.clone(),
+                    positions: layers
+                        .iter()
+                        .map(|layer| {
+                            if layer.positions == 1 { vec![0] } else { positions(layer.positions) }
+                        })
+                        .collect(),
+                    recorded: vec![Vec::new(); layers.len()],
+                };
             run(network, images.image(image), &mut recorder);
             progress(done.fetch_add(1, Ordering::Relaxed) + 1, wanted as u64);
             recorder.recorded

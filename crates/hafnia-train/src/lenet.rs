@@ -287,7 +287,7 @@ pub(crate) fn hits(logits: &[f32], labels: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use hafnia_data::Dataset;
+    use hafnia_data::Mnist;
     use hafnia_rng::Seed;
     use rand::RngExt;
 
@@ -303,21 +303,17 @@ mod tests {
         {
             let config =
                 TrainConfig { input_bits, activation_bits, final_patterns, ..Default::default() };
-            let images = (0..9 * SIDE * SIDE).map(|_| rng.random()).collect();
-            let dataset = Dataset {
-                name: "noise".into(),
-                rows: SIDE,
-                columns: SIDE,
-                images,
-                labels: vec![0; 9],
-            };
+            // Real images, and then noise.
+            let mut dataset = Mnist::subset().train.select(&[0, 400, 800, 1200, 1600]);
+            dataset.images.extend((0..4 * SIDE * SIDE).map(|_| rng.random::<u8>()));
+            dataset.labels.extend([0; 4]);
             let weights = Weights::start(&config);
             let lenet = LeNet::new(config.backend, activation_bits);
             // Small shifts saturate, large ones leave nothing on.
             for shifts in [[0, 1, 2, 3], [3, 4, 5, 4], [5, 2, 6, 1]] {
                 let network = export::network(&config, weights.bits(), &shifts).unwrap();
                 let signs = weights.signs();
-                let all: Vec<usize> = (0..9).collect();
+                let all: Vec<usize> = (0..dataset.len()).collect();
                 export::verify(&network, &lenet, &signs, &shifts, &dataset, &all).unwrap();
             }
         }

@@ -3,25 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use hafnia_data::{Dataset, Split};
-use hafnia_rng::Seed;
+use hafnia_data::{Dataset, Mnist, Split};
 use hafnia_train::{Augmentation, Event, TrainConfig, TrainError, TrainReport, train};
-use rand::RngExt;
 
-/// Noise around a bright square whose place tells the class.
+/// The first of the committed subset's training images.
 fn dataset(images: usize) -> Dataset {
-    let mut rng = Seed(5).site("test/images").rng();
-    let labels: Vec<u8> = (0..images).map(|image| (image % 10) as u8).collect();
-    let mut pixels = Vec::new();
-    for &label in &labels {
-        let (top, left) = (usize::from(label / 5) * 12 + 4, usize::from(label % 5) * 5 + 1);
-        for at in 0..28 * 28 {
-            let (y, x) = (at / 28, at % 28);
-            let is_bright = (top..top + 8).contains(&y) && (left..left + 5).contains(&x);
-            pixels.push(rng.random_range(0..80) + if is_bright { 160 } else { 0 });
-        }
-    }
-    Dataset { name: "squares".into(), rows: 28, columns: 28, images: pixels, labels }
+    Mnist::subset().train.select(&(0..images).collect::<Vec<_>>())
 }
 
 fn split(train: usize, validation: usize) -> Split {
@@ -46,7 +33,8 @@ fn config() -> TrainConfig {
 }
 
 fn run(config: &TrainConfig, checkpoint: Option<&Path>) -> TrainReport {
-    train(config, &dataset(46), &split(40, 6), checkpoint, &mut |_| ()).unwrap()
+    train(config, &dataset(46), &split(40, 6), checkpoint, &mut |_| ())
+        .expect("the recipe and the images are fine")
 }
 
 /// A report without what the clock says.
@@ -145,10 +133,10 @@ fn images_that_do_not_fit_are_refused() {
     };
     check(
         |dataset, _| dataset.rows = 14,
-        "images of data set `squares` are 14x28 pixels, LeNet-5 takes 28x28",
+        "images of data set `mnist-subset/train` are 14x28 pixels, LeNet-5 takes 28x28",
     );
     check(|dataset, _| dataset.labels[1] = 10, "image 1 has label 10, it must lie in 0..=9");
-    check(|_, split| split.train[0] = 3, "the split names image 3, data set `squares` has 3");
+    check(|_, split| split.train[0] = 3, "the split names image 3, data set `mnist-subset/train` has 3");
     check(
         |_, split| split.validation.clear(),
         "the split has no validation images, at least 1 is needed",

@@ -1,0 +1,199 @@
+//! The command line as a user meets it: a way through all commands on the committed subset, and
+//! what is said about wrong input.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use expect_test::{Expect, expect};
+use hafnia_model::random;
+use hafnia_rng::Seed;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A folder with a random LeNet-5 in `net.hafnia`.
+struct Place {
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        hafnia_artifact::save(folder.path().join("net.hafnia"), &random::lenet5(Seed(1))).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn call(&self, line: &str) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_hafnia"))
+            .args(line.split_whitespace())
+            .current_dir(self.folder.path())
+            .output()
+            .unwrap()
+    }
+
+    /// Runs a command that succeeds; gives its stdout.
+    fn run(&self, line: &str) -> String {
+        let output = self.call(line);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "hafnia {line}: {stderr}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.run(&format!("{line} --format json"))).unwrap()
+    }
+
+    /// Runs a command that fails with this exit code and one line on stderr.
+    fn fail(&self, line: &str, code: i32, expected: Expect) {
+        let output = self.call(line);
+        assert_eq!(output.status.code(), Some(code), "hafnia {line}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let folder = self.folder.path().display().to_string();
+        expected.assert_eq(&stderr.replace(&folder, "[PLACE]"));
+    }
+
+    /// The files and folders there are, but for the network and what it was told to ignore.
+    fn files(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder.path()).unwrap();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+#[test]
+fn a_network_goes_all_the_way() {
+    let place = Place::new();
+    let found = place.json("data --offline");
+    assert_eq!((&found["full"], &found["test"]), (&Value::from(false), &Value::from(1000)));
+
+    place.run("profile net.hafnia --offline --images 40 --out net.profile");
+    place.run("map net.hafnia --pipeline natural --out natural.map");
+    place.run(
+        "map net.hafnia --pipeline paper --profile net.profile --set sigma_lrs_rel=0.3 --out best.map",
+    );
+
+    // The mapped network computes what the reference computes.
+    let evaluated = place.json("model evaluate net.hafnia --offline");
+    let exact = place.json(
+        "sim net.hafnia natural.map best.map --engine exact --noise-in all --chips 1 --offline",
+    );
+    for mapping in exact["mappings"].as_array().unwrap() {
+        assert_eq!(mapping["accuracy_mean"], evaluated["accuracy"]["value"]);
+        assert_eq!(mapping["drop_points"]["value"], 0.0);
+    }
+
+    let sim = "sim net.hafnia natural.map best.map --chips 3 --images 100 --set sigma_lrs_rel=0.3 \
+               --offline --out sim.json";
+    let noisy = place.json(sim);
+    assert_eq!(noisy["mappings"].as_array().unwrap().len(), 2);
+    assert!(place.path("sim.json.manifest.json").exists());
+    assert_eq!(noisy, place.json(sim), "the same call gives the same numbers");
+
+    for file in ["net.hafnia", "net.profile", "best.map", "best.map.manifest.json"] {
+        place.run(&format!("inspect {file}"));
+        place.json(&format!("inspect {file}"));
+    }
+}
+
+#[test]
+fn a_network_goes_out_and_comes_back() {
+    let place = Place::new();
+    place.run("model export net.hafnia --out exported --logits 3 --offline");
+    place.run("model import exported --out back.hafnia");
+    let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
+    assert_eq!(bytes("net.hafnia"), bytes("back.hafnia"));
+}
+
+#[test]
+fn what_there_is_can_be_listed() {
+    let place = Place::new();
+    let listed = place.json("passes");
+    let names: Vec<&str> =
+        listed["passes"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["rename", "tile", "reorder", "pack"]);
+    assert_eq!(place.json("passes reorder")["name"], "reorder");
+    assert!(place.run("macros").contains("gt-n40"));
+    assert!(place.run("macros gt-n40").contains("assumed"));
+}
+
+#[test]
+fn every_command_has_examples() {
+    let place = Place::new();
+    for command in ["data", "train", "profile", "map", "sim", "passes", "macros", "inspect"] {
+        assert!(place.run(&format!("{command} --help")).contains("Examples:"), "{command}");
+    }
+    for command in ["import", "export", "evaluate"] {
+        assert!(place.run(&format!("model {command} --help")).contains("Examples:"), "{command}");
+    }
+}
+
+#[test]
+fn wrong_input_is_named_and_nothing_is_written() {
+    let place = Place::new();
+    place.run("map net.hafnia --pipeline natural --out natural.map");
+    std::fs::write(place.path("cut.hafnia"), &std::fs::read(place.path("net.hafnia")).unwrap()[..99])
+        .unwrap();
+    std::fs::write(place.path("text.map"), "hafnia-mapping 1\nnetwrk\n").unwrap();
+    hafnia_artifact::save(place.path("other.hafnia"), &random::lenet5(Seed(2))).unwrap();
+    std::fs::write(place.path("file"), "").unwrap();
+    std::fs::write(
+        place.path("wrong-pass.toml"),
+        "name = \"x\"\n[[pass]]\nuse = \"renmae\"\n",
+    )
+    .unwrap();
+    std::fs::write(
+        place.path("wrong-option.toml"),
+        "name = \"x\"\n[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n",
+    )
+    .unwrap();
+    std::fs::write(place.path("wrong-stage.toml"), "name = \"x\"\n[[pass]]\nuse = \"pack\"\n")
+        .unwrap();
+    let before = place.files();
+
+    place.fail("inspect missing.hafnia", 1, expect![[]]);
+    place.fail("inspect cut.hafnia", 1, expect![[]]);
+    place.fail("sim net.hafnia text.map --offline", 1, expect![[]]);
+    place.fail("sim other.hafnia natural.map --offline", 1, expect![[]]);
+    place.fail("sim net.hafnia natural.map --chips 0 --offline", 1, expect![[]]);
+    place.fail("sim net.hafnia natural.map --set sigma_lrs_rel=-0.1 --offline", 1, expect![[]]);
+    place.fail("sim net.hafnia natural.map --set sigma=0.1 --offline", 1, expect![[]]);
+    place.fail("sim net.hafnia natural.map --macro gt-n41 --offline", 1, expect![[]]);
+    place.fail("sim net.hafnia natural.map --noise-in fc9 --offline", 1, expect![[]]);
+    place.fail("sim net.hafnia natural.map --images 5000 --offline", 1, expect![[]]);
+    place.fail("sim net.hafnia natural.map --set rows=64 --offline", 1, expect![[]]);
+    place.fail("map net.hafnia --pipeline paper --out x.map", 1, expect![[]]);
+    place.fail("map net.hafnia --pipeline best-of-all --out x.map", 1, expect![[]]);
+    place.fail("map net.hafnia --pipeline wrong-pass.toml --out x.map", 1, expect![[]]);
+    place.fail("map net.hafnia --pipeline wrong-option.toml --out x.map", 1, expect![[]]);
+    place.fail("map net.hafnia --pipeline wrong-stage.toml --out x.map", 1, expect![[]]);
+    place.fail("map net.hafnia --pipeline natural --until reorder --out x.map", 1, expect![[]]);
+    place.fail("map net.hafnia --pipeline natural --out file/x.map", 1, expect![[]]);
+    place.fail("train --epochs 0 --offline --out trained", 1, expect![[]]);
+    place.fail("train --recipe missing.toml --offline --out trained", 1, expect![[]]);
+    place.fail("train --backend tpu --offline --out trained", 1, expect![[]]);
+    place.fail("data --data missing", 1, expect![[]]);
+    place.fail("model import natural.map --out x.hafnia", 1, expect![[]]);
+    place.fail("sim net.hafnia natural.map --chips many", 2, expect![[]]);
+    place.fail("simulate", 2, expect![[]]);
+
+    assert_eq!(place.files(), before);
+}
+
+#[test]
+fn the_first_of_two_trainings_is_repeated_by_the_second() {
+    let place = Place::new();
+    let recipe = "epochs = 1\nbatch = 512\n";
+    std::fs::write(place.path("short.toml"), recipe).unwrap();
+    for out in ["a", "b"] {
+        place.run(&format!("train --recipe short.toml --offline --out {out}"));
+    }
+    let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
+    assert_eq!(bytes("a/network.hafnia"), bytes("b/network.hafnia"));
+    assert!(Path::new(&place.path("a/training.json")).exists());
+}

@@ -1,0 +1,327 @@
+//! Evaluations and profiles: against an obvious loop, over threads, and what is refused.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hafnia_bits::BitMatrix;
+use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_ir::{Mapping, Stage, random as random_mapping};
+use hafnia_model::arithmetic::{argmax, window};
+use hafnia_model::random::{self, Limits};
+use hafnia_model::{
+    Conv, Input, Layer, Linear, Network, Plain, Thresholds, activations_before, run,
+};
+use hafnia_rng::Seed;
+use hafnia_sim::{
+    Chip, Device, EngineKind, Evaluation, Events, Images, Mapped, NoiseScope, Plan, Prepared,
+    ProfileOptions, SimError, evaluate, evaluate_table, profile,
+};
+use rand::RngExt;
+
+fn spec() -> MacroSpec {
+    let preset = MacroSpec::preset("gt-n40").expect("a preset");
+    let mut spec = MacroSpec { rows: 24, columns: 12, ..preset };
+    spec.cell.sigma_lrs_rel = 0.3;
+    spec.adc.offset_lsb = 0.3;
+    spec
+}
+
+/// A convolution and two linear layers whose activations neither vanish nor saturate.
+fn network() -> Network {
+    let weights = |rows, columns| {
+        let rng = &mut Seed(4).index(rows as u64).rng();
+        BitMatrix::from_fn(rows, columns, |_, _| rng.random())
+    };
+    // Shifts are log2 of the spread of the sums, about √(rows · mean square of an activation).
+    let conv = Conv {
+        name: "conv".into(),
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+        weights: weights(9, 4),
+        thresholds: Some(Thresholds::shift(4, 2, 2)),
+    };
+    let hidden = Linear {
+        name: "hidden".into(),
+        weights: weights(36, 20),
+        thresholds: Some(Thresholds::shift(20, 2, 2)),
+    };
+    let last = Linear { name: "last".into(), weights: weights(20, 6), thresholds: None };
+    let input = Input { channels: 1, height: 6, width: 6, bits: 2, shift: 6 };
+    let layers = vec![
+        Layer::Conv(conv),
+        Layer::MaxPool { size: 2 },
+        Layer::Flatten,
+        Layer::Linear(hidden),
+        Layer::Linear(last),
+    ];
+    Network::new(input, layers).expect("they fit")
+}
+
+fn placed(network: &Network, spec: &MacroSpec) -> Mapping {
+    random_mapping::mapping(Seed(5), network, &spec.into(), Stage::Placed)
+}
+
+/// Images whose labels are what the network says of two in three.
+fn images(network: &Network, count: u64) -> Images {
+    let mut plain = Plain::new(network);
+    let mut images = Images { activations: Vec::new(), labels: Vec::new() };
+    for index in 0..count {
+        let image = random::image(Seed(6).index(index), network.input());
+        let answer = argmax(&run(network, &image, &mut plain));
+        let label = if index % 3 == 0 { (answer + 1) % network.classes() } else { answer };
+        images.activations.extend(image);
+        images.labels.push(label as u8);
+    }
+    images
+}
+
+fn evaluate_on(engine: EngineKind, scope: &NoiseScope, chips: u32) -> Evaluation {
+    let (network, spec) = (network(), spec());
+    let images = images(&network, 150);
+    let prepared = Prepared::new(&network, &images, scope).expect("images of the network");
+    let mapping = placed(&network, &spec);
+    evaluate(&prepared, &mapping, &spec, engine, chips, Seed(7), &|_, _| ()).expect("it fits")
+}
+
+#[test]
+fn an_evaluation_is_what_a_loop_over_images_gives() {
+    let (network, spec) = (network(), spec());
+    let images = images(&network, 150);
+    let mapping = placed(&network, &spec);
+    let plan = Plan::new(&network, &mapping, &spec).expect("it fits");
+    let mut events = vec![Events::default(); 3];
+    let mut differences = Vec::new();
+    for chip in 0..2 {
+        let chip = Chip::program(&mapping, &spec, Seed(7), chip).expect("it is placed");
+        let mut mapped = Mapped::new(&plan, Device::new(&chip, &spec, Seed(7)));
+        let pixels = images.activations.chunks(images.activations.len() / 150);
+        let mut of_chip = Vec::new();
+        for (index, (image, &label)) in pixels.zip(&images.labels).enumerate() {
+            mapped.image = index as u32;
+            let is_correct = argmax(&run(&network, image, &mut mapped)) == usize::from(label);
+            if is_correct != (index % 3 != 0) {
+                of_chip.push(index as u32);
+            }
+        }
+        differences.push(of_chip);
+        for (sum, &more) in events.iter_mut().zip(&mapped.events) {
+            *sum += more;
+        }
+    }
+    let evaluation = evaluate_on(EngineKind::Device, &NoiseScope::All, 2);
+    assert!(differences.iter().all(|images| !images.is_empty()), "noise does something");
+    assert_ne!(differences[0], differences[1]);
+    assert_eq!(evaluation.differences, differences);
+    assert_eq!(evaluation.events, events);
+    assert_eq!(evaluation.exact_correct_count(), 100);
+    let right = |chip: usize| {
+        let lost = differences[chip].iter().filter(|&&image| image % 3 != 0).count();
+        100 - lost + (differences[chip].len() - lost)
+    };
+    for (chip, accuracy) in evaluation.accuracies().into_iter().enumerate() {
+        assert!((accuracy - right(chip) as f64 / 150.0).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_threads() {
+    for engine in [EngineKind::Exact, EngineKind::Table, EngineKind::Device] {
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.expect("a pool").install(|| evaluate_on(engine, &NoiseScope::All, 3))
+        };
+        assert_eq!(on(1), on(2), "{engine:?}");
+    }
+}
+
+#[test]
+fn exact_is_exact() {
+    let evaluation = evaluate_on(EngineKind::Exact, &NoiseScope::All, 2);
+    assert_eq!(evaluation.differences, [Vec::<u32>::new(), Vec::new()]);
+    assert!(!evaluation.is_lossy);
+    assert_eq!(evaluation.drops(), [0.0, 0.0]);
+}
+
+/// Outside the scope nothing happens on the macro, and the chips of all scopes are the same.
+#[test]
+fn the_scope_says_what_runs_on_the_macro() {
+    let all = evaluate_on(EngineKind::Device, &NoiseScope::All, 2);
+    let last = evaluate_on(EngineKind::Device, &NoiseScope::Final, 2);
+    assert_eq!(last, evaluate_on(EngineKind::Device, &NoiseScope::Matrices(vec![2]), 2));
+    assert_eq!(last.events[..2], [Events::default(); 2]);
+    assert!(last.events[2].groups > 0);
+    let each = NoiseScope::Matrices(vec![2, 0, 1]);
+    assert_eq!(all, evaluate_on(EngineKind::Device, &each, 2));
+    // In the first matrix the same happens whether or not noise follows.
+    let first = evaluate_on(EngineKind::Device, &NoiseScope::Matrices(vec![0]), 2);
+    assert_eq!(first.events[0], all.events[0]);
+    assert_eq!(first.events[1..], [Events::default(); 2]);
+}
+
+#[test]
+fn chips_are_the_same_however_many_there_are() {
+    let few = evaluate_on(EngineKind::Device, &NoiseScope::Final, 2);
+    let more = evaluate_on(EngineKind::Device, &NoiseScope::Final, 4);
+    assert_eq!(few.differences, more.differences[..2]);
+}
+
+#[test]
+fn progress_ends_at_the_total() {
+    let (network, spec) = (network(), spec());
+    let images = images(&network, 70);
+    let prepared = Prepared::new(&network, &images, &NoiseScope::Final).expect("it fits");
+    let (most, total) = (AtomicU64::new(0), AtomicU64::new(0));
+    let progress = |done: u64, of: u64| {
+        most.fetch_max(done, Ordering::Relaxed);
+        total.store(of, Ordering::Relaxed);
+    };
+    for (engine, expected) in [(EngineKind::Device, 210), (EngineKind::Exact, 70)] {
+        most.store(0, Ordering::Relaxed);
+        let mapping = placed(&network, &spec);
+        evaluate(&prepared, &mapping, &spec, engine, 3, Seed(7), &progress).expect("it fits");
+        assert_eq!(most.load(Ordering::Relaxed), expected);
+        assert_eq!(total.load(Ordering::Relaxed), expected);
+    }
+}
+
+/// What is refused, by what it says.
+fn check(result: Result<Evaluation, SimError>, expected: &str) {
+    let message = result.expect_err("it is refused").to_string();
+    assert!(message.contains(expected), "`{message}` does not say `{expected}`");
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let (network, spec) = (network(), spec());
+    let some = images(&network, 3);
+    let prepared = Prepared::new(&network, &some, &NoiseScope::All).expect("it fits");
+    let mapping = placed(&network, &spec);
+    let run = |mapping: &Mapping, spec: &MacroSpec, engine, chips| {
+        evaluate(&prepared, mapping, spec, engine, chips, Seed(7), &|_, _| ())
+    };
+    let (exact, device) = (EngineKind::Exact, EngineKind::Device);
+    for engine in [exact, EngineKind::Table, device] {
+        check(run(&mapping, &spec, engine, 0), "0 chips");
+    }
+
+    let logical = Mapping::logical(&network, &spec);
+    check(run(&logical, &spec, device, 1), "at `logical`");
+    assert!(matches!(Chip::program(&logical, &spec, Seed(1), 0), Err(SimError::Stage { .. })));
+    run(&logical, &spec, exact, 1).expect("exact needs no place");
+    run(&logical, &spec, EngineKind::Table, 1).expect("a table needs no place");
+
+    let taller = MacroSpec { rows: 25, ..spec.clone() };
+    check(run(&mapping, &taller, device, 1), "24x12, macro `gt-n40` has 25x12");
+    assert!(matches!(Chip::program(&mapping, &taller, Seed(1), 0), Err(SimError::Geometry { .. })));
+
+    let other = random::network(Seed(1_000), Limits::default());
+    check(run(&placed(&other, &spec), &spec, device, 1), "the mapping is of network");
+    let mut misnamed = placed(&other, &spec);
+    misnamed.network = network.digest();
+    check(run(&misnamed, &spec, device, 1), "in the network");
+
+    let mut outside = mapping.clone();
+    outside.tiles[0].place.as_mut().expect("it is placed").row = 24;
+    check(run(&outside, &spec, device, 1), "not well formed");
+
+    let mut wild = spec.clone();
+    wild.adc.bits = 9;
+    check(run(&mapping, &wild, device, 1), "not well described");
+
+    let mut wider = spec.clone();
+    wider.adc.bits = 4;
+    let table = CodeTable::from_spec(&wider);
+    check(
+        evaluate_table(&prepared, &mapping, &spec, &table, 1, Seed(7), &|_, _| ()),
+        "not well described",
+    );
+}
+
+#[test]
+fn images_that_do_not_fit_are_refused() {
+    let network = network();
+    let good = images(&network, 3);
+    let prepare = |change: fn(&mut Images), scope| {
+        let mut images = good.clone();
+        change(&mut images);
+        Prepared::new(&network, &images, &scope).map(|_| ()).expect_err("it is refused")
+    };
+    let drop_one = |images: &mut Images| images.activations.truncate(images.activations.len() - 1);
+    let error = prepare(drop_one, NoiseScope::All);
+    assert!(matches!(error, SimError::ImageSize { labels: 3, .. }), "{error}");
+    let none = |images: &mut Images| *images = Images { activations: vec![], labels: vec![] };
+    assert!(matches!(prepare(none, NoiseScope::All), SimError::NoImages));
+    let error = prepare(|images| images.labels[1] = 200, NoiseScope::All);
+    assert!(matches!(error, SimError::Label { image: 1, label: 200, .. }), "{error}");
+    let error = prepare(|_| (), NoiseScope::Matrices(vec![3]));
+    assert!(matches!(error, SimError::Scope { matrix: 3, matrices: 3 }), "{error}");
+    let error = prepare(|_| (), NoiseScope::Matrices(vec![]));
+    assert!(matches!(error, SimError::Scope { .. }), "{error}");
+    let error = prepare(|images| images.activations[40] = 4, NoiseScope::All);
+    let is_named = matches!(error, SimError::Activation { image: 1, activation: 4, max: 3 });
+    assert!(is_named, "{error}");
+}
+
+#[test]
+fn a_profile_holds_what_reaches_the_matrices() {
+    let network = network();
+    let given = images(&network, 12);
+    let length = given.activations.len() / 12;
+    let layers = network.matrices();
+    let take = |images, positions_per_image| {
+        let options = ProfileOptions { images, positions_per_image };
+        profile(&network, &given, options, Seed(8), &|_, _| ()).expect("it fits")
+    };
+
+    let some = take(5, 2);
+    let positions = layers[0].positions;
+    assert_eq!(some.matrices[0].samples(), 5 * positions.min(2));
+    assert_eq!([some.matrices[1].samples(), some.matrices[2].samples()], [5, 5]);
+    assert_eq!((some.images, some.network), (5, network.digest()));
+
+    // All positions of all images, in whatever order of images.
+    let all = take(12, usize::MAX);
+    assert_eq!(all.matrices[0].samples(), 12 * positions);
+    let Layer::Conv(conv) = &network.layers()[0] else { panic!("it begins with a convolution") };
+    let out = network.shape_before(1);
+    let mut expected = Vec::new();
+    let mut linear = Vec::new();
+    for image in given.activations.chunks(length) {
+        for position in 0..positions {
+            let mut row = Vec::new();
+            let at = (position / out.width, position % out.width);
+            window(conv, network.shape_before(0), image, at, &mut row);
+            expected.push(row);
+        }
+        let plain = &mut Plain::new(&network);
+        linear.push(activations_before(&network, layers[1].layer, image, plain));
+    }
+    let sorted = |mut samples: Vec<Vec<u8>>| {
+        samples.sort();
+        samples
+    };
+    let found = |matrix: usize| {
+        let matrix = &all.matrices[matrix];
+        sorted((0..matrix.samples()).map(|index| matrix.sample(index).to_vec()).collect())
+    };
+    assert_eq!(found(0), sorted(expected));
+    assert_eq!(found(1), sorted(linear));
+
+    for wanted in [0, 13] {
+        let options = ProfileOptions { images: wanted, positions_per_image: 1 };
+        let result = profile(&network, &given, options, Seed(8), &|_, _| ());
+        assert!(matches!(result, Err(SimError::Sample { available: 12, .. })));
+    }
+}
+
+#[test]
+fn a_profile_does_not_depend_on_threads() {
+    let network = network();
+    let given = images(&network, 12);
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let options = ProfileOptions { images: 9, positions_per_image: 2 };
+        pool.install(|| profile(&network, &given, options, Seed(8), &|_, _| ()).expect("it fits"))
+    };
+    assert_eq!(on(1), on(2));
+}
