@@ -18,10 +18,9 @@
 //! other ways (see the `table` engine, which makes the same one).
 //!
 //! What is done for speed: ones are counted for 16 columns at once, a byte each; Φ comes from a
-//! table; the active entries
-//! of a sample are bits by scan position; a swap touches only samples in which one of the two
-//! entries is on; chunks of samples go to threads. Sums run over samples in a fixed order, so that
-//! results do not depend on the number of threads.
+//! table; the active entries of a sample are bits by scan position; a swap touches only samples in
+//! which one of the two entries is on; chunks of samples go to threads. Sums run over samples in a
+//! fixed order, so that results do not depend on the number of threads.
 
 use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};

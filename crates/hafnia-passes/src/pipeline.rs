@@ -221,14 +221,17 @@ impl Pipeline {
     }
 
     fn written(&self) -> Written {
-        let written = |pass: &Box<dyn AnyPass>| WrittenPass {
-            name: pass.info().name.to_owned(),
-            options: pass.options(),
-        };
         Written {
             name: self.name.clone(),
             summary: self.summary.clone(),
-            pass: self.passes.iter().map(written).collect(),
+            pass: self
+                .passes
+                .iter()
+                .map(|pass| WrittenPass {
+                    name: pass.info().name.to_owned(),
+                    options: pass.options(),
+                })
+                .collect(),
         }
     }
 }

@@ -11,8 +11,8 @@
 //! 1. The natural order, the order found, `frequency` and `chain` are compared; the best starts.
 //! 2. Some swaps are tried to learn the size of their changes, which sets the first temperature.
 //! 3. Simulated annealing: swaps of two random entries, the temperature falling geometrically. The
-//!    best order seen is kept, and compared with those of phase 1 once more: the result is never
-//!    worse than the natural order on the samples it was chosen on.
+//!    best order seen is kept; no damage is updated in part, so that nothing drifts, and the result
+//!    is never worse than the natural order on the samples it was chosen on.
 //!
 //! Other methods set an order without search: `natural` (by logical row), `random`, `frequency`
 //! (rows that are on most often come first) and `chain` (after every row comes the one that is on
@@ -23,7 +23,9 @@
 //!
 //! Assumes: samples are like the images to come. Every physical row of a tile is used by an entry.
 //!
-//! COST
+//! Cost, as `benches/reorder.rs` measures it: on an 84×10 tile, 2000 samples of 2 bit-planes, a
+//! swap takes 0.45 ms of a core (AMD EPYC), 20 000 of them 9 s of one core, shared by all threads.
+//! It grows with samples, planes and active rows, and with columns in steps of 16.
 
 use std::num::NonZeroUsize;
 
@@ -315,10 +317,13 @@ fn anneal(
 const PROBES: u64 = 200;
 
 /// First temperature, in mean sizes of a change.
-const HEAT: f64 = 0.5;
+///
+/// On 84×10 random weights, 20 000 steps and three seeds, 0.5 to 2 with coolings of 0.1 to 0.001
+/// end within 2 % of each other; below 0.2 the search is caught near its start.
+const HEAT: f64 = 1.0;
 
 /// Last temperature over the first.
-const COOLING: f64 = 1e-3;
+const COOLING: f64 = 0.01;
 
 /// Steps from one report of progress to the next.
 const PROGRESS_EVERY: u64 = 100;
@@ -363,7 +368,7 @@ mod tests {
         let anneal = ReorderRows { steps: 300, ..ReorderRows::default() };
         let (mapping, statistics) = reordered(&anneal, 1);
         expect![[r#"
-            expected flips a sample (fc3, t4): 0.2480 -> 0.2292 (-7.6 %)
+            expected flips a sample (fc3, t4): 0.2480 -> 0.2339 (-5.7 %)
         "#]]
         .assert_eq(&statistics.to_string());
         assert_eq!(reordered(&anneal, 2), (mapping.clone(), statistics.clone()));

@@ -116,7 +116,7 @@ fn run(
     after: &mut dyn FnMut(&AfterPass<'_>) -> Result<(), BoxError>,
 ) -> Result<Mapping, PipelineError> {
     let network = lenet5(Seed(1));
-    let spec = MacroSpec::preset("gt-n40").unwrap();
+    let spec = MacroSpec::preset("gt-n40").expect("a preset");
     let context = Context {
         network: &network,
         spec: &spec,
@@ -168,7 +168,7 @@ fn a_users_pass_is_documented() {
 }
 
 fn stop(pass: &str) -> PipelineError {
-    run(pass, &mut |_| Ok(())).unwrap_err()
+    run(pass, &mut |_| Ok(())).expect_err("a pass that fails")
 }
 
 #[test]
