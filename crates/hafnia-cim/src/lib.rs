@@ -17,6 +17,7 @@
 //!
 //! It has no engine: what is drawn, and on which chip, is the business of `hafnia-sim`.
 
+mod code_covariance;
 mod code_table;
 mod conversion;
 mod error;
@@ -25,6 +26,7 @@ mod preset;
 mod spec;
 mod table_csv;
 
+pub use code_covariance::CodeCovariance;
 pub use code_table::{CodeTable, Moments};
 pub use error::{CimError, TableFault};
 pub use input_control::{GroupFault, Groups, InputControl, ScanEntry};

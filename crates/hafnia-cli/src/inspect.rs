@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use hafnia_artifact::{ArtifactError, Digest, Manifest, load};
 use hafnia_ir::{Mapping, Profile, read_mapping};
@@ -21,7 +21,7 @@ use crate::profile::Summary;
   hafnia inspect out/net/network.hafnia
   hafnia inspect out/net.map --format json")]
 pub(crate) struct Inspect {
-    /// The file.
+    /// A mapping (.map), a manifest (.json), or a network or profile.
     file: PathBuf,
 }
 
@@ -224,10 +224,7 @@ impl Inspect {
                     let profile: Profile = load(path)?;
                     output.print(&Summary::of(&profile), |summary| summary.table().to_string())
                 }
-                Err(error @ ArtifactError::Kind { .. }) => bail!(error),
-                Err(error) => Err(error).context(
-                    "inspect takes .map (mapping), .json (manifest), or a network or profile file",
-                ),
+                Err(error) => bail!(error),
             },
         }
     }

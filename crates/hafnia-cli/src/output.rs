@@ -1,7 +1,7 @@
 //! What every command prints and leaves beside its files.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Context;
@@ -98,9 +98,13 @@ impl Record {
 
 /// Refuses an output that cannot be written, before any work is done for it.
 pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
-    let mut probe = path.as_os_str().to_owned();
-    probe.push(".probe");
-    let probe = PathBuf::from(probe);
-    hafnia_artifact::write_whole(&probe, b"")?;
-    std::fs::remove_file(&probe).with_context(|| probe.display().to_string())
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let probe = folder.join(format!(".writable-{}", std::process::id()));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .with_context(|| format!("output folder {} cannot be written", folder.display()))
 }

@@ -1,6 +1,8 @@
 //! The command line as a user meets it: a way through all commands on the committed subset, and
 //! what is said about wrong input.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -137,50 +139,180 @@ fn every_command_has_examples() {
 fn wrong_input_is_named_and_nothing_is_written() {
     let place = Place::new();
     place.run("map net.hafnia --pipeline natural --out natural.map");
-    std::fs::write(place.path("cut.hafnia"), &std::fs::read(place.path("net.hafnia")).unwrap()[..99])
-        .unwrap();
+    std::fs::write(
+        place.path("cut.hafnia"),
+        &std::fs::read(place.path("net.hafnia")).unwrap()[..99],
+    )
+    .unwrap();
     std::fs::write(place.path("text.map"), "hafnia-mapping 1\nnetwrk\n").unwrap();
     hafnia_artifact::save(place.path("other.hafnia"), &random::lenet5(Seed(2))).unwrap();
     std::fs::write(place.path("file"), "").unwrap();
-    std::fs::write(
-        place.path("wrong-pass.toml"),
-        "name = \"x\"\n[[pass]]\nuse = \"renmae\"\n",
-    )
-    .unwrap();
+    std::fs::write(place.path("wrong-pass.toml"), "name = \"x\"\n[[pass]]\nuse = \"renmae\"\n")
+        .unwrap();
     std::fs::write(
         place.path("wrong-option.toml"),
         "name = \"x\"\n[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n",
+    )
+    .unwrap();
+    std::fs::write(
+        place.path("wrong-range.toml"),
+        "name = \"x\"\n[[pass]]\nuse = \"reorder\"\ncycles = 0.5\n",
     )
     .unwrap();
     std::fs::write(place.path("wrong-stage.toml"), "name = \"x\"\n[[pass]]\nuse = \"pack\"\n")
         .unwrap();
     let before = place.files();
 
-    place.fail("inspect missing.hafnia", 1, expect![[]]);
-    place.fail("inspect cut.hafnia", 1, expect![[]]);
-    place.fail("sim net.hafnia text.map --offline", 1, expect![[]]);
-    place.fail("sim other.hafnia natural.map --offline", 1, expect![[]]);
-    place.fail("sim net.hafnia natural.map --chips 0 --offline", 1, expect![[]]);
-    place.fail("sim net.hafnia natural.map --set sigma_lrs_rel=-0.1 --offline", 1, expect![[]]);
-    place.fail("sim net.hafnia natural.map --set sigma=0.1 --offline", 1, expect![[]]);
-    place.fail("sim net.hafnia natural.map --macro gt-n41 --offline", 1, expect![[]]);
-    place.fail("sim net.hafnia natural.map --noise-in fc9 --offline", 1, expect![[]]);
-    place.fail("sim net.hafnia natural.map --images 5000 --offline", 1, expect![[]]);
-    place.fail("sim net.hafnia natural.map --set rows=64 --offline", 1, expect![[]]);
-    place.fail("map net.hafnia --pipeline paper --out x.map", 1, expect![[]]);
-    place.fail("map net.hafnia --pipeline best-of-all --out x.map", 1, expect![[]]);
-    place.fail("map net.hafnia --pipeline wrong-pass.toml --out x.map", 1, expect![[]]);
-    place.fail("map net.hafnia --pipeline wrong-option.toml --out x.map", 1, expect![[]]);
-    place.fail("map net.hafnia --pipeline wrong-stage.toml --out x.map", 1, expect![[]]);
-    place.fail("map net.hafnia --pipeline natural --until reorder --out x.map", 1, expect![[]]);
-    place.fail("map net.hafnia --pipeline natural --out file/x.map", 1, expect![[]]);
-    place.fail("train --epochs 0 --offline --out trained", 1, expect![[]]);
-    place.fail("train --recipe missing.toml --offline --out trained", 1, expect![[]]);
-    place.fail("train --backend tpu --offline --out trained", 1, expect![[]]);
-    place.fail("data --data missing", 1, expect![[]]);
-    place.fail("model import natural.map --out x.hafnia", 1, expect![[]]);
-    place.fail("sim net.hafnia natural.map --chips many", 2, expect![[]]);
-    place.fail("simulate", 2, expect![[]]);
+    place.fail("inspect missing.hafnia", 1, expect![[r#"
+        error: cannot read missing.hafnia: No such file or directory (os error 2)
+    "#]]);
+    place.fail("inspect cut.hafnia", 1, expect![[r#"
+        error: cut.hafnia is truncated: 99 bytes, expected 10387
+    "#]]);
+    place.fail(
+        "sim net.hafnia text.map --offline",
+        1,
+        expect![[r#"
+        error: text.map:2:1: expected `network`, found `netwrk`
+    "#]],
+    );
+    place.fail("sim other.hafnia natural.map --offline", 1, expect![[r#"
+        error: natural.map: mapping made for another network: for 263572230280ebcbca97ceb5904041c5361ab6b2480163061b68f680af04fee8, not 3b9aa7970e251b18a929ce09f2ed61aa122b6f83d97acd239bda7aad99982c50
+    "#]]);
+    place.fail(
+        "sim net.hafnia natural.map --chips 0 --offline",
+        1,
+        expect![[r#"
+        error: natural.map: 0 chips were asked for, at least 1 is needed
+    "#]],
+    );
+    place.fail(
+        "sim net.hafnia natural.map --set sigma_lrs_rel=-0.1 --offline",
+        1,
+        expect![[r#"
+        error: macro `gt-n40`: cell.sigma_lrs_rel is -0.1, it must be in 0..=1
+    "#]],
+    );
+    place.fail("sim net.hafnia natural.map --set sigma=0.1 --offline", 1, expect![[r#"
+        error: macro `gt-n40`: no key `sigma`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel
+    "#]]);
+    place.fail("sim net.hafnia natural.map --macro gt-n41 --offline", 1, expect![[r#"
+        error: no preset `gt-n41`; presets are gt-n40, ideal, and a path has a `/` or ends in `.toml`
+    "#]]);
+    place.fail(
+        "sim net.hafnia natural.map --noise-in fc9 --offline",
+        1,
+        expect![[r#"
+        error: --noise-in names layer `fc9`: give final, all, or some of conv1, conv2, fc1, fc2, fc3
+    "#]],
+    );
+    place.fail(
+        "sim net.hafnia natural.map --images 5000 --offline",
+        1,
+        expect![[r#"
+        error: --images is 5000, it must lie in 1..=1000
+    "#]],
+    );
+    place.fail(
+        "sim net.hafnia natural.map --set rows=64 --offline",
+        1,
+        expect![[r#"
+        error: natural.map: the mapping is for macros of 128x128, macro `gt-n40` has 64x128
+    "#]],
+    );
+    place.fail("map net.hafnia --pipeline paper --out x.map", 1, expect![[r#"
+        error: pass `reorder` stopped: method `anneal` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`
+    "#]]);
+    place.fail("map net.hafnia --pipeline best-of-all --out x.map", 1, expect![[r#"
+        error: cannot read pipeline best-of-all; the built-in ones are natural, rename, reorder, paper: No such file or directory (os error 2)
+    "#]]);
+    place.fail(
+        "map net.hafnia --pipeline wrong-pass.toml --out x.map",
+        1,
+        expect![[r#"
+        error: pass 1 is `renmae`, which is none: did you mean `rename`?
+    "#]],
+    );
+    place.fail("map net.hafnia --pipeline wrong-option.toml --out x.map", 1, expect![[r#"
+        error: wrong option of pass 2, `reorder`: unknown field `step`, expected one of `method`, `steps`, `cycles`, `seed`, `matrices`, `samples`
+    "#]]);
+    place.fail("map net.hafnia --pipeline wrong-range.toml --out x.map", 1, expect![[r#"
+        error: wrong option of pass 1, `reorder`: `cycles` is 0.5, it must be at least 1 in `cycles`
+    "#]]);
+    place.fail(
+        "map net.hafnia --pipeline wrong-stage.toml --out x.map",
+        1,
+        expect![[r#"
+        error: pass 1, `pack`, takes a mapping that is tiled, but here it is logical
+    "#]],
+    );
+    place.fail(
+        "map net.hafnia --pipeline natural --until reorder --out x.map",
+        1,
+        expect![[r#"
+        error: pipeline `natural` has no pass `reorder`, it has tile, pack
+    "#]],
+    );
+    place.fail(
+        "map net.hafnia --pipeline natural --out file/x.map",
+        1,
+        expect![[r#"
+            error: output folder file cannot be written: File exists (os error 17)
+        "#]],
+    );
+    place.fail(
+        "train --epochs 0 --offline --out trained",
+        1,
+        expect![[r#"
+        error: `epochs` is 0, it must lie in 1..=10000
+    "#]],
+    );
+    place.fail(
+        "train --recipe missing.toml --offline --out trained",
+        1,
+        expect![[r#"
+        error: recipe missing.toml: No such file or directory (os error 2)
+    "#]],
+    );
+    place.fail(
+        "train --backend tpu --offline --out trained",
+        1,
+        expect![[r#"
+        error: --backend is `tpu`: unknown variant `tpu`, expected `flex` or `ndarray`
+    "#]],
+    );
+    place.fail("data --data missing", 1, expect![[r#"
+        error: missing has no train-images-idx3-ubyte (plain or .gz): put it there, or leave out --data to have it downloaded
+    "#]]);
+    place.fail(
+        "model import natural.map --out x.hafnia",
+        1,
+        expect![[r#"
+        error: cannot read natural.map/network.json: Not a directory (os error 20)
+    "#]],
+    );
+    place.fail(
+        "sim net.hafnia natural.map --chips many",
+        2,
+        expect![[r#"
+        error: invalid value 'many' for '--chips <CHIPS>': invalid digit found in string
+
+        For more information, try '--help'.
+    "#]],
+    );
+    place.fail(
+        "simulate",
+        2,
+        expect![[r#"
+        error: unrecognized subcommand 'simulate'
+
+          tip: a similar subcommand exists: 'sim'
+
+        Usage: hafnia [OPTIONS] <COMMAND>
+
+        For more information, try '--help'.
+    "#]],
+    );
 
     assert_eq!(place.files(), before);
 }

@@ -304,9 +304,9 @@ mod tests {
         check(
             "[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n",
             expect![[r#"
-            wrong option of pass 2, `reorder`
-            unknown field `step`, expected one of `method`, `steps`, `seed`, `matrices`, `samples`
-        "#]],
+                wrong option of pass 2, `reorder`
+                unknown field `step`, expected one of `method`, `steps`, `cycles`, `seed`, `matrices`, `samples`
+            "#]],
         );
         check(
             "[[pass]]\nuse = \"reorder\"\nsamples = 0\n",
@@ -387,6 +387,7 @@ mod tests {
 
             [[pass]]
             use = "reorder"
+            cycles = 1.25
             matrices = []
             method = "anneal"
             samples = 2000

@@ -358,7 +358,7 @@ pub(crate) mod tests {
         assert_eq!(papers, [("P1", 96.66), ("P2", 45.24), ("P3", 5.6)]);
         assert_eq!(claims.settings[0], Setting { sigma_lrs_rel: 0.05, offset_lsb: 0.10 });
         assert_eq!(claims.settings.len(), 7);
-        assert_eq!(claims.protocol.chips, 50);
+        assert_eq!(claims.protocol.chips, 100);
     }
 
     #[test]
@@ -424,7 +424,7 @@ pub(crate) mod tests {
             expect!["claim P1: decimals is 9, it must be at most 6"],
         );
         check_refused(
-            "chips = 50",
+            "chips = 100",
             "chips = 0",
             expect!["protocol.chips is 0, it must be at least 1"],
         );
@@ -434,7 +434,7 @@ pub(crate) mod tests {
             expect!["protocol.operating_drop_points is 0, it must be above 0 and at most 100"],
         );
         check_refused("id = \"P2\"", "id = \"P1\"", expect!["there are two claims `P1`"]);
-        check_refused("chips = 50", "chip = 50", expect!["claims.toml is not a claims file"]);
+        check_refused("chips = 100", "chip = 50", expect!["claims.toml is not a claims file"]);
     }
 
     #[test]

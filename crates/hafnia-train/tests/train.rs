@@ -136,7 +136,10 @@ fn images_that_do_not_fit_are_refused() {
         "images of data set `mnist-subset/train` are 14x28 pixels, LeNet-5 takes 28x28",
     );
     check(|dataset, _| dataset.labels[1] = 10, "image 1 has label 10, it must lie in 0..=9");
-    check(|_, split| split.train[0] = 3, "the split names image 3, data set `mnist-subset/train` has 3");
+    check(
+        |_, split| split.train[0] = 3,
+        "the split names image 3, data set `mnist-subset/train` has 3",
+    );
     check(
         |_, split| split.validation.clear(),
         "the split has no validation images, at least 1 is needed",

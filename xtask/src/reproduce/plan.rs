@@ -205,7 +205,7 @@ impl Effort {
             all_layers_chips: 5,
             random_orders: protocol.random_orders,
             anneal_steps: 20_000,
-            profile_images: 2000,
+            profile_images: 30_000,
         }
     }
 }
@@ -219,6 +219,8 @@ struct Plan<'a> {
     data: Vec<String>,
     /// Digests of the data: part of every key.
     digests: BTreeMap<String, Digest>,
+    /// Training images there are.
+    images: usize,
 }
 
 pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow::Result<Results> {
@@ -229,6 +231,7 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         effort: Effort::of(options, claims),
         data: arguments,
         digests: data.digests.clone(),
+        images: data.train,
     };
     let (tied, untied, compared) = plan.train()?;
 
@@ -446,7 +449,7 @@ impl Plan<'_> {
         let mut arguments = vec![
             "profile".to_owned(),
             network.display().to_string(),
-            format!("--images={}", self.effort.profile_images),
+            format!("--images={}", self.effort.profile_images.min(self.images)),
             format!("--seed={}", self.seed),
             format!("--out={}", out.display()),
         ];
