@@ -9,7 +9,7 @@ const COMMANDS: &[&[&str]] = &[
     &["fmt", "--all", "--check"],
     &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"],
     &["test", "--workspace"],
-    &["test", "--package", "hafnia-train", "--features", "ndarray", "--test", "back_ends"],
+    &["test", "--package", "hafnia-train", "--features", "ndarray", "--test", "train"],
     &["doc", "--workspace", "--no-deps"],
     &[
         "run",

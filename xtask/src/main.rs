@@ -58,6 +58,17 @@ fn workspace() -> PathBuf {
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.args(arguments).current_dir(workspace());
+    // `cargo run` describes xtask to us; handed on, that would make build scripts run again.
+    let describes_us = |name: &str| {
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    };
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(describes_us) {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

@@ -115,6 +115,8 @@ fn metrics(results: &Results, claims: &Claims) -> anyhow::Result<Metrics> {
             insert(&format!("reorder/final/reduction_points{end}"), value)?;
         }
         insert("reorder/final/random_percentile", random_percentile(simulated))?;
+        let cycles = reordered.per_image.groups / natural.per_image.groups;
+        insert("reorder/final/cycles_ratio", cycles)?;
         if let Some(correlation) = reduction.correlation {
             insert("reorder/final/chip_correlation", correlation)?;
         }
@@ -424,6 +426,7 @@ fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
     let reduction = simulated.mappings[1].reduction.as_ref().context("the second has one")?;
     let text = format!(
         "At σ_LRS {:.0} % and an offset of {offset_lsb} LSB, reordering changes the noise impact by {:.1} % ({:.1} to {:.1}), or {:.3} points ({:.3} to {:.3}).\n\
+         It takes {:+.1} % conversion cycles.\n\
          The correlation of the two drops from chip to chip is {}: reordered rows meet other cells, so pairing by chip gains little.",
         100.0 * sigma_lrs_rel,
         -100.0 * reduction.rel.value,
@@ -432,6 +435,9 @@ fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
         -reduction.points.value,
         -reduction.points.hi,
         -reduction.points.lo,
+        100.0
+            * (simulated.mappings[1].per_image.groups / simulated.mappings[0].per_image.groups
+                - 1.0),
         reduction.correlation.map_or("undefined".to_owned(), |r| format!("{r:.2}")),
     );
     Ok(Section { title, text, tables: vec![table], ..Section::default() })
