@@ -93,7 +93,11 @@ impl DataOptions {
             _ => {}
         });
         bar.finish_and_clear();
-        Ok(mnist?)
+        let mnist = mnist?;
+        if !mnist.is_full() {
+            eprintln!("note: this is the small subset of MNIST that is part of hafnia");
+        }
+        Ok(mnist)
     }
 }
 

@@ -173,7 +173,12 @@ impl Export {
         let network: Network = load(&self.network)?;
         let outputs = match self.logits {
             0 => Vec::new(),
-            images => logits(&network, &self.data.load()?.test, images)?,
+            images => {
+                let test = self.data.load()?.test;
+                let most = test.len();
+                ensure!(images <= most, "--logits is {images}, it must lie in 0..={most}");
+                logits(&network, &test, images)?
+            }
         };
         interchange::export(&network, &self.out)?;
         if !outputs.is_empty() {

@@ -28,9 +28,12 @@ pub(crate) struct Train {
     /// Recipe, a TOML file; without it the defaults of hafnia_train::TrainConfig.
     #[arg(long, value_name = "FILE")]
     recipe: Option<PathBuf>,
-    /// Folder to write to; also holds the checkpoint.
+    /// Folder to write to.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
+    /// Folder of the checkpoint, OUT without it; the checkpoint goes when the network is there.
+    #[arg(long, value_name = "DIR")]
+    checkpoint: Option<PathBuf>,
     /// Overrides the recipe's seed.
     #[arg(long)]
     seed: Option<u64>,
@@ -94,7 +97,8 @@ impl Train {
         let mnist = self.data.load()?;
         record.data(&mnist);
         let split = Split::standard(&mnist.train);
-        let report = train(&config, &mnist.train, &split, &self.out)?;
+        let checkpoint = self.checkpoint.as_ref().unwrap_or(&self.out);
+        let report = train(&config, &mnist.train, &split, checkpoint)?;
         let network = save(&network_path, &report.network)?;
         let curve = Curve {
             config: &report.config,
@@ -104,6 +108,7 @@ impl Train {
         };
         write_whole(&curve_path, serde_json::to_string_pretty(&curve)?.as_bytes())?;
         record.end(&[&network_path, &curve_path])?;
+        hafnia_train::remove_checkpoint(checkpoint)?;
         output.print(&curve, |curve| {
             let last = curve.epochs.last();
             let validation = last.map_or(0.0, |epoch| epoch.validation_accuracy);

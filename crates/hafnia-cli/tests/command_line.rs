@@ -163,12 +163,20 @@ fn wrong_input_is_named_and_nothing_is_written() {
         .unwrap();
     let before = place.files();
 
-    place.fail("inspect missing.hafnia", 1, expect![[r#"
+    place.fail(
+        "inspect missing.hafnia",
+        1,
+        expect![[r#"
         error: cannot read missing.hafnia: No such file or directory (os error 2)
-    "#]]);
-    place.fail("inspect cut.hafnia", 1, expect![[r#"
+    "#]],
+    );
+    place.fail(
+        "inspect cut.hafnia",
+        1,
+        expect![[r#"
         error: cut.hafnia is truncated: 99 bytes, expected 10387
-    "#]]);
+    "#]],
+    );
     place.fail(
         "sim net.hafnia text.map --offline",
         1,
@@ -236,9 +244,13 @@ fn wrong_input_is_named_and_nothing_is_written() {
     place.fail("map net.hafnia --pipeline wrong-option.toml --out x.map", 1, expect![[r#"
         error: wrong option of pass 2, `reorder`: unknown field `step`, expected one of `method`, `steps`, `cycles`, `seed`, `matrices`, `samples`
     "#]]);
-    place.fail("map net.hafnia --pipeline wrong-range.toml --out x.map", 1, expect![[r#"
+    place.fail(
+        "map net.hafnia --pipeline wrong-range.toml --out x.map",
+        1,
+        expect![[r#"
         error: wrong option of pass 1, `reorder`: `cycles` is 0.5, it must be at least 1 in `cycles`
-    "#]]);
+    "#]],
+    );
     place.fail(
         "map net.hafnia --pipeline wrong-stage.toml --out x.map",
         1,

@@ -19,8 +19,9 @@
 //!
 //! and the damage of an order is the mean over samples.
 //!
-//! Assumed are normal outputs. Where conversions have too many rows for a table of covariances they
-//! are taken as independent.
+//! Assumed are normal outputs. Conversions are taken as independent, and the statistics of the pass
+//! say so, where they have too many rows for a table of covariances or the code table is a measured
+//! one.
 //!
 //! What is done for speed: ones are counted for 16 columns at once, a byte each; Φ comes from a
 //! table; the active entries of a sample are bits by scan position; a swap touches only samples in
@@ -40,6 +41,7 @@ const LANES: usize = 16;
 const CHUNK: usize = 64;
 
 /// How damage follows from an order of a tile's entries: all that does not depend on the order.
+#[derive(Clone)]
 pub(crate) struct Damage<'a> {
     tile: &'a Tile,
     profile: &'a MatrixProfile,
@@ -64,6 +66,7 @@ pub(crate) struct Damage<'a> {
 }
 
 /// The noiseless outputs of a sample, seen from the winner.
+#[derive(Clone)]
 struct Margin {
     /// Tile column of the winning class.
     winner: usize,
@@ -191,7 +194,7 @@ impl<'a> Damage<'a> {
                 InputControl::FixedGroup => most,
             },
             moments: moments.collect(),
-            covariance: CodeCovariance::from_spec(spec),
+            covariance: covariance(spec, code_table),
             lanes,
             bits,
             margins,
@@ -228,6 +231,11 @@ impl<'a> Damage<'a> {
             Some(_) => "expected flips a sample",
             None => "expected squared error a sample",
         }
+    }
+
+    /// Whether conversions are taken as independent.
+    pub(crate) fn is_independent(&self) -> bool {
+        self.covariance.is_none()
     }
 
     /// How often every entry is on: bits over samples and planes, as a bit vector an entry.
@@ -404,7 +412,16 @@ impl<'a> Damage<'a> {
     }
 }
 
+/// The covariances that go with a code table: none if it is measured rather than the model's, or if
+/// conversions have too many rows.
+fn covariance(spec: &MacroSpec, code_table: &CodeTable) -> Option<CodeCovariance> {
+    let is_model = spec.rows_per_conversion <= CodeCovariance::MOST_ROWS
+        && *code_table == CodeTable::from_spec(spec);
+    if is_model { CodeCovariance::from_spec(spec) } else { None }
+}
+
 /// The tail of the normal distribution, tabulated: erfc itself would be half of the work.
+#[derive(Clone)]
 struct Tail {
     /// Φ(−x) and its derivative at x = index / `PER_DEVIATION`.
     knots: Vec<[f64; 2]>,

@@ -167,8 +167,9 @@ impl Pass for ReorderRows {
                 (_, None) => return Err(PassError::NoProfile { method }),
                 (ReorderMethod::Frequency, Some(damage)) => frequency(tile, &damage.activity()),
                 (ReorderMethod::Chain, Some(damage)) => chain(tile, &damage.activity()),
-                (ReorderMethod::Anneal, Some(damage)) => {
-                    let activity = damage.activity();
+                (ReorderMethod::Anneal, Some(whole)) => {
+                    let activity = whole.activity();
+                    let damage = whole.clone().focus(&natural(tile), self.samples.get());
                     let starts = vec![
                         natural(tile),
                         found.clone(),
@@ -176,7 +177,7 @@ impl Pass for ReorderRows {
                         chain(tile, &activity),
                     ];
                     let most = self.cycles.max(1.0) * damage.of(&natural(tile)).cycles;
-                    anneal(damage, starts, (self.steps, most), seed, &progress)
+                    anneal(&damage, starts, (self.steps, most), seed, &progress)
                 }
             };
             if let Some(damage) = damage {
@@ -184,6 +185,10 @@ impl Pass for ReorderRows {
                 let name = format!("{} ({name}, t{index})", damage.unit());
                 let (before, after) = (damage.of(&found), damage.of(&order));
                 statistics = statistics.changed(name, before.damage, after.damage);
+                if damage.is_independent() {
+                    let name = format!("conversions taken as independent (t{index})");
+                    statistics = statistics.found(name, 1.0);
+                }
                 let name = format!("conversion cycles a sample (t{index})");
                 statistics = statistics.changed(name, before.cycles, after.cycles);
             }
@@ -228,8 +233,7 @@ impl ReorderRows {
         let is_whole = tile.rows.len() == matrix.rows && tile.columns.len() == matrix.columns;
         let last = (is_last && is_whole).then(|| context.network.matrices()[id].weights);
         let noise = (context.spec, context.code_table);
-        let damage = Damage::new(tile, &profile.matrices[id], noise, last);
-        damage.focus(&natural(tile), self.samples.get())
+        Damage::new(tile, &profile.matrices[id], noise, last)
     }
 }
 

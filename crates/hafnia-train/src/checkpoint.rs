@@ -16,6 +16,25 @@ pub(crate) struct Keeper {
     identity: Identity,
 }
 
+fn path(folder: &Path) -> PathBuf {
+    folder.join("checkpoint.hafnia")
+}
+
+/// Removes the checkpoint from its folder once the network it led to is kept; no harm if there is
+/// none.
+///
+/// # Errors
+/// [`TrainError::Checkpoint`] if it is there and stays.
+pub fn remove_checkpoint(folder: &Path) -> Result<(), TrainError> {
+    let path = path(folder);
+    match std::fs::remove_file(&path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(TrainError::Checkpoint { path, source })
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a state belongs to.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 struct Identity {
@@ -47,7 +66,7 @@ impl Keeper {
             recipe: Digest::of_value(config),
             images: Digest::of_value(&(content, &split.train, &split.validation)),
         };
-        Self { path: folder.join("checkpoint.hafnia"), identity }
+        Self { path: path(folder), identity }
     }
 
     /// The state, if one was kept.

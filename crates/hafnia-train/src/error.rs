@@ -76,6 +76,14 @@ pub enum TrainError {
         /// What differs: its recipe or its images.
         differs: &'static str,
     },
+    /// A checkpoint cannot be removed.
+    #[error("cannot remove {}", path.display())]
+    Checkpoint {
+        /// The checkpoint.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),

@@ -46,6 +46,7 @@ mod lenet;
 mod run;
 mod weights;
 
+pub use checkpoint::remove_checkpoint;
 pub use config::{Augmentation, Backend, TrainConfig};
 pub use error::TrainError;
 pub use run::{EpochRecord, Event, TrainReport, train};

@@ -82,8 +82,8 @@ pub struct TrainReport {
 
 /// Trains LeNet-5 by a recipe.
 ///
-/// The weights after the last epoch are exported; the exported network is run on all validation
-/// images and must give the trainer's logits bit for bit. The result depends on the recipe and the
+/// The weights after the last epoch are exported; the exported network is run on all training
+/// and validation images and must give the trainer's logits bit for bit. The result depends on the recipe and the
 /// images alone: not on the number of threads (rayon's current pool is used), nor on interruptions.
 ///
 /// With a `checkpoint` folder, the state of the run is kept in it after every epoch, and a run
@@ -125,7 +125,9 @@ pub fn train(
 
     let network = export::network(config, state.weights.bits(), &state.shifts)?;
     let signs = state.weights.signs();
-    export::verify(&network, &run.lenet, &signs, &state.shifts, dataset, &split.validation)?;
+    for images in [&split.train, &split.validation] {
+        export::verify(&network, &run.lenet, &signs, &state.shifts, dataset, images)?;
+    }
     let seconds: f64 = state.epochs.iter().map(|epoch| epoch.seconds).sum();
     Ok(TrainReport {
         config: config.clone(),

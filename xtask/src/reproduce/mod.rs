@@ -32,9 +32,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "DIR", default_value = "out/reproduce")]
     out: PathBuf,
     /// Seed of the run; the trainings take this one and those that follow.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(..=u64::from(u32::MAX)))]
     seed: u64,
-    /// Exit 1 unless every claim was judged and none was missed.
+    /// Exit 1 unless every claim was judged and none was missed; readings that disagree, because the
+    /// paper's unit is ambiguous, are no miss.
     #[arg(long)]
     check: bool,
 }
@@ -52,6 +53,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let hafnia = runner::build()?;
     let runner = runner::Runner::new(hafnia, &out)?;
     let results = plan::run(&runner, options, &claims)?;
+    results.check()?;
     let report = write_up::report(&results, &claims, options, start.elapsed().as_secs_f64())?;
     for exporter in exporters() {
         for (name, bytes) in exporter.export(&report) {

@@ -147,6 +147,8 @@ pub(crate) struct Simulated {
     pub(crate) images: usize,
     pub(crate) chips: u32,
     pub(crate) exact_accuracy: Range,
+    #[serde(rename = "macro")]
+    pub(crate) spec: BTreeMap<String, String>,
     pub(crate) mappings: Vec<SimulatedMapping>,
 }
 
@@ -215,6 +217,9 @@ struct Plan<'a> {
     runner: &'a Runner,
     seed: u64,
     effort: Effort,
+    replicates: u32,
+    /// What the first setting must be: the preset's default.
+    default: Setting,
     /// Where every step finds its data.
     data: Vec<String>,
     /// Digests of the data: part of every key.
@@ -229,6 +234,8 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         runner,
         seed: options.seed,
         effort: Effort::of(options, claims),
+        replicates: claims.protocol.bootstrap_replicates,
+        default: claims.settings[0],
         data: arguments,
         digests: data.digests.clone(),
         images: data.train,
@@ -249,7 +256,9 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         let mut arguments = noise(setting);
         arguments.extend(["--part=validation".to_owned(), plan.chips()]);
         let name = format!("validation-{}", slug(setting));
-        validation.push(plan.simulate(&name, &network, &[&renamed], &arguments)?);
+        // Chips of their own: those that choose the operating point are not tested at it.
+        let seed = plan.seed + (1 << 32);
+        validation.push(plan.simulate_with(seed, &name, &network, &[&renamed], &arguments)?);
     }
     let drops: Vec<f64> =
         validation.iter().map(|simulated| simulated.mappings[0].drop_points.value).collect();
@@ -284,6 +293,7 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
     let chips = format!("--chips={}", plan.effort.all_layers_chips);
     let all_layers =
         plan.simulate("all-layers", &network, &[&renamed], &["--noise-in=all", &chips])?;
+    plan.check_default(&all_layers)?;
     Ok(Results {
         tied,
         untied,
@@ -309,20 +319,10 @@ fn find_data(runner: &Runner, options: &Options) -> anyhow::Result<(Data, Vec<St
         None => vec![format!("--cache={}", cache.display())],
     };
     let mut look = arguments.clone();
-    look.extend(["data", "--or-subset", "--format=json"].map(str::to_owned));
+    look.splice(0..0, ["data", "--or-subset", "--format=json"].map(str::to_owned));
     look.extend(options.offline.then(|| "--offline".to_owned()));
-    look.rotate_left(arguments.len());
-    let path = runner.out("data.json");
     // Always looked for, so that a set that has appeared or gone is noticed.
-    let output = Command::new(runner.hafnia())
-        .args(&look)
-        .current_dir(workspace())
-        .stderr(std::process::Stdio::inherit())
-        .output()
-        .context("hafnia cannot be run")?;
-    ensure!(output.status.success(), "MNIST was not found");
-    write_whole(&path, &output.stdout)?;
-    let data: Data = read(&path)?;
+    let data = ask(runner, &look)?;
     for note in &data.notes {
         eprintln!("MNIST: not from {note}");
     }
@@ -333,10 +333,66 @@ fn find_data(runner: &Runner, options: &Options) -> anyhow::Result<(Data, Vec<St
     if options.data.is_some() {
         arguments.truncate(1);
     }
+    // What the steps will find, without a network, must be what was found now.
+    let mut again = vec!["data".to_owned(), "--format=json".to_owned()];
+    again.extend(arguments.clone());
+    ensure!(
+        ask(runner, &again)?.digests == data.digests,
+        "MNIST was found but could not be kept in {}: make that folder writable, or give --data",
+        cache.display()
+    );
     Ok((data, arguments))
 }
 
+/// Calls `hafnia data`.
+fn ask(runner: &Runner, arguments: &[String]) -> anyhow::Result<Data> {
+    let output = Command::new(runner.hafnia())
+        .args(arguments)
+        .current_dir(workspace())
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("hafnia cannot be run")?;
+    ensure!(output.status.success(), "MNIST was not found");
+    let path = runner.out("data.json");
+    write_whole(&path, &output.stdout)?;
+    read(&path)
+}
+
+impl Results {
+    /// Numbers that must agree, because they are of the same network on the same images.
+    pub(crate) fn check(&self) -> anyhow::Result<()> {
+        let (reference, exact) = (self.compared[0].accuracy.value, &self.exact.mappings[0]);
+        ensure!(
+            (reference - exact.accuracy_mean).abs() < 1e-9,
+            "bug in hafnia: the reference has an accuracy of {reference}, engine `exact` of {}",
+            exact.accuracy_mean
+        );
+        let images = self.compared[0].images;
+        ensure!(
+            images == self.data.test,
+            "{images} images were tested, there are {}",
+            self.data.test
+        );
+        Ok(())
+    }
+}
+
 impl Plan<'_> {
+    /// The first setting of the grid is the default of the preset, which this was simulated with.
+    fn check_default(&self, simulated: &Simulated) -> anyhow::Result<()> {
+        let Setting { sigma_lrs_rel, offset_lsb } = self.default;
+        for (key, expected) in
+            [("cell.sigma_lrs_rel", sigma_lrs_rel), ("adc.offset_lsb", offset_lsb)]
+        {
+            let found = simulated.spec.get(key).and_then(|value| value.parse::<f64>().ok());
+            ensure!(
+                found == Some(expected),
+                "docs/claims.toml: the first setting has {key} {expected}, the preset {found:?}"
+            );
+        }
+        Ok(())
+    }
+
     fn chips(&self) -> String {
         format!("--chips={}", self.effort.chips)
     }
@@ -365,6 +421,13 @@ impl Plan<'_> {
                     format!("--seed={seed}"),
                     format!("--out={}", folder.display()),
                 ];
+                // A checkpoint of another program, recipe or data set is never taken up.
+                let text = std::fs::read_to_string(&recipe)?;
+                let key =
+                    (self.runner.binary(), &self.digests, &arguments, self.effort.epochs, text);
+                let key = Digest::of(&serde_json::to_vec(&key)?).to_string();
+                let checkpoint = folder.join(format!("checkpoint-{}", &key[..12]));
+                arguments.push(format!("--checkpoint={}", checkpoint.display()));
                 arguments.extend(self.effort.epochs.map(|epochs| format!("--epochs={epochs}")));
                 arguments.extend(self.data.clone());
                 steps.push(Step {
@@ -472,10 +535,22 @@ impl Plan<'_> {
         mappings: &[&Path],
         arguments: &[S],
     ) -> anyhow::Result<Simulated> {
+        self.simulate_with(self.seed, name, network, mappings, arguments)
+    }
+
+    fn simulate_with<S: AsRef<str>>(
+        &self,
+        seed: u64,
+        name: &str,
+        network: &Path,
+        mappings: &[&Path],
+        arguments: &[S],
+    ) -> anyhow::Result<Simulated> {
         let mut all = vec!["sim".to_owned(), network.display().to_string()];
         all.extend(mappings.iter().map(|path| path.display().to_string()));
         all.extend(arguments.iter().map(|argument| argument.as_ref().to_owned()));
-        all.push(format!("--seed={}", self.seed));
+        all.push(format!("--seed={seed}"));
+        all.push(format!("--replicates={}", self.replicates));
         all.extend(self.data.clone());
         let mut inputs = vec![network.to_owned()];
         inputs.extend(mappings.iter().map(|&path| path.to_owned()));

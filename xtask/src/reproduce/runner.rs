@@ -60,6 +60,11 @@ impl Runner {
         Ok(Self { hafnia, binary, out: out.to_owned(), steps, bars })
     }
 
+    /// The digest of the binary.
+    pub(crate) fn binary(&self) -> Digest {
+        self.binary
+    }
+
     /// The binary.
     pub(crate) fn hafnia(&self) -> &Path {
         &self.hafnia

@@ -427,7 +427,7 @@ fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
     let text = format!(
         "At σ_LRS {:.0} % and an offset of {offset_lsb} LSB, reordering changes the noise impact by {:.1} % ({:.1} to {:.1}), or {:.3} points ({:.3} to {:.3}).\n\
          It takes {:+.1} % conversion cycles.\n\
-         The correlation of the two drops from chip to chip is {}: reordered rows meet other cells, so pairing by chip gains little.",
+         The correlation of the two drops from chip to chip is {}.",
         100.0 * sigma_lrs_rel,
         -100.0 * reduction.rel.value,
         -100.0 * reduction.rel.hi,
@@ -516,6 +516,10 @@ pub(crate) fn manifest(results: &Results, options: &Options) -> anyhow::Result<M
     manifest.git_revision = Some(revision());
     manifest.seed = Some(options.seed);
     manifest.inputs = results.inputs.clone();
+    for file in ["docs/claims.toml", "recipes/lenet5.toml", "recipes/lenet5-tied.toml"] {
+        let digest = hafnia_artifact::Digest::of_file(crate::workspace().join(file))?;
+        manifest.inputs.insert(file.to_owned(), digest);
+    }
     manifest.config = serde_json::json!({
         "quick": options.quick,
         "offline": options.offline,
