@@ -38,7 +38,8 @@ pub struct Svg;
 
 const SUBSET: &str =
     "**This report was made on the committed subset of MNIST: no claim is judged.**";
-const QUICK: &str = "This was a quick run: less training, fewer chips, wider intervals; no claim is judged.";
+const QUICK: &str =
+    "This was a quick run: less training, fewer chips, wider intervals; no claim is judged.";
 
 impl Exporter for Markdown {
     fn name(&self) -> &'static str {
