@@ -191,8 +191,9 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "sim net.hafnia natural.map --chips 0 --offline",
         1,
         expect![[r#"
-        error: natural.map: 0 chips were asked for, at least 1 is needed
-    "#]],
+            note: this is the small subset of MNIST that is part of hafnia
+            error: natural.map: 0 chips were asked for, at least 1 is needed
+        "#]],
     );
     place.fail(
         "sim net.hafnia natural.map --set sigma_lrs_rel=-0.1 --offline",
@@ -218,15 +219,17 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "sim net.hafnia natural.map --images 5000 --offline",
         1,
         expect![[r#"
-        error: --images is 5000, it must lie in 1..=1000
-    "#]],
+            note: this is the small subset of MNIST that is part of hafnia
+            error: --images is 5000, it must lie in 1..=1000
+        "#]],
     );
     place.fail(
         "sim net.hafnia natural.map --set rows=64 --offline",
         1,
         expect![[r#"
-        error: natural.map: the mapping is for macros of 128x128, macro `gt-n40` has 64x128
-    "#]],
+            note: this is the small subset of MNIST that is part of hafnia
+            error: natural.map: the mapping is for macros of 128x128, macro `gt-n40` has 64x128
+        "#]],
     );
     place.fail("map net.hafnia --pipeline paper --out x.map", 1, expect![[r#"
         error: pass `reorder` stopped: method `anneal` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`
