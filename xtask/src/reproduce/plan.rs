@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use hafnia_artifact::{Digest, write_whole};
 use hafnia_report::{Claims, Interval, Setting};
 use serde::Deserialize;
@@ -344,15 +344,24 @@ fn find_data(runner: &Runner, options: &Options) -> anyhow::Result<(Data, Vec<St
     Ok((data, arguments))
 }
 
-/// Calls `hafnia data`.
+/// Calls `hafnia data`. What it says goes to stderr where it may download, to show its bar; else
+/// into the error.
 fn ask(runner: &Runner, arguments: &[String]) -> anyhow::Result<Data> {
-    let output = Command::new(runner.hafnia())
+    let is_local = arguments.iter().any(|a| a == "--offline" || a.starts_with("--data="));
+    let stderr = if is_local { Stdio::piped() } else { Stdio::inherit() };
+    let child = Command::new(runner.hafnia())
         .args(arguments)
         .current_dir(workspace())
-        .stderr(std::process::Stdio::inherit())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(stderr)
+        .spawn()
         .context("hafnia cannot be run")?;
-    ensure!(output.status.success(), "MNIST was not found");
+    let output = child.wait_with_output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.trim().trim_start_matches("error: ").to_owned();
+        bail!("{}", if said.is_empty() { "MNIST was not found".to_owned() } else { said });
+    }
     let path = runner.out("data.json");
     write_whole(&path, &output.stdout)?;
     read(&path)
