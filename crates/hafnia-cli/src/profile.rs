@@ -26,8 +26,8 @@ pub(crate) struct TakeProfile {
     /// Profile to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Training images to sample.
-    #[arg(long, default_value_t = 2000)]
+    /// Training images to sample, or all if there are no more.
+    #[arg(long, default_value_t = 30_000)]
     images: usize,
     /// Positions to sample of an image in a convolution.
     #[arg(long, default_value_t = 1)]
@@ -99,7 +99,6 @@ impl Summary {
 impl TakeProfile {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
         check_writable(&self.out)?;
-        let options = ProfileOptions { images: self.images, positions_per_image: self.positions };
         let config = serde_json::json!({ "images": self.images, "positions": self.positions });
         let mut record = Record::begin(&config, Some(self.seed))?;
         let network: Network = load(&self.network)?;
@@ -107,6 +106,10 @@ impl TakeProfile {
         let mnist = self.data.load()?;
         record.data(&mnist);
         let images = data::images(&network, &Part::Train.of(&mnist));
+        let options = ProfileOptions {
+            images: self.images.min(images.len()),
+            positions_per_image: self.positions,
+        };
         let bar = progress::bar("profile");
         let taken = profile(&network, &images, options, Seed(self.seed), &progress::moves(&bar))?;
         bar.finish_and_clear();

@@ -224,8 +224,6 @@ struct Plan<'a> {
     data: Vec<String>,
     /// Digests of the data: part of every key.
     digests: BTreeMap<String, Digest>,
-    /// Training images there are.
-    images: usize,
 }
 
 pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow::Result<Results> {
@@ -238,7 +236,6 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         default: claims.settings[0],
         data: arguments,
         digests: data.digests.clone(),
-        images: data.train,
     };
     let (tied, untied, compared) = plan.train()?;
 
@@ -521,7 +518,7 @@ impl Plan<'_> {
         let mut arguments = vec![
             "profile".to_owned(),
             network.display().to_string(),
-            format!("--images={}", self.effort.profile_images.min(self.images)),
+            format!("--images={}", self.effort.profile_images),
             format!("--seed={}", self.seed),
             format!("--out={}", out.display()),
         ];
