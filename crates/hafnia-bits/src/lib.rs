@@ -1,7 +1,8 @@
-//! Bit-packed matrices: the weights of a binary network and the cells of a macro.
+//! Bit-packed matrices: the weights of a network and the cells of a macro.
 //!
 //! The one type here is [`BitMatrix`], a dense matrix of bits stored row by row.
-//! It holds 1-bit weights (`0` is −1, `1` is +1) as well as programmed cells (`0` is HRS, `1` is LRS).
+//! It holds 1-bit weights (`0` is −1, `1` is +1), or a bit plane of wider ones, as well as
+//! programmed cells (`0` is HRS, `1` is LRS).
 //!
 //! ```
 //! use hafnia_bits::BitMatrix;

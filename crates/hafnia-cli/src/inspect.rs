@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 use hafnia_artifact::{ArtifactError, Digest, Manifest, load};
 use hafnia_ir::{Mapping, Profile, read_mapping};
-use hafnia_model::{Layer, Network};
+use hafnia_model::{Layer, MatrixLayer, Network};
 use hafnia_report::{Align, Table};
 use serde::Serialize;
 
@@ -31,8 +31,10 @@ pub(crate) struct Described {
     digest: Digest,
     input: hafnia_model::Input,
     layers: Vec<LayerDescription>,
-    /// Weights in all: cells of one bit each.
+    /// Weights in all.
     weights: usize,
+    /// Bits of all weights together.
+    weight_bits: usize,
 }
 
 #[derive(Serialize)]
@@ -41,6 +43,7 @@ struct LayerDescription {
     name: String,
     rows: usize,
     columns: usize,
+    weight_bits: Option<u8>,
     /// Rows that differ from all before them.
     distinct_rows: usize,
     output: String,
@@ -62,8 +65,10 @@ pub(crate) fn describe(network: &Network) -> Described {
             Layer::Flatten => "flatten".to_owned(),
         };
         let matrix = matrices.iter().find(|matrix| matrix.layer == index);
-        let distinct = |matrix: &hafnia_model::MatrixLayer<'_>| {
-            let rows = (0..matrix.weights.rows()).map(|row| matrix.weights.row(row));
+        let distinct = |matrix: &MatrixLayer<'_>| {
+            let planes = matrix.weights.planes();
+            let row = |row| planes.iter().map(|plane| plane.row(row)).collect::<Vec<_>>();
+            let rows = (0..matrix.weights.rows()).map(row);
             rows.collect::<std::collections::HashSet<_>>().len()
         };
         layers.push(LayerDescription {
@@ -71,16 +76,20 @@ pub(crate) fn describe(network: &Network) -> Described {
             name: matrix.map_or("", |matrix| matrix.name).to_owned(),
             rows: matrix.map_or(0, |matrix| matrix.weights.rows()),
             columns: matrix.map_or(0, |matrix| matrix.weights.columns()),
+            weight_bits: matrix.map(|matrix| matrix.weights.bits()),
             distinct_rows: matrix.map_or(0, distinct),
             output: network.shape_before(index + 1).to_string(),
             bits: matrix.and_then(|matrix| matrix.thresholds).map(|thresholds| thresholds.bits()),
         });
     }
+    let weights = |matrix: &MatrixLayer<'_>| matrix.weights.rows() * matrix.weights.columns();
+    let bits = |matrix: &MatrixLayer<'_>| weights(matrix) * usize::from(matrix.weights.bits());
     Described {
         digest: network.digest(),
         input: *network.input(),
         layers,
-        weights: matrices.iter().map(|m| m.weights.rows() * m.weights.columns()).sum(),
+        weights: matrices.iter().map(weights).sum(),
+        weight_bits: matrices.iter().map(bits).sum(),
     }
 }
 
@@ -97,23 +106,26 @@ impl fmt::Display for Described {
             ("name", Align::Left),
             ("rows", Align::Right),
             ("columns", Align::Right),
+            ("weight bits", Align::Right),
             ("distinct rows", Align::Right),
             ("output", Align::Right),
             ("bits", Align::Right),
         ]);
         let number = |n: usize| if n == 0 { String::new() } else { n.to_string() };
+        let bits = |bits: Option<u8>| bits.map_or(String::new(), |bits| bits.to_string());
         for layer in &self.layers {
             table.row([
                 layer.layer.clone(),
                 layer.name.clone(),
                 number(layer.rows),
                 number(layer.columns),
+                bits(layer.weight_bits),
                 number(layer.distinct_rows),
                 layer.output.clone(),
-                layer.bits.map_or(String::new(), |bits| bits.to_string()),
+                bits(layer.bits),
             ]);
         }
-        write!(f, "{table}\n{} weights of 1 bit", self.weights)
+        write!(f, "{table}\n{} weights, {} bits", self.weights, self.weight_bits)
     }
 }
 

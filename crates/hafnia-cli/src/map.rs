@@ -251,7 +251,7 @@ impl Map {
             start = Instant::now();
             Ok(())
         };
-        let outcome = pipeline.run(Mapping::logical(network, spec), &context, &mut after)?;
+        let outcome = pipeline.run(Mapping::logical(network, spec)?, &context, &mut after)?;
         bar.finish_and_clear();
         Ok((outcome.mapping, passes))
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use expect_test::{Expect, expect};
-use hafnia_model::random;
+use hafnia_model::{Input, Layer, Linear, Network, Weights, random};
 use hafnia_rng::Seed;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -66,6 +66,14 @@ impl Place {
         names.sort();
         names
     }
+}
+
+/// A network with 2-bit weights.
+fn wide_network() -> Network {
+    let weights = Weights::from_fn(4, 2, 2, |_, _| 3);
+    let fc1 = Linear { name: "fc1".into(), weights, thresholds: None };
+    let input = Input { channels: 4, height: 1, width: 1, bits: 2, shift: 6 };
+    Network::new(input, vec![Layer::Linear(fc1)]).unwrap()
 }
 
 #[test]
@@ -146,6 +154,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
     .unwrap();
     std::fs::write(place.path("text.map"), "hafnia-mapping 1\nnetwrk\n").unwrap();
     hafnia_artifact::save(place.path("other.hafnia"), &random::lenet5(Seed(2))).unwrap();
+    hafnia_artifact::save(place.path("wide.hafnia"), &wide_network()).unwrap();
     std::fs::write(place.path("file"), "").unwrap();
     std::fs::write(place.path("wrong-pass.toml"), "name = \"x\"\n[[pass]]\nuse = \"renmae\"\n")
         .unwrap();
@@ -174,7 +183,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "inspect cut.hafnia",
         1,
         expect![[r#"
-        error: cut.hafnia is truncated: 99 bytes, expected 10387
+        error: cut.hafnia is truncated: 99 bytes, expected 10392
     "#]],
     );
     place.fail(
@@ -185,7 +194,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
     "#]],
     );
     place.fail("sim other.hafnia natural.map --offline", 1, expect![[r#"
-        error: natural.map: mapping made for another network: for 263572230280ebcbca97ceb5904041c5361ab6b2480163061b68f680af04fee8, not 3b9aa7970e251b18a929ce09f2ed61aa122b6f83d97acd239bda7aad99982c50
+        error: natural.map: mapping made for another network: for c8fc2e33d7c0b5d448abb4a1a7ecfe35e91d5f82bfb76117dc782709b5b2ad2d, not 48b8513879c29a8d05d08ae0684625c60cae1a354523e6cba98e16ddb45d5f42
     "#]]);
     place.fail(
         "sim net.hafnia natural.map --chips 0 --offline",
@@ -234,6 +243,13 @@ fn wrong_input_is_named_and_nothing_is_written() {
     place.fail("map net.hafnia --pipeline paper --out x.map", 1, expect![[r#"
         error: pass `reorder` stopped: method `anneal` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`
     "#]]);
+    place.fail(
+        "map wide.hafnia --pipeline natural --out x.map",
+        1,
+        expect![[r#"
+        error: layer `fc1` has 2-bit weights, a mapping holds 1-bit weights
+    "#]],
+    );
     place.fail("map net.hafnia --pipeline best-of-all --out x.map", 1, expect![[r#"
         error: cannot read pipeline best-of-all; the built-in ones are natural, rename, reorder, paper: No such file or directory (os error 2)
     "#]]);

@@ -12,7 +12,7 @@ use rand::RngExt;
 fn mapping(c: &mut Criterion) {
     let side = 4096;
     let rng = &mut Seed(1).site("ir/benches").rng();
-    let weights = BitMatrix::from_fn(side, side, |_, _| rng.random());
+    let weights = BitMatrix::from_fn(side, side, |_, _| rng.random()).into();
     let layers = vec![
         Layer::Flatten,
         Layer::Linear(Linear { name: "only".into(), weights, thresholds: None }),

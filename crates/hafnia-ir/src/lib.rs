@@ -34,7 +34,7 @@ mod verifier;
 pub use file::{MappingFileError, read_mapping, write_mapping};
 pub use mapping::{
     Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, TileId,
-    WeightName,
+    WeightName, WideWeights, mappable,
 };
 pub use profile::{MatrixProfile, Profile, ProfileError};
 pub use proof::{ProofError, prove};

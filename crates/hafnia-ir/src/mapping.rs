@@ -6,7 +6,7 @@ use std::fmt;
 use hafnia_artifact::Digest;
 use hafnia_bits::BitMatrix;
 use hafnia_cim::{MacroSpec, ScanEntry};
-use hafnia_model::Network;
+use hafnia_model::{MatrixLayer, Network};
 
 /// Index of a matrix: its position in [`Network::matrices`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -127,6 +127,27 @@ impl Matrix {
         let is_side = |side| (1..=Self::MAX_SIDE).contains(&side);
         is_side(rows) && is_side(columns) && rows * columns <= Self::MAX_CELLS
     }
+}
+
+/// A network with wider weights than a mapping holds.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("layer `{layer}` has {bits}-bit weights, a mapping holds 1-bit weights")]
+pub struct WideWeights {
+    /// Name of the first layer that has them.
+    pub layer: String,
+    /// Bits of its weights.
+    pub bits: u8,
+}
+
+/// The weights of a layer as a mapping holds them: a bit each, 1 for +1 and 0 for −1.
+///
+/// # Errors
+/// If they have more than 1 bit.
+pub fn mappable<'a>(layer: &MatrixLayer<'a>) -> Result<&'a BitMatrix, WideWeights> {
+    layer
+        .weights
+        .as_binary()
+        .ok_or_else(|| WideWeights { layer: layer.name.to_owned(), bits: layer.weights.bits() })
 }
 
 /// One weight of one replica, as messages name it.
@@ -321,7 +342,10 @@ impl Tile {
 
 impl Mapping {
     /// The mapping everything starts from: one tile a matrix, rows and columns as in the network.
-    pub fn logical(network: &Network, spec: &MacroSpec) -> Self {
+    ///
+    /// # Errors
+    /// If a layer has weights of more than 1 bit.
+    pub fn logical(network: &Network, spec: &MacroSpec) -> Result<Self, WideWeights> {
         let mut mapping = Self {
             stage: Stage::Logical,
             network: network.digest(),
@@ -330,20 +354,21 @@ impl Mapping {
             tiles: Vec::new(),
         };
         for (index, matrix) in network.matrices().iter().enumerate() {
-            let (rows, columns) = (matrix.weights.rows(), matrix.weights.columns());
+            let bits = mappable(matrix)?;
+            let (rows, columns) = (bits.rows(), bits.columns());
             mapping.matrices.push(Matrix { name: matrix.name.to_owned(), rows, columns });
             let entry = |row| RowEntry { logical: row, physical: row, negative: false };
             let column = |column| Column { logical: column, inverted: false };
             mapping.tiles.push(Tile {
                 matrix: MatrixId(index as u32),
                 replica: 0,
-                bits: matrix.weights.clone(),
+                bits: bits.clone(),
                 rows: (0..rows as u32).map(entry).collect(),
                 columns: (0..columns as u32).map(column).collect(),
                 place: None,
             });
         }
-        mapping
+        Ok(mapping)
     }
 
     /// The tiles with their ids.

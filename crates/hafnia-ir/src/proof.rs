@@ -10,7 +10,7 @@ use hafnia_artifact::Digest;
 use hafnia_bits::BitMatrix;
 use hafnia_model::Network;
 
-use crate::{Column, Mapping, MatrixId, RowEntry, TileId, WeightName};
+use crate::{Column, Mapping, MatrixId, RowEntry, TileId, WeightName, WideWeights, mappable};
 
 /// How a mapping differs from the network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum ProofError {
         /// Digest of the network.
         network: Digest,
     },
+    /// The network's weights are wider than those of any mapping.
+    #[error(transparent)]
+    WideWeights(#[from] WideWeights),
     /// The mapping has another number of matrices.
     #[error("mapping has {mapping} matrices, the network has {network}")]
     MatrixCount {
@@ -120,7 +123,8 @@ fn sign(bit: bool) -> &'static str {
 /// The first difference, tiles in the order of their ids.
 pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
     prove_matrices(mapping, network)?;
-    let weights: Vec<&BitMatrix> = network.matrices().iter().map(|matrix| matrix.weights).collect();
+    let weights: Vec<&BitMatrix> =
+        network.matrices().iter().map(mappable).collect::<Result<_, _>>()?;
     let nothing = |matrix: MatrixId| {
         let of = weights[matrix.index()];
         vec![vec![false; of.columns()]; of.rows()]

@@ -12,13 +12,15 @@ use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use crate::{Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile};
+use crate::{
+    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, mappable,
+};
 
 /// A random mapping of `network` at `stage` that [`verify`](crate::verify) and
 /// [`prove`](crate::prove) accept.
 ///
 /// # Panics
-/// If the macro has no cells.
+/// If the macro has no cells, or a layer has weights of more than 1 bit.
 pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage) -> Mapping {
     let rng = &mut seed.site("ir/random/mapping").rng();
     let mut mapping = Mapping {
@@ -29,16 +31,17 @@ pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage)
         tiles: Vec::new(),
     };
     for (index, layer) in network.matrices().into_iter().enumerate() {
-        let (rows, columns) = (layer.weights.rows(), layer.weights.columns());
+        let weights = mappable(&layer).expect("weights of 1 bit");
+        let (rows, columns) = (weights.rows(), weights.columns());
         mapping.matrices.push(Matrix { name: layer.name.to_owned(), rows, columns });
         let replicas = if rng.random_ratio(1, 4) { 2 } else { 1 };
         for replica in 0..replicas {
             let blocks = match stage {
                 Stage::Logical => {
                     let (rows, columns) = (shuffled(rng, rows), columns_of(rng, columns));
-                    vec![block(rng, layer.weights, &rows, &columns)]
+                    vec![block(rng, weights, &rows, &columns)]
                 }
-                Stage::Tiled | Stage::Placed => split(rng, layer.weights, geometry),
+                Stage::Tiled | Stage::Placed => split(rng, weights, geometry),
             };
             mapping.tiles.extend(blocks.into_iter().map(|(bits, rows, columns)| {
                 let matrix = MatrixId(index as u32);

@@ -3,9 +3,7 @@
 //! The trainer computes the same integers in `f32` (they stay below 2²⁴) and a test holds it to
 //! this page; engines replace [`accumulate`] by conversions of a macro and nothing more.
 
-use hafnia_bits::BitMatrix;
-
-use crate::{Conv, Shape, Thresholds};
+use crate::{Conv, Shape, Thresholds, Weights};
 
 /// An 8-bit pixel reduced to an input activation: `pixel >> shift`.
 #[inline]
@@ -13,22 +11,22 @@ pub fn reduce_pixel(pixel: u8, shift: u8) -> u8 {
     pixel >> shift
 }
 
-/// The weight that a bit stands for: 1 is +1, 0 is −1.
+/// The weight that bits stand for, that of plane 0 first: Σ 2^p · (+1 if bit p is 1, −1 if it is 0).
 #[inline]
-pub fn weight(bit: bool) -> i32 {
-    if bit { 1 } else { -1 }
+pub fn weight(bits: impl IntoIterator<Item = bool>) -> i32 {
+    bits.into_iter().enumerate().map(|(p, bit)| if bit { 1 << p } else { -(1 << p) }).sum()
 }
 
 /// y\[column\] = Σ over rows of weight(row, column) · a\[row\].
 ///
 /// # Panics
 /// If `activations` has another length than the matrix has rows.
-pub fn accumulate(weights: &BitMatrix, activations: &[u8]) -> Vec<i32> {
+pub fn accumulate(weights: &Weights, activations: &[u8]) -> Vec<i32> {
     assert_eq!(activations.len(), weights.rows(), "one activation a row");
     let mut sums = vec![0; weights.columns()];
     for (row, &activation) in activations.iter().enumerate() {
         for (column, sum) in sums.iter_mut().enumerate() {
-            *sum += weight(weights.get(row, column)) * i32::from(activation);
+            *sum += weights.value(row, column) * i32::from(activation);
         }
     }
     sums

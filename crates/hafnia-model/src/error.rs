@@ -1,6 +1,31 @@
-//! What can be wrong with a network.
+//! What can be wrong with a network or its weights.
 
 use crate::Shape;
+
+/// Why bit planes do not make weights.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeightsError {
+    /// There is no bit plane, or more than a weight has bits.
+    #[error("weights have {bits} bit planes, they must have 1 or 2")]
+    Bits {
+        /// Bit planes that are there.
+        bits: usize,
+    },
+    /// A bit plane has another size than the first.
+    #[error(
+        "bit plane {plane} of weights is {}x{}, plane 0 is {}x{}",
+        found.0, found.1, expected.0, expected.1
+    )]
+    Size {
+        /// Index of the plane.
+        plane: usize,
+        /// Its (rows, columns).
+        found: (usize, usize),
+        /// (rows, columns) of plane 0.
+        expected: (usize, usize),
+    },
+}
 
 /// Why layers do not make a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -1,8 +1,8 @@
 //! The interchange folder: a network as JSON and NumPy arrays, for other tools to read and write.
 //!
 //! The format is described in `docs/interchange.md`. In short, `network.json` lists the input and
-//! the layers, and names for each matrix layer a file of weights, `int8` ±1, and for all but the
-//! last a file of thresholds, `int32`. `reference_logits.npy` may hold outputs to check against.
+//! the layers, and names for each matrix layer a file of weights, `int8`, and for all but the last a
+//! file of thresholds, `int32`. `reference_logits.npy` may hold outputs to check against.
 //!
 //! ```
 //! use hafnia_model::{Plain, interchange, random, run};
@@ -31,13 +31,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hafnia_artifact::{ArtifactError, write_whole};
-use hafnia_bits::BitMatrix;
 use serde::{Deserialize, Serialize};
 
-use crate::arithmetic::weight;
+use crate::network::range;
 pub use crate::npy::NpyError;
 use crate::npy::{self, Element};
-use crate::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds};
+use crate::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds, Weights};
 
 /// What `format` says in a `network.json` that this version reads and writes.
 pub const FORMAT: &str = "hafnia-network/1";
@@ -130,8 +129,11 @@ pub enum InterchangeError {
         /// The shape it must have.
         expected: String,
     },
-    /// A weight is neither +1 nor −1.
-    #[error("{} holds {value} at {index:?}, a weight must be -1 or 1", path.display())]
+    /// A weight is none of those that its bits give.
+    #[error(
+        "{} holds {value} at {index:?}, a {bits}-bit weight must be one of {allowed:?}",
+        path.display()
+    )]
     Weight {
         /// The file.
         path: PathBuf,
@@ -139,6 +141,10 @@ pub enum InterchangeError {
         index: Vec<usize>,
         /// What is there.
         value: i8,
+        /// Bits of the layer's weights.
+        bits: u8,
+        /// The values that so many bits give.
+        allowed: Vec<i32>,
     },
     /// The thresholds of a channel descend somewhere.
     #[error("{} holds {values:?} for channel {channel}, thresholds must ascend", path.display())]
@@ -184,12 +190,16 @@ enum Step {
         kernel: usize,
         stride: usize,
         padding: usize,
+        #[serde(default = "one_bit", skip_serializing_if = "is_one_bit")]
+        weight_bits: u8,
         weights: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         thresholds: Option<String>,
     },
     Linear {
         name: String,
+        #[serde(default = "one_bit", skip_serializing_if = "is_one_bit")]
+        weight_bits: u8,
         weights: String,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         thresholds: Option<String>,
@@ -199,6 +209,15 @@ enum Step {
     },
     // Braces, because serde lets a unit variant have unknown fields.
     Flatten {},
+}
+
+/// Bits of weights where `network.json` names none.
+fn one_bit() -> u8 {
+    1
+}
+
+fn is_one_bit(bits: &u8) -> bool {
+    *bits == one_bit()
 }
 
 /// Writes a network as an interchange folder.
@@ -352,13 +371,15 @@ fn write_layer(channels: usize, layer: &Layer, folder: &Path) -> Result<Step, In
             let shape = [outputs, channels, kernel, kernel];
             let weights = write_weights(folder, &name, &shape, &conv.weights)?;
             let thresholds = write_thresholds(folder, &name, outputs, conv.thresholds.as_ref())?;
-            Step::Conv { name, kernel, stride, padding, weights, thresholds }
+            let weight_bits = conv.weights.bits();
+            Step::Conv { name, kernel, stride, padding, weight_bits, weights, thresholds }
         }
         Layer::Linear(Linear { name, weights, thresholds }) => {
             let (inputs, outputs) = (weights.rows(), weights.columns());
+            let weight_bits = weights.bits();
             let thresholds = write_thresholds(folder, name, outputs, thresholds.as_ref())?;
             let weights = write_weights(folder, name, &[outputs, inputs], weights)?;
-            Step::Linear { name: name.clone(), weights, thresholds }
+            Step::Linear { name: name.clone(), weight_bits, weights, thresholds }
         }
         Layer::MaxPool { size } => Step::MaxPool { size: *size },
         Layer::Flatten => Step::Flatten {},
@@ -369,10 +390,10 @@ fn write_weights(
     folder: &Path,
     layer: &str,
     shape: &[usize],
-    weights: &BitMatrix,
+    weights: &Weights,
 ) -> Result<String, InterchangeError> {
     let values: Vec<i8> = (0..weights.columns())
-        .flat_map(|out| (0..weights.rows()).map(move |input| weight(weights.get(input, out)) as i8))
+        .flat_map(|out| (0..weights.rows()).map(move |input| weights.value(input, out) as i8))
         .collect();
     let name = format!("{layer}.weights.npy");
     write_whole(folder.join(&name), &npy::encode(shape, &values))?;
@@ -393,13 +414,15 @@ fn write_thresholds(
 
 fn read_layer(folder: &Path, step: Step) -> Result<Layer, InterchangeError> {
     Ok(match step {
-        Step::Conv { name, kernel, stride, padding, weights, thresholds } => {
-            let weights = read_weights(folder, &weights, Some(kernel))?;
+        Step::Conv { name, kernel, stride, padding, weight_bits, weights, thresholds } => {
+            check_bits(folder, &name, weight_bits)?;
+            let weights = read_weights(folder, &weights, weight_bits, Some(kernel))?;
             let thresholds = read_thresholds(folder, thresholds, weights.columns())?;
             Layer::Conv(Conv { name, kernel, stride, padding, weights, thresholds })
         }
-        Step::Linear { name, weights, thresholds } => {
-            let weights = read_weights(folder, &weights, None)?;
+        Step::Linear { name, weight_bits, weights, thresholds } => {
+            check_bits(folder, &name, weight_bits)?;
+            let weights = read_weights(folder, &weights, weight_bits, None)?;
             let thresholds = read_thresholds(folder, thresholds, weights.columns())?;
             Layer::Linear(Linear { name, weights, thresholds })
         }
@@ -408,12 +431,19 @@ fn read_layer(folder: &Path, step: Step) -> Result<Layer, InterchangeError> {
     })
 }
 
+/// Refuses weights of more bits than there may be, or none.
+fn check_bits(folder: &Path, layer: &str, bits: u8) -> Result<(), InterchangeError> {
+    range(format!("weight bits of layer `{layer}`"), bits.into(), 1, Weights::MAX_BITS.into())
+        .map_err(|source| InterchangeError::Network { path: folder.join(NETWORK), source })
+}
+
 /// The weights of a convolution with this kernel, or of a linear layer, as rows of inputs.
 fn read_weights(
     folder: &Path,
     name: &str,
+    bits: u8,
     kernel: Option<usize>,
-) -> Result<BitMatrix, InterchangeError> {
+) -> Result<Weights, InterchangeError> {
     let path = tensor_path(folder, name)?;
     let npy::Array { shape, values } = read_array::<i8>(&path)?;
     let is_fitting = match (kernel, &shape[..]) {
@@ -428,17 +458,14 @@ fn read_weights(
         };
         return Err(wrong_shape(path, shape, expected));
     }
-    if let Some(flat) = values.iter().position(|value| ![-1, 1].contains(value)) {
-        return Err(InterchangeError::Weight {
-            path,
-            index: index_in(&shape, flat),
-            value: values[flat],
-        });
+    let allowed: Vec<i32> = Weights::values(bits).collect();
+    if let Some(flat) = values.iter().position(|&value| !allowed.contains(&value.into())) {
+        let (index, value) = (index_in(&shape, flat), values[flat]);
+        return Err(InterchangeError::Weight { path, index, value, bits, allowed });
     }
     let (outputs, inputs) = (shape[0], values.len() / shape[0]);
-    Ok(BitMatrix::from_fn(inputs, outputs, |input, out| {
-        values[out * inputs + input] == weight(true) as i8
-    }))
+    let weight = |input, out| i32::from(values[out * inputs + input]);
+    Ok(Weights::from_fn(inputs, outputs, bits, weight))
 }
 
 fn read_thresholds(

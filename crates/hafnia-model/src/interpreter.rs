@@ -1,9 +1,7 @@
 //! The interpreter: walks the layers of a network and leaves the matrix products to a [`Multiply`].
 
-use hafnia_bits::BitMatrix;
-
-use crate::arithmetic::{activate, activate_all, max_pool, weight, window};
-use crate::{Layer, Network};
+use crate::arithmetic::{activate, activate_all, max_pool, window};
+use crate::{Layer, Network, Weights};
 
 /// Multiplies activations by a matrix of the network: plainly, or on a macro.
 pub trait Multiply {
@@ -117,18 +115,18 @@ fn walk(
 /// from weights unpacked once.
 #[derive(Debug, Clone)]
 pub struct Plain {
-    /// Per matrix the weights ±1, column by column: a sum is a product of two runs of memory.
+    /// Per matrix the weights, column by column: a sum is a product of two runs of memory.
     matrices: Vec<Vec<i16>>,
 }
 
 impl Plain {
     /// Unpacks the weights of a network.
     pub fn new(network: &Network) -> Self {
-        let unpack = |weights: &BitMatrix| {
-            let bits = (0..weights.columns()).flat_map(|column| {
-                (0..weights.rows()).map(move |row| weight(weights.get(row, column)) as i16)
+        let unpack = |weights: &Weights| {
+            let values = (0..weights.columns()).flat_map(|column| {
+                (0..weights.rows()).map(move |row| weights.value(row, column) as i16)
             });
-            bits.collect()
+            values.collect()
         };
         Self { matrices: network.matrices().iter().map(|matrix| unpack(matrix.weights)).collect() }
     }

@@ -1,10 +1,10 @@
 //! The trained network of integers: plain data, its arithmetic, and the interpreter that defines
 //! what is correct.
 //!
-//! A [`Network`] holds 1-bit weights and integer [`Thresholds`], nothing else; no float is left in
-//! it. Its arithmetic is defined once, in [`arithmetic`]; [`run`] walks the layers and leaves only
-//! the product of a matrix with a vector of activations to a [`Multiply`], so that the reference
-//! ([`Plain`]) and every engine of a simulated macro share all else by construction.
+//! A [`Network`] holds [`Weights`] of 1 or 2 bits and integer [`Thresholds`], nothing else; no float
+//! is left in it. Its arithmetic is defined once, in [`arithmetic`]; [`run`] walks the layers and
+//! leaves only the product of a matrix with a vector of activations to a [`Multiply`], so that the
+//! reference ([`Plain`]) and every engine of a simulated macro share all else by construction.
 //!
 //! ```
 //! use hafnia_bits::BitMatrix;
@@ -16,7 +16,7 @@
 //!         Layer::Flatten,
 //!         Layer::Linear(Linear {
 //!             name: "only".into(),
-//!             weights: BitMatrix::from_fn(3, 2, |row, column| row >= column),
+//!             weights: BitMatrix::from_fn(3, 2, |row, column| row >= column).into(),
 //!             thresholds: None,
 //!         }),
 //!     ],
@@ -37,8 +37,10 @@ mod interpreter;
 mod network;
 mod npy;
 pub mod random;
+mod weights;
 
-pub use error::ShapeError;
+pub use error::{ShapeError, WeightsError};
 pub use interchange::InterchangeError;
 pub use interpreter::{Multiply, Plain, activations_before, run, run_from};
 pub use network::{Conv, Input, Layer, Linear, MatrixLayer, Network, Shape, Thresholds};
+pub use weights::Weights;

@@ -1,12 +1,11 @@
-//! [`Network`] and its layers: integers and bits, checked once when a network is made.
+//! [`Network`] and its layers: integers, checked once when a network is made.
 
 use std::fmt;
 
 use hafnia_artifact::{Artifact, Digest};
-use hafnia_bits::BitMatrix;
 use serde::{Deserialize, Serialize};
 
-use crate::ShapeError;
+use crate::{ShapeError, Weights};
 
 /// A trained network of integers. Always well formed: [`Network::new`] checks, and so does reading.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,7 +18,7 @@ pub struct Network {
 
 impl Artifact for Network {
     const KIND: &'static str = "network";
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = 2;
     const REMAKE: &'static str = "hafnia train";
 }
 
@@ -42,9 +41,9 @@ pub struct Input {
 /// One step of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layer {
-    /// Cross-correlation with 1-bit weights.
+    /// Cross-correlation with weights of 1 or 2 bits.
     Conv(Conv),
-    /// Product with a 1-bit matrix.
+    /// Product with a matrix of weights of 1 or 2 bits.
     Linear(Linear),
     /// Maximum over square windows that do not overlap.
     MaxPool {
@@ -66,8 +65,8 @@ pub struct Conv {
     pub stride: usize,
     /// Zeros added on each side.
     pub padding: usize,
-    /// Weights as the matrix of im2col: row (in channel, ky, kx), column out channel; 1 is +1, 0 is −1.
-    pub weights: BitMatrix,
+    /// Weights as the matrix of im2col: row (in channel, ky, kx), column out channel.
+    pub weights: Weights,
     /// Turns accumulations into activations.
     pub thresholds: Option<Thresholds>,
 }
@@ -77,8 +76,8 @@ pub struct Conv {
 pub struct Linear {
     /// Name, unique in the network.
     pub name: String,
-    /// Weights: row input, column output; 1 is +1, 0 is −1.
-    pub weights: BitMatrix,
+    /// Weights: row input, column output.
+    pub weights: Weights,
     /// Turns accumulations into activations; the last layer has none.
     pub thresholds: Option<Thresholds>,
 }
@@ -151,8 +150,8 @@ pub struct MatrixLayer<'a> {
     pub layer: usize,
     /// Name of the layer.
     pub name: &'a str,
-    /// The matrix: rows are inputs, columns outputs; 1 is +1, 0 is −1.
-    pub weights: &'a BitMatrix,
+    /// The matrix: rows are inputs, columns outputs.
+    pub weights: &'a Weights,
     /// Thresholds of its columns; none for the last.
     pub thresholds: Option<&'a Thresholds>,
     /// Bits of the activations it is given.
@@ -221,7 +220,13 @@ impl Network {
     }
 }
 
-fn range(what: impl Into<String>, value: usize, min: usize, max: usize) -> Result<(), ShapeError> {
+/// Whether a number lies in its range.
+pub(crate) fn range(
+    what: impl Into<String>,
+    value: usize,
+    min: usize,
+    max: usize,
+) -> Result<(), ShapeError> {
     if (min..=max).contains(&value) {
         return Ok(());
     }
@@ -231,7 +236,8 @@ fn range(what: impl Into<String>, value: usize, min: usize, max: usize) -> Resul
 
 /// The largest side, channel count or window: keeps every product far from overflow.
 const MAX_SIDE: usize = 1 << 14;
-/// The most inputs of a matrix: the sum of so many 8-bit activations fits `i32`.
+/// The most inputs of a matrix of weights ±1: the sum of so many 8-bit activations fits `i32`. Larger
+/// weights leave room for fewer.
 const MAX_INPUTS: usize = 1 << 22;
 /// The most activations between two layers.
 const MAX_ACTIVATIONS: usize = 1 << 26;
@@ -317,11 +323,12 @@ fn check_name<'a>(name: &'a str, names: &mut Vec<&'a str>) -> Result<(), ShapeEr
 
 fn check_matrix(
     layer: &str,
-    weights: &BitMatrix,
+    weights: &Weights,
     inputs: usize,
     shape: Shape,
 ) -> Result<(), ShapeError> {
-    range(format!("inputs of layer `{layer}`"), inputs, 1, MAX_INPUTS)?;
+    let most = MAX_INPUTS / weights.largest() as usize;
+    range(format!("inputs of layer `{layer}`"), inputs, 1, most)?;
     if weights.rows() != inputs {
         let rows = weights.rows();
         return Err(ShapeError::Rows { layer: layer.to_owned(), rows, inputs, shape });
@@ -331,7 +338,7 @@ fn check_matrix(
 
 fn check_thresholds(
     layer: &str,
-    weights: &BitMatrix,
+    weights: &Weights,
     thresholds: Option<&Thresholds>,
     is_last: bool,
 ) -> Result<(), ShapeError> {

@@ -6,7 +6,7 @@ use hafnia_bits::BitMatrix;
 use hafnia_rng::Seed;
 use rand::{Rng, RngExt};
 
-use crate::{Conv, Input, Layer, Linear, Network, Thresholds};
+use crate::{Conv, Input, Layer, Linear, Network, Thresholds, Weights};
 
 /// The largest sizes that [`network`] draws; the smallest is 1 of each (0 convolutions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,12 +25,23 @@ pub struct Limits {
     pub outputs: usize,
     /// Bits of the input, up to 8, and of activations, up to 4.
     pub bits: u8,
+    /// Bits of weights, 1 or 2: every matrix draws how many it has.
+    pub weight_bits: u8,
 }
 
 impl Default for Limits {
-    /// Networks of at most some ten thousand cells, quick enough for hundreds of cases.
+    /// Networks of at most some ten thousand weights of 1 bit, quick enough for hundreds of cases.
     fn default() -> Self {
-        Self { side: 9, channels: 4, convolutions: 2, kernel: 4, linears: 3, outputs: 12, bits: 4 }
+        Self {
+            side: 9,
+            channels: 4,
+            convolutions: 2,
+            kernel: 4,
+            linears: 3,
+            outputs: 12,
+            bits: 4,
+            weight_bits: 1,
+        }
     }
 }
 
@@ -40,7 +51,8 @@ impl Default for Limits {
 /// channels that are always on or always off.
 ///
 /// # Panics
-/// If `limits` leave nothing to draw (a 0 other than `convolutions`) or `bits` is over 8.
+/// If `limits` leave nothing to draw (a 0 other than `convolutions`), `bits` is over 8 or
+/// `weight_bits` over 2.
 pub fn network(seed: Seed, limits: Limits) -> Network {
     let rng = &mut seed.site("model/random/network").rng();
     let bits = rng.random_range(1..=limits.bits);
@@ -58,7 +70,7 @@ pub fn network(seed: Seed, limits: Limits) -> Network {
         let kernel = rng.random_range(1..=limits.kernel.min(height).min(width));
         let stride = rng.random_range(1..=2);
         let padding = rng.random_range(0..kernel);
-        let weights = matrix(rng, channels * kernel * kernel, limits.channels);
+        let weights = matrix(rng, channels * kernel * kernel, limits.channels, limits.weight_bits);
         let thresholds = Some(thresholds(rng, &weights, &mut levels, limits.bits.min(4)));
         channels = weights.columns();
         height = (height + 2 * padding - kernel) / stride + 1;
@@ -75,7 +87,7 @@ pub fn network(seed: Seed, limits: Limits) -> Network {
     let mut inputs = channels * height * width;
     let linears = rng.random_range(1..=limits.linears);
     for index in 1..=linears {
-        let weights = matrix(rng, inputs, limits.outputs);
+        let weights = matrix(rng, inputs, limits.outputs, limits.weight_bits);
         let thresholds =
             (index < linears).then(|| thresholds(rng, &weights, &mut levels, limits.bits.min(4)));
         inputs = weights.columns();
@@ -84,22 +96,26 @@ pub fn network(seed: Seed, limits: Limits) -> Network {
     Network::new(input, layers).expect("drawn to fit")
 }
 
-/// A matrix of random bits with 1 to `max_columns` columns.
-fn matrix(rng: &mut impl Rng, rows: usize, max_columns: usize) -> BitMatrix {
+/// A matrix of random weights with 1 to `max_columns` columns and 1 to `max_bits` bits.
+fn matrix(rng: &mut impl Rng, rows: usize, max_columns: usize, max_bits: u8) -> Weights {
     let columns = rng.random_range(1..=max_columns);
-    BitMatrix::from_fn(rows, columns, |_, _| rng.random())
+    // Nothing is drawn where there is no choice: what else is drawn stays the same.
+    let bits = if max_bits == 1 { 1 } else { rng.random_range(1..=max_bits) };
+    let plane = |_| BitMatrix::from_fn(rows, columns, |_, _| rng.random());
+    Weights::from_planes((0..bits).map(plane).collect()).expect("1 or 2 bits")
 }
 
-/// Thresholds within the sums that `rows` inputs of up to `levels` can reach, and one step beyond;
-/// `levels` becomes that of the activations they give.
+/// Thresholds within the sums that inputs of up to `levels` can reach, and one step beyond; `levels`
+/// becomes that of the activations they give.
 fn thresholds(
     rng: &mut impl Rng,
-    weights: &BitMatrix,
+    weights: &Weights,
     levels: &mut usize,
     max_bits: u8,
 ) -> Thresholds {
     // A random sum of n terms of size a is about a√n; beyond it most channels would be constant.
-    let reach = (*levels as f64 * (weights.rows() as f64).sqrt()).ceil() as i32 + 1;
+    let largest = *levels as f64 * f64::from(weights.largest());
+    let reach = (largest * (weights.rows() as f64).sqrt()).ceil() as i32 + 1;
     *levels = (1 << rng.random_range(1..=max_bits)) - 1;
     let mut values: Vec<i32> =
         (0..weights.columns() * *levels).map(|_| rng.random_range(-reach..=reach)).collect();
@@ -107,20 +123,20 @@ fn thresholds(
     Thresholds { levels: *levels, values }
 }
 
-/// LeNet-5 as hafnia trains it, with random weights: 28×28 input in 2 bits, matrices 25×6, 150×16,
-/// 400×120, 120×84 and 84×10, activations of 2 bits.
+/// LeNet-5 as hafnia trains it, with random weights of 1 bit: 28×28 input in 2 bits, matrices 25×6,
+/// 150×16, 400×120, 120×84 and 84×10, activations of 2 bits.
 ///
 /// Thresholds are the clamped shift nearest to the spread of the sums, as the trainer sets them, so
 /// that about half of the activations are 0.
 pub fn lenet5(seed: Seed) -> Network {
     let rng = &mut seed.site("model/random/lenet5").rng();
-    let mut weights = |rows, columns| BitMatrix::from_fn(rows, columns, |_, _| rng.random());
-    let conv = |name: &str, padding, weights: BitMatrix, shift| {
+    let mut weights = |rows, columns| BitMatrix::from_fn(rows, columns, |_, _| rng.random()).into();
+    let conv = |name: &str, padding, weights: Weights, shift| {
         let thresholds = Some(Thresholds::shift(weights.columns(), 2, shift));
         let name = name.to_owned();
         Layer::Conv(Conv { name, kernel: 5, stride: 1, padding, weights, thresholds })
     };
-    let linear = |name: &str, weights: BitMatrix, shift: Option<u32>| {
+    let linear = |name: &str, weights: Weights, shift: Option<u32>| {
         let thresholds = shift.map(|shift| Thresholds::shift(weights.columns(), 2, shift));
         Layer::Linear(Linear { name: name.to_owned(), weights, thresholds })
     };

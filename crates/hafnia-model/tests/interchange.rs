@@ -9,7 +9,9 @@ use expect_test::{Expect, expect};
 use hafnia_bits::BitMatrix;
 use hafnia_model::interchange::{export, import, read_reference_logits, write_reference_logits};
 use hafnia_model::random::{self, Limits};
-use hafnia_model::{Conv, Input, InterchangeError, Layer, Linear, Network, Plain, Thresholds, run};
+use hafnia_model::{
+    Conv, Input, InterchangeError, Layer, Linear, Network, Plain, Thresholds, Weights, run,
+};
 use hafnia_rng::Seed;
 use proptest::prelude::*;
 
@@ -20,12 +22,12 @@ fn example() -> Network {
         kernel: 2,
         stride: 1,
         padding: 0,
-        weights: BitMatrix::from_fn(4, 2, |row, column| column == 0 || row % 2 == 0),
+        weights: BitMatrix::from_fn(4, 2, |row, column| column == 0 || row % 2 == 0).into(),
         thresholds: Some(Thresholds { levels: 3, values: vec![2, 4, 8, -1, 0, 1] }),
     };
     let linear = Linear {
         name: "fc1".into(),
-        weights: BitMatrix::from_fn(2, 3, |row, column| row == 0 || column == 2),
+        weights: BitMatrix::from_fn(2, 3, |row, column| row == 0 || column == 2).into(),
         thresholds: None,
     };
     let input = Input { channels: 1, height: 3, width: 3, bits: 2, shift: 6 };
@@ -48,9 +50,15 @@ fn message(error: InterchangeError, folder: &Path) -> String {
 /// Damages the folder of the example and expects the importer to say so.
 #[track_caller]
 fn check(damage: impl FnOnce(&Path), expected: Expect) {
+    check_of(&example(), damage, expected);
+}
+
+/// Damages the folder of a network and expects the importer to say so.
+#[track_caller]
+fn check_of(network: &Network, damage: impl FnOnce(&Path), expected: Expect) {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("network");
-    export(&example(), &folder).unwrap();
+    export(network, &folder).unwrap();
     damage(&folder);
     expected.assert_eq(&message(import(&folder).unwrap_err(), &folder));
 }
@@ -89,8 +97,9 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn networks_round_trip(seed: u64) {
-        let network = random::network(Seed(seed), Limits::default());
+    fn networks_round_trip(seed: u64, weight_bits in 1u8..=2) {
+        let limits = Limits { weight_bits, ..Limits::default() };
+        let network = random::network(Seed(seed), limits);
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("above/network");
         export(&network, &folder).unwrap();
@@ -143,10 +152,10 @@ fn weights_are_in_the_order_of_the_documentation() {
         kernel: 3,
         stride: 1,
         padding: 0,
-        weights,
+        weights: weights.into(),
         thresholds: Some(Thresholds::shift(2, 1, 0)),
     };
-    let out = Linear { name: "o".into(), weights: BitMatrix::zeros(2, 1), thresholds: None };
+    let out = Linear { name: "o".into(), weights: BitMatrix::zeros(2, 1).into(), thresholds: None };
     let input = Input { channels: 2, height: 3, width: 3, bits: 8, shift: 0 };
     let network = Network::new(input, vec![Layer::Conv(conv), Layer::Linear(out)]).unwrap();
     export(&network, &folder).unwrap();
@@ -155,6 +164,59 @@ fn weights_are_in_the_order_of_the_documentation() {
     let ones: Vec<_> = (0..values.len()).filter(|&at| values[at] == 1).collect();
     let (inputs, side, out, channel, ky, kx) = (2, 3, 1, 1, 2, 0);
     assert_eq!(ones, [((out * inputs + channel) * side + ky) * side + kx]);
+}
+
+#[test]
+fn weights_of_two_bits_say_so() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("network");
+    let weights = Weights::from_fn(4, 1, 2, |row, _| [-3, -1, 1, 3][row]);
+    let layer = Layer::Linear(Linear { name: "fc1".into(), weights, thresholds: None });
+    let input = Input { channels: 4, height: 1, width: 1, bits: 2, shift: 6 };
+    let network = Network::new(input, vec![layer]).unwrap();
+    export(&network, &folder).unwrap();
+    let bytes = fs::read(folder.join("fc1.weights.npy")).unwrap();
+    assert_eq!(bytes[128..], [-3, -1, 1, 3].map(|value: i8| value as u8));
+    assert_eq!(import(&folder).unwrap(), network);
+
+    let weights = "fc1.weights.npy";
+    check_of(
+        &network,
+        change(weights, |bytes| bytes[129] = 0),
+        expect![
+            "DIR/fc1.weights.npy holds 0 at [0, 1], a 2-bit weight must be one of [-3, -1, 1, 3]"
+        ],
+    );
+    check_of(
+        &network,
+        change(weights, |bytes| bytes[131] = 5),
+        expect![
+            "DIR/fc1.weights.npy holds 5 at [0, 3], a 2-bit weight must be one of [-3, -1, 1, 3]"
+        ],
+    );
+    let check_bits = |bits: &str, expected| {
+        check_of(
+            &network,
+            edit("\"weight_bits\": 2", &format!("\"weight_bits\": {bits}")),
+            expected,
+        );
+    };
+    check_bits(
+        "1",
+        expect!["DIR/fc1.weights.npy holds -3 at [0, 0], a 1-bit weight must be one of [-1, 1]"],
+    );
+    check_bits(
+        "3",
+        expect![
+            "the layers of DIR/network.json do not make a network: weight bits of layer `fc1` is 3, it must lie in 1..=2"
+        ],
+    );
+    check_bits(
+        "null",
+        expect![
+            "DIR/network.json does not describe a network: invalid type: null, expected u8 at line 17 column 3"
+        ],
+    );
 }
 
 #[test]
@@ -198,7 +260,7 @@ fn descriptions_that_are_refused() {
     check(
         edit("\"stride\": 1,", "\"stride\": 1, \"dilation\": 2,"),
         expect![
-            "DIR/network.json does not describe a network: unknown field `dilation`, expected one of `name`, `kernel`, `stride`, `padding`, `weights`, `thresholds` at line 20 column 4"
+            "DIR/network.json does not describe a network: unknown field `dilation`, expected one of `name`, `kernel`, `stride`, `padding`, `weight_bits`, `weights`, `thresholds` at line 20 column 4"
         ],
     );
     check(
@@ -301,11 +363,15 @@ fn tensors_that_are_refused() {
     );
     check(
         change(weights, |bytes| bytes[133] = 0),
-        expect!["DIR/conv1.weights.npy holds 0 at [1, 0, 0, 1], a weight must be -1 or 1"],
+        expect![
+            "DIR/conv1.weights.npy holds 0 at [1, 0, 0, 1], a 1-bit weight must be one of [-1, 1]"
+        ],
     );
     check(
         change(weights, |bytes| bytes[135] = 3),
-        expect!["DIR/conv1.weights.npy holds 3 at [1, 0, 1, 1], a weight must be -1 or 1"],
+        expect![
+            "DIR/conv1.weights.npy holds 3 at [1, 0, 1, 1], a 1-bit weight must be one of [-1, 1]"
+        ],
     );
     check(
         change(weights, |bytes| *bytes = b"text".to_vec()),

@@ -2,7 +2,9 @@
 
 use hafnia_bits::BitMatrix;
 use hafnia_model::random::{self, Limits};
-use hafnia_model::{Conv, Input, Layer, Linear, Multiply, Network, Plain, Shape, Thresholds};
+use hafnia_model::{
+    Conv, Input, Layer, Linear, Multiply, Network, Plain, Shape, Thresholds, Weights,
+};
 use hafnia_model::{activations_before, arithmetic, run, run_from};
 use hafnia_rng::Seed;
 use proptest::prelude::*;
@@ -10,8 +12,22 @@ use proptest::prelude::*;
 /// Activations or sums of one image: a grid a channel.
 type Grids = Vec<Vec<Vec<i64>>>;
 
-fn weight(weights: &BitMatrix, input: usize, out: usize) -> i64 {
-    if weights.get(input, out) { 1 } else { -1 }
+/// A weight by its definition.
+fn weight(weights: &Weights, input: usize, out: usize) -> i64 {
+    let bit = |plane: &BitMatrix| i64::from(plane.get(input, out));
+    match weights.planes() {
+        [one] => 2 * bit(one) - 1,
+        [one, two] => (2 * bit(one) - 1) + 2 * (2 * bit(two) - 1),
+        planes => panic!("{} planes", planes.len()),
+    }
+}
+
+/// Networks of 1-bit weights, and networks that may have 2-bit weights.
+fn networks() -> impl Strategy<Value = (Seed, Network)> {
+    (any::<u64>(), 1u8..=2).prop_map(|(seed, weight_bits)| {
+        let limits = Limits { weight_bits, ..Limits::default() };
+        (Seed(seed), random::network(Seed(seed), limits))
+    })
 }
 
 /// Cross-correlation by its definition, from weights (out, in, kh, kw).
@@ -113,10 +129,9 @@ impl Multiply for Accumulate<'_> {
 
 proptest! {
     #[test]
-    fn the_interpreter_is_the_direct_implementation(seed: u64) {
-        let network = random::network(Seed(seed), Limits::default());
+    fn the_interpreter_is_the_direct_implementation((seed, network) in networks()) {
         for index in 0..3 {
-            let image = random::image(Seed(seed).index(index), network.input());
+            let image = random::image(seed.index(index), network.input());
             let expected = direct(&network, &image);
             prop_assert_eq!(run(&network, &image, &mut Plain::new(&network)), &expected[..]);
             prop_assert_eq!(run(&network, &image, &mut Accumulate(&network)), &expected[..]);
@@ -124,9 +139,8 @@ proptest! {
     }
 
     #[test]
-    fn a_run_may_be_cut_at_any_layer(seed: u64) {
-        let network = random::network(Seed(seed), Limits::default());
-        let image = random::image(Seed(seed), network.input());
+    fn a_run_may_be_cut_at_any_layer((seed, network) in networks()) {
+        let image = random::image(seed, network.input());
         let plain = &mut Plain::new(&network);
         let expected = run(&network, &image, plain);
         for layer in 0..network.layers().len() {
@@ -137,7 +151,7 @@ proptest! {
     }
 
     #[test]
-    fn every_position_is_multiplied_once_in_order(seed: u64) {
+    fn every_position_is_multiplied_once_in_order((seed, network) in networks()) {
         struct Record(Vec<(usize, usize)>);
         impl Multiply for Record {
             fn multiply(&mut self, matrix: usize, position: usize, _: &[u8], sums: &mut [i32]) {
@@ -145,9 +159,8 @@ proptest! {
                 self.0.push((matrix, position));
             }
         }
-        let network = random::network(Seed(seed), Limits::default());
         let mut record = Record(Vec::new());
-        run(&network, &random::image(Seed(seed), network.input()), &mut record);
+        run(&network, &random::image(seed, network.input()), &mut record);
         let matrices = network.matrices();
         let expected: Vec<_> = matrices
             .iter()
@@ -158,8 +171,7 @@ proptest! {
     }
 
     #[test]
-    fn a_network_file_round_trips(seed: u64) {
-        let network = random::network(Seed(seed), Limits::default());
+    fn a_network_file_round_trips((_, network) in networks()) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("network");
         hafnia_artifact::save(&path, &network).unwrap();
@@ -196,7 +208,7 @@ fn a_window_may_reach_over_every_edge() {
         kernel: 3,
         stride: 1,
         padding: 2,
-        weights: BitMatrix::zeros(9, 1),
+        weights: BitMatrix::zeros(9, 1).into(),
         thresholds: None,
     };
     let check = |at, expected: [u8; 9]| {

@@ -4,7 +4,7 @@
 
 use expect_test::{Expect, expect};
 use hafnia_bits::BitMatrix;
-use hafnia_model::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds};
+use hafnia_model::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds, Weights};
 
 const INPUT: Input = Input { channels: 1, height: 6, width: 6, bits: 2, shift: 6 };
 
@@ -14,17 +14,18 @@ fn conv(kernel: usize, padding: usize) -> Conv {
         kernel,
         stride: 1,
         padding,
-        weights: BitMatrix::zeros(kernel * kernel, 2),
+        weights: BitMatrix::zeros(kernel * kernel, 2).into(),
         thresholds: Some(Thresholds::shift(2, 2, 1)),
     }
 }
 
 fn linear(rows: usize, columns: usize) -> Linear {
-    Linear { name: "out".into(), weights: BitMatrix::zeros(rows, columns), thresholds: None }
+    let weights = BitMatrix::zeros(rows, columns).into();
+    Linear { name: "out".into(), weights, thresholds: None }
 }
 
 fn hidden(name: &str, rows: usize, thresholds: Thresholds) -> Layer {
-    let weights = BitMatrix::zeros(rows, 2);
+    let weights = BitMatrix::zeros(rows, 2).into();
     Layer::Linear(Linear { name: name.into(), weights, thresholds: Some(thresholds) })
 }
 
@@ -81,7 +82,7 @@ fn range_of_a_layer() {
     );
     check(Layer::Conv(conv(3, 3)), expect!["padding of layer `conv` is 3, it must lie in 0..=2"]);
     check(
-        Layer::Conv(Conv { weights: BitMatrix::zeros(9, 0), ..conv(3, 0) }),
+        Layer::Conv(Conv { weights: BitMatrix::zeros(9, 0).into(), ..conv(3, 0) }),
         expect!["outputs of layer `conv` is 0, it must lie in 1..=16384"],
     );
     check(
@@ -91,8 +92,13 @@ fn range_of_a_layer() {
     // Rows that no memory would hold are refused before a product overflows.
     let huge = Conv { kernel: 16_384, padding: 16_383, ..conv(1, 0) };
     check(
-        Layer::Conv(huge),
+        Layer::Conv(huge.clone()),
         expect!["inputs of layer `conv` is 268435456, it must lie in 1..=4194304"],
+    );
+    // A sum of weights up to ±3 has room for fewer.
+    check(
+        Layer::Conv(Conv { weights: Weights::from_fn(1, 2, 2, |_, _| 3), ..huge }),
+        expect!["inputs of layer `conv` is 268435456, it must lie in 1..=1398101"],
     );
 }
 
@@ -117,7 +123,7 @@ fn rows() {
         vec![Layer::Flatten, Layer::Linear(linear(35, 3))],
         expect!["layer `out` has 35 weight rows for 36 inputs (activations of 36x1x1)"],
     );
-    let thin = Conv { weights: BitMatrix::zeros(8, 2), ..conv(3, 0) };
+    let thin = Conv { weights: BitMatrix::zeros(8, 2).into(), ..conv(3, 0) };
     check(
         INPUT,
         vec![Layer::Conv(thin), Layer::Linear(linear(1, 1))],
@@ -207,5 +213,9 @@ fn a_network_that_is_read_is_checked() {
     assert_eq!(serde_json::from_str::<Network>(&json).unwrap(), network);
     let error = serde_json::from_str::<Network>(&json.replace("\"height\":6", "\"height\":7"));
     expect!["layer `out` has 36 weight rows for 42 inputs (activations of 42x1x1)"]
+        .assert_eq(&error.unwrap_err().to_string());
+    let uneven = r#""planes":[{"rows":0,"columns":3,"words":[]},"#;
+    let error = serde_json::from_str::<Network>(&json.replace("\"planes\":[", uneven));
+    expect!["bit plane 1 of weights is 36x3, plane 0 is 0x3 at line 1 column 270"]
         .assert_eq(&error.unwrap_err().to_string());
 }

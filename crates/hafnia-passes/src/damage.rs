@@ -31,6 +31,7 @@
 use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeCovariance, CodeTable, InputControl, MacroSpec};
 use hafnia_ir::{MatrixProfile, RowEntry, Tile};
+use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
 use rayon::prelude::*;
 
@@ -152,7 +153,7 @@ impl<'a> Damage<'a> {
         tile: &'a Tile,
         profile: &'a MatrixProfile,
         (spec, code_table): (&MacroSpec, &CodeTable),
-        last: Option<&BitMatrix>,
+        last: Option<&Weights>,
     ) -> Self {
         let samples: Vec<usize> = (0..profile.samples()).collect();
         let most = spec.rows_per_conversion;
@@ -169,7 +170,7 @@ impl<'a> Damage<'a> {
                 bits[row * lanes + column / LANES] |= bit << (8 * (column % LANES));
             }
         }
-        let margin = |weights: &BitMatrix, sample: usize| {
+        let margin = |weights: &Weights, sample: usize| {
             let sums = accumulate(weights, profile.sample(sample));
             let class = argmax(&sums);
             let logical = || tile.columns.iter().map(|column| column.logical as usize);
@@ -601,7 +602,7 @@ mod tests {
         tile: &Tile,
         profile: &MatrixProfile,
         (spec, code_table): (&MacroSpec, &CodeTable),
-        last: Option<&BitMatrix>,
+        last: Option<&Weights>,
     ) -> f64 {
         let covariance = CodeCovariance::from_spec(spec);
         let mut total = 0.0;
@@ -687,7 +688,7 @@ mod tests {
                 (0..rows).map(|_| kinds[rng.random_range(0..kinds.len())]).collect();
             let weights =
                 BitMatrix::from_fn(rows, columns, |row, column| weights[row] >> column & 1 == 1);
-            let network = linear(weights.clone(), rng.random_range(1..=3));
+            let network = linear(weights, rng.random_range(1..=3));
             let spec = spec(seed);
             let code_table = CodeTable::from_spec(&spec);
             let noise = (&spec, &code_table);
@@ -696,7 +697,7 @@ mod tests {
             let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
             let tile = &mapping.tiles[0];
             let profile = &profile(seed, &network, 70).matrices[0];
-            let last = is_last.then_some(&weights);
+            let last = is_last.then_some(network.matrices()[0].weights);
 
             let damage = Damage::new(tile, profile, noise, last);
             let mut entries: Vec<usize> = (0..rows).collect();

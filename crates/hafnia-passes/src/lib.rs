@@ -23,7 +23,7 @@
 //!     progress: &|_, _| {},
 //! };
 //! let pipeline = Pipeline::load("rename", &Registry::builtin())?;
-//! let logical = Mapping::logical(&network, &spec);
+//! let logical = Mapping::logical(&network, &spec)?;
 //! let outcome = pipeline.run(logical, &context, &mut |after| {
 //!     println!("{}\n{}", after.name, after.statistics);
 //!     Ok(())

@@ -392,7 +392,7 @@ mod tests {
             seed: Seed(1),
             progress: &|_, _| {},
         };
-        let mut mapping = Mapping::logical(&network, &spec);
+        let mut mapping = Mapping::logical(&network, &spec).unwrap();
         mapping.stage = Stage::Tiled;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let statistics = pool.install(|| Pass::run(pass, &mut mapping, &context)).unwrap();

@@ -57,7 +57,7 @@ pub(crate) fn profile(seed: Seed, network: &Network, samples: usize) -> Profile 
 pub(crate) fn linear(weights: BitMatrix, bits: u8) -> Network {
     let width = weights.rows();
     let input = Input { channels: 1, height: 1, width, bits, shift: 8 - bits };
-    let linear = Linear { name: "only".into(), weights, thresholds: None };
+    let linear = Linear { name: "only".into(), weights: weights.into(), thresholds: None };
     Network::new(input, vec![Layer::Flatten, Layer::Linear(linear)]).unwrap()
 }
 
@@ -109,7 +109,7 @@ proptest! {
             progress: &|done, all| assert!(done <= all),
         };
         let start = if from_logical {
-            Mapping::logical(&network, &spec)
+            Mapping::logical(&network, &spec).unwrap()
         } else {
             random::mapping(seed, &network, &(&spec).into(), Stage::Logical)
         };
@@ -150,7 +150,7 @@ fn check(passes: &str, expected: Expect) {
     let pipeline = Pipeline::parse(&format!("name = \"x\"\n{passes}"), &Registry::builtin());
     let mut text = String::new();
     let outcome =
-        pipeline.unwrap().run(Mapping::logical(&network, &spec), &context, &mut |after| {
+        pipeline.unwrap().run(Mapping::logical(&network, &spec).unwrap(), &context, &mut |after| {
             text.push_str(&format!("{}\n{}", after.name, after.statistics));
             Ok(())
         });
@@ -355,7 +355,7 @@ fn what_is_missing_is_said() {
             seed: Seed(1),
             progress: &|_, _| {},
         };
-        let start = Mapping::logical(&network, &spec);
+        let start = Mapping::logical(&network, &spec).unwrap();
         let pipeline = Pipeline::parse(&text, &Registry::builtin()).unwrap();
         match pipeline.run(start, &context, &mut |_| Ok(())) {
             Err(PipelineError::Pass { pass: "reorder", source }) => {
@@ -401,13 +401,14 @@ fn a_pipeline_starts_from_a_sound_mapping_only() {
     };
     let natural = Pipeline::load("natural", &Registry::builtin()).unwrap();
     let run = |mapping: Mapping| natural.run(mapping, &context, &mut |_| Ok(())).unwrap_err();
-    let logical = || Mapping::logical(&network, &spec);
+    let logical = || Mapping::logical(&network, &spec).unwrap();
 
     let mut mapping = logical();
     mapping.geometry.rows = 64;
     assert!(matches!(run(mapping), PipelineError::Geometry { .. }));
     let mut mapping = logical();
-    mapping.tiles[0].bits.set(0, 0, !network.matrices()[0].weights.get(0, 0));
+    let bits = &mut mapping.tiles[0].bits;
+    bits.set(0, 0, !bits.get(0, 0));
     assert!(matches!(run(mapping), PipelineError::Start(_)));
     let mut mapping = logical();
     mapping.stage = Stage::Tiled;

@@ -127,7 +127,8 @@ fn run(
     };
     let text = format!("name = \"x\"\n[[pass]]\nuse = \"tile\"\n[[pass]]\n{pass}");
     let pipeline = Pipeline::parse(&text, &registry())?;
-    Ok(pipeline.run(Mapping::logical(&network, &spec), &context, after)?.mapping)
+    let logical = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+    Ok(pipeline.run(logical, &context, after)?.mapping)
 }
 
 #[test]

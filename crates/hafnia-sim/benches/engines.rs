@@ -14,7 +14,7 @@ use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope, Prepared, evaluate}
 
 /// Rows and columns in order, cut where a macro ends, a macro a tile.
 fn natural(network: &Network, spec: &MacroSpec) -> Mapping {
-    let logical = Mapping::logical(network, spec);
+    let logical = Mapping::logical(network, spec).expect("weights of 1 bit");
     let mut tiles = Vec::new();
     for whole in &logical.tiles {
         let all: Vec<usize> = (0..whole.bits.rows()).collect();

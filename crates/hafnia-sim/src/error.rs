@@ -2,7 +2,7 @@
 
 use hafnia_artifact::Digest;
 use hafnia_cim::CimError;
-use hafnia_ir::{MatrixId, Stage, Violation};
+use hafnia_ir::{MatrixId, Stage, Violation, WideWeights};
 
 /// Why a chip, an evaluation, a profile or a statistic was refused.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum SimError {
         /// Digest of the network.
         network: Digest,
     },
+    /// The network's weights are wider than those of any mapping.
+    #[error(transparent)]
+    WideWeights(#[from] WideWeights),
     /// A matrix of the mapping has another size than the network's.
     #[error(
         "matrix {matrix} is {rows}x{columns} in the mapping, {network_rows}x{network_columns} in the network"

@@ -1,7 +1,7 @@
 //! [`Mapped`]: multiplies on the tiles of a mapping, conversion by conversion.
 
 use hafnia_cim::{Groups, InputControl, MacroSpec, ScanEntry};
-use hafnia_ir::{Column, Mapping, MatrixId, Tile, TileId, verify};
+use hafnia_ir::{Column, Mapping, MatrixId, Tile, TileId, mappable, verify};
 use hafnia_model::{Multiply, Network};
 use serde::{Deserialize, Serialize};
 
@@ -65,7 +65,8 @@ impl Plan {
     /// Lays out a mapping of `network`, at any stage, for macros of `spec`.
     ///
     /// # Errors
-    /// If the mapping is of another network, for macros of another size, or not well formed.
+    /// If the mapping is of another network, for macros of another size, or not well formed, or the
+    /// network has weights of more than 1 bit.
     pub fn new(network: &Network, mapping: &Mapping, spec: &MacroSpec) -> Result<Self, SimError> {
         check(mapping, spec)?;
         let digest = network.digest();
@@ -73,10 +74,10 @@ impl Plan {
             return Err(SimError::Network { mapping: mapping.network, network: digest });
         }
         let layers = network.matrices();
+        let weights = layers.iter().map(mappable).collect::<Result<Vec<_>, _>>()?;
         for index in 0..layers.len().max(mapping.matrices.len()) {
             let mapped = mapping.matrices.get(index).map_or((0, 0), |m| (m.rows, m.columns));
-            let weights = layers.get(index).map(|layer| layer.weights);
-            let own = weights.map_or((0, 0), |weights| (weights.rows(), weights.columns()));
+            let own = weights.get(index).map_or((0, 0), |bits| (bits.rows(), bits.columns()));
             if mapped != own {
                 let matrix = MatrixId(index as u32);
                 let ((rows, columns), (network_rows, network_columns)) = (mapped, own);

@@ -33,9 +33,9 @@ fn check_conversions(spec: &MacroSpec) {
     let weights =
         BitMatrix::from_fn(rows, columns, |row, column| (row * 3 + column / 8) % rows < column % 8);
     let input = Input { channels: rows, height: 1, width: 1, bits: 1, shift: 7 };
-    let layer = Linear { name: "only".into(), weights: weights.clone(), thresholds: None };
+    let layer = Linear { name: "only".into(), weights: weights.clone().into(), thresholds: None };
     let network = Network::new(input, vec![Layer::Linear(layer)]).expect("it fits");
-    let mut mapping = Mapping::logical(&network, spec);
+    let mut mapping = Mapping::logical(&network, spec).expect("weights of 1 bit");
     mapping.stage = Stage::Placed;
     mapping.tiles[0].place = Some(Place { macro_index: 0, row: 5, column: 0 });
 

@@ -38,9 +38,9 @@ fn placed(network: &Network, spec: &MacroSpec, seed: Seed) -> Mapping {
 /// One linear layer of `weights`, on one macro in the natural order.
 fn linear(weights: BitMatrix, spec: &MacroSpec) -> (Network, Mapping) {
     let input = Input { channels: weights.rows(), height: 1, width: 1, bits: 2, shift: 6 };
-    let layer = Linear { name: "only".into(), weights, thresholds: None };
+    let layer = Linear { name: "only".into(), weights: weights.into(), thresholds: None };
     let network = Network::new(input, vec![Layer::Linear(layer)]).expect("it fits");
-    let mut mapping = Mapping::logical(&network, spec);
+    let mut mapping = Mapping::logical(&network, spec).expect("weights of 1 bit");
     mapping.stage = Stage::Placed;
     mapping.tiles[0].place = Some(Place { macro_index: 0, row: 0, column: 0 });
     (network, mapping)

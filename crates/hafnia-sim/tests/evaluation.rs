@@ -8,7 +8,7 @@ use hafnia_ir::{Mapping, Stage, random as random_mapping};
 use hafnia_model::arithmetic::{argmax, window};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
-    Conv, Input, Layer, Linear, Network, Plain, Thresholds, activations_before, run,
+    Conv, Input, Layer, Linear, Network, Plain, Thresholds, Weights, activations_before, run,
 };
 use hafnia_rng::Seed;
 use hafnia_sim::{
@@ -29,7 +29,7 @@ fn spec() -> MacroSpec {
 fn network() -> Network {
     let weights = |rows, columns| {
         let rng = &mut Seed(4).index(rows as u64).rng();
-        BitMatrix::from_fn(rows, columns, |_, _| rng.random())
+        BitMatrix::from_fn(rows, columns, |_, _| rng.random()).into()
     };
     // Shifts are log2 of the spread of the sums, about √(rows · mean square of an activation).
     let conv = Conv {
@@ -204,7 +204,7 @@ fn what_does_not_fit_is_refused() {
         check(run(&mapping, &spec, engine, 0), "0 chips");
     }
 
-    let logical = Mapping::logical(&network, &spec);
+    let logical = Mapping::logical(&network, &spec).expect("weights of 1 bit");
     check(run(&logical, &spec, device, 1), "at `logical`");
     assert!(matches!(Chip::program(&logical, &spec, Seed(1), 0), Err(SimError::Stage { .. })));
     run(&logical, &spec, exact, 1).expect("exact needs no place");
@@ -219,6 +219,18 @@ fn what_does_not_fit_is_refused() {
     let mut misnamed = placed(&other, &spec);
     misnamed.network = network.digest();
     check(run(&misnamed, &spec, device, 1), "in the network");
+
+    let mut layers = network.layers().to_vec();
+    let Some(Layer::Linear(last)) = layers.last_mut() else { panic!("it ends in a linear layer") };
+    last.weights = Weights::from_fn(20, 6, 2, |_, _| 3);
+    let wide = Network::new(*network.input(), layers).expect("it fits");
+    let mut of_wide = mapping.clone();
+    of_wide.network = wide.digest();
+    let prepared_wide = Prepared::new(&wide, &some, &NoiseScope::All).expect("it runs plainly");
+    check(
+        evaluate(&prepared_wide, &of_wide, &spec, exact, 1, Seed(7), &|_, _| ()),
+        "layer `last` has 2-bit weights, a mapping holds 1-bit weights",
+    );
 
     let mut outside = mapping.clone();
     outside.tiles[0].place.as_mut().expect("it is placed").row = 24;

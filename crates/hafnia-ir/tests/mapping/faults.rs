@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use hafnia_artifact::Digest;
+use hafnia_cim::MacroSpec;
 use hafnia_ir::{Mapping, RowEntry, Stage, Tile, prove, verify};
 use proptest::prelude::*;
 
@@ -106,6 +107,17 @@ fn what_is_programmed() {
               prove: tile t1 is of matrix m2, which does not exist
         "#]],
     );
+}
+
+#[test]
+fn weights_of_two_bits() {
+    let network = sample::wide_network();
+    let expected = "layer `out` has 2-bit weights, a mapping holds 1-bit weights";
+    let error = Mapping::logical(&network, &MacroSpec::preset("gt-n40").unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), expected);
+    let mut mapping = sample::mapping();
+    mapping.network = network.digest();
+    assert_eq!(prove(&mapping, &network).unwrap_err().to_string(), expected);
 }
 
 #[test]

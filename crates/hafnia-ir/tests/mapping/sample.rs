@@ -2,7 +2,7 @@
 
 use hafnia_bits::BitMatrix;
 use hafnia_ir::{Geometry, Mapping, Stage, random};
-use hafnia_model::{Input, Layer, Linear, Network, Thresholds};
+use hafnia_model::{Input, Layer, Linear, Network, Thresholds, Weights};
 use hafnia_rng::Seed;
 use proptest::prelude::*;
 
@@ -14,17 +14,25 @@ pub(crate) fn network() -> Network {
     };
     let hidden = Linear {
         name: "hidden".into(),
-        weights: bits(&["1011", "0110", "1011", "0100", "1111", "0001"]),
+        weights: bits(&["1011", "0110", "1011", "0100", "1111", "0001"]).into(),
         thresholds: Some(Thresholds::shift(4, 2, 1)),
     };
     let out = Linear {
         name: "out".into(),
-        weights: bits(&["101", "010", "110", "001"]),
+        weights: bits(&["101", "010", "110", "001"]).into(),
         thresholds: None,
     };
     let input = Input { channels: 6, height: 1, width: 1, bits: 2, shift: 6 };
     let layers = vec![Layer::Flatten, Layer::Linear(hidden), Layer::Linear(out)];
     Network::new(input, layers).unwrap()
+}
+
+/// [`network`] with 2-bit weights in its second layer.
+pub(crate) fn wide_network() -> Network {
+    let mut layers = network().layers().to_vec();
+    let Some(Layer::Linear(out)) = layers.last_mut() else { panic!("it ends in a linear layer") };
+    out.weights = Weights::from_fn(4, 3, 2, |row, column| [-3, -1, 1, 3][(row + column) % 4]);
+    Network::new(*network().input(), layers).unwrap()
 }
 
 /// A placed mapping of [`network`].

@@ -1,0 +1,212 @@
+//! [`Weights`]: the integers of a matrix, held as planes of bits.
+
+use hafnia_bits::BitMatrix;
+use serde::{Deserialize, Serialize};
+
+use crate::{WeightsError, arithmetic};
+
+/// The weights of a matrix, all of 1 or all of 2 bits: rows are inputs, columns outputs.
+///
+/// A weight is Σ over planes p of 2^p · (2·b − 1) for its bit b in the plane: −1 and +1 with
+/// 1 bit; −3, −1, +1 and +3 with 2 bits. None is 0.
+///
+/// ```
+/// use hafnia_model::Weights;
+///
+/// let weights = Weights::from_fn(2, 2, 2, |row, column| [[-3, -1], [1, 3]][row][column]);
+/// assert_eq!(weights.planes()[0].to_string(), "01\n01\n");
+/// assert_eq!(weights.planes()[1].to_string(), "00\n11\n");
+/// assert_eq!(weights.value(0, 0), -3);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Parts")]
+pub struct Weights {
+    /// 1 to [`MAX_BITS`](Self::MAX_BITS) matrices of one size, that of factor 1 first.
+    planes: Vec<BitMatrix>,
+}
+
+impl Weights {
+    /// The most bits of a weight.
+    pub const MAX_BITS: u8 = 2;
+
+    /// Weights of 1 bit: 1 is +1, 0 is −1.
+    pub fn binary(bits: BitMatrix) -> Self {
+        Self { planes: vec![bits] }
+    }
+
+    /// Weights of as many bits as there are planes, that of factor 1 first.
+    ///
+    /// # Errors
+    /// If there are not 1 or 2 planes, or they differ in size.
+    pub fn from_planes(planes: Vec<BitMatrix>) -> Result<Self, WeightsError> {
+        if !(1..=usize::from(Self::MAX_BITS)).contains(&planes.len()) {
+            return Err(WeightsError::Bits { bits: planes.len() });
+        }
+        let size = |plane: &BitMatrix| (plane.rows(), plane.columns());
+        let expected = size(&planes[0]);
+        match planes.iter().position(|plane| size(plane) != expected) {
+            None => Ok(Self { planes }),
+            Some(plane) => Err(WeightsError::Size { plane, found: size(&planes[plane]), expected }),
+        }
+    }
+
+    /// Weights of `bits` bits whose value at (row, column) is `value(row, column)`.
+    ///
+    /// # Panics
+    /// If `bits` is not 1 or 2, or a value is none of [`values`](Self::values).
+    pub fn from_fn(
+        rows: usize,
+        columns: usize,
+        bits: u8,
+        mut value: impl FnMut(usize, usize) -> i32,
+    ) -> Self {
+        let mut planes = vec![BitMatrix::zeros(rows, columns); bits.into()];
+        for row in 0..rows {
+            for column in 0..columns {
+                let value = value(row, column);
+                // The values ascend as the numbers do that the bits write.
+                let number = Self::values(bits).position(|one| one == value);
+                let Some(number) = number else { panic!("{value} is no weight of {bits} bits") };
+                for (bit, plane) in planes.iter_mut().enumerate() {
+                    plane.set(row, column, number >> bit & 1 == 1);
+                }
+            }
+        }
+        Self::from_planes(planes).expect("1 or 2 bits")
+    }
+
+    /// The values that a weight of `bits` bits takes, ascending.
+    ///
+    /// # Panics
+    /// If `bits` is not 1 or 2.
+    pub fn values(bits: u8) -> impl Iterator<Item = i32> {
+        assert!((1..=Self::MAX_BITS).contains(&bits), "weights of {bits} bits");
+        (0u8..1 << bits)
+            .map(move |number| arithmetic::weight((0..bits).map(|bit| number >> bit & 1 == 1)))
+    }
+
+    /// Bits of a weight, 1 or 2.
+    pub fn bits(&self) -> u8 {
+        self.planes.len() as u8
+    }
+
+    /// The largest value that its bits can give, 1 or 3; the smallest is its opposite.
+    pub fn largest(&self) -> i32 {
+        (1 << self.bits()) - 1
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.planes[0].rows()
+    }
+
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.planes[0].columns()
+    }
+
+    /// The weight at (row, column).
+    ///
+    /// # Panics
+    /// If `row` or `column` is out of range.
+    pub fn value(&self, row: usize, column: usize) -> i32 {
+        arithmetic::weight(self.planes.iter().map(|plane| plane.get(row, column)))
+    }
+
+    /// The planes of bits, that of factor 1 first.
+    pub fn planes(&self) -> &[BitMatrix] {
+        &self.planes
+    }
+
+    /// The bits of weights of 1 bit: 1 is +1, 0 is −1.
+    pub fn as_binary(&self) -> Option<&BitMatrix> {
+        match &self.planes[..] {
+            [bits] => Some(bits),
+            _ => None,
+        }
+    }
+}
+
+impl From<BitMatrix> for Weights {
+    fn from(bits: BitMatrix) -> Self {
+        Self::binary(bits)
+    }
+}
+
+/// What travels of [`Weights`]: checked when it is read.
+#[derive(Deserialize)]
+#[serde(rename = "Weights")]
+struct Parts {
+    planes: Vec<BitMatrix>,
+}
+
+impl TryFrom<Parts> for Weights {
+    type Error = WeightsError;
+
+    fn try_from(parts: Parts) -> Result<Self, WeightsError> {
+        Self::from_planes(parts.planes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn values_ascend_in_steps_of_two() {
+        assert_eq!(Weights::values(1).collect::<Vec<_>>(), [-1, 1]);
+        assert_eq!(Weights::values(2).collect::<Vec<_>>(), [-3, -1, 1, 3]);
+    }
+
+    #[test]
+    fn other_planes_are_refused() {
+        let check = |sizes: &[(usize, usize)], expected: Expect| {
+            let planes: Vec<_> = sizes.iter().map(|&(r, c)| BitMatrix::zeros(r, c)).collect();
+            let json = serde_json::json!({ "planes": planes }).to_string();
+            let error = Weights::from_planes(planes).unwrap_err().to_string();
+            let read = serde_json::from_str::<Weights>(&json).unwrap_err().to_string();
+            assert_eq!(error, read);
+            expected.assert_eq(&error);
+        };
+        check(&[], expect!["weights have 0 bit planes, they must have 1 or 2"]);
+        check(&[(1, 1); 3], expect!["weights have 3 bit planes, they must have 1 or 2"]);
+        check(&[(2, 3), (3, 2)], expect!["bit plane 1 of weights is 3x2, plane 0 is 2x3"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "0 is no weight of 2 bits")]
+    fn zero_is_no_weight() {
+        Weights::from_fn(1, 1, 2, |_, _| 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "weights of 3 bits")]
+    fn three_bits_are_too_many() {
+        Weights::from_fn(1, 1, 3, |_, _| 1);
+    }
+
+    proptest! {
+        #[test]
+        fn values_are_kept(columns in 1usize..5, bits in 1u8..=2, numbers: Vec<u8>) {
+            let rows = numbers.len() / columns;
+            let largest = (1 << bits) - 1;
+            let value = |row: usize, column: usize| {
+                i32::from(numbers[row * columns + column] % (1 << bits)) * 2 - largest
+            };
+            let weights = Weights::from_fn(rows, columns, bits, value);
+            prop_assert_eq!((weights.rows(), weights.columns()), (rows, columns));
+            prop_assert_eq!((weights.bits(), weights.planes().len()), (bits, bits.into()));
+            prop_assert_eq!(weights.as_binary().is_some(), bits == 1);
+            for row in 0..rows {
+                for column in 0..columns {
+                    prop_assert_eq!(weights.value(row, column), value(row, column));
+                }
+            }
+            let json = serde_json::to_string(&weights).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Weights>(&json).unwrap(), weights);
+        }
+    }
+}
