@@ -34,6 +34,7 @@
 //!
 //! It does not know how a mapped network is run: engines meet it in `hafnia-ir` and `hafnia-cim`.
 
+mod blocks;
 mod damage;
 mod error;
 mod pack;
@@ -42,10 +43,12 @@ mod pipeline;
 mod registry;
 mod rename;
 mod reorder;
+mod rooms;
 mod statistics;
 #[cfg(test)]
 mod tests;
 mod tile;
+mod work;
 
 pub use error::{BoxError, PassError, PipelineError, Unsound};
 pub use pack::PackTiles;

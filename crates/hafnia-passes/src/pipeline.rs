@@ -80,11 +80,12 @@ pub struct Outcome {
 
 impl Pipeline {
     /// Name and text of the pipelines that come with hafnia.
-    pub const BUILTIN: [(&'static str, &'static str); 4] = [
+    pub const BUILTIN: [(&'static str, &'static str); 5] = [
         ("natural", include_str!("../pipelines/natural.toml")),
         ("rename", include_str!("../pipelines/rename.toml")),
         ("reorder", include_str!("../pipelines/reorder.toml")),
         ("paper", include_str!("../pipelines/paper.toml")),
+        ("compact", include_str!("../pipelines/compact.toml")),
     ];
 
     /// The pipeline of this built-in name, or else the one in this file.
@@ -396,6 +397,7 @@ mod tests {
 
             [[pass]]
             use = "pack"
+            cut = false
         "#]].assert_eq(&text);
         assert_eq!(Pipeline::parse(&text, &registry).unwrap().to_string(), text);
     }
@@ -403,7 +405,7 @@ mod tests {
     #[test]
     fn a_missing_file_names_the_built_in_pipelines() {
         let error = Pipeline::load("no/such.toml", &Registry::builtin()).unwrap_err();
-        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, paper"].assert_eq(&error.to_string());
+        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, paper, compact"].assert_eq(&error.to_string());
     }
 
     #[test]

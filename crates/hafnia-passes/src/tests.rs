@@ -1,5 +1,7 @@
 //! Random macros and profiles for the tests of this crate, and what holds for every pipeline.
 
+use std::collections::BTreeSet;
+
 use expect_test::{Expect, expect};
 use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
@@ -10,7 +12,7 @@ use hafnia_rng::{ChaCha8Rng, Seed};
 use proptest::prelude::*;
 use rand::RngExt;
 
-use crate::{Context, Pipeline, PipelineError, Registry};
+use crate::{Context, Outcome, Pipeline, PipelineError, Registry};
 
 /// A macro of random size, noise and input control.
 pub(crate) fn spec(seed: Seed) -> MacroSpec {
@@ -77,6 +79,7 @@ fn pipeline(seed: Seed) -> Pipeline {
         if always || rng.random() {
             text.push_str(&match name {
                 "reorder" => reorder(rng),
+                "pack" => format!("[[pass]]\nuse = \"pack\"\ncut = {}\n", rng.random::<bool>()),
                 name => format!("[[pass]]\nuse = \"{name}\"\n"),
             });
         }
@@ -414,4 +417,215 @@ fn a_pipeline_starts_from_a_sound_mapping_only() {
     mapping.stage = Stage::Tiled;
     expect!["pass 1, `tile`, takes a mapping that is logical, but here it is tiled"]
         .assert_eq(&run(mapping).to_string());
+}
+
+/// LeNet-5 with so many different rows in each matrix.
+fn lenet5_of(rows: [usize; 5]) -> Network {
+    let rng = &mut Seed(1).site("passes/tests/lenet5").rng();
+    let network = lenet5(Seed(1));
+    let mut rows = rows.into_iter();
+    let mut alike = |weights: &mut BitMatrix| {
+        let (columns, mut different) = (weights.columns(), BTreeSet::new());
+        let rows = rows.next().unwrap();
+        while different.len() < rows {
+            different.insert((0..columns).map(|_| rng.random()).collect::<Vec<bool>>());
+        }
+        let different: Vec<Vec<bool>> = different.into_iter().collect();
+        let choice: Vec<usize> = (0..weights.rows())
+            .map(|row| if row < rows { row } else { rng.random_range(0..rows) })
+            .collect();
+        *weights = BitMatrix::from_fn(weights.rows(), columns, |r, c| different[choice[r]][c]);
+    };
+    let mut layers = network.layers().to_vec();
+    for layer in &mut layers {
+        match layer {
+            Layer::Conv(conv) => alike(&mut conv.weights),
+            Layer::Linear(linear) => alike(&mut linear.weights),
+            Layer::MaxPool { .. } | Layer::Flatten => {}
+        }
+    }
+    Network::new(*network.input(), layers).unwrap()
+}
+
+/// What a pipeline makes of LeNet-5 with so many different rows in each matrix, on `gt-n40`.
+fn map_lenet5(pipeline: &str, rows: [usize; 5]) -> Outcome {
+    let network = lenet5_of(rows);
+    let spec = MacroSpec::preset("gt-n40").unwrap();
+    let context = Context {
+        network: &network,
+        spec: &spec,
+        profile: None,
+        code_table: &CodeTable::from_spec(&spec),
+        seed: Seed(1),
+        progress: &|_, _| {},
+    };
+    let pipeline = Pipeline::load(pipeline, &Registry::builtin()).unwrap();
+    pipeline.run(Mapping::logical(&network, &spec), &context, &mut |_| Ok(())).unwrap()
+}
+
+#[test]
+fn one_macro_holds_lenet5_if_enough_rows_are_equal() {
+    // Different rows of conv2, fc1, fc2 and fc3. Of fc1 there are as many as the cells of a macro
+    // allow, or some fewer, which takes fewer cuts.
+    let cases = [
+        [64, 103, 24, 12],
+        [64, 108, 24, 12],
+        [96, 99, 24, 12],
+        [96, 104, 24, 12],
+        [128, 62, 64, 12],
+        [128, 72, 64, 12],
+        [128, 78, 48, 12],
+        [128, 83, 48, 12],
+        [150, 58, 80, 12],
+        [150, 64, 64, 12],
+        [150, 69, 64, 12],
+        [150, 80, 48, 12],
+        [150, 91, 32, 16],
+    ];
+    let mut text = String::new();
+    for [conv2, fc1, fc2, fc3] in cases {
+        let rows = |fc1| [25, conv2, fc1, fc2, fc3];
+        let cells = |fc1| 25 * 6 + conv2 * 16 + fc1 * 120 + fc2 * 84 + fc3 * 10;
+        let outcome = map_lenet5("compact", rows(fc1));
+        assert_eq!((outcome.mapping.macros(), outcome.mapping.cells()), (1, cells(fc1)));
+        let (_, statistics) = &outcome.statistics[2];
+        let lines = ["macros", "tiles", "conversion cycles, per image at most"]
+            .map(|name| statistics.get(name).unwrap().to_string());
+        text.push_str(&format!("{conv2} {fc1} {fc2} {fc3}: {}\n", lines.join(", ")));
+        if cells(fc1 + 1) > 128 * 128 {
+            assert_eq!(map_lenet5("compact", rows(fc1 + 1)).mapping.macros(), 2);
+        }
+    }
+    expect![[r#"
+        64 103 24 12: macros: 2 -> 1 (-50.0 %), tiles: 5 -> 7 (+40.0 %), conversion cycles, per image at most: 11070 -> 11202 (+1.2 %)
+        64 108 24 12: macros: 2 -> 1 (-50.0 %), tiles: 5 -> 13 (+160.0 %), conversion cycles, per image at most: 11078 -> 11252 (+1.6 %)
+        96 99 24 12: macros: 2 -> 1 (-50.0 %), tiles: 5 -> 9 (+80.0 %), conversion cycles, per image at most: 11076 -> 11220 (+1.3 %)
+        96 104 24 12: macros: 2 -> 1 (-50.0 %), tiles: 5 -> 10 (+100.0 %), conversion cycles, per image at most: 11076 -> 11256 (+1.6 %)
+        128 62 64 12: macros: 2 -> 1 (-50.0 %), tiles: 5 -> 6 (+20.0 %), conversion cycles, per image at most: 10876 -> 11004 (+1.2 %)
+        128 72 64 12: macros: 2 -> 1 (-50.0 %), tiles: 5 -> 15 (+200.0 %), conversion cycles, per image at most: 10866 -> 11078 (+2.0 %)
+        128 78 48 12: macros: 2 -> 1 (-50.0 %), tiles: 5 -> 7 (+40.0 %), conversion cycles, per image at most: 10878 -> 11018 (+1.3 %)
+        128 83 48 12: macros: 2 -> 1 (-50.0 %), tiles: 5 -> 13 (+160.0 %), conversion cycles, per image at most: 10884 -> 11234 (+3.2 %)
+        150 58 80 12: macros: 2 -> 1 (-50.0 %), tiles: 6 -> 17 (+183.3 %), conversion cycles, per image at most: 11074 -> 11606 (+4.8 %)
+        150 64 64 12: macros: 2 -> 1 (-50.0 %), tiles: 6 -> 7 (+16.7 %), conversion cycles, per image at most: 11076 -> 11206 (+1.2 %)
+        150 69 64 12: macros: 2 -> 1 (-50.0 %), tiles: 6 -> 17 (+183.3 %), conversion cycles, per image at most: 11068 -> 11508 (+4.0 %)
+        150 80 48 12: macros: 2 -> 1 (-50.0 %), tiles: 6 -> 10 (+66.7 %), conversion cycles, per image at most: 11084 -> 11278 (+1.8 %)
+        150 91 32 16: macros: 2 -> 1 (-50.0 %), tiles: 6 -> 17 (+183.3 %), conversion cycles, per image at most: 11078 -> 11328 (+2.3 %)
+    "#]].assert_eq(&text);
+}
+
+#[test]
+fn cuts_say_what_they_gain_and_cost() {
+    let check = |rows, expected: Expect| {
+        let outcome = map_lenet5("compact", rows);
+        expected.assert_eq(&outcome.statistics[2].1.to_string());
+    };
+    check(
+        [25, 150, 400, 120, 84],
+        expect![[r#"
+            macros: 5 -> 4 (-20.0 %)
+            tiles: 9 -> 12 (+33.3 %)
+            physical rows: 779 -> 915 (+17.5 %)
+            scans of a tile, per image: 990 -> 993 (+0.3 %)
+            digital additions of row chunks, per image: 1960 -> 2044 (+4.3 %)
+            conversion cycles, per image at most: 11052 -> 11094 (+0.4 %)
+            conversions, per image at most: 128896 -> 128896 (+0.0 %)
+            macros, lower bound: 4
+            cells in use, %: 93.80
+        "#]],
+    );
+    check(
+        [25, 150, 166, 120, 12],
+        expect![[r#"
+            macros: 3 -> 2 (-33.3 %)
+            tiles: 7 -> 13 (+85.7 %)
+            physical rows: 473 -> 665 (+40.6 %)
+            table bits: 3044 -> 5139 (+68.8 %)
+            scans of a tile, per image: 988 -> 994 (+0.6 %)
+            digital additions of row chunks, per image: 1720 -> 1814 (+5.5 %)
+            conversion cycles, per image at most: 11082 -> 11240 (+1.4 %)
+            conversions, per image at most: 130296 -> 130436 (+0.1 %)
+            macros, lower bound: 2
+            cells in use, %: 99.70
+        "#]],
+    );
+    check(
+        [25, 150, 69, 64, 12],
+        expect![[r#"
+            macros: 2 -> 1 (-50.0 %)
+            tiles: 6 -> 17 (+183.3 %)
+            physical rows: 320 -> 531 (+65.9 %)
+            table bits: 3856 -> 10242 (+165.6 %)
+            scans of a tile, per image: 987 -> 998 (+1.1 %)
+            digital additions of row chunks, per image: 1600 -> 1698 (+6.1 %)
+            conversion cycles, per image at most: 11068 -> 11508 (+4.0 %)
+            conversions, per image at most: 129056 -> 130184 (+0.9 %)
+            macros, lower bound: 1
+            cells in use, %: 99.65
+        "#]],
+    );
+    // There is nothing to save.
+    check(
+        [25, 150, 128, 120, 12],
+        expect![[r#"
+        macros: 2
+        macros, lower bound: 2
+        cells in use, %: 85.78
+    "#]],
+    );
+}
+
+#[test]
+fn a_cut_tile_keeps_its_entries() {
+    check(
+        "[[pass]]\nuse = \"rename\"\n[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"pack\"\ncut = true",
+        expect![[r#"
+            rename
+            physical rows: 8 -> 4 (-50.0 %)
+            cells: 24 -> 12 (-50.0 %)
+            table bits: 0 -> 16
+            tile
+            tiles: 1 -> 4 (+300.0 %)
+            physical rows: 4 -> 8 (+100.0 %)
+            table bits: 16 -> 28 (+75.0 %)
+            pack
+            macros: 3 -> 2 (-33.3 %)
+            tiles: 4 -> 5 (+25.0 %)
+            table bits: 28 -> 19 (-32.1 %)
+            scans of a tile, per image: 4 -> 5 (+25.0 %)
+            digital additions of row chunks, per image: 3 -> 4 (+33.3 %)
+            conversion cycles, per image at most: 8 -> 10 (+25.0 %)
+            conversions, per image at most: 12 -> 14 (+16.7 %)
+            macros, lower bound: 2
+            cells in use, %: 100
+
+            tile t0 m0 replica 0 size 3x2 at macro 0 row 0 column 0
+              columns 0 1
+              rows 0:0 1:1 2:0 3:2 4:1 6:0 7:2
+              bits
+                1
+                2
+                3
+            tile t1 m0 replica 0 size 2x1 at macro 1 row 1 column 0
+              columns 2
+              rows 0:0 1:1 2:0 4:1 6:0
+              bits
+                0
+                1
+            tile t2 m0 replica 0 size 1x1 at macro 1 row 2 column 1
+              columns 2
+              rows 3:0 7:0
+              bits
+                1
+            tile t3 m0 replica 0 size 1x2 at macro 1 row 0 column 0
+              columns 0 1
+              rows 5
+              bits
+                2
+            tile t4 m0 replica 0 size 1x1 at macro 1 row 1 column 1
+              columns 2
+              rows 5
+              bits
+                0
+        "#]],
+    );
 }

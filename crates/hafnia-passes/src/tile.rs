@@ -6,13 +6,16 @@
 //! Row chunks of one output are added digitally. Signs, polarities and replicas are kept.
 //!
 //! Chunks are filled one after the other and not evened out: what is left over at the end stays
-//! small and finds room beside other tiles.
+//! small and finds room beside other tiles. `pack` may cut further.
 //!
 //! Cost: a copy of the bits.
 
-use hafnia_ir::{Mapping, RowEntry, RowTable, Stage, Tile};
+use std::ops::Range;
+
+use hafnia_ir::{Mapping, Stage, Tile};
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::Blocks;
 use crate::{Context, Pass, PassError, PassInfo, Size, Statistics};
 
 /// The pass `tile`.
@@ -38,36 +41,19 @@ impl Pass for CutTiles {
     }
 }
 
-/// The pieces of a tile, row chunk by row chunk.
+/// The blocks of a tile, row chunk by row chunk.
 fn cut(tile: &Tile, rows: usize, columns: usize) -> Vec<Tile> {
-    // The physical rows in order of first use; the place of a row therein.
-    let mut used = Vec::new();
-    let mut number = vec![None; tile.physical_rows()];
-    let mut tables = Vec::new();
-    for entry in tile.rows.iter() {
-        let old = entry.physical as usize;
-        let index = *number[old].get_or_insert_with(|| {
-            used.push(old);
-            used.len() - 1
-        });
-        if index / rows == tables.len() {
-            tables.push(RowTable::default());
-        }
-        tables[index / rows].push(RowEntry { physical: (index % rows) as u32, ..entry });
+    let blocks = Blocks::of(tile);
+    let mut chunks = Vec::new();
+    for rows in ranges(tile.physical_rows(), rows) {
+        chunks.extend(
+            ranges(tile.columns.len(), columns).map(|columns| blocks.block(rows.clone(), columns)),
+        );
     }
-    let mut pieces = Vec::new();
-    for (physical, table) in used.chunks(rows).zip(tables) {
-        let bits = tile.bits.select_rows(physical.iter().copied());
-        for start in (0..tile.columns.len()).step_by(columns) {
-            let range = start..tile.columns.len().min(start + columns);
-            let chosen: Vec<usize> = range.clone().collect();
-            pieces.push(Tile {
-                bits: bits.select_columns(&chosen),
-                rows: table.clone(),
-                columns: tile.columns[range].to_vec(),
-                ..*tile
-            });
-        }
-    }
-    pieces
+    chunks
+}
+
+/// The numbers below `end`, `size` at a time.
+fn ranges(end: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..end).step_by(size).map(move |start| start..end.min(start + size))
 }
