@@ -75,7 +75,9 @@ impl Train {
             augmentation.last_epochs_clean = augmentation.last_epochs_clean.min(config.epochs);
         }
         if let Some(patterns) = self.final_patterns {
-            config.final_patterns = (patterns > 0).then_some(patterns);
+            if let Some(last) = config.layer.last_mut() {
+                last.patterns = (patterns > 0).then_some(patterns);
+            }
         }
         if let Some(backend) = &self.backend {
             config.backend = serde_json::from_value(serde_json::Value::from(backend.as_str()))
@@ -145,6 +147,13 @@ fn train(
                 record.loss,
                 100.0 * record.validation_accuracy,
                 record.seconds
+            ),
+        ),
+        Event::Teacher { epoch, epochs, validation_accuracy } => progress::line(
+            &bar,
+            &format!(
+                "teacher {epoch}/{epochs}: validation accuracy {:.2} %",
+                100.0 * validation_accuracy
             ),
         ),
         Event::Started { epochs_done: 1.., .. } => {

@@ -50,7 +50,7 @@ struct Checkpoint {
 
 impl Artifact for Checkpoint {
     const KIND: &'static str = "training checkpoint";
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = 2;
     const REMAKE: &'static str = "hafnia train";
 }
 

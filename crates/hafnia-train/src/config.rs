@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::TrainError;
-use crate::lenet::MATRICES;
 
 /// A training recipe; the keys of a recipe file are these fields.
 ///
@@ -12,50 +11,145 @@ use crate::lenet::MATRICES;
 /// ```
 /// use hafnia_train::TrainConfig;
 ///
-/// let config = TrainConfig::from_toml("seed = 3\nfinal_patterns = 46")?;
-/// assert_eq!((config.seed, config.final_patterns, config.batch), (3, Some(46), 128));
+/// let config = TrainConfig::from_toml("seed = 3\nepochs = 20")?;
+/// assert_eq!((config.seed, config.epochs, config.batch, config.layer.len()), (3, 20, 128, 5));
 ///
-/// let error = TrainConfig::from_toml("final_patterns = 85").unwrap_err();
-/// assert_eq!(error.to_string(), "`final_patterns` is 85, it must lie in 1..=84");
+/// let error = TrainConfig::from_toml("input_bits = 9").unwrap_err();
+/// assert_eq!(error.to_string(), "`input_bits` is 9, it must lie in 1..=8");
 /// # Ok::<(), hafnia_train::TrainError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Seed of the initial weights, the order of the images and their augmentation.
+    /// Seed of the initial weights, the order of the images, their augmentation and all else.
     pub seed: u64,
     /// Passes over the training images, 1 to 10 000.
     pub epochs: usize,
     /// Images a step, 1 to 60 000; the last step of an epoch takes what is left.
     pub batch: usize,
-    /// Adam's learning rate at the first step, 1e-6 to 1; it falls to 0 along half a cosine,
-    /// step by step.
-    pub learning_rate: f64,
     /// Bits of an input pixel, 1 to 8: the upper bits of the 8-bit pixel.
     pub input_bits: u8,
-    /// Bits of an activation, 1 to 4.
-    pub activation_bits: u8,
-    /// Ties the final layer: its row i uses weight pattern i mod this number, 1 to 84.
-    /// Without it every row is free.
-    pub final_patterns: Option<usize>,
     /// What computes; the results of the two differ by rounding.
     pub backend: Backend,
+    /// The layers, from the image to the classes; LeNet-5 without them.
+    pub layer: Vec<LayerConfig>,
+    /// What a step minimises.
+    pub loss: Loss,
+    /// How a step moves the weights.
+    pub optimiser: Optimiser,
     /// How the training images are varied; not at all without it.
     pub augmentation: Option<Augmentation>,
+    /// A teacher in floats, trained first; its outputs guide the network.
+    pub teacher: Option<Teacher>,
+    /// The conversion errors that the forward pass suffers; none without it.
+    pub noise: Option<Noise>,
 }
 
 /// What runs the tensor operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// burn-flex.
+    /// burn-flex with hafnia's own operations.
     Flex,
-    /// burn-ndarray, to check the other against; needs the cargo feature `ndarray`.
+    /// burn-ndarray with burn's operations, to check the other against; needs the cargo feature
+    /// `ndarray`.
     Ndarray,
 }
 
-/// Random affine maps of the training images: each number is the largest deviation, drawn
-/// uniformly from both signs, for every image and epoch anew.
+/// A layer that multiplies by a matrix, with the pooling and the quantiser after it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerConfig {
+    /// Name, unique in the network.
+    pub name: String,
+    /// Channels of a convolution, features of a linear layer, 1 to 4096.
+    pub outputs: usize,
+    /// Side of the kernel of a convolution, 1 to 15; a linear layer has none.
+    pub kernel: Option<usize>,
+    /// Zeros around the input of a convolution, 0 to `kernel` − 1.
+    #[serde(default)]
+    pub padding: usize,
+    /// Side of the window of the maximum after a convolution, 1 (none) to 8.
+    #[serde(default = "one")]
+    pub pool: usize,
+    /// Bits of a weight: 1 for ±1, 2 for ±1 and ±3.
+    #[serde(default = "one_bit")]
+    pub weight_bits: u8,
+    /// Bits of an activation, 1 to 4; the last layer has none.
+    pub activation_bits: Option<u8>,
+    /// Whether every channel learns its own thresholds; else one shift serves all.
+    #[serde(default)]
+    pub learned_thresholds: bool,
+    /// Ties rows of the matrix: they share this number of patterns; without it every row is free.
+    pub patterns: Option<usize>,
+    /// Which pattern a row takes.
+    #[serde(default)]
+    pub tie: Tie,
+}
+
+fn one() -> usize {
+    1
+}
+
+fn one_bit() -> u8 {
+    1
+}
+
+/// Which pattern a row of a tied matrix takes; `n` rows share `k` patterns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Tie {
+    /// Row i takes pattern i mod k.
+    #[default]
+    Cyclic,
+    /// Row i takes pattern ⌊i·k/n⌋: neighbours share.
+    Blocks,
+    /// Rows start free and are gathered around k patterns while training goes on.
+    Learned,
+}
+
+/// What a step minimises, as a function of the integers that come out of the last layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Loss {
+    /// Cross entropy of softmax(scale · output), the scale learned and dropped afterwards.
+    CrossEntropy,
+    /// Σ over classes of max(0, 1 − t·output/2^s)², t = 1 for the label and −1 elsewhere.
+    SquaredHinge,
+    /// Σ over classes of (output/2^s − t)²/2.
+    SumOfSquares,
+}
+
+/// How a step moves the weights.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Optimiser {
+    /// Adam on latent float weights, clipped to ±1.
+    Adam {
+        /// Rate of the first step, 1e-6 to 1; it falls to 0 along half a cosine, step by step.
+        learning_rate: f64,
+        /// Decay a step of a running mean of the latent weights, 0 (none) to 0.9999; the network
+        /// is that of the mean.
+        #[serde(default)]
+        average: f64,
+    },
+    /// Integers throughout (WAGE, arXiv 1802.04680): quantised errors, gradients and updates,
+    /// stochastic rounding, power-of-two scales.
+    Integer {
+        /// Rate η of the first epoch, in units of the finest weight step, 2^-3 to 2^10; a power of
+        /// two. It is halved at every one of `halvings`.
+        learning_rate: f64,
+        /// Epochs, counted from 1, before which the rate is halved.
+        halvings: [usize; 3],
+        /// Bits of a backward error, 2 to 12 (k_E).
+        error_bits: u8,
+        /// Bits of a latent weight and of its steps, 2 to 16 (k_G).
+        gradient_bits: u8,
+    },
+}
+
+/// Random maps of the training images: each number is the largest deviation, drawn uniformly from
+/// both signs, for every image and epoch anew.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Augmentation {
@@ -67,22 +161,88 @@ pub struct Augmentation {
     pub shear: f64,
     /// Shift along each axis, pixels, 0 to 28.
     pub shift_pixels: f64,
+    /// Elastic displacement: that of the knots of a smooth field, pixels, 0 to 28.
+    #[serde(default)]
+    pub elastic_pixels: f64,
     /// The last epochs that see the images as they are; 0 to all.
     pub last_epochs_clean: usize,
+}
+
+/// A teacher: the same layers with float weights and without quantisers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Teacher {
+    /// Its epochs, 1 to 10 000.
+    pub epochs: usize,
+    /// Its first learning rate, 1e-6 to 1.
+    pub learning_rate: f64,
+    /// Its channels and features are so many times the network's, 1 to 8.
+    pub width: usize,
+    /// Weight of its outputs in the loss, 0 to 1; that of the labels is what is left.
+    pub weight: f64,
+    /// Divides its outputs before the softmax, 0.1 to 100.
+    pub temperature: f64,
+}
+
+/// The conversion errors of a macro, as the forward pass suffers them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Noise {
+    /// Preset or file of the macro.
+    pub macro_name: String,
+    /// σ of a conducting cell, relative, 0 to 1.
+    pub sigma_lrs: f64,
+    /// σ of a comparator's offset, LSB, 0 to 1.
+    pub adc_offset_lsb: f64,
+    /// First epoch that suffers them, counted from 1.
+    pub from_epoch: usize,
+}
+
+impl LayerConfig {
+    /// The five layers of LeNet-5 for 28×28 images and ten classes, 2-bit activations.
+    pub fn lenet5() -> Vec<Self> {
+        let linear = |name: &str, outputs| Self {
+            name: name.into(),
+            outputs,
+            kernel: None,
+            padding: 0,
+            pool: 1,
+            weight_bits: 1,
+            activation_bits: Some(2),
+            learned_thresholds: false,
+            patterns: None,
+            tie: Tie::default(),
+        };
+        let conv = |name, outputs, padding| Self {
+            kernel: Some(5),
+            padding,
+            pool: 2,
+            ..linear(name, outputs)
+        };
+        vec![
+            conv("conv1", 6, 2),
+            conv("conv2", 16, 0),
+            linear("fc1", 120),
+            linear("fc2", 84),
+            Self { activation_bits: None, ..linear("fc3", 10) },
+        ]
+    }
 }
 
 impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             seed: 1,
-            epochs: 12,
+            epochs: 14,
             batch: 128,
-            learning_rate: 6e-3,
             input_bits: 2,
-            activation_bits: 2,
-            final_patterns: None,
             backend: Backend::Flex,
+            layer: LayerConfig::lenet5(),
+            loss: Loss::CrossEntropy,
+            optimiser: Optimiser::Adam { learning_rate: 9e-3, average: 0.0 },
             augmentation: None,
+            teacher: None,
+            noise: None,
         }
     }
 }
@@ -102,27 +262,48 @@ impl TrainConfig {
 
     /// Checks every number against its range.
     ///
+    /// Whether the layers fit each other shows when the size of the images is known: [`train`]
+    /// tells.
+    ///
     /// # Errors
-    /// [`TrainError::Range`] naming the key, or [`TrainError::NoBackend`].
+    /// [`TrainError::Range`] naming the key, [`TrainError::Layers`] or [`TrainError::NoBackend`].
+    ///
+    /// [`train`]: crate::train
     pub fn validate(&self) -> Result<(), TrainError> {
-        let final_rows = MATRICES[MATRICES.len() - 1].rows;
         range("epochs", self.epochs as f64, 1.0, 1e4)?;
         range("batch", self.batch as f64, 1.0, 6e4)?;
-        range("learning_rate", self.learning_rate, 1e-6, 1.0)?;
         range("input_bits", self.input_bits.into(), 1.0, 8.0)?;
-        range("activation_bits", self.activation_bits.into(), 1.0, 4.0)?;
-        if let Some(patterns) = self.final_patterns {
-            range("final_patterns", patterns as f64, 1.0, final_rows as f64)?;
+        for (index, layer) in self.layer.iter().enumerate() {
+            layer.validate(index + 1 == self.layer.len())?;
+        }
+        if self.layer.is_empty() {
+            return Err(TrainError::Layers("a network needs at least 1 layer".into()));
+        }
+        match self.optimiser {
+            Optimiser::Adam { learning_rate, average } => {
+                range("optimiser.learning_rate", learning_rate, 1e-6, 1.0)?;
+                range("optimiser.average", average, 0.0, 0.9999)?;
+            }
+            Optimiser::Integer { learning_rate, error_bits, gradient_bits, .. } => {
+                range("optimiser.learning_rate", learning_rate, 0.125, 1024.0)?;
+                range("optimiser.error_bits", error_bits.into(), 2.0, 12.0)?;
+                range("optimiser.gradient_bits", gradient_bits.into(), 2.0, 16.0)?;
+            }
         }
         if let Some(augmentation) = &self.augmentation {
-            let Augmentation { rotation_degrees, scale, shear, shift_pixels, last_epochs_clean } =
-                augmentation;
-            range("augmentation.rotation_degrees", *rotation_degrees, 0.0, 180.0)?;
-            range("augmentation.scale", *scale, 0.0, 0.5)?;
-            range("augmentation.shear", *shear, 0.0, 1.0)?;
-            range("augmentation.shift_pixels", *shift_pixels, 0.0, 28.0)?;
-            let (clean, epochs) = (*last_epochs_clean as f64, self.epochs as f64);
-            range("augmentation.last_epochs_clean", clean, 0.0, epochs)?;
+            augmentation.validate(self.epochs)?;
+        }
+        if let Some(Teacher { epochs, learning_rate, width, weight, temperature }) = self.teacher {
+            range("teacher.epochs", epochs as f64, 1.0, 1e4)?;
+            range("teacher.learning_rate", learning_rate, 1e-6, 1.0)?;
+            range("teacher.width", width as f64, 1.0, 8.0)?;
+            range("teacher.weight", weight, 0.0, 1.0)?;
+            range("teacher.temperature", temperature, 0.1, 100.0)?;
+        }
+        if let Some(Noise { sigma_lrs, adc_offset_lsb, from_epoch, .. }) = self.noise {
+            range("noise.sigma_lrs", sigma_lrs, 0.0, 1.0)?;
+            range("noise.adc_offset_lsb", adc_offset_lsb, 0.0, 1.0)?;
+            range("noise.from_epoch", from_epoch as f64, 1.0, 1e4)?;
         }
         if self.backend == Backend::Ndarray && !cfg!(feature = "ndarray") {
             return Err(TrainError::NoBackend);
@@ -138,62 +319,44 @@ impl TrainConfig {
     }
 }
 
-fn range(key: &'static str, value: f64, min: f64, max: f64) -> Result<(), TrainError> {
+impl LayerConfig {
+    fn validate(&self, is_last: bool) -> Result<(), TrainError> {
+        range("layer.outputs", self.outputs as f64, 1.0, 4096.0)?;
+        range("layer.kernel", self.kernel.unwrap_or(1) as f64, 1.0, 15.0)?;
+        range("layer.padding", self.padding as f64, 0.0, (self.kernel.unwrap_or(1) - 1) as f64)?;
+        range("layer.pool", self.pool as f64, 1.0, if self.kernel.is_some() { 8.0 } else { 1.0 })?;
+        range("layer.weight_bits", self.weight_bits.into(), 1.0, 2.0)?;
+        if let Some(bits) = self.activation_bits {
+            range("layer.activation_bits", bits.into(), 1.0, 4.0)?;
+        }
+        range("layer.patterns", self.patterns.unwrap_or(1) as f64, 1.0, f64::INFINITY)?;
+        let name = &self.name;
+        let wrong = |what| Err(TrainError::Layers(format!("layer `{name}` {what}")));
+        match (is_last, self.activation_bits) {
+            (true, Some(_)) => wrong("is the last: it gives the classes and has no activation_bits"),
+            (false, None) => wrong("is not the last: it needs activation_bits, 1 to 4"),
+            _ if is_last && self.learned_thresholds => wrong("is the last: it has no thresholds"),
+            _ if is_last && self.kernel.is_some() => wrong("is the last: it must be linear"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Augmentation {
+    fn validate(&self, epochs: usize) -> Result<(), TrainError> {
+        range("augmentation.rotation_degrees", self.rotation_degrees, 0.0, 180.0)?;
+        range("augmentation.scale", self.scale, 0.0, 0.5)?;
+        range("augmentation.shear", self.shear, 0.0, 1.0)?;
+        range("augmentation.shift_pixels", self.shift_pixels, 0.0, 28.0)?;
+        range("augmentation.elastic_pixels", self.elastic_pixels, 0.0, 28.0)?;
+        let clean = self.last_epochs_clean as f64;
+        range("augmentation.last_epochs_clean", clean, 0.0, epochs as f64)
+    }
+}
+
+pub(crate) fn range(key: &'static str, value: f64, min: f64, max: f64) -> Result<(), TrainError> {
     if (min..=max).contains(&value) {
         return Ok(());
     }
     Err(TrainError::Range { key, value, min, max })
-}
-
-#[cfg(test)]
-mod tests {
-    use expect_test::{Expect, expect};
-
-    use super::*;
-
-    #[test]
-    fn what_is_out_of_range_is_named() {
-        let check = |text: &str, expected: Expect| {
-            expected.assert_eq(&TrainConfig::from_toml(text).unwrap_err().to_string());
-        };
-        check("epochs = 0", expect!["`epochs` is 0, it must lie in 1..=10000"]);
-        check("batch = 60001", expect!["`batch` is 60001, it must lie in 1..=60000"]);
-        check(
-            "learning_rate = nan",
-            expect!["`learning_rate` is NaN, it must lie in 0.000001..=1"],
-        );
-        check("input_bits = 9", expect!["`input_bits` is 9, it must lie in 1..=8"]);
-        check("activation_bits = 5", expect!["`activation_bits` is 5, it must lie in 1..=4"]);
-        check("final_patterns = 0", expect!["`final_patterns` is 0, it must lie in 1..=84"]);
-        let augmented = |clean| {
-            format!(
-                "epochs = 3\n[augmentation]\nrotation_degrees = 5\nscale = 0.05\nshear = 0.06\n\
-                 shift_pixels = 0.9\nlast_epochs_clean = {clean}"
-            )
-        };
-        check(
-            &augmented(4),
-            expect!["`augmentation.last_epochs_clean` is 4, it must lie in 0..=3"],
-        );
-        let config = TrainConfig::from_toml(&augmented(2)).unwrap();
-        let clean: Vec<bool> =
-            (0..3).map(|epoch| config.augmentation_of(epoch).is_none()).collect();
-        assert_eq!(clean, [false, true, true]);
-    }
-
-    #[test]
-    fn unknown_keys_are_refused() {
-        let error = TrainConfig::from_toml("epoch = 3").unwrap_err();
-        assert_eq!(error.to_string(), "not a training recipe");
-        let source = std::error::Error::source(&error).unwrap().to_string();
-        assert!(source.contains("unknown field `epoch`"), "{source}");
-    }
-
-    #[cfg(not(feature = "ndarray"))]
-    #[test]
-    fn a_backend_that_is_not_built_in_is_refused() {
-        let error = TrainConfig::from_toml("backend = 'ndarray'").unwrap_err();
-        expect!["`backend` is `ndarray`, which this build lacks: build with `--features ndarray`"]
-            .assert_eq(&error.to_string());
-    }
 }

@@ -27,23 +27,18 @@ pub enum TrainError {
     /// The recipe asks for a backend that was left out when hafnia was built.
     #[error("`backend` is `ndarray`, which this build lacks: build with `--features ndarray`")]
     NoBackend,
-    /// The data set's images have another size than the network takes.
-    #[error("images of data set `{name}` are {rows}x{columns} pixels, LeNet-5 takes 28x28")]
-    ImageSize {
-        /// Name of the data set.
-        name: String,
-        /// Rows of its images.
-        rows: usize,
-        /// Columns of its images.
-        columns: usize,
-    },
+    /// The layers do not fit each other or the images.
+    #[error("{0}")]
+    Layers(String),
     /// A label is no class of the network.
-    #[error("image {image} has label {label}, it must lie in 0..=9")]
+    #[error("image {image} has label {label}, the network tells classes 0..={} apart", classes - 1)]
     Label {
         /// Index of the image.
         image: usize,
         /// Its label.
         label: u8,
+        /// Outputs of the last layer.
+        classes: usize,
     },
     /// The split names an image that is not there.
     #[error("the split names image {image}, data set `{name}` has {images}")]
@@ -59,7 +54,10 @@ pub enum TrainError {
     #[error("the split has no {0} images, at least 1 is needed")]
     Empty(&'static str),
     /// The loss is no longer a number.
-    #[error("training diverged: the loss is {loss} in epoch {epoch}, step {step}")]
+    #[error(
+        "training diverged: the loss is {loss} in epoch {epoch}, step {step}, first seen in layer \
+         `{layer}`"
+    )]
     Diverged {
         /// Epoch, counted from 1.
         epoch: usize,
@@ -67,6 +65,8 @@ pub enum TrainError {
         step: usize,
         /// Mean loss of the step.
         loss: f64,
+        /// The first layer whose derivatives are no numbers; the last if all are.
+        layer: String,
     },
     /// A checkpoint was made with another recipe or other images.
     #[error("{path} is the checkpoint of another run ({differs} differ): remove it to start over")]
@@ -84,6 +84,9 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The macro whose errors are to be suffered is not to be had.
+    #[error(transparent)]
+    Macro(#[from] hafnia_cim::CimError),
     /// A checkpoint cannot be read or written.
     #[error(transparent)]
     Artifact(#[from] ArtifactError),

@@ -1,83 +1,81 @@
 //! From trained weights to the integer network, and the proof that nothing was lost.
 
-use hafnia_bits::BitMatrix;
 use hafnia_data::Dataset;
 use hafnia_model::{Conv, Input, Layer, Linear, Network, Plain, Thresholds, arithmetic, run};
 use rayon::prelude::*;
 
-use crate::lenet::{
-    CLASSES, Images, KERNEL, LeNet, MATRICES, PADDING, POOL, PerActivation, PerMatrix, SIDE,
-};
+use crate::net::{Net, Parameters};
+use crate::plan::Plan;
+use crate::weights::Latents;
 use crate::{TrainConfig, TrainError};
 
-/// LeNet-5 with these weights, a shift per layer as its thresholds.
+/// The network of these latents, or of their running means.
 pub(crate) fn network(
     config: &TrainConfig,
-    bits: PerMatrix<BitMatrix>,
-    shifts: &PerActivation<u32>,
+    plan: &Plan,
+    latents: &Latents,
+    averaged: bool,
+    dataset: &Dataset,
 ) -> Result<Network, TrainError> {
-    let name = |matrix: usize| MATRICES[matrix].name.to_owned();
-    let thresholds = |matrix: usize| {
-        let shift = *shifts.get(matrix)?;
-        Some(Thresholds::shift(MATRICES[matrix].columns, config.activation_bits, shift))
-    };
-    let conv = |matrix, padding, weights| {
-        Layer::Conv(Conv {
-            name: name(matrix),
-            kernel: KERNEL,
-            stride: 1,
-            padding,
-            weights,
-            thresholds: thresholds(matrix),
-        })
-    };
-    let linear = |matrix, weights| {
-        let thresholds = thresholds(matrix);
-        Layer::Linear(Linear { name: name(matrix), weights, thresholds })
-    };
+    let mut thresholds = latents.network_thresholds(plan, averaged).into_iter();
+    let mut layers = Vec::new();
+    let mut is_flat = false;
+    for (block, weights) in plan.blocks.iter().zip(latents.network_weights(averaged)) {
+        let name = block.config.name.clone();
+        let thresholds = block.top().map(|levels| {
+            let values = thresholds.next().expect("a layer's thresholds");
+            Thresholds { levels, values }
+        });
+        match block.config.kernel {
+            Some(kernel) => {
+                let padding = block.config.padding;
+                layers.push(Layer::Conv(Conv { name, kernel, stride: 1, padding, weights, thresholds }));
+                if block.config.pool > 1 {
+                    layers.push(Layer::MaxPool { size: block.config.pool });
+                }
+            }
+            None => {
+                if !is_flat {
+                    layers.push(Layer::Flatten);
+                }
+                layers.push(Layer::Linear(Linear { name, weights, thresholds }));
+            }
+        }
+        is_flat = block.config.kernel.is_none();
+    }
     let input = Input {
         channels: 1,
-        height: SIDE,
-        width: SIDE,
+        height: dataset.rows,
+        width: dataset.columns,
         bits: config.input_bits,
         shift: 8 - config.input_bits,
     };
-    let [conv1, conv2, fc1, fc2, fc3] = bits;
-    let layers = vec![
-        conv(0, PADDING, conv1),
-        Layer::MaxPool { size: POOL },
-        conv(1, 0, conv2),
-        Layer::MaxPool { size: POOL },
-        Layer::Flatten,
-        linear(2, fc1),
-        linear(3, fc2),
-        linear(4, fc3),
-    ];
     Ok(Network::new(input, layers)?)
 }
 
-/// Holds the trainer's logits of these images against the reference's, bit for bit.
+/// Holds the trainer's outputs of these images against the reference's, bit for bit.
 pub(crate) fn verify(
     network: &Network,
-    lenet: &LeNet,
-    signs: &PerMatrix<Vec<f32>>,
-    shifts: &PerActivation<u32>,
+    net: &Net,
+    parameters: &Parameters,
     dataset: &Dataset,
     images: &[usize],
 ) -> Result<(), TrainError> {
     const CHUNK: usize = 64;
     let reference = Plain::new(network);
+    let classes = network.classes();
     images.par_chunks(CHUNK).try_for_each(|chunk| {
         let mut reference = reference.clone();
-        let reduced = chunk.iter().map(|&image| reduce(network, dataset.image(image)));
-        let reduced: Vec<Vec<u8>> = reduced.collect();
-        let logits = lenet.logits(signs, shifts, &Images::new(reduced.iter()));
-        for (position, (&image, activations)) in chunk.iter().zip(&reduced).enumerate() {
+        let reduced: Vec<u8> =
+            chunk.iter().flat_map(|&image| reduce(network, dataset.image(image))).collect();
+        let outputs = net.outputs(parameters, reduced.iter().map(|&a| f32::from(a)).collect());
+        let pixels = reduced.len() / chunk.len();
+        let of_images = reduced.chunks_exact(pixels).zip(outputs.chunks_exact(classes));
+        for (&image, (activations, trained)) in chunk.iter().zip(of_images) {
             let exported = run(network, activations, &mut reference);
-            let trained = |class: usize| logits[class * chunk.len() + position];
-            // Compared as floats, so that a logit which is no whole number is told apart.
-            if !(0..CLASSES).all(|class| trained(class) == exported[class] as f32) {
-                let trained = (0..CLASSES).map(trained).collect();
+            // Compared as floats, so that an output which is no whole number is told apart.
+            if !trained.iter().zip(&exported).all(|(&trained, &exported)| trained == exported as f32) {
+                let trained = trained.to_vec();
                 return Err(TrainError::Export { image, trained, exported });
             }
         }

@@ -38,15 +38,26 @@
 //! images and 10 classes; others come in through the interchange folder of [`hafnia_model`].
 
 mod augment;
+mod block;
 mod checkpoint;
+mod codebook;
 mod config;
 mod error;
 mod export;
-mod lenet;
+mod integer;
+mod kernels;
+mod loss;
+mod net;
+mod noise;
+mod ops;
+mod plan;
 mod run;
+mod stock;
 mod weights;
 
 pub use checkpoint::remove_checkpoint;
-pub use config::{Augmentation, Backend, TrainConfig};
+pub use config::{
+    Augmentation, Backend, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie, TrainConfig,
+};
 pub use error::TrainError;
 pub use run::{EpochRecord, Event, TrainReport, train};

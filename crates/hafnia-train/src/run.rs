@@ -1,6 +1,7 @@
 //! The training run: calibration, epochs, export.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use hafnia_data::{Dataset, Split};
@@ -10,11 +11,15 @@ use rand::seq::SliceRandom;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::augment::Affine;
+use crate::augment::Warp;
+use crate::block::{self, Activation};
 use crate::checkpoint::Keeper;
-use crate::lenet::{CLASSES, Gradients, Images, LeNet, PerActivation, SIDE, hits};
-use crate::weights::{Adam, Parameters, Weights};
-use crate::{TrainConfig, TrainError, export};
+use crate::loss::{Judge, Verdict, hits, log_softmax};
+use crate::net::{Net, Parameters, PerParameter};
+use crate::noise::{Draws, Errors};
+use crate::plan::Plan;
+use crate::weights::{Adam, Latents};
+use crate::{Loss, Optimiser, Teacher, Tie, TrainConfig, TrainError, export, integer};
 
 /// Images that go through burn together. A batch is always cut like this and its gradients are
 /// added in order, so that the number of threads changes nothing; and so few fit a core's cache.
@@ -33,6 +38,15 @@ pub enum Event {
         /// Epochs in all.
         epochs: usize,
     },
+    /// An epoch of the teacher was completed.
+    Teacher {
+        /// Epoch, counted from 1.
+        epoch: usize,
+        /// Its epochs in all.
+        epochs: usize,
+        /// Part of the validation images that it has right, 0 to 1.
+        validation_accuracy: f64,
+    },
     /// A step was made.
     Step {
         /// Epoch, counted from 1.
@@ -41,7 +55,7 @@ pub enum Event {
         step: usize,
         /// Steps of the epoch.
         steps: usize,
-        /// Mean loss of the step's images, nats.
+        /// Mean loss of the step's images.
         loss: f64,
     },
     /// An epoch was completed and, if the run has a folder for it, kept.
@@ -55,7 +69,7 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Learning rate of its last step.
     pub learning_rate: f64,
-    /// Mean loss over the epoch, nats an image.
+    /// Mean loss over the epoch, an image; nats if it is a cross entropy.
     pub loss: f64,
     /// Part of the images, as the epoch varied them, that were right when their turn came, 0 to 1.
     pub train_accuracy: f64,
@@ -70,21 +84,26 @@ pub struct EpochRecord {
 pub struct TrainReport {
     /// The recipe.
     pub config: TrainConfig,
-    /// Activation of layer i: clamp(sum >> shift, 0, 2^bits − 1). One a layer, the last has none.
+    /// The shift of every layer with thresholds: the unit of what it learns, or with fixed
+    /// thresholds the activation is clamp(sum >> shift, 0, 2^bits − 1).
     pub shifts: Vec<u32>,
-    /// The epochs in order; the weights after the last are the network's.
+    /// The epochs in order.
     pub epochs: Vec<EpochRecord>,
+    /// The epoch whose weights are the network's, counted from 1: the last of those with the best
+    /// validation accuracy.
+    pub best_epoch: usize,
     /// The integer network.
     pub network: Network,
     /// Training images a second of wall time, over all epochs.
     pub images_per_second: f64,
 }
 
-/// Trains LeNet-5 by a recipe.
+/// Trains the network of a recipe.
 ///
-/// The weights after the last epoch are exported; the exported network is run on all training
-/// and validation images and must give the trainer's logits bit for bit. The result depends on the recipe and the
-/// images alone: not on the number of threads (rayon's current pool is used), nor on interruptions.
+/// The weights after the epoch that is best on the validation images are exported; the exported
+/// network is run on all training and validation images and must give the trainer's outputs bit
+/// for bit. The result depends on the recipe and the images alone: not on the number of threads
+/// (rayon's current pool is used), nor on interruptions.
 ///
 /// With a `checkpoint` folder, the state of the run is kept in it after every epoch, and a run
 /// that finds its state there goes on from it; a completed one returns at once.
@@ -100,18 +119,11 @@ pub fn train(
     observer: &mut dyn FnMut(&Event),
 ) -> Result<TrainReport, TrainError> {
     config.validate()?;
-    check(dataset, split)?;
-    let run = Run {
-        config,
-        dataset,
-        split,
-        lenet: LeNet::new(config.backend, config.activation_bits),
-        seed: Seed(config.seed),
-    };
+    let run = Run::new(config, dataset, split)?;
     let keeper = checkpoint.map(|folder| Keeper::new(folder, config, dataset, split));
     let mut state = match keeper.as_ref().map(Keeper::load).transpose()?.flatten() {
         Some(state) => state,
-        None => run.start(),
+        None => run.start(observer)?,
     };
     let (epochs_done, epochs) = (state.epochs.len(), config.epochs);
     observer(&Event::Started { epochs_done, epochs });
@@ -123,60 +135,43 @@ pub fn train(
         observer(&Event::Epoch(state.epochs[epoch].clone()));
     }
 
-    let network = export::network(config, state.weights.bits(), &state.shifts)?;
-    let signs = state.weights.signs();
+    let best = state.best.as_ref().expect("there was an epoch");
+    let averaged = run.is_averaged();
+    let network = export::network(config, &run.plan, &best.latents, averaged, dataset)?;
+    let parameters = run.net.parameters(&best.latents.parameters(averaged));
     for images in [&split.train, &split.validation] {
-        export::verify(&network, &run.lenet, &signs, &state.shifts, dataset, images)?;
+        export::verify(&network, &run.net, &parameters, dataset, images)?;
     }
     let seconds: f64 = state.epochs.iter().map(|epoch| epoch.seconds).sum();
     Ok(TrainReport {
         config: config.clone(),
-        shifts: state.shifts.to_vec(),
+        shifts: best.latents.shifts(),
         images_per_second: (split.train.len() * epochs) as f64 / seconds,
+        best_epoch: best.epoch + 1,
         epochs: state.epochs,
         network,
     })
 }
 
-fn check(dataset: &Dataset, split: &Split) -> Result<(), TrainError> {
-    let Dataset { rows, columns, .. } = *dataset;
-    let name = || dataset.name.clone();
-    if (rows, columns) != (SIDE, SIDE) {
-        return Err(TrainError::ImageSize { name: name(), rows, columns });
-    }
-    for (part, indices) in [("training", &split.train), ("validation", &split.validation)] {
-        if indices.is_empty() {
-            return Err(TrainError::Empty(part));
-        }
-        for &image in indices {
-            let images = dataset.len();
-            let Some(&label) = dataset.labels.get(image) else {
-                return Err(TrainError::NoImage { image, name: name(), images });
-            };
-            if usize::from(label) >= CLASSES {
-                return Err(TrainError::Label { image, label });
-            }
-        }
-    }
-    Ok(())
-}
-
 /// All that changes in a run, and nothing else.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
-    weights: Weights,
-    /// The scale of the logits, in units of 2^-`logit_shift`.
-    scale: Parameters,
-    logit_shift: u32,
-    shifts: PerActivation<u32>,
+    latents: Latents,
+    /// The loss sees the outputs in units of 2^this.
+    output_shift: u32,
+    /// The teacher, trained.
+    teacher: Option<Latents>,
     epochs: Vec<EpochRecord>,
+    best: Option<Best>,
 }
 
-impl State {
-    /// The loss sees the logits times this.
-    fn logit_unit(&self) -> f32 {
-        libm::exp2f(-(self.logit_shift as f32))
-    }
+/// The latents after the best epoch so far.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Best {
+    /// Counted from 0.
+    epoch: usize,
+    validation_accuracy: f64,
+    latents: Latents,
 }
 
 /// What a run works with.
@@ -184,23 +179,76 @@ struct Run<'a> {
     config: &'a TrainConfig,
     dataset: &'a Dataset,
     split: &'a Split,
-    lenet: LeNet,
+    plan: Plan,
+    net: Net,
     seed: Seed,
 }
 
-impl Run<'_> {
-    /// The state before the first step: random weights, and shifts that fit them.
-    fn start(&self) -> State {
-        let weights = Weights::start(self.config);
+/// Loss and derivatives of a batch, summed over its images.
+struct Gradients {
+    verdict: Verdict,
+    by_parameters: PerParameter,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        config: &'a TrainConfig,
+        dataset: &'a Dataset,
+        split: &'a Split,
+    ) -> Result<Self, TrainError> {
+        let plan = Plan::new(config, [dataset.rows, dataset.columns], 1)?;
+        check(dataset, split, plan.classes())?;
+        let error_bits = match config.optimiser {
+            Optimiser::Integer { error_bits, .. } => Some(error_bits),
+            Optimiser::Adam { .. } => None,
+        };
+        let errors = config.noise.as_ref().map(Errors::new).transpose()?.map(Arc::new);
+        let net = Net::new(config.backend, &plan, error_bits, errors.as_ref(), false);
+        Ok(Self { config, dataset, split, plan, net, seed: Seed(config.seed) })
+    }
+
+    /// Whether the network is that of the running means.
+    fn is_averaged(&self) -> bool {
+        matches!(self.config.optimiser, Optimiser::Adam { average, .. } if average > 0.0)
+    }
+
+    /// The state before the first step: random weights, shifts that fit them, a trained teacher.
+    fn start(&self, observer: &mut dyn FnMut(&Event)) -> Result<State, TrainError> {
+        let mut latents = Latents::start(&self.plan, self.seed.site("train/start"));
+        if let Optimiser::Integer { gradient_bits, .. } = self.config.optimiser {
+            latents.onto_grid(gradient_bits);
+        }
         let count = self.split.train.len().min(CALIBRATION);
-        let images = self.images(&self.split.train[..count], |image| self.reduced(image));
-        let mut shifts = PerActivation::default();
-        let logits = self.lenet.calibrate(&weights.signs(), &images, |layer, sums| {
-            shifts[layer] = octave(sums);
-            shifts[layer]
-        });
-        let scale = Parameters::new(vec![1.0]);
-        State { weights, scale, logit_shift: octave(&logits), shifts, epochs: Vec::new() }
+        let output_shift = self.calibrate(&mut latents, &self.split.train[..count]);
+        if self.is_averaged() {
+            latents.start_averages();
+        }
+        let teacher = match &self.config.teacher {
+            None => None,
+            Some(teacher) => Some(self.teach(teacher, observer)?),
+        };
+        Ok(State { latents, output_shift, teacher, epochs: Vec::new(), best: None })
+    }
+
+    /// Sets the shift of every layer that has one to the power of two next to the standard
+    /// deviation of the sums that reach its thresholds, and gives that of the outputs.
+    fn calibrate(&self, latents: &mut Latents, images: &[usize]) -> u32 {
+        let mut activations = self.shard(images, None);
+        let mut slopes = 0;
+        for (layer, spec) in self.net.specs().iter().enumerate() {
+            let weights = &latents.parameters(false).weights[layer];
+            if spec.activation == Activation::None {
+                let passed = block::forward(spec, &activations, weights, &[], &[]);
+                return octave(&passed.output);
+            }
+            let of_layer = &latents.parameters(false).slopes[slopes];
+            let sums = block::forward(spec, &activations, weights, of_layer, &[]).sums;
+            latents.set_shift(slopes, octave(&sums.largest));
+            let of_layer = &latents.parameters(false).slopes[slopes];
+            activations = block::forward(spec, &activations, weights, of_layer, &[]).output;
+            slopes += 1;
+        }
+        unreachable!("the last layer has no activation")
     }
 
     fn epoch(
@@ -211,107 +259,302 @@ impl Run<'_> {
     ) -> Result<(), TrainError> {
         let Self { config, split, .. } = self;
         let start = Instant::now();
+        let is_gathered = self.gather(epoch, state);
         let mut order = split.train.clone();
         order.shuffle(&mut self.seed.site("train/order").index(epoch as u64).rng());
         let steps = order.len().div_ceil(config.batch);
-        let (mut loss, mut right, mut learning_rate) = (0.0, 0, 0.0);
+        let (mut loss, mut right, mut rate) = (0.0, 0, 0.0);
         for (step, batch) in order.chunks(config.batch).enumerate() {
             let sum = self.gradients(epoch, state, batch);
-            let of_step = sum.loss / batch.len() as f64;
-            if !of_step.is_finite() {
+            let of_step = sum.verdict.loss / batch.len() as f64;
+            let broken = Latents::first_broken(&sum.by_parameters);
+            if !of_step.is_finite() || broken.is_some() {
+                let layer = broken.unwrap_or(self.plan.blocks.len() - 1);
+                let layer = self.plan.blocks[layer].config.name.clone();
                 let (epoch, step) = (epoch + 1, step + 1);
-                return Err(TrainError::Diverged { epoch, step, loss: of_step });
+                return Err(TrainError::Diverged { epoch, step, loss: of_step, layer });
             }
-            loss += sum.loss;
-            right += sum.hits;
-            let done = epoch * steps + step;
-            learning_rate = cosine(config.learning_rate, done, config.epochs * steps);
-            let adam = Adam::new(learning_rate, done + 1);
-            let per_image = 1.0 / batch.len() as f32;
-            state.weights.step(&sum.weights.map(|matrix| scaled(matrix, per_image)), &adam);
-            state.scale.step(&[sum.scale * per_image * state.logit_unit()], &adam);
+            loss += sum.verdict.loss;
+            right += sum.verdict.hits;
+            rate = self.step(epoch * steps + step, steps, state, sum, batch.len());
             let (epoch, step) = (epoch + 1, step + 1);
             observer(&Event::Step { epoch, step, steps, loss: of_step });
         }
+        let validation_accuracy = self.accuracy(state, &split.validation);
+        let is_best = |best: &Best| validation_accuracy >= best.validation_accuracy;
+        if is_gathered && state.best.as_ref().is_none_or(is_best) {
+            let latents = state.latents.clone();
+            state.best = Some(Best { epoch, validation_accuracy, latents });
+        }
         state.epochs.push(EpochRecord {
             epoch: epoch + 1,
-            learning_rate,
+            learning_rate: rate,
             loss: loss / order.len() as f64,
             train_accuracy: right as f64 / order.len() as f64,
-            validation_accuracy: self.accuracy(state, &split.validation),
+            validation_accuracy,
             seconds: start.elapsed().as_secs_f64(),
         });
         Ok(())
     }
 
-    /// Loss and gradients of a batch, summed over its images.
+    /// Gathers the rows of layers that learn their ties, when it is time; gives whether no layer
+    /// still waits for it.
+    fn gather(&self, epoch: usize, state: &mut State) -> bool {
+        let at = self.config.epochs / 3;
+        for (layer, block) in self.plan.blocks.iter().enumerate() {
+            let (Tie::Learned, Some(patterns)) = (block.config.tie, block.config.patterns) else {
+                continue;
+            };
+            if epoch < at {
+                return false;
+            }
+            if epoch == at {
+                let seed = self.seed.site("train/gather").index(layer as u64);
+                state.latents.gather(layer, patterns, seed);
+            }
+        }
+        true
+    }
+
+    /// Makes step `done`, counted from 0 over the run, and gives its rate.
+    fn step(
+        &self,
+        done: usize,
+        steps: usize,
+        state: &mut State,
+        sum: Gradients,
+        images: usize,
+    ) -> f64 {
+        let Gradients { verdict, mut by_parameters } = sum;
+        match self.config.optimiser {
+            Optimiser::Adam { learning_rate, average } => {
+                let rate = cosine(learning_rate, done, self.config.epochs * steps);
+                let adam = Adam::new(rate, done + 1);
+                let per_image = 1.0 / images as f32;
+                let all = by_parameters.weights.iter_mut().chain(&mut by_parameters.slopes);
+                all.flatten().for_each(|value| *value *= per_image);
+                state.latents.step(&by_parameters, verdict.by_scale * per_image, &adam);
+                if average > 0.0 {
+                    state.latents.average(average as f32);
+                }
+                rate
+            }
+            Optimiser::Integer { learning_rate, halvings, gradient_bits, .. } => {
+                let halved = halvings.iter().filter(|&&epoch| done / steps + 1 >= epoch).count();
+                let rate = learning_rate / f64::from(1u32 << halved);
+                let rule = integer::Rule {
+                    bits: gradient_bits,
+                    rate: rate as f32,
+                    draws: &self.seed.site("train/rounding").counter(),
+                    step: done as u32,
+                };
+                state.latents.integer_step(&by_parameters, &rule);
+                rate
+            }
+        }
+    }
+
+    /// Loss and derivatives of a batch, summed over its images.
     fn gradients(&self, epoch: usize, state: &State, batch: &[usize]) -> Gradients {
-        let signs = state.weights.signs();
-        let scale = state.scale.values[0] * state.logit_unit();
-        let draws = self.seed.site("train/augmentation").counter();
-        let augmentation = self.config.augmentation_of(epoch);
-        let shards: Vec<Gradients> = batch
-            .par_chunks(SHARD)
-            .map(|shard| {
-                let images = self.images(shard, |image| match augmentation {
-                    None => self.reduced(image),
-                    Some(augmentation) => {
-                        let map = Affine::draw(augmentation, &draws, epoch, image);
-                        self.reduce(&map.apply(self.dataset.image(image)))
-                    }
-                });
-                self.lenet.gradients(&signs, &state.shifts, scale, &images, &self.labels(shard))
-            })
-            .collect();
+        let parameters = self.net.parameters(&state.latents.parameters(false));
+        let unit = libm::exp2f(-(state.output_shift as f32));
+        let teacher = state.teacher.as_ref().zip(self.config.teacher.as_ref());
+        let teacher = teacher.map(|(latents, config)| {
+            let net = self.teacher_net(config);
+            let parameters = net.parameters(&latents.parameters(false));
+            (net, parameters, config)
+        });
+        self.sum(batch, |shard| {
+            let pixels = self.pixels(shard, Some(epoch));
+            let answers = teacher.as_ref().map(|(net, parameters, config)| {
+                let outputs = net.outputs(parameters, whole(&pixels));
+                let per = 1.0 / config.temperature as f32;
+                let likelihoods = outputs.chunks(self.plan.classes());
+                let likelihoods = likelihoods.flat_map(|outputs| log_softmax(outputs, per));
+                let answers: Vec<f32> = likelihoods.map(libm::expf).collect();
+                (answers, config.weight as f32)
+            });
+            let judge = Judge {
+                loss: self.config.loss,
+                unit,
+                scale: state.latents.scale() * unit,
+                teacher: answers.as_ref().map(|(answers, weight)| (&answers[..], *weight)),
+            };
+            let draws = self.draws(epoch, shard);
+            self.judged(&self.net, &parameters, self.reduce(&pixels), draws, judge, shard)
+        })
+    }
+
+    fn judged(
+        &self,
+        net: &Net,
+        parameters: &Parameters,
+        images: Vec<f32>,
+        draws: Arc<[Draws]>,
+        judge: Judge<'_>,
+        shard: &[usize],
+    ) -> Gradients {
+        let mut verdict = Verdict::default();
+        let by_parameters = net.gradients(parameters, images, &draws, |outputs| {
+            verdict = judge.verdict(outputs, &self.labels(shard));
+            std::mem::take(&mut verdict.by_outputs)
+        });
+        Gradients { verdict, by_parameters }
+    }
+
+    /// The draws of the errors that images suffer in an epoch; none if they suffer none.
+    fn draws(&self, epoch: usize, images: &[usize]) -> Arc<[Draws]> {
+        match &self.config.noise {
+            Some(noise) if epoch + 1 >= noise.from_epoch => {
+                let draws = self.seed.site("train/noise").counter();
+                let draw = |&image: &usize| {
+                    let [low, high, ..] = draws.block([epoch as u32, image as u32, 0, 0]);
+                    Draws(u64::from(high) << 32 | u64::from(low))
+                };
+                images.iter().map(draw).collect()
+            }
+            _ => [].into(),
+        }
+    }
+
+    /// The sum over a batch's shards, in their order.
+    fn sum(&self, batch: &[usize], of_shard: impl Fn(&[usize]) -> Gradients + Send + Sync) -> Gradients {
+        let shards: Vec<Gradients> = batch.par_chunks(SHARD).map(of_shard).collect();
         shards.into_iter().reduce(Gradients::plus).expect("a batch has images")
     }
 
     /// Part of these images that are classified right.
     fn accuracy(&self, state: &State, images: &[usize]) -> f64 {
-        let signs = state.weights.signs();
+        let parameters = self.net.parameters(&state.latents.parameters(self.is_averaged()));
         let right: usize = images
             .par_chunks(SHARD)
             .map(|shard| {
-                let batch = self.images(shard, |image| self.reduced(image));
-                hits(&self.lenet.logits(&signs, &state.shifts, &batch), &self.labels(shard))
+                hits(&self.net.outputs(&parameters, self.shard(shard, None)), &self.labels(shard))
             })
             .sum();
         right as f64 / images.len() as f64
     }
 
-    fn images(&self, indices: &[usize], mut activations: impl FnMut(usize) -> Vec<u8>) -> Images {
-        Images::new(indices.iter().map(|&image| activations(image)))
+    fn teacher_net(&self, teacher: &Teacher) -> Net {
+        let size = [self.dataset.rows, self.dataset.columns];
+        let plan = Plan::new(self.config, size, teacher.width).expect("wider layers fit as well");
+        Net::new(self.config.backend, &plan, None, None, true)
+    }
+
+    /// Trains the teacher, on images of all 8 bits.
+    fn teach(
+        &self,
+        teacher: &Teacher,
+        observer: &mut dyn FnMut(&Event),
+    ) -> Result<Latents, TrainError> {
+        let size = [self.dataset.rows, self.dataset.columns];
+        let plan = Plan::new(self.config, size, teacher.width)?;
+        let net = self.teacher_net(teacher);
+        let mut latents = Latents::teacher(&plan, self.seed.site("train/teacher"));
+        let steps = self.split.train.len().div_ceil(self.config.batch);
+        for epoch in 0..teacher.epochs {
+            let mut order = self.split.train.clone();
+            order.shuffle(&mut self.seed.site("train/teacher/order").index(epoch as u64).rng());
+            for (step, batch) in order.chunks(self.config.batch).enumerate() {
+                let parameters = net.parameters(&latents.parameters(false));
+                let judge =
+                    Judge { loss: Loss::CrossEntropy, unit: 1.0, scale: 1.0, teacher: None };
+                let Gradients { mut by_parameters, .. } = self.sum(batch, |shard| {
+                    let images = whole(&self.pixels(shard, Some(epoch)));
+                    self.judged(&net, &parameters, images, [].into(), judge, shard)
+                });
+                let all = by_parameters.weights.iter_mut().chain(&mut by_parameters.slopes);
+                all.flatten().for_each(|value| *value /= batch.len() as f32);
+                let done = epoch * steps + step;
+                let rate = cosine(teacher.learning_rate, done, teacher.epochs * steps);
+                latents.step(&by_parameters, 0.0, &Adam::new(rate, done + 1));
+            }
+            let parameters = net.parameters(&latents.parameters(false));
+            let right: usize = (self.split.validation.par_chunks(SHARD))
+                .map(|shard| {
+                    let outputs = net.outputs(&parameters, whole(&self.pixels(shard, None)));
+                    hits(&outputs, &self.labels(shard))
+                })
+                .sum();
+            observer(&Event::Teacher {
+                epoch: epoch + 1,
+                epochs: teacher.epochs,
+                validation_accuracy: right as f64 / self.split.validation.len() as f64,
+            });
+        }
+        Ok(latents)
+    }
+
+    /// Images as an epoch varies them, or as they are.
+    fn pixels(&self, images: &[usize], epoch: Option<usize>) -> Vec<u8> {
+        let augmentation = epoch.and_then(|epoch| Some((epoch, self.config.augmentation_of(epoch)?)));
+        let Dataset { rows, columns, .. } = *self.dataset;
+        let mut pixels = Vec::with_capacity(images.len() * rows * columns);
+        let draws = self.seed.site("train/augmentation").counter();
+        for &image in images {
+            let original = self.dataset.image(image);
+            match augmentation {
+                None => pixels.extend_from_slice(original),
+                Some((epoch, augmentation)) => {
+                    let warp = Warp::draw(augmentation, [rows, columns], &draws, epoch, image);
+                    warp.apply(original, &mut pixels);
+                }
+            }
+        }
+        pixels
+    }
+
+    /// Images as the network takes them.
+    fn shard(&self, images: &[usize], epoch: Option<usize>) -> Vec<f32> {
+        self.reduce(&self.pixels(images, epoch))
     }
 
     fn labels(&self, indices: &[usize]) -> Vec<u8> {
         indices.iter().map(|&image| self.dataset.labels[image]).collect()
     }
 
-    fn reduced(&self, image: usize) -> Vec<u8> {
-        self.reduce(self.dataset.image(image))
-    }
-
-    fn reduce(&self, pixels: &[u8]) -> Vec<u8> {
+    fn reduce(&self, pixels: &[u8]) -> Vec<f32> {
         let shift = 8 - self.config.input_bits;
-        pixels.iter().map(|&pixel| arithmetic::reduce_pixel(pixel, shift)).collect()
+        pixels.iter().map(|&pixel| f32::from(arithmetic::reduce_pixel(pixel, shift))).collect()
     }
+}
+
+/// Images as the teacher takes them, 0 to 1.
+fn whole(pixels: &[u8]) -> Vec<f32> {
+    pixels.iter().map(|&pixel| f32::from(pixel) / 255.0).collect()
+}
+
+fn check(dataset: &Dataset, split: &Split, classes: usize) -> Result<(), TrainError> {
+    let name = || dataset.name.clone();
+    for (part, indices) in [("training", &split.train), ("validation", &split.validation)] {
+        if indices.is_empty() {
+            return Err(TrainError::Empty(part));
+        }
+        for &image in indices {
+            let images = dataset.len();
+            let Some(&label) = dataset.labels.get(image) else {
+                return Err(TrainError::NoImage { image, name: name(), images });
+            };
+            if usize::from(label) >= classes {
+                return Err(TrainError::Label { image, label, classes });
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Gradients {
     fn plus(mut self, other: Self) -> Self {
-        self.loss += other.loss;
-        self.hits += other.hits;
-        self.scale += other.scale;
-        for (sum, term) in self.weights.iter_mut().zip(&other.weights) {
+        self.verdict.loss += other.verdict.loss;
+        self.verdict.hits += other.verdict.hits;
+        self.verdict.by_scale += other.verdict.by_scale;
+        let sums = self.by_parameters.weights.iter_mut().chain(&mut self.by_parameters.slopes);
+        let terms = other.by_parameters.weights.iter().chain(&other.by_parameters.slopes);
+        for (sum, term) in sums.zip(terms) {
             sum.iter_mut().zip(term).for_each(|(sum, term)| *sum += term);
         }
         self
     }
-}
-
-fn scaled(mut values: Vec<f32>, factor: f32) -> Vec<f32> {
-    values.iter_mut().for_each(|value| *value *= factor);
-    values
 }
 
 /// The power of two next to the standard deviation: max(0, round(log2 σ)).
@@ -336,24 +579,21 @@ mod tests {
     fn a_loss_that_is_no_number_stops_the_run() {
         let dataset = Dataset {
             name: "black".into(),
-            rows: SIDE,
-            columns: SIDE,
-            images: vec![0; 2 * SIDE * SIDE],
+            rows: 28,
+            columns: 28,
+            images: vec![0; 2 * 28 * 28],
             labels: vec![0, 1],
         };
         let split = Split { train: vec![0], validation: vec![1] };
         let config = TrainConfig::default();
-        let run = Run {
-            config: &config,
-            dataset: &dataset,
-            split: &split,
-            lenet: LeNet::new(config.backend, config.activation_bits),
-            seed: Seed(1),
-        };
-        let mut state = run.start();
-        state.scale = Parameters::new(vec![f32::NAN]);
+        let run = Run::new(&config, &dataset, &split).unwrap();
+        let mut state = run.start(&mut |_| ()).unwrap();
+        state.latents.break_scale();
         let error = run.epoch(2, &mut state, &mut |_| ()).unwrap_err();
-        assert_eq!(error.to_string(), "training diverged: the loss is NaN in epoch 3, step 1");
+        assert_eq!(
+            error.to_string(),
+            "training diverged: the loss is NaN in epoch 3, step 1, first seen in layer `conv1`"
+        );
     }
 
     #[test]

@@ -1,95 +1,312 @@
-//! Latent weights, their signs, and Adam.
+//! Latent weights and thresholds, what the forward pass makes of them, and how a step moves them.
 //!
-//! The latent weights and all that Adam knows are plain vectors outside burn: a step clips them
-//! where they are, a checkpoint keeps them bit for bit, and the straight-through estimator of the
-//! sign needs no operation at all. The latent weights never leave \[−1, 1\], where the gradient
-//! passes whole: that of a ±1 is used as that of its latent weight.
+//! They are plain vectors outside burn: a step clips them where they are, a checkpoint keeps them
+//! bit for bit, and the straight-through estimator of the weights' quantiser needs no operation at
+//! all. The latent weights never leave \[−1, 1\], where the gradient passes whole: that of a
+//! quantised weight is used as that of its latent weight.
 
-use hafnia_bits::BitMatrix;
+use hafnia_model::Weights;
 use hafnia_rng::Seed;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::TrainConfig;
-use crate::lenet::{MATRICES, PerMatrix};
+use crate::block::threshold;
+use crate::net::PerParameter;
+use crate::plan::{Block, Plan};
+use crate::Tie;
 
 /// Latent weights start uniformly in ± this.
 const START: f32 = 0.6;
 
-/// The weights of all matrices.
+/// All that is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Weights {
-    matrices: PerMatrix<Parameters>,
+pub(crate) struct Latents {
+    matrices: Vec<Matrix>,
+    /// Of the layers with an activation.
+    slopes: Vec<Slopes>,
+    /// The scale of the outputs in the cross entropy.
+    scale: Trained,
 }
 
-impl Weights {
-    pub(crate) fn start(config: &TrainConfig) -> Self {
-        let seed = Seed(config.seed).site("train/start");
-        let matrices = std::array::from_fn(|matrix| {
-            let shape = MATRICES[matrix];
-            let is_last = matrix + 1 == MATRICES.len();
-            let patterns = config.final_patterns.filter(|_| is_last).unwrap_or(shape.rows);
-            let mut rng = seed.index(matrix as u64).rng();
-            let count = patterns * shape.columns;
-            Parameters::new((0..count).map(|_| rng.random_range(-START..START)).collect())
-        });
-        Self { matrices }
-    }
+/// A matrix of weights: patterns, and the pattern of every row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Matrix {
+    /// (pattern, output).
+    latent: Trained,
+    pattern_of: Vec<u32>,
+    columns: usize,
+    /// Bits of a weight; 0 if the latent weight itself is the weight.
+    bits: u8,
+}
 
-    /// The weights ±1 of every matrix, ties written out.
-    pub(crate) fn signs(&self) -> PerMatrix<Vec<f32>> {
-        std::array::from_fn(|matrix| {
-            let latent = &self.matrices[matrix].values;
-            let elements = MATRICES[matrix].rows * MATRICES[matrix].columns;
-            // Rows recur in order, and so do elements.
-            let sign = |&latent: &f32| if is_positive(latent) { 1.0 } else { -1.0 };
-            latent.iter().map(sign).cycle().take(elements).collect()
-        })
-    }
+/// The offsets and steps of a layer's channels, in units of 2^`shift`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Slopes {
+    shift: u32,
+    /// Offsets, then logarithms to base 2 of the steps.
+    latent: Trained,
+    is_learned: bool,
+}
 
-    /// The weights as bits: 1 is +1.
-    pub(crate) fn bits(&self) -> PerMatrix<BitMatrix> {
-        std::array::from_fn(|matrix| {
-            let (latent, shape) = (&self.matrices[matrix].values, MATRICES[matrix]);
-            BitMatrix::from_fn(shape.rows, shape.columns, |row, column| {
-                is_positive(latent[(row * shape.columns + column) % latent.len()])
-            })
-        })
-    }
-
-    /// Makes a step of Adam against the derivatives by the signs, and clips.
-    pub(crate) fn step(&mut self, gradients: &PerMatrix<Vec<f32>>, adam: &Adam) {
-        for (matrix, gradients) in self.matrices.iter_mut().zip(gradients) {
-            let mut folded = vec![0.0; matrix.values.len()];
-            for row in gradients.chunks(folded.len()) {
-                folded.iter_mut().zip(row).for_each(|(sum, gradient)| *sum += gradient);
+impl Latents {
+    /// The latents before the first step; `shifts` are set later.
+    pub(crate) fn start(plan: &Plan, seed: Seed) -> Self {
+        let matrix = |(index, block): (usize, &Block)| {
+            let [rows, columns] = block.matrix();
+            let patterns = match block.config.tie {
+                Tie::Learned => rows,
+                _ => block.config.patterns.unwrap_or(rows),
+            };
+            let pattern_of = |row: usize| match block.config.tie {
+                Tie::Cyclic | Tie::Learned => row % patterns,
+                Tie::Blocks => row * patterns / rows,
+            };
+            let mut rng = seed.index(index as u64).rng();
+            let values =
+                (0..patterns * columns).map(|_| rng.random_range(-START..START)).collect();
+            Matrix {
+                latent: Trained::new(values),
+                pattern_of: (0..rows).map(|row| pattern_of(row) as u32).collect(),
+                columns,
+                bits: block.config.weight_bits,
             }
-            matrix.step(&folded, adam);
-            matrix.values.iter_mut().for_each(|latent| *latent = latent.clamp(-1.0, 1.0));
+        };
+        Self {
+            matrices: plan.blocks.iter().enumerate().map(matrix).collect(),
+            slopes: Slopes::start(plan, |block| block.config.learned_thresholds),
+            scale: Trained::new(vec![1.0]),
+        }
+    }
+
+    /// A teacher's: float weights of the variance that keeps that of the activations.
+    pub(crate) fn teacher(plan: &Plan, seed: Seed) -> Self {
+        let mut latents = Self::start(plan, seed);
+        for matrix in &mut latents.matrices {
+            let rows = matrix.pattern_of.len() as f32;
+            let factor = (6.0 / rows).sqrt() / START;
+            matrix.latent.values.iter_mut().for_each(|value| *value *= factor);
+            matrix.bits = 0;
+        }
+        latents.slopes = Slopes::start(plan, |_| true);
+        latents
+    }
+
+    /// Sets the shift of the layer with thresholds number `layer`.
+    pub(crate) fn set_shift(&mut self, layer: usize, shift: u32) {
+        self.slopes[layer].shift = shift;
+    }
+
+    pub(crate) fn shifts(&self) -> Vec<u32> {
+        self.slopes.iter().map(|slopes| slopes.shift).collect()
+    }
+
+    pub(crate) fn scale(&self) -> f32 {
+        self.scale.values[0]
+    }
+
+    /// Sets the scale of the outputs to something that is no number.
+    #[cfg(test)]
+    pub(crate) fn break_scale(&mut self) {
+        self.scale.values[0] = f32::NAN;
+    }
+
+    /// Starts the running means where the latents are.
+    pub(crate) fn start_averages(&mut self) {
+        self.all().for_each(|trained| trained.average = trained.values.clone());
+    }
+
+    /// What the forward pass uses; of the running means, where there are some and it is asked.
+    pub(crate) fn parameters(&self, averaged: bool) -> PerParameter {
+        PerParameter {
+            weights: self.matrices.iter().map(|matrix| matrix.weights(averaged)).collect(),
+            slopes: self.slopes.iter().map(|slopes| slopes.values(averaged)).collect(),
+        }
+    }
+
+    /// The weights of every layer as the network holds them.
+    pub(crate) fn network_weights(&self, averaged: bool) -> Vec<Weights> {
+        let weights = |matrix: &Matrix| {
+            let values = matrix.weights(averaged);
+            Weights::from_fn(matrix.pattern_of.len(), matrix.columns, matrix.bits, |row, column| {
+                values[row * matrix.columns + column] as i32
+            })
+        };
+        self.matrices.iter().map(weights).collect()
+    }
+
+    /// The thresholds of every layer that has some, (channel, level).
+    pub(crate) fn network_thresholds(&self, plan: &Plan, averaged: bool) -> Vec<Vec<i32>> {
+        let tops = plan.blocks.iter().filter_map(Block::top);
+        let thresholds = |(slopes, top): (&Slopes, usize)| {
+            let values = slopes.values(averaged);
+            let (offsets, steps) = values.split_at(values.len() / 2);
+            let levels = |(&offset, &step)| {
+                (1..=top).map(move |level| threshold(offset, step, level) as i32)
+            };
+            offsets.iter().zip(steps).flat_map(levels).collect()
+        };
+        self.slopes.iter().zip(tops).map(thresholds).collect()
+    }
+
+    /// Moves everything by a rule, given the derivatives by what the forward pass used.
+    pub(crate) fn step(&mut self, by_parameters: &PerParameter, by_scale: f32, adam: &Adam) {
+        for (matrix, by_weights) in self.matrices.iter_mut().zip(&by_parameters.weights) {
+            let folded = matrix.fold(by_weights);
+            matrix.latent.step(&folded, adam);
+            if matrix.bits > 0 {
+                matrix.latent.values.iter_mut().for_each(|latent| *latent = latent.clamp(-1.0, 1.0));
+            }
+        }
+        for (slopes, by_slopes) in self.slopes.iter_mut().zip(&by_parameters.slopes) {
+            if slopes.is_learned {
+                let by_latent = slopes.by_latent(by_slopes);
+                slopes.latent.step(&by_latent, adam);
+            }
+        }
+        self.scale.step(&[by_scale], adam);
+    }
+
+    /// Moves the running means towards the latents; `decay` is what stays of them.
+    pub(crate) fn average(&mut self, decay: f32) {
+        self.all().for_each(|trained| {
+            for (average, value) in trained.average.iter_mut().zip(&trained.values) {
+                *average += (1.0 - decay) * (value - *average);
+            }
+        });
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Trained> {
+        let matrices = self.matrices.iter_mut().map(|matrix| &mut matrix.latent);
+        let slopes = self.slopes.iter_mut().map(|slopes| &mut slopes.latent);
+        matrices.chain(slopes).chain(std::iter::once(&mut self.scale))
+    }
+
+    /// Gathers the rows of layer `layer` around `patterns` patterns.
+    pub(crate) fn gather(&mut self, layer: usize, patterns: usize, seed: Seed) {
+        let matrix = &mut self.matrices[layer];
+        let gathered = crate::codebook::gather(&matrix.latent.values, matrix.columns, patterns, seed);
+        matrix.pattern_of =
+            matrix.pattern_of.iter().map(|&row| gathered.pattern_of[row as usize]).collect();
+        let is_averaged = !matrix.latent.average.is_empty();
+        matrix.latent = Trained::new(gathered.patterns);
+        if is_averaged {
+            matrix.latent.average = matrix.latent.values.clone();
+        }
+    }
+
+    /// The layer of the first parameter that is no number, among latents or derivatives.
+    pub(crate) fn first_broken(by_parameters: &PerParameter) -> Option<usize> {
+        let is_broken = |values: &Vec<f32>| !values.iter().all(|value| value.is_finite());
+        by_parameters.weights.iter().position(is_broken)
+    }
+
+    /// Steps on a grid of whole multiples of 2^(1 − `bits`), inside ±(1 − 2^(1 − `bits`)).
+    pub(crate) fn integer_step(
+        &mut self,
+        by_parameters: &PerParameter,
+        rule: &crate::integer::Rule<'_>,
+    ) {
+        for (layer, (matrix, by_weights)) in
+            self.matrices.iter_mut().zip(&by_parameters.weights).enumerate()
+        {
+            let folded = matrix.fold(by_weights);
+            rule.step(layer, &mut matrix.latent.values, &folded);
+        }
+    }
+
+    /// Puts the latent weights on the grid of the integer rule.
+    pub(crate) fn onto_grid(&mut self, bits: u8) {
+        for matrix in &mut self.matrices {
+            crate::integer::onto_grid(&mut matrix.latent.values, bits);
         }
     }
 }
 
-/// The sign of 0 is +1.
-fn is_positive(latent: f32) -> bool {
-    latent >= 0.0
-}
-
-/// Numbers that are trained, with Adam's moments of their gradients.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Parameters {
-    pub(crate) values: Vec<f32>,
-    mean: Vec<f32>,
-    square: Vec<f32>,
-}
-
-impl Parameters {
-    pub(crate) fn new(values: Vec<f32>) -> Self {
-        let zeros = vec![0.0; values.len()];
-        Self { values, mean: zeros.clone(), square: zeros }
+impl Matrix {
+    fn weights(&self, averaged: bool) -> Vec<f32> {
+        let latent = self.latent.source(averaged);
+        let patterns: Vec<f32> =
+            latent.iter().map(|&latent| quantise(latent, self.bits)).collect();
+        let mut weights = Vec::with_capacity(self.pattern_of.len() * self.columns);
+        for &pattern in &self.pattern_of {
+            weights.extend_from_slice(&patterns[pattern as usize * self.columns..][..self.columns]);
+        }
+        weights
     }
 
-    pub(crate) fn step(&mut self, gradients: &[f32], adam: &Adam) {
+    /// Sums the derivatives of the rows that share a pattern.
+    fn fold(&self, by_weights: &[f32]) -> Vec<f32> {
+        let mut folded = vec![0.0; self.latent.values.len()];
+        for (row, &pattern) in by_weights.chunks_exact(self.columns).zip(&self.pattern_of) {
+            let sums = &mut folded[pattern as usize * self.columns..][..self.columns];
+            sums.iter_mut().zip(row).for_each(|(sum, gradient)| *sum += gradient);
+        }
+        folded
+    }
+}
+
+/// The weight of a latent weight: its sign, that of 0 being +1, or the nearest of −3, −1, 1, 3 to
+/// four times it, halves going up.
+fn quantise(latent: f32, bits: u8) -> f32 {
+    match bits {
+        0 => latent,
+        1 => if latent >= 0.0 { 1.0 } else { -1.0 },
+        _ => ((latent * 2.0).floor() * 2.0 + 1.0).clamp(-3.0, 3.0),
+    }
+}
+
+impl Slopes {
+    fn start(plan: &Plan, is_learned: impl Fn(&Block) -> bool) -> Vec<Self> {
+        let blocks = plan.blocks.iter().filter(|block| block.top().is_some());
+        blocks
+            .map(|block| Self {
+                shift: 0,
+                latent: Trained::new(vec![0.0; 2 * block.shape.outputs]),
+                is_learned: is_learned(block),
+            })
+            .collect()
+    }
+
+    fn values(&self, averaged: bool) -> Vec<f32> {
+        let latent = self.latent.source(averaged);
+        let unit = libm::exp2f(self.shift as f32);
+        let (offsets, logs) = latent.split_at(latent.len() / 2);
+        let offsets = offsets.iter().map(|offset| offset * unit);
+        offsets.chain(logs.iter().map(|&log| libm::exp2f(log) * unit)).collect()
+    }
+
+    /// Derivatives by the latents from those by offsets and steps.
+    fn by_latent(&self, by_slopes: &[f32]) -> Vec<f32> {
+        let unit = libm::exp2f(self.shift as f32);
+        let steps = &self.values(false)[by_slopes.len() / 2..];
+        let (by_offsets, by_steps) = by_slopes.split_at(by_slopes.len() / 2);
+        let by_logs =
+            by_steps.iter().zip(steps).map(|(by_step, step)| by_step * step * std::f32::consts::LN_2);
+        by_offsets.iter().map(|by_offset| by_offset * unit).chain(by_logs).collect()
+    }
+}
+
+/// Numbers that are trained, with Adam's moments of their gradients and their running mean.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Trained {
+    values: Vec<f32>,
+    mean: Vec<f32>,
+    square: Vec<f32>,
+    /// Empty if no mean is kept.
+    average: Vec<f32>,
+}
+
+impl Trained {
+    fn new(values: Vec<f32>) -> Self {
+        let zeros = vec![0.0; values.len()];
+        Self { values, mean: zeros.clone(), square: zeros, average: Vec::new() }
+    }
+
+    fn source(&self, averaged: bool) -> &[f32] {
+        if averaged && !self.average.is_empty() { &self.average } else { &self.values }
+    }
+
+    fn step(&mut self, gradients: &[f32], adam: &Adam) {
         let moments = self.mean.iter_mut().zip(&mut self.square);
         for ((value, (mean, square)), &gradient) in
             self.values.iter_mut().zip(moments).zip(gradients)
@@ -124,61 +341,5 @@ impl Adam {
             mean_correction: correction(Self::MEAN_DECAY),
             square_correction: correction(Self::SQUARE_DECAY),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tied_rows_recur() {
-        let config = TrainConfig { final_patterns: Some(12), ..TrainConfig::default() };
-        let weights = Weights::start(&config);
-        let [.., bits] = weights.bits();
-        let [.., signs] = weights.signs();
-        for row in 0..84 {
-            assert_eq!(bits.row(row), bits.row(row % 12));
-            for column in 0..10 {
-                let sign = if bits.get(row, column) { 1.0 } else { -1.0 };
-                assert_eq!(signs[row * 10 + column], sign);
-            }
-        }
-    }
-
-    #[test]
-    fn a_step_follows_the_summed_gradient_of_the_tied_rows() {
-        let config = TrainConfig { final_patterns: Some(2), ..TrainConfig::default() };
-        let mut weights = Weights::start(&config);
-        let before = weights.clone();
-        let mut gradients = MATRICES.map(|shape| vec![0.0; shape.rows * shape.columns]);
-        gradients[4][0] = 3.0; // row 0, pattern 0
-        gradients[4][20] = -1.0; // row 2, pattern 0
-        gradients[4][30] = -1.0; // row 3, pattern 1
-        weights.step(&gradients, &Adam::new(0.125, 1));
-        // The first step of Adam is the rate times the sign of the gradient; where the gradient is
-        // 0, it is 0.
-        let expected: Vec<f32> = (0..20)
-            .map(|i| match i {
-                0 => -0.125,
-                10 => 0.125,
-                _ => 0.0,
-            })
-            .collect();
-        for (i, expected) in expected.into_iter().enumerate() {
-            let moved = weights.matrices[4].values[i] - before.matrices[4].values[i];
-            assert!((moved - expected).abs() < 1e-6, "{i}: {moved}, not {expected}");
-        }
-        assert_eq!(weights.matrices[..4], before.matrices[..4]);
-    }
-
-    #[test]
-    fn latent_weights_are_clipped() {
-        let mut weights = Weights::start(&TrainConfig::default());
-        let gradients = MATRICES.map(|shape| vec![1.0; shape.rows * shape.columns]);
-        weights.step(&gradients, &Adam::new(1.0, 1));
-        weights.step(&gradients, &Adam::new(1.0, 2));
-        let latent = weights.matrices.iter().flat_map(|matrix| &matrix.values);
-        assert!(latent.copied().all(|latent| latent == -1.0));
     }
 }

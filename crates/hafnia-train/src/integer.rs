@@ -1,0 +1,55 @@
+//! The update rule of WAGE (Wu, Li, Chen and Shi, ICLR 2018, section 3.5): whole steps on a grid.
+//!
+//! Latent weights are whole multiples of σ = 2^(1−k). A gradient g is scaled by the rate over the
+//! power of two next to its largest part, and moves its weight by so many σ: the whole part for
+//! certain, and one more with the probability of the fraction.
+
+use hafnia_rng::Counter;
+
+/// The rule of a step.
+#[derive(Debug)]
+pub(crate) struct Rule<'a> {
+    /// Bits k of a latent weight.
+    pub(crate) bits: u8,
+    /// Rate η, in steps of the grid for a gradient as large as the largest.
+    pub(crate) rate: f32,
+    /// Where the fractions' fates are drawn, and the number of the step.
+    pub(crate) draws: &'a Counter,
+    pub(crate) step: u32,
+}
+
+/// The bound of a latent weight, in steps of the grid.
+fn bound(bits: u8) -> f32 {
+    libm::exp2f(f32::from(bits) - 1.0) - 1.0
+}
+
+/// Rounds latent weights to the grid.
+pub(crate) fn onto_grid(latent: &mut [f32], bits: u8) {
+    let (per_unit, bound) = (libm::exp2f(f32::from(bits) - 1.0), bound(bits));
+    for latent in latent {
+        *latent = libm::rintf(*latent * per_unit).clamp(-bound, bound) / per_unit;
+    }
+}
+
+impl Rule<'_> {
+    /// Moves the latent weights of layer `layer` against their derivatives.
+    pub(crate) fn step(&self, layer: usize, latent: &mut [f32], gradients: &[f32]) {
+        let largest = gradients.iter().fold(0.0f32, |largest, g| largest.max(g.abs()));
+        if largest == 0.0 {
+            return;
+        }
+        let scale = self.rate / libm::exp2f(libm::roundf(libm::log2f(largest)));
+        let (per_unit, bound) = (libm::exp2f(f32::from(self.bits) - 1.0), bound(self.bits));
+        let words = (latent.chunks_mut(4).zip(gradients.chunks(4))).enumerate();
+        for (block, (latent, gradients)) in words {
+            let draws = self.draws.block([self.step, layer as u32, block as u32, 0]);
+            for ((latent, gradient), draw) in latent.iter_mut().zip(gradients).zip(draws) {
+                let steps = (gradient * scale).abs();
+                let chance = (draw >> 8) as f32 / (1u32 << 24) as f32;
+                let whole = steps.floor() + if chance < steps.fract() { 1.0 } else { 0.0 };
+                let moved = *latent * per_unit - whole.copysign(*gradient);
+                *latent = moved.clamp(-bound, bound) / per_unit;
+            }
+        }
+    }
+}

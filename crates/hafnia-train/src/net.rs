@@ -1,0 +1,175 @@
+//! The network on burn: the forward pass in exact integers, and its gradients.
+//!
+//! Weights enter as whole numbers and activations are integers; all sums stay far below 2²⁴: the
+//! forward pass is exact in `f32`, in any order of summation. Gradients are real floats, and only
+//! they depend on the order.
+//!
+//! On burn-flex a block is one operation of our own (`ops`); on burn-ndarray it is put together
+//! from burn's operations (`stock`), which is slow and checks the other.
+
+use std::sync::Arc;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::block::{Activation, Spec};
+use crate::noise::{Draws, Errors};
+use crate::plan::Plan;
+use crate::{Backend, ops, stock};
+
+/// A number for every weight and every slope of the network, layer by layer.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PerParameter {
+    /// (row, output) of every layer.
+    pub(crate) weights: Vec<Vec<f32>>,
+    /// Offsets, then steps, of every layer with an activation.
+    pub(crate) slopes: Vec<Vec<f32>>,
+}
+
+/// The parameters of a step as tensors.
+#[derive(Debug, Clone)]
+pub(crate) struct Parameters {
+    weights: Vec<Tensor<2>>,
+    slopes: Vec<Tensor<2>>,
+}
+
+/// The network on a backend of burn.
+#[derive(Debug, Clone)]
+pub(crate) struct Net {
+    backend: Backend,
+    device: Device,
+    specs: Vec<Arc<Spec>>,
+    /// Whether the slopes of a layer are trained.
+    learned: Vec<bool>,
+}
+
+/// What an image's outputs are worth: derivatives by the outputs, (image, class).
+pub(crate) type ByOutputs = Vec<f32>;
+
+impl Net {
+    /// The network of a plan; the teacher's activations are not quantised.
+    pub(crate) fn new(
+        backend: Backend,
+        plan: &Plan,
+        error_bits: Option<u8>,
+        errors: Option<&Arc<Errors>>,
+        is_teacher: bool,
+    ) -> Self {
+        let device = match backend {
+            Backend::Flex => Device::flex(),
+            #[cfg(feature = "ndarray")]
+            #[expect(deprecated, reason = "kept as the independent check of flex")]
+            Backend::Ndarray => Device::ndarray(),
+            #[cfg(not(feature = "ndarray"))]
+            Backend::Ndarray => unreachable!("the configuration was validated"),
+        };
+        let specs = plan.blocks.iter().enumerate().map(|(layer, block)| {
+            let activation = match block.top() {
+                None => Activation::None,
+                Some(_) if is_teacher => Activation::Relu,
+                Some(top) => Activation::Quantise { top },
+            };
+            let errors = errors.cloned();
+            Arc::new(Spec { shape: block.shape, activation, error_bits, layer, errors })
+        });
+        let is_learned =
+            |block: &crate::plan::Block| is_teacher || block.config.learned_thresholds;
+        Self {
+            backend,
+            device,
+            specs: specs.collect(),
+            learned: plan.blocks.iter().map(is_learned).collect(),
+        }
+    }
+
+    pub(crate) fn specs(&self) -> &[Arc<Spec>] {
+        &self.specs
+    }
+
+    /// Brings the parameters of a step to the device.
+    pub(crate) fn parameters(&self, values: &PerParameter) -> Parameters {
+        let tensor = |values: &Vec<f32>, outputs: usize| {
+            let shape = [values.len() / outputs, outputs];
+            Tensor::from_data(TensorData::new(values.clone(), shape), &self.device)
+        };
+        let mut slopes = values.slopes.iter();
+        Parameters {
+            weights: (values.weights.iter().zip(&self.specs))
+                .map(|(weights, spec)| tensor(weights, spec.shape.outputs))
+                .collect(),
+            slopes: (self.specs.iter())
+                .map(|spec| match spec.activation {
+                    Activation::None => tensor(&vec![0.0; 2 * spec.shape.outputs], spec.shape.outputs),
+                    _ => tensor(slopes.next().expect("a layer's slopes"), spec.shape.outputs),
+                })
+                .collect(),
+        }
+    }
+
+    /// The outputs, (image, class): the integers that the exported network gives.
+    pub(crate) fn outputs(&self, parameters: &Parameters, images: Vec<f32>) -> Vec<f32> {
+        let images = self.tensor(images, &self.device);
+        values(self.forward(&parameters.weights, &parameters.slopes, images, &[].into()))
+    }
+
+    /// Derivatives by the parameters of what `judge` makes of the outputs.
+    ///
+    /// `judge` is given the outputs, (image, class), and gives the derivatives by them. The images
+    /// suffer errors if there are draws for them.
+    pub(crate) fn gradients(
+        &self,
+        parameters: &Parameters,
+        images: Vec<f32>,
+        draws: &Arc<[Draws]>,
+        judge: impl FnOnce(&[f32]) -> ByOutputs,
+    ) -> PerParameter {
+        let device = self.device.clone().autodiff();
+        let lift = |tensor: &Tensor<2>| Tensor::from_inner(tensor.clone());
+        let weights: Vec<Tensor<2>> =
+            parameters.weights.iter().map(|tensor| lift(tensor).require_grad()).collect();
+        let slopes: Vec<Tensor<2>> = (parameters.slopes.iter().zip(&self.learned))
+            .map(|(tensor, &learned)| if learned { lift(tensor).require_grad() } else { lift(tensor) })
+            .collect();
+        let outputs = self.forward(&weights, &slopes, self.tensor(images, &device), draws);
+        let by_outputs = judge(&values(outputs.clone().inner()));
+        let by_outputs = TensorData::new(by_outputs, outputs.dims());
+        // The derivative of Σ output · constant by an output is the constant.
+        let mut gradients =
+            (outputs * Tensor::from_data(by_outputs, &device)).sum().backward();
+        let mut of = |leaf: &Tensor<2>| leaf.grad_remove(&mut gradients).map(values);
+        PerParameter {
+            weights: weights.iter().map(|leaf| of(leaf).expect("every weight is used")).collect(),
+            slopes: (slopes.iter().zip(&self.specs))
+                .filter(|(_, spec)| spec.activation != Activation::None)
+                .map(|(leaf, spec)| of(leaf).unwrap_or_else(|| vec![0.0; 2 * spec.shape.outputs]))
+                .collect(),
+        }
+    }
+
+    fn tensor(&self, images: Vec<f32>, device: &Device) -> Tensor<2> {
+        let pixels = self.specs[0].shape.features_in();
+        let shape = [images.len() / pixels, pixels];
+        Tensor::from_data(TensorData::new(images, shape), device)
+    }
+
+    fn forward(
+        &self,
+        weights: &[Tensor<2>],
+        slopes: &[Tensor<2>],
+        images: Tensor<2>,
+        draws: &Arc<[Draws]>,
+    ) -> Tensor<2> {
+        let mut activations = images;
+        for ((weights, slopes), spec) in weights.iter().zip(slopes).zip(&self.specs) {
+            let (weights, slopes, spec) = (weights.clone(), slopes.clone(), spec.clone());
+            activations = match self.backend {
+                Backend::Flex => ops::block(activations, weights, slopes, spec, draws.clone()),
+                Backend::Ndarray => stock::block(activations, weights, slopes, &spec),
+            };
+        }
+        activations
+    }
+}
+
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("tensors here are f32")
+}

@@ -1,0 +1,136 @@
+//! A block as one operation of burn, with its own way back.
+
+use std::sync::Arc;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use burn::tensor::{Tensor, TensorData};
+
+use crate::block::{self, Derivatives, Spec};
+use crate::kernels::Sums;
+use crate::noise::Draws;
+
+/// A tensor outside autodiff.
+type Plain = FloatTensor<Flex>;
+
+/// The operations that hafnia adds to burn.
+#[backend_extension(Autodiff, Flex)]
+pub(crate) trait BlockOps: Backend {
+    /// A block: input (image, feature), weights (row, output), slopes (offset or step, output);
+    /// `draws` are those of the images' errors, if there are to be any.
+    fn block(
+        input: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        slopes: FloatTensor<Self>,
+        spec: Arc<Spec>,
+        draws: Arc<[Draws]>,
+    ) -> FloatTensor<Self>;
+}
+
+/// A block of the network.
+pub(crate) fn block(
+    input: Tensor<2>,
+    weights: Tensor<2>,
+    slopes: Tensor<2>,
+    spec: Arc<Spec>,
+    draws: Arc<[Draws]>,
+) -> Tensor<2> {
+    let [input, weights, slopes] = [input, weights, slopes].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(<Dispatch as BlockOps>::block(input, weights, slopes, spec, draws))
+}
+
+fn tensor(values: Vec<f32>, columns: usize) -> Plain {
+    let shape = [values.len() / columns, columns];
+    Plain::from_data(TensorData::new(values, shape))
+}
+
+fn run(
+    input: &Plain,
+    weights: &Plain,
+    slopes: &Plain,
+    spec: &Spec,
+    draws: &[Draws],
+) -> (Plain, Sums) {
+    let passed = block::forward(spec, input.storage(), weights.storage(), slopes.storage(), draws);
+    (tensor(passed.output, spec.shape.features_out()), passed.sums)
+}
+
+impl BlockOps for Flex {
+    fn block(
+        input: Plain,
+        weights: Plain,
+        slopes: Plain,
+        spec: Arc<Spec>,
+        draws: Arc<[Draws]>,
+    ) -> Plain {
+        run(&input, &weights, &slopes, &spec, &draws).0
+    }
+}
+
+/// What the way back needs.
+#[derive(Debug, Clone)]
+struct State {
+    input: Plain,
+    weights: Plain,
+    slopes: Plain,
+    sums: Arc<Sums>,
+    spec: Arc<Spec>,
+}
+
+#[derive(Debug)]
+struct Block;
+
+impl Backward<Flex, 3> for Block {
+    type State = State;
+
+    fn backward(self, ops: Ops<State, 3>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let by_output = gradients.consume::<Flex>(&ops.node);
+        let State { input, weights, slopes, sums, spec } = ops.state;
+        let [of_input, of_weights, of_slopes] = ops.parents;
+        let Derivatives { by_input, by_weights, by_slopes } = block::backward(
+            &spec,
+            input.storage(),
+            weights.storage(),
+            slopes.storage(),
+            &sums,
+            by_output.storage().to_vec(),
+            of_input.is_some(),
+            of_slopes.is_some(),
+        );
+        if let (Some(node), Some(by_input)) = (of_input, by_input) {
+            gradients.register::<Flex>(node.id, tensor(by_input, spec.shape.features_in()));
+        }
+        if let Some(node) = of_weights {
+            gradients.register::<Flex>(node.id, tensor(by_weights, spec.shape.outputs));
+        }
+        if let (Some(node), Some(by_slopes)) = (of_slopes, by_slopes) {
+            gradients.register::<Flex>(node.id, tensor(by_slopes, spec.shape.outputs));
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> BlockOps for Autodiff<Flex, C> {
+    fn block(
+        input: FloatTensor<Self>,
+        weights: FloatTensor<Self>,
+        slopes: FloatTensor<Self>,
+        spec: Arc<Spec>,
+        draws: Arc<[Draws]>,
+    ) -> FloatTensor<Self> {
+        let [input, weights, slopes] = [input, weights, slopes].map(|tensor| tensor.into_parts());
+        let nodes = [input.1, weights.1, slopes.1];
+        let [input, weights, slopes] = [input.0, weights.0, slopes.0];
+        let (output, sums) = run(&input, &weights, &slopes, &spec, &draws);
+        match Block.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::UnTracked(prepared) => prepared.finish(output),
+            OpsKind::Tracked(prepared) => {
+                let sums = Arc::new(sums);
+                prepared.finish(State { input, weights, slopes, sums, spec }, output)
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The network of a recipe with all sizes worked out, for images of a given size.
+
+use crate::kernels::Shape;
+use crate::{LayerConfig, TrainConfig, TrainError};
+
+/// The layers of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    pub(crate) blocks: Vec<Block>,
+}
+
+/// A layer and its sizes.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub(crate) config: LayerConfig,
+    pub(crate) shape: Shape,
+}
+
+impl Block {
+    /// The largest activation, if the layer has activations.
+    pub(crate) fn top(&self) -> Option<usize> {
+        self.config.activation_bits.map(|bits| (1 << bits) - 1)
+    }
+
+    /// Rows and columns of its matrix.
+    pub(crate) fn matrix(&self) -> [usize; 2] {
+        [self.shape.rows(), self.shape.outputs]
+    }
+}
+
+impl Plan {
+    /// The layers of a recipe on images of `height`×`width` pixels; `widen` times as many outputs
+    /// in all but the last.
+    pub(crate) fn new(
+        config: &TrainConfig,
+        [height, width]: [usize; 2],
+        widen: usize,
+    ) -> Result<Self, TrainError> {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut at = [1, height, width];
+        for (index, layer) in config.layer.iter().enumerate() {
+            let name = &layer.name;
+            let wrong = |what: String| Err(TrainError::Layers(format!("layer `{name}` {what}")));
+            if blocks.iter().any(|block| block.config.name == *name) {
+                return wrong("has the name of another".into());
+            }
+            let is_last = index + 1 == config.layer.len();
+            let outputs = layer.outputs * if is_last { 1 } else { widen };
+            let [channels, rows, columns] = at;
+            let shape = match layer.kernel {
+                None => Shape {
+                    input: [channels * rows * columns, 1, 1],
+                    outputs,
+                    kernel: 1,
+                    padding: 0,
+                    pool: 1,
+                },
+                Some(kernel) => {
+                    let (padding, pool) = (layer.padding, layer.pool);
+                    let fits = |side: usize| {
+                        (side + 2 * padding + 1)
+                            .checked_sub(kernel)
+                            .is_some_and(|sums| sums > 0 && sums.is_multiple_of(pool))
+                    };
+                    if !fits(rows) || !fits(columns) {
+                        return wrong(format!(
+                            "gets {rows}x{columns} pixels, which its kernel of {kernel}, padding \
+                             of {padding} and pool of {pool} do not divide"
+                        ));
+                    }
+                    Shape { input: at, outputs, kernel, padding, pool }
+                }
+            };
+            if layer.patterns.is_some_and(|patterns| patterns > shape.rows()) {
+                return wrong(format!("has {} rows, its `patterns` must be no more", shape.rows()));
+            }
+            let [rows, columns] = shape.pooled();
+            at = [outputs, rows, columns];
+            blocks.push(Block { config: layer.clone(), shape });
+        }
+        Ok(Self { blocks })
+    }
+
+    /// Number of classes.
+    pub(crate) fn classes(&self) -> usize {
+        self.blocks.last().map_or(0, |block| block.shape.outputs)
+    }
+
+    /// Pixels of an image.
+    pub(crate) fn pixels(&self) -> usize {
+        self.blocks.first().map_or(0, |block| block.shape.features_in())
+    }
+}
