@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hafnia_data::{Dataset, Mnist, Progress, Sources, Split};
+use hafnia_data::{Dataset, Mnist, Origin, Progress, Sources, Split};
 use hafnia_model::Network;
 use hafnia_report::{Align, Table};
 use serde::Serialize;
@@ -25,7 +25,8 @@ pub(crate) struct Data {
 /// Where MNIST comes from.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct DataOptions {
-    /// Folder with the four IDX files of MNIST, plain or .gz; nothing else is tried.
+    /// Folder with the four IDX files of MNIST or of a set in its form, plain or .gz; nothing else
+    /// is tried.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
     /// Folder where downloads are kept.
@@ -94,8 +95,14 @@ impl DataOptions {
         });
         bar.finish_and_clear();
         let mnist = mnist?;
-        if !mnist.is_full() {
-            eprintln!("note: this is the small subset of MNIST that is part of hafnia");
+        match &mnist.origin {
+            Origin::Subset => {
+                eprintln!("note: this is the small subset of MNIST that is part of hafnia");
+            }
+            Origin::Folder(folder) if !mnist.is_full() => {
+                eprintln!("note: {} holds a data set other than MNIST", folder.display());
+            }
+            _ => {}
         }
         Ok(mnist)
     }
@@ -136,8 +143,10 @@ impl Data {
             notes: mnist.notes,
         };
         output.print(&found, |found| {
-            let mut text = format!("MNIST from {}\n", found.origin);
-            if !found.full {
+            let is_other = !found.full && found.origin != Origin::Subset;
+            let name = if is_other { "A data set other than MNIST" } else { "MNIST" };
+            let mut text = format!("{name} from {}\n", found.origin);
+            if found.origin == Origin::Subset {
                 text += "This is the small subset: good for trying things out, not for claims.\n";
             }
             for note in &found.notes {

@@ -1,29 +1,39 @@
 //! `hafnia train`.
 
-use std::path::PathBuf;
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
-use hafnia_artifact::{save, write_whole};
-use hafnia_data::Split;
+use hafnia_artifact::{Digest, save, write_whole};
+use hafnia_data::{Dataset, Mnist, Split};
+use hafnia_report::{Align, CurvePoint, CurveRun, Table, training_curve};
 use hafnia_train::{Event, TrainConfig, TrainReport};
+use indicatif::{MultiProgress, ProgressBar};
 use serde::Serialize;
 
 use crate::data::DataOptions;
 use crate::output::{Output, Record, check_writable};
 use crate::progress;
 
-/// Train LeNet-5 with 1-bit weights and 2-bit activations; gives a network of integers.
+/// Train a network with weights of 1 or 2 bits and activations of 1 to 4; gives a network of
+/// integers.
 ///
-/// The state is kept after every epoch: a run that was killed goes on where it was when it is
-/// started again with the same recipe and output folder.
+/// The recipe describes the layers and the training; LeNet-5 with 1-bit weights and 2-bit
+/// activations without one. The state is kept after every epoch: a run that was killed goes on
+/// where it was when it is started again with the same recipe and output folder.
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia train --out out/net                                 the built-in recipe
-  hafnia train --recipe recipes/lenet5-tied.toml --out out/tied
+  hafnia train --recipe recipes/frontier.toml --out out/frontier --seeds 5
+  hafnia train --recipe recipes/final12.toml --data ~/fashion-mnist --out out/fashion
   hafnia train --epochs 2 --offline --out out/try            two epochs on the small subset
 
-Writes OUT/network.hafnia, OUT/training.json (the curve) and a manifest.")]
+Writes OUT/network.hafnia, the curve as OUT/training.json, .csv and .svg, and a manifest;
+with --seeds the same per seed in OUT/seed-<n>, and OUT/summary.json with mean and deviation.")]
 pub(crate) struct Train {
     /// Recipe, a TOML file; without it the defaults of hafnia_train::TrainConfig.
     #[arg(long, value_name = "FILE")]
@@ -32,11 +42,14 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Folder of the checkpoint, OUT without it; the checkpoint goes when the network is there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "seeds")]
     checkpoint: Option<PathBuf>,
     /// Overrides the recipe's seed.
     #[arg(long)]
     seed: Option<u64>,
+    /// Trains with so many seeds, side by side: the seed and those that follow.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: Option<u64>,
     /// Overrides the recipe's number of epochs.
     #[arg(long)]
     epochs: Option<usize>,
@@ -52,11 +65,41 @@ pub(crate) struct Train {
 
 /// The curve of a training, as `training.json` holds it.
 #[derive(Serialize)]
-struct Curve<'a> {
-    config: &'a TrainConfig,
-    epochs: &'a [hafnia_train::EpochRecord],
+struct Curve {
+    config: TrainConfig,
+    epochs: Vec<hafnia_train::EpochRecord>,
+    best_epoch: usize,
+    validation_accuracy: f64,
     images_per_second: f64,
-    network: hafnia_artifact::Digest,
+    network: Digest,
+}
+
+/// Trainings that differ in their seed, as `summary.json` holds them.
+#[derive(Serialize)]
+struct Summary {
+    seeds: Vec<OfSeed>,
+    validation_accuracy_mean: f64,
+    /// With one degree of freedom less than seeds; 0 for a single seed.
+    validation_accuracy_sd: f64,
+}
+
+#[derive(Serialize)]
+struct OfSeed {
+    seed: u64,
+    best_epoch: usize,
+    validation_accuracy: f64,
+    seconds: f64,
+    network: Digest,
+}
+
+/// What a training reads and writes.
+struct Job<'a> {
+    config: TrainConfig,
+    recipe: Option<&'a Path>,
+    out: PathBuf,
+    checkpoint: PathBuf,
+    mnist: &'a Mnist,
+    split: &'a Split,
 }
 
 impl Train {
@@ -89,75 +132,221 @@ impl Train {
 
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
         let config = self.config()?;
+        check_writable(&self.out.join("network.hafnia"))?;
+        // Read and checked before the data are looked for.
+        let mnist = self.data.load()?;
+        let split = Split::standard(&mnist.train);
+        let job = |config, out: PathBuf| Job {
+            config,
+            recipe: self.recipe.as_deref(),
+            checkpoint: self.checkpoint.clone().unwrap_or_else(|| out.clone()),
+            out,
+            mnist: &mnist,
+            split: &split,
+        };
+        let Some(seeds) = self.seeds else {
+            let bar = progress::bar("training");
+            let curve = job(config, self.out.clone()).run(&bar, "")?;
+            return output.print(&curve, |curve| {
+                format!(
+                    "{}: validation accuracy {:.2} % after epoch {}, {:.0} images/s",
+                    self.out.join("network.hafnia").display(),
+                    100.0 * curve.validation_accuracy,
+                    curve.best_epoch,
+                    curve.images_per_second
+                )
+            });
+        };
+        let last = config.seed.checked_add(seeds - 1);
+        ensure!(last.is_some(), "seed {} and {} more do not fit 64 bits", config.seed, seeds - 1);
+        let jobs = (config.seed..).take(seeds as usize).map(|seed| {
+            job(TrainConfig { seed, ..config.clone() }, self.out.join(format!("seed-{seed}")))
+        });
+        let summary = side_by_side(jobs.collect())?;
+        let path = self.out.join("summary.json");
+        write_whole(&path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
+        output.print(&summary, Summary::table)
+    }
+}
+
+/// Runs trainings as many at a time as there are threads, which they share out evenly.
+fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<Summary> {
+    let threads = rayon::current_num_threads();
+    let workers = jobs.len().min(threads);
+    let bars = MultiProgress::new();
+    let queue = Mutex::new(VecDeque::from(jobs));
+    let done = Mutex::new(Vec::new());
+    let work = || -> anyhow::Result<()> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build()?;
+        loop {
+            let job = queue.lock().expect("no worker panics with the queue").pop_front();
+            let Some(job) = job else { return Ok(()) };
+            let seed = job.config.seed;
+            let bar = bars.add(progress::bar(&format!("seed {seed}")));
+            let start = Instant::now();
+            let curve = pool.install(|| job.run(&bar, &format!("seed {seed}: ")))?;
+            let of_seed = OfSeed {
+                seed,
+                best_epoch: curve.best_epoch,
+                validation_accuracy: curve.validation_accuracy,
+                seconds: start.elapsed().as_secs_f64(),
+                network: curve.network,
+            };
+            done.lock().expect("no worker panics with the results").push(of_seed);
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+    })?;
+    let mut seeds = done.into_inner().expect("no worker panics with the results");
+    seeds.sort_by_key(|of_seed| of_seed.seed);
+    let count = seeds.len() as f64;
+    let mean = seeds.iter().map(|of_seed| of_seed.validation_accuracy).sum::<f64>() / count;
+    let square = |of_seed: &OfSeed| (of_seed.validation_accuracy - mean).powi(2);
+    let sd = (seeds.iter().map(square).sum::<f64>() / (count - 1.0).max(1.0)).sqrt();
+    Ok(Summary { seeds, validation_accuracy_mean: mean, validation_accuracy_sd: sd })
+}
+
+impl Summary {
+    fn table(&self) -> String {
+        let mut table = Table::new([
+            ("seed", Align::Right),
+            ("best epoch", Align::Right),
+            ("validation accuracy, %", Align::Right),
+            ("seconds", Align::Right),
+        ]);
+        for of_seed in &self.seeds {
+            table.row([
+                of_seed.seed.to_string(),
+                of_seed.best_epoch.to_string(),
+                format!("{:.2}", 100.0 * of_seed.validation_accuracy),
+                format!("{:.0}", of_seed.seconds),
+            ]);
+        }
+        format!(
+            "{table}\nvalidation accuracy {:.2} ± {:.2} % over {} seeds",
+            100.0 * self.validation_accuracy_mean,
+            100.0 * self.validation_accuracy_sd,
+            self.seeds.len()
+        )
+    }
+}
+
+impl Job<'_> {
+    /// Trains, and writes the network, the curve and the manifest.
+    fn run(&self, bar: &ProgressBar, prefix: &str) -> anyhow::Result<Curve> {
         let network_path = self.out.join("network.hafnia");
-        let curve_path = self.out.join("training.json");
-        check_writable(&network_path)?;
-        let mut record = Record::begin(&config, Some(config.seed))?;
-        if let Some(recipe) = &self.recipe {
+        let mut record = Record::begin(&self.config, Some(self.config.seed))?;
+        if let Some(recipe) = self.recipe {
             record.input(recipe)?;
         }
-        let mnist = self.data.load()?;
-        record.data(&mnist);
-        let split = Split::standard(&mnist.train);
-        let checkpoint = self.checkpoint.as_ref().unwrap_or(&self.out);
-        let report = train(&config, &mnist.train, &split, checkpoint)?;
+        record.data(self.mnist);
+        let report =
+            train(&self.config, &self.mnist.train, self.split, &self.checkpoint, bar, prefix)?;
         let network = save(&network_path, &report.network)?;
         let curve = Curve {
-            config: &report.config,
-            epochs: &report.epochs,
+            validation_accuracy: report.epochs[report.best_epoch - 1].validation_accuracy,
+            config: report.config,
+            epochs: report.epochs,
+            best_epoch: report.best_epoch,
             images_per_second: report.images_per_second,
             network,
         };
-        write_whole(&curve_path, serde_json::to_string_pretty(&curve)?.as_bytes())?;
-        record.end(&[&network_path, &curve_path])?;
-        hafnia_train::remove_checkpoint(checkpoint)?;
-        output.print(&curve, |curve| {
-            let last = curve.epochs.last();
-            let validation = last.map_or(0.0, |epoch| epoch.validation_accuracy);
-            format!(
-                "{}: validation accuracy {:.2} %, {:.0} images/s",
-                network_path.display(),
-                100.0 * validation,
-                curve.images_per_second
+        let [json, csv, svg] = ["training.json", "training.csv", "training.svg"];
+        let paths = [json, csv, svg].map(|name| self.out.join(name));
+        write_whole(&paths[0], serde_json::to_string_pretty(&curve)?.as_bytes())?;
+        write_whole(&paths[1], curve.csv().as_bytes())?;
+        write_whole(&paths[2], curve.svg()?.as_bytes())?;
+        record.end(&[&network_path, &paths[0], &paths[1], &paths[2]])?;
+        hafnia_train::remove_checkpoint(&self.checkpoint)?;
+        Ok(curve)
+    }
+}
+
+impl Curve {
+    fn csv(&self) -> String {
+        let mut csv =
+            String::from("epoch,learning_rate,loss,train_accuracy,validation_accuracy,seconds\n");
+        for epoch in &self.epochs {
+            let hafnia_train::EpochRecord {
+                epoch,
+                learning_rate,
+                loss,
+                train_accuracy,
+                validation_accuracy,
+                seconds,
+            } = epoch;
+            writeln!(
+                csv,
+                "{epoch},{learning_rate},{loss},{train_accuracy},{validation_accuracy},{seconds}"
             )
-        })
+            .expect("a string takes all");
+        }
+        csv
+    }
+
+    fn svg(&self) -> anyhow::Result<String> {
+        let point = |epoch: &hafnia_train::EpochRecord| CurvePoint {
+            epoch: epoch.epoch as u32,
+            loss: epoch.loss,
+            validation_accuracy_pct: 100.0 * epoch.validation_accuracy,
+        };
+        let label = format!("seed {}", self.config.seed);
+        let run = CurveRun { label, points: self.epochs.iter().map(point).collect() };
+        Ok(training_curve(&[run])?)
     }
 }
 
 /// Trains with a bar on a terminal and a line per epoch elsewhere, both on stderr.
 fn train(
     config: &TrainConfig,
-    images: &hafnia_data::Dataset,
+    images: &Dataset,
     split: &Split,
-    folder: &std::path::Path,
+    folder: &Path,
+    bar: &ProgressBar,
+    prefix: &str,
 ) -> anyhow::Result<TrainReport> {
-    let bar = progress::bar("training");
     let epochs = config.epochs;
+    let mut accuracy = None;
+    let mut begun = None;
     let mut observe = |event: &Event| match event {
         Event::Step { epoch, step, steps, loss } => {
             bar.set_length((epochs * steps) as u64);
-            bar.set_position(((epoch - 1) * steps + step) as u64);
-            bar.set_message(format!("epoch {epoch}/{epochs}, loss {loss:.4}"));
+            let done = (epoch - 1) * steps + step;
+            bar.set_position(done as u64);
+            let (start, first): (Instant, usize) = *begun.get_or_insert((Instant::now(), done));
+            let rate = ((done - first) * config.batch) as f64 / start.elapsed().as_secs_f64();
+            let accuracy = match accuracy {
+                None => String::new(),
+                Some(accuracy) => format!(", validation {:.2} %", 100.0 * accuracy),
+            };
+            bar.set_message(format!(
+                "epoch {epoch}/{epochs}, loss {loss:.4}{accuracy}, {rate:.0} images/s,"
+            ));
         }
-        Event::Epoch(record) => progress::line(
-            &bar,
-            &format!(
-                "epoch {}/{epochs}: loss {:.4}, validation accuracy {:.2} %, {:.1} s",
-                record.epoch,
-                record.loss,
-                100.0 * record.validation_accuracy,
-                record.seconds
-            ),
-        ),
+        Event::Epoch(record) => {
+            accuracy = Some(record.validation_accuracy);
+            progress::line(
+                bar,
+                &format!(
+                    "{prefix}epoch {}/{epochs}: loss {:.4}, validation accuracy {:.2} %, {:.1} s",
+                    record.epoch,
+                    record.loss,
+                    100.0 * record.validation_accuracy,
+                    record.seconds
+                ),
+            );
+        }
         Event::Teacher { epoch, epochs, validation_accuracy } => progress::line(
-            &bar,
+            bar,
             &format!(
-                "teacher {epoch}/{epochs}: validation accuracy {:.2} %",
+                "{prefix}teacher {epoch}/{epochs}: validation accuracy {:.2} %",
                 100.0 * validation_accuracy
             ),
         ),
         Event::Started { epochs_done: 1.., .. } => {
-            progress::line(&bar, "going on from the checkpoint");
+            progress::line(bar, &format!("{prefix}going on from the checkpoint"));
         }
         _ => {}
     };

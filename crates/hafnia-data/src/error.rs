@@ -22,10 +22,23 @@ pub enum DataError {
         /// The name looked for.
         name: &'static str,
     },
+    /// Training and test images differ in size.
+    #[error(
+        "the training images of data set `{name}` are {}x{} pixels, its test images {}x{}",
+        train[0], train[1], test[0], test[1]
+    )]
+    Sizes {
+        /// Name of the data set.
+        name: String,
+        /// Rows and columns of its training images.
+        train: [usize; 2],
+        /// Rows and columns of its test images.
+        test: [usize; 2],
+    },
     /// A file is not the one it should be.
     #[error(
         "{file} has SHA-256 {found} (uncompressed), expected {expected}: it is not MNIST's, get \
-         the original file"
+         the original file, or keep another data set apart from MNIST's files"
     )]
     Digest {
         /// The file or its address.

@@ -7,12 +7,13 @@ use serde::Serialize;
 
 use crate::{DataError, Dataset, idx};
 
-/// MNIST or the committed subset of it: 28×28 handwritten digits, 10 classes.
+/// MNIST, 28×28 handwritten digits in 10 classes, or the committed subset of it; or what a user's
+/// folder has in MNIST's stead, in the same four files.
 #[derive(Debug, Clone)]
 pub struct Mnist {
-    /// 60 000 images to train on and to choose by, see [`Split`](crate::Split).
+    /// Images to train on and to choose by, see [`Split`](crate::Split): 60 000 of MNIST.
     pub train: Dataset,
-    /// 10 000 images that judge.
+    /// Images that judge: 10 000 of MNIST.
     pub test: Dataset,
     /// Where it came from.
     pub origin: Origin,
@@ -79,11 +80,17 @@ impl File {
     /// `place` is where they came from, for errors.
     pub(crate) fn verified(&self, place: &str, bytes: Vec<u8>) -> Result<Vec<u8>, DataError> {
         let content = idx::uncompressed(place, bytes, LIMIT)?;
-        let found = Digest::of(&content);
+        self.check(place, &content)?;
+        Ok(content)
+    }
+
+    /// Whether this is its content.
+    pub(crate) fn check(&self, place: &str, content: &[u8]) -> Result<(), DataError> {
+        let found = Digest::of(content);
         if found != self.digest {
             return Err(DataError::Digest { file: place.to_owned(), found, expected: self.digest });
         }
-        Ok(content)
+        Ok(())
     }
 }
 
@@ -165,10 +172,10 @@ impl Mnist {
 
     /// Whether these are all images of MNIST; if not, results on it judge no claim.
     pub fn is_full(&self) -> bool {
-        self.origin != Origin::Subset
+        FULL.iter().all(|file| self.digests.get(file.name) == Some(&file.digest))
     }
 
-    /// The data sets in the verified content of these files.
+    /// The data sets in the content of these files.
     pub(crate) fn parse(
         name: &str,
         files: &Files,
@@ -182,13 +189,18 @@ impl Mnist {
                 (files[labels].name, &contents[labels]),
             )
         };
-        Ok(Self {
-            train: dataset("train", 0, 1)?,
-            test: dataset("test", 2, 3)?,
-            origin,
-            digests: files.iter().map(|file| (file.name.to_owned(), file.digest)).collect(),
-            notes: Vec::new(),
-        })
+        let (train, test) = (dataset("train", 0, 1)?, dataset("test", 2, 3)?);
+        if (train.rows, train.columns) != (test.rows, test.columns) {
+            return Err(DataError::Sizes {
+                name: name.to_owned(),
+                train: [train.rows, train.columns],
+                test: [test.rows, test.columns],
+            });
+        }
+        let digest =
+            |(file, content): (&File, &Vec<u8>)| (file.name.to_owned(), Digest::of(content));
+        let digests = files.iter().zip(contents).map(digest).collect();
+        Ok(Self { train, test, origin, digests, notes: Vec::new() })
     }
 }
 

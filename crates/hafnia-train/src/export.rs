@@ -29,7 +29,14 @@ pub(crate) fn network(
         match block.config.kernel {
             Some(kernel) => {
                 let padding = block.config.padding;
-                layers.push(Layer::Conv(Conv { name, kernel, stride: 1, padding, weights, thresholds }));
+                layers.push(Layer::Conv(Conv {
+                    name,
+                    kernel,
+                    stride: 1,
+                    padding,
+                    weights,
+                    thresholds,
+                }));
                 if block.config.pool > 1 {
                     layers.push(Layer::MaxPool { size: block.config.pool });
                 }
@@ -74,7 +81,11 @@ pub(crate) fn verify(
         for (&image, (activations, trained)) in chunk.iter().zip(of_images) {
             let exported = run(network, activations, &mut reference);
             // Compared as floats, so that an output which is no whole number is told apart.
-            if !trained.iter().zip(&exported).all(|(&trained, &exported)| trained == exported as f32) {
+            if !trained
+                .iter()
+                .zip(&exported)
+                .all(|(&trained, &exported)| trained == exported as f32)
+            {
                 let trained = trained.to_vec();
                 return Err(TrainError::Export { image, trained, exported });
             }

@@ -15,7 +15,6 @@ use pulp::{Arch, Simd, WithSimd};
 
 use crate::noise::{Draws, Errors, square_weight};
 
-
 /// The shape of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shape {
@@ -352,7 +351,7 @@ fn convolve<S: Simd>(simd: S, forward: Forward<'_>) -> Sums {
     let Forward { shape, input, weights, disturbance } = forward;
     let [channels, ..] = shape.input;
     let [padded_height, padded_width] = shape.padded();
-    let [_, width] = shape.sums();
+    let [height, width] = shape.sums();
     let [pooled_height, pooled_width] = shape.pooled();
     let (kernel, pool, outputs) = (shape.kernel, shape.pool, shape.outputs);
     let lanes = outputs.next_multiple_of(S::F32_LANES);
@@ -367,16 +366,14 @@ fn convolve<S: Simd>(simd: S, forward: Forward<'_>) -> Sums {
     let mut place = vec![0u8; largest.len()];
     let strides = [padded_height * padded_width, padded_width];
     let mut padded = vec![0.0f32; channels * strides[0]];
-    let mut sums = vec![0.0f32; pool * width * lanes];
+    let mut sums = vec![0.0f32; height * width * lanes];
     for (image, input) in input.chunks_exact(shape.features_in()).enumerate() {
-        pad(shape, input, &mut padded);
-        let weights_on = match disturbance {
-            Some(_) => weights_on(shape, &padded),
-            None => Vec::new(),
-        };
-        for y in 0..pooled_height {
-            for (dy, sums) in sums.chunks_exact_mut(width * lanes).enumerate() {
-                let padded = &padded[(y * pool + dy) * padded_width..];
+        if is_sparse(shape, input) {
+            spread_sums(simd, shape, input, &packed, lanes, &mut sums);
+        } else {
+            pad(shape, input, &mut padded);
+            for (y, sums) in sums.chunks_exact_mut(width * lanes).enumerate() {
+                let padded = &padded[y * padded_width..];
                 let windows = Windows { padded, strides, channels, kernel };
                 let mut block = 0;
                 while block < lanes {
@@ -388,16 +385,19 @@ fn convolve<S: Simd>(simd: S, forward: Forward<'_>) -> Sums {
                         block += S::F32_LANES;
                     }
                 }
-                if let Some(Disturbance { errors, draws }) = disturbance {
-                    for (x, sums) in sums.chunks_exact_mut(lanes).enumerate() {
-                        let position = (y * pool + dy) * width + x;
-                        for (output, sum) in sums[..outputs].iter_mut().enumerate() {
-                            let index = position * outputs + output;
-                            *sum = errors.disturb(*sum, weights_on[position], draws[image], index);
-                        }
-                    }
+            }
+        }
+        if let Some(Disturbance { errors, draws }) = disturbance {
+            let weights_on = weights_on(shape, input);
+            for (position, sums) in sums.chunks_exact_mut(lanes).enumerate() {
+                for (output, sum) in sums[..outputs].iter_mut().enumerate() {
+                    let index = position * outputs + output;
+                    *sum = errors.disturb(*sum, weights_on[position], draws[image], index);
                 }
             }
+        }
+        for y in 0..pooled_height {
+            let sums = &sums[y * pool * width * lanes..];
             for x in 0..pooled_width {
                 for block in (0..lanes).step_by(S::F32_LANES) {
                     let mut best = simd.splat_f32s(f32::NEG_INFINITY);
@@ -426,13 +426,57 @@ fn convolve<S: Simd>(simd: S, forward: Forward<'_>) -> Sums {
     Sums { largest, place }
 }
 
+/// Whether so few activations are on that it pays to go from them to the sums they reach.
+fn is_sparse(shape: &Shape, input: &[f32]) -> bool {
+    let on = input.iter().filter(|&&activation| activation != 0.0).count();
+    let [height, width] = shape.sums();
+    3 * on < shape.input[0] * height * width
+}
+
+/// The sums of an image, (y, x, output), gone to from what is on.
+#[inline(always)]
+fn spread_sums<S: Simd>(
+    simd: S,
+    shape: &Shape,
+    input: &[f32],
+    packed: &[f32],
+    lanes: usize,
+    sums: &mut [f32],
+) {
+    let [_, input_height, input_width] = shape.input;
+    let [height, width] = shape.sums();
+    let (kernel, padding) = (shape.kernel, shape.padding);
+    sums.fill(0.0);
+    for (feature, &activation) in input.iter().enumerate() {
+        if activation == 0.0 {
+            continue;
+        }
+        let (channel, pixel) =
+            (feature / (input_height * input_width), feature % (input_height * input_width));
+        let (y, x) = (pixel / input_width + padding, pixel % input_width + padding);
+        let value = simd.splat_f32s(activation);
+        for ky in (y + 1).saturating_sub(height)..kernel.min(y + 1) {
+            for kx in (x + 1).saturating_sub(width)..kernel.min(x + 1) {
+                let weights = &packed[((channel * kernel + ky) * kernel + kx) * lanes..][..lanes];
+                let sums = &mut sums[((y - ky) * width + x - kx) * lanes..][..lanes];
+                let (sums, _) = S::as_mut_simd_f32s(sums);
+                for (sum, weights) in sums.iter_mut().zip(S::as_simd_f32s(weights).0) {
+                    *sum = simd.mul_add_f32s(value, *weights, *sum);
+                }
+            }
+        }
+    }
+}
+
 /// A and B of the disturbance for every position before the pool.
-fn weights_on(shape: &Shape, padded: &[f32]) -> Vec<[f32; 2]> {
+fn weights_on(shape: &Shape, input: &[f32]) -> Vec<[f32; 2]> {
     let [padded_height, padded_width] = shape.padded();
+    let [_, input_height, input_width] = shape.input;
     let [height, width] = shape.sums();
     let mut pixels = vec![[0.0f32; 2]; padded_height * padded_width];
-    for plane in padded.chunks_exact(pixels.len()) {
-        for (pixel, &activation) in pixels.iter_mut().zip(plane) {
+    for (row, activations) in input.chunks_exact(input_width).enumerate() {
+        let to = (row % input_height + shape.padding) * padded_width + shape.padding;
+        for (pixel, &activation) in pixels[to..].iter_mut().zip(activations) {
             pixel[0] += activation;
             pixel[1] += square_weight(activation);
         }
@@ -638,7 +682,11 @@ fn convolve_back<S: Simd>(simd: S, back: Backward<'_>) -> (Vec<f32>, Option<Vec<
             }
         }
         if wants_input {
-            gather(shape, &by_padded, &mut by_input[image * shape.features_in()..][..shape.features_in()]);
+            gather(
+                shape,
+                &by_padded,
+                &mut by_input[image * shape.features_in()..][..shape.features_in()],
+            );
         }
     }
     let mut by_weights = vec![0.0f32; weights.len()];
@@ -678,5 +726,138 @@ fn by_weights<S: Simd, const CHUNKS: usize>(
     }
     for chunk in 0..CHUNKS {
         sums[chunk] = simd.add_f32s(sums[chunk], total[chunk]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hafnia_rng::Seed;
+    use rand::RngExt;
+
+    use super::*;
+
+    /// A convolution, linear layers of awkward widths, and windows that overlap the padding.
+    const SHAPES: [Shape; 6] = [
+        Shape { input: [1, 28, 28], outputs: 6, kernel: 5, padding: 2, pool: 2 },
+        Shape { input: [6, 14, 14], outputs: 16, kernel: 5, padding: 0, pool: 2 },
+        Shape { input: [3, 7, 11], outputs: 19, kernel: 3, padding: 1, pool: 1 },
+        Shape { input: [2, 9, 9], outputs: 5, kernel: 4, padding: 3, pool: 3 },
+        Shape { input: [130, 1, 1], outputs: 84, kernel: 1, padding: 0, pool: 1 },
+        Shape { input: [9, 1, 1], outputs: 3, kernel: 1, padding: 0, pool: 1 },
+    ];
+
+    /// Calls `visit(weight, feature, sum)`, all indices, for every product of an image.
+    fn products(shape: &Shape, mut visit: impl FnMut(usize, usize, usize)) {
+        let [channels, height, width] = shape.input;
+        let [rows, columns] = shape.sums();
+        for y in 0..rows {
+            for x in 0..columns {
+                for channel in 0..channels {
+                    for ky in 0..shape.kernel {
+                        for kx in 0..shape.kernel {
+                            let row = (y + ky).wrapping_sub(shape.padding);
+                            let column = (x + kx).wrapping_sub(shape.padding);
+                            if row >= height || column >= width {
+                                continue;
+                            }
+                            let feature = (channel * height + row) * width + column;
+                            let weight = (channel * shape.kernel + ky) * shape.kernel + kx;
+                            for output in 0..shape.outputs {
+                                let sum = (output * rows + y) * columns + x;
+                                visit(weight * shape.outputs + output, feature, sum);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The index of the first largest sum of every pool window, (output, y, x).
+    fn winners(shape: &Shape, sums: &[f32]) -> Vec<usize> {
+        let ([rows, columns], [height, width]) = (shape.sums(), shape.pooled());
+        let mut winners = Vec::new();
+        for output in 0..shape.outputs {
+            for y in 0..height {
+                for x in 0..width {
+                    let window = (0..shape.pool * shape.pool).map(|place| {
+                        let (dy, dx) = (place / shape.pool, place % shape.pool);
+                        (output * rows + y * shape.pool + dy) * columns + x * shape.pool + dx
+                    });
+                    let first_larger = |best, at| if sums[at] > sums[best] { at } else { best };
+                    winners.push(window.reduce(first_larger).unwrap());
+                }
+            }
+        }
+        winners
+    }
+
+    #[test]
+    fn sums_and_derivatives_are_those_of_plain_loops() {
+        const IMAGES: usize = 3;
+        let mut rng = Seed(5).site("test/kernels").rng();
+        for shape in SHAPES {
+            let weights: Vec<f32> = (0..shape.rows() * shape.outputs)
+                .map(|_| if rng.random() { 1.0 } else { -1.0 })
+                .collect();
+            // The first image is sparse, the others are not.
+            let sparse = |i| if i < shape.features_in() { 24 } else { 4 };
+            let input: Vec<f32> = (0..IMAGES * shape.features_in())
+                .map(|i| (rng.random_range(0..sparse(i)) % 22 % 7) as f32)
+                .map(|activation| if activation > 3.0 { 0.0 } else { activation })
+                .collect();
+            // Eighths, so that sums are exact in any order; most are 0.
+            let by_sums: Vec<f32> = (0..IMAGES * shape.features_out())
+                .map(|_| (rng.random_range(-40..8i32).max(0) - 3).max(-1) as f32 / 8.0)
+                .collect();
+            let sums = forward(&shape, &input, &weights, None);
+            let (by_weights, by_input) =
+                backward(&shape, &input, &weights, &sums.place, &by_sums, true);
+            let (only_weights, none) =
+                backward(&shape, &input, &weights, &sums.place, &by_sums, false);
+            assert_eq!((only_weights, none), (by_weights.clone(), None));
+
+            let mut expected_by_weights = vec![0.0; weights.len()];
+            let mut expected_by_input = Vec::new();
+            let mut largest = Vec::new();
+            for image in 0..IMAGES {
+                let input = &input[image * shape.features_in()..][..shape.features_in()];
+                let by_sums = &by_sums[image * shape.features_out()..][..shape.features_out()];
+                let [rows, columns] = shape.sums();
+                let mut all = vec![0.0; shape.outputs * rows * columns];
+                products(&shape, |weight, feature, sum| {
+                    all[sum] += weights[weight] * input[feature]
+                });
+                let winners = winners(&shape, &all);
+                largest.extend(winners.iter().map(|&winner| all[winner]));
+                let mut by_all = vec![0.0; all.len()];
+                winners.iter().zip(by_sums).for_each(|(&winner, &by)| by_all[winner] = by);
+                let mut by_image = vec![0.0; input.len()];
+                products(&shape, |weight, feature, sum| {
+                    expected_by_weights[weight] += by_all[sum] * input[feature];
+                    by_image[feature] += by_all[sum] * weights[weight];
+                });
+                expected_by_input.extend(by_image);
+            }
+            assert_eq!(sums.largest, largest, "{shape:?}");
+            assert_eq!(by_weights, expected_by_weights, "{shape:?}");
+            assert_eq!(by_input, Some(expected_by_input), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_on_is_weighed_as_plain_loops_do() {
+        let mut rng = Seed(6).site("test/weights-on").rng();
+        for shape in &SHAPES[..4] {
+            let input: Vec<f32> =
+                (0..shape.features_in()).map(|_| rng.random_range(0..16) as f32).collect();
+            let [rows, columns] = shape.sums();
+            let mut expected = vec![[0.0; 2]; rows * columns];
+            products(&Shape { outputs: 1, ..*shape }, |_, feature, position| {
+                expected[position][0] += input[feature];
+                expected[position][1] += square_weight(input[feature]);
+            });
+            assert_eq!(weights_on(shape, &input), expected);
+        }
     }
 }

@@ -31,8 +31,7 @@ impl Judge<'_> {
     /// Judges outputs, (image, class), by the images' labels.
     pub(crate) fn verdict(&self, outputs: &[f32], labels: &[u8]) -> Verdict {
         let classes = outputs.len() / labels.len();
-        let mut verdict =
-            Verdict { by_outputs: vec![0.0; outputs.len()], ..Verdict::default() };
+        let mut verdict = Verdict { by_outputs: vec![0.0; outputs.len()], ..Verdict::default() };
         for (image, &label) in labels.iter().enumerate() {
             let range = image * classes..(image + 1) * classes;
             let (outputs, label) = (&outputs[range.clone()], usize::from(label));
@@ -79,7 +78,8 @@ impl Judge<'_> {
 
 /// The first of the largest outputs.
 pub(crate) fn class(outputs: &[f32]) -> usize {
-    (1..outputs.len()).fold(0, |best, class| if outputs[class] > outputs[best] { class } else { best })
+    (1..outputs.len())
+        .fold(0, |best, class| if outputs[class] > outputs[best] { class } else { best })
 }
 
 /// Images whose label is the first largest of their outputs, (image, class).
@@ -96,4 +96,50 @@ pub(crate) fn log_softmax(outputs: &[f32], scale: f32) -> Vec<f32> {
     let total: f32 = scaled.iter().map(|&scaled| libm::expf(scaled)).sum();
     let log_total = libm::logf(total);
     scaled.into_iter().map(|scaled| scaled - log_total).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUTS: [f32; 6] = [3.0, -5.0, 8.0, 1.0, 1.0, 0.0];
+    const LABELS: [u8; 2] = [2, 1];
+
+    /// Derivatives are compared with differences of the loss.
+    #[test]
+    fn derivatives_are_differences() {
+        let answers = [0.2, 0.1, 0.7, 0.5, 0.25, 0.25];
+        for loss in [Loss::CrossEntropy, Loss::SquaredHinge, Loss::SumOfSquares] {
+            for teacher in [None, Some((&answers[..], 0.3))] {
+                let judge = Judge { loss, unit: 0.25, scale: 0.25 * 0.7, teacher };
+                let verdict = judge.verdict(&OUTPUTS, &LABELS);
+                let close = |derivative: f32, difference: f64| {
+                    assert!((f64::from(derivative) - difference).abs() < 1e-3, "{loss:?}");
+                };
+                for output in 0..OUTPUTS.len() {
+                    let at = |by: f32| {
+                        let mut outputs = OUTPUTS;
+                        outputs[output] += by;
+                        judge.verdict(&outputs, &LABELS).loss
+                    };
+                    close(verdict.by_outputs[output], (at(0.01) - at(-0.01)) / 0.02);
+                }
+                if loss == Loss::CrossEntropy {
+                    let at = |by: f32| {
+                        let judge = Judge { scale: 0.25 * (0.7 + by), ..judge };
+                        judge.verdict(&OUTPUTS, &LABELS).loss
+                    };
+                    close(verdict.by_scale, (at(0.01) - at(-0.01)) / 0.02);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_of_equal_outputs_counts() {
+        // Classes 0 and 1 of image 1 are equal: it is a 0, and its label 1 is missed.
+        let judge = Judge { loss: Loss::CrossEntropy, unit: 1.0, scale: 1.0, teacher: None };
+        assert_eq!(judge.verdict(&OUTPUTS, &LABELS).hits, 1);
+        assert_eq!(hits(&OUTPUTS, &[2, 0]), 2);
+    }
 }

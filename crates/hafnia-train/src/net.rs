@@ -71,8 +71,7 @@ impl Net {
             let errors = errors.cloned();
             Arc::new(Spec { shape: block.shape, activation, error_bits, layer, errors })
         });
-        let is_learned =
-            |block: &crate::plan::Block| is_teacher || block.config.learned_thresholds;
+        let is_learned = |block: &crate::plan::Block| is_teacher || block.config.learned_thresholds;
         Self {
             backend,
             device,
@@ -98,7 +97,9 @@ impl Net {
                 .collect(),
             slopes: (self.specs.iter())
                 .map(|spec| match spec.activation {
-                    Activation::None => tensor(&vec![0.0; 2 * spec.shape.outputs], spec.shape.outputs),
+                    Activation::None => {
+                        tensor(&vec![0.0; 2 * spec.shape.outputs], spec.shape.outputs)
+                    }
                     _ => tensor(slopes.next().expect("a layer's slopes"), spec.shape.outputs),
                 })
                 .collect(),
@@ -127,14 +128,17 @@ impl Net {
         let weights: Vec<Tensor<2>> =
             parameters.weights.iter().map(|tensor| lift(tensor).require_grad()).collect();
         let slopes: Vec<Tensor<2>> = (parameters.slopes.iter().zip(&self.learned))
-            .map(|(tensor, &learned)| if learned { lift(tensor).require_grad() } else { lift(tensor) })
+            .map(
+                |(tensor, &learned)| {
+                    if learned { lift(tensor).require_grad() } else { lift(tensor) }
+                },
+            )
             .collect();
         let outputs = self.forward(&weights, &slopes, self.tensor(images, &device), draws);
         let by_outputs = judge(&values(outputs.clone().inner()));
         let by_outputs = TensorData::new(by_outputs, outputs.dims());
         // The derivative of Σ output · constant by an output is the constant.
-        let mut gradients =
-            (outputs * Tensor::from_data(by_outputs, &device)).sum().backward();
+        let mut gradients = (outputs * Tensor::from_data(by_outputs, &device)).sum().backward();
         let mut of = |leaf: &Tensor<2>| leaf.grad_remove(&mut gradients).map(values);
         PerParameter {
             weights: weights.iter().map(|leaf| of(leaf).expect("every weight is used")).collect(),
@@ -172,4 +176,75 @@ impl Net {
 
 pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("tensors here are f32")
+}
+
+#[cfg(test)]
+mod tests {
+    use hafnia_rng::Seed;
+    use rand::RngExt;
+
+    use super::*;
+    use crate::weights::Latents;
+    use crate::{LayerConfig, TrainConfig};
+
+    /// Convolutions with and without padding and pool, thresholds fixed and learned.
+    fn plan() -> Plan {
+        let mut layer = LayerConfig::lenet5();
+        layer[0].learned_thresholds = true;
+        layer[1].pool = 1;
+        layer[1].weight_bits = 2;
+        layer[2].learned_thresholds = true;
+        let config = TrainConfig { layer, ..TrainConfig::default() };
+        Plan::new(&config, [16, 20], 1).unwrap()
+    }
+
+    /// Our operations and burn's give the same outputs, and derivatives that differ by rounding.
+    #[test]
+    fn our_operations_do_what_burns_do() {
+        const IMAGES: usize = 5;
+        let plan = plan();
+        let mut latents = Latents::start(&plan, Seed(4).site("test/net"));
+        for (layer, shift) in [1, 3, 2, 1].into_iter().enumerate() {
+            latents.set_shift(layer, shift);
+        }
+        let mut values = latents.parameters(false);
+        let mut rng = Seed(4).site("test/net/images").rng();
+        for slopes in &mut values.slopes {
+            slopes.iter_mut().for_each(|slope| *slope += rng.random_range(-0.3..0.3));
+        }
+        let images: Vec<f32> =
+            (0..IMAGES * 16 * 20).map(|_| (rng.random_range(-3..4i32).max(0)) as f32).collect();
+        let ours = Net::new(Backend::Flex, &plan, None, None, false);
+        let mut stock = ours.clone();
+        stock.backend = Backend::Ndarray; // burn's operations; the device is still flex
+        let parameters = ours.parameters(&values);
+        let outputs = ours.outputs(&parameters, images.clone());
+        assert_eq!(outputs, stock.outputs(&parameters, images.clone()));
+        assert!(outputs.iter().any(|&output| output != outputs[0]));
+
+        let by_outputs: Vec<f32> = outputs.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
+        let gradients = |net: &Net| {
+            net.gradients(&parameters, images.clone(), &[].into(), |seen| {
+                assert_eq!(seen, outputs);
+                by_outputs.clone()
+            })
+        };
+        let (ours, stock) = (gradients(&ours), gradients(&stock));
+        let close = |ours: &[f32], stock: &[f32], what: &str| {
+            let largest = stock.iter().fold(0.0f32, |largest, value| largest.max(value.abs()));
+            assert!(largest > 0.0, "{what} has no derivatives");
+            assert_eq!(ours.len(), stock.len());
+            for (ours, stock) in ours.iter().zip(stock) {
+                // Sums of some thousand terms, rounded to 2^-24 each.
+                assert!((ours - stock).abs() <= 1e-4 * largest, "{what}: {ours} and {stock}");
+            }
+        };
+        for (layer, (ours, stock)) in ours.weights.iter().zip(&stock.weights).enumerate() {
+            close(ours, stock, &format!("matrix {layer}"));
+        }
+        for layer in [0, 2] {
+            close(&ours.slopes[layer], &stock.slopes[layer], &format!("thresholds {layer}"));
+        }
+        assert!(ours.slopes[1].iter().all(|&by| by == 0.0));
+    }
 }

@@ -76,7 +76,9 @@ impl Errors {
 /// The weight 4^p of every plane of an activation that is on, summed.
 pub(crate) fn square_weight(activation: f32) -> f32 {
     let bits = activation as u32;
-    (0..8).map(|plane| if bits >> plane & 1 == 1 { (1u32 << (2 * plane)) as f32 } else { 0.0 }).sum()
+    (0..8)
+        .map(|plane| if bits >> plane & 1 == 1 { (1u32 << (2 * plane)) as f32 } else { 0.0 })
+        .sum()
 }
 
 impl Draws {
@@ -106,4 +108,98 @@ fn mix(mut word: u64) -> u64 {
 fn binomial(n: usize, k: usize, p: f64) -> f64 {
     let choose: f64 = (0..k).map(|i| (n - i) as f64 / (i + 1) as f64).product();
     choose * libm::pow(p, k as f64) * libm::pow(1.0 - p, (n - k) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use hafnia_rng::Seed;
+    use rand::RngExt;
+
+    use super::*;
+
+    fn noise() -> Noise {
+        Noise { macro_name: "gt-n40".into(), sigma_lrs: 0.15, adc_offset_lsb: 0.1, from_epoch: 1 }
+    }
+
+    #[test]
+    fn draws_are_normal_enough() {
+        const COUNT: usize = 100_000;
+        let draws = Draws(7).of_layer(2);
+        let moment = |power| {
+            (0..COUNT).map(|i| f64::from(draws.normal(i)).powi(power)).sum::<f64>() / COUNT as f64
+        };
+        // Standard errors: 1/√N of the mean, at most √2/√N of the variance.
+        let error = 5.0 / (COUNT as f64).sqrt();
+        assert!(moment(1).abs() < error, "{}", moment(1));
+        assert!((moment(2) - 1.0).abs() < error * 2.0f64.sqrt(), "{}", moment(2));
+        assert_ne!(Draws(7).of_layer(1).normal(0), draws.normal(0));
+    }
+
+    /// Random rows and activations read off conversion by conversion, in the order of the scan,
+    /// each code drawn from the table, have errors of about the mean and deviation of `disturb`.
+    #[test]
+    fn the_errors_are_those_of_conversions() {
+        const ROWS: usize = 150;
+        const REPEATS: usize = 2000;
+        let mut spec = MacroSpec::preset("gt-n40").unwrap();
+        spec.cell.sigma_lrs_rel = noise().sigma_lrs;
+        spec.adc.offset_lsb = noise().adc_offset_lsb;
+        let table = CodeTable::from_spec(&spec);
+        let errors = Errors::new(&noise()).unwrap();
+        let mut rng = Seed(8).site("test/noise").rng();
+        for chance in [0.35, 0.5, 0.65] {
+            let bits: Vec<bool> = (0..ROWS).map(|_| rng.random_bool(chance)).collect();
+            let activations: Vec<u8> = (0..ROWS).map(|_| rng.random_range(0..4)).collect();
+            let sign = |bit| if bit { 1.0 } else { -1.0 };
+            let sum: f32 =
+                bits.iter().zip(&activations).map(|(&bit, &a)| sign(bit) * f32::from(a)).sum();
+            let a = activations.iter().map(|&a| f32::from(a)).sum();
+            let b = activations.iter().map(|&a| square_weight(a.into())).sum();
+            let (mut exact, mut surrogate) = (Vec::new(), Vec::new());
+            for repeat in 0..REPEATS {
+                let mut error = 0.0;
+                for plane in 0..2 {
+                    let on: Vec<bool> = (bits.iter().zip(&activations))
+                        .filter(|&(_, a)| a >> plane & 1 == 1)
+                        .map(|(&bit, _)| bit)
+                        .collect();
+                    for group in on.chunks(spec.rows_per_conversion) {
+                        let ones = group.iter().filter(|&&bit| bit).count();
+                        let mut left = rng.random::<f64>();
+                        let code = table.probabilities(group.len(), ones).iter().position(|p| {
+                            left -= p;
+                            left < 0.0
+                        });
+                        let code = code.unwrap_or(table.max_code());
+                        error += 2.0 * f64::from(1 << plane) * (code as f64 - ones as f64);
+                    }
+                }
+                exact.push(error);
+                let disturbed = errors.disturb(sum, [a, b], Draws(repeat as u64), 0);
+                surrogate.push(f64::from(disturbed - sum));
+            }
+            let mean = |errors: &[f64]| errors.iter().sum::<f64>() / REPEATS as f64;
+            let deviation = |errors: &[f64]| {
+                let mean = mean(errors);
+                (errors.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / REPEATS as f64).sqrt()
+            };
+            let (of_exact, of_surrogate) = (deviation(&exact), deviation(&surrogate));
+            // The surrogate leaves out how the rows happen to fall into conversions.
+            let ratio = of_surrogate / of_exact;
+            assert!((0.85..1.15).contains(&ratio), "{chance}: {of_exact} and {of_surrogate}");
+            let apart = (mean(&exact) - mean(&surrogate)).abs();
+            assert!(apart < 0.35 * of_exact, "{chance}: {} and {}", mean(&exact), mean(&surrogate));
+        }
+    }
+
+    #[test]
+    fn what_is_off_has_no_errors() {
+        let errors = Errors::new(&noise()).unwrap();
+        assert_eq!(errors.disturb(0.0, [0.0, 0.0], Draws(1), 3), 0.0);
+    }
+
+    #[test]
+    fn planes_weigh_by_the_square() {
+        assert_eq!([0.0, 1.0, 2.0, 3.0, 15.0].map(square_weight), [0.0, 1.0, 4.0, 5.0, 85.0]);
+    }
 }

@@ -85,9 +85,51 @@ impl Plan {
     pub(crate) fn classes(&self) -> usize {
         self.blocks.last().map_or(0, |block| block.shape.outputs)
     }
+}
 
-    /// Pixels of an image.
-    pub(crate) fn pixels(&self) -> usize {
-        self.blocks.first().map_or(0, |block| block.shape.features_in())
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use super::*;
+
+    #[test]
+    fn the_sizes_of_lenet5_follow_from_its_layers() {
+        let plan = Plan::new(&TrainConfig::default(), [28, 28], 1).unwrap();
+        let matrices: Vec<_> = plan.blocks.iter().map(Block::matrix).collect();
+        assert_eq!(matrices, [[25, 6], [150, 16], [400, 120], [120, 84], [84, 10]]);
+        assert_eq!(plan.classes(), 10);
+        let wide = Plan::new(&TrainConfig::default(), [28, 28], 2).unwrap();
+        let matrices: Vec<_> = wide.blocks.iter().map(Block::matrix).collect();
+        assert_eq!(matrices, [[25, 12], [300, 32], [800, 240], [240, 168], [168, 10]]);
+    }
+
+    #[test]
+    fn layers_that_do_not_fit_are_named() {
+        let check = |change: fn(&mut TrainConfig), expected: Expect| {
+            let mut config = TrainConfig::default();
+            change(&mut config);
+            expected.assert_eq(&Plan::new(&config, [28, 28], 1).unwrap_err().to_string());
+        };
+        check(
+            |config| config.layer[0].padding = 1,
+            expect![
+                "layer `conv2` gets 13x13 pixels, which its kernel of 5, padding of 0 and pool of 2 do not divide"
+            ],
+        );
+        check(
+            |config| config.layer[0].kernel = Some(15),
+            expect![
+                "layer `conv2` gets 9x9 pixels, which its kernel of 5, padding of 0 and pool of 2 do not divide"
+            ],
+        );
+        check(
+            |config| config.layer[4].patterns = Some(85),
+            expect!["layer `fc3` has 84 rows, its `patterns` must be no more"],
+        );
+        check(
+            |config| config.layer[3].name = "fc1".into(),
+            expect!["layer `fc1` has the name of another"],
+        );
     }
 }

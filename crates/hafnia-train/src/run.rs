@@ -418,7 +418,11 @@ impl<'a> Run<'a> {
     }
 
     /// The sum over a batch's shards, in their order.
-    fn sum(&self, batch: &[usize], of_shard: impl Fn(&[usize]) -> Gradients + Send + Sync) -> Gradients {
+    fn sum(
+        &self,
+        batch: &[usize],
+        of_shard: impl Fn(&[usize]) -> Gradients + Send + Sync,
+    ) -> Gradients {
         let shards: Vec<Gradients> = batch.par_chunks(SHARD).map(of_shard).collect();
         shards.into_iter().reduce(Gradients::plus).expect("a batch has images")
     }
@@ -487,7 +491,8 @@ impl<'a> Run<'a> {
 
     /// Images as an epoch varies them, or as they are.
     fn pixels(&self, images: &[usize], epoch: Option<usize>) -> Vec<u8> {
-        let augmentation = epoch.and_then(|epoch| Some((epoch, self.config.augmentation_of(epoch)?)));
+        let augmentation =
+            epoch.and_then(|epoch| Some((epoch, self.config.augmentation_of(epoch)?)));
         let Dataset { rows, columns, .. } = *self.dataset;
         let mut pixels = Vec::with_capacity(images.len() * rows * columns);
         let draws = self.seed.site("train/augmentation").counter();

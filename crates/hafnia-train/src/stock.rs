@@ -38,7 +38,8 @@ pub(crate) fn block(
         Activation::Quantise { top } => {
             let quantised = (1..=top)
                 .map(|level| {
-                    let threshold = (offsets.clone() + steps.clone() * level as f32).detach().ceil();
+                    let threshold =
+                        (offsets.clone() + steps.clone() * level as f32).detach().ceil();
                     sums.clone().detach().greater_equal(threshold.expand(sums.dims())).float()
                 })
                 .reduce(|sum, term| sum + term)
@@ -77,7 +78,8 @@ fn windows(shape: &Shape, place: usize) -> Vec<i64> {
                         let x = (out_x * pool + place % pool + kx).wrapping_sub(padding);
                         let is_inside = y < height && x < width;
                         let inside = || (channel * height + y) * width + x;
-                        features.push(if is_inside { inside() } else { shape.features_in() } as i64);
+                        features
+                            .push(if is_inside { inside() } else { shape.features_in() } as i64);
                     }
                 }
             }

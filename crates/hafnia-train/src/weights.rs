@@ -10,10 +10,10 @@ use hafnia_rng::Seed;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
+use crate::Tie;
 use crate::block::threshold;
 use crate::net::PerParameter;
 use crate::plan::{Block, Plan};
-use crate::Tie;
 
 /// Latent weights start uniformly in ± this.
 const START: f32 = 0.6;
@@ -62,8 +62,7 @@ impl Latents {
                 Tie::Blocks => row * patterns / rows,
             };
             let mut rng = seed.index(index as u64).rng();
-            let values =
-                (0..patterns * columns).map(|_| rng.random_range(-START..START)).collect();
+            let values = (0..patterns * columns).map(|_| rng.random_range(-START..START)).collect();
             Matrix {
                 latent: Trained::new(values),
                 pattern_of: (0..rows).map(|row| pattern_of(row) as u32).collect(),
@@ -154,7 +153,11 @@ impl Latents {
             let folded = matrix.fold(by_weights);
             matrix.latent.step(&folded, adam);
             if matrix.bits > 0 {
-                matrix.latent.values.iter_mut().for_each(|latent| *latent = latent.clamp(-1.0, 1.0));
+                matrix
+                    .latent
+                    .values
+                    .iter_mut()
+                    .for_each(|latent| *latent = latent.clamp(-1.0, 1.0));
             }
         }
         for (slopes, by_slopes) in self.slopes.iter_mut().zip(&by_parameters.slopes) {
@@ -184,7 +187,8 @@ impl Latents {
     /// Gathers the rows of layer `layer` around `patterns` patterns.
     pub(crate) fn gather(&mut self, layer: usize, patterns: usize, seed: Seed) {
         let matrix = &mut self.matrices[layer];
-        let gathered = crate::codebook::gather(&matrix.latent.values, matrix.columns, patterns, seed);
+        let gathered =
+            crate::codebook::gather(&matrix.latent.values, matrix.columns, patterns, seed);
         matrix.pattern_of =
             matrix.pattern_of.iter().map(|&row| gathered.pattern_of[row as usize]).collect();
         let is_averaged = !matrix.latent.average.is_empty();
@@ -225,8 +229,7 @@ impl Latents {
 impl Matrix {
     fn weights(&self, averaged: bool) -> Vec<f32> {
         let latent = self.latent.source(averaged);
-        let patterns: Vec<f32> =
-            latent.iter().map(|&latent| quantise(latent, self.bits)).collect();
+        let patterns: Vec<f32> = latent.iter().map(|&latent| quantise(latent, self.bits)).collect();
         let mut weights = Vec::with_capacity(self.pattern_of.len() * self.columns);
         for &pattern in &self.pattern_of {
             weights.extend_from_slice(&patterns[pattern as usize * self.columns..][..self.columns]);
@@ -250,7 +253,13 @@ impl Matrix {
 fn quantise(latent: f32, bits: u8) -> f32 {
     match bits {
         0 => latent,
-        1 => if latent >= 0.0 { 1.0 } else { -1.0 },
+        1 => {
+            if latent >= 0.0 {
+                1.0
+            } else {
+                -1.0
+            }
+        }
         _ => ((latent * 2.0).floor() * 2.0 + 1.0).clamp(-3.0, 3.0),
     }
 }
@@ -280,8 +289,10 @@ impl Slopes {
         let unit = libm::exp2f(self.shift as f32);
         let steps = &self.values(false)[by_slopes.len() / 2..];
         let (by_offsets, by_steps) = by_slopes.split_at(by_slopes.len() / 2);
-        let by_logs =
-            by_steps.iter().zip(steps).map(|(by_step, step)| by_step * step * std::f32::consts::LN_2);
+        let by_logs = by_steps
+            .iter()
+            .zip(steps)
+            .map(|(by_step, step)| by_step * step * std::f32::consts::LN_2);
         by_offsets.iter().map(|by_offset| by_offset * unit).chain(by_logs).collect()
     }
 }
@@ -341,5 +352,162 @@ impl Adam {
             mean_correction: correction(Self::MEAN_DECAY),
             square_correction: correction(Self::SQUARE_DECAY),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LayerConfig, TrainConfig};
+
+    fn latents(change: impl Fn(&mut LayerConfig)) -> (Plan, Latents) {
+        let mut config = TrainConfig::default();
+        config.layer.iter_mut().for_each(change);
+        let plan = Plan::new(&config, [28, 28], 1).unwrap();
+        let latents = Latents::start(&plan, Seed(1));
+        (plan, latents)
+    }
+
+    fn zeros(plan: &Plan) -> PerParameter {
+        let zeros = |length| vec![0.0; length];
+        PerParameter {
+            weights: plan
+                .blocks
+                .iter()
+                .map(|block| zeros(block.matrix().iter().product()))
+                .collect(),
+            slopes: plan.blocks.iter().map(|block| zeros(2 * block.shape.outputs)).collect(),
+        }
+    }
+
+    #[test]
+    fn tied_rows_recur() {
+        for (tie, pattern_of) in
+            [(Tie::Cyclic, (|row| row % 12) as fn(usize) -> usize), (Tie::Blocks, |row| row / 7)]
+        {
+            let (_, latents) = latents(|layer| {
+                if layer.name == "fc3" {
+                    (layer.patterns, layer.tie) = (Some(12), tie);
+                }
+            });
+            let [.., weights] = &latents.network_weights(false)[..] else { unreachable!() };
+            let bits = weights.as_binary().unwrap();
+            let values = &latents.parameters(false).weights[4];
+            for row in 0..84 {
+                let first = (0..84).find(|&first| pattern_of(first) == pattern_of(row)).unwrap();
+                assert_eq!(bits.row(row), bits.row(first), "{tie:?}");
+                for column in 0..10 {
+                    assert_eq!(values[row * 10 + column], weights.value(row, column) as f32);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn weights_of_two_bits_are_the_four_odd_numbers() {
+        let quantised = [-1.0, -0.51, -0.5, -0.01, 0.0, 0.49, 0.5, 1.0].map(|l| quantise(l, 2));
+        assert_eq!(quantised, [-3.0, -3.0, -1.0, -1.0, 1.0, 1.0, 3.0, 3.0]);
+        let (_, latents) = latents(|layer| layer.weight_bits = 2);
+        let weights = &latents.network_weights(false)[2];
+        assert_eq!(weights.bits(), 2);
+        let values = &latents.parameters(false).weights[2];
+        assert!((0..400).all(|row| values[row * 120] == weights.value(row, 0) as f32));
+    }
+
+    #[test]
+    fn a_step_follows_the_summed_gradient_of_the_tied_rows() {
+        let (plan, mut latents) = latents(|layer| {
+            layer.patterns = (layer.name == "fc3").then_some(2);
+        });
+        let before = latents.clone();
+        let mut gradients = zeros(&plan);
+        gradients.weights[4][0] = 3.0; // row 0, pattern 0
+        gradients.weights[4][20] = -1.0; // row 2, pattern 0
+        gradients.weights[4][30] = -1.0; // row 3, pattern 1
+        latents.step(&gradients, 0.0, &Adam::new(0.125, 1));
+        // The first step of Adam is the rate times the sign of the gradient; where the gradient is
+        // 0, it is 0.
+        let expected: Vec<f32> = (0..20)
+            .map(|i| match i {
+                0 => -0.125,
+                10 => 0.125,
+                _ => 0.0,
+            })
+            .collect();
+        let (after, before) = (&latents.matrices, &before.matrices);
+        for (i, expected) in expected.into_iter().enumerate() {
+            let moved = after[4].latent.values[i] - before[4].latent.values[i];
+            assert!((moved - expected).abs() < 1e-6, "{i}: {moved}, not {expected}");
+        }
+        assert_eq!(after[..4], before[..4]);
+    }
+
+    #[test]
+    fn latent_weights_are_clipped() {
+        let (plan, mut latents) = latents(|_| ());
+        let mut gradients = zeros(&plan);
+        gradients.weights.iter_mut().flatten().for_each(|gradient| *gradient = 1.0);
+        latents.step(&gradients, 0.0, &Adam::new(1.0, 1));
+        latents.step(&gradients, 0.0, &Adam::new(1.0, 2));
+        let mut values = latents.matrices.iter().flat_map(|matrix| &matrix.latent.values);
+        assert!(values.all(|&latent| latent == -1.0));
+    }
+
+    /// The derivatives by what is learned are differences of offsets and steps.
+    #[test]
+    fn learned_thresholds_follow_the_chain_rule() {
+        let (plan, mut latents) = latents(|layer| layer.learned_thresholds = true);
+        latents.set_shift(2, 5);
+        let slopes = &mut latents.slopes[2];
+        assert_eq!(slopes.values(false), [[0.0; 120], [32.0; 120]].concat());
+        slopes.latent.values[3] = 0.25;
+        slopes.latent.values[120 + 7] = -1.0;
+        let values = slopes.values(false);
+        assert_eq!((values[3], values[120 + 7]), (8.0, 16.0));
+        let by_latent = slopes.by_latent(&[1.0; 240]);
+        assert_eq!(by_latent[3], 32.0);
+        for (channel, step) in [(7, 16.0), (8, 32.0)] {
+            assert!((by_latent[120 + channel] - step * std::f32::consts::LN_2).abs() < 1e-5);
+        }
+        // Thresholds of channel 3 lie at 8 + 32, 8 + 64, 8 + 96; of channel 7 at 16, 32, 48.
+        let thresholds = &latents.network_thresholds(&plan, false)[2];
+        assert_eq!(thresholds[9..12], [40, 72, 104]);
+        assert_eq!(thresholds[21..24], [16, 32, 48]);
+    }
+
+    #[test]
+    fn the_running_mean_follows_and_is_what_is_exported() {
+        let (plan, mut latents) = latents(|_| ());
+        latents.start_averages();
+        assert_eq!(latents.parameters(true), latents.parameters(false));
+        let start = latents.matrices[0].latent.values.clone();
+        let mut gradients = zeros(&plan);
+        gradients.weights[0].fill(1.0);
+        latents.step(&gradients, 0.0, &Adam::new(0.5, 1));
+        latents.average(0.75);
+        let trained = &latents.matrices[0].latent;
+        for (average, start) in trained.average.iter().zip(&start) {
+            let expected = start - 0.25 * (start - (start - 0.5).max(-1.0));
+            assert!((average - expected).abs() < 1e-6);
+        }
+        assert_ne!(latents.parameters(true), latents.parameters(false));
+    }
+
+    #[test]
+    fn gathered_rows_share_patterns() {
+        let (_, mut latents) = latents(|layer| {
+            if layer.name == "fc1" {
+                (layer.patterns, layer.tie) = (Some(64), Tie::Learned);
+            }
+        });
+        let distinct_rows = |latents: &Latents| {
+            let values = &latents.parameters(false).weights[2];
+            let rows =
+                values.chunks(120).map(|row| row.iter().map(|&w| w > 0.0).collect::<Vec<_>>());
+            rows.collect::<std::collections::HashSet<_>>().len()
+        };
+        assert_eq!(distinct_rows(&latents), 400);
+        latents.gather(2, 64, Seed(3));
+        assert!(distinct_rows(&latents) <= 64);
     }
 }
