@@ -5,6 +5,7 @@
 
 mod ci;
 mod codegen;
+mod record;
 mod reproduce;
 mod tidy;
 
@@ -20,6 +21,8 @@ use clap::Parser;
 enum Chore {
     /// Regenerate the paper's numbers: MNIST, training, mapping, noisy inference, report.
     Reproduce(reproduce::Options),
+    /// Make the record of a recipe from what its trainings gave; it becomes part of hafnia.
+    Record(record::Options),
     /// Everything that must pass before a change lands.
     Ci,
     /// Check the invariants of docs/architecture.md.
@@ -35,6 +38,7 @@ enum Chore {
 fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Reproduce(options) => reproduce::run(&options),
+        Chore::Record(options) => record::run(&options),
         Chore::Ci => ci::run(),
         Chore::Tidy => tidy::run(),
         Chore::Codegen { check } => codegen::run(check),

@@ -42,6 +42,7 @@ const REACHED_BY: &[(&str, &[&str])] = &[
     ("ureq", &["hafnia-data", "hafnia-train", "hafnia-cli"]),
     ("hafnia-passes", &["hafnia-cli", "xtask"]),
     ("hafnia-sim", &["hafnia-cli"]),
+    ("hafnia-zoo", &["hafnia-cli", "xtask"]),
     ("plotters", &["hafnia-report", "hafnia-cli", "xtask"]),
 ];
 

@@ -50,7 +50,7 @@ pub fn save<T: Artifact>(path: impl AsRef<Path>, value: &T) -> Result<Digest, Ar
 /// Each way a file can be wrong has its own variant of [`ArtifactError`]. No file makes it panic.
 pub fn load<T: Artifact>(path: impl AsRef<Path>) -> Result<T, ArtifactError> {
     let path = path.as_ref();
-    open(path, &read(path)?)
+    load_bytes(path, &read(path)?)
 }
 
 fn seal<T: Artifact>(value: &T) -> Result<Vec<u8>, ArtifactError> {
@@ -70,7 +70,13 @@ fn seal<T: Artifact>(value: &T) -> Result<Vec<u8>, ArtifactError> {
     Ok(bytes)
 }
 
-fn open<T: Artifact>(path: &Path, bytes: &[u8]) -> Result<T, ArtifactError> {
+/// Reads a value from the bytes of its file, such as one that is part of the binary; errors call it
+/// `path`.
+///
+/// # Errors
+/// As [`load`], but for [`ArtifactError::Io`].
+pub fn load_bytes<T: Artifact>(path: impl AsRef<Path>, bytes: &[u8]) -> Result<T, ArtifactError> {
+    let path = path.as_ref();
     let Some(header) = bytes.strip_prefix(&MAGIC) else {
         let found = &bytes[..bytes.len().min(MAGIC.len())];
         return Err(ArtifactError::NotHafnia {
@@ -197,7 +203,7 @@ mod tests {
             28 7c 08 12 9b 49 81 55 8f 02 6f 78 03 01 00 fc
             e0 22 02 00 00 00 00 3f 00"#]]
         .assert_eq(&lines.join("\n"));
-        assert_eq!(open::<Tiny>(Path::new("x"), &bytes).unwrap(), tiny());
+        assert_eq!(load_bytes::<Tiny>("x", &bytes).unwrap(), tiny());
     }
 
     #[test]
@@ -216,7 +222,7 @@ mod tests {
     fn every_truncation_is_an_error() {
         let bytes = seal(&tiny()).unwrap();
         for length in 0..bytes.len() {
-            let error = open::<Tiny>(Path::new("x"), &bytes[..length]).unwrap_err();
+            let error = load_bytes::<Tiny>("x", &bytes[..length]).unwrap_err();
             match error {
                 ArtifactError::NotHafnia { .. } => assert!(length < MAGIC.len()),
                 ArtifactError::Truncated { found, expected, .. } => {
@@ -234,7 +240,7 @@ mod tests {
             for flip in 1..=255 {
                 let mut bytes = bytes.clone();
                 bytes[position] ^= flip;
-                assert!(open::<Tiny>(Path::new("x"), &bytes).is_err(), "{position} {flip}");
+                assert!(load_bytes::<Tiny>("x", &bytes).is_err(), "{position} {flip}");
             }
         }
     }
@@ -250,7 +256,7 @@ mod tests {
                 bytes[position] = value;
                 let digest = Digest::of(&bytes[start..]).0;
                 bytes[start - 32..start].copy_from_slice(&digest);
-                let _either = open::<Tiny>(Path::new("x"), &bytes);
+                let _either = load_bytes::<Tiny>("x", &bytes);
             }
         }
     }
@@ -260,7 +266,7 @@ mod tests {
         let check = |change: fn(&mut Vec<u8>), expected: Expect| {
             let mut bytes = seal(&tiny()).unwrap();
             change(&mut bytes);
-            let error = open::<Tiny>(Path::new("out/t.hafnia"), &bytes).unwrap_err();
+            let error = load_bytes::<Tiny>("out/t.hafnia", &bytes).unwrap_err();
             expected.assert_eq(&format!("{error}\n"));
         };
         check(

@@ -44,7 +44,7 @@ pub mod steps;
 mod whole;
 
 pub use digest::Digest;
-pub use envelope::{Artifact, load, save};
+pub use envelope::{Artifact, load, load_bytes, save};
 pub use error::ArtifactError;
 pub use manifest::Manifest;
 pub use steps::{Outcome, Steps};

@@ -1,7 +1,7 @@
 //! `hafnia inspect`: what a file of ours holds.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
@@ -12,17 +12,22 @@ use hafnia_report::{Align, Table};
 use serde::Serialize;
 
 use crate::map::{MatrixSize, Totals, size_table, sizes};
+use crate::models::NetworkOptions;
 use crate::output::Output;
 use crate::profile::Summary;
 
 /// Show what a network, mapping, profile or manifest holds.
 #[derive(Args)]
+#[command(mut_arg("file", |file| file
+    .value_name("FILE")
+    .help("A mapping (.map), a manifest (.json), or a network or profile; none with --model")))]
 #[command(after_help = "Examples:
   hafnia inspect out/net/network.hafnia
+  hafnia inspect --model frontier
   hafnia inspect out/net.map --format json")]
 pub(crate) struct Inspect {
-    /// A mapping (.map), a manifest (.json), or a network or profile.
-    file: PathBuf,
+    #[command(flatten)]
+    network: NetworkOptions,
 }
 
 /// A network in short.
@@ -218,26 +223,33 @@ impl fmt::Display for DescribedMapping {
 
 impl Inspect {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
-        let path = &self.file;
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("json") => {
-                let manifest = Manifest::read(path)?;
-                output.print(&manifest, |manifest| {
-                    serde_json::to_string_pretty(manifest).unwrap_or_default()
-                })
-            }
-            Some("map") => {
-                let mapping = read_mapping(path)?;
-                output.print(&DescribedMapping::of(&mapping), ToString::to_string)
-            }
-            _ => match load::<Network>(path) {
-                Ok(network) => output.print(&describe(&network), ToString::to_string),
-                Err(ArtifactError::Kind { found, .. }) if found == "profile" => {
-                    let profile: Profile = load(path)?;
-                    output.print(&Summary::of(&profile), |summary| summary.table().to_string())
-                }
-                Err(error) => bail!(error),
-            },
+        match &self.network.file {
+            Some(path) if self.network.model.is_none() => inspect(path, output),
+            _ => output.print(&describe(&self.network.load()?.network), ToString::to_string),
         }
+    }
+}
+
+/// Shows what a file holds.
+fn inspect(path: &Path, output: Output) -> anyhow::Result<()> {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("json") => {
+            let manifest = Manifest::read(path)?;
+            output.print(&manifest, |manifest| {
+                serde_json::to_string_pretty(manifest).unwrap_or_default()
+            })
+        }
+        Some("map") => {
+            let mapping = read_mapping(path)?;
+            output.print(&DescribedMapping::of(&mapping), ToString::to_string)
+        }
+        _ => match load::<Network>(path) {
+            Ok(network) => output.print(&describe(&network), ToString::to_string),
+            Err(ArtifactError::Kind { found, .. }) if found == "profile" => {
+                let profile: Profile = load(path)?;
+                output.print(&Summary::of(&profile), |summary| summary.table().to_string())
+            }
+            Err(error) => bail!(error),
+        },
     }
 }

@@ -17,6 +17,7 @@ mod inspect;
 mod macros;
 mod map;
 mod model;
+mod models;
 mod output;
 mod passes;
 mod profile;
@@ -41,6 +42,7 @@ struct Readme;
 #[derive(Parser)]
 #[command(name = "hafnia", version, propagate_version = true)]
 #[command(after_help = "Examples:
+  hafnia sim --model frontier --chips 10          a recorded network on virtual chips, at once
   hafnia data                                     find or fetch MNIST
   hafnia train --out out/net                      train LeNet-5: out/net/network.hafnia
   hafnia map out/net/network.hafnia --pipeline rename --out out/net.map
@@ -65,6 +67,7 @@ enum Command {
     Map(map::Map),
     Sim(sim::Sim),
     Passes(passes::Passes),
+    Models(models::Models),
     Macros(macros::Macros),
     Inspect(inspect::Inspect),
 }
@@ -84,8 +87,9 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Model(command) => command.run(output),
         Command::Profile(command) => command.run(output),
         Command::Map(command) => command.run(&registry, output),
-        Command::Sim(command) => command.run(output),
+        Command::Sim(command) => command.run(&registry, output),
         Command::Passes(command) => command.run(&registry, output),
+        Command::Models(command) => command.run(output),
         Command::Macros(command) => command.run(output),
         Command::Inspect(command) => command.run(output),
     };

@@ -6,15 +6,15 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::Args;
 use hafnia_artifact::{load, write_whole};
-use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_cim::CodeTable;
 use hafnia_ir::{Mapping, Profile};
-use hafnia_model::Network;
 use hafnia_passes::{AfterPass, Context, Pipeline, Registry, Size, Statistics};
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use serde::Serialize;
 
 use crate::macros::SpecOptions;
+use crate::models::NetworkOptions;
 use crate::output::{Output, Record, check_writable};
 use crate::progress;
 
@@ -26,13 +26,14 @@ use crate::progress;
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia map net.hafnia --pipeline natural --out natural.map
+  hafnia map --model frontier --pipeline compact --out frontier.map
   hafnia map net.hafnia --pipeline paper --profile net.profile --set sigma_lrs_rel=0.2 --out best.map
   hafnia map net.hafnia --pipeline mine.toml --until rename --dump-ir=rename --out half.map
 
 `hafnia passes` lists the passes and the built-in pipelines.")]
 pub(crate) struct Map {
-    /// Network file.
-    network: PathBuf,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// Built-in pipeline, or a TOML file.
     #[arg(long, value_name = "NAME|FILE")]
     pipeline: String,
@@ -68,7 +69,7 @@ struct Mapped {
 }
 
 #[derive(Serialize)]
-struct PassRun {
+pub(crate) struct PassRun {
     pass: &'static str,
     seconds: f64,
     statistics: Statistics,
@@ -173,8 +174,9 @@ impl Map {
         let config =
             serde_json::json!({ "pipeline": pipeline, "macro": self.spec.resolved(&spec) });
         let mut record = Record::begin(&config, Some(self.seed))?;
-        let network: Network = load(&self.network)?;
-        record.input(&self.network)?;
+        let chosen = self.network.load()?;
+        record.network(&chosen);
+        let network = chosen.network;
         let profile: Option<Profile> = match &self.profile {
             None => None,
             Some(path) => {
@@ -191,8 +193,15 @@ impl Map {
                 CodeTable::load_csv(path)?
             }
         };
-        let (mapping, passes) =
-            self.map(&pipeline, &network, &spec, profile.as_ref(), &code_table)?;
+        let context = Context {
+            network: &network,
+            spec: &spec,
+            profile: profile.as_ref(),
+            code_table: &code_table,
+            seed: Seed(self.seed),
+            progress: &|_, _| {},
+        };
+        let (mapping, passes) = run_pipeline(&pipeline, context, self.dump_ir.as_deref())?;
         write_whole(&self.out, mapping.to_string().as_bytes())?;
         record.end(&[&self.out])?;
         let (matrices, total) = sizes(&mapping);
@@ -220,39 +229,35 @@ impl Map {
             )
         })
     }
+}
 
-    /// Runs the pipeline; times and checks every pass.
-    fn map(
-        &self,
-        pipeline: &Pipeline,
-        network: &Network,
-        spec: &MacroSpec,
-        profile: Option<&Profile>,
-        code_table: &CodeTable,
-    ) -> anyhow::Result<(Mapping, Vec<PassRun>)> {
-        let seed = Seed(self.seed);
-        let bar = progress::bar("mapping");
-        let progress = progress::moves(&bar);
-        let context = Context { network, spec, profile, code_table, seed, progress: &progress };
-        let mut passes = Vec::new();
-        let mut start = Instant::now();
-        let mut after = |after: &AfterPass<'_>| {
-            let seconds = start.elapsed().as_secs_f64();
-            bar.set_message(after.name);
-            passes.push(PassRun {
-                pass: after.name,
-                seconds,
-                statistics: after.statistics.clone(),
-            });
-            if self.dump_ir.as_deref().is_some_and(|pass| pass.is_empty() || pass == after.name) {
-                progress::line(&bar, &format!("# after {}\n{}", after.name, after.mapping));
-            }
-            hafnia_sim::agree(network, after.mapping, spec, seed.site("map/agree"))?;
-            start = Instant::now();
-            Ok(())
-        };
-        let outcome = pipeline.run(Mapping::logical(network, spec)?, &context, &mut after)?;
-        bar.finish_and_clear();
-        Ok((outcome.mapping, passes))
-    }
+/// Maps by a pipeline, with a bar for its progress; times and checks every pass.
+///
+/// The mapping is printed to stderr after the pass that `dump_ir` names, or after every one if it
+/// is empty.
+pub(crate) fn run_pipeline(
+    pipeline: &Pipeline,
+    context: Context<'_>,
+    dump_ir: Option<&str>,
+) -> anyhow::Result<(Mapping, Vec<PassRun>)> {
+    let bar = progress::bar("mapping");
+    let progress = progress::moves(&bar);
+    let context = Context { progress: &progress, ..context };
+    let Context { network, spec, seed, .. } = context;
+    let mut passes = Vec::new();
+    let mut start = Instant::now();
+    let mut after = |after: &AfterPass<'_>| {
+        let seconds = start.elapsed().as_secs_f64();
+        bar.set_message(after.name);
+        passes.push(PassRun { pass: after.name, seconds, statistics: after.statistics.clone() });
+        if dump_ir.is_some_and(|pass| pass.is_empty() || pass == after.name) {
+            progress::line(&bar, &format!("# after {}\n{}", after.name, after.mapping));
+        }
+        hafnia_sim::agree(network, after.mapping, spec, seed.site("map/agree"))?;
+        start = Instant::now();
+        Ok(())
+    };
+    let outcome = pipeline.run(Mapping::logical(network, spec)?, &context, &mut after)?;
+    bar.finish_and_clear();
+    Ok((outcome.mapping, passes))
 }

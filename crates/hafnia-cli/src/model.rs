@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::data::{self, DataOptions, Part};
 use crate::inspect;
+use crate::models::NetworkOptions;
 use crate::output::{Output, Record, check_writable};
 
 /// Import, export and evaluate networks.
@@ -54,10 +55,11 @@ struct Import {
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia model export out/net/network.hafnia --out exported/
+  hafnia model export --model frontier --out exported/
   hafnia model export out/net/network.hafnia --out exported/ --logits 100 --offline")]
 struct Export {
-    /// Network file.
-    network: PathBuf,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// Folder to write.
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
@@ -73,10 +75,11 @@ struct Export {
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia model evaluate out/net/network.hafnia
+  hafnia model evaluate --model frontier
   hafnia model evaluate out/tied/network.hafnia --against out/net/network.hafnia --format json")]
 struct Evaluate {
-    /// Network file.
-    network: PathBuf,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// Second network, run on the same images.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
@@ -170,7 +173,7 @@ impl Import {
 
 impl Export {
     fn run(&self, output: Output) -> anyhow::Result<()> {
-        let network: Network = load(&self.network)?;
+        let network = self.network.load()?.network;
         let outputs = match self.logits {
             0 => Vec::new(),
             images => {
@@ -207,10 +210,10 @@ struct Against {
 
 impl Evaluate {
     fn run(&self, output: Output) -> anyhow::Result<()> {
-        let network: Network = load(&self.network)?;
+        let chosen = self.network.load()?;
         let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
         let data = self.part.of(&self.data.load()?);
-        let right = correct(&network, &data)?;
+        let right = correct(&chosen.network, &data)?;
         let count = |right: &[bool]| right.iter().filter(|&&right| right).count();
         let against = match second {
             None => None,
@@ -241,10 +244,9 @@ impl Evaluate {
                 let range = format!("{:.2} to {:.2}", scale * lo, scale * hi);
                 [name, format!("{:.2}", scale * value), range]
             };
-            let name = |path: &PathBuf| path.display().to_string();
-            table.row(percent(name(&self.network), &evaluated.accuracy, 100.0));
+            table.row(percent(chosen.name, &evaluated.accuracy, 100.0));
             if let (Some(path), Some(against)) = (&self.against, &evaluated.against) {
-                table.row(percent(name(path), &against.accuracy, 100.0));
+                table.row(percent(path.display().to_string(), &against.accuracy, 100.0));
                 let ahead = "second ahead by (points, paired)".to_owned();
                 table.row(percent(ahead, &against.ahead_points, 1.0));
             }

@@ -9,6 +9,8 @@ use clap::ValueEnum;
 use hafnia_artifact::{Digest, Manifest};
 use serde::Serialize;
 
+use crate::models::Chosen;
+
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
@@ -74,6 +76,11 @@ impl Record {
     pub(crate) fn input(&mut self, path: &Path) -> anyhow::Result<()> {
         self.manifest.inputs.insert(path.display().to_string(), Digest::of_file(path)?);
         Ok(())
+    }
+
+    /// Notes a network.
+    pub(crate) fn network(&mut self, chosen: &Chosen) {
+        self.manifest.inputs.insert(chosen.name.clone(), chosen.digest);
     }
 
     /// Notes the files of a data set.

@@ -3,15 +3,15 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use hafnia_artifact::{load, save};
+use hafnia_artifact::save;
 use hafnia_ir::Profile;
-use hafnia_model::Network;
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::{ProfileOptions, profile};
 use serde::Serialize;
 
 use crate::data::{self, DataOptions, Part};
+use crate::models::NetworkOptions;
 use crate::output::{Output, Record, check_writable};
 use crate::progress;
 
@@ -19,10 +19,11 @@ use crate::progress;
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia profile out/net/network.hafnia --out out/net.profile
+  hafnia profile --model frontier --out out/frontier.profile
   hafnia profile out/net/network.hafnia --images 500 --positions 4 --out out/net.profile")]
 pub(crate) struct TakeProfile {
-    /// Network file.
-    network: PathBuf,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// Profile to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -101,8 +102,9 @@ impl TakeProfile {
         check_writable(&self.out)?;
         let config = serde_json::json!({ "images": self.images, "positions": self.positions });
         let mut record = Record::begin(&config, Some(self.seed))?;
-        let network: Network = load(&self.network)?;
-        record.input(&self.network)?;
+        let chosen = self.network.load()?;
+        record.network(&chosen);
+        let network = chosen.network;
         let mnist = self.data.load()?;
         record.data(&mnist);
         let images = data::images(&network, &Part::Train.of(&mnist));

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
-use hafnia_artifact::load;
-use hafnia_cim::MacroSpec;
+use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::read_mapping;
 use hafnia_model::Network;
+use hafnia_passes::{Context as PassContext, Pipeline, Registry};
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{self, Bootstrap, Interval, Reduction};
@@ -16,25 +16,33 @@ use serde::Serialize;
 
 use crate::data::{self, DataOptions, Part};
 use crate::macros::SpecOptions;
+use crate::map::run_pipeline;
+use crate::models::NetworkOptions;
 use crate::output::{Output, Record, check_writable};
 use crate::progress;
 
 /// Run mapped networks on simulated macros: accuracy over virtual chips, with intervals.
 ///
+/// Mappings are files (hafnia map) or made on the spot (--pipeline).
 /// The first mapping is the baseline: of every other one the reduction of its noise impact is
 /// given, by a bootstrap over chips and images together. Chip k has the same cells under every
 /// mapping.
 #[derive(Args)]
 #[command(after_help = "Examples:
+  hafnia sim --model frontier --chips 10
+  hafnia sim --model final12/3 --pipeline natural --pipeline compact --set sigma_lrs_rel=0.2
   hafnia sim net.hafnia natural.map --engine exact
   hafnia sim net.hafnia natural.map best.map --set sigma_lrs_rel=0.2 --set offset_lsb=0.2
   hafnia sim net.hafnia natural.map --noise-in all --chips 5 --format json")]
 pub(crate) struct Sim {
-    /// Network file.
-    network: PathBuf,
+    #[command(flatten)]
+    network: NetworkOptions,
     /// Mappings of that network; the first is the baseline.
-    #[arg(required = true)]
+    #[arg(value_name = "MAPPING")]
     mappings: Vec<PathBuf>,
+    /// Map by this pipeline too, built-in or a TOML file; `compact` if there is no mapping else.
+    #[arg(long = "pipeline", value_name = "NAME|FILE")]
+    pipelines: Vec<String>,
     /// exact: no noise; device: programmed chips; table: codes sampled from P(code | m, n).
     #[arg(long, value_enum, default_value_t = Kind::Device)]
     engine: Kind,
@@ -102,7 +110,8 @@ struct Simulated {
 
 #[derive(Serialize)]
 struct SimulatedMapping {
-    file: PathBuf,
+    /// Its file, or the pipeline that made it.
+    mapping: String,
     /// Mean accuracy over chips.
     accuracy_mean: f64,
     /// Standard deviation of the accuracy from chip to chip.
@@ -139,10 +148,17 @@ impl PerImage {
 }
 
 impl Sim {
-    pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, registry: &Registry, output: Output) -> anyhow::Result<()> {
         let spec = self.spec.load()?;
-        let network: Network = load(&self.network)?;
-        let scope = self.scope(&network)?;
+        let (chosen, files) = self.network.load_beside(&self.mappings)?;
+        let network = &chosen.network;
+        let scope = self.scope(network)?;
+        let mut pipelines = self.pipelines.clone();
+        if pipelines.is_empty() && files.is_empty() {
+            pipelines.push("compact".to_owned());
+        }
+        let load = |name: String| Pipeline::load(&name, registry).map(|loaded| (name, loaded));
+        let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<Result<_, _>>()?;
         if let Some(out) = &self.out {
             check_writable(out)?;
         }
@@ -153,40 +169,53 @@ impl Sim {
             "part": self.part,
             "images": self.images,
             "replicates": self.replicates,
+            "pipelines": pipelines.iter().map(|(_, pipeline)| pipeline).collect::<Vec<_>>(),
             "macro": self.spec.resolved(&spec),
         });
         let mut record = Record::begin(&config, Some(self.seed))?;
-        record.input(&self.network)?;
+        record.network(&chosen);
         let mut mappings = Vec::new();
-        for path in &self.mappings {
+        for path in &files {
+            let name = path.display().to_string();
             let mapping = read_mapping(path)?;
-            hafnia_ir::prove(&mapping, &network).with_context(|| path.display().to_string())?;
+            hafnia_ir::prove(&mapping, network).with_context(|| name.clone())?;
             record.input(path)?;
-            mappings.push(mapping);
+            mappings.push((name, mapping));
+        }
+        for (name, pipeline) in &pipelines {
+            let context = PassContext {
+                network,
+                spec: &spec,
+                profile: None,
+                code_table: &CodeTable::from_spec(&spec),
+                seed: Seed(self.seed),
+                progress: &|_, _| {},
+            };
+            let (mapping, _) = run_pipeline(pipeline, context, None)?;
+            mappings.push((name.clone(), mapping));
         }
         let mnist = self.data.load()?;
         record.data(&mnist);
-        let mut chosen = self.part.of(&mnist);
+        let mut dataset = self.part.of(&mnist);
         if let Some(images) = self.images {
             ensure!(
-                (1..=chosen.len()).contains(&images),
+                (1..=dataset.len()).contains(&images),
                 "--images is {images}, it must lie in 1..={}",
-                chosen.len()
+                dataset.len()
             );
-            chosen = chosen.select(&(0..images).collect::<Vec<_>>());
+            dataset = dataset.select(&(0..images).collect::<Vec<_>>());
         }
-        let images = data::images(&network, &chosen);
-        let prepared = Prepared::new(&network, &images, &scope)?;
+        let images = data::images(network, &dataset);
+        let prepared = Prepared::new(network, &images, &scope)?;
         let mut evaluations = Vec::new();
-        for (index, mapping) in mappings.iter().enumerate() {
+        for (index, (name, mapping)) in mappings.iter().enumerate() {
             let bar = progress::bar(&format!("map {}/{}", index + 1, mappings.len()));
             let moves = progress::moves(&bar);
             let kind = self.engine.into();
             let seed = Seed(self.seed);
-            let path = &self.mappings[index];
             let evaluation = evaluate(&prepared, mapping, &spec, kind, self.chips, seed, &moves)
-                .with_context(|| path.display().to_string())?;
-            evaluations.push(evaluation);
+                .with_context(|| name.clone())?;
+            evaluations.push((name.as_str(), evaluation));
             bar.finish_and_clear();
         }
         let simulated = self.summarise(&spec, &evaluations)?;
@@ -220,12 +249,16 @@ impl Sim {
         }
     }
 
-    fn summarise(&self, spec: &MacroSpec, evaluations: &[Evaluation]) -> anyhow::Result<Simulated> {
+    fn summarise(
+        &self,
+        spec: &MacroSpec,
+        evaluations: &[(&str, Evaluation)],
+    ) -> anyhow::Result<Simulated> {
         let seed = Seed(self.seed).site("sim/bootstrap");
         let bootstrap = Bootstrap { replicates: self.replicates, seed };
-        let first = &evaluations[0];
+        let (_, first) = &evaluations[0];
         let mut mappings = Vec::new();
-        for (index, evaluation) in evaluations.iter().enumerate() {
+        for (index, (name, evaluation)) in evaluations.iter().enumerate() {
             let accuracies = evaluation.accuracies();
             let spread = statistics::mean_sd(&accuracies);
             let reduction = match index {
@@ -233,7 +266,7 @@ impl Sim {
                 _ => Some(statistics::reduction(first, evaluation, bootstrap)?),
             };
             mappings.push(SimulatedMapping {
-                file: self.mappings[index].clone(),
+                mapping: (*name).to_owned(),
                 accuracy_mean: spread.mean,
                 accuracy_sd: spread.sd,
                 accuracy_worst: accuracies.iter().copied().fold(f64::INFINITY, f64::min),
@@ -290,7 +323,7 @@ fn text(simulated: &Simulated) -> String {
             }
         };
         table.row([
-            mapping.file.display().to_string(),
+            mapping.mapping.clone(),
             format!("{:.3}", 100.0 * mapping.accuracy_mean),
             format!("{:.3}", 100.0 * mapping.accuracy_sd),
             format!("{:.2}", 100.0 * mapping.accuracy_worst),

@@ -2,10 +2,13 @@
 //!
 //! Every number comes from a step: one call of the release binary `hafnia`, whose outputs are kept
 //! and which is skipped as long as nothing it depends on has changed. [`plan`] is the run from top
-//! to bottom, [`runner`] runs steps, [`write_up`] turns their outputs into the report.
+//! to bottom, [`recorded`] what `--full` adds to it, [`calls`] makes steps of calls and [`runner`]
+//! runs them, [`write_up`] turns their outputs into the report.
 
-mod plan;
-mod runner;
+pub(crate) mod calls;
+pub(crate) mod plan;
+mod recorded;
+pub(crate) mod runner;
 mod write_up;
 
 use std::path::PathBuf;
@@ -13,6 +16,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use hafnia_report::{Claims, Verdict, exporters};
+
+pub(crate) use recorded::networks;
 
 use crate::workspace;
 
@@ -22,6 +27,13 @@ pub(crate) struct Options {
     /// A few epochs and a few chips: to see that it works.
     #[arg(long)]
     quick: bool,
+    /// Also evaluate every recorded network again and hold it against its record.
+    #[arg(long)]
+    full: bool,
+    /// Train the recorded networks again, every recipe and seed, which takes hours, and evaluate
+    /// what comes out instead; implies --full.
+    #[arg(long, conflicts_with = "quick")]
+    retrain: bool,
     /// Never touch the network: cached MNIST, or the small subset that is part of hafnia.
     #[arg(long)]
     offline: bool,
@@ -38,6 +50,12 @@ pub(crate) struct Options {
     /// paper's unit is ambiguous, are no miss.
     #[arg(long)]
     check: bool,
+}
+
+impl Options {
+    fn is_full(&self) -> bool {
+        self.full || self.retrain
+    }
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::thread;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use hafnia_artifact::{Digest, write_whole};
 use hafnia_report::{Claims, Interval, Setting};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::Options;
+use super::calls::{Calls, Data, Trained};
+use super::recorded::{Recorded, Records};
 use super::runner::{Runner, Step};
 use crate::workspace;
 
@@ -37,35 +37,8 @@ pub(crate) struct Results {
     /// All layers with noise, at the preset's default.
     pub(crate) all_layers: Simulated,
     pub(crate) chips: u32,
-    pub(crate) inputs: BTreeMap<String, Digest>,
-}
-
-/// `hafnia data`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Data {
-    pub(crate) origin: serde_json::Value,
-    pub(crate) full: bool,
-    pub(crate) train: usize,
-    pub(crate) validation: usize,
-    pub(crate) test: usize,
-    pub(crate) digests: BTreeMap<String, Digest>,
-    pub(crate) notes: Vec<String>,
-}
-
-/// `training.json`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Trained {
-    pub(crate) config: serde_json::Value,
-    pub(crate) epochs: Vec<Epoch>,
-    pub(crate) images_per_second: f64,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct Epoch {
-    pub(crate) epoch: u32,
-    pub(crate) loss: f64,
-    pub(crate) validation_accuracy: f64,
-    pub(crate) seconds: f64,
+    /// The recorded networks, if they were evaluated.
+    pub(crate) recorded: Option<Recorded>,
 }
 
 /// `hafnia model evaluate --against`.
@@ -176,11 +149,11 @@ pub(crate) struct PerImage {
 }
 
 /// How much is done.
-struct Effort {
+pub(crate) struct Effort {
     epochs: Option<usize>,
     seeds: u64,
     chips: u32,
-    all_layers_chips: u32,
+    pub(crate) all_layers_chips: u32,
     random_orders: u32,
     anneal_steps: u64,
     profile_images: usize,
@@ -213,30 +186,25 @@ impl Effort {
 }
 
 /// The run, with what all its parts need.
-struct Plan<'a> {
-    runner: &'a Runner,
-    seed: u64,
-    effort: Effort,
+pub(crate) struct Plan<'a> {
+    pub(crate) calls: Calls<'a>,
+    pub(crate) seed: u64,
+    pub(crate) effort: Effort,
     replicates: u32,
     /// What the first setting must be: the preset's default.
     default: Setting,
-    /// Where every step finds its data.
-    data: Vec<String>,
-    /// Digests of the data: part of every key.
-    digests: BTreeMap<String, Digest>,
 }
 
 pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow::Result<Results> {
-    let (data, arguments) = find_data(runner, options)?;
     let plan = Plan {
-        runner,
+        calls: Calls::find(runner, options.data.as_deref(), options.offline)?,
         seed: options.seed,
         effort: Effort::of(options, claims),
         replicates: claims.protocol.bootstrap_replicates,
         default: claims.settings[0],
-        data: arguments,
-        digests: data.digests.clone(),
     };
+    // Looked at first, so that what is wrong with the records shows before hours have gone.
+    let records = options.is_full().then(|| Records::open(&plan, options.retrain)).transpose()?;
     let (tied, untied, compared) = plan.train()?;
 
     // From here on one deployed network carries all claims: the tied one of the first seed.
@@ -303,65 +271,9 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         noisy,
         all_layers,
         chips: plan.effort.chips,
-        inputs: data.digests.clone(),
-        data,
+        recorded: records.map(|records| records.evaluate(&plan)).transpose()?,
+        data: plan.calls.data.clone(),
     })
-}
-
-/// Finds MNIST once; gives the arguments by which the steps find the same files without a network.
-fn find_data(runner: &Runner, options: &Options) -> anyhow::Result<(Data, Vec<String>)> {
-    let cache = workspace().join("datasets/cache");
-    let mut arguments = match &options.data {
-        Some(folder) => vec![format!("--data={}", std::path::absolute(folder)?.display())],
-        None => vec![format!("--cache={}", cache.display())],
-    };
-    let mut look = arguments.clone();
-    look.splice(0..0, ["data", "--or-subset", "--format=json"].map(str::to_owned));
-    look.extend(options.offline.then(|| "--offline".to_owned()));
-    // Always looked for, so that a set that has appeared or gone is noticed.
-    let data = ask(runner, &look)?;
-    for note in &data.notes {
-        eprintln!("MNIST: not from {note}");
-    }
-    if !data.full {
-        eprintln!("MNIST: no source answered; going on with the committed subset");
-    }
-    arguments.push("--offline".to_owned());
-    if options.data.is_some() {
-        arguments.truncate(1);
-    }
-    // What the steps will find, without a network, must be what was found now.
-    let mut again = vec!["data".to_owned(), "--format=json".to_owned()];
-    again.extend(arguments.clone());
-    ensure!(
-        ask(runner, &again)?.digests == data.digests,
-        "MNIST was found but could not be kept in {}: make that folder writable, or give --data",
-        cache.display()
-    );
-    Ok((data, arguments))
-}
-
-/// Calls `hafnia data`. What it says goes to stderr where it may download, to show its bar; else
-/// into the error.
-fn ask(runner: &Runner, arguments: &[String]) -> anyhow::Result<Data> {
-    let is_local = arguments.iter().any(|a| a == "--offline" || a.starts_with("--data="));
-    let stderr = if is_local { Stdio::piped() } else { Stdio::inherit() };
-    let child = Command::new(runner.hafnia())
-        .args(arguments)
-        .current_dir(workspace())
-        .stdout(Stdio::piped())
-        .stderr(stderr)
-        .spawn()
-        .context("hafnia cannot be run")?;
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let said = said.trim().trim_start_matches("error: ").to_owned();
-        bail!("{}", if said.is_empty() { "MNIST was not found".to_owned() } else { said });
-    }
-    let path = runner.out("data.json");
-    write_whole(&path, &output.stdout)?;
-    read(&path)
 }
 
 impl Results {
@@ -404,58 +316,65 @@ impl Plan<'_> {
     }
 
     fn network(&self, kind: &str, seed: u64) -> PathBuf {
-        self.runner.out(format!("train/{kind}-{seed}/network.hafnia"))
-    }
-
-    /// Runs one call of `hafnia` as a step that writes its stdout to a file; reads that.
-    fn step(&self, step: &Step) -> anyhow::Result<()> {
-        self.runner.run(step, &self.digests)
+        self.training(kind, seed).join("network.hafnia")
     }
 
     /// Trains tied and untied networks and compares them seed by seed.
     fn train(&self) -> anyhow::Result<(Vec<Trained>, Vec<Trained>, Vec<Compared>)> {
         let seeds = || self.seed..self.seed + self.effort.seeds;
-        let kinds = [("tied", "recipes/lenet5-tied.toml"), ("untied", "recipes/lenet5.toml")];
-        let mut steps = Vec::new();
-        for seed in seeds() {
-            for (kind, recipe) in kinds {
-                let folder = self.runner.out(format!("train/{kind}-{seed}"));
-                let recipe = workspace().join(recipe);
-                let mut arguments = vec![
-                    "train".to_owned(),
-                    format!("--recipe={}", recipe.display()),
-                    format!("--seed={seed}"),
-                    format!("--out={}", folder.display()),
-                ];
-                // A checkpoint of another program, recipe or data set is never taken up.
-                let text = std::fs::read_to_string(&recipe)?;
-                let key =
-                    (self.runner.binary(), &self.digests, &arguments, self.effort.epochs, text);
-                let key = Digest::of(&serde_json::to_vec(&key)?).to_string();
-                let checkpoint = folder.join(format!("checkpoint-{}", &key[..12]));
-                arguments.push(format!("--checkpoint={}", checkpoint.display()));
-                arguments.extend(self.effort.epochs.map(|epochs| format!("--epochs={epochs}")));
-                arguments.extend(self.data.clone());
-                steps.push(Step {
-                    name: format!("train/{kind}-{seed}"),
-                    arguments,
-                    inputs: vec![recipe],
-                    outputs: vec![folder.join("network.hafnia"), folder.join("training.json")],
-                    stdout: None,
-                    threads: None,
-                });
-            }
-        }
-        let cores = thread::available_parallelism().map_or(1, usize::from);
-        let threads = (cores / steps.len()).max(1);
-        steps.iter_mut().for_each(|step| step.threads = Some(threads));
-        self.runner.run_side_by_side(&steps, &self.digests)?;
+        let kinds = [("tied", "lenet5-tied"), ("untied", "lenet5")];
+        let trainings = seeds().flat_map(|seed| kinds.map(|(kind, recipe)| (kind, recipe, seed)));
+        self.train_side_by_side(trainings)?;
         let curves = |kind: &str| -> anyhow::Result<Vec<Trained>> {
-            let path = |seed| self.runner.out(format!("train/{kind}-{seed}/training.json"));
-            seeds().map(|seed| read(&path(seed))).collect()
+            seeds().map(|seed| Trained::read(&self.training(kind, seed))).collect()
         };
         let compared = seeds().map(|seed| self.compare(seed)).collect::<Result<_, _>>()?;
         Ok((curves("tied")?, curves("untied")?, compared))
+    }
+
+    /// The output folder of a training.
+    pub(crate) fn training(&self, kind: &str, seed: u64) -> PathBuf {
+        self.calls.runner.out(format!("train/{kind}-{seed}"))
+    }
+
+    /// Trains, for each kind and seed, by a recipe in `recipes`.
+    pub(crate) fn train_side_by_side<'k>(
+        &self,
+        trainings: impl Iterator<Item = (&'k str, &'k str, u64)>,
+    ) -> anyhow::Result<()> {
+        let mut steps = Vec::new();
+        for (kind, recipe, seed) in trainings {
+            let folder = self.training(kind, seed);
+            let recipe = recipe_path(recipe);
+            let mut arguments = vec![
+                "train".to_owned(),
+                format!("--recipe={}", recipe.display()),
+                format!("--seed={seed}"),
+                format!("--out={}", folder.display()),
+            ];
+            // A checkpoint of another program, recipe or data set is never taken up.
+            let text = std::fs::read_to_string(&recipe)
+                .with_context(|| format!("recipe {}", recipe.display()))?;
+            let (binary, digests) = (self.calls.runner.binary(), &self.calls.data.digests);
+            let key = (binary, digests, &arguments, self.effort.epochs, text);
+            let key = Digest::of(&serde_json::to_vec(&key)?).to_string();
+            let checkpoint = folder.join(format!("checkpoint-{}", &key[..12]));
+            arguments.push(format!("--checkpoint={}", checkpoint.display()));
+            arguments.extend(self.effort.epochs.map(|epochs| format!("--epochs={epochs}")));
+            arguments.extend(self.calls.arguments());
+            steps.push(Step {
+                name: format!("train/{kind}-{seed}"),
+                arguments,
+                inputs: vec![recipe],
+                outputs: vec![folder.join("network.hafnia"), folder.join("training.json")],
+                stdout: None,
+                threads: None,
+            });
+        }
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let threads = (cores / steps.len().max(1)).max(1);
+        steps.iter_mut().for_each(|step| step.threads = Some(threads));
+        self.calls.runner.run_side_by_side(&steps, &self.calls.data.digests)
     }
 
     fn compare(&self, seed: u64) -> anyhow::Result<Compared> {
@@ -466,19 +385,19 @@ impl Plan<'_> {
             tied.display().to_string(),
             format!("--against={}", untied.display()),
         ];
-        arguments.extend(self.data.clone());
-        self.json(&format!("evaluate/seed-{seed}"), arguments, vec![tied, untied])
+        arguments.extend(self.calls.arguments());
+        self.calls.json(&format!("evaluate/seed-{seed}"), arguments, vec![tied, untied])
     }
 
     /// Maps a network; gives the mapping's path.
-    fn map(
+    pub(crate) fn map(
         &self,
         name: &str,
         network: &Path,
         pipeline: &str,
         arguments: &[String],
     ) -> anyhow::Result<PathBuf> {
-        let out = self.runner.out(format!("map/{name}.map"));
+        let out = self.calls.runner.out(format!("map/{name}.map"));
         let mut inputs = vec![network.to_owned()];
         inputs.extend(Some(PathBuf::from(pipeline)).filter(|path| path.is_absolute()));
         let profile = arguments.iter().filter_map(|argument| argument.strip_prefix("--profile="));
@@ -491,7 +410,7 @@ impl Plan<'_> {
             format!("--out={}", out.display()),
         ];
         all.extend_from_slice(arguments);
-        self.step(&Step {
+        self.calls.step(&Step {
             name: format!("map/{name}"),
             arguments: all,
             inputs,
@@ -504,7 +423,7 @@ impl Plan<'_> {
 
     /// Writes a pipeline that renames, cuts, reorders with these options, and packs.
     fn pipeline(&self, name: &str, reorder: &str) -> anyhow::Result<String> {
-        let path = self.runner.out(format!("map/{name}.pipeline.toml"));
+        let path = self.calls.runner.out(format!("map/{name}.pipeline.toml"));
         let text = format!(
             "name = \"{name}\"\n\n[[pass]]\nuse = \"rename\"\n\n[[pass]]\nuse = \"tile\"\n\n\
              [[pass]]\nuse = \"reorder\"\n{reorder}\n\n[[pass]]\nuse = \"pack\"\n"
@@ -514,7 +433,7 @@ impl Plan<'_> {
     }
 
     fn profile(&self, network: &Path) -> anyhow::Result<PathBuf> {
-        let out = self.runner.out("training.profile");
+        let out = self.calls.runner.out("training.profile");
         let mut arguments = vec![
             "profile".to_owned(),
             network.display().to_string(),
@@ -522,8 +441,8 @@ impl Plan<'_> {
             format!("--seed={}", self.seed),
             format!("--out={}", out.display()),
         ];
-        arguments.extend(self.data.clone());
-        self.step(&Step {
+        arguments.extend(self.calls.arguments());
+        self.calls.step(&Step {
             name: "profile".to_owned(),
             arguments,
             inputs: vec![network.to_owned()],
@@ -544,7 +463,7 @@ impl Plan<'_> {
         self.simulate_with(self.seed, name, network, mappings, arguments)
     }
 
-    fn simulate_with<S: AsRef<str>>(
+    pub(crate) fn simulate_with<S: AsRef<str>>(
         &self,
         seed: u64,
         name: &str,
@@ -557,41 +476,21 @@ impl Plan<'_> {
         all.extend(arguments.iter().map(|argument| argument.as_ref().to_owned()));
         all.push(format!("--seed={seed}"));
         all.push(format!("--replicates={}", self.replicates));
-        all.extend(self.data.clone());
+        all.extend(self.calls.arguments());
         let mut inputs = vec![network.to_owned()];
         inputs.extend(mappings.iter().map(|&path| path.to_owned()));
-        self.json(&format!("sim/{name}"), all, inputs)
+        self.calls.json(&format!("sim/{name}"), all, inputs)
     }
 
-    fn inspect(&self, name: &str, mapping: &Path) -> anyhow::Result<Mapping> {
+    pub(crate) fn inspect(&self, name: &str, mapping: &Path) -> anyhow::Result<Mapping> {
         let arguments = vec!["inspect".to_owned(), mapping.display().to_string()];
-        self.json(&format!("inspect/{name}"), arguments, vec![mapping.to_owned()])
-    }
-
-    /// A step whose result is the JSON that it prints.
-    fn json<T: DeserializeOwned>(
-        &self,
-        name: &str,
-        mut arguments: Vec<String>,
-        inputs: Vec<PathBuf>,
-    ) -> anyhow::Result<T> {
-        arguments.push("--format=json".to_owned());
-        let path = self.runner.out(format!("{name}.json"));
-        self.step(&Step {
-            name: name.to_owned(),
-            arguments,
-            inputs,
-            outputs: vec![path.clone()],
-            stdout: Some(path.clone()),
-            threads: None,
-        })?;
-        read(&path)
+        self.calls.json(&format!("inspect/{name}"), arguments, vec![mapping.to_owned()])
     }
 }
 
-fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
+/// The file of a recipe.
+pub(crate) fn recipe_path(recipe: &str) -> PathBuf {
+    workspace().join(format!("recipes/{recipe}.toml"))
 }
 
 fn noise(setting: &Setting) -> Vec<String> {

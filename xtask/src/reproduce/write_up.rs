@@ -1,7 +1,9 @@
 //! Turns what the steps found into metrics, the report and its manifest.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
-use hafnia_artifact::Manifest;
+use hafnia_artifact::{Digest, Manifest};
 use hafnia_report::plot::{
     CurvePoint, CurveRun, RowEntry, Series, Spread, accuracy_over_noise, rows_before_after,
     training_curve,
@@ -11,7 +13,9 @@ use hafnia_report::{
 };
 
 use super::Options;
+use super::calls::{Epoch, Trained};
 use super::plan::{Mapping, Range, Results, Simulated};
+use super::recorded::Recorded;
 
 /// The report of a run.
 pub(crate) fn report(
@@ -29,14 +33,15 @@ pub(crate) fn report(
         noise(results, claims)?,
         reorder(results, claims)?,
         all_layers(results),
-        reading(),
     ];
+    report.sections.extend(results.recorded.as_ref().map(Recorded::section));
+    report.sections.push(reading());
     report.manifest = lines(results, options, seconds)?;
     Ok(report)
 }
 
 /// Mean with the 95 % interval of Student's t; of one value, that value alone.
-fn mean(values: &[f64]) -> Interval {
+pub(crate) fn mean(values: &[f64]) -> Interval {
     // Two-sided 95 % quantiles of Student's t for 1, 2, … degrees of freedom.
     const T: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
     let n = values.len() as f64;
@@ -50,7 +55,7 @@ fn mean(values: &[f64]) -> Interval {
 }
 
 /// The final layer of a mapping: logical and physical rows.
-fn final_rows(mapping: &Mapping) -> anyhow::Result<(f64, f64)> {
+pub(crate) fn final_rows(mapping: &Mapping) -> anyhow::Result<(f64, f64)> {
     let matrix = mapping.matrices.last().context("a mapping has a matrix")?;
     Ok((matrix.logical_rows as f64, matrix.physical_rows as f64))
 }
@@ -121,6 +126,9 @@ fn metrics(results: &Results, claims: &Claims) -> anyhow::Result<Metrics> {
             insert("reorder/final/chip_correlation", correlation)?;
         }
     }
+    if let Some(recorded) = &results.recorded {
+        recorded.add_metrics(&mut metrics)?;
+    }
     Ok(metrics)
 }
 
@@ -158,22 +166,21 @@ fn accuracy(results: &Results) -> anyhow::Result<Section> {
         let tied = &results.tied[index];
         let seconds: f64 = tied.epochs.iter().map(|epoch| epoch.seconds).sum();
         let ahead = compared.against.ahead_points;
-        let validation = tied.epochs.last().map_or(0.0, |epoch| epoch.validation_accuracy);
         table.row([
             tied.config["seed"].to_string(),
             format!("{:.2}", 100.0 * compared.accuracy.value),
             format!("{:.2}", 100.0 * compared.against.accuracy.value),
             format!("{:.2}", ahead.value),
             format!("{:.2} to {:.2}", ahead.lo, ahead.hi),
-            format!("{:.2}", 100.0 * validation),
+            format!("{:.2}", 100.0 * tied.validation_accuracy),
             tied.epochs.len().to_string(),
             format!("{:.1}", seconds / tied.epochs.len() as f64),
             format!("{:.0}", tied.images_per_second),
         ]);
     }
-    let runs = |label: &str, trained: &[super::plan::Trained]| -> Vec<CurveRun> {
-        let points = |trained: &super::plan::Trained| {
-            let point = |epoch: &super::plan::Epoch| CurvePoint {
+    let runs = |label: &str, trained: &[Trained]| -> Vec<CurveRun> {
+        let points = |trained: &Trained| {
+            let point = |epoch: &Epoch| CurvePoint {
                 epoch: epoch.epoch,
                 loss: epoch.loss,
                 validation_accuracy_pct: 100.0 * epoch.validation_accuracy,
@@ -221,7 +228,7 @@ fn accuracy(results: &Results) -> anyhow::Result<Section> {
     })
 }
 
-fn trained_seed(trained: &super::plan::Trained) -> String {
+fn trained_seed(trained: &Trained) -> String {
     trained.config["seed"].to_string()
 }
 
@@ -482,13 +489,25 @@ fn lines(results: &Results, options: &Options, seconds: f64) -> anyhow::Result<V
         format!("data: {}", results.data.origin),
         format!("took {seconds:.0} s; steps whose inputs had not changed were skipped"),
     ];
-    lines.extend(results.inputs.iter().map(|(name, digest)| format!("{name} {digest}")));
+    lines.extend(inputs(results).iter().map(|(name, digest)| format!("{name} {digest}")));
     Ok(lines)
+}
+
+/// The digests of what the run was given: the data set, and the records it looked at.
+fn inputs(results: &Results) -> BTreeMap<String, Digest> {
+    let mut inputs = results.data.digests.clone();
+    inputs.extend(results.recorded.iter().flat_map(|recorded| recorded.inputs.clone()));
+    inputs
 }
 
 fn arguments(options: &Options) -> String {
     let mut text = String::new();
-    let flags = [(options.quick, " --quick"), (options.offline, " --offline")];
+    let flags = [
+        (options.quick, " --quick"),
+        (options.full, " --full"),
+        (options.retrain, " --retrain"),
+        (options.offline, " --offline"),
+    ];
     text.extend(flags.iter().filter(|(given, _)| *given).map(|(_, flag)| *flag));
     if options.data.is_some() {
         text += " --data DIR";
@@ -515,13 +534,15 @@ pub(crate) fn manifest(results: &Results, options: &Options) -> anyhow::Result<M
     let mut manifest = Manifest::new("xtask", env!("CARGO_PKG_VERSION"), std::env::args().skip(1));
     manifest.git_revision = Some(revision());
     manifest.seed = Some(options.seed);
-    manifest.inputs = results.inputs.clone();
+    manifest.inputs = inputs(results);
     for file in ["docs/claims.toml", "recipes/lenet5.toml", "recipes/lenet5-tied.toml"] {
-        let digest = hafnia_artifact::Digest::of_file(crate::workspace().join(file))?;
+        let digest = Digest::of_file(crate::workspace().join(file))?;
         manifest.inputs.insert(file.to_owned(), digest);
     }
     manifest.config = serde_json::json!({
         "quick": options.quick,
+        "full": options.is_full(),
+        "retrain": options.retrain,
         "offline": options.offline,
         "recipes": results.tied.iter().chain(&results.untied).map(|t| &t.config).collect::<Vec<_>>(),
     });

@@ -1,0 +1,417 @@
+//! The recorded networks: evaluated again, or trained again and evaluated, and held against their
+//! records. What `--full` and `--retrain` add to the run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, bail, ensure};
+use hafnia_artifact::{Digest, load};
+use hafnia_model::Network;
+use hafnia_report::{Align, Interval, Metrics, Section, Table};
+use hafnia_zoo::{Record, Run, Zoo};
+use serde::Deserialize;
+
+use super::calls::{Trained, read};
+use super::plan::{Mapping, Plan, recipe_path};
+use super::write_up::{final_rows, mean};
+use crate::workspace;
+
+/// Recipes that are mapped by `compact`: what they take, of the last layer and in macros.
+const COMPACT: [&str; 3] = ["final12", "two-macros", "one-macro"];
+
+/// A recipe with a tied last layer, and the same without.
+const TIED: [&str; 2] = ["final12", "frontier"];
+
+/// A recipe that is trained for noise, and the same without.
+const HARDENED: [&str; 2] = ["hardened", "frontier"];
+
+/// The noise that these two are compared under, in all layers.
+const NOISE: [&str; 3] =
+    ["--noise-in=all", "--set=cell.sigma_lrs_rel=0.15", "--set=adc.offset_lsb=0.1"];
+
+/// The folder of the recorded networks.
+pub(crate) fn networks() -> PathBuf {
+    workspace().join("crates/hafnia-zoo/networks")
+}
+
+/// The records, before anything is done with them.
+pub(crate) struct Records {
+    zoo: Zoo,
+    retrain: bool,
+}
+
+/// What was found.
+pub(crate) struct Recorded {
+    retrained: bool,
+    /// Images by which the networks were judged.
+    images: usize,
+    recipes: Vec<Recipe>,
+    compact: Vec<Compact>,
+    /// Points that the tied recipe costs, by seed.
+    cost: Vec<f64>,
+    /// Points that noise costs the two of [`HARDENED`], by seed.
+    drops: [Vec<f64>; 2],
+    /// Where trainings did not repeat what is recorded.
+    differences: Vec<String>,
+    epoch: Option<EpochRatios>,
+    /// Digests of the records and, if they were used, of the recipes.
+    pub(crate) inputs: BTreeMap<String, Digest>,
+}
+
+/// The networks of a recipe, by seed.
+struct Recipe {
+    name: String,
+    judged: Vec<Judged>,
+}
+
+/// A network and how good it is.
+struct Judged {
+    seed: u64,
+    file: PathBuf,
+    accuracy: f64,
+    validation_accuracy: f64,
+    /// Wall time of its training.
+    seconds: f64,
+}
+
+/// What the mappings of a recipe take, the most over the seeds.
+struct Compact {
+    recipe: &'static str,
+    final_rows: f64,
+    macros: usize,
+}
+
+/// `epoch.json`: the time of an epoch as a multiple of PyTorch's, on one thread and on two.
+#[derive(Debug, Deserialize)]
+struct EpochRatios {
+    ratio_1t: f64,
+    ratio_2t: f64,
+}
+
+impl Records {
+    /// Reads the records and checks that they can be repeated on this data set.
+    pub(crate) fn open(plan: &Plan<'_>, retrain: bool) -> anyhow::Result<Self> {
+        let zoo = Zoo::open(networks())?;
+        ensure!(!zoo.records().is_empty(), "no network is recorded: use `cargo xtask record`");
+        zoo.networks().try_for_each(|recorded| recorded.network().map(|_| ()))?;
+        for record in zoo.records() {
+            expected(plan, record, &record.runs[0])?;
+            if retrain {
+                let (data, recipe) = (&plan.calls.data, recipe_path(&record.recipe));
+                ensure!(data.full, "--retrain takes the full MNIST: give --data DIR");
+                ensure!(recipe.exists(), "--retrain needs the recipe {}", recipe.display());
+            }
+        }
+        Ok(Self { zoo, retrain })
+    }
+
+    /// Evaluates every network, maps some, and compares.
+    pub(crate) fn evaluate(&self, plan: &Plan<'_>) -> anyhow::Result<Recorded> {
+        if self.retrain {
+            let training = |recorded: hafnia_zoo::Recorded<'_>| {
+                let recipe = recorded.record.recipe.as_str();
+                (recipe.to_owned(), recorded.run.seed)
+            };
+            let trainings: Vec<(String, u64)> = self.zoo.networks().map(training).collect();
+            let trainings = trainings.iter().map(|(recipe, seed)| (recipe.as_str(), *seed));
+            plan.train_side_by_side(trainings.map(|(recipe, seed)| (recipe, recipe, seed)))?;
+        }
+        let mut differences = Vec::new();
+        let mut recipes = Vec::new();
+        for record in self.zoo.records() {
+            let judge = |run| self.judge(plan, record, run, &mut differences);
+            let judged = record.runs.iter().map(judge).collect::<Result<_, _>>()?;
+            recipes.push(Recipe { name: record.recipe.clone(), judged });
+        }
+        let mut compact = Vec::new();
+        for recipe in COMPACT {
+            if let Some(found) = recipes.iter().find(|found| found.name == recipe) {
+                compact.push(Compact::of(plan, recipe, &found.judged)?);
+            }
+        }
+        let point = |[tied, free]: [&Judged; 2]| 100.0 * (free.accuracy - tied.accuracy);
+        let cost = pairs(&recipes, TIED).map(point).collect();
+        let mut drops = [Vec::new(), Vec::new()];
+        for pair in pairs(&recipes, HARDENED) {
+            for ((drops, judged), recipe) in drops.iter_mut().zip(pair).zip(HARDENED) {
+                drops.push(drop_points(plan, recipe, judged)?);
+            }
+        }
+        let epoch = networks().join("epoch.json");
+        Ok(Recorded {
+            retrained: self.retrain,
+            images: plan.calls.data.test,
+            recipes,
+            compact,
+            cost,
+            drops,
+            differences,
+            epoch: epoch.exists().then(|| read(&epoch)).transpose()?,
+            inputs: self.inputs()?,
+        })
+    }
+
+    /// Evaluates the network of a run, or the one of its repetition; what differs from the record
+    /// is an error, or noted if that may be.
+    fn judge(
+        &self,
+        plan: &Plan<'_>,
+        record: &Record,
+        run: &Run,
+        differences: &mut Vec<String>,
+    ) -> anyhow::Result<Judged> {
+        let (recipe, seed) = (&record.recipe, run.seed);
+        let mut judged = Judged {
+            seed,
+            file: networks().join(recipe).join(run.file()),
+            accuracy: 0.0,
+            validation_accuracy: run.validation_accuracy,
+            seconds: run.seconds,
+        };
+        let mut differs = false;
+        if self.retrain {
+            let folder = plan.training(recipe, seed);
+            let trained = Trained::read(&folder)?;
+            judged.file = folder.join("network.hafnia");
+            judged.validation_accuracy = trained.validation_accuracy;
+            judged.seconds = trained.seconds();
+            differs = load::<Network>(&judged.file)?.digest() != run.digest;
+            if trained.recipe() != record.config && run.seed == record.runs[0].seed {
+                differences.push(format!("recipes/{recipe}.toml is not the recorded recipe"));
+            }
+        }
+        let evaluated = plan.calls.evaluate(&format!("recorded/{recipe}-{seed}"), &judged.file)?;
+        judged.accuracy = evaluated.accuracy();
+        let (found, images) = (evaluated.correct, evaluated.images);
+        let expected = expected(plan, record, run)?;
+        if differs {
+            differences.push(format!(
+                "{recipe}, seed {seed}: another network, right on {found} of {images} test images, the recorded one on {expected}"
+            ));
+        } else {
+            ensure!(
+                found == expected,
+                "{recipe}, seed {seed}: the network is right on {found} of {images} test images, its record says {expected}: a bug in hafnia, or a record to be made again with `cargo xtask record {recipe} --runs DIR`"
+            );
+        }
+        Ok(judged)
+    }
+
+    fn inputs(&self) -> anyhow::Result<BTreeMap<String, Digest>> {
+        let mut files = Vec::new();
+        for record in self.zoo.records() {
+            files.push(networks().join(&record.recipe).join(Record::FILE));
+            files.extend(self.retrain.then(|| recipe_path(&record.recipe)));
+        }
+        let input = |file: &PathBuf| {
+            let name = file.strip_prefix(workspace())?.display().to_string();
+            Ok((name, Digest::of_file(file)?))
+        };
+        files.iter().map(input).collect()
+    }
+}
+
+/// How many test images of the run's data set the network of this record gets right.
+fn expected(plan: &Plan<'_>, record: &Record, run: &Run) -> anyhow::Result<usize> {
+    let data = &plan.calls.data;
+    if data.digests == record.data {
+        Ok(run.test_correct)
+    } else if data.is_subset() {
+        Ok(run.subset_correct)
+    } else {
+        bail!("recipe {} was judged on another data set: --full takes MNIST", record.recipe)
+    }
+}
+
+/// The networks of two recipes that have the same seed.
+fn pairs<'a>(
+    recipes: &'a [Recipe],
+    names: [&str; 2],
+) -> impl Iterator<Item = [&'a Judged; 2]> + use<'a> {
+    let [first, second] = names.map(|name| {
+        let found = recipes.iter().find(|recipe| recipe.name == name);
+        found.map_or(&[][..], |recipe| &recipe.judged)
+    });
+    first.iter().filter_map(|judged| {
+        let other = second.iter().find(|other| other.seed == judged.seed)?;
+        Some([judged, other])
+    })
+}
+
+/// Maps by `compact`, as `hafnia sim --model` does; gives the mapping's path.
+fn map(plan: &Plan<'_>, recipe: &str, judged: &Judged) -> anyhow::Result<PathBuf> {
+    plan.map(&format!("{recipe}-{}", judged.seed), &judged.file, "compact", &[])
+}
+
+/// What noise costs a network. The chips of a seed are the same for every recipe.
+fn drop_points(plan: &Plan<'_>, recipe: &str, judged: &Judged) -> anyhow::Result<f64> {
+    let mapping = map(plan, recipe, judged)?;
+    let chips = format!("--chips={}", plan.effort.all_layers_chips);
+    let arguments: Vec<&str> = NOISE.into_iter().chain([chips.as_str()]).collect();
+    let name = format!("recorded/{recipe}-{}", judged.seed);
+    let chips = plan.seed + (1 << 33) + judged.seed;
+    let simulated = plan.simulate_with(chips, &name, &judged.file, &[&mapping], &arguments)?;
+    Ok(simulated.mappings[0].drop_points.value)
+}
+
+impl Compact {
+    fn of(plan: &Plan<'_>, recipe: &'static str, networks: &[Judged]) -> anyhow::Result<Self> {
+        let mut compact = Self { recipe, final_rows: 0.0, macros: 0 };
+        for judged in networks {
+            let name = format!("{recipe}-{}", judged.seed);
+            let mapping: Mapping = plan.inspect(&name, &map(plan, recipe, judged)?)?;
+            compact.final_rows = compact.final_rows.max(final_rows(&mapping)?.1);
+            compact.macros = compact.macros.max(mapping.total.macros);
+        }
+        Ok(compact)
+    }
+}
+
+impl Recipe {
+    fn all(&self, value: fn(&Judged) -> f64) -> Vec<f64> {
+        self.judged.iter().map(value).collect()
+    }
+}
+
+/// Mean, and standard deviation with n − 1 below, 0 for a single value.
+fn mean_sd(values: &[f64]) -> (f64, f64) {
+    let mean = mean(values).value;
+    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+    (mean, (squares / (values.len() as f64 - 1.0).max(1.0)).sqrt())
+}
+
+impl Recorded {
+    fn accuracy(&self, recipe: &str) -> anyhow::Result<f64> {
+        let found = self.recipes.iter().find(|found| found.name == recipe);
+        let recipe = found.with_context(|| format!("recipe {recipe} was evaluated"))?;
+        Ok(mean(&recipe.all(|judged| judged.accuracy)).value)
+    }
+
+    /// Points that tying the last layer costs; none without the two recipes.
+    fn cost(&self) -> Option<Interval> {
+        (!self.cost.is_empty()).then(|| mean(&self.cost))
+    }
+
+    /// Points that noise costs the two of [`HARDENED`], in the mean.
+    fn mean_drops(&self) -> Option<[f64; 2]> {
+        (!self.drops[0].is_empty()).then(|| self.drops.each_ref().map(|drops| mean(drops).value))
+    }
+
+    /// The drop of the hardened recipe as a share of the other's, if that has any.
+    fn drop_ratio(&self) -> Option<f64> {
+        let [hardened, plain] = self.mean_drops()?;
+        (plain > 0.0).then(|| hardened / plain)
+    }
+
+    /// Adds what was found to the metrics of the run.
+    pub(crate) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
+        for recipe in &self.recipes {
+            let accuracies = recipe.all(|judged| judged.accuracy);
+            let (mean, sd) = mean_sd(&accuracies);
+            let key = |what: &str| format!("train/{}/{what}", recipe.name);
+            metrics.insert(key("accuracy_mean"), mean)?;
+            metrics.insert(key("accuracy_sd"), sd)?;
+            metrics.insert(key("accuracy_seeds"), accuracies.len() as f64)?;
+        }
+        for Compact { recipe, final_rows, macros } in &self.compact {
+            if *recipe == TIED[0] {
+                metrics.insert("compact/final/rows", *final_rows)?;
+            } else {
+                let key = |what: &str| format!("compact/{}/{what}", recipe.replace('-', "_"));
+                metrics.insert(key("accuracy"), self.accuracy(recipe)?)?;
+                metrics.insert(key("macros"), *macros as f64)?;
+            }
+        }
+        if let Some(Interval { value, lo, hi }) = self.cost() {
+            for (end, value) in [("", value), ("_lo", lo), ("_hi", hi)] {
+                metrics.insert(format!("compact/final/accuracy_cost_points{end}"), value)?;
+            }
+        }
+        if let Some(ratio) = self.drop_ratio() {
+            metrics.insert("hardened/drop_ratio", ratio)?;
+        }
+        if let Some(EpochRatios { ratio_1t, ratio_2t }) = self.epoch {
+            metrics.insert("train/epoch_ratio_to_torch_1t", ratio_1t)?;
+            metrics.insert("train/epoch_ratio_to_torch_2t", ratio_2t)?;
+        }
+        Ok(())
+    }
+
+    /// The section of the report.
+    pub(crate) fn section(&self) -> Section {
+        let source = if self.retrained { "trained again" } else { "recorded" };
+        let mut table = Table::new([
+            ("recipe".to_owned(), Align::Left),
+            ("seeds".to_owned(), Align::Right),
+            (format!("validation %, {source}"), Align::Right),
+            (format!("seconds a training, {source}"), Align::Right),
+            ("test %, re-evaluated".to_owned(), Align::Right),
+        ]);
+        let spread = |values: &[f64]| {
+            let (mean, sd) = mean_sd(values);
+            format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * sd)
+        };
+        for recipe in &self.recipes {
+            let seeds: Vec<String> =
+                recipe.judged.iter().map(|judged| judged.seed.to_string()).collect();
+            table.row([
+                recipe.name.clone(),
+                seeds.join(", "),
+                spread(&recipe.all(|judged| judged.validation_accuracy)),
+                format!("{:.0}", mean(&recipe.all(|judged| judged.seconds)).value),
+                spread(&recipe.all(|judged| judged.accuracy)),
+            ]);
+        }
+        let mut compact = Table::new([
+            ("mapped by `compact`", Align::Left),
+            ("rows of the last layer", Align::Right),
+            ("macros", Align::Right),
+        ]);
+        for Compact { recipe, final_rows, macros } in &self.compact {
+            compact.row([(*recipe).to_owned(), final_rows.to_string(), macros.to_string()]);
+        }
+        let mut tables = vec![table];
+        tables.extend(Some(compact).filter(|compact| !compact.rows().is_empty()));
+        Section {
+            title: "Recorded networks".to_owned(),
+            text: self.text(),
+            tables,
+            ..Section::default()
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut lines = vec![format!(
+            "The networks that are part of hafnia, mean and standard deviation over the seeds, on {} test images.",
+            self.images
+        )];
+        lines.push(match (self.retrained, self.differences.as_slice()) {
+            (false, _) => {
+                "Every network is right on as many images as its record says; what is marked recorded was not repeated."
+                    .to_owned()
+            }
+            (true, []) => "Every training gave the recorded network again.".to_owned(),
+            (true, differences) => format!("Differs from the records: {}.", differences.join("; ")),
+        });
+        if let Some(Interval { value, lo, hi }) = self.cost() {
+            let [tied, free] = TIED;
+            lines.push(format!(
+                "Recipe {tied} costs {value:.2} points against {free} ({lo:.2} to {hi:.2}, paired over {} seed(s), Student's t).",
+                self.cost.len()
+            ));
+        }
+        if let Some([hardened, plain]) = self.mean_drops() {
+            let [name, other] = HARDENED;
+            let ratio = self.drop_ratio().map_or("undefined".to_owned(), |r| format!("{r:.2}"));
+            lines.push(format!(
+                "With noise in all layers, σ_LRS 15 % and an offset of 0.1 LSB, {name} loses {hardened:.3} points, {other} {plain:.3} on the same chips, a ratio of {ratio}."
+            ));
+        }
+        if let Some(EpochRatios { ratio_1t, ratio_2t }) = self.epoch {
+            lines.push(format!(
+                "An epoch takes {ratio_1t:.2} times as long as PyTorch's on one thread, {ratio_2t:.2} times on two (recorded)."
+            ));
+        }
+        lines.join("\n")
+    }
+}
