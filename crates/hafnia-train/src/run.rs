@@ -273,9 +273,12 @@ impl<'a> Run<'a> {
         for (step, batch) in order.chunks(config.batch).enumerate() {
             let sum = self.gradients(epoch, state, batch);
             let of_step = sum.verdict.loss / batch.len() as f64;
-            let broken = Latents::first_broken(&sum.by_parameters);
-            if !of_step.is_finite() || broken.is_some() {
-                let layer = broken.unwrap_or(self.plan.blocks.len() - 1);
+            // A loss that is no number comes from the outputs.
+            let broken = match of_step.is_finite() {
+                true => Latents::broken(&sum.by_parameters),
+                false => Some(self.plan.blocks.len() - 1),
+            };
+            if let Some(layer) = broken {
                 let layer = self.plan.blocks[layer].config.name.clone();
                 let (epoch, step) = (epoch + 1, step + 1);
                 return Err(TrainError::Diverged { epoch, step, loss: of_step, layer });
@@ -609,7 +612,7 @@ mod tests {
         let error = run.epoch(2, &mut state, &mut |_| ()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "training diverged: the loss is NaN in epoch 3, step 1, first seen in layer `conv1`"
+            "training diverged: the loss is NaN in epoch 3, step 1, from layer `fc3` on"
         );
     }
 

@@ -209,10 +209,11 @@ impl Latents {
         }
     }
 
-    /// The layer of the first parameter that is no number, among latents or derivatives.
-    pub(crate) fn first_broken(by_parameters: &PerParameter) -> Option<usize> {
+    /// The last layer with derivatives that are no numbers: as they are passed on to the layers
+    /// before, it is the one where they came up.
+    pub(crate) fn broken(by_parameters: &PerParameter) -> Option<usize> {
         let is_broken = |values: &Vec<f32>| !values.iter().all(|value| value.is_finite());
-        by_parameters.weights.iter().position(is_broken)
+        by_parameters.weights.iter().rposition(is_broken)
     }
 
     /// Steps on a grid of whole multiples of 2^(1 − `bits`), inside ±(1 − 2^(1 − `bits`)).
