@@ -18,7 +18,7 @@ use crate::output::Output;
 #[group(required = true)]
 pub(crate) struct NetworkOptions {
     /// Network file; none with --model.
-    #[arg(value_name = "NETWORK")]
+    #[arg(value_name = "NETWORK", index = 1)]
     pub(crate) file: Option<PathBuf>,
     /// Recorded network in place of a file: RECIPE, or RECIPE/SEED (hafnia models).
     #[arg(long, value_name = "NAME")]
@@ -110,7 +110,10 @@ impl Models {
                 table.row([
                     record.recipe.clone(),
                     seeds.join(", "),
-                    format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * sd),
+                    match record.runs.as_slice() {
+                        [_] => format!("{:.2}", 100.0 * mean),
+                        _ => format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * sd),
+                    },
                     epochs.join(", "),
                     first.map_or_else(String::new, |digest| digest[..12].to_owned()),
                 ]);

@@ -28,6 +28,7 @@ use crate::progress;
 /// given, by a bootstrap over chips and images together. Chip k has the same cells under every
 /// mapping.
 #[derive(Args)]
+#[command(mut_arg("file", |file| file.help("Network file; with --model all files are mappings")))]
 #[command(after_help = "Examples:
   hafnia sim --model frontier --chips 10
   hafnia sim --model final12/3 --pipeline natural --pipeline compact --set sigma_lrs_rel=0.2
@@ -38,7 +39,7 @@ pub(crate) struct Sim {
     #[command(flatten)]
     network: NetworkOptions,
     /// Mappings of that network; the first is the baseline.
-    #[arg(value_name = "MAPPING")]
+    #[arg(value_name = "MAPPING", index = 2)]
     mappings: Vec<PathBuf>,
     /// Map by this pipeline too, built-in or a TOML file; `compact` if there is no mapping else.
     #[arg(long = "pipeline", value_name = "NAME|FILE")]

@@ -121,6 +121,49 @@ fn a_network_goes_out_and_comes_back() {
 }
 
 #[test]
+fn a_recorded_network_needs_no_file() {
+    let place = Place::new();
+    let models = place.json("models");
+    let frontier = models.as_array().unwrap().iter().find(|m| m["recipe"] == "frontier").unwrap();
+    let (first, last) =
+        (&frontier["runs"][0], frontier["runs"].as_array().unwrap().last().unwrap());
+    assert!(place.run("models").contains(&first["digest"].as_str().unwrap()[..12]));
+
+    // A name without a seed is the first one; what it gets right stands in its record.
+    assert_eq!(place.json("inspect --model frontier")["digest"], first["digest"]);
+    let evaluated = place.json("model evaluate --model frontier --offline");
+    assert_eq!(evaluated["correct"], first["subset_correct"]);
+    let name = format!("frontier/{}", last["seed"]);
+    assert_eq!(place.json(&format!("inspect --model {name}"))["digest"], last["digest"]);
+
+    // Mapped on the spot, or before: it is the same mapping.
+    place.run("map --model frontier --pipeline compact --out compact.map");
+    place.run("profile --model frontier --images 20 --offline --out frontier.profile");
+    let sim = "--chips 2 --images 100 --set sigma_lrs_rel=0.3 --offline";
+    let spot = place.json(&format!("sim --model frontier {sim}"));
+    assert_eq!(spot["mappings"][0]["mapping"], "compact");
+    let both = place.json(&format!("sim --model frontier compact.map --pipeline compact {sim}"));
+    let mappings = both["mappings"].as_array().unwrap();
+    assert_eq!(mappings[0]["mapping"], "compact.map");
+    for mapping in mappings {
+        assert_eq!(mapping["accuracy_mean"], spot["mappings"][0]["accuracy_mean"]);
+    }
+
+    // What is in no file can become one.
+    place.run("model export --model frontier --out exported");
+    place.run("model import exported --out back.hafnia");
+    assert_eq!(place.json("inspect back.hafnia")["digest"], first["digest"]);
+    let spot = place.json("sim back.hafnia --engine exact --images 100 --chips 1 --offline");
+    assert_eq!(spot["mappings"][0]["drop_points"]["value"], 0.0);
+
+    let output = place.call("sim --model best --offline");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.starts_with("error: no recorded network `best`: there are "), "{stderr}");
+    assert!(stderr.contains("frontier (seed"), "{stderr}");
+}
+
+#[test]
 fn what_there_is_can_be_listed() {
     let place = Place::new();
     let listed = place.json("passes");
@@ -135,7 +178,9 @@ fn what_there_is_can_be_listed() {
 #[test]
 fn every_command_has_examples() {
     let place = Place::new();
-    for command in ["data", "train", "profile", "map", "sim", "passes", "macros", "inspect"] {
+    let commands =
+        ["data", "train", "profile", "map", "sim", "passes", "models", "macros", "inspect"];
+    for command in commands {
         assert!(place.run(&format!("{command} --help")).contains("Examples:"), "{command}");
     }
     for command in ["import", "export", "evaluate"] {
@@ -178,6 +223,25 @@ fn wrong_input_is_named_and_nothing_is_written() {
         expect![[r#"
         error: cannot read missing.hafnia: No such file or directory (os error 2)
     "#]],
+    );
+    place.fail(
+        "inspect net.hafnia --model frontier",
+        1,
+        expect![[r#"
+            error: give either a network file or --model
+        "#]],
+    );
+    place.fail(
+        "map --pipeline natural --out x.map",
+        2,
+        expect![[r#"
+            error: the following required arguments were not provided:
+              <NETWORK|--model <NAME>>
+
+            Usage: hafnia map --pipeline <NAME|FILE> --out <FILE> <NETWORK|--model <NAME>>
+
+            For more information, try '--help'.
+        "#]],
     );
     place.fail(
         "inspect cut.hafnia",

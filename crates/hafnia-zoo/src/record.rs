@@ -92,6 +92,7 @@ impl fmt::Display for Record {
     /// The recipe with its seeds, such as `frontier (seeds 1, 2, 3)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seeds: Vec<String> = self.seeds().map(|seed| seed.to_string()).collect();
-        write!(f, "{} (seeds {})", self.recipe, seeds.join(", "))
+        let noun = if seeds.len() == 1 { "seed" } else { "seeds" };
+        write!(f, "{} ({noun} {})", self.recipe, seeds.join(", "))
     }
 }

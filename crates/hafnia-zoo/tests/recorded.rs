@@ -105,8 +105,8 @@ fn networks_have_names() {
     let refuse = |name, expected: Expect| {
         expected.assert_eq(&zoo.get(name).unwrap_err().to_string());
     };
-    refuse("c", expect!["no recorded network `c`: there are a (seeds 2, 5), b (seeds 1)"]);
-    refuse("a/1", expect!["no recorded network `a/1`: there are a (seeds 2, 5), b (seeds 1)"]);
+    refuse("c", expect!["no recorded network `c`: there are a (seeds 2, 5), b (seed 1)"]);
+    refuse("a/1", expect!["no recorded network `a/1`: there are a (seeds 2, 5), b (seed 1)"]);
     let empty = TempDir::new().unwrap();
     let none = Zoo::open(&empty).unwrap().get("a").unwrap_err().to_string();
     expect!["no recorded network `a`: none is recorded"].assert_eq(&none);

@@ -30,7 +30,7 @@ pub(crate) struct Options {
     /// Also evaluate every recorded network again and hold it against its record.
     #[arg(long)]
     full: bool,
-    /// Train the recorded networks again, every recipe and seed, which takes hours, and evaluate
+    /// Train the recorded networks again, every recipe and seed, which takes long, and evaluate
     /// what comes out instead; implies --full.
     #[arg(long, conflicts_with = "quick")]
     retrain: bool,

@@ -287,9 +287,9 @@ impl Recorded {
         Ok(mean(&recipe.all(|judged| judged.accuracy)).value)
     }
 
-    /// Points that tying the last layer costs; none without the two recipes.
+    /// Points that tying the last layer costs; none without two seeds of both recipes.
     fn cost(&self) -> Option<Interval> {
-        (!self.cost.is_empty()).then(|| mean(&self.cost))
+        (self.cost.len() > 1).then(|| mean(&self.cost))
     }
 
     /// Points that noise costs the two of [`HARDENED`], in the mean.
@@ -349,7 +349,10 @@ impl Recorded {
         ]);
         let spread = |values: &[f64]| {
             let (mean, sd) = mean_sd(values);
-            format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * sd)
+            match values {
+                [_] => format!("{:.2}", 100.0 * mean),
+                _ => format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * sd),
+            }
         };
         for recipe in &self.recipes {
             let seeds: Vec<String> =
@@ -396,7 +399,7 @@ impl Recorded {
         if let Some(Interval { value, lo, hi }) = self.cost() {
             let [tied, free] = TIED;
             lines.push(format!(
-                "Recipe {tied} costs {value:.2} points against {free} ({lo:.2} to {hi:.2}, paired over {} seed(s), Student's t).",
+                "Recipe {tied} costs {value:.2} points against {free} ({lo:.2} to {hi:.2}, paired over {} seeds, Student's t).",
                 self.cost.len()
             ));
         }
