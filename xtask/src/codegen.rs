@@ -9,9 +9,12 @@ use hafnia_report::plot::{TradeOff, trade_off};
 
 use crate::workspace;
 
+/// Tables of measurements, and the figures made of them.
+const FIGURES: [(&str, &str); 1] = [("docs/figures/macros.csv", "docs/figures/macros.svg")];
+
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut documents = vec![("docs/passes.md", Registry::builtin().to_markdown())];
-    for (measured, figure) in [("docs/figures/rows.csv", "docs/figures/rows.svg")] {
+    for (measured, figure) in FIGURES {
         documents.push((figure, draw(&workspace().join(measured))?));
     }
     for (name, text) in documents {
