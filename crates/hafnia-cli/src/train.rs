@@ -118,10 +118,8 @@ impl Train {
         if let Some(augmentation) = &mut config.augmentation {
             augmentation.last_epochs_clean = augmentation.last_epochs_clean.min(config.epochs);
         }
-        if let Some(patterns) = self.final_patterns {
-            if let Some(last) = config.layer.last_mut() {
-                last.patterns = (patterns > 0).then_some(patterns);
-            }
+        if let (Some(patterns), Some(last)) = (self.final_patterns, config.layer.last_mut()) {
+            last.patterns = (patterns > 0).then_some(patterns);
         }
         if let Some(backend) = &self.backend {
             config.backend = serde_json::from_value(serde_json::Value::from(backend.as_str()))

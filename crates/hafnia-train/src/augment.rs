@@ -40,7 +40,7 @@ impl Warp {
         let shear = shear * augmentation.shear as f32;
         let knot = |index: usize| {
             let [a, b, c, d] = draw(2 + index as u32 / 2);
-            if index % 2 == 0 { [a, b] } else { [c, d] }
+            if index.is_multiple_of(2) { [a, b] } else { [c, d] }
         };
         let displacement = if augmentation.elastic_pixels == 0.0 {
             Vec::new()

@@ -127,6 +127,13 @@ fn activate(spec: &Spec, sums: &[f32], slopes: Slopes<'_>) -> Vec<f32> {
     }
 }
 
+/// Which derivatives are wanted beside those by the weights.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wants {
+    pub(crate) input: bool,
+    pub(crate) slopes: bool,
+}
+
 pub(crate) fn backward(
     spec: &Spec,
     input: &[f32],
@@ -134,15 +141,14 @@ pub(crate) fn backward(
     slopes: Slopes<'_>,
     sums: &Sums,
     mut by_output: Vec<f32>,
-    wants_input: bool,
-    wants_slopes: bool,
+    wants: Wants,
 ) -> Derivatives {
     if let Some(bits) = spec.error_bits {
         quantise_errors(&mut by_output, bits);
     }
-    let by_slopes = by_sums(spec, &sums.largest, slopes, &mut by_output, wants_slopes);
+    let by_slopes = by_sums(spec, &sums.largest, slopes, &mut by_output, wants.slopes);
     let (by_weights, by_input) =
-        kernels::backward(&spec.shape, input, weights, &sums.place, &by_output, wants_input);
+        kernels::backward(&spec.shape, input, weights, &sums.place, &by_output, wants.input);
     Derivatives { by_input, by_weights, by_slopes }
 }
 

@@ -175,6 +175,7 @@ struct Term {
 
 /// sum[at..] = Σ factor · row[at..] over so many vectors of columns, which stay in registers.
 #[inline(always)]
+#[expect(clippy::manual_memcpy, reason = "vectors go from registers to memory one by one")]
 fn combine<S: Simd, const VECTORS: usize>(
     simd: S,
     terms: &[Term],
@@ -552,6 +553,7 @@ fn row_of_sums<S: Simd, const VECTORS: usize>(
 
 /// The sums of `PIXELS` neighbours, which stay in registers.
 #[inline(always)]
+#[expect(clippy::manual_memcpy, reason = "vectors go from registers to memory one by one")]
 fn pixels<S: Simd, const PIXELS: usize, const VECTORS: usize>(
     simd: S,
     windows: Windows<'_>,

@@ -10,7 +10,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::{Tensor, TensorData};
 
-use crate::block::{self, Derivatives, Spec};
+use crate::block::{self, Derivatives, Spec, Wants};
 use crate::kernels::Sums;
 use crate::noise::Draws;
 
@@ -98,8 +98,7 @@ impl Backward<Flex, 3> for Block {
             slopes.storage(),
             &sums,
             by_output.storage().to_vec(),
-            of_input.is_some(),
-            of_slopes.is_some(),
+            Wants { input: of_input.is_some(), slopes: of_slopes.is_some() },
         );
         if let (Some(node), Some(by_input)) = (of_input, by_input) {
             gradients.register::<Flex>(node.id, tensor(by_input, spec.shape.features_in()));

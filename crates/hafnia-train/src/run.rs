@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::augment::Warp;
-use crate::block::{self, Activation};
+use crate::block;
 use crate::checkpoint::Keeper;
 use crate::loss::{Judge, Verdict, hits, log_softmax};
 use crate::net::{Net, Parameters, PerParameter};
@@ -240,19 +240,17 @@ impl<'a> Run<'a> {
     /// deviation of the sums that reach its thresholds, and gives that of the outputs.
     fn calibrate(&self, latents: &mut Latents, images: &[usize]) -> u32 {
         let mut activations = self.shard(images, None);
-        let mut slopes = 0;
         for (layer, spec) in self.net.specs().iter().enumerate() {
-            let weights = &latents.parameters(false).weights[layer];
-            if spec.activation == Activation::None {
-                let passed = block::forward(spec, &activations, weights, &[], &[]);
-                return octave(&passed.output);
-            }
-            let of_layer = &latents.parameters(false).slopes[slopes];
-            let sums = block::forward(spec, &activations, weights, of_layer, &[]).sums;
-            latents.set_shift(slopes, octave(&sums.largest));
-            let of_layer = &latents.parameters(false).slopes[slopes];
-            activations = block::forward(spec, &activations, weights, of_layer, &[]).output;
-            slopes += 1;
+            let PerParameter { weights, slopes } = latents.parameters(false);
+            let weights = &weights[layer];
+            // Only the last layer has no thresholds.
+            let Some(slopes) = slopes.get(layer) else {
+                return octave(&block::forward(spec, &activations, weights, &[], &[]).output);
+            };
+            let sums = block::forward(spec, &activations, weights, slopes, &[]).sums;
+            latents.set_shift(layer, octave(&sums.largest));
+            let slopes = &latents.parameters(false).slopes[layer];
+            activations = block::forward(spec, &activations, weights, slopes, &[]).output;
         }
         unreachable!("the last layer has no activation")
     }
