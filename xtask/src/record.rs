@@ -20,9 +20,9 @@ use crate::workspace;
   hafnia train --recipe recipes/frontier.toml --seeds 5 --out out/frontier
   cargo xtask record frontier --runs out/frontier")]
 pub(crate) struct Options {
-    /// Name of the recipe, recipes/<RECIPE>.toml.
+    /// Name of the recipe, `recipes/RECIPE.toml`.
     recipe: String,
-    /// Folder with what `hafnia train` wrote, in seed-<n> for every seed.
+    /// Folder with what `hafnia train` wrote, in `seed-<n>` for every seed.
     #[arg(long, value_name = "DIR")]
     runs: PathBuf,
     /// Folder with the four IDX files of MNIST.
