@@ -1,14 +1,22 @@
-//! `cargo xtask codegen`: the documents that are generated from the code.
+//! `cargo xtask codegen`: the documents that are generated, from the code or from measurements.
 
 use std::fs;
+use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use hafnia_passes::Registry;
+use hafnia_report::plot::{TradeOff, trade_off};
 
 use crate::workspace;
 
+/// Tables of measurements, and the figures made of them.
+const FIGURES: [(&str, &str); 1] = [("docs/figures/macros.csv", "docs/figures/macros.svg")];
+
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
-    let documents = [("docs/passes.md", Registry::builtin().to_markdown())];
+    let mut documents = vec![("docs/passes.md", Registry::builtin().to_markdown())];
+    for (measured, figure) in FIGURES {
+        documents.push((figure, draw(&workspace().join(measured))?));
+    }
     for (name, text) in documents {
         let path = workspace().join(name);
         if !check {
@@ -21,4 +29,24 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The trade-off that a table of measurements holds: what the first column is called and its
+/// values, a seed, and an accuracy in per cent.
+fn draw(table: &Path) -> anyhow::Result<String> {
+    let place = || table.display().to_string();
+    let text = fs::read_to_string(table).with_context(place)?;
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap_or_default();
+    ensure!(header.len() == 3, "{}: the first line must name three columns", place());
+    let mut points: Vec<TradeOff> = Vec::new();
+    for line in lines {
+        let [cost, _seed, accuracy] = line[..] else { bail!("{}: three columns a line", place()) };
+        let (cost, accuracy) = (cost.parse().with_context(place)?, accuracy.parse()?);
+        match points.iter_mut().find(|point| point.cost == cost) {
+            Some(point) => point.accuracy_pct.push(accuracy),
+            None => points.push(TradeOff { cost, accuracy_pct: vec![accuracy] }),
+        }
+    }
+    Ok(trade_off(header[0], &points)?)
 }

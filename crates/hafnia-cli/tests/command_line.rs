@@ -423,4 +423,24 @@ fn the_first_of_two_trainings_is_repeated_by_the_second() {
     let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert_eq!(bytes("a/network.hafnia"), bytes("b/network.hafnia"));
     assert!(Path::new(&place.path("a/training.json")).exists());
+    let curve = String::from_utf8(bytes("a/training.csv")).unwrap();
+    assert_eq!(curve.lines().count(), 2, "{curve}");
+    assert!(bytes("a/training.svg").starts_with(b"<svg"));
+}
+
+#[test]
+fn seeds_side_by_side_give_what_each_gives_alone() {
+    let place = Place::new();
+    std::fs::write(place.path("short.toml"), "epochs = 1\nbatch = 512\n").unwrap();
+    place.run("train --recipe short.toml --offline --out alone --seed 8");
+    place.run("train --recipe short.toml --offline --out both --seed 7 --seeds 2");
+    let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
+    assert_eq!(bytes("alone/network.hafnia"), bytes("both/seed-8/network.hafnia"));
+    assert_ne!(bytes("both/seed-7/network.hafnia"), bytes("both/seed-8/network.hafnia"));
+    let summary: serde_json::Value = serde_json::from_slice(&bytes("both/summary.json")).unwrap();
+    let accuracy = |seed: usize| summary["seeds"][seed]["validation_accuracy"].as_f64().unwrap();
+    let mean = summary["validation_accuracy_mean"].as_f64().unwrap();
+    let sd = summary["validation_accuracy_sd"].as_f64().unwrap();
+    assert!((mean - (accuracy(0) + accuracy(1)) / 2.0).abs() < 1e-12);
+    assert!((sd - (accuracy(0) - accuracy(1)).abs() / 2.0f64.sqrt()).abs() < 1e-12);
 }

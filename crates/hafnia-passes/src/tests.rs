@@ -7,7 +7,7 @@ use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_ir::{Mapping, MatrixProfile, Profile, Stage, prove, random, verify};
 use hafnia_model::random::{Limits, lenet5, network};
-use hafnia_model::{Input, Layer, Linear, Network};
+use hafnia_model::{Input, Layer, Linear, Network, Weights};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use proptest::prelude::*;
 use rand::RngExt;
@@ -424,7 +424,7 @@ fn lenet5_of(rows: [usize; 5]) -> Network {
     let rng = &mut Seed(1).site("passes/tests/lenet5").rng();
     let network = lenet5(Seed(1));
     let mut rows = rows.into_iter();
-    let mut alike = |weights: &mut BitMatrix| {
+    let mut alike = |weights: &mut Weights| {
         let (columns, mut different) = (weights.columns(), BTreeSet::new());
         let rows = rows.next().unwrap();
         while different.len() < rows {
@@ -434,7 +434,8 @@ fn lenet5_of(rows: [usize; 5]) -> Network {
         let choice: Vec<usize> = (0..weights.rows())
             .map(|row| if row < rows { row } else { rng.random_range(0..rows) })
             .collect();
-        *weights = BitMatrix::from_fn(weights.rows(), columns, |r, c| different[choice[r]][c]);
+        let bit = |row: usize, column| different[choice[row]][column];
+        *weights = Weights::binary(BitMatrix::from_fn(weights.rows(), columns, bit));
     };
     let mut layers = network.layers().to_vec();
     for layer in &mut layers {
@@ -460,7 +461,8 @@ fn map_lenet5(pipeline: &str, rows: [usize; 5]) -> Outcome {
         progress: &|_, _| {},
     };
     let pipeline = Pipeline::load(pipeline, &Registry::builtin()).unwrap();
-    pipeline.run(Mapping::logical(&network, &spec), &context, &mut |_| Ok(())).unwrap()
+    let logical = Mapping::logical(&network, &spec).unwrap();
+    pipeline.run(logical, &context, &mut |_| Ok(())).unwrap()
 }
 
 #[test]

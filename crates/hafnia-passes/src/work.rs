@@ -91,7 +91,7 @@ mod tests {
             seed: Seed(1),
             progress: &|_, _| {},
         };
-        let mut mapping = Mapping::logical(&network, &spec);
+        let mut mapping = Mapping::logical(&network, &spec).unwrap();
         assert_eq!(scans(&mapping, &context), [784, 100, 1, 1, 1]);
         let alone = Work::of(&mapping, &context);
         assert_eq!((alone.scans, alone.additions), (887, 0));

@@ -137,7 +137,7 @@ pub enum Optimiser {
     /// stochastic rounding, power-of-two scales.
     Integer {
         /// Rate η of the first epoch, in units of the finest weight step, 2^-3 to 2^10; a power of
-        /// two. It is halved at every one of `halvings`.
+        /// two keeps all scales powers of two. It is halved at every one of `halvings`.
         learning_rate: f64,
         /// Epochs, counted from 1, before which the rate is halved.
         halvings: [usize; 3],
@@ -305,6 +305,14 @@ impl TrainConfig {
             range("noise.adc_offset_lsb", adc_offset_lsb, 0.0, 1.0)?;
             range("noise.from_epoch", from_epoch as f64, 1.0, 1e4)?;
         }
+        if self.noise.is_some() && self.layer.iter().any(|layer| layer.weight_bits != 1) {
+            return Err(TrainError::Layers("`noise` is that of weights of 1 bit".into()));
+        }
+        let is_integer = matches!(self.optimiser, Optimiser::Integer { .. });
+        if self.backend == Backend::Ndarray && (is_integer || self.noise.is_some()) {
+            let what = "`noise` and the integer optimiser need the backend `flex`";
+            return Err(TrainError::Layers(what.into()));
+        }
         if self.backend == Backend::Ndarray && !cfg!(feature = "ndarray") {
             return Err(TrainError::NoBackend);
         }
@@ -394,6 +402,14 @@ mod tests {
             expect!["layer `fc` is not the last: it needs activation_bits, 1 to 4"],
         );
         check("layer = []", expect!["a network needs at least 1 layer"]);
+        check(
+            &format!(
+                "[noise]\nmacro_name = 'gt-n40'\nsigma_lrs = 0.1\nadc_offset_lsb = 0.1\n\
+                 from_epoch = 1\n{}",
+                layer("weight_bits = 2")
+            ),
+            expect!["`noise` is that of weights of 1 bit"],
+        );
         let augmented = |clean| {
             format!(
                 "epochs = 3\n[augmentation]\nrotation_degrees = 5\nscale = 0.05\nshear = 0.06\n\

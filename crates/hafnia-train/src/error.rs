@@ -55,8 +55,7 @@ pub enum TrainError {
     Empty(&'static str),
     /// The loss is no longer a number.
     #[error(
-        "training diverged: the loss is {loss} in epoch {epoch}, step {step}, first seen in layer \
-         `{layer}`"
+        "training diverged: the loss is {loss} in epoch {epoch}, step {step}, from layer `{layer}` on"
     )]
     Diverged {
         /// Epoch, counted from 1.
@@ -65,7 +64,7 @@ pub enum TrainError {
         step: usize,
         /// Mean loss of the step.
         loss: f64,
-        /// The first layer whose derivatives are no numbers; the last if all are.
+        /// The last layer if the loss is no number, else the last whose derivatives are none.
         layer: String,
     },
     /// A checkpoint was made with another recipe or other images.

@@ -1,9 +1,9 @@
 //! The arithmetic of a block on the processor: product, pool and quantiser, forward and back.
 //!
 //! A block is a convolution with its pool window, or a linear layer, and the quantiser after it.
-//! All of it is loops over chunks of eight floats that the compiler turns into vector code, once
-//! for every level of x86-64; the level is chosen when the program runs. Every sum has one order,
-//! fused multiply-adds included, so that the level changes no bit of a result.
+//! All of it is loops over vectors of floats, compiled for several instruction sets; the widest that
+//! the processor has is chosen when the program runs. Every sum has one order, fused multiply-adds
+//! included, so that the choice changes no bit of a result.
 //!
 //! **Forward**, sums are whole numbers below 2²⁴ and exact.
 //!
@@ -96,6 +96,7 @@ pub(crate) struct Disturbance<'a> {
     pub(crate) draws: &'a [Draws],
 }
 
+#[derive(Clone, Copy)]
 struct Forward<'a> {
     shape: &'a Shape,
     input: &'a [f32],
@@ -133,6 +134,7 @@ pub(crate) fn backward(
     Arch::new().dispatch(Backward { shape, input, weights, place, by_sums, wants_input })
 }
 
+#[derive(Clone, Copy)]
 struct Backward<'a> {
     shape: &'a Shape,
     input: &'a [f32],
@@ -842,6 +844,30 @@ mod tests {
             assert_eq!(sums.largest, largest, "{shape:?}");
             assert_eq!(by_weights, expected_by_weights, "{shape:?}");
             assert_eq!(by_input, Some(expected_by_input), "{shape:?}");
+        }
+    }
+
+    /// With float weights and derivatives rounding shows any other order of summation.
+    #[test]
+    fn vector_instructions_change_no_bit() {
+        let mut rng = Seed(7).site("test/instructions").rng();
+        for shape in SHAPES {
+            let mut random = |count: usize| -> Vec<f32> {
+                (0..count).map(|_| rng.random_range(-1.0f32..1.0).max(-0.5) + 0.5).collect()
+            };
+            let (input, weights) =
+                (random(2 * shape.features_in()), random(shape.rows() * shape.outputs));
+            let by_sums = random(2 * shape.features_out());
+            let (shape, input, weights) = (&shape, &input[..], &weights[..]);
+            let forward = Forward { shape, input, weights, disturbance: None };
+            let place = &forward.with_simd(pulp::Scalar::new()).place[..];
+            let by_sums = &by_sums[..];
+            let back = Backward { shape, input, weights, place, by_sums, wants_input: true };
+            assert_eq!(
+                Arch::new().dispatch(forward).largest,
+                forward.with_simd(pulp::Scalar::new()).largest,
+            );
+            assert_eq!(Arch::new().dispatch(back), back.with_simd(pulp::Scalar::new()));
         }
     }
 

@@ -1,15 +1,16 @@
 //! Quantised training on burn's autodiff; the only crate that knows burn.
 //!
 //! [`train`] takes a recipe ([`TrainConfig`]), a data set and its split, and gives a
-//! [`TrainReport`] with the integer [`Network`](hafnia_model::Network): LeNet-5 with weights ±1
-//! and a power-of-two shift between layers, no bias, no batch norm.
+//! [`TrainReport`] with the integer [`Network`](hafnia_model::Network): weights of 1 or 2 bits,
+//! activations of 1 to 4, thresholds in between, no float anywhere.
 //!
 //! ```no_run
 //! use hafnia_data::{Dataset, Split};
 //! use hafnia_train::{Event, TrainConfig, TrainError, TrainReport, train};
 //!
 //! fn deploy(dataset: &Dataset, split: &Split) -> Result<TrainReport, TrainError> {
-//!     let config = TrainConfig::from_toml("epochs = 12\nfinal_patterns = 46")?;
+//!     let mut config = TrainConfig::from_toml("epochs = 12")?; // LeNet-5
+//!     config.layer[4].patterns = Some(12);
 //!     train(&config, dataset, split, None, &mut |event| {
 //!         if let Event::Epoch(record) = event {
 //!             println!("{:2} {:.2} %", record.epoch, 100.0 * record.validation_accuracy);
@@ -21,21 +22,32 @@
 //! # What is quantised
 //!
 //! The **forward** pass works on the deployed integers from the first step on: inputs of a few
-//! bits, weights ±1, activations clamp(sum >> shift, 0, 2^bits − 1). They are exact in `f32`, and
-//! every run ends by comparing the trainer's logits with those of the exported network, bit for
+//! bits, weights ±1 (or ±1 and ±3), activations that count thresholds. They are exact in `f32`, and
+//! every run ends by comparing the trainer's outputs with those of the exported network, bit for
 //! bit.
-//! The **backward** pass is in floats: burn's derivatives, with a straight-through estimator at
-//! each quantiser (the gradient passes where the quantiser is not clamped), Adam on latent float
-//! weights clipped to ±1, and a learned scale between logits and cross entropy that is dropped in
-//! the end.
 //!
-//! The shifts are set once, from the first 1 000 training images and the initial weights, as the
-//! power of two next to the standard deviation of the sums that reach the thresholds.
+//! The **backward** pass is in floats, with a straight-through estimator at each quantiser (the
+//! gradient passes where the quantiser is not clamped), and Adam on latent float weights clipped to
+//! ±1. With [`Optimiser::Integer`] it is in integers as well: errors, gradients and updates are
+//! quantised as in WAGE.
+//!
+//! Thresholds start as a shift of each layer, set once from the first 1 000 training images and the
+//! initial weights: the power of two next to the standard deviation of the sums that reach them.
+//! A layer may learn an offset and a step of its own for every channel from there.
+//!
+//! # What else a recipe can ask for
+//!
+//! - rows that share patterns ([`LayerConfig::patterns`], [`Tie`]): few distinct rows, which the
+//!   mapping stores once;
+//! - errors of a macro in the forward pass ([`Noise`]): networks that suffer less from them;
+//! - varied images ([`Augmentation`]), running means of the weights ([`Optimiser::Adam`]), a teacher
+//!   ([`Teacher`]).
+//!
+//! What each is worth is measured in `docs/training.md`.
 //!
 //! # What this crate does not do
 //!
-//! It does not see test images, print, or fetch data. It trains one network, LeNet-5 on 28×28
-//! images and 10 classes; others come in through the interchange folder of [`hafnia_model`].
+//! It does not see test images, print, or fetch data.
 
 mod augment;
 mod block;

@@ -26,6 +26,10 @@ use crate::{Loss, Optimiser, Teacher, Tie, TrainConfig, TrainError, export, inte
 const SHARD: usize = 32;
 /// Training images from which the shifts are set.
 const CALIBRATION: usize = 1000;
+/// The draws of chips are those of a layer of this number, which no network has.
+const CHIP: usize = 255;
+/// Training images on which the exported network is held against the trainer's.
+const VERIFIED: usize = 5000;
 
 /// What happens in a run, as it happens.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,8 +105,8 @@ pub struct TrainReport {
 /// Trains the network of a recipe.
 ///
 /// The weights after the epoch that is best on the validation images are exported; the exported
-/// network is run on all training and validation images and must give the trainer's outputs bit
-/// for bit. The result depends on the recipe and the images alone: not on the number of threads
+/// network is run on 5 000 training images and all validation images and must give the trainer's
+/// outputs bit for bit. The result depends on the recipe and the images alone: not on the number of threads
 /// (rayon's current pool is used), nor on interruptions.
 ///
 /// With a `checkpoint` folder, the state of the run is kept in it after every epoch, and a run
@@ -139,7 +143,8 @@ pub fn train(
     let averaged = run.is_averaged();
     let network = export::network(config, &run.plan, &best.latents, averaged, dataset)?;
     let parameters = run.net.parameters(&best.latents.parameters(averaged));
-    for images in [&split.train, &split.validation] {
+    let some = &split.train[..split.train.len().min(VERIFIED)];
+    for images in [some, &split.validation] {
         export::verify(&network, &run.net, &parameters, dataset, images)?;
     }
     let seconds: f64 = state.epochs.iter().map(|epoch| epoch.seconds).sum();
@@ -181,6 +186,7 @@ struct Run<'a> {
     split: &'a Split,
     plan: Plan,
     net: Net,
+    errors: Option<Arc<Errors>>,
     seed: Seed,
 }
 
@@ -204,7 +210,7 @@ impl<'a> Run<'a> {
         };
         let errors = config.noise.as_ref().map(Errors::new).transpose()?.map(Arc::new);
         let net = Net::new(config.backend, &plan, error_bits, errors.as_ref(), false);
-        Ok(Self { config, dataset, split, plan, net, seed: Seed(config.seed) })
+        Ok(Self { config, dataset, split, plan, net, errors, seed: Seed(config.seed) })
     }
 
     /// Whether the network is that of the running means.
@@ -267,9 +273,12 @@ impl<'a> Run<'a> {
         for (step, batch) in order.chunks(config.batch).enumerate() {
             let sum = self.gradients(epoch, state, batch);
             let of_step = sum.verdict.loss / batch.len() as f64;
-            let broken = Latents::first_broken(&sum.by_parameters);
-            if !of_step.is_finite() || broken.is_some() {
-                let layer = broken.unwrap_or(self.plan.blocks.len() - 1);
+            // A loss that is no number comes from the outputs.
+            let broken = match of_step.is_finite() {
+                true => Latents::broken(&sum.by_parameters),
+                false => Some(self.plan.blocks.len() - 1),
+            };
+            if let Some(layer) = broken {
                 let layer = self.plan.blocks[layer].config.name.clone();
                 let (epoch, step) = (epoch + 1, step + 1);
                 return Err(TrainError::Diverged { epoch, step, loss: of_step, layer });
@@ -301,19 +310,18 @@ impl<'a> Run<'a> {
     /// still waits for it.
     fn gather(&self, epoch: usize, state: &mut State) -> bool {
         let at = self.config.epochs / 3;
+        let mut is_done = true;
         for (layer, block) in self.plan.blocks.iter().enumerate() {
             let (Tie::Learned, Some(patterns)) = (block.config.tie, block.config.patterns) else {
                 continue;
             };
-            if epoch < at {
-                return false;
-            }
+            is_done &= epoch >= at;
             if epoch == at {
                 let seed = self.seed.site("train/gather").index(layer as u64);
                 state.latents.gather(layer, patterns, seed);
             }
         }
-        true
+        is_done
     }
 
     /// Makes step `done`, counted from 0 over the run, and gives its rate.
@@ -380,8 +388,15 @@ impl<'a> Run<'a> {
                 scale: state.latents.scale() * unit,
                 teacher: answers.as_ref().map(|(answers, weight)| (&answers[..], *weight)),
             };
+            let images = self.reduce(&pixels);
             let draws = self.draws(epoch, shard);
-            self.judged(&self.net, &parameters, self.reduce(&pixels), draws, judge, shard)
+            let (Some(errors), [chip, ..]) = (&self.errors, &draws[..]) else {
+                return self.judged(&self.net, &parameters, images, draws, judge, shard);
+            };
+            // The draws of the first image are also those of the shard's chip.
+            let on_chip = state.latents.parameters_on(errors, chip.of_layer(CHIP));
+            let on_chip = self.net.parameters(&on_chip);
+            self.judged(&self.net, &on_chip, images, draws, judge, shard)
         })
     }
 
@@ -597,7 +612,7 @@ mod tests {
         let error = run.epoch(2, &mut state, &mut |_| ()).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "training diverged: the loss is NaN in epoch 3, step 1, first seen in layer `conv1`"
+            "training diverged: the loss is NaN in epoch 3, step 1, from layer `fc3` on"
         );
     }
 

@@ -10,10 +10,11 @@ use hafnia_rng::Seed;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::Tie;
 use crate::block::threshold;
 use crate::net::PerParameter;
+use crate::noise::{Draws, Errors};
 use crate::plan::{Block, Plan};
+use crate::{Tie, codebook};
 
 /// Latent weights start uniformly in ± this.
 const START: f32 = 0.6;
@@ -122,6 +123,18 @@ impl Latents {
         }
     }
 
+    /// What the forward pass uses on a chip whose cells are off.
+    pub(crate) fn parameters_on(&self, errors: &Errors, chip: Draws) -> PerParameter {
+        let weights = |(layer, matrix): (usize, &Matrix)| {
+            let patterns = matrix.patterns(false);
+            matrix.spread(&errors.on_chip(&patterns, matrix.columns, chip.of_layer(layer)))
+        };
+        PerParameter {
+            weights: self.matrices.iter().enumerate().map(weights).collect(),
+            slopes: self.slopes.iter().map(|slopes| slopes.values(false)).collect(),
+        }
+    }
+
     /// The weights of every layer as the network holds them.
     pub(crate) fn network_weights(&self, averaged: bool) -> Vec<Weights> {
         let weights = |matrix: &Matrix| {
@@ -184,24 +197,23 @@ impl Latents {
         matrices.chain(slopes).chain(std::iter::once(&mut self.scale))
     }
 
-    /// Gathers the rows of layer `layer` around `patterns` patterns.
+    /// Gathers the patterns of layer `layer` around fewer ones; Adam starts anew there.
     pub(crate) fn gather(&mut self, layer: usize, patterns: usize, seed: Seed) {
-        let matrix = &mut self.matrices[layer];
-        let gathered =
-            crate::codebook::gather(&matrix.latent.values, matrix.columns, patterns, seed);
-        matrix.pattern_of =
-            matrix.pattern_of.iter().map(|&row| gathered.pattern_of[row as usize]).collect();
-        let is_averaged = !matrix.latent.average.is_empty();
-        matrix.latent = Trained::new(gathered.patterns);
+        let Matrix { latent, pattern_of, columns, .. } = &mut self.matrices[layer];
+        let gathered = codebook::gather(&latent.values, *columns, patterns, seed);
+        pattern_of.iter_mut().for_each(|pattern| *pattern = gathered.pattern_of[*pattern as usize]);
+        let is_averaged = !latent.average.is_empty();
+        *latent = Trained::new(gathered.patterns);
         if is_averaged {
-            matrix.latent.average = matrix.latent.values.clone();
+            latent.average = latent.values.clone();
         }
     }
 
-    /// The layer of the first parameter that is no number, among latents or derivatives.
-    pub(crate) fn first_broken(by_parameters: &PerParameter) -> Option<usize> {
+    /// The last layer with derivatives that are no numbers: as they are passed on to the layers
+    /// before, it is the one where they came up.
+    pub(crate) fn broken(by_parameters: &PerParameter) -> Option<usize> {
         let is_broken = |values: &Vec<f32>| !values.iter().all(|value| value.is_finite());
-        by_parameters.weights.iter().position(is_broken)
+        by_parameters.weights.iter().rposition(is_broken)
     }
 
     /// Steps on a grid of whole multiples of 2^(1 − `bits`), inside ±(1 − 2^(1 − `bits`)).
@@ -228,8 +240,17 @@ impl Latents {
 
 impl Matrix {
     fn weights(&self, averaged: bool) -> Vec<f32> {
-        let latent = self.latent.source(averaged);
-        let patterns: Vec<f32> = latent.iter().map(|&latent| quantise(latent, self.bits)).collect();
+        self.spread(&self.patterns(averaged))
+    }
+
+    /// The weights of every pattern.
+    fn patterns(&self, averaged: bool) -> Vec<f32> {
+        let latent = self.latent.source(averaged).iter();
+        latent.map(|&latent| quantise(latent, self.bits)).collect()
+    }
+
+    /// The patterns, written out row by row.
+    fn spread(&self, patterns: &[f32]) -> Vec<f32> {
         let mut weights = Vec::with_capacity(self.pattern_of.len() * self.columns);
         for &pattern in &self.pattern_of {
             weights.extend_from_slice(&patterns[pattern as usize * self.columns..][..self.columns]);

@@ -6,6 +6,7 @@
 
 mod noise;
 mod rows;
+mod trade_off;
 mod training;
 
 use std::error::Error;
@@ -17,6 +18,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::ReportError;
 pub use noise::{Series, Spread, accuracy_over_noise};
 pub use rows::{RowEntry, rows_before_after};
+pub use trade_off::{TradeOff, trade_off};
 pub use training::{CurvePoint, CurveRun, training_curve};
 
 /// What is drawn on; lengths are in pixels.
