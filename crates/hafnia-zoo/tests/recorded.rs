@@ -7,28 +7,28 @@ use std::fs;
 use std::path::Path;
 
 use expect_test::{Expect, expect};
-use hafnia_data::Mnist;
+use hafnia_data::{Dataset, Mnist};
 use hafnia_model::{Network, arithmetic::reduce_pixel, random};
 use hafnia_rng::Seed;
 use hafnia_sim::{Images, NoiseScope, Prepared};
 use hafnia_zoo::{Record, Run, Zoo};
 use tempfile::TempDir;
 
-/// Test images of the committed subset that the reference gets right.
-fn subset_correct(network: &Network) -> usize {
-    let test = Mnist::subset().test;
+/// How many of these images the reference gets right.
+fn correct(network: &Network, data: &Dataset) -> usize {
     let reduce = |&pixel| reduce_pixel(pixel, network.input().shift);
-    let activations = test.images.iter().map(reduce).collect();
-    let images = Images { activations, labels: test.labels };
+    let activations = data.images.iter().map(reduce).collect();
+    let images = Images { activations, labels: data.labels.clone() };
     let prepared = Prepared::new(network, &images, &NoiseScope::Final).unwrap();
     prepared.exact_correct().iter().filter(|&&correct| correct).count()
 }
 
 /// The networks are those of their records, and right on as many images of the subset.
 fn check(zoo: &Zoo) {
+    let test = Mnist::subset().test;
     let found: Vec<_> = zoo
         .networks()
-        .map(|recorded| (recorded.name(), subset_correct(&recorded.network().unwrap())))
+        .map(|recorded| (recorded.name(), correct(&recorded.network().unwrap(), &test)))
         .collect();
     let expected: Vec<_> =
         zoo.networks().map(|recorded| (recorded.name(), recorded.run.subset_correct)).collect();

@@ -108,13 +108,10 @@ impl Records {
     /// Evaluates every network, maps some, and compares.
     pub(crate) fn evaluate(&self, plan: &Plan<'_>) -> anyhow::Result<Recorded> {
         if self.retrain {
-            let training = |recorded: hafnia_zoo::Recorded<'_>| {
+            plan.train_side_by_side(self.zoo.networks().map(|recorded| {
                 let recipe = recorded.record.recipe.as_str();
-                (recipe.to_owned(), recorded.run.seed)
-            };
-            let trainings: Vec<(String, u64)> = self.zoo.networks().map(training).collect();
-            let trainings = trainings.iter().map(|(recipe, seed)| (recipe.as_str(), *seed));
-            plan.train_side_by_side(trainings.map(|(recipe, seed)| (recipe, recipe, seed)))?;
+                (recipe, recipe, recorded.run.seed)
+            }))?;
         }
         let mut differences = Vec::new();
         let mut recipes = Vec::new();
@@ -384,8 +381,9 @@ impl Recorded {
     }
 
     fn text(&self) -> String {
+        let what = if self.retrained { "The recipes of the" } else { "The" };
         let mut lines = vec![format!(
-            "The networks that are part of hafnia, mean and standard deviation over the seeds, on {} test images.",
+            "{what} networks that are part of hafnia, mean and standard deviation over the seeds, on {} test images.",
             self.images
         )];
         lines.push(match (self.retrained, self.differences.as_slice()) {
