@@ -8,8 +8,8 @@
 //! **Forward**, sums are whole numbers below 2²⁴ and exact.
 //!
 //! **Back**, a gradient reaches a sum only if it won its pool window and its activation was not
-//! clamped: a few per cent of the sums of a convolution. They are listed, and only they are worked
-//! on. That makes the way back, which costs twice the way forward elsewhere, the cheaper of the two.
+//! clamped: of a 2×2 window at most one of four sums, and not all of those. They are listed, and only
+//! they are worked on.
 
 use pulp::{Arch, Simd, WithSimd};
 
