@@ -186,6 +186,8 @@ struct Run<'a> {
     split: &'a Split,
     plan: Plan,
     net: Net,
+    /// The teacher's layers.
+    teacher: Option<(Plan, Net)>,
     errors: Option<Arc<Errors>>,
     seed: Seed,
 }
@@ -210,7 +212,15 @@ impl<'a> Run<'a> {
         };
         let errors = config.noise.as_ref().map(Errors::new).transpose()?.map(Arc::new);
         let net = Net::new(config.backend, &plan, error_bits, errors.as_ref(), false);
-        Ok(Self { config, dataset, split, plan, net, errors, seed: Seed(config.seed) })
+        let teacher = match &config.teacher {
+            None => None,
+            Some(teacher) => {
+                let plan = Plan::new(config, [dataset.rows, dataset.columns], teacher.width)?;
+                let net = Net::new(config.backend, &plan, None, None, true);
+                Some((plan, net))
+            }
+        };
+        Ok(Self { config, dataset, split, plan, net, teacher, errors, seed: Seed(config.seed) })
     }
 
     /// Whether the network is that of the running means.
@@ -366,7 +376,7 @@ impl<'a> Run<'a> {
         let unit = libm::exp2f(-(state.output_shift as f32));
         let teacher = state.teacher.as_ref().zip(self.config.teacher.as_ref());
         let teacher = teacher.map(|(latents, config)| {
-            let net = self.teacher_net(config);
+            let (_, net) = self.teacher.as_ref().expect("the recipe has a teacher");
             let parameters = net.parameters(&latents.parameters(false));
             (net, parameters, config)
         });
@@ -452,22 +462,14 @@ impl<'a> Run<'a> {
         right as f64 / images.len() as f64
     }
 
-    fn teacher_net(&self, teacher: &Teacher) -> Net {
-        let size = [self.dataset.rows, self.dataset.columns];
-        let plan = Plan::new(self.config, size, teacher.width).expect("wider layers fit as well");
-        Net::new(self.config.backend, &plan, None, None, true)
-    }
-
     /// Trains the teacher, on images of all 8 bits.
     fn teach(
         &self,
         teacher: &Teacher,
         observer: &mut dyn FnMut(&Event),
     ) -> Result<Latents, TrainError> {
-        let size = [self.dataset.rows, self.dataset.columns];
-        let plan = Plan::new(self.config, size, teacher.width)?;
-        let net = self.teacher_net(teacher);
-        let mut latents = Latents::teacher(&plan, self.seed.site("train/teacher"));
+        let (plan, net) = self.teacher.as_ref().expect("the recipe has a teacher");
+        let mut latents = Latents::teacher(plan, self.seed.site("train/teacher"));
         let steps = self.split.train.len().div_ceil(self.config.batch);
         for epoch in 0..teacher.epochs {
             let mut order = self.split.train.clone();
@@ -478,7 +480,7 @@ impl<'a> Run<'a> {
                     Judge { loss: Loss::CrossEntropy, unit: 1.0, scale: 1.0, teacher: None };
                 let Gradients { mut by_parameters, .. } = self.sum(batch, |shard| {
                     let images = whole(&self.pixels(shard, Some(epoch)));
-                    self.judged(&net, &parameters, images, [].into(), judge, shard)
+                    self.judged(net, &parameters, images, [].into(), judge, shard)
                 });
                 let all = by_parameters.weights.iter_mut().chain(&mut by_parameters.slopes);
                 all.flatten().for_each(|value| *value /= batch.len() as f32);
