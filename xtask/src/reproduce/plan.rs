@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use super::Options;
 use super::calls::{Calls, Data, Trained};
+use super::mapping::{self, Compiled};
 use super::recorded::{Recorded, Records};
 use super::runner::{Runner, Step};
 use crate::workspace;
@@ -37,6 +38,8 @@ pub(crate) struct Results {
     /// All layers with noise, at the preset's default.
     pub(crate) all_layers: Simulated,
     pub(crate) chips: u32,
+    /// What the mapping compiler does.
+    pub(crate) compiled: Compiled,
     /// The recorded networks, if they were evaluated.
     pub(crate) recorded: Option<Recorded>,
 }
@@ -155,8 +158,10 @@ pub(crate) struct Effort {
     chips: u32,
     pub(crate) all_layers_chips: u32,
     random_orders: u32,
-    anneal_steps: u64,
+    pub(crate) anneal_steps: u64,
     profile_images: usize,
+    /// Recorded networks with free rows that are mapped.
+    pub(crate) free_networks: usize,
 }
 
 impl Effort {
@@ -171,6 +176,7 @@ impl Effort {
                 random_orders: 3,
                 anneal_steps: 1000,
                 profile_images: 500,
+                free_networks: 1,
             };
         }
         Self {
@@ -181,6 +187,7 @@ impl Effort {
             random_orders: protocol.random_orders,
             anneal_steps: 20_000,
             profile_images: 30_000,
+            free_networks: 5,
         }
     }
 }
@@ -213,7 +220,7 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
     let renamed = plan.map("renamed", &network, "rename", &[])?;
     let exact =
         plan.simulate("exact", &network, &[&renamed], &["--engine=exact", "--noise-in=all"])?;
-    let profile = plan.profile(&network)?;
+    let profile = plan.profile("training", &network)?;
 
     // The operating point is chosen on validation images only.
     let mut validation = Vec::new();
@@ -233,11 +240,11 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
     let mut random = Vec::new();
     for number in 0..plan.effort.random_orders {
         let name = format!("random-{number}");
-        let pipeline = plan.pipeline(&name, &format!("method = \"random\"\nseed = {number}"))?;
+        let pipeline = plan.reorder(&name, &format!("method = \"random\"\nseed = {number}"))?;
         random.push(plan.map(&name, &network, &pipeline, &[])?);
     }
     let steps = format!("method = \"anneal\"\nsteps = {}", plan.effort.anneal_steps);
-    let anneal = plan.pipeline("reordered", &steps)?;
+    let anneal = plan.reorder("reordered", &steps)?;
     let mut noisy = Vec::new();
     for setting in &claims.settings {
         let mut arguments = noise(setting);
@@ -271,6 +278,7 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         noisy,
         all_layers,
         chips: plan.effort.chips,
+        compiled: mapping::run(&plan, claims, options.is_full(), [&network, &profile, &natural])?,
         recorded: records.map(|records| records.evaluate(&plan)).transpose()?,
         data: plan.calls.data.clone(),
     })
@@ -311,7 +319,7 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn chips(&self) -> String {
+    pub(crate) fn chips(&self) -> String {
         format!("--chips={}", self.effort.chips)
     }
 
@@ -422,18 +430,24 @@ impl Plan<'_> {
     }
 
     /// Writes a pipeline that renames, cuts, reorders with these options, and packs.
-    fn pipeline(&self, name: &str, reorder: &str) -> anyhow::Result<String> {
+    fn reorder(&self, name: &str, options: &str) -> anyhow::Result<String> {
+        self.pipeline(name, &[("rename", ""), ("tile", ""), ("reorder", options), ("pack", "")])
+    }
+
+    /// Writes a pipeline of these passes and their options.
+    pub(crate) fn pipeline(&self, name: &str, passes: &[(&str, &str)]) -> anyhow::Result<String> {
         let path = self.calls.runner.out(format!("map/{name}.pipeline.toml"));
-        let text = format!(
-            "name = \"{name}\"\n\n[[pass]]\nuse = \"rename\"\n\n[[pass]]\nuse = \"tile\"\n\n\
-             [[pass]]\nuse = \"reorder\"\n{reorder}\n\n[[pass]]\nuse = \"pack\"\n"
-        );
+        let mut text = format!("name = \"{name}\"\n");
+        for (pass, options) in passes {
+            text += &format!("\n[[pass]]\nuse = \"{pass}\"\n{options}\n");
+        }
         write_whole(&path, text.as_bytes())?;
         Ok(path.display().to_string())
     }
 
-    fn profile(&self, network: &Path) -> anyhow::Result<PathBuf> {
-        let out = self.calls.runner.out("training.profile");
+    /// Samples the activations of training images.
+    pub(crate) fn profile(&self, name: &str, network: &Path) -> anyhow::Result<PathBuf> {
+        let out = self.calls.runner.out(format!("profile/{name}.profile"));
         let mut arguments = vec![
             "profile".to_owned(),
             network.display().to_string(),
@@ -443,7 +457,7 @@ impl Plan<'_> {
         ];
         arguments.extend(self.calls.arguments());
         self.calls.step(&Step {
-            name: "profile".to_owned(),
+            name: format!("profile/{name}"),
             arguments,
             inputs: vec![network.to_owned()],
             outputs: vec![out.clone()],
@@ -453,7 +467,7 @@ impl Plan<'_> {
         Ok(out)
     }
 
-    fn simulate<S: AsRef<str>>(
+    pub(crate) fn simulate<S: AsRef<str>>(
         &self,
         name: &str,
         network: &Path,
@@ -493,7 +507,8 @@ pub(crate) fn recipe_path(recipe: &str) -> PathBuf {
     workspace().join(format!("recipes/{recipe}.toml"))
 }
 
-fn noise(setting: &Setting) -> Vec<String> {
+/// The arguments that set the noise.
+pub(crate) fn noise(setting: &Setting) -> Vec<String> {
     vec![
         format!("--set=cell.sigma_lrs_rel={}", setting.sigma_lrs_rel),
         format!("--set=adc.offset_lsb={}", setting.offset_lsb),
@@ -501,7 +516,7 @@ fn noise(setting: &Setting) -> Vec<String> {
 }
 
 /// A setting as part of a file name, such as `lrs20-offset20`.
-fn slug(setting: &Setting) -> String {
+pub(crate) fn slug(setting: &Setting) -> String {
     let hundredths = |value: f64| (100.0 * value).round();
     format!("lrs{}-offset{}", hundredths(setting.sigma_lrs_rel), hundredths(setting.offset_lsb))
 }

@@ -33,6 +33,7 @@ pub(crate) fn report(
         noise(results, claims)?,
         reorder(results, claims)?,
         all_layers(results),
+        results.compiled.section(),
     ];
     report.sections.extend(results.recorded.as_ref().map(Recorded::section));
     report.sections.push(reading());
@@ -126,6 +127,7 @@ fn metrics(results: &Results, claims: &Claims) -> anyhow::Result<Metrics> {
             insert("reorder/final/chip_correlation", correlation)?;
         }
     }
+    results.compiled.add_metrics(&mut metrics)?;
     if let Some(recorded) = &results.recorded {
         recorded.add_metrics(&mut metrics)?;
     }

@@ -1,0 +1,302 @@
+//! `best`: searches over rename, polarity, order and the input control for what rows, conversion
+//! cycles and noise can be had together.
+//!
+//! The three act on each other. Rows that rename lets share a cell err together and may not share a
+//! conversion; a negative row never shares one with a positive; which columns are worth inverting
+//! depends on which rows meet in a conversion, and that depends on the order and on how the input
+//! control scans. So they are tried together:
+//!
+//! 1. Every way to rename (not, `repeat`, `pre-add`, complements) with and without polarity, in
+//!    natural order, under every input control: a *candidate* each. Ways to rename that find nothing
+//!    are dropped.
+//! 2. Candidates that no other beats in rows, cycles and noise at once are annealed as well.
+//! 3. The *frontier* is what no other candidate beats after that.
+//!
+//! Rows and cycles are those of the whole mapping and of an image. Noise is the expected damage to
+//! the chosen matrices as `reorder` defines it, as a multiple of that of the plain mapping
+//! (`tile`, `pack`) under the input control of the spec; of several matrices the mean.
+//!
+//! The pass leaves the candidate with the fewest macros, then the fewest cells, then the least
+//! noise, of those under the spec's own input control that stay within the options `noise` and
+//! `cycles`. The plain mapping always does.
+//!
+//! Assumes: the profile is like the images to come. Every candidate is verified and proved on its
+//! way, as in any pipeline.
+//!
+//! Cost: two dozen pipelines without annealing, and one annealing for each candidate of step 2.
+
+use hafnia_cim::{InputControl, MacroSpec};
+use hafnia_ir::{Mapping, Stage};
+use serde::{Deserialize, Serialize};
+
+use crate::reorder::{chosen, damage_to};
+use crate::statistics::StatisticsTable;
+use crate::work::Work;
+use crate::{Context, Pass, PassError, PassInfo, Pipeline, Registry, Size, Statistics};
+
+/// The pass `best`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SearchMappings {
+    /// Names of the matrices whose noise counts; none is the last, `*` is all.
+    pub matrices: Vec<String>,
+    /// Swaps that annealing tries, per tile and candidate.
+    pub steps: u64,
+    /// Most noise of the mapping that is left, as a multiple of the plain mapping's, at least 1.
+    pub noise: f64,
+    /// Most conversion cycles of the mapping that is left, likewise, at least 1.
+    pub cycles: f64,
+}
+
+impl Default for SearchMappings {
+    fn default() -> Self {
+        Self { matrices: Vec::new(), steps: 5000, noise: 1.0, cycles: 1.25 }
+    }
+}
+
+/// A way to map, and what it costs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Candidate {
+    /// How the input control scans.
+    pub input_control: InputControl,
+    /// The pipeline that makes it, as TOML.
+    pub pipeline: String,
+    /// What it does, such as `rename, polarity, reorder`; `plain` if nothing.
+    pub what: String,
+    /// What it takes.
+    pub size: Size,
+    /// Macros.
+    pub macros: usize,
+    /// Conversion cycles an image, expected under the profile.
+    pub cycles: f64,
+    /// Expected damage, as a multiple of the plain mapping's.
+    pub noise: f64,
+    /// Whether no other candidate beats it.
+    pub is_frontier: bool,
+    /// The mapping.
+    pub mapping: Mapping,
+}
+
+/// A way to rename: what people call it, and its passes.
+type Renaming = (&'static str, &'static str);
+
+const RENAMINGS: [Renaming; 4] = [
+    ("", ""),
+    ("rename", "[[pass]]\nuse = \"rename\"\n\n"),
+    ("rename (pre-add)", "[[pass]]\nuse = \"rename\"\nmode = \"pre-add\"\n\n"),
+    ("rename-complement", "[[pass]]\nuse = \"rename-complement\"\n\n"),
+];
+
+/// Sizes of the windows that are tried.
+const WINDOWS: [usize; 3] = [8, 16, 32];
+
+impl Candidate {
+    /// Whether it costs no more than the other in rows, cycles and noise, and less in one of them.
+    fn beats(&self, other: &Self) -> bool {
+        let costs = |c: &Self| [c.size.physical_rows as f64, c.cycles, c.noise];
+        let pairs = || costs(self).into_iter().zip(costs(other));
+        pairs().all(|(ours, theirs)| ours <= theirs) && pairs().any(|(ours, theirs)| ours < theirs)
+    }
+}
+
+/// Marks those that no other beats.
+fn mark(candidates: &mut [Candidate]) {
+    for index in 0..candidates.len() {
+        let is_beaten = candidates.iter().any(|other| other.beats(&candidates[index]));
+        candidates[index].is_frontier = !is_beaten;
+    }
+}
+
+impl SearchMappings {
+    /// All candidates, those under the spec's own input control first.
+    ///
+    /// # Errors
+    /// [`PassError::NoProfile`] without a profile, and what stops a pass of a candidate.
+    pub fn candidates(
+        &self,
+        mapping: &Mapping,
+        context: &Context<'_>,
+    ) -> Result<Vec<Candidate>, PassError> {
+        let controls = controls(context.spec);
+        let ways = RENAMINGS.len() * 2;
+        let all = (2 * controls.len() * ways) as u64;
+        let mut search = Search { options: self, start: mapping, context, plain: None };
+        let mut candidates: Vec<Candidate> = Vec::new();
+        let mut done = 0;
+        for &control in &controls {
+            let from = candidates.len();
+            for renaming in RENAMINGS {
+                for polarity in [false, true] {
+                    let found = search.candidate(control, renaming, polarity, false)?;
+                    let same = |other: &Candidate| other.mapping == found.mapping;
+                    if !candidates[from..].iter().any(same) {
+                        candidates.push(found);
+                    }
+                    done += 1;
+                    (context.progress)(done, all);
+                }
+            }
+        }
+        mark(&mut candidates);
+        for index in 0..candidates.len() {
+            let Candidate { input_control, is_frontier, ref what, .. } = candidates[index];
+            if is_frontier {
+                let polarity = what.contains("polarity");
+                let of = |&(name, _): &Renaming| what.split(", ").next() == Some(name);
+                let renaming = RENAMINGS.into_iter().find(of).unwrap_or(RENAMINGS[0]);
+                candidates.push(search.candidate(input_control, renaming, polarity, true)?);
+            }
+            done += 1;
+            (context.progress)(done.min(all), all);
+        }
+        (context.progress)(all, all);
+        mark(&mut candidates);
+        Ok(candidates)
+    }
+
+    /// The candidate to leave.
+    fn choice<'a>(
+        &self,
+        candidates: &'a [Candidate],
+        spec: &MacroSpec,
+    ) -> Option<&'a Candidate> {
+        let own = || candidates.iter().filter(|c| c.input_control == spec.input_control);
+        let plain = own().next()?;
+        let is_within = |candidate: &&Candidate| {
+            candidate.noise <= self.noise * plain.noise
+                && candidate.cycles <= self.cycles * plain.cycles
+        };
+        own().filter(is_within).min_by(|a, b| {
+            let size = |c: &Candidate| (c.macros, c.size.cells);
+            size(a).cmp(&size(b)).then(a.noise.total_cmp(&b.noise))
+        })
+    }
+}
+
+/// The input controls that are tried, that of the spec first.
+fn controls(spec: &MacroSpec) -> Vec<InputControl> {
+    let windows = WINDOWS.map(|window| InputControl::FixedWindow { window });
+    let others = [InputControl::OrderedScan, InputControl::FixedGroup].into_iter().chain(windows);
+    let mut controls = vec![spec.input_control];
+    controls.extend(others.filter(|&control| control != spec.input_control));
+    controls
+}
+
+/// What the candidates of a search share.
+struct Search<'a> {
+    options: &'a SearchMappings,
+    start: &'a Mapping,
+    context: &'a Context<'a>,
+    /// Damage to every chosen matrix by the plain mapping, which is the first candidate.
+    plain: Option<Vec<f64>>,
+}
+
+impl Search<'_> {
+    fn candidate(
+        &mut self,
+        control: InputControl,
+        renaming: Renaming,
+        polarity: bool,
+        anneal: bool,
+    ) -> Result<Candidate, PassError> {
+        let matrices = format!("matrices = {:?}\n\n", self.options.matrices);
+        let mut pipeline = format!("name = \"candidate\"\n\n{}", renaming.1);
+        let mut what: Vec<&str> = Vec::from_iter(Some(renaming.0).filter(|name| !name.is_empty()));
+        pipeline += "[[pass]]\nuse = \"tile\"\n\n";
+        let invert = format!("[[pass]]\nuse = \"polarity\"\n{matrices}");
+        if polarity {
+            what.push("polarity");
+            pipeline += &invert;
+        }
+        if anneal {
+            what.push("reorder");
+            let steps = self.options.steps;
+            pipeline += &format!("[[pass]]\nuse = \"reorder\"\nsteps = {steps}\n{matrices}");
+            // Which columns are worth inverting has changed with the order.
+            pipeline += if polarity { &invert } else { "" };
+        }
+        pipeline += "[[pass]]\nuse = \"pack\"\n";
+        let spec = MacroSpec { input_control: control, ..self.context.spec.clone() };
+        let context = Context { spec: &spec, progress: &|_, _| {}, ..*self.context };
+        let run = || {
+            let parsed = Pipeline::parse(&pipeline, &Registry::builtin())?;
+            parsed.run(self.start.clone(), &context, &mut |_| Ok(()))
+        };
+        let mapping = run().map_err(|source| PassError::Candidate(Box::new(source)))?.mapping;
+        let mut damages = Vec::new();
+        for matrix in chosen(&self.options.matrices, &mapping)? {
+            damages.push(damage_to(matrix, &mapping, &context)?);
+        }
+        let plain = self.plain.get_or_insert_with(|| damages.clone());
+        let relative = |(damage, plain): (&f64, &f64)| if damage == plain { 1.0 } else { damage / plain };
+        let noise = damages.iter().zip(plain.iter()).map(relative).sum::<f64>() / plain.len() as f64;
+        Ok(Candidate {
+            input_control: control,
+            what: if what.is_empty() { "plain".to_owned() } else { what.join(", ") },
+            size: Size::of(&mapping),
+            macros: mapping.macros(),
+            cycles: Work::of(&mapping, &context).cycles(),
+            noise,
+            is_frontier: false,
+            pipeline,
+            mapping,
+        })
+    }
+}
+
+impl Pass for SearchMappings {
+    const INFO: PassInfo = PassInfo {
+        name: "best",
+        summary: "Searches over rename, polarity, order and input control for few rows, few cycles and little noise.",
+        takes: &[Stage::Logical],
+        leaves: Some(Stage::Placed),
+        options: &[
+            ("matrices", "names of the matrices whose noise counts; `[]`: the last, `[\"*\"]`: all"),
+            ("steps", "swaps that annealing tries, per tile and candidate"),
+            ("noise", "most noise of what is left, as a multiple of the plain mapping's"),
+            ("cycles", "most conversion cycles of what is left, as a multiple of the plain mapping's"),
+        ],
+    };
+
+    fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
+        let candidates = self.candidates(mapping, context)?;
+        let plain = &candidates[0];
+        let best = self.choice(&candidates, context.spec).unwrap_or(plain);
+        let mut table = StatisticsTable::new(
+            "frontier",
+            ["input control", "passes", "rows", "cells", "table bits", "macros", "cycles", "noise"],
+        );
+        let mut frontier: Vec<&Candidate> = candidates.iter().filter(|c| c.is_frontier).collect();
+        frontier.sort_by(|a, b| {
+            a.size.physical_rows.cmp(&b.size.physical_rows).then(a.cycles.total_cmp(&b.cycles))
+        });
+        for candidate in frontier {
+            table.row(candidate.cells());
+        }
+        let statistics = Statistics::default()
+            .found("candidates", candidates.len() as f64)
+            .changed("macros", plain.macros as f64, best.macros as f64)
+            .resized(plain.size, best.size)
+            .changed("conversion cycles an image, expected", plain.cycles, best.cycles)
+            .changed("noise, multiples of the plain mapping's", plain.noise, best.noise)
+            .with_table(table);
+        *mapping = best.mapping.clone();
+        Ok(statistics)
+    }
+}
+
+impl Candidate {
+    /// As a row of the frontier's table.
+    fn cells(&self) -> [String; 8] {
+        [
+            self.input_control.to_string(),
+            self.what.clone(),
+            self.size.physical_rows.to_string(),
+            self.size.cells.to_string(),
+            self.size.table_bits.to_string(),
+            self.macros.to_string(),
+            format!("{:.1}", self.cycles),
+            format!("{:.3}", self.noise),
+        ]
+    }
+}

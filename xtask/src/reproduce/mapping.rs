@@ -1,0 +1,353 @@
+//! What the mapping compiler does for the recorded networks of recipe `frontier`, whose rows are
+//! free, and for the deployed network.
+//!
+//! Per free network the final layer is mapped in natural order, reordered, and reordered with
+//! columns inverted where that helps; no row is renamed. The operating point is the smallest setting
+//! of the grid at which the natural order loses enough on validation images, in the mean over the
+//! networks; there, and with `--full` at every setting, the mappings meet chips on test images. The
+//! deployed network is mapped by `best`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use hafnia_report::{Align, Claims, Interval, Metrics, Section, Setting, Table};
+use hafnia_zoo::Zoo;
+
+use super::plan::{Mapping, Plan, Simulated, noise, slug};
+use super::recorded::networks;
+use super::write_up::mean;
+
+/// The recipe whose networks are mapped.
+const RECIPE: &str = "frontier";
+
+/// What is compared with the natural order.
+const MAPPINGS: [&str; 2] = ["reordered", "reordered, with polarity"];
+
+/// What was found.
+pub(crate) struct Compiled {
+    /// Seeds of the networks.
+    seeds: Vec<u64>,
+    settings: Vec<Setting>,
+    /// Per setting, the mean drop of the natural order on validation images.
+    validation: Vec<f64>,
+    /// Index of the operating point among the settings; none if no setting qualifies.
+    operating: Option<usize>,
+    /// Per setting that was looked at, what every network loses in the final layer.
+    in_final: Vec<(usize, Vec<Lost>)>,
+    /// At the operating point with noise in all layers, all of which are reordered with polarity.
+    in_all: Option<Vec<Lost>>,
+    deployed: Deployed,
+}
+
+/// What noise costs one network: in natural order, and by each of the mappings beside it.
+struct Lost {
+    natural_points: f64,
+    others_points: Vec<f64>,
+    /// Conversion cycles, as multiples of the natural order's.
+    cycles: Vec<f64>,
+}
+
+/// The deployed network, as it is and by `best`.
+struct Deployed {
+    natural: Mapping,
+    best: Mapping,
+    cycles_ratio: f64,
+}
+
+impl Lost {
+    /// Of a simulation whose first mapping is the natural order.
+    fn of(simulated: &Simulated) -> Self {
+        let (natural, others) = (&simulated.mappings[0], &simulated.mappings[1..]);
+        let cycles =
+            |m: &super::plan::SimulatedMapping| m.per_image.groups / natural.per_image.groups;
+        Self {
+            natural_points: natural.drop_points.value,
+            others_points: others.iter().map(|mapping| mapping.drop_points.value).collect(),
+            cycles: others.iter().map(cycles).collect(),
+        }
+    }
+}
+
+/// A free network, with what its mappings are made of.
+struct Free {
+    seed: u64,
+    file: PathBuf,
+    profile: PathBuf,
+    natural: PathBuf,
+}
+
+/// Maps, simulates and compares; `deployed` is the network that carries the claims, with its profile
+/// and its natural mapping.
+pub(crate) fn run(
+    plan: &Plan<'_>,
+    claims: &Claims,
+    is_full: bool,
+    [deployed, profile, natural]: [&PathBuf; 3],
+) -> anyhow::Result<Compiled> {
+    let zoo = Zoo::open(networks())?;
+    let record = zoo.records().iter().find(|record| record.recipe == RECIPE);
+    let record = record.with_context(|| format!("no network of recipe {RECIPE} is recorded"))?;
+    let mut free = Vec::new();
+    for run in record.runs.iter().take(plan.effort.free_networks) {
+        let (seed, file) = (run.seed, networks().join(RECIPE).join(run.file()));
+        let profile = plan.profile(&format!("{RECIPE}-{seed}"), &file)?;
+        let natural = plan.map(&format!("{RECIPE}-{seed}-natural"), &file, "natural", &[])?;
+        free.push(Free { seed, file, profile, natural });
+    }
+    let mut validation = Vec::new();
+    for setting in &claims.settings {
+        let mut drops = Vec::new();
+        for network in &free {
+            let mut arguments = noise(setting);
+            arguments.extend(["--part=validation".to_owned(), plan.chips()]);
+            let name = format!("free/validation-{}-{}", network.seed, slug(setting));
+            let chips = plan.seed + (1 << 32);
+            let natural = [network.natural.as_path()];
+            let simulated =
+                plan.simulate_with(chips, &name, &network.file, &natural, &arguments)?;
+            drops.push(simulated.mappings[0].drop_points.value);
+        }
+        validation.push(mean(&drops).value);
+    }
+    let operating = claims.operating_point(&validation);
+    let mut in_final = Vec::new();
+    for (index, setting) in claims.settings.iter().enumerate() {
+        if is_full || operating == Some(index) {
+            let lost = free.iter().map(|network| network.lost(plan, setting, Where::Final));
+            in_final.push((index, lost.collect::<Result<_, _>>()?));
+        }
+    }
+    let in_all = match operating.filter(|_| is_full) {
+        None => None,
+        Some(index) => {
+            let lost = free.iter().map(|n| n.lost(plan, &claims.settings[index], Where::All));
+            Some(lost.collect::<Result<_, _>>()?)
+        }
+    };
+    Ok(Compiled {
+        seeds: free.iter().map(|network| network.seed).collect(),
+        settings: claims.settings.clone(),
+        validation,
+        operating,
+        in_final,
+        in_all,
+        deployed: Deployed::of(plan, deployed, profile, natural)?,
+    })
+}
+
+/// Which layers are reordered and suffer noise.
+#[derive(Clone, Copy, PartialEq)]
+enum Where {
+    Final,
+    All,
+}
+
+impl Free {
+    /// What noise costs this network, by mappings made for the setting.
+    fn lost(&self, plan: &Plan<'_>, setting: &Setting, layers: Where) -> anyhow::Result<Lost> {
+        let (scope, matrices) = match layers {
+            Where::Final => ("final", "[]"),
+            Where::All => ("all", "[\"*\"]"),
+        };
+        let steps = plan.effort.anneal_steps;
+        let polarity = format!("matrices = {matrices}");
+        let reorder = format!("matrices = {matrices}\nsteps = {steps}");
+        let order = [("tile", ""), ("reorder", reorder.as_str()), ("pack", "")];
+        let both = [
+            ("tile", ""),
+            ("polarity", polarity.as_str()),
+            ("reorder", reorder.as_str()),
+            ("polarity", polarity.as_str()),
+            ("pack", ""),
+        ];
+        let name = format!("{RECIPE}-{}-{scope}-{}", self.seed, slug(setting));
+        let mut arguments = noise(setting);
+        arguments.push(format!("--profile={}", self.profile.display()));
+        let mut mappings = vec![self.natural.clone()];
+        let all: [(&str, &[(&str, &str)]); 2] = [("order", &order), ("polarity", &both)];
+        let wanted = if layers == Where::Final { &all[..] } else { &all[1..] };
+        for (what, passes) in wanted {
+            let pipeline = plan.pipeline(&format!("{what}-{scope}"), passes)?;
+            mappings.push(plan.map(
+                &format!("{name}-{what}"),
+                &self.file,
+                &pipeline,
+                &arguments,
+            )?);
+        }
+        let mut arguments = noise(setting);
+        arguments.push(format!("--noise-in={scope}"));
+        arguments.push(match layers {
+            Where::Final => plan.chips(),
+            Where::All => format!("--chips={}", plan.effort.all_layers_chips),
+        });
+        let mappings: Vec<_> = mappings.iter().map(PathBuf::as_path).collect();
+        let name = format!("free/{name}");
+        Ok(Lost::of(&plan.simulate(&name, &self.file, &mappings, &arguments)?))
+    }
+}
+
+impl Deployed {
+    fn of(
+        plan: &Plan<'_>,
+        network: &PathBuf,
+        profile: &PathBuf,
+        natural: &PathBuf,
+    ) -> anyhow::Result<Self> {
+        let profile = format!("--profile={}", profile.display());
+        let best = plan.map("best", network, "best", &[profile])?;
+        let exact = ["--engine=exact", "--noise-in=all"];
+        let simulated = plan.simulate("best-exact", network, &[natural, &best], &exact)?;
+        Ok(Self {
+            natural: plan.inspect("natural", natural)?,
+            best: plan.inspect("best", &best)?,
+            cycles_ratio: Lost::of(&simulated).cycles[0],
+        })
+    }
+}
+
+/// The share of a loss that a mapping takes away, pooled over networks: 1 − Σ other / Σ natural,
+/// with the 95 % interval of the ratio's linearisation (delta method) and Student's t over networks.
+/// None if nothing is lost; of one network, the value alone.
+fn reduction(lost: &[Lost], other: usize) -> Option<Interval> {
+    let natural: f64 = lost.iter().map(|lost| lost.natural_points).sum();
+    if natural <= 0.0 {
+        return None;
+    }
+    let ratio = lost.iter().map(|lost| lost.others_points[other]).sum::<f64>() / natural;
+    let scale = lost.len() as f64 / natural;
+    let residual = |lost: &Lost| scale * (lost.others_points[other] - ratio * lost.natural_points);
+    // The residuals have mean 0; their spread is that of the ratio.
+    let around = mean(&lost.iter().map(residual).collect::<Vec<_>>());
+    let value = 1.0 - ratio;
+    Some(Interval {
+        value,
+        lo: value - (around.hi - around.value),
+        hi: value - (around.lo - around.value),
+    })
+}
+
+impl Compiled {
+    fn at_operating_point(&self) -> Option<&[Lost]> {
+        let index = self.operating?;
+        self.in_final.iter().find(|(at, _)| *at == index).map(|(_, lost)| lost.as_slice())
+    }
+
+    /// Adds what was found to the metrics of the run.
+    pub(crate) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
+        let mut insert = |key: &str, found: Option<Interval>| -> anyhow::Result<()> {
+            let Some(Interval { value, lo, hi }) = found else { return Ok(()) };
+            for (end, value) in [("", value), ("_lo", lo), ("_hi", hi)] {
+                metrics.insert(format!("mapping/{key}{end}"), value)?;
+            }
+            Ok(())
+        };
+        if let Some(lost) = self.at_operating_point() {
+            insert("final/reduction_order_rel", reduction(lost, 0))?;
+            insert("final/reduction_order_polarity_rel", reduction(lost, 1))?;
+        }
+        insert("all/reduction_rel", self.in_all.as_deref().and_then(|lost| reduction(lost, 0)))?;
+        let Deployed { natural, best, cycles_ratio } = &self.deployed;
+        metrics.insert("mapping/natural/cells", natural.total.cells as f64)?;
+        metrics.insert("mapping/best/cells", best.total.cells as f64)?;
+        metrics.insert("mapping/best/macros", best.total.macros as f64)?;
+        metrics.insert("mapping/best/cycles_ratio", *cycles_ratio)?;
+        Ok(())
+    }
+
+    /// The section of the report.
+    pub(crate) fn section(&self) -> Section {
+        let mut table = Table::new([
+            ("σ_LRS".to_owned(), Align::Right),
+            ("offset, LSB".to_owned(), Align::Right),
+            ("validation drop".to_owned(), Align::Right),
+            ("natural drop".to_owned(), Align::Right),
+            (format!("{}: drop", MAPPINGS[0]), Align::Right),
+            ("reduction, %".to_owned(), Align::Right),
+            ("cycles".to_owned(), Align::Right),
+            (format!("{}: drop", MAPPINGS[1]), Align::Right),
+            ("reduction, %".to_owned(), Align::Right),
+            ("cycles".to_owned(), Align::Right),
+        ]);
+        for (index, lost) in &self.in_final {
+            let Setting { sigma_lrs_rel, offset_lsb } = self.settings[*index];
+            let mark = if self.operating == Some(*index) { " *" } else { "" };
+            let average = |value: &dyn Fn(&Lost) -> f64| {
+                lost.iter().map(value).sum::<f64>() / lost.len() as f64
+            };
+            let mut row = vec![
+                format!("{:.0} %{mark}", 100.0 * sigma_lrs_rel),
+                format!("{offset_lsb:.2}"),
+                format!("{:.3}", self.validation[*index]),
+                format!("{:.3}", average(&|lost| lost.natural_points)),
+            ];
+            for other in 0..MAPPINGS.len() {
+                row.push(format!("{:.3}", average(&|lost| lost.others_points[other])));
+                row.push(in_percent(reduction(lost, other)));
+                row.push(format!("× {:.2}", average(&|lost| lost.cycles[other])));
+            }
+            table.row(row);
+        }
+        Section {
+            title: "The mapping compiler".to_owned(),
+            text: self.text(),
+            tables: vec![table],
+            ..Section::default()
+        }
+    }
+
+    fn text(&self) -> String {
+        let seeds: Vec<String> = self.seeds.iter().map(u64::to_string).collect();
+        let mut lines = vec![format!(
+            "Networks {RECIPE}/{}, whose rows are free and none renamed, with noise in the final layer; drops in points are means over the networks on test images, reductions are of the sums, with Student's t over the networks.",
+            seeds.join(", ")
+        )];
+        lines.push(match self.operating {
+            None => "No setting costs the natural order enough to be the operating point.".to_owned(),
+            Some(_) => "The operating point, marked *, was chosen on validation images; orders and polarities come from training images.".to_owned(),
+        });
+        if let Some(lost) = &self.in_all {
+            lines.push(format!(
+                "With noise in all layers, all reordered with polarity, the reduction is {} %.",
+                in_percent(reduction(lost, 0))
+            ));
+        }
+        let Deployed { natural, best, cycles_ratio } = &self.deployed;
+        lines.push(format!(
+            "The deployed network takes {} cells on {} macros as it is, {} cells on {} macros by pipeline `best`, with {cycles_ratio:.2} times the conversion cycles.",
+            natural.total.cells, natural.total.macros, best.total.cells, best.total.macros
+        ));
+        lines.join("\n")
+    }
+}
+
+/// A share with its interval, such as `12.3 (4.5 to 20.1)`.
+fn in_percent(share: Option<Interval>) -> String {
+    share.map_or("undefined".to_owned(), |Interval { value, lo, hi }| {
+        format!("{:.1} ({:.1} to {:.1})", 100.0 * value, 100.0 * lo, 100.0 * hi)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lost(natural_points: f64, other: f64) -> Lost {
+        Lost { natural_points, others_points: vec![other], cycles: vec![1.0] }
+    }
+
+    #[test]
+    fn a_reduction_is_of_the_sums() {
+        assert!(reduction(&[lost(0.0, 0.1)], 0).is_none());
+        let one = reduction(&[lost(0.4, 0.3)], 0).unwrap();
+        assert!((one.value - 0.25).abs() < 1e-12 && one.lo == one.value && one.hi == one.value);
+        // The same ratio everywhere: no spread, whatever the losses.
+        let same = reduction(&[lost(0.4, 0.3), lost(0.8, 0.6), lost(0.2, 0.15)], 0).unwrap();
+        assert!((same.lo - 0.25).abs() < 1e-12 && (same.hi - 0.25).abs() < 1e-12);
+        // Ratio 0.5; residuals (0.6 − 0.5)/1 and −0.1: sd 0.1·√2, /√2, times t of 1 degree.
+        let two = reduction(&[lost(1.0, 0.6), lost(1.0, 0.4)], 0).unwrap();
+        assert!((two.value - 0.5).abs() < 1e-12);
+        assert!((two.hi - two.value - 1.2706).abs() < 1e-9, "{two:?}");
+        assert!((two.value - two.lo - 1.2706).abs() < 1e-9, "{two:?}");
+    }
+}
