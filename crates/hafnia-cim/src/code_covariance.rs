@@ -75,6 +75,17 @@ impl CodeCovariance {
     pub fn of(&self, a: [usize; 2], b: [usize; 2], shared: usize) -> f64 {
         self.values[index(self.rows_per_conversion + 1, a, b, shared)]
     }
+
+    /// As [`of`](Self::of), for conversions that are given by one number each:
+    /// rows · (`rows_per_conversion` + 1) + ones.
+    ///
+    /// # Panics
+    /// If a number is out of range.
+    #[inline]
+    pub fn of_states(&self, a: u16, b: u16, shared: usize) -> f64 {
+        let counts = self.rows_per_conversion + 1;
+        self.values[(usize::from(a) * counts * counts + usize::from(b)) * counts + shared]
+    }
 }
 
 /// Where the value of two conversions stands, in a table for `counts` values of every number.

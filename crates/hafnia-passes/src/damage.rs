@@ -23,10 +23,14 @@
 //! say so, where they have too many rows for a table of covariances or the code table is a measured
 //! one.
 //!
-//! What is done for speed: ones are counted for 16 columns at once, a byte each; Φ comes from a
-//! table; the active entries of a sample are bits by scan position; a swap touches only samples in
-//! which one of the two entries is on; chunks of samples go to threads. Sums run over samples in a
-//! fixed order, so that results do not depend on the number of threads.
+//! What is done for speed, without another result: ones are counted for 16 columns at once, a byte
+//! each; Φ comes from a table; the groups of every sample are kept, so that a swap of two entries
+//! scans a plane again only from the group of the first to where the groups are the old ones again,
+//! and works a sample out again only if a group is another one. [`Damage::focus`] leaves out what
+//! hardly counts. Sums run over samples in a fixed order.
+
+mod order;
+mod tail;
 
 use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeCovariance, CodeTable, InputControl, MacroSpec};
@@ -35,26 +39,33 @@ use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
 use rayon::prelude::*;
 
+pub(crate) use order::Order;
+use order::Reading;
+use tail::Tail;
+
 /// Columns whose ones are counted at once.
 const LANES: usize = 16;
 
 /// Samples that one thread takes at a time.
 const CHUNK: usize = 64;
 
+/// The share of the damage that [`Damage::focus`] may take as it is in one order.
+const NEGLECTED: f64 = 1e-3;
+
 /// How damage follows from an order of a tile's entries: all that does not depend on the order.
 #[derive(Clone)]
 pub(crate) struct Damage<'a> {
     tile: &'a Tile,
     profile: &'a MatrixProfile,
-    /// Indices of the samples that are looked at.
-    samples: Vec<usize>,
-    /// Samples in all, and the damage to those that are not looked at.
+    samples: Vec<Sample>,
+    /// Samples in all, and the damage of what is not looked at.
     total: f64,
     elsewhere: f64,
     rows_per_conversion: usize,
     /// Scan positions in a window: a group does not reach beyond one.
     window: usize,
-    /// Bias and variance of a code: (rows, ones).
+    /// Bias and variance of a code, by the state of its conversion: rows that are on and ones among
+    /// them, as [`state`](Self::state) numbers them.
     moments: Vec<[f64; 2]>,
     covariance: Option<CodeCovariance>,
     /// Lanes of one physical row.
@@ -62,53 +73,20 @@ pub(crate) struct Damage<'a> {
     /// (physical row, lane): the programmed bits, a byte a column, the first in the lowest.
     bits: Vec<u128>,
     /// Whether the damage is lost classifications; else it is squared error.
-    margins: Option<Vec<Margin>>,
+    is_last: bool,
     tail: Tail,
 }
 
-/// The noiseless outputs of a sample, seen from the winner.
+/// A sample of the profile that is looked at, and what of it.
 #[derive(Clone)]
-struct Margin {
-    /// Tile column of the winning class.
-    winner: usize,
-    /// Winning output minus this output, ± 1 as ties go, per tile column.
+struct Sample {
+    /// Index in the profile.
+    index: usize,
+    /// Tile columns that are looked at. Of a last matrix the first is that of the winning class.
+    columns: Vec<u16>,
+    /// Of a last matrix, for every one of `columns`: the winning output minus this one, in the
+    /// noiseless sums, ± 1 as ties go.
     leads: Vec<f64>,
-}
-
-/// The entries of a tile in one order, by scan position.
-struct Scan {
-    /// What groups them: the physical row, and the window and sign that a group has in common.
-    entries: Vec<Entry>,
-}
-
-#[derive(Clone, Copy)]
-struct Entry {
-    physical: u32,
-    window: u32,
-    negative: bool,
-}
-
-/// The damage of one order, and of that order with two entries swapped.
-pub(crate) struct Order<'a> {
-    damage: &'a Damage<'a>,
-    /// Entry of the tile at every scan position.
-    entries: Vec<usize>,
-    scan: Scan,
-    chunks: Vec<Chunk>,
-    proposed: Option<[usize; 2]>,
-}
-
-/// Some samples under the current order.
-struct Chunk {
-    /// Index of the first sample.
-    first: usize,
-    /// Words of one plane of one sample.
-    words: usize,
-    /// (sample, plane, word): which scan positions are on.
-    active: Vec<u64>,
-    /// Damage of every sample, current and with the proposed swap.
-    current: Vec<Cost>,
-    proposed: Vec<Cost>,
 }
 
 /// What an order costs on a sample, or a sample on average (cycles: of those looked at).
@@ -120,28 +98,18 @@ pub(crate) struct Cost {
     pub(crate) cycles: f64,
 }
 
-/// The groups of a sample, in all planes.
-#[derive(Default)]
-struct Conversions {
-    /// 2·sign·2^plane, and rows that are on.
-    groups: Vec<(f64, usize)>,
-    /// (group, word): the physical rows that are on.
-    rows: Vec<u64>,
-    /// (group, lane): ones among them, a byte a column.
-    ones: Vec<u128>,
+/// The entries of a tile in one order, by scan position.
+#[derive(Clone)]
+struct Scan {
+    /// What groups them: the physical row, and the window and sign that a group has in common.
+    entries: Vec<Entry>,
 }
 
-/// Buffers of one evaluation.
-struct Scratch {
-    /// The active scan positions of a plane in order, and where among them each group ends.
-    active: Vec<u32>,
-    ends: Vec<usize>,
-    /// The last group that held a physical row; groups are numbered through.
-    holder: Vec<u32>,
-    group: u32,
-    conversions: Conversions,
-    /// μ and v of every tile column, polarity left out.
-    errors: Vec<[f64; 2]>,
+#[derive(Clone, Copy)]
+struct Entry {
+    physical: u32,
+    window: u32,
+    negative: bool,
 }
 
 impl<'a> Damage<'a> {
@@ -155,7 +123,6 @@ impl<'a> Damage<'a> {
         (spec, code_table): (&MacroSpec, &CodeTable),
         last: Option<&Weights>,
     ) -> Self {
-        let samples: Vec<usize> = (0..profile.samples()).collect();
         let most = spec.rows_per_conversion;
         let moments =
             (0..=most).flat_map(|n| (0..=most).map(move |o| (n, o))).map(|(rows, ones)| {
@@ -170,24 +137,13 @@ impl<'a> Damage<'a> {
                 bits[row * lanes + column / LANES] |= bit << (8 * (column % LANES));
             }
         }
-        let margin = |weights: &Weights, sample: usize| {
-            let sums = accumulate(weights, profile.sample(sample));
-            let class = argmax(&sums);
-            let logical = || tile.columns.iter().map(|column| column.logical as usize);
-            let tie = |column| if column < class { -1.0 } else { 1.0 };
-            let lead = |column| f64::from(sums[class] - sums[column]) + tie(column);
-            Margin {
-                winner: logical().position(|column| column == class).expect("a whole matrix"),
-                leads: logical().map(lead).collect(),
-            }
-        };
-        let margins = last.map(|weights| samples.iter().map(|&s| margin(weights, s)).collect());
+        let sample = |index| Sample::new(index, tile, profile, last);
         Self {
             tile,
             profile,
-            total: samples.len() as f64,
+            samples: (0..profile.samples()).map(sample).collect(),
+            total: profile.samples() as f64,
             elsewhere: 0.0,
-            samples,
             rows_per_conversion: most,
             window: match spec.input_control {
                 InputControl::OrderedScan => usize::MAX,
@@ -198,40 +154,48 @@ impl<'a> Damage<'a> {
             covariance: covariance(spec, code_table),
             lanes,
             bits,
-            margins,
+            is_last: last.is_some(),
             tail: Tail::new(),
         }
     }
 
-    /// Looks only at the `count` samples to which this order does most damage, of equals the first;
-    /// what it does to the others is taken as it is in this order.
+    /// Looks only at the `count` samples to which this order does most damage, of equals the first,
+    /// and of a last matrix only at classes that may win; the damage of all else is taken as it is
+    /// in this order.
     ///
     /// Most samples are far from any flip, in every order: to look at a few of many images says more
-    /// than to look at all of few.
+    /// than to look at all of few. And on a sample that is near one, it is so for one or two
+    /// classes.
     pub(crate) fn focus(mut self, entries: &[usize], count: usize) -> Self {
-        let order = self.order(entries);
-        let costs: Vec<f64> =
-            order.chunks.iter().flat_map(|chunk| &chunk.current).map(|cost| cost.damage).collect();
-        let mut by_damage: Vec<usize> = (0..costs.len()).collect();
-        by_damage.sort_by(|&a, &b| costs[b].total_cmp(&costs[a]));
-        let left = by_damage.split_off(count.min(costs.len()));
+        let terms = self.of_samples(entries, |sample, errors, _| self.terms(sample, errors));
+        let damages: Vec<f64> = terms.iter().map(|terms| terms.iter().sum()).collect();
+        let mut by_damage: Vec<usize> = (0..damages.len()).collect();
+        by_damage.sort_by(|&a, &b| damages[b].total_cmp(&damages[a]));
+        let left = by_damage.split_off(count.min(damages.len()));
         by_damage.sort_unstable();
-        self.elsewhere += left.iter().map(|&index| costs[index]).sum::<f64>();
-        self.samples = by_damage.iter().map(|&index| self.samples[index]).collect();
-        if let Some(margins) = &mut self.margins {
-            let mut all: Vec<Option<Margin>> =
-                std::mem::take(margins).into_iter().map(Some).collect();
-            margins.extend(by_damage.iter().filter_map(|&index| all[index].take()));
+        self.elsewhere += left.iter().map(|&index| damages[index]).sum::<f64>();
+        let least = if self.is_last { least(&by_damage, &terms) } else { 0.0 };
+        let mut samples = Vec::new();
+        for index in by_damage {
+            let (Sample { index, columns, leads }, terms) = (&self.samples[index], &terms[index]);
+            // The winner, which has no damage of its own, stays.
+            let counts = |&k: &usize| !self.is_last || k == 0 || terms[k] >= least;
+            let kept: Vec<usize> = (0..columns.len()).filter(counts).collect();
+            let all: f64 = terms.iter().sum();
+            self.elsewhere += all - kept.iter().map(|&k| terms[k]).sum::<f64>();
+            samples.push(Sample {
+                index: *index,
+                columns: kept.iter().map(|&k| columns[k]).collect(),
+                leads: if self.is_last { kept.iter().map(|&k| leads[k]).collect() } else { vec![] },
+            });
         }
+        self.samples = samples;
         self
     }
 
     /// What the damage counts, for people.
     pub(crate) fn unit(&self) -> &'static str {
-        match self.margins {
-            Some(_) => "expected flips a sample",
-            None => "expected squared error a sample",
-        }
+        if self.is_last { "expected flips a sample" } else { "expected squared error a sample" }
     }
 
     /// Whether conversions are taken as independent.
@@ -243,104 +207,60 @@ impl<'a> Damage<'a> {
     pub(crate) fn activity(&self) -> BitMatrix {
         let planes = usize::from(self.profile.bits);
         BitMatrix::from_fn(self.tile.rows.len(), self.samples.len() * planes, |entry, bit| {
-            let sample = self.profile.sample(self.samples[bit / planes]);
+            let sample = self.profile.sample(self.samples[bit / planes].index);
             sample[self.tile.rows.logical()[entry] as usize] >> (bit % planes) & 1 == 1
         })
     }
 
-    /// What one order costs.
+    /// What one order costs: entry `entries[i]` of the tile is at position i.
     pub(crate) fn of(&self, entries: &[usize]) -> Cost {
-        self.order(entries).cost()
+        self.mean(&self.of_samples(entries, |sample, errors, cycles| Cost {
+            damage: self.terms(sample, errors).iter().sum(),
+            cycles,
+        }))
     }
 
-    /// An order to be improved by swaps: entry `entries[i]` of the tile is at position i.
+    /// An order to be improved by swaps.
     pub(crate) fn order(&self, entries: &[usize]) -> Order<'_> {
-        let planes = usize::from(self.profile.bits);
-        let words = entries.len().div_ceil(64);
+        Order::new(self, entries)
+    }
+
+    /// Mean and variance of the error of every column that is looked at, sample by sample.
+    pub(crate) fn errors(&self, entries: &[usize]) -> Vec<Vec<[f64; 2]>> {
+        self.of_samples(entries, |_, errors, _| errors.to_vec())
+    }
+
+    /// What `of` makes of a sample, its errors and its conversion cycles, for every sample.
+    fn of_samples<T: Send>(
+        &self,
+        entries: &[usize],
+        of: impl Fn(&Sample, &[[f64; 2]], f64) -> T + Sync,
+    ) -> Vec<T> {
         let scan = Scan::new(self, entries);
-        let logical: Vec<usize> =
-            entries.iter().map(|&entry| self.tile.rows.logical()[entry] as usize).collect();
-        let chunk = |(index, samples): (usize, &[usize])| {
-            let mut active = vec![0; samples.len() * planes * words];
-            for (&sample, active) in samples.iter().zip(active.chunks_mut(planes * words)) {
-                let activations = self.profile.sample(sample);
-                for (position, &row) in logical.iter().enumerate() {
-                    for plane in 0..planes {
-                        let bit = u64::from(activations[row] >> plane & 1);
-                        active[plane * words + position / 64] |= bit << (position % 64);
-                    }
-                }
-            }
-            let mut chunk = Chunk {
-                first: index * CHUNK,
-                words,
-                active,
-                current: vec![Cost::default(); samples.len()],
-                proposed: vec![Cost::default(); samples.len()],
+        let chunk = |samples: &[Sample]| {
+            let mut errors = Vec::new();
+            let of_sample = |sample| {
+                let reading = Reading::new(self, &scan, entries, sample);
+                reading.errors(self, sample, &mut errors);
+                of(sample, &errors, reading.cycles())
             };
-            chunk.evaluate(self, &scan, None);
-            chunk.current.clone_from(&chunk.proposed);
-            chunk
+            samples.iter().map(of_sample).collect::<Vec<T>>()
         };
-        let chunks = self.samples.par_chunks(CHUNK).enumerate().map(chunk).collect();
-        Order { damage: self, entries: entries.to_vec(), scan, chunks, proposed: None }
+        let chunks: Vec<Vec<T>> = self.samples.par_chunks(CHUNK).map(chunk).collect();
+        chunks.into_iter().flatten().collect()
     }
 
-    /// Gathers the positions that are on in `words` into groups, as [`InputControl::groups`] does.
-    fn gather(&self, scan: &Scan, words: impl Iterator<Item = u64>, scratch: &mut Scratch) {
-        scratch.active.clear();
-        scratch.ends.clear();
-        let mut rows = 0;
-        let mut first = scan.entries[0];
-        for (word, mut bits) in words.enumerate() {
-            while bits != 0 {
-                let position = word * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let entry = scan.entries[position];
-                let holder = &mut scratch.holder[entry.physical as usize];
-                let closes = rows == self.rows_per_conversion
-                    || entry.window != first.window
-                    || entry.negative != first.negative
-                    || *holder == scratch.group;
-                if closes || rows == 0 {
-                    if rows > 0 {
-                        scratch.ends.push(scratch.active.len());
-                    }
-                    (rows, first) = (0, entry);
-                    scratch.group += 1;
-                }
-                *holder = scratch.group;
-                scratch.active.push(position as u32);
-                rows += 1;
-            }
-        }
-        if rows > 0 {
-            scratch.ends.push(scratch.active.len());
+    fn mean(&self, costs: &[Cost]) -> Cost {
+        let sum = |of_sample: fn(&Cost) -> f64| costs.iter().map(of_sample).sum::<f64>();
+        Cost {
+            damage: (sum(|cost| cost.damage) + self.elsewhere) / self.total,
+            cycles: sum(|cost| cost.cycles) / self.samples.len() as f64,
         }
     }
 
-    /// Notes the groups of one plane of one sample, as [`gather`](Self::gather) left them.
-    fn note(&self, scan: &Scan, plane: usize, scratch: &mut Scratch) {
-        let words = self.tile.physical_rows().div_ceil(64);
-        let conversions = &mut scratch.conversions;
-        let mut start = 0;
-        for &end in &scratch.ends {
-            let group = &scratch.active[start..end];
-            let sign = if scan.entries[group[0] as usize].negative { -1.0 } else { 1.0 };
-            conversions.groups.push((2.0 * sign * f64::from(1u32 << plane), group.len()));
-            let (rows, ones) = (conversions.rows.len(), conversions.ones.len());
-            conversions.rows.resize(rows + words, 0);
-            conversions.ones.resize(ones + self.lanes, 0);
-            for &position in group {
-                let row = scan.entries[position as usize].physical as usize;
-                conversions.rows[rows + row / 64] |= 1 << (row % 64);
-                // A conversion has at most 63 rows, so that no byte overflows.
-                for (ones, bits) in conversions.ones[ones..].iter_mut().zip(self.row(row)) {
-                    *ones += bits;
-                }
-            }
-            start = end;
-        }
+    /// The number of a state of a conversion.
+    fn state(&self, rows: usize, ones: usize) -> usize {
+        rows * (self.rows_per_conversion + 1) + ones
     }
 
     /// The programmed bits of a physical row, lane by lane.
@@ -348,119 +268,52 @@ impl<'a> Damage<'a> {
         &self.bits[row * self.lanes..(row + 1) * self.lanes]
     }
 
-    /// Mean and variance of the error of every column, all planes of a sample being noted.
-    fn add_errors(&self, conversions: &Conversions, errors: &mut [[f64; 2]]) {
-        let counts = self.rows_per_conversion + 1;
-        let words = self.tile.physical_rows().div_ceil(64);
-        for (g, &(factor, rows)) in conversions.groups.iter().enumerate() {
-            let moments = &self.moments[rows * counts..][..counts];
-            let ones = &conversions.ones[g * self.lanes..][..self.lanes];
-            for (errors, ones) in errors.chunks_mut(LANES).zip(ones) {
-                for (error, ones) in errors.iter_mut().zip(ones.to_le_bytes()) {
-                    let [mean, variance] = moments[usize::from(ones)];
-                    error[0] += factor * mean;
-                    error[1] += factor * factor * variance;
-                }
-            }
-            let Some(covariance) = &self.covariance else { continue };
-            for (h, &(other_factor, other_rows)) in conversions.groups[..g].iter().enumerate() {
-                let both = 2.0 * factor * other_factor;
-                let common = |word: usize| {
-                    conversions.rows[g * words + word] & conversions.rows[h * words + word]
-                };
-                for (lane, errors) in errors.chunks_mut(LANES).enumerate() {
-                    let mut shared = 0;
-                    for word in 0..words {
-                        let mut rows = common(word);
-                        while rows != 0 {
-                            let row = word * 64 + rows.trailing_zeros() as usize;
-                            shared += self.bits[row * self.lanes + lane];
-                            rows &= rows - 1;
-                        }
-                    }
-                    let others = conversions.ones[h * self.lanes + lane].to_le_bytes();
-                    let ones = ones[lane].to_le_bytes().into_iter().zip(others);
-                    let columns = ones.zip(shared.to_le_bytes());
-                    for (error, ((ones, others), shared)) in errors.iter_mut().zip(columns) {
-                        let a = [rows, usize::from(ones)];
-                        let b = [other_rows, usize::from(others)];
-                        error[1] += both * covariance.of(a, b, usize::from(shared));
-                    }
-                }
-            }
-        }
+    /// The damage of a sample whose errors are these, column by column.
+    fn terms(&self, sample: &Sample, errors: &[[f64; 2]]) -> Vec<f64> {
+        let mut terms = Vec::with_capacity(errors.len());
+        self.each_term(sample, errors, |term| terms.push(term));
+        terms
     }
 
-    /// The damage of a sample (an index into `samples`) whose errors are these.
-    fn of_errors(&self, sample: usize, errors: &[[f64; 2]]) -> f64 {
-        let Some(margins) = &self.margins else {
-            return errors.iter().map(|[mean, variance]| mean * mean + variance).sum();
-        };
-        let Margin { winner, leads } = &margins[sample];
-        let mean = |column: usize| {
-            let [mean, _] = errors[column];
-            if self.tile.columns[column].inverted { -mean } else { mean }
-        };
-        let winner_mean = mean(*winner);
-        let mut flips = 0.0;
-        for (column, lead) in leads.iter().enumerate() {
-            if column != *winner {
-                let variance = errors[*winner][1] + errors[column][1];
-                flips += self.tail.below_zero(lead + winner_mean - mean(column), variance);
-            }
+    fn each_term(&self, sample: &Sample, errors: &[[f64; 2]], mut take: impl FnMut(f64)) {
+        if !self.is_last {
+            return errors.iter().for_each(|[mean, variance]| take(mean * mean + variance));
         }
-        flips
+        let [winner_mean, winner_variance] = errors[0];
+        take(0.0);
+        for (lead, [mean, variance]) in sample.leads.iter().zip(errors).skip(1) {
+            let behind = lead + winner_mean - mean;
+            take(self.tail.below_zero(behind, winner_variance + variance));
+        }
     }
 }
 
-/// The covariances that go with a code table: none if it is measured rather than the model's, or if
-/// conversions have too many rows.
-fn covariance(spec: &MacroSpec, code_table: &CodeTable) -> Option<CodeCovariance> {
-    let is_model = spec.rows_per_conversion <= CodeCovariance::MOST_ROWS
-        && *code_table == CodeTable::from_spec(spec);
-    if is_model { CodeCovariance::from_spec(spec) } else { None }
+/// The smallest damage of a class that is looked at: what is less makes [`NEGLECTED`] in all.
+fn least(samples: &[usize], terms: &[Vec<f64>]) -> f64 {
+    let mut all: Vec<f64> = samples.iter().flat_map(|&sample| &terms[sample]).copied().collect();
+    all.sort_by(f64::total_cmp);
+    let mut left = NEGLECTED * all.iter().sum::<f64>();
+    let is_left = |term: &&f64| {
+        left -= **term;
+        left < 0.0
+    };
+    all.iter().find(is_left).copied().unwrap_or(0.0)
 }
 
-/// The tail of the normal distribution, tabulated: erfc itself would be half of the work.
-#[derive(Clone)]
-struct Tail {
-    /// Φ(−x) and its derivative at x = index / `PER_DEVIATION`.
-    knots: Vec<[f64; 2]>,
-}
-
-impl Tail {
-    /// Beyond so many deviations the tail is 0 to 15 digits.
-    const DEVIATIONS: usize = 8;
-
-    /// Knots of a deviation. Cubic interpolation is then right to h⁴/384 · max |Φ⁗| = 10⁻¹⁰.
-    const PER_DEVIATION: usize = 64;
-
-    fn new() -> Self {
-        let knot = |index: usize| {
-            let x = index as f64 / Self::PER_DEVIATION as f64;
-            let density = libm::exp(-0.5 * x * x) / std::f64::consts::TAU.sqrt();
-            [0.5 * libm::erfc(x / std::f64::consts::SQRT_2), -density]
+impl Sample {
+    fn new(index: usize, tile: &Tile, profile: &MatrixProfile, last: Option<&Weights>) -> Self {
+        let mut columns: Vec<u16> = (0..tile.columns.len() as u16).collect();
+        let Some(weights) = last else { return Self { index, columns, leads: Vec::new() } };
+        let sums = accumulate(weights, profile.sample(index));
+        let class = argmax(&sums);
+        let logical = |column: u16| tile.columns[usize::from(column)].logical as usize;
+        let winner = columns.iter().position(|&column| logical(column) == class);
+        columns.swap(0, winner.expect("a whole matrix"));
+        let lead = |&column: &u16| {
+            let tie = if logical(column) < class { -1.0 } else { 1.0 };
+            f64::from(sums[class] - sums[logical(column)]) + tie
         };
-        Self { knots: (0..=Self::DEVIATIONS * Self::PER_DEVIATION).map(knot).collect() }
-    }
-
-    /// P(x < 0) for a normal x of this mean and variance.
-    fn below_zero(&self, mean: f64, variance: f64) -> f64 {
-        const LIMIT: f64 = (Tail::DEVIATIONS * Tail::DEVIATIONS) as f64;
-        // This also settles variance 0.
-        if mean * mean >= LIMIT * variance {
-            return if mean < 0.0 { 1.0 } else { 0.0 };
-        }
-        let scaled = mean.abs() / variance.sqrt() * Self::PER_DEVIATION as f64;
-        let index = (scaled as usize).min(self.knots.len() - 2);
-        let t = scaled - index as f64;
-        // Hermite's cubic between two knots.
-        let [[a, slope_a], [b, slope_b]] = [self.knots[index], self.knots[index + 1]];
-        let h = 1.0 / Self::PER_DEVIATION as f64;
-        let (slope_a, slope_b, rise) = (slope_a * h, slope_b * h, b - a);
-        let bend = (slope_a - rise) * (1.0 - t) + (rise - slope_b) * t;
-        let tail = a + rise * t + t * (1.0 - t) * bend;
-        if mean < 0.0 { 1.0 - tail } else { tail }
+        Self { index, leads: columns.iter().map(lead).collect(), columns }
     }
 }
 
@@ -482,108 +335,12 @@ impl Scan {
     }
 }
 
-impl Order<'_> {
-    /// What the order costs.
-    pub(crate) fn cost(&self) -> Cost {
-        self.mean(|chunk| &chunk.current)
-    }
-
-    /// The entries in scan order.
-    pub(crate) fn entries(&self) -> &[usize] {
-        &self.entries
-    }
-
-    /// What it would cost if the entries at two positions were swapped.
-    pub(crate) fn propose(&mut self, swap: [usize; 2]) -> Cost {
-        if let Some(dropped) = self.proposed.replace(swap) {
-            self.scan.swap(dropped);
-        }
-        self.scan.swap(swap);
-        let (damage, scan) = (self.damage, &self.scan);
-        self.chunks.par_iter_mut().for_each(|chunk| chunk.evaluate(damage, scan, Some(swap)));
-        self.mean(|chunk| &chunk.proposed)
-    }
-
-    /// Makes the proposed swap.
-    pub(crate) fn accept(&mut self) {
-        let Some(swap) = self.proposed.take() else { return };
-        self.entries.swap(swap[0], swap[1]);
-        for chunk in &mut self.chunks {
-            chunk.accept(swap);
-        }
-    }
-
-    fn mean(&self, of: impl Fn(&Chunk) -> &[Cost]) -> Cost {
-        let sum = |of_sample: fn(&Cost) -> f64| -> f64 {
-            self.chunks.iter().flat_map(&of).map(of_sample).sum()
-        };
-        Cost {
-            damage: (sum(|cost| cost.damage) + self.damage.elsewhere) / self.damage.total,
-            cycles: sum(|cost| cost.cycles) / self.damage.samples.len() as f64,
-        }
-    }
-}
-
-impl Chunk {
-    /// Fills `proposed`, the order being that of `scan`, which differs from the one of `active` by
-    /// a swap of two positions.
-    fn evaluate(&mut self, damage: &Damage<'_>, scan: &Scan, swap: Option<[usize; 2]>) {
-        let mut scratch = Scratch {
-            active: Vec::with_capacity(scan.entries.len()),
-            ends: Vec::with_capacity(scan.entries.len()),
-            holder: vec![0; damage.tile.physical_rows()],
-            group: 1,
-            conversions: Conversions::default(),
-            errors: vec![[0.0; 2]; damage.tile.columns.len()],
-        };
-        let planes = usize::from(damage.profile.bits);
-        let samples = self.active.chunks(planes * self.words).enumerate();
-        for (index, active) in samples {
-            let is_on = |plane: &[u64], position: usize| bit(plane, position) == 1;
-            let is_touched = swap.is_none_or(|swap| {
-                let mut planes = active.chunks(self.words);
-                planes.any(|plane| swap.iter().any(|&position| is_on(plane, position)))
-            });
-            if !is_touched {
-                self.proposed[index] = self.current[index];
-                continue;
-            }
-            scratch.errors.fill([0.0; 2]);
-            scratch.conversions.groups.clear();
-            scratch.conversions.rows.clear();
-            scratch.conversions.ones.clear();
-            for (plane, active) in active.chunks(self.words).enumerate() {
-                let [p, q] = swap.unwrap_or([0, 0]);
-                let differ = bit(active, p) ^ bit(active, q);
-                let words = active.iter().enumerate().map(|(word, bits)| {
-                    let flip = |position: usize| {
-                        if position / 64 == word { differ << (position % 64) } else { 0 }
-                    };
-                    bits ^ flip(p) ^ flip(q)
-                });
-                damage.gather(scan, words, &mut scratch);
-                damage.note(scan, plane, &mut scratch);
-            }
-            damage.add_errors(&scratch.conversions, &mut scratch.errors);
-            self.proposed[index] = Cost {
-                damage: damage.of_errors(self.first + index, &scratch.errors),
-                cycles: scratch.conversions.groups.len() as f64,
-            };
-        }
-    }
-
-    fn accept(&mut self, [p, q]: [usize; 2]) {
-        std::mem::swap(&mut self.current, &mut self.proposed);
-        for plane in self.active.chunks_mut(self.words) {
-            let differ = bit(plane, p) ^ bit(plane, q);
-            plane[p / 64] ^= differ << (p % 64);
-            plane[q / 64] ^= differ << (q % 64);
-        }
-    }
-}
-
-fn bit(words: &[u64], position: usize) -> u64 {
-    words[position / 64] >> (position % 64) & 1
+/// The covariances that go with a code table: none if it is measured rather than the model's, or if
+/// conversions have too many rows.
+fn covariance(spec: &MacroSpec, code_table: &CodeTable) -> Option<CodeCovariance> {
+    let is_model = spec.rows_per_conversion <= CodeCovariance::MOST_ROWS
+        && *code_table == CodeTable::from_spec(spec);
+    if is_model { CodeCovariance::from_spec(spec) } else { None }
 }
 
 #[cfg(test)]
@@ -713,7 +470,7 @@ mod tests {
             let mut order = damage.order(&entries);
             for _ in 0..6 {
                 let swap = [rng.random_range(0..rows), rng.random_range(0..rows)];
-                let proposed = order.propose(swap);
+                let proposed = order.propose(swap, f64::INFINITY).unwrap();
                 let mut swapped = order.entries().to_vec();
                 swapped.swap(swap[0], swap[1]);
                 prop_assert_eq!(proposed, damage.of(&swapped));
@@ -725,28 +482,5 @@ mod tests {
             }
             check(order.cost().damage, order.entries())?;
         }
-    }
-
-    #[test]
-    fn tails_of_the_normal_distribution() {
-        let tail = Tail::new();
-        for step in -10_000..=10_000 {
-            let x = f64::from(step) / 1000.0;
-            let expected = 0.5 * libm::erfc(x / std::f64::consts::SQRT_2);
-            for deviation in [1.0, 0.3] {
-                let found = tail.below_zero(x * deviation, deviation * deviation);
-                // As derived at the number of knots.
-                assert!((found - expected).abs() < 1e-10, "{x}: {found}, not {expected}");
-            }
-        }
-        let check = |mean, variance, expected| {
-            assert_eq!(tail.below_zero(mean, variance), expected, "{mean} {variance}");
-        };
-        check(0.0, 1.0, 0.5);
-        check(8.0, 1.0, 0.0);
-        check(-8.0, 1.0, 1.0);
-        check(0.0, 0.0, 0.0);
-        check(1.0, 0.0, 0.0);
-        check(-1.0, 0.0, 1.0);
     }
 }

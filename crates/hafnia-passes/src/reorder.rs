@@ -325,7 +325,7 @@ fn anneal(
     };
     let mut order = damage.order(&start);
     let probes = (steps / 100).min(PROBES);
-    let changes = (0..probes).map(|_| (order.propose(pair().0).damage - cost.damage).abs());
+    let changes = (0..probes).map(|_| order.propose(pair().0, f64::INFINITY).map_or(0.0, |proposed| (proposed.damage - cost.damage).abs()));
     let mut temperature = HEAT * changes.sum::<f64>() / probes.max(1) as f64;
     let cooling = libm::pow(COOLING, 1.0 / steps.max(1) as f64);
 
@@ -336,17 +336,18 @@ fn anneal(
             progress(step);
         }
         let (swap, draw) = pair();
-        let proposed = order.propose(swap);
-        let change = proposed.damage - current;
-        let is_taken = change <= 0.0 || draw < libm::exp(-change / temperature);
-        if is_taken && proposed.cycles <= most {
+        // Metropolis: a rise is accepted with probability exp(−rise / temperature).
+        let rise = -temperature * libm::log(draw);
+        let proposed = order.propose(swap, rise);
+        temperature *= cooling;
+        let Some(proposed) = proposed else { continue };
+        if proposed.damage - current <= rise && proposed.cycles <= most {
             order.accept();
             current = proposed.damage;
             if current < best.0 {
                 best = (current, order.entries().to_vec());
             }
         }
-        temperature *= cooling;
     }
     progress(steps);
     best.1
