@@ -306,14 +306,20 @@ mod tests {
     #[test]
     fn rows_that_are_shared() {
         let shared = "size 5x4 columns 0..4 rows 0:0 1:1 2:0 3:2 4:3 5:4 bits d 6 2 f 8";
-        check(&[("size 6x4 columns 0..4 rows 0..6 bits d 6 d 2 f 8", shared)], expect![""]);
+        check(&[("size 6x4 columns 0..4 rows 0..6 bits d 6 d 2 f 8", shared)], expect![[r#"
+            hidden: physical rows 6 -> 5, cells 24 -> 20, table bits 0 -> 18
+              t0: 6x4 -> 5x4, table bits 0 -> 18
+        "#]]);
     }
 
     #[test]
     fn an_order_and_polarity() {
         check(
             &[("rows 0..6", "rows 0 2 1 3 4 5"), ("columns 0..4", "columns 0 ~1 2 ~3")],
-            expect![""],
+            expect![[r#"
+                hidden: columns inverted 0 -> 2
+                  t0: 2 columns inverted, 2 of 6 entries moved
+            "#]],
         );
     }
 
@@ -329,7 +335,13 @@ mod tests {
                 ("size 1x2", "size 1x2 at macro 0 row 0 column 4"),
                 ("logical", "placed"),
             ],
-            expect![""],
+            expect![[r#"
+                hidden: tiles 1 -> 2
+                  t0: 6x4 -> 4x4, entries 6 -> 4, placed at macro 0 row 0 column 0
+                  t1 from t0: 6x4 -> 2x4, entries 6 -> 2, 2 of 2 entries moved, placed at macro 1 row 0 column 0
+                out
+                  t2 from t1: placed at macro 0 row 0 column 4
+            "#]],
         );
     }
 
@@ -343,8 +355,17 @@ mod tests {
                 ),
                 ("size 6x4 columns 0..4 rows 0..6 bits d", "size 5x4 columns 0..4 rows 1..6 bits"),
             ],
-            expect![""],
+            expect![[r#"
+                hidden: physical rows 6 -> 5, cells 24 -> 20
+                  t0: 6x4 -> 5x4, entries 6 -> 5
+                out: tiles 1 -> 2, physical rows 1 -> 2, cells 2 -> 4
+                  t2 from t1: new as replica 1
+                  1 tile as it was
+            "#]],
         );
-        check(&[("columns 0 1 rows 0 bits 1", "columns 1 0 rows 0 bits 2")], expect![""]);
+        check(&[("columns 0 1 rows 0 bits 1", "columns 1 0 rows 0 bits 2")], expect![[r#"
+            out
+              t1: changed in another way
+        "#]]);
     }
 }
