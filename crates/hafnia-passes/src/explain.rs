@@ -306,10 +306,13 @@ mod tests {
     #[test]
     fn rows_that_are_shared() {
         let shared = "size 5x4 columns 0..4 rows 0:0 1:1 2:0 3:2 4:3 5:4 bits d 6 2 f 8";
-        check(&[("size 6x4 columns 0..4 rows 0..6 bits d 6 d 2 f 8", shared)], expect![[r#"
+        check(
+            &[("size 6x4 columns 0..4 rows 0..6 bits d 6 d 2 f 8", shared)],
+            expect![[r#"
             hidden: physical rows 6 -> 5, cells 24 -> 20, table bits 0 -> 18
               t0: 6x4 -> 5x4, table bits 0 -> 18
-        "#]]);
+        "#]],
+        );
     }
 
     #[test]
@@ -363,9 +366,12 @@ mod tests {
                   1 tile as it was
             "#]],
         );
-        check(&[("columns 0 1 rows 0 bits 1", "columns 1 0 rows 0 bits 2")], expect![[r#"
+        check(
+            &[("columns 0 1 rows 0 bits 1", "columns 1 0 rows 0 bits 2")],
+            expect![[r#"
             out
               t1: changed in another way
-        "#]]);
+        "#]],
+        );
     }
 }
