@@ -30,7 +30,7 @@
 //! ```
 //!
 //! [`Manifest`] says how an output was made, [`Steps`] skips work whose inputs have not changed,
-//! and [`write_whole`] is how every file of hafnia is written.
+//! and [`write_whole`] and [`write_whole_folder`] are how every file of hafnia is written.
 //!
 //! What this crate does not do: it does not migrate files between schema versions (they are made
 //! again), and it does not know any of the types kept in the files.
@@ -48,4 +48,4 @@ pub use envelope::{Artifact, load, load_bytes, save};
 pub use error::ArtifactError;
 pub use manifest::Manifest;
 pub use steps::{Outcome, Steps};
-pub use whole::{read, write_whole};
+pub use whole::{read, write_whole, write_whole_folder};

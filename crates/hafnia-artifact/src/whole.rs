@@ -38,6 +38,54 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
+/// Writes a folder of files so that it is never seen half written, and creates the folders above it.
+///
+/// The files, given by their paths in the folder, go to a folder of a temporary name beside it, and
+/// the name is changed. A folder that stands there is replaced if it is empty or holds the file
+/// `marker`, so that a mistaken path removes nothing of worth.
+///
+/// # Errors
+/// [`ArtifactError::Io`] naming the folder.
+pub fn write_whole_folder(
+    path: impl AsRef<Path>,
+    marker: &str,
+    files: impl IntoIterator<Item = (String, Vec<u8>)>,
+) -> Result<(), ArtifactError> {
+    let path = path.as_ref();
+    write_folder(path, marker, files).map_err(|source| ArtifactError::Io {
+        action: "write",
+        path: path.into(),
+        source,
+    })
+}
+
+fn write_folder(
+    path: &Path,
+    marker: &str,
+    files: impl IntoIterator<Item = (String, Vec<u8>)>,
+) -> io::Result<()> {
+    let above = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(above)?;
+    let stands = fs::exists(path)?;
+    if stands && !fs::exists(path.join(marker))? && fs::read_dir(path)?.next().is_some() {
+        let message = format!("it is not empty and has no {marker}");
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    }
+    let beside = tempfile::Builder::new().prefix(".writing-").tempdir_in(above)?;
+    let (new, old) = (beside.path().join("new"), beside.path().join("old"));
+    fs::create_dir(&new)?;
+    for (name, bytes) in files {
+        write(&new.join(name), &bytes)?;
+    }
+    if stands {
+        fs::rename(path, old)?;
+    }
+    fs::rename(new, path)
+}
+
 /// The content of a file.
 ///
 /// # Errors
@@ -79,6 +127,28 @@ mod tests {
         let error = write_whole(&path, b"bytes").unwrap_err().to_string();
         assert_eq!(error, format!("cannot write {}", path.display()));
         assert_eq!(names(dir.path()), ["taken"]);
+    }
+
+    #[test]
+    fn folders_are_replaced_only_if_they_are_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/program");
+        let files = |names: &[&str]| {
+            let file = |name: &&str| ((*name).to_owned(), name.as_bytes().to_vec());
+            names.iter().map(file).collect::<Vec<_>>()
+        };
+        write_whole_folder(&path, "marker", files(&["marker", "b/c"])).unwrap();
+        write_whole_folder(&path, "marker", files(&["d"])).unwrap();
+        assert_eq!(
+            (names(&path), names(&dir.path().join("a"))),
+            (vec!["d".into()], vec!["program".into()])
+        );
+        assert_eq!(read(path.join("d")).unwrap(), b"d");
+
+        let error = write_whole_folder(&path, "marker", files(&["e"])).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(cause, "it is not empty and has no marker");
+        assert_eq!(names(&path), ["d"]);
     }
 
     #[cfg(unix)]

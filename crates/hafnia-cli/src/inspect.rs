@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::bail;
 use clap::Args;
 use hafnia_artifact::{ArtifactError, Digest, Manifest, load};
-use hafnia_ir::{Mapping, Profile, read_mapping};
+use hafnia_ir::{Mapping, Profile, Program, read_mapping};
 use hafnia_model::{Layer, MatrixLayer, Network};
 use hafnia_report::{Align, Table};
 use serde::Serialize;
@@ -16,18 +16,22 @@ use crate::models::NetworkOptions;
 use crate::output::Output;
 use crate::profile::Summary;
 
-/// Show what a network, mapping, profile or manifest holds.
+/// Show what a network, mapping, program, profile or manifest holds.
 #[derive(Args)]
 #[command(mut_arg("file", |file| file
     .value_name("FILE")
-    .help("A mapping (.map), a manifest (.json), or a network or profile; none with --model")))]
+    .help("A mapping (.map), a program (folder), a manifest (.json), or a network or profile; none with --model")))]
 #[command(after_help = "Examples:
   hafnia inspect out/net/network.hafnia
   hafnia inspect --model frontier
+  hafnia inspect out/net.map --full
   hafnia inspect out/net.map --format json")]
 pub(crate) struct Inspect {
     #[command(flatten)]
     network: NetworkOptions,
+    /// Of a mapping, show all tiles, rows, columns and cells.
+    #[arg(long)]
+    full: bool,
 }
 
 /// A network in short.
@@ -191,47 +195,113 @@ impl DescribedMapping {
     }
 }
 
-impl fmt::Display for DescribedMapping {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "mapping for {}, stage {}\nnetwork {}",
-            self.geometry, self.stage, self.network
-        )?;
-        let mut table = Table::new([
-            ("tile", Align::Left),
-            ("matrix", Align::Left),
-            ("entries", Align::Right),
-            ("physical rows", Align::Right),
-            ("columns", Align::Right),
-            ("macro, row, column", Align::Right),
+/// Tiles that are shown unless all are asked for.
+const TILES: usize = 24;
+/// Lines that are shown of each list of a tile.
+const LINES: usize = 2;
+
+/// A mapping for people: tables of its tiles and matrices, then its text form, both folded unless
+/// `full`.
+fn mapping_text(mapping: &Mapping, full: bool) -> String {
+    let geometry = &mapping.geometry;
+    let mut table = Table::new([
+        ("tile", Align::Left),
+        ("matrix", Align::Left),
+        ("entries", Align::Right),
+        ("physical rows", Align::Right),
+        ("columns", Align::Right),
+        ("inverted", Align::Right),
+        ("table bits", Align::Right),
+        ("macro, row, column", Align::Right),
+    ]);
+    let tiles = if full { mapping.tiles.len() } else { TILES };
+    for (id, tile) in mapping.tiles().take(tiles) {
+        let place = tile.place.map_or("-".to_owned(), |place| {
+            format!("{}, {}, {}", place.macro_index, place.row, place.column)
+        });
+        table.row([
+            id.to_string(),
+            mapping.matrices[tile.matrix.index()].name.clone(),
+            tile.rows.len().to_string(),
+            tile.physical_rows().to_string(),
+            tile.columns.len().to_string(),
+            tile.columns.iter().filter(|column| column.inverted).count().to_string(),
+            tile.table_bits().to_string(),
+            place,
         ]);
-        for (index, tile) in self.tiles.iter().enumerate() {
-            table.row([
-                format!("t{index}"),
-                tile.matrix.clone(),
-                tile.entries.len().to_string(),
-                tile.physical_rows.to_string(),
-                tile.columns.to_string(),
-                tile.place
-                    .map_or("-".to_owned(), |[m, row, column]| format!("{m}, {row}, {column}")),
-            ]);
-        }
-        write!(f, "{table}\n{}", size_table(&(&self.matrices, &self.total)))
     }
+    let (matrices, total) = sizes(mapping);
+    let sizes = size_table(&(&matrices, &total));
+    let text = mapping.to_string();
+    let (form, more) = match full {
+        true => (text, String::new()),
+        false => (folded(&text), more_tiles(mapping.tiles.len())),
+    };
+    format!(
+        "mapping for {} {}x{}, stage {}\n\n{table}\n{more}\n{sizes}\n\n{form}",
+        geometry.name, geometry.rows, geometry.columns, mapping.stage
+    )
+}
+
+/// What is said of tiles that are not shown.
+fn more_tiles(tiles: usize) -> String {
+    match tiles.saturating_sub(TILES) {
+        0 => String::new(),
+        more => format!("… and {more} more tiles: --full shows all\n"),
+    }
+}
+
+/// The text form of a mapping with the lists of its first tiles cut short and the other tiles left
+/// out. A comment says what is missing, but it is no mapping any more.
+fn folded(text: &str) -> String {
+    let mut folded = String::new();
+    let (mut tiles, mut list, mut lines) = (0, "", 0);
+    let rest = |folded: &mut String, lines: usize| {
+        if lines > LINES {
+            *folded += &format!("    # … {} more lines\n", lines - LINES);
+        }
+    };
+    for line in text.lines() {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        let kind = match word {
+            "columns" | "rows" => word,
+            // The line of the keyword is not one of the list.
+            "bits" => "",
+            _ if line.starts_with("    ") => "bits",
+            _ => "",
+        };
+        if kind != list || kind.is_empty() {
+            rest(&mut folded, lines);
+            (list, lines) = (kind, 0);
+        }
+        tiles += usize::from(word == "tile");
+        if tiles > TILES {
+            break;
+        }
+        lines += usize::from(!kind.is_empty());
+        if lines <= LINES {
+            folded += &format!("{line}\n");
+        }
+    }
+    rest(&mut folded, lines);
+    folded
 }
 
 impl Inspect {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
         match &self.network.file {
-            Some(path) if self.network.model.is_none() => inspect(path, output),
+            Some(path) if self.network.model.is_none() => inspect(path, self.full, output),
             _ => output.print(&describe(&self.network.load()?.network), ToString::to_string),
         }
     }
 }
 
 /// Shows what a file holds.
-fn inspect(path: &Path, output: Output) -> anyhow::Result<()> {
+fn inspect(path: &Path, full: bool, output: Output) -> anyhow::Result<()> {
+    if path.is_dir() {
+        let mapping = Program::read(path)?.mapping().clone();
+        return output.print(&DescribedMapping::of(&mapping), |_| mapping_text(&mapping, full));
+    }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => {
             let manifest = Manifest::read(path)?;
@@ -241,7 +311,7 @@ fn inspect(path: &Path, output: Output) -> anyhow::Result<()> {
         }
         Some("map") => {
             let mapping = read_mapping(path)?;
-            output.print(&DescribedMapping::of(&mapping), ToString::to_string)
+            output.print(&DescribedMapping::of(&mapping), |_| mapping_text(&mapping, full))
         }
         _ => match load::<Network>(path) {
             Ok(network) => output.print(&describe(&network), ToString::to_string),
@@ -251,5 +321,42 @@ fn inspect(path: &Path, output: Output) -> anyhow::Result<()> {
             }
             Err(error) => bail!(error),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn long_lists_are_folded() {
+        let text = "\
+stage tiled
+matrix m0 a 9x9
+tile t0 m0 replica 0 size 4x3
+  columns 0..3
+  rows 1 2
+  rows 3 4
+  rows 5 6
+  rows 7 8
+  bits
+    1
+    2
+    3
+    4
+tile t1 m0 replica 0 size 1x3
+  columns 0..3
+  rows 9
+  bits
+    7
+";
+        expect![""].assert_eq(&folded(text));
+        let many = (0..30).map(|tile| format!("tile t{tile}\n  bits\n    1\n"));
+        let folded = folded(&many.collect::<String>());
+        assert!(folded.ends_with("tile t23\n  bits\n    1\n"), "{folded}");
+        assert_eq!(more_tiles(24), "");
+        assert_eq!(more_tiles(30), "… and 6 more tiles: --full shows all\n");
     }
 }

@@ -1,14 +1,14 @@
 //! `hafnia map`: runs a pipeline of passes, proving the mapping after every one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use hafnia_artifact::{load, write_whole};
 use hafnia_cim::CodeTable;
-use hafnia_ir::{Mapping, Profile};
-use hafnia_passes::{AfterPass, Context, Pipeline, Registry, Size, Statistics};
+use hafnia_ir::{Geometry, Mapping, Profile, Program, Stage, prove};
+use hafnia_passes::{AfterPass, Context, Explanation, Pipeline, Registry, Size, Statistics};
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use serde::Serialize;
@@ -29,14 +29,16 @@ use crate::progress;
   hafnia map --model frontier --pipeline compact --out frontier.map
   hafnia map net.hafnia --pipeline paper --profile net.profile --set sigma_lrs_rel=0.2 --out best.map
   hafnia map net.hafnia --pipeline mine.toml --until rename --dump-ir=rename --out half.map
+  hafnia map net.hafnia --pipeline rename --explain --out net.map
+  hafnia map net.hafnia --pipeline rename --emit program=chips --out net.map
+  hafnia map net.hafnia --from-program chips --out back.map
 
 `hafnia passes` lists the passes and the built-in pipelines.")]
 pub(crate) struct Map {
     #[command(flatten)]
     network: NetworkOptions,
-    /// Built-in pipeline, or a TOML file.
-    #[arg(long, value_name = "NAME|FILE")]
-    pipeline: String,
+    #[command(flatten)]
+    source: Source,
     /// Mapping to write, in text form.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -55,13 +57,34 @@ pub(crate) struct Map {
     /// Print the mapping to stderr after every pass, or after this one.
     #[arg(long, value_name = "PASS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
     dump_ir: Option<String>,
+    /// Say what every pass did to each tile.
+    #[arg(long, conflicts_with = "from_program")]
+    explain: bool,
+    /// Write what chips are programmed from too, into this folder or, without one, beside the mapping.
+    #[arg(long, value_name = "program[=DIR]")]
+    emit: Option<String>,
     #[command(flatten)]
     spec: SpecOptions,
 }
 
+/// Where the mapping comes from.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// Built-in pipeline, or a TOML file.
+    #[arg(long, value_name = "NAME|FILE")]
+    pipeline: Option<String>,
+    /// Take the mapping from a program (--emit program) in place of a pipeline, and prove it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["until", "dump_ir", "profile"])]
+    from_program: Option<PathBuf>,
+}
+
 #[derive(Serialize)]
 struct Mapped {
-    pipeline: String,
+    /// The pipeline, if it comes from one.
+    pipeline: Option<String>,
+    /// The folder of the program that was written, if one was.
+    program: Option<PathBuf>,
     stage: String,
     passes: Vec<PassRun>,
     total: Totals,
@@ -73,6 +96,8 @@ pub(crate) struct PassRun {
     pass: &'static str,
     seconds: f64,
     statistics: Statistics,
+    /// With --explain.
+    explanation: Option<Explanation>,
 }
 
 /// What a mapping takes in all.
@@ -159,20 +184,15 @@ pub(crate) fn size_table((matrices, total): &(&[MatrixSize], &Totals)) -> Table 
 impl Map {
     pub(crate) fn run(&self, registry: &Registry, output: Output) -> anyhow::Result<()> {
         let spec = self.spec.load()?;
-        let mut pipeline = Pipeline::load(&self.pipeline, registry)?;
-        if let Some(pass) = &self.until {
-            pipeline = pipeline.until(pass)?;
-        }
-        if let Some(pass) = self.dump_ir.as_deref().filter(|pass| !pass.is_empty()) {
-            anyhow::ensure!(
-                pipeline.names().contains(&pass),
-                "--dump-ir names pass `{pass}`, the pipeline has {}",
-                pipeline.names().join(", ")
-            );
-        }
+        let pipeline = self.pipeline(registry)?;
+        let program = self.program_folder(pipeline.as_ref())?;
         check_writable(&self.out)?;
-        let config =
-            serde_json::json!({ "pipeline": pipeline, "macro": self.spec.resolved(&spec) });
+        program.as_deref().map_or(Ok(()), check_writable)?;
+        let config = serde_json::json!({
+            "pipeline": pipeline,
+            "from_program": self.source.from_program,
+            "macro": self.spec.resolved(&spec),
+        });
         let mut record = Record::begin(&config, Some(self.seed))?;
         let chosen = self.network.load()?;
         record.network(&chosen);
@@ -201,33 +221,122 @@ impl Map {
             seed: Seed(self.seed),
             progress: &|_, _| {},
         };
-        let (mapping, passes) = run_pipeline(&pipeline, context, self.dump_ir.as_deref())?;
+        let (mapping, passes) = match (&pipeline, &self.source.from_program) {
+            (Some(pipeline), _) => {
+                run_pipeline(pipeline, context, self.dump_ir.as_deref(), self.explain)?
+            }
+            (None, Some(folder)) => {
+                record.input(&folder.join(Program::HEADER))?;
+                (from_program(folder, context)?, Vec::new())
+            }
+            (None, None) => bail!("give either --pipeline or --from-program"),
+        };
+        let mut outputs = vec![self.out.clone()];
+        if let Some(folder) = &program {
+            Program::of(&mapping, &spec)?.write(folder)?;
+            outputs.push(folder.join(Program::HEADER));
+        }
         write_whole(&self.out, mapping.to_string().as_bytes())?;
-        record.end(&[&self.out])?;
+        record.end(&outputs.iter().map(PathBuf::as_path).collect::<Vec<&Path>>())?;
         let (matrices, total) = sizes(&mapping);
         let mapped = Mapped {
-            pipeline: pipeline.name().to_owned(),
+            pipeline: pipeline.map(|pipeline| pipeline.name().to_owned()),
+            program,
             stage: mapping.stage.to_string(),
             passes,
             total,
             matrices,
         };
-        output.print(&mapped, |mapped| {
-            let mut text = String::new();
-            for run in &mapped.passes {
-                text += &format!("{} ({:.3} s)\n", run.pass, run.seconds);
-                for line in &run.statistics.lines {
-                    text += &format!("  {line}\n");
-                }
-            }
-            let total = &mapped.total;
-            text += &format!("{}\n", size_table(&(&mapped.matrices, total)));
-            let (macros, bits) = (total.macros, total.table_bits);
-            text + &format!(
-                "{} macros, {} bits of rename tables, stage {}",
-                macros, bits, mapped.stage
-            )
-        })
+        output.print(&mapped, text)
+    }
+
+    /// The pipeline as it is asked for, if one is.
+    fn pipeline(&self, registry: &Registry) -> anyhow::Result<Option<Pipeline>> {
+        let Some(name) = &self.source.pipeline else { return Ok(None) };
+        let mut pipeline = Pipeline::load(name, registry)?;
+        if let Some(pass) = &self.until {
+            pipeline = pipeline.until(pass)?;
+        }
+        if let Some(pass) = self.dump_ir.as_deref().filter(|pass| !pass.is_empty()) {
+            ensure!(
+                pipeline.names().contains(&pass),
+                "--dump-ir names pass `{pass}`, the pipeline has {}",
+                pipeline.names().join(", ")
+            );
+        }
+        Ok(Some(pipeline))
+    }
+
+    /// The folder of the program, if one is asked for.
+    fn program_folder(&self, pipeline: Option<&Pipeline>) -> anyhow::Result<Option<PathBuf>> {
+        let folder =
+            match self.emit.as_deref().map(|emit| emit.split_once('=').unwrap_or((emit, ""))) {
+                None => return Ok(None),
+                Some(("program", "")) => self.out.with_extension("program"),
+                Some(("program", folder)) => PathBuf::from(folder),
+                Some((what, _)) => bail!("--emit is `{what}`, it must be program or program=DIR"),
+            };
+        let stage = pipeline.map_or(Stage::Placed, |p| p.leaves().unwrap_or(Stage::Logical));
+        ensure!(
+            stage == Stage::Placed,
+            "--emit program takes a placed mapping, but the pipeline ends {stage}: let it end with `pack`"
+        );
+        Ok(Some(folder))
+    }
+}
+
+/// The mapping of a program, proved.
+fn from_program(folder: &Path, context: Context<'_>) -> anyhow::Result<Mapping> {
+    let Context { network, spec, seed, .. } = context;
+    let named = || folder.display().to_string();
+    let mapping = Program::read(folder)?.mapping().clone();
+    let (found, expected) = (&mapping.geometry, Geometry::from(spec));
+    ensure!(
+        *found == expected,
+        "{}: the program is for macro `{}` of {}x{}, --macro is `{}` of {}x{}",
+        named(),
+        found.name,
+        found.rows,
+        found.columns,
+        expected.name,
+        expected.rows,
+        expected.columns
+    );
+    prove(&mapping, network).with_context(named)?;
+    hafnia_sim::agree(network, &mapping, spec, seed.site("map/agree")).with_context(named)?;
+    Ok(mapping)
+}
+
+/// What is printed for people.
+fn text(mapped: &Mapped) -> String {
+    let mut text = String::new();
+    for run in &mapped.passes {
+        text += &format!("{} ({:.3} s)\n", run.pass, run.seconds);
+        for line in &run.statistics.lines {
+            text += &format!("  {line}\n");
+        }
+        if let Some(explanation) = &run.explanation {
+            text += &folded(&explanation.to_string());
+        }
+    }
+    let total = &mapped.total;
+    text += &format!("{}\n", size_table(&(&mapped.matrices, total)));
+    let (macros, bits) = (total.macros, total.table_bits);
+    text += &format!("{macros} macros, {bits} bits of rename tables, stage {}", mapped.stage);
+    match &mapped.program {
+        None => text,
+        Some(folder) => text + &format!("\nprogram in {}", folder.display()),
+    }
+}
+
+/// An explanation, indented; of many lines the first.
+fn folded(explanation: &str) -> String {
+    const MOST: usize = 60;
+    let lines = explanation.lines().take(MOST).map(|line| format!("    {line}\n"));
+    let text: String = lines.collect();
+    match explanation.lines().count().saturating_sub(MOST) {
+        0 => text,
+        left => text + &format!("    … and {left} more lines: --format json has all\n"),
     }
 }
 
@@ -239,17 +348,26 @@ pub(crate) fn run_pipeline(
     pipeline: &Pipeline,
     context: Context<'_>,
     dump_ir: Option<&str>,
+    explain: bool,
 ) -> anyhow::Result<(Mapping, Vec<PassRun>)> {
     let bar = progress::bar("mapping");
     let progress = progress::moves(&bar);
     let context = Context { progress: &progress, ..context };
     let Context { network, spec, seed, .. } = context;
     let mut passes = Vec::new();
+    let logical = Mapping::logical(network, spec)?;
+    let mut before = explain.then(|| logical.clone());
     let mut start = Instant::now();
     let mut after = |after: &AfterPass<'_>| {
         let seconds = start.elapsed().as_secs_f64();
         bar.set_message(after.name);
-        passes.push(PassRun { pass: after.name, seconds, statistics: after.statistics.clone() });
+        let explanation = before.as_mut().map(|before| {
+            let explanation = Explanation::of(before, after.mapping);
+            *before = after.mapping.clone();
+            explanation
+        });
+        let (pass, statistics) = (after.name, after.statistics.clone());
+        passes.push(PassRun { pass, seconds, statistics, explanation });
         if dump_ir.is_some_and(|pass| pass.is_empty() || pass == after.name) {
             progress::line(&bar, &format!("# after {}\n{}", after.name, after.mapping));
         }
@@ -257,7 +375,7 @@ pub(crate) fn run_pipeline(
         start = Instant::now();
         Ok(())
     };
-    let outcome = pipeline.run(Mapping::logical(network, spec)?, &context, &mut after)?;
+    let outcome = pipeline.run(logical, &context, &mut after)?;
     bar.finish_and_clear();
     Ok((outcome.mapping, passes))
 }

@@ -192,7 +192,7 @@ impl Sim {
                 seed: Seed(self.seed),
                 progress: &|_, _| {},
             };
-            let (mapping, _) = run_pipeline(pipeline, context, None)?;
+            let (mapping, _) = run_pipeline(pipeline, context, None, false)?;
             mappings.push((name.clone(), mapping));
         }
         let mnist = self.data.load()?;

@@ -5,7 +5,8 @@
 //! [`Logical`](Stage::Logical) over [`Tiled`](Stage::Tiled) to [`Placed`](Stage::Placed);
 //! [`verify`] checks the rules of its stage and [`prove`] rebuilds every matrix from what is
 //! programmed and compares it with the network's, bit for bit. A [`Profile`] says which rows are on
-//! together. The text form is what [`Mapping`]'s `Display` prints and `FromStr` reads.
+//! together. The text form is what [`Mapping`]'s `Display` prints and `FromStr` reads. A placed mapping goes out to
+//! chips, and comes back, as the files of a [`Program`].
 //!
 //! ```
 //! use hafnia_ir::{Geometry, Mapping, Stage, prove, random, verify};
@@ -26,6 +27,7 @@
 mod file;
 mod mapping;
 mod profile;
+mod program;
 mod proof;
 pub mod random;
 mod text;
@@ -37,6 +39,7 @@ pub use mapping::{
     Stage, Tile, TileId, WeightName, WideWeights, mappable,
 };
 pub use profile::{MatrixProfile, Profile, ProfileError};
+pub use program::{Program, ProgramError};
 pub use proof::{ProofError, prove};
 pub use text::TextError;
 pub use verifier::{Violation, verify};

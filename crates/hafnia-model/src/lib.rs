@@ -35,7 +35,7 @@ mod error;
 pub mod interchange;
 mod interpreter;
 mod network;
-mod npy;
+pub mod npy;
 pub mod random;
 mod weights;
 

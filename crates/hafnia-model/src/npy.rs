@@ -1,4 +1,4 @@
-//! NumPy's `.npy` files, as far as the interchange folder takes them: arrays of `int8` and `int32`.
+//! NumPy's `.npy` files, as far as folders of ours take them: arrays of `int8` and `int32`.
 //!
 //! The format is documented at
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>: a magic, a version, the
@@ -65,13 +65,15 @@ pub enum NpyError {
 
 /// An array in C order: the last index runs fastest.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Array<T> {
-    pub(crate) shape: Vec<usize>,
-    pub(crate) values: Vec<T>,
+pub struct Array<T> {
+    /// Its sides.
+    pub shape: Vec<usize>,
+    /// Its elements.
+    pub values: Vec<T>,
 }
 
 /// A type of elements.
-pub(crate) trait Element: Copy {
+pub trait Element: Copy {
     /// As NumPy calls it.
     const NAME: &'static str;
     /// As headers call it; the first is written, all are read.
@@ -79,7 +81,9 @@ pub(crate) trait Element: Copy {
     /// Bytes of an element.
     const SIZE: usize;
 
+    /// The element that [`SIZE`](Self::SIZE) bytes hold.
     fn read(bytes: &[u8]) -> Self;
+    /// Appends the bytes of an element.
     fn write(self, into: &mut Vec<u8>);
 }
 
@@ -121,7 +125,7 @@ const MAX_SIDES: usize = 4;
 ///
 /// # Panics
 /// If the shape has another number of elements than there are values.
-pub(crate) fn encode<T: Element>(shape: &[usize], values: &[T]) -> Vec<u8> {
+pub fn encode<T: Element>(shape: &[usize], values: &[T]) -> Vec<u8> {
     assert_eq!(shape.iter().product::<usize>(), values.len(), "elements of shape {shape:?}");
     let sides: String = shape.iter().map(|side| format!("{side}, ")).collect();
     // A tuple of one keeps its comma, others lose the last one, as Python prints them.
@@ -143,7 +147,10 @@ pub(crate) fn encode<T: Element>(shape: &[usize], values: &[T]) -> Vec<u8> {
 }
 
 /// The array that the bytes of a file hold, brought into C order.
-pub(crate) fn decode<T: Element>(bytes: &[u8]) -> Result<Array<T>, NpyError> {
+///
+/// # Errors
+/// If they are no such file, or hold elements of another type.
+pub fn decode<T: Element>(bytes: &[u8]) -> Result<Array<T>, NpyError> {
     let (header, data) = split(bytes)?;
     let invalid = || NpyError::Header(header.trim_end().chars().take(200).collect());
     let Header { descr, is_fortran, shape } = Header::parse(header).ok_or_else(invalid)?;

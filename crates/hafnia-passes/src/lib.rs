@@ -37,6 +37,7 @@
 mod blocks;
 mod damage;
 mod error;
+mod explain;
 mod pack;
 mod pass;
 mod pipeline;
@@ -51,6 +52,7 @@ mod tile;
 mod work;
 
 pub use error::{BoxError, PassError, PipelineError, Unsound};
+pub use explain::{Explanation, MatrixChange, MatrixTotals, TileChange, TileSize};
 pub use pack::PackTiles;
 pub use pass::{Context, Pass, PassInfo};
 pub use pipeline::{AfterPass, Outcome, Pipeline};

@@ -148,6 +148,11 @@ impl Pipeline {
         self.passes.iter().map(|pass| pass.info().name).collect()
     }
 
+    /// The stage it leaves; none if that is the one it found.
+    pub fn leaves(&self) -> Option<Stage> {
+        self.passes.iter().rev().find_map(|pass| pass.info().leaves)
+    }
+
     /// The same pipeline, ending with the first pass of this name.
     ///
     /// # Errors

@@ -5,6 +5,7 @@
 mod faults;
 mod file;
 mod profile;
+mod program;
 mod sample;
 mod text;
 mod totals;

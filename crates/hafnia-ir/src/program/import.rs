@@ -1,0 +1,274 @@
+//! From files back to a [`Program`].
+
+use std::path::Path;
+
+use hafnia_bits::{BitMatrix, HexError};
+use hafnia_cim::InputControl;
+use hafnia_model::npy;
+use serde::de::Error as _;
+
+use super::Program;
+use super::emit::{COLUMNS, Header, SCAN, Sized, TILES, VERSION, folder};
+use super::table::{Open, TextFile, shown};
+use crate::{
+    Column, Geometry, Mapping, Matrix, MatrixId, Place, ProgramError, RowEntry, RowTable, Stage,
+    Tile, TileId, verify,
+};
+
+/// Reads the program in a folder; `open` reads files.
+pub(super) fn program(at: &Path, open: Open<'_>) -> Result<Program, ProgramError> {
+    let (header, input_control) = header(at, open)?;
+    let Sized { name, rows, columns } = header.geometry;
+    let mut mapping = Mapping {
+        stage: Stage::Placed,
+        network: header.network,
+        geometry: Geometry { name, rows, columns },
+        matrices: Vec::new(),
+        tiles: Vec::new(),
+    };
+    for Sized { name, rows, columns } in header.matrices {
+        mapping.matrices.push(Matrix { name, rows, columns });
+    }
+    let tiles = tiles(at, &mapping, header.macros, open)?;
+    // Blocks are read macro by macro and put where their tiles stand.
+    let mut blocks: Vec<Option<Tile>> = vec![None; tiles.len()];
+    for index in 0..header.macros as usize {
+        let of_macro = |(_, tile): &(TileId, &Listed)| tile.place.macro_index as usize == index;
+        let tiles = (0..).map(TileId).zip(&tiles).filter(of_macro);
+        macro_tiles(&at.join(folder(index)), &mapping, tiles.collect(), &mut blocks, open)?;
+    }
+    mapping.tiles = blocks.into_iter().map(|tile| tile.expect("its macro was read")).collect();
+    verify(&mapping)
+        .map_err(|source| ProgramError::Invalid { path: at.join(Program::HEADER), source })?;
+    let rows_per_conversion = header.rows_per_conversion;
+    let program = Program { mapping, input_control, rows_per_conversion };
+    for (name, bytes) in program.files() {
+        compare(at, &name, &bytes, &program, open)?;
+    }
+    Ok(program)
+}
+
+fn header(at: &Path, open: Open<'_>) -> Result<(Header, InputControl), ProgramError> {
+    let file = TextFile::open(at.join(Program::HEADER), open)?;
+    let wrong = |source| ProgramError::Json { path: file.path().to_owned(), source };
+    let header: Header = serde_json::from_str(file.text()).map_err(wrong)?;
+    let wrong = |message: String| wrong(serde_json::Error::custom(message));
+    if header.version != VERSION {
+        return Err(wrong(format!("`version` is {}, it must be {VERSION}", header.version)));
+    }
+    if header.rows_per_conversion == 0 {
+        return Err(wrong("`rows_per_conversion` is 0, it must be at least 1".to_owned()));
+    }
+    let sizes = [("macro", &header.geometry)].into_iter();
+    for (what, &Sized { ref name, rows, columns }) in
+        sizes.chain(header.matrices.iter().map(|matrix| ("matrix", matrix)))
+    {
+        if !Matrix::is_size(rows, columns) {
+            let (side, cells) = (Matrix::MAX_SIDE, Matrix::MAX_CELLS);
+            return Err(wrong(format!(
+                "{what} `{name}` is {rows}x{columns}: sides must lie in 1..={side}, cells be at most {cells}"
+            )));
+        }
+    }
+    let control = header.input_control.parse().map_err(|error| wrong(format!("{error}")))?;
+    Ok((header, control))
+}
+
+/// A tile as `tiles.csv` has it.
+struct Listed {
+    matrix: MatrixId,
+    replica: u32,
+    place: Place,
+    rows: u32,
+    columns: u32,
+    entries: u32,
+}
+
+fn tiles(
+    at: &Path,
+    mapping: &Mapping,
+    macros: u32,
+    open: Open<'_>,
+) -> Result<Vec<Listed>, ProgramError> {
+    let file = TextFile::open(at.join("tiles.csv"), open)?;
+    let mut lines = file.table(TILES)?;
+    let (rows, columns) = (mapping.geometry.rows as u64, mapping.geometry.columns as u64);
+    let mut tiles = Vec::new();
+    while let Some(line) = lines.next() {
+        let id = tiles.len() as u64;
+        let mut fields = line.fields::<11>()?;
+        fields.number("tile", id..id + 1)?;
+        let matrix = MatrixId(fields.number("matrix", 0..mapping.matrices.len() as u64)?);
+        let replica = fields.number("replica", 0..1 << 32)?;
+        let macro_index = fields.number("macro", 0..macros.into())?;
+        let row = fields.number("row", 0..rows)?;
+        let column = fields.number("column", 0..columns)?;
+        let place = Place { macro_index, row, column };
+        let of = &mapping.matrices[matrix.index()];
+        tiles.push(Listed {
+            matrix,
+            replica,
+            place,
+            rows: fields.number("rows", 1..rows - u64::from(row) + 1)?,
+            columns: fields.number("columns", 1..columns - u64::from(column) + 1)?,
+            entries: fields.number("entries", 1..of.rows as u64 + 1)?,
+        });
+    }
+    Ok(tiles)
+}
+
+/// Reads the tiles of a macro from its folder.
+fn macro_tiles(
+    at: &Path,
+    mapping: &Mapping,
+    tiles: Vec<(TileId, &Listed)>,
+    blocks: &mut [Option<Tile>],
+    open: Open<'_>,
+) -> Result<(), ProgramError> {
+    let cells = cells(at, mapping, open)?;
+    let (scan, columns) = (at.join("scan.csv"), at.join("columns.csv"));
+    let (scan, columns) = (TextFile::open(scan, open)?, TextFile::open(columns, open)?);
+    let (mut scan, mut columns) = (scan.table(SCAN)?, columns.table(COLUMNS)?);
+    for (id, tile) in tiles {
+        let of = &mapping.matrices[tile.matrix.index()];
+        let (tile_number, first) = (u64::from(id.0), u64::from(tile.place.row));
+        let mut rows = RowTable::default();
+        for position in 0..u64::from(tile.entries) {
+            let line = scan.expect(format_args!("position {position} of tile {tile_number}"))?;
+            let mut fields = line.fields::<5>()?;
+            fields.number("tile", tile_number..tile_number + 1)?;
+            fields.number("position", position..position + 1)?;
+            let logical = fields.number("logical_row", 0..of.rows as u64)?;
+            let physical = fields.number("physical_row", first..first + u64::from(tile.rows))?;
+            let physical = physical - tile.place.row;
+            rows.push(RowEntry { logical, physical, negative: fields.is_negative("sign")? });
+        }
+        let mut listed = Vec::new();
+        for column in (u64::from(tile.place.column)..).take(tile.columns as usize) {
+            let line = columns.expect(format_args!("column {column} of tile {tile_number}"))?;
+            let mut fields = line.fields::<4>()?;
+            fields.number("tile", tile_number..tile_number + 1)?;
+            fields.number("column", column..column + 1)?;
+            let logical = fields.number("logical_column", 0..of.columns as u64)?;
+            listed.push(Column { logical, inverted: fields.is_negative("polarity")? });
+        }
+        let (row, column) = (tile.place.row as usize, tile.place.column as usize);
+        let bits = BitMatrix::from_fn(tile.rows as usize, tile.columns as usize, |r, c| {
+            cells.get(row + r, column + c)
+        });
+        blocks[id.index()] = Some(Tile {
+            matrix: tile.matrix,
+            replica: tile.replica,
+            bits,
+            rows,
+            columns: listed,
+            place: Some(tile.place),
+        });
+    }
+    scan.end()?;
+    columns.end()
+}
+
+/// The image of a macro.
+fn cells(at: &Path, mapping: &Mapping, open: Open<'_>) -> Result<BitMatrix, ProgramError> {
+    let file = TextFile::open(at.join("cells.hex"), open)?;
+    let Geometry { rows, columns, .. } = mapping.geometry;
+    let mut lines = file.lines();
+    let mut given = Vec::new();
+    // All lines are there before anything of the macro's size is made.
+    for row in 0..rows {
+        given.push(lines.expect(format_args!("row {row} of {rows}"))?);
+    }
+    lines.end()?;
+    let digits = columns.div_ceil(4);
+    if let Some(line) = given.iter().find(|line| line.text.chars().count() != digits) {
+        return Err(line.expected(format_args!("{digits} hexadecimal digits (0-9, a-f)")));
+    }
+    let mut cells = BitMatrix::zeros(rows, columns);
+    for (row, line) in given.into_iter().enumerate() {
+        let hex: String = line.text.chars().rev().collect();
+        cells.set_row_hex(row, &hex).map_err(|error| match error {
+            HexError::Beyond { last_column } => {
+                line.expected(format_args!("no bit beyond column {last_column}"))
+            }
+            _ => line.expected(format_args!("{digits} hexadecimal digits (0-9, a-f)")),
+        })?;
+    }
+    Ok(cells)
+}
+
+/// Whether a file says what follows from those that the program was read from.
+fn compare(
+    at: &Path,
+    name: &str,
+    expected: &[u8],
+    program: &Program,
+    open: Open<'_>,
+) -> Result<(), ProgramError> {
+    if name.ends_with(".npy") {
+        return compare_array(at, name, expected, program, open);
+    }
+    let file = TextFile::open(at.join(name), open)?;
+    let expected = std::str::from_utf8(expected).expect("all but arrays is text");
+    if file.text() == expected {
+        return Ok(());
+    }
+    let (mut ours, mut theirs) = (expected.lines(), file.text().lines());
+    let mut line = 0;
+    loop {
+        line += 1;
+        let (path, end) = (file.path().to_owned(), || "the end".to_owned());
+        let differs = |column, expected, found| {
+            Err(ProgramError::Differs { path, line, column, expected, found })
+        };
+        match (ours.next(), theirs.next()) {
+            (Some(ours), Some(theirs)) if ours == theirs => {}
+            (Some(ours), Some(theirs)) => {
+                let same = ours.chars().zip(theirs.chars()).take_while(|(a, b)| a == b).count();
+                let rest = |text: &str| match text.chars().skip(same).collect::<String>() {
+                    rest if rest.is_empty() => "the end of the line".to_owned(),
+                    rest => shown(&rest),
+                };
+                return differs(same + 1, rest(ours), rest(theirs));
+            }
+            (Some(ours), None) => return differs(1, shown(ours), end()),
+            (None, Some(theirs)) => return differs(1, end(), shown(theirs)),
+            // Only the ends of lines differ.
+            (None, None) => return differs(1, end(), "other line breaks".to_owned()),
+        }
+    }
+}
+
+fn compare_array(
+    at: &Path,
+    name: &str,
+    expected: &[u8],
+    program: &Program,
+    open: Open<'_>,
+) -> Result<(), ProgramError> {
+    let path = at.join(name);
+    let bytes = open(&path)?;
+    if bytes == expected {
+        return Ok(());
+    }
+    let decode = |bytes| npy::decode::<i8>(bytes);
+    let found =
+        decode(&bytes).map_err(|source| ProgramError::Npy { path: path.clone(), source })?;
+    let Geometry { rows, columns, .. } = program.mapping.geometry;
+    if found.shape != [rows, columns] {
+        return Err(ProgramError::Shape { path, found: found.shape, expected: [rows, columns] });
+    }
+    let ours = decode(expected).expect("an array that we wrote");
+    let mut pairs = found.values.iter().zip(&ours.values);
+    match pairs.position(|(found, ours)| found != ours) {
+        // Another way to write the same array.
+        None => Ok(()),
+        Some(cell) => Err(ProgramError::Cell {
+            path,
+            row: cell / columns,
+            column: cell % columns,
+            found: found.values[cell],
+            expected: ours.values[cell],
+        }),
+    }
+}
