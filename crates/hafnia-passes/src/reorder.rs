@@ -325,7 +325,11 @@ fn anneal(
     };
     let mut order = damage.order(&start);
     let probes = (steps / 100).min(PROBES);
-    let changes = (0..probes).map(|_| order.propose(pair().0, f64::INFINITY).map_or(0.0, |proposed| (proposed.damage - cost.damage).abs()));
+    let changes = (0..probes).map(|_| {
+        order
+            .propose(pair().0, f64::INFINITY)
+            .map_or(0.0, |proposed| (proposed.damage - cost.damage).abs())
+    });
     let mut temperature = HEAT * changes.sum::<f64>() / probes.max(1) as f64;
     let cooling = libm::pow(COOLING, 1.0 / steps.max(1) as f64);
 

@@ -5,7 +5,7 @@
 //! columns inverted where that helps; no row is renamed. The operating point is the smallest setting
 //! of the grid at which the natural order loses enough on validation images, in the mean over the
 //! networks; there, and with `--full` at every setting, the mappings meet chips on test images. The
-//! deployed network is mapped by `best`.
+//! deployed network is mapped by every pass alone and by `best`.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use anyhow::Context;
 use hafnia_report::{Align, Claims, Interval, Metrics, Section, Setting, Table};
 use hafnia_zoo::Zoo;
 
-use super::plan::{Mapping, Plan, Simulated, noise, slug};
+use super::plan::{Mapping, Plan, Range, Simulated, SimulatedMapping, noise, slug};
 use super::recorded::networks;
 use super::write_up::mean;
 
@@ -36,7 +36,8 @@ pub(crate) struct Compiled {
     in_final: Vec<(usize, Vec<Lost>)>,
     /// At the operating point with noise in all layers, all of which are reordered with polarity.
     in_all: Option<Vec<Lost>>,
-    deployed: Deployed,
+    /// The deployed network: in natural order first, then by every pass alone, then by `best`.
+    deployed: Vec<Mapped>,
 }
 
 /// What noise costs one network: in natural order, and by each of the mappings beside it.
@@ -47,12 +48,33 @@ struct Lost {
     cycles: Vec<f64>,
 }
 
-/// The deployed network, as it is and by `best`.
-struct Deployed {
-    natural: Mapping,
-    best: Mapping,
-    cycles_ratio: f64,
+/// The deployed network by one pipeline.
+struct Mapped {
+    what: &'static str,
+    mapping: Mapping,
+    /// Conversion cycles of all layers, an image.
+    cycles: f64,
+    /// What noise in the final layer costs.
+    drop: Range,
 }
+
+/// Every pass alone, with what it needs to get to a place on macros, and `best`.
+const PIPELINES: [(&str, &[(&str, &str)]); 11] = [
+    ("natural", &[("tile", ""), ("pack", "")]),
+    ("`rename`", &[("rename", ""), ("tile", ""), ("pack", "")]),
+    ("`rename`, pre-add", &[("rename", "mode = \"pre-add\""), ("tile", ""), ("pack", "")]),
+    ("`rename-complement`", &[("rename-complement", ""), ("tile", ""), ("pack", "")]),
+    ("`rename-segments`", &[("tile", ""), ("rename-segments", ""), ("pack", "")]),
+    ("`strip-dead`", &[("strip-dead", ""), ("tile", ""), ("pack", "")]),
+    ("`polarity`", &[("tile", ""), ("polarity", ""), ("pack", "")]),
+    ("`reorder`", &[("tile", ""), ("reorder", STEPS), ("pack", "")]),
+    ("`pack` with cuts", &[("tile", ""), ("pack", "cut = true")]),
+    ("`duplicate`", &[("tile", ""), ("duplicate", ""), ("pack", "")]),
+    ("`best`", &[("best", STEPS)]),
+];
+
+/// Stands for the steps of an annealing.
+const STEPS: &str = "steps";
 
 impl Lost {
     /// Of a simulation whose first mapping is the natural order.
@@ -76,13 +98,12 @@ struct Free {
     natural: PathBuf,
 }
 
-/// Maps, simulates and compares; `deployed` is the network that carries the claims, with its profile
-/// and its natural mapping.
+/// Maps, simulates and compares; `deployed` is the network that carries the claims, and its profile.
 pub(crate) fn run(
     plan: &Plan<'_>,
     claims: &Claims,
     is_full: bool,
-    [deployed, profile, natural]: [&PathBuf; 3],
+    deployed: [&PathBuf; 2],
 ) -> anyhow::Result<Compiled> {
     let zoo = Zoo::open(networks())?;
     let record = zoo.records().iter().find(|record| record.recipe == RECIPE);
@@ -131,7 +152,7 @@ pub(crate) fn run(
         operating,
         in_final,
         in_all,
-        deployed: Deployed::of(plan, deployed, profile, natural)?,
+        deployed: by_every_pass(plan, &claims.settings[operating.unwrap_or(0)], deployed)?,
     })
 }
 
@@ -187,23 +208,38 @@ impl Free {
     }
 }
 
-impl Deployed {
-    fn of(
-        plan: &Plan<'_>,
-        network: &PathBuf,
-        profile: &PathBuf,
-        natural: &PathBuf,
-    ) -> anyhow::Result<Self> {
-        let profile = format!("--profile={}", profile.display());
-        let best = plan.map("best", network, "best", &[profile])?;
-        let exact = ["--engine=exact", "--noise-in=all"];
-        let simulated = plan.simulate("best-exact", network, &[natural, &best], &exact)?;
-        Ok(Self {
-            natural: plan.inspect("natural", natural)?,
-            best: plan.inspect("best", &best)?,
-            cycles_ratio: Lost::of(&simulated).cycles[0],
-        })
+/// Maps the deployed network by all pipelines for a setting, and runs it.
+fn by_every_pass(
+    plan: &Plan<'_>,
+    setting: &Setting,
+    [network, profile]: [&PathBuf; 2],
+) -> anyhow::Result<Vec<Mapped>> {
+    let mut noise = noise(setting);
+    let steps = format!("steps = {}", plan.effort.anneal_steps);
+    let mut mappings = Vec::new();
+    for (number, (_, passes)) in PIPELINES.iter().enumerate() {
+        let filled = |&(pass, options)| (pass, if options == STEPS { &steps[..] } else { options });
+        let name = format!("pass-{number}");
+        let pipeline = plan.pipeline(&name, &passes.iter().map(filled).collect::<Vec<_>>())?;
+        let mut arguments = noise.clone();
+        arguments.push(format!("--profile={}", profile.display()));
+        mappings.push(plan.map(&name, network, &pipeline, &arguments)?);
     }
+    let paths: Vec<_> = mappings.iter().map(PathBuf::as_path).collect();
+    let exact = ["--engine=exact", "--noise-in=all", "--images=500"];
+    let exact = plan.simulate("passes-exact", network, &paths, &exact)?;
+    noise.push(plan.chips());
+    let noisy = plan.simulate("passes", network, &paths, &noise)?;
+    let mut found = Vec::new();
+    for (number, (what, _)) in PIPELINES.into_iter().enumerate() {
+        found.push(Mapped {
+            what,
+            mapping: plan.inspect(&format!("pass-{number}"), &mappings[number])?,
+            cycles: exact.mappings[number].per_image.groups,
+            drop: noisy.mappings[number].drop_points,
+        });
+    }
+    Ok(found)
 }
 
 /// The share of a loss that a mapping takes away, pooled over networks: 1 − Σ other / Σ natural,
@@ -233,6 +269,38 @@ impl Compiled {
         self.in_final.iter().find(|(at, _)| *at == index).map(|(_, lost)| lost.as_slice())
     }
 
+    /// The deployed network in natural order, and by `best`.
+    fn ends(&self) -> [&Mapped; 2] {
+        [&self.deployed[0], &self.deployed[self.deployed.len() - 1]]
+    }
+
+    /// The deployed network by every pipeline.
+    fn passes(&self) -> Table {
+        let mut table = Table::new([
+            ("the deployed network by", Align::Left),
+            ("rows", Align::Right),
+            ("cells", Align::Right),
+            ("table bits", Align::Right),
+            ("macros", Align::Right),
+            ("cycles/image", Align::Right),
+            ("final layer: drop, points", Align::Right),
+            ("95 % interval", Align::Right),
+        ]);
+        for Mapped { what, mapping, cycles, drop } in &self.deployed {
+            table.row([
+                (*what).to_owned(),
+                mapping.total.physical_rows.to_string(),
+                mapping.total.cells.to_string(),
+                mapping.total.table_bits.to_string(),
+                mapping.total.macros.to_string(),
+                format!("{cycles:.0}"),
+                format!("{:.3}", drop.value),
+                format!("{:.3} to {:.3}", drop.lo, drop.hi),
+            ]);
+        }
+        table
+    }
+
     /// Adds what was found to the metrics of the run.
     pub(crate) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
         let mut insert = |key: &str, found: Option<Interval>| -> anyhow::Result<()> {
@@ -247,11 +315,11 @@ impl Compiled {
             insert("final/reduction_order_polarity_rel", reduction(lost, 1))?;
         }
         insert("all/reduction_rel", self.in_all.as_deref().and_then(|lost| reduction(lost, 0)))?;
-        let Deployed { natural, best, cycles_ratio } = &self.deployed;
-        metrics.insert("mapping/natural/cells", natural.total.cells as f64)?;
-        metrics.insert("mapping/best/cells", best.total.cells as f64)?;
-        metrics.insert("mapping/best/macros", best.total.macros as f64)?;
-        metrics.insert("mapping/best/cycles_ratio", *cycles_ratio)?;
+        let [natural, best] = self.ends();
+        metrics.insert("mapping/natural/cells", natural.mapping.total.cells as f64)?;
+        metrics.insert("mapping/best/cells", best.mapping.total.cells as f64)?;
+        metrics.insert("mapping/best/macros", best.mapping.total.macros as f64)?;
+        metrics.insert("mapping/best/cycles_ratio", best.cycles / natural.cycles)?;
         Ok(())
     }
 
@@ -291,7 +359,7 @@ impl Compiled {
         Section {
             title: "The mapping compiler".to_owned(),
             text: self.text(),
-            tables: vec![table],
+            tables: vec![table, self.passes()],
             ..Section::default()
         }
     }
@@ -312,10 +380,14 @@ impl Compiled {
                 in_percent(reduction(lost, 0))
             ));
         }
-        let Deployed { natural, best, cycles_ratio } = &self.deployed;
+        let [natural, best] = self.ends();
         lines.push(format!(
-            "The deployed network takes {} cells on {} macros as it is, {} cells on {} macros by pipeline `best`, with {cycles_ratio:.2} times the conversion cycles.",
-            natural.total.cells, natural.total.macros, best.total.cells, best.total.macros
+            "The deployed network takes {} cells on {} macros as it is, {} cells on {} macros by pipeline `best`, with {:.2} times the conversion cycles.",
+            natural.mapping.total.cells,
+            natural.mapping.total.macros,
+            best.mapping.total.cells,
+            best.mapping.total.macros,
+            best.cycles / natural.cycles
         ));
         lines.join("\n")
     }

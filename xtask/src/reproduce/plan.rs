@@ -278,7 +278,7 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         noisy,
         all_layers,
         chips: plan.effort.chips,
-        compiled: mapping::run(&plan, claims, options.is_full(), [&network, &profile, &natural])?,
+        compiled: mapping::run(&plan, claims, options.is_full(), [&network, &profile])?,
         recorded: records.map(|records| records.evaluate(&plan)).transpose()?,
         data: plan.calls.data.clone(),
     })

@@ -57,8 +57,11 @@ const SURE: f64 = 3.0;
 impl<'a> Order<'a> {
     pub(super) fn new(damage: &'a Damage<'a>, entries: &[usize]) -> Self {
         let scan = Scan::new(damage, entries);
-        let readings: Vec<Reading> =
-            damage.samples.iter().map(|sample| Reading::new(damage, &scan, entries, sample)).collect();
+        let readings: Vec<Reading> = damage
+            .samples
+            .iter()
+            .map(|sample| Reading::new(damage, &scan, entries, sample))
+            .collect();
         let mut scratch = Scratch::default();
         let costs: Vec<Cost> = damage
             .samples
@@ -146,7 +149,12 @@ impl<'a> Order<'a> {
 
 impl Reading {
     /// A sample under an order.
-    pub(super) fn new(damage: &Damage<'_>, scan: &Scan, entries: &[usize], sample: &Sample) -> Self {
+    pub(super) fn new(
+        damage: &Damage<'_>,
+        scan: &Scan,
+        entries: &[usize],
+        sample: &Sample,
+    ) -> Self {
         let activations = damage.profile.sample(sample.index);
         let words = entries.len().div_ceil(64);
         let mut reading = Self::default();
