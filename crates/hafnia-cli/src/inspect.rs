@@ -352,7 +352,25 @@ tile t1 m0 replica 0 size 1x3
   bits
     7
 ";
-        expect![""].assert_eq(&folded(text));
+        expect![[r#"
+            stage tiled
+            matrix m0 a 9x9
+            tile t0 m0 replica 0 size 4x3
+              columns 0..3
+              rows 1 2
+              rows 3 4
+                # … 2 more lines
+              bits
+                1
+                2
+                # … 2 more lines
+            tile t1 m0 replica 0 size 1x3
+              columns 0..3
+              rows 9
+              bits
+                7
+        "#]]
+        .assert_eq(&folded(text));
         let many = (0..30).map(|tile| format!("tile t{tile}\n  bits\n    1\n"));
         let folded = folded(&many.collect::<String>());
         assert!(folded.ends_with("tile t23\n  bits\n    1\n"), "{folded}");
