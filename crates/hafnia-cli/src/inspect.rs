@@ -158,6 +158,8 @@ struct TileDescription {
     place: Option<[u32; 3]>,
     physical_rows: usize,
     columns: usize,
+    /// Whether activations of entries that share a row are added first.
+    pre_add: bool,
     /// In scan order: logical row, physical row, sign.
     entries: Vec<(u32, u32, i8)>,
     /// Logical column and whether it is stored inverted.
@@ -175,6 +177,7 @@ impl DescribedMapping {
             place: tile.place.map(|place| [place.macro_index, place.row, place.column]),
             physical_rows: tile.physical_rows(),
             columns: tile.columns.len(),
+            pre_add: tile.pre_add,
             entries: tile
                 .rows
                 .iter()

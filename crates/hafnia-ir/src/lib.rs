@@ -35,8 +35,8 @@ mod verifier;
 
 pub use file::{MappingFileError, read_mapping, write_mapping};
 pub use mapping::{
-    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, TileId,
-    WeightName, WideWeights, mappable,
+    Column, DigitalColumn, Geometry, Lines, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable,
+    Stage, Tile, TileId, WeightName, WideWeights, mappable,
 };
 pub use profile::{MatrixProfile, Profile, ProfileError};
 pub use program::{Program, ProgramError};

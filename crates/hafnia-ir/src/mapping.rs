@@ -1,6 +1,6 @@
 //! [`Mapping`] and its parts: plain data, checked by [`verify`](crate::verify).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use hafnia_artifact::Digest;
@@ -114,9 +114,29 @@ pub struct Matrix {
     pub rows: usize,
     /// Logical columns.
     pub columns: usize,
+    /// Logical rows whose activation is 0 for every input of the network, ascending: no tile holds
+    /// them.
+    pub dead: Vec<u32>,
+    /// Columns that need no cells, ascending: no tile holds them.
+    pub digital: Vec<DigitalColumn>,
+}
+
+/// A column whose weights are all the same in the rows that are not dead: its product is the sum of
+/// all activations, or minus that, which is added up digitally.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DigitalColumn {
+    /// The logical column.
+    pub logical: u32,
+    /// Whether its weights are −1.
+    pub negative: bool,
 }
 
 impl Matrix {
+    /// A matrix all of whose weights are in tiles.
+    pub fn new(name: impl Into<String>, rows: usize, columns: usize) -> Self {
+        Self { name: name.into(), rows, columns, dead: Vec::new(), digital: Vec::new() }
+    }
+
     /// The longest side of a matrix or macro.
     pub const MAX_SIDE: usize = 1 << 20;
     /// The most cells of a matrix or macro; a check of one then takes at most 32 MiB.
@@ -188,6 +208,9 @@ pub struct Tile {
     pub rows: RowTable,
     /// The logical column of every tile column, and its polarity.
     pub columns: Vec<Column>,
+    /// Whether activations of entries with one physical row and one sign are added up digitally,
+    /// and the physical row is turned on by the bits of the sum; see [`Tile::lines`].
+    pub pre_add: bool,
     /// Where it lies; none before stage [`Stage::Placed`].
     pub place: Option<Place>,
 }
@@ -268,7 +291,7 @@ impl RowTable {
         &self.logical
     }
 
-    /// What the input control scans.
+    /// What each entry turns on. What the input control scans is [`Tile::lines`].
     pub fn scan(&self) -> &[ScanEntry] {
         &self.scan
     }
@@ -291,7 +314,61 @@ impl FromIterator<RowEntry> for RowTable {
     }
 }
 
+/// What the input control scans in a tile, line by line.
+///
+/// A line is an entry; where a tile adds activations first, it is all entries with one physical row
+/// and one sign, at the position of the first of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lines {
+    /// What every line turns on, in scan order.
+    pub scan: Vec<ScanEntry>,
+    /// The line of every entry.
+    pub of_entries: Vec<u32>,
+}
+
+impl Lines {
+    /// Bit-planes of a scan for activations of so many bits: the bits of the largest sum that a line
+    /// can be given.
+    pub fn planes(&self, bits: u8) -> u8 {
+        let mut entries = vec![0u32; self.scan.len()];
+        self.of_entries.iter().for_each(|&line| entries[line as usize] += 1);
+        let most = entries.into_iter().max().unwrap_or(1);
+        // A matrix has at most 2²⁰ rows, an activation at most 8 bits: no sum reaches 2²⁸.
+        let largest = most * ((1 << bits) - 1);
+        (u32::BITS - largest.leading_zeros()) as u8
+    }
+
+    /// The sums that the lines of `rows` are given: one a line, overwritten.
+    ///
+    /// # Panics
+    /// If a logical row has no activation, or `sums` is shorter than there are lines.
+    pub fn add_up(&self, rows: &RowTable, activations: &[u8], sums: &mut [u32]) {
+        sums[..self.scan.len()].fill(0);
+        for (&line, &logical) in self.of_entries.iter().zip(rows.logical()) {
+            sums[line as usize] += u32::from(activations[logical as usize]);
+        }
+    }
+}
+
 impl Tile {
+    /// What the input control scans: the one definition, for engines and passes alike.
+    pub fn lines(&self) -> Lines {
+        let scan = self.rows.scan();
+        if !self.pre_add {
+            return Lines { scan: scan.to_vec(), of_entries: (0..scan.len() as u32).collect() };
+        }
+        let mut lines = Lines::default();
+        let mut known = HashMap::new();
+        for &entry in scan {
+            let line = *known.entry(entry).or_insert_with(|| {
+                lines.scan.push(entry);
+                lines.scan.len() as u32 - 1
+            });
+            lines.of_entries.push(line);
+        }
+        lines
+    }
+
     /// Physical rows.
     pub fn physical_rows(&self) -> usize {
         self.bits.rows()
@@ -309,25 +386,43 @@ impl Tile {
     /// logical row stands where in the scan takes no bits: that is how the inputs are wired.
     pub fn table_bits(&self) -> usize {
         let (entries, rows) = (self.rows.len(), self.physical_rows());
-        let is_signed = self.rows.scan().iter().any(|entry| entry.negative);
         let address = if self.rows.has_shared_rows() { bits_to_tell(rows) } else { 0 };
-        entries * (address + usize::from(is_signed))
+        entries * address + self.sign_bits()
+    }
+
+    /// Those of [`table_bits`](Self::table_bits) that are signs: one an entry, if some are negative.
+    pub fn sign_bits(&self) -> usize {
+        let is_signed = self.rows.scan().iter().any(|entry| entry.negative);
+        if is_signed { self.rows.len() } else { 0 }
     }
 
     /// The same block with its entries in another scan order: entry `order[i]` comes at position i.
     ///
-    /// Physical rows are numbered anew by first use, so that without a rename table the order of
-    /// the entries stays the order of the rows.
+    /// Physical rows are numbered as by [`with_entries`](Self::with_entries).
     ///
     /// # Panics
     /// If `order` is no permutation of the entries, or a physical row is used by no entry.
     #[must_use]
     pub fn with_order(&self, order: &[usize]) -> Self {
         assert_eq!(order.len(), self.rows.len(), "a permutation of the entries");
+        let tile = self.with_entries(order);
+        assert_eq!(tile.physical_rows(), self.physical_rows(), "every physical row is used");
+        tile
+    }
+
+    /// The block of these entries, in this scan order, and of the physical rows that they use.
+    ///
+    /// Physical rows are numbered anew by first use, so that without a rename table the order of
+    /// the entries stays the order of the rows.
+    ///
+    /// # Panics
+    /// If there is no such entry.
+    #[must_use]
+    pub fn with_entries(&self, entries: &[usize]) -> Self {
         let mut number = vec![None; self.physical_rows()];
         let mut kept = Vec::new();
         let mut rows = RowTable::default();
-        for &position in order {
+        for &position in entries {
             let entry = self.rows.get(position);
             let physical = *number[entry.physical as usize].get_or_insert_with(|| {
                 kept.push(entry.physical as usize);
@@ -335,8 +430,25 @@ impl Tile {
             });
             rows.push(RowEntry { physical, ..entry });
         }
-        assert_eq!(kept.len(), self.physical_rows(), "every physical row is used");
-        Self { bits: self.bits.select_rows(kept), rows, ..self.clone() }
+        // Not `..self.clone()`: the bits may be large.
+        let Self { matrix, replica, pre_add, place, .. } = *self;
+        let (bits, columns) = (self.bits.select_rows(kept), self.columns.clone());
+        Self { matrix, replica, bits, rows, columns, pre_add, place }
+    }
+
+    /// The block of these columns, in this order; it has no place.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    #[must_use]
+    pub fn with_columns(&self, columns: &[usize]) -> Self {
+        Self {
+            bits: self.bits.select_columns(columns),
+            rows: self.rows.clone(),
+            columns: columns.iter().map(|&index| self.columns[index]).collect(),
+            place: None,
+            ..*self
+        }
     }
 }
 
@@ -356,7 +468,7 @@ impl Mapping {
         for (index, matrix) in network.matrices().iter().enumerate() {
             let bits = mappable(matrix)?;
             let (rows, columns) = (bits.rows(), bits.columns());
-            mapping.matrices.push(Matrix { name: matrix.name.to_owned(), rows, columns });
+            mapping.matrices.push(Matrix::new(matrix.name, rows, columns));
             let entry = |row| RowEntry { logical: row, physical: row, negative: false };
             let column = |column| Column { logical: column, inverted: false };
             mapping.tiles.push(Tile {
@@ -365,6 +477,7 @@ impl Mapping {
                 bits: bits.clone(),
                 rows: (0..rows as u32).map(entry).collect(),
                 columns: (0..columns as u32).map(column).collect(),
+                pre_add: false,
                 place: None,
             });
         }
@@ -391,6 +504,7 @@ impl Mapping {
         let places = self.tiles.iter().filter_map(|tile| tile.place);
         places.map(|place| place.macro_index as usize + 1).max().unwrap_or(0)
     }
+
     /// Cells in all tiles.
     pub fn cells(&self) -> usize {
         self.tiles.iter().map(Tile::cells).sum()

@@ -1,6 +1,10 @@
 //! The proof that a mapping computes what the network computes: every weight is rebuilt from what
 //! is programmed and compared, bit for bit.
 //!
+//! What is not programmed has to be without effect. That a dead row is never on follows from
+//! intervals: the least and the largest that every activation can be, whatever the input, layer by
+//! layer. That a digital column is constant is seen in the network.
+//!
 //! It is written cell by cell and shares no code with passes or verifier, so that it stays the
 //! obvious definition of what a tile means.
 
@@ -8,7 +12,8 @@ use std::collections::BTreeMap;
 
 use hafnia_artifact::Digest;
 use hafnia_bits::BitMatrix;
-use hafnia_model::Network;
+use hafnia_model::arithmetic::{activate, max_pool, window};
+use hafnia_model::{Layer, Network, Thresholds, Weights};
 
 use crate::{Column, Mapping, MatrixId, RowEntry, TileId, WeightName, WideWeights, mappable};
 
@@ -60,6 +65,51 @@ pub enum ProofError {
         /// (rows, columns) in the network.
         network: (usize, usize),
     },
+    /// A row is declared dead, though some input may turn it on.
+    #[error(
+        "row {row} of {matrix} ({name}) is declared dead, but its activation may reach {largest}"
+    )]
+    Live {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Its name.
+        name: String,
+        /// The row.
+        row: u32,
+        /// The largest that its activation may be.
+        largest: u8,
+    },
+    /// A column is declared digital, though its weights differ.
+    #[error(
+        "column {column} of {matrix} ({name}) is declared digital with weights {}, but that of row {row} is {}",
+        sign(*declared), sign(!declared)
+    )]
+    NotConstant {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Its name.
+        name: String,
+        /// The column.
+        column: u32,
+        /// The first row that is not dead and has another weight.
+        row: usize,
+        /// The weights that it is declared to have: true is +1.
+        declared: bool,
+    },
+    /// A row is declared dead, or a column digital, that does not exist.
+    #[error("{matrix} ({name}) declares that its {what} {index} takes no cells, and has {count}")]
+    NotThere {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Its name.
+        name: String,
+        /// `row` or `column`.
+        what: &'static str,
+        /// Its number.
+        index: u32,
+        /// How many there are.
+        count: usize,
+    },
     /// A tile is of a matrix that does not exist.
     #[error("tile {tile} is of matrix {matrix}, which does not exist")]
     UnknownMatrix {
@@ -95,6 +145,14 @@ pub enum ProofError {
         /// The weight.
         weight: WeightName,
     },
+    /// A weight is held that is in a dead row or a digital column.
+    #[error("tile {tile} holds {weight}, which is declared to take no cells")]
+    Stripped {
+        /// The tile.
+        tile: TileId,
+        /// The weight.
+        weight: WeightName,
+    },
     /// A weight is programmed as its opposite.
     #[error("tile {tile} holds {weight} as {}, not {}", sign(!expected), sign(*expected))]
     Weight {
@@ -115,7 +173,8 @@ fn sign(bit: bool) -> &'static str {
 }
 
 /// Rebuilds every matrix from programmed bits, row tables and polarities and compares it with the
-/// network's: every weight exactly once per replica, and right.
+/// network's: every weight exactly once per replica, and right; but for those of dead rows and digital
+/// columns, which are proved to need no cell and must be in no tile.
 ///
 /// Takes any mapping, verified or not.
 ///
@@ -125,9 +184,16 @@ pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
     prove_matrices(mapping, network)?;
     let weights: Vec<&BitMatrix> =
         network.matrices().iter().map(mappable).collect::<Result<_, _>>()?;
+    prove_stripped(mapping, network)?;
+    // At first, the weights that no tile may hold.
     let nothing = |matrix: MatrixId| {
-        let of = weights[matrix.index()];
-        vec![vec![false; of.columns()]; of.rows()]
+        let of = &mapping.matrices[matrix.index()];
+        let mut met = vec![vec![false; of.columns]; of.rows];
+        of.dead.iter().for_each(|&row| met[row as usize].fill(true));
+        for column in &of.digital {
+            met.iter_mut().for_each(|row| row[column.logical as usize] = true);
+        }
+        met
     };
 
     // Which weights were met, of every replica that is there; the first has to be.
@@ -178,6 +244,114 @@ fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), ProofError
     Ok(())
 }
 
+/// Dead rows are dead, and digital columns constant.
+fn prove_stripped(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
+    if mapping.matrices.iter().all(|of| of.dead.is_empty() && of.digital.is_empty()) {
+        return Ok(());
+    }
+    let largest = largest_activations(network);
+    let layers = network.matrices();
+    for (index, (of, largest)) in mapping.matrices.iter().zip(&largest).enumerate() {
+        let (matrix, name, weights) =
+            (MatrixId(index as u32), || of.name.clone(), layers[index].weights);
+        for &row in &of.dead {
+            match largest.get(row as usize) {
+                Some(0) => {}
+                Some(&largest) => {
+                    return Err(ProofError::Live { matrix, name: name(), row, largest });
+                }
+                None => {
+                    let (what, index, count) = ("row", row, of.rows);
+                    return Err(ProofError::NotThere { matrix, name: name(), what, index, count });
+                }
+            }
+        }
+        for column in &of.digital {
+            let (column, declared) = (column.logical, !column.negative);
+            if column as usize >= of.columns {
+                let (what, index, count) = ("column", column, of.columns);
+                return Err(ProofError::NotThere { matrix, name: name(), what, index, count });
+            }
+            let is_other = |&row: &usize| {
+                let is_dead = of.dead.contains(&(row as u32));
+                !is_dead && (weights.value(row, column as usize) > 0) != declared
+            };
+            if let Some(row) = (0..of.rows).find(is_other) {
+                let name = name();
+                return Err(ProofError::NotConstant { matrix, name, column, row, declared });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The largest activation that an input can give to each row of each matrix.
+pub(crate) fn largest_activations(network: &Network) -> Vec<Vec<u8>> {
+    let most = u8::MAX >> (8 - network.input().bits);
+    let pixels = network.shape_before(0).len();
+    // The least and the largest that every activation may be, (channel, y, x).
+    let (mut lo, mut hi) = (vec![0; pixels], vec![most; pixels]);
+    let mut rows = Vec::new();
+    for (index, layer) in network.layers().iter().enumerate() {
+        let (shape, out) = (network.shape_before(index), network.shape_before(index + 1));
+        match layer {
+            Layer::Conv(conv) => {
+                let mut largest = vec![0; conv.weights.rows()];
+                let (mut next_lo, mut next_hi) = (vec![0; out.len()], vec![0; out.len()]);
+                let (mut window_lo, mut window_hi) = (Vec::new(), Vec::new());
+                let positions = out.height * out.width;
+                for position in 0..positions {
+                    let at = (position / out.width, position % out.width);
+                    window(conv, shape, &lo, at, &mut window_lo);
+                    window(conv, shape, &hi, at, &mut window_hi);
+                    for (largest, &hi) in largest.iter_mut().zip(&window_hi) {
+                        *largest = hi.max(*largest);
+                    }
+                    let bounds =
+                        bounds(&conv.weights, conv.thresholds.as_ref(), &window_lo, &window_hi);
+                    for (channel, (lo, hi)) in bounds.into_iter().enumerate() {
+                        next_lo[channel * positions + position] = lo;
+                        next_hi[channel * positions + position] = hi;
+                    }
+                }
+                rows.push(largest);
+                (lo, hi) = (next_lo, next_hi);
+            }
+            Layer::Linear(linear) => {
+                let bounds = bounds(&linear.weights, linear.thresholds.as_ref(), &lo, &hi);
+                rows.push(hi);
+                (lo, hi) = bounds.into_iter().unzip();
+            }
+            Layer::MaxPool { size } => {
+                (lo, hi) = (max_pool(&lo, shape, *size), max_pool(&hi, shape, *size));
+            }
+            Layer::Flatten => {}
+        }
+    }
+    rows
+}
+
+/// The least and the largest activation of every column; nothing after the last layer.
+fn bounds(
+    weights: &Weights,
+    thresholds: Option<&Thresholds>,
+    lo: &[u8],
+    hi: &[u8],
+) -> Vec<(u8, u8)> {
+    let Some(thresholds) = thresholds else { return Vec::new() };
+    let bound = |column: usize| {
+        let (mut least, mut largest) = (0, 0);
+        for row in 0..weights.rows() {
+            let products = [lo[row], hi[row]].map(|a| weights.value(row, column) * i32::from(a));
+            least += products[0].min(products[1]);
+            largest += products[0].max(products[1]);
+        }
+        let thresholds = thresholds.channel(column);
+        (activate(least, thresholds), activate(largest, thresholds))
+    };
+    (0..weights.columns()).map(bound).collect()
+}
+
 /// Every weight that a tile stands for; those that it holds are added to `met`.
 fn prove_tile(
     mapping: &Mapping,
@@ -197,7 +371,14 @@ fn prove_tile(
             }
             let weight = || mapping.weight_name(matrix, tile.replica, r, c);
             if std::mem::replace(&mut met[r][c], true) {
-                return Err(ProofError::Again { tile: id, weight: weight() });
+                let of = &mapping.matrices[matrix.index()];
+                let is_digital = of.digital.iter().any(|digital| digital.logical == column);
+                let (tile, weight) = (id, weight());
+                return Err(if is_digital || of.dead.contains(&row) {
+                    ProofError::Stripped { tile, weight }
+                } else {
+                    ProofError::Again { tile, weight }
+                });
             }
             let expected = weights.get(r, c);
             if tile.bits.get(p, index) ^ negative ^ inverted != expected {

@@ -2,7 +2,8 @@
 //! allow.
 //!
 //! They let engines and passes be tested against every feature of a tile, none of which needs a
-//! pass: shared rows, signs, inverted columns, any order, uneven splits and replicas.
+//! pass: shared rows, activations added first, signs, inverted columns, any order, uneven splits,
+//! replicas, dead rows and digital columns.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +13,10 @@ use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
+use crate::proof::largest_activations;
 use crate::{
-    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, mappable,
+    Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,
+    Tile, mappable,
 };
 
 /// A random mapping of `network` at `stage` that [`verify`](crate::verify) and
@@ -30,24 +33,28 @@ pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage)
         matrices: Vec::new(),
         tiles: Vec::new(),
     };
+    let largest = largest_activations(network);
     for (index, layer) in network.matrices().into_iter().enumerate() {
         let weights = mappable(&layer).expect("weights of 1 bit");
-        let (rows, columns) = (weights.rows(), weights.columns());
-        mapping.matrices.push(Matrix { name: layer.name.to_owned(), rows, columns });
+        let mut matrix = Matrix::new(layer.name, weights.rows(), weights.columns());
+        if rng.random() {
+            strip(rng, &mut matrix, weights, &largest[index]);
+        }
         let replicas = if rng.random_ratio(1, 4) { 2 } else { 1 };
         for replica in 0..replicas {
             let blocks = match stage {
                 Stage::Logical => {
-                    let (rows, columns) = (shuffled(rng, rows), columns_of(rng, columns));
+                    let (rows, columns) = (rows_of(rng, &matrix), columns_of(rng, &matrix));
                     vec![block(rng, weights, &rows, &columns)]
                 }
-                Stage::Tiled | Stage::Placed => split(rng, weights, geometry),
+                Stage::Tiled | Stage::Placed => split(rng, weights, &matrix, geometry),
             };
             mapping.tiles.extend(blocks.into_iter().map(|(bits, rows, columns)| {
-                let matrix = MatrixId(index as u32);
-                Tile { matrix, replica, bits, rows, columns, place: None }
+                let (matrix, pre_add) = (MatrixId(index as u32), rng.random());
+                Tile { matrix, replica, bits, rows, columns, pre_add, place: None }
             }));
         }
+        mapping.matrices.push(matrix);
     }
     mapping.tiles.shuffle(rng);
     if stage == Stage::Placed {
@@ -68,11 +75,43 @@ fn shuffled(rng: &mut ChaCha8Rng, count: usize) -> Vec<u32> {
     numbers
 }
 
-/// All columns of a matrix, some inverted.
-fn columns_of(rng: &mut ChaCha8Rng, count: usize) -> Vec<Column> {
+/// Takes rows that are never on, and then columns that are constant, out of the tiles: some of
+/// them, at random, and never all.
+fn strip(rng: &mut ChaCha8Rng, matrix: &mut Matrix, weights: &BitMatrix, largest: &[u8]) {
+    let is_dead = |row: &usize| largest[*row] == 0 && rng.random_ratio(3, 4);
+    let dead: Vec<usize> = (0..matrix.rows).filter(is_dead).collect();
+    if dead.len() < matrix.rows {
+        matrix.dead = dead.iter().map(|&row| row as u32).collect();
+    }
+    let alive: Vec<usize> =
+        (0..matrix.rows).filter(|row| !matrix.dead.contains(&(*row as u32))).collect();
+    let mut digital = Vec::new();
+    for column in 0..matrix.columns {
+        let first = weights.get(alive[0], column);
+        let is_constant = alive.iter().all(|&row| weights.get(row, column) == first);
+        if is_constant && rng.random_ratio(3, 4) {
+            digital.push(DigitalColumn { logical: column as u32, negative: !first });
+        }
+    }
+    if digital.len() < matrix.columns {
+        matrix.digital = digital;
+    }
+}
+
+/// The rows that tiles hold: in order in one case of four, else shuffled.
+fn rows_of(rng: &mut ChaCha8Rng, matrix: &Matrix) -> Vec<u32> {
+    let mut rows = shuffled(rng, matrix.rows);
+    rows.retain(|row| !matrix.dead.contains(row));
+    rows
+}
+
+/// The columns that tiles hold, some inverted.
+fn columns_of(rng: &mut ChaCha8Rng, matrix: &Matrix) -> Vec<Column> {
     let inverts = rng.random();
     let mut column = |logical| Column { logical, inverted: inverts && rng.random() };
-    let mut columns: Vec<Column> = (0..count as u32).map(&mut column).collect();
+    let is_held = |logical: &u32| matrix.digital.iter().all(|column| column.logical != *logical);
+    let held = (0..matrix.columns as u32).filter(is_held);
+    let mut columns: Vec<Column> = held.map(&mut column).collect();
     if rng.random() {
         columns.shuffle(rng);
     }
@@ -80,12 +119,17 @@ fn columns_of(rng: &mut ChaCha8Rng, count: usize) -> Vec<Column> {
 }
 
 /// A matrix in blocks that fit the macro; every block of columns is cut into rows on its own.
-fn split(rng: &mut ChaCha8Rng, weights: &BitMatrix, geometry: &Geometry) -> Vec<Block> {
-    let columns = columns_of(rng, weights.columns());
+fn split(
+    rng: &mut ChaCha8Rng,
+    weights: &BitMatrix,
+    matrix: &Matrix,
+    geometry: &Geometry,
+) -> Vec<Block> {
+    let columns = columns_of(rng, matrix);
     let width = rng.random_range(1..=geometry.columns);
     let mut blocks = Vec::new();
     for columns in columns.chunks(width) {
-        let rows = shuffled(rng, weights.rows());
+        let rows = rows_of(rng, matrix);
         let mut rest = &rows[..];
         // More logical rows than the macro has may fit where some are shared.
         let mut height = rng.random_range(1..=2 * geometry.rows);

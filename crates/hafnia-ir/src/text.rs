@@ -13,11 +13,13 @@ use hafnia_artifact::Digest;
 use hafnia_bits::{BitMatrix, HexError};
 
 use crate::{
-    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, TileId,
+    Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,
+    Tile, TileId,
 };
 
-/// The version of the text form.
-const VERSION: u32 = 1;
+/// The version of the text form that is printed. Version 1, which is read as well, had no `pre-add`,
+/// `dead`, `digital` and `weights`.
+const VERSION: u32 = 2;
 
 /// Lines are broken before this column.
 const WIDTH: usize = 100;
@@ -46,9 +48,16 @@ impl fmt::Display for Mapping {
         writeln!(f, "network {}", self.network)?;
         writeln!(f, "macro {} {rows}x{columns}", escape(name))?;
         writeln!(f, "stage {}", self.stage)?;
-        for (index, Matrix { name, rows, columns }) in self.matrices.iter().enumerate() {
+        for (index, matrix) in self.matrices.iter().enumerate() {
+            let Matrix { name, rows, columns, dead, digital } = matrix;
             let id = MatrixId(index as u32);
             writeln!(f, "matrix {id} {} {rows}x{columns}", escape(name))?;
+            if !dead.is_empty() {
+                write_list(f, "dead", dead_items(dead))?;
+            }
+            if !digital.is_empty() {
+                write_list(f, "digital", digital_items(digital))?;
+            }
         }
         self.tiles().try_for_each(|(id, tile)| write_tile(f, id, tile))
     }
@@ -57,6 +66,9 @@ impl fmt::Display for Mapping {
 fn write_tile(f: &mut fmt::Formatter<'_>, id: TileId, tile: &Tile) -> fmt::Result {
     let Tile { matrix, replica, bits, .. } = tile;
     write!(f, "tile {id} {matrix} replica {replica} size {}x{}", bits.rows(), bits.columns())?;
+    if tile.pre_add {
+        write!(f, " pre-add")?;
+    }
     if let Some(Place { macro_index, row, column }) = tile.place {
         write!(f, " at macro {macro_index} row {row} column {column}")?;
     }
@@ -84,6 +96,22 @@ fn write_list(
         line.push_str(&item);
     }
     writeln!(f, "{line}")
+}
+
+fn dead_items(rows: &[u32]) -> impl Iterator<Item = String> + '_ {
+    let runs = rows.chunk_by(|a, b| a.checked_add(1) == Some(*b)).flat_map(short_runs_one_by_one);
+    runs.map(|run| numbers(run[0], run.len()))
+}
+
+fn digital_items(columns: &[DigitalColumn]) -> impl Iterator<Item = String> + '_ {
+    let follows = |a: &DigitalColumn, b: &DigitalColumn| {
+        a.negative == b.negative && a.logical.checked_add(1) == Some(b.logical)
+    };
+    let runs = columns.chunk_by(follows).flat_map(short_runs_one_by_one);
+    runs.map(|run| {
+        let sign = if run[0].negative { "-" } else { "+" };
+        format!("{sign}{}", numbers(run[0].logical, run.len()))
+    })
 }
 
 fn column_items(columns: &[Column]) -> impl Iterator<Item = String> + '_ {
@@ -172,14 +200,14 @@ impl FromStr for Mapping {
     fn from_str(text: &str) -> Result<Self, TextError> {
         let mut words = Words { rest: text, line: 1, column: 1 };
         words.keyword("hafnia-mapping")?;
-        words.parse(format_args!("version {VERSION}"), |word| {
-            number(word).filter(|&version| version == VERSION)
+        words.parse(format_args!("version 1 or {VERSION}"), |word| {
+            number(word).filter(|version| (1..=VERSION).contains(version))
         })?;
         words.keyword("network")?;
         let network =
             words.parse("64 lower-case hexadecimal digits", |word| Digest::from_str(word).ok())?;
         words.keyword("macro")?;
-        let Matrix { name, rows, columns } = words.named_size()?;
+        let (name, (rows, columns)) = words.named_size()?;
         let geometry = Geometry { name, rows, columns };
         words.keyword("stage")?;
         let stage = words.parse("`logical`, `tiled` or `placed`", |word| {
@@ -190,7 +218,8 @@ impl FromStr for Mapping {
         while words.peek().text == "matrix" {
             words.next();
             words.keyword(&MatrixId(mapping.matrices.len() as u32).to_string())?;
-            mapping.matrices.push(words.named_size()?);
+            let matrix = words.matrix()?;
+            mapping.matrices.push(matrix);
         }
         while words.peek().text == "tile" {
             words.next();
@@ -295,10 +324,61 @@ impl<'a> Words<'a> {
     }
 
     /// A name and a size.
-    fn named_size(&mut self) -> Result<Matrix, TextError> {
+    fn named_size(&mut self) -> Result<(String, (usize, usize)), TextError> {
         let name = self.parse("a name", |word| (!word.is_empty()).then(|| unescape(word))?)?;
-        let (rows, columns) = self.size()?;
-        Ok(Matrix { name, rows, columns })
+        Ok((name, self.size()?))
+    }
+
+    /// A matrix, without its keyword and id.
+    fn matrix(&mut self) -> Result<Matrix, TextError> {
+        let (name, (rows, columns)) = self.named_size()?;
+        let mut matrix = Matrix::new(name, rows, columns);
+        if self.peek().text == "weights" {
+            self.next();
+            self.parse("weights of 1 bit (2, 4 and 8 bits are reserved)", |word| {
+                number(word).filter(|&bits| bits == 1)
+            })?;
+        }
+        let unsigned = |word| Some(((), word));
+        let dead = self.list("dead", "a dead row", rows, unsigned)?;
+        matrix.dead = dead.into_iter().map(|(row, ())| row).collect();
+        let signed = |word: &'a str| {
+            let sign = word.chars().next().filter(|sign| "+-".contains(*sign))?;
+            Some((sign == '-', &word[1..]))
+        };
+        let digital = self.list("digital", "+ or - and a digital column", columns, signed)?;
+        let column = |(logical, negative)| DigitalColumn { logical, negative };
+        matrix.digital = digital.into_iter().map(column).collect();
+        Ok(matrix)
+    }
+
+    /// The numbers below `limit` listed after a keyword, which may be repeated and may be missing,
+    /// each with what `prefix` reads in front of it.
+    fn list<T: Copy>(
+        &mut self,
+        keyword: &str,
+        what: &str,
+        limit: usize,
+        prefix: impl Fn(&'a str) -> Option<(T, &'a str)>,
+    ) -> Result<Vec<(u32, T)>, TextError> {
+        let mut list = Vec::new();
+        let mut goes_on = self.peek().text == keyword;
+        while goes_on {
+            if self.peek().text == keyword {
+                self.next();
+            }
+            let left = limit - list.len();
+            let expected = format_args!("{what} or run in 0..={}, at most {left} more", limit - 1);
+            let (prefix, run) = self.parse(expected, |word| {
+                let (prefix, word) = prefix(word)?;
+                let run = run_within(word, limit)?;
+                (run.len() <= left).then_some((prefix, run))
+            })?;
+            list.extend(run.map(|number| (number, prefix)));
+            let next = self.peek().text;
+            goes_on = next == keyword || next.starts_with(|c: char| "+-0123456789".contains(c));
+        }
+        Ok(list)
     }
 
     fn size(&mut self) -> Result<(usize, usize), TextError> {
@@ -327,6 +407,10 @@ impl<'a> Words<'a> {
             let left = self.rest.len();
             return Err(word.expected(format_args!("no more cells than {left} characters hold")));
         }
+        let pre_add = self.peek().text == "pre-add";
+        if pre_add {
+            self.next();
+        }
         let place = match self.peek().text {
             "at" => {
                 self.next();
@@ -339,7 +423,7 @@ impl<'a> Words<'a> {
         let columns = self.columns(columns, of)?;
         let table = self.rows(rows, of)?;
         let bits = self.bits(rows, columns.len())?;
-        Ok(Tile { matrix, replica, bits, rows: table, columns, place })
+        Ok(Tile { matrix, replica, bits, rows: table, columns, pre_add, place })
     }
 
     /// Exactly `count` columns.

@@ -42,6 +42,46 @@ pub enum Violation {
         /// Its columns.
         columns: usize,
     },
+    /// A dead row does not exist, or stands after a higher one or the same.
+    #[error("matrix {matrix} ({name}): dead row {row} must lie in {first}..{rows}, as they ascend")]
+    DeadRow {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Its name.
+        name: String,
+        /// The dead row.
+        row: u32,
+        /// The first that may stand there.
+        first: u32,
+        /// Logical rows of the matrix.
+        rows: usize,
+    },
+    /// A digital column does not exist, or stands after a higher one or the same.
+    #[error(
+        "matrix {matrix} ({name}): digital column {column} must lie in {first}..{columns}, as they ascend"
+    )]
+    DigitalColumn {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Its name.
+        name: String,
+        /// The digital column.
+        column: u32,
+        /// The first that may stand there.
+        first: u32,
+        /// Logical columns of the matrix.
+        columns: usize,
+    },
+    /// Every row of a matrix is dead, or every column is digital: one has to be left to its tiles.
+    #[error("matrix {matrix} ({name}) leaves no weight to its tiles: every {what}")]
+    NothingLeft {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Its name.
+        name: String,
+        /// `row is dead` or `column is digital`.
+        what: &'static str,
+    },
     /// A tile is of a matrix that does not exist.
     #[error("tile {tile} is of matrix {matrix}, but there are {matrices} matrices")]
     UnknownMatrix {
@@ -129,6 +169,30 @@ pub enum Violation {
         column: u32,
         /// Logical columns of the matrix.
         columns: usize,
+    },
+    /// A row table names a row that its matrix declares dead.
+    #[error("tile {tile}: entry {entry} is logical row {row}, which is dead in {matrix}")]
+    HeldDead {
+        /// The tile.
+        tile: TileId,
+        /// Its matrix.
+        matrix: MatrixId,
+        /// Position of the entry in the row table.
+        entry: usize,
+        /// The logical row.
+        row: u32,
+    },
+    /// A column list names a column that its matrix declares digital.
+    #[error("tile {tile}: column {index} is logical column {column}, which is digital in {matrix}")]
+    HeldDigital {
+        /// The tile.
+        tile: TileId,
+        /// Its matrix.
+        matrix: MatrixId,
+        /// Position in the column list.
+        index: usize,
+        /// The logical column.
+        column: u32,
     },
     /// A tile holds a logical row twice.
     #[error("tile {tile} of {matrix}: entry {entry} is logical row {row} again")]
@@ -316,12 +380,14 @@ pub enum Violation {
 ///
 /// The rules, in the order they are checked; the first that is broken is reported.
 /// - Every matrix and the macro have a size within [`Matrix::MAX_SIDE`] and [`Matrix::MAX_CELLS`].
+/// - Dead rows and digital columns exist, ascend and leave a row and a column to the tiles.
 /// - Every tile is of an existing matrix and has cells, one listed column per column of cells, and
-///   entries and columns in range. A logical row and a logical column come at most once in a tile.
+///   entries and columns in range and neither dead nor digital. A logical row and a logical column
+///   come at most once in a tile.
 ///   Every physical row is used, and entries stand in the order of physical rows unless some row is
 ///   shared.
 /// - The replicas of a matrix are numbered from 0 without gaps, and each holds every weight exactly
-///   once.
+///   once but for those in dead rows and digital columns.
 /// - [`Stage::Logical`]: a replica is one tile. From [`Stage::Tiled`] on: a tile is no larger than
 ///   the macro. Before [`Stage::Placed`]: no tile has a place.
 /// - [`Stage::Placed`]: every tile lies within its macro, no two overlap, and macros are numbered
@@ -331,6 +397,9 @@ pub enum Violation {
 /// The first [`Violation`] found.
 pub fn verify(mapping: &Mapping) -> Result<(), Violation> {
     check_sizes(mapping)?;
+    for (index, of) in mapping.matrices.iter().enumerate() {
+        check_stripped(MatrixId(index as u32), of)?;
+    }
     for (id, tile) in mapping.tiles() {
         check_tile(mapping, id, tile)?;
     }
@@ -353,7 +422,7 @@ pub fn verify(mapping: &Mapping) -> Result<(), Violation> {
 type Replicas = BTreeMap<(MatrixId, u32), Vec<TileId>>;
 
 fn check_sizes(mapping: &Mapping) -> Result<(), Violation> {
-    for (index, &Matrix { ref name, rows, columns }) in mapping.matrices.iter().enumerate() {
+    for (index, &Matrix { ref name, rows, columns, .. }) in mapping.matrices.iter().enumerate() {
         if !Matrix::is_size(rows, columns) {
             let (matrix, name) = (MatrixId(index as u32), name.clone());
             return Err(Violation::MatrixSize { matrix, name, rows, columns });
@@ -365,6 +434,33 @@ fn check_sizes(mapping: &Mapping) -> Result<(), Violation> {
         return Err(Violation::MacroSize { name, rows, columns });
     }
     Ok(())
+}
+
+/// Dead rows and digital columns.
+fn check_stripped(matrix: MatrixId, of: &Matrix) -> Result<(), Violation> {
+    let name = || of.name.clone();
+    let mut first = 0;
+    for &row in &of.dead {
+        if row < first || row as usize >= of.rows {
+            let (name, rows) = (name(), of.rows);
+            return Err(Violation::DeadRow { matrix, name, row, first, rows });
+        }
+        first = row + 1;
+    }
+    first = 0;
+    for column in &of.digital {
+        let (column, columns) = (column.logical, of.columns);
+        if column < first || column as usize >= columns {
+            return Err(Violation::DigitalColumn { matrix, name: name(), column, first, columns });
+        }
+        first = column + 1;
+    }
+    let what = match (of.dead.len() == of.rows, of.digital.len() == of.columns) {
+        (true, _) => "row is dead",
+        (_, true) => "column is digital",
+        _ => return Ok(()),
+    };
+    Err(Violation::NothingLeft { matrix, name: name(), what })
 }
 
 fn check_tile(mapping: &Mapping, id: TileId, block: &Tile) -> Result<(), Violation> {
@@ -393,6 +489,9 @@ fn check_columns(tile: TileId, block: &Tile, of: &Matrix) -> Result<(), Violatio
             let columns = of.columns;
             return Err(Violation::LogicalColumn { tile, matrix, index, column, columns });
         }
+        if of.digital.binary_search_by_key(&column, |digital| digital.logical).is_ok() {
+            return Err(Violation::HeldDigital { tile, matrix, index, column });
+        }
     }
     match first_repeat(block.columns.iter().map(|column| column.logical)) {
         None => Ok(()),
@@ -407,6 +506,9 @@ fn check_rows(tile: TileId, block: &Tile, of: &Matrix) -> Result<(), Violation> 
         let (row, physical) = (row.logical, row.physical);
         if row as usize >= of.rows {
             return Err(Violation::LogicalRow { tile, matrix, entry, row, rows: of.rows });
+        }
+        if of.dead.binary_search(&row).is_ok() {
+            return Err(Violation::HeldDead { tile, matrix, entry, row });
         }
         let Some(used) = used.get_mut(physical as usize) else {
             return Err(Violation::PhysicalRow { tile, matrix, entry, physical, rows });
@@ -466,6 +568,13 @@ fn check_coverage(
 ) -> Result<(), Violation> {
     let of = &mapping.matrices[matrix.index()];
     let mut covered = Cells::new(of.rows, of.columns);
+    // No tile holds these.
+    let all = covered.mask(0..of.columns);
+    let digital = covered.mask(of.digital.iter().map(|column| column.logical as usize));
+    for row in 0..of.rows as u32 {
+        let stripped = if of.dead.binary_search(&row).is_ok() { &all } else { &digital };
+        covered.take(row as usize, stripped).expect("nothing is taken yet");
+    }
     for (index, &second) in tiles.iter().enumerate() {
         let tile = &mapping.tiles[second.index()];
         let columns = covered.mask(tile.columns.iter().map(|column| column.logical as usize));

@@ -1,7 +1,7 @@
 //! [`agree`]: does a mapped network compute what the network computes?
 
 use hafnia_cim::{GroupFault, Groups, MacroSpec};
-use hafnia_ir::{Mapping, TileId};
+use hafnia_ir::{Lines, Mapping, Tile, TileId};
 use hafnia_model::{Multiply, Network, Plain, run};
 use hafnia_rng::Seed;
 use rand::RngExt;
@@ -31,6 +31,18 @@ pub enum Disagreement {
         /// The sum of the network's matrix.
         expected: i32,
     },
+    /// A row that is declared dead, so that no tile holds it, is on.
+    #[error("matrix `{matrix}`, position {position}: dead row {row} has activation {activation}")]
+    Dead {
+        /// Name of the layer.
+        matrix: String,
+        /// Output position.
+        position: usize,
+        /// Logical row.
+        row: u32,
+        /// Its activation.
+        activation: u8,
+    },
     /// Rows share a conversion that must not, or do not although they must.
     #[error("tile {tile}, bit-plane {plane}: rows are grouped wrongly")]
     Groups {
@@ -50,8 +62,8 @@ const INPUTS: u64 = 64;
 ///
 /// Both are run on 64 images (all 0, all at the maximum, one pixel, sparse, dense), and every
 /// replica of every matrix is multiplied by 64 such vectors, because what reaches the deeper
-/// matrices from an image is rarely extreme. All sums must be equal, and every group must follow
-/// the rules of the input control. What the ADC clips is the loss of the spec, not of the mapping:
+/// matrices from an image is rarely extreme; rows declared dead are 0 in them, and must be 0 whatever
+/// the image. All sums must be equal, and every group must follow the rules of the input control. What the ADC clips is the loss of the spec, not of the mapping:
 /// under a spec that is lossy the comparison takes an ADC that is wide enough.
 ///
 /// # Errors
@@ -74,15 +86,23 @@ fn agree_on(
     plan: &Plan,
 ) -> Result<(), Disagreement> {
     let wide_enough = spec.rows_per_conversion.max(spec.adc.max_code()) as u8;
+    let layers = network.matrices();
+    let lines = |tile: &Tile| {
+        let lines = tile.lines();
+        let planes = lines.planes(layers[tile.matrix.index()].input_bits);
+        (lines, planes)
+    };
     let mut both = Both {
         network,
         mapping,
+        lines: mapping.tiles.iter().map(lines).collect(),
         spec,
         plan,
         mapped: Mapped::new(plan, Exact { max_code: wide_enough }),
         plain: Plain::new(network),
         found: Vec::new(),
         active: Vec::new(),
+        sums: Vec::new(),
         groups: Groups::default(),
         first: Ok(()),
     };
@@ -92,7 +112,10 @@ fn agree_on(
         run(network, &input(images, index, pixels, network.input().bits), &mut both);
         for (matrix, layer) in network.matrices().iter().enumerate() {
             let vectors = vectors.index(matrix as u64);
-            let activations = input(vectors, index, layer.weights.rows(), layer.input_bits);
+            let mut activations = input(vectors, index, layer.weights.rows(), layer.input_bits);
+            for &row in &mapping.matrices[matrix].dead {
+                activations[row as usize] = 0;
+            }
             let mut sums = vec![0; layer.weights.columns()];
             for position in 0..plan.replicas(matrix) {
                 both.multiply(matrix, position, &activations, &mut sums);
@@ -130,12 +153,15 @@ fn input(seed: Seed, index: u64, len: usize, bits: u8) -> Vec<u8> {
 struct Both<'a> {
     network: &'a Network,
     mapping: &'a Mapping,
+    /// The lines of every tile and their bit-planes.
+    lines: Vec<(Lines, u8)>,
     spec: &'a MacroSpec,
     plan: &'a Plan,
     mapped: Mapped<'a, Exact>,
     plain: Plain,
     found: Vec<i32>,
     active: Vec<u32>,
+    sums: Vec<u32>,
     groups: Groups,
     first: Result<(), Disagreement>,
 }
@@ -148,6 +174,13 @@ impl Both<'_> {
         activations: &[u8],
         expected: &[i32],
     ) -> Result<(), Disagreement> {
+        if let Some(&row) =
+            self.mapping.matrices[matrix].dead.iter().find(|row| activations[**row as usize] > 0)
+        {
+            let activation = activations[row as usize];
+            let matrix = self.network.matrices()[matrix].name.to_owned();
+            return Err(Disagreement::Dead { matrix, position, row, activation });
+        }
         self.found.resize(expected.len(), 0);
         self.mapped.multiply(matrix, position, activations, &mut self.found);
         for (column, (&found, &expected)) in self.found.iter().zip(expected).enumerate() {
@@ -156,31 +189,29 @@ impl Both<'_> {
                 return Err(Disagreement::Sum { matrix, position, column, found, expected });
             }
         }
-        for &tile in self.plan.tiles_at(matrix, position) {
-            for plane in 0..self.plan.planes(matrix) {
-                self.check_groups(tile, plane, activations)?;
-            }
+        let plan = self.plan;
+        for &tile in plan.tiles_at(matrix, position) {
+            self.check_groups(tile, activations)?;
         }
         Ok(())
     }
 
-    fn check_groups(
-        &mut self,
-        tile: TileId,
-        plane: u8,
-        activations: &[u8],
-    ) -> Result<(), Disagreement> {
-        let rows = &self.mapping.tiles[tile.index()].rows;
-        let is_on = |logical: &u32| activations[*logical as usize] >> plane & 1 == 1;
-        let logical = (0..).zip(rows.logical());
-        self.active.clear();
-        self.active.extend(logical.filter(|(_, row)| is_on(row)).map(|(index, _)| index));
-        self.plan.group(tile, &self.active, &mut self.groups);
-        let most = self.spec.rows_per_conversion;
-        self.spec
-            .input_control
-            .check_groups(most, rows.scan(), &self.active, self.groups.iter())
-            .map_err(|source| Disagreement::Groups { tile, plane, source })
+    fn check_groups(&mut self, tile: TileId, activations: &[u8]) -> Result<(), Disagreement> {
+        let (lines, planes) = &self.lines[tile.index()];
+        self.sums.resize(lines.scan.len(), 0);
+        lines.add_up(&self.mapping.tiles[tile.index()].rows, activations, &mut self.sums);
+        for plane in 0..*planes {
+            let is_on = |(_, sum): &(u32, &u32)| *sum >> plane & 1 == 1;
+            self.active.clear();
+            self.active.extend((0..).zip(&self.sums).filter(is_on).map(|(line, _)| line));
+            self.plan.group(tile, &self.active, &mut self.groups);
+            let most = self.spec.rows_per_conversion;
+            self.spec
+                .input_control
+                .check_groups(most, &lines.scan, &self.active, self.groups.iter())
+                .map_err(|source| Disagreement::Groups { tile, plane, source })?;
+        }
+        Ok(())
     }
 }
 
@@ -196,7 +227,7 @@ impl Multiply for Both<'_> {
 #[cfg(test)]
 mod tests {
     use hafnia_cim::{InputControl, ScanEntry};
-    use hafnia_ir::{Stage, random};
+    use hafnia_ir::{DigitalColumn, Stage, random};
     use hafnia_model::random::{Limits, network};
 
     use super::*;
@@ -204,6 +235,11 @@ mod tests {
 
     /// What [`agree`] says of many mappings whose walk groups rows by `grouper`.
     fn check(grouper: Grouper, expected: &str) {
+        check_plan(|plan| plan.grouper = grouper, expected);
+    }
+
+    /// What [`agree`] says of many mappings with a fault in their plan.
+    fn check_plan(plant: impl Fn(&mut Plan), expected: &str) {
         let spec = MacroSpec::preset("gt-n40").expect("a preset");
         let spec = MacroSpec { rows: 24, columns: 8, ..spec };
         let mut said = Vec::new();
@@ -211,7 +247,7 @@ mod tests {
             let network = network(seed, Limits { side: 6, ..Limits::default() });
             let mapping = random::mapping(seed, &network, &(&spec).into(), Stage::Placed);
             let mut plan = Plan::new(&network, &mapping, &spec).expect("it fits");
-            plan.grouper = grouper;
+            plant(&mut plan);
             said.push(match agree_on(&network, &mapping, &spec, seed, &plan) {
                 Ok(()) => "nothing".to_owned(),
                 Err(Disagreement::Groups { source, .. }) => format!("{source:?}"),
@@ -286,6 +322,49 @@ mod tests {
             },
             "RepeatedRow",
         );
+    }
+
+    #[test]
+    fn activations_that_are_not_added_first_are_caught() {
+        let forget = |plan: &mut Plan| {
+            for tile in &mut plan.tiles {
+                let scan = tile.rows.scan().to_vec();
+                tile.lines = Lines { of_entries: (0..scan.len() as u32).collect(), scan };
+            }
+        };
+        check_plan(forget, "ClosedEarly");
+    }
+
+    #[test]
+    fn a_bit_of_a_sum_left_out_is_caught() {
+        let cut = |plan: &mut Plan| plan.tiles.iter_mut().for_each(|tile| tile.planes -= 1);
+        check_plan(cut, "Sum");
+    }
+
+    #[test]
+    fn a_row_that_is_not_dead_is_caught() {
+        let spec = MacroSpec::preset("gt-n40").expect("a preset");
+        let network = network(Seed(1), Limits::default());
+        let mut mapping = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+        let tile = &mut mapping.tiles[0];
+        let others: Vec<usize> = (1..tile.rows.len()).collect();
+        *tile = tile.with_entries(&others);
+        mapping.matrices[0].dead = vec![0];
+        let said = agree(&network, &mapping, &spec, Seed(1)).expect_err("row 0 is on");
+        assert!(matches!(said, Disagreement::Dead { row: 0, .. }), "{said:?}");
+    }
+
+    #[test]
+    fn a_column_that_is_not_constant_is_caught() {
+        let spec = MacroSpec::preset("gt-n40").expect("a preset");
+        let network = network(Seed(1), Limits::default());
+        let mut mapping = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+        let tile = &mut mapping.tiles[0];
+        let others: Vec<usize> = (1..tile.columns.len()).collect();
+        *tile = tile.with_columns(&others);
+        mapping.matrices[0].digital = vec![DigitalColumn { logical: 0, negative: false }];
+        let said = agree(&network, &mapping, &spec, Seed(1)).expect_err("column 0 is mixed");
+        assert!(matches!(said, Disagreement::Sum { column: 0, .. }), "{said:?}");
     }
 
     #[test]

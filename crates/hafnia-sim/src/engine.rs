@@ -15,7 +15,7 @@ pub struct Conversion<'a> {
     pub image: u32,
     /// Output position of a convolution; 0 for a linear layer.
     pub position: u32,
-    /// The bit-plane of the activations, 0 to 7.
+    /// The bit-plane of the activations, 0 to 7, or of their sums where a tile adds them up first.
     pub plane: u8,
     /// Index of the group in the scan of this bit-plane, below 2²⁴.
     pub group: u32,

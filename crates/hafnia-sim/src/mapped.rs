@@ -1,7 +1,9 @@
 //! [`Mapped`]: multiplies on the tiles of a mapping, conversion by conversion.
 
 use hafnia_cim::{Groups, InputControl, MacroSpec, ScanEntry};
-use hafnia_ir::{Column, Mapping, MatrixId, Tile, TileId, mappable, verify};
+use hafnia_ir::{
+    Column, DigitalColumn, Lines, Mapping, MatrixId, RowTable, Tile, TileId, mappable, verify,
+};
 use hafnia_model::{Multiply, Network};
 use serde::{Deserialize, Serialize};
 
@@ -35,25 +37,26 @@ pub struct Plan {
     /// [`InputControl::groups`]; tests of [`agree`](crate::agree) plant faulty ones.
     pub(crate) grouper: Grouper,
     matrices: Vec<MatrixPlan>,
-    tiles: Vec<TilePlan>,
+    pub(crate) tiles: Vec<TilePlan>,
 }
 
 pub(crate) type Grouper = fn(InputControl, usize, &[ScanEntry], &[u32], &mut Groups);
 
 #[derive(Debug, Clone)]
 struct MatrixPlan {
-    /// Bit-planes of its activations.
-    planes: u8,
     /// The tiles of every replica.
     replicas: Vec<Vec<TileId>>,
+    /// The columns that need no tile.
+    digital: Vec<DigitalColumn>,
 }
 
 #[derive(Debug, Clone)]
-struct TilePlan {
-    /// Logical row of every entry, in scan order.
-    logical: Vec<u32>,
+pub(crate) struct TilePlan {
+    pub(crate) rows: RowTable,
     /// What the input control scans.
-    scan: Vec<ScanEntry>,
+    pub(crate) lines: Lines,
+    /// Bit-planes of a scan.
+    pub(crate) planes: u8,
     columns: Vec<Column>,
     /// Blocks of [`LANES`] columns.
     blocks: usize,
@@ -90,10 +93,12 @@ impl Plan {
                 });
             }
         }
-        let mut matrices: Vec<MatrixPlan> = layers
+        let mut matrices: Vec<MatrixPlan> = mapping
+            .matrices
             .iter()
-            .map(|layer| MatrixPlan { planes: layer.input_bits, replicas: Vec::new() })
+            .map(|of| MatrixPlan { replicas: Vec::new(), digital: of.digital.clone() })
             .collect();
+        let tile = |tile: &Tile| TilePlan::new(tile, layers[tile.matrix.index()].input_bits);
         for (id, tile) in mapping.tiles() {
             let replicas = &mut matrices[tile.matrix.index()].replicas;
             let replica = tile.replica as usize;
@@ -105,7 +110,7 @@ impl Plan {
             rows_per_conversion: spec.rows_per_conversion,
             grouper: InputControl::groups,
             matrices,
-            tiles: mapping.tiles.iter().map(TilePlan::new).collect(),
+            tiles: mapping.tiles.iter().map(tile).collect(),
         })
     }
 
@@ -115,14 +120,9 @@ impl Plan {
         &replicas[position % replicas.len()]
     }
 
-    /// Bit-planes of the activations of a matrix.
-    pub(crate) fn planes(&self, matrix: usize) -> u8 {
-        self.matrices[matrix].planes
-    }
-
-    /// The groups of one scan of a tile.
+    /// The groups of one scan of a tile; `active` are lines.
     pub(crate) fn group(&self, tile: TileId, active: &[u32], groups: &mut Groups) {
-        let scan = &self.tiles[tile.index()].scan;
+        let scan = &self.tiles[tile.index()].lines.scan;
         (self.grouper)(self.control, self.rows_per_conversion, scan, active, groups);
     }
 
@@ -136,7 +136,8 @@ impl Plan {
 }
 
 impl TilePlan {
-    fn new(tile: &Tile) -> Self {
+    /// Lays out a tile whose matrix is given activations of `input_bits` bits.
+    fn new(tile: &Tile, input_bits: u8) -> Self {
         let blocks = tile.bits.columns().div_ceil(LANES);
         let mut bits = vec![[0; LANES]; tile.physical_rows() * blocks];
         for row in 0..tile.physical_rows() {
@@ -145,8 +146,8 @@ impl TilePlan {
                     u8::from(tile.bits.get(row, column));
             }
         }
-        let (logical, scan) = (tile.rows.logical().to_vec(), tile.rows.scan().to_vec());
-        Self { logical, scan, columns: tile.columns.clone(), blocks, bits }
+        let (rows, columns, lines) = (tile.rows.clone(), tile.columns.clone(), tile.lines());
+        Self { rows, planes: lines.planes(input_bits), lines, columns, blocks, bits }
     }
 
     /// Counts, per column, the rows that are programmed to LRS.
@@ -182,12 +183,13 @@ pub(crate) fn check(mapping: &Mapping, spec: &MacroSpec) -> Result<(), SimError>
 
 /// Multiplies on the tiles of a mapping, and counts what happens there.
 ///
-/// Per tile and bit-plane the entries whose activation has the bit are gathered into groups by
-/// [`InputControl::groups`]; the engine converts every group, and codes are added up with the
-/// weight of the bit-plane, negated for a group of negative entries. Of the raw sum R of a column,
+/// Per tile and bit-plane the lines ([`Tile::lines`]) whose activation has the bit are gathered into
+/// groups by [`InputControl::groups`]; the engine converts every group, and codes are added up with the
+/// weight of the bit-plane, negated for a group of negative lines. Of the raw sum R of a column,
 /// and the digital S = Σ sign·a over the entries, a product of weights ±1 is 2·R − S. In an inverted
 /// column a conversion of n rows counts n − code; as those n add up to S just as the codes do to R,
-/// its product is 2·(S − R) − S = −(2·R − S).
+/// its product is 2·(S − R) − S = −(2·R − S). The product of a digital column is the sum of all
+/// activations of its matrix, or minus that.
 #[derive(Debug)]
 pub struct Mapped<'a, E> {
     /// Index of the image that is being run: part of the address of temporal draws.
@@ -202,7 +204,9 @@ pub struct Mapped<'a, E> {
 /// Buffers that every conversion uses anew, as long as the largest tile needs.
 #[derive(Debug, Default)]
 struct Scratch {
-    /// Scan positions of the active entries.
+    /// Activations of the lines.
+    sums: Vec<u32>,
+    /// The active lines.
     active: Vec<u32>,
     /// Their physical rows.
     rows: Vec<u32>,
@@ -217,10 +221,12 @@ impl<'a, E: Engine> Mapped<'a, E> {
     /// Multiplies as `plan` says, with conversions by `engine`; starts at image 0.
     pub fn new(plan: &'a Plan, engine: E) -> Self {
         let most = |len: fn(&TilePlan) -> usize| plan.tiles.iter().map(len).max().unwrap_or(0);
-        let (entries, columns) = (most(|tile| tile.scan.len()), most(|tile| tile.columns.len()));
+        let lines = most(|tile| tile.lines.scan.len());
+        let columns = most(|tile| tile.columns.len());
         let scratch = Scratch {
-            active: vec![0; entries],
-            rows: vec![0; entries],
+            sums: vec![0; lines],
+            active: vec![0; lines],
+            rows: vec![0; lines],
             groups: Groups::default(),
             ones: vec![0; columns],
             codes: vec![0; columns],
@@ -234,31 +240,32 @@ impl<'a, E: Engine> Mapped<'a, E> {
     fn multiply_tile(
         &mut self,
         id: TileId,
-        planes: u8,
         position: usize,
         activations: &[u8],
-        sums: &mut [i32],
+        products: &mut [i32],
     ) -> Events {
         let (plan, tile) = (self.plan, &self.plan.tiles[id.index()]);
         let columns = tile.columns.len();
-        let Scratch { active, rows, groups, ones, codes, raw } = &mut self.scratch;
+        let Scratch { sums, active, rows, groups, ones, codes, raw } = &mut self.scratch;
+        tile.lines.add_up(&tile.rows, activations, sums);
+        let scan = &tile.lines.scan;
         let (ones, codes) = (&mut ones[..columns], &mut codes[..columns]);
         let raw = &mut raw[..columns];
         raw.fill(0);
         let mut digital = 0;
         let mut events = Events::default();
-        for plane in 0..planes {
+        for plane in 0..tile.planes {
             // Written always and kept if the bit is 1: no branch on data.
             let mut count = 0;
-            for (index, (&logical, entry)) in tile.logical.iter().zip(&tile.scan).enumerate() {
+            for (index, (&sum, line)) in sums.iter().zip(scan).enumerate() {
                 active[count] = index as u32;
-                rows[count] = entry.physical;
-                count += usize::from(activations[logical as usize] >> plane & 1);
+                rows[count] = line.physical;
+                count += (sum >> plane & 1) as usize;
             }
             let active = &active[..count];
             plan.group(id, active, groups);
             for (group, range) in groups.iter().enumerate() {
-                let is_negative = tile.scan[active[range.start] as usize].negative;
+                let is_negative = scan[active[range.start] as usize].negative;
                 let rows = &rows[range];
                 tile.count_ones(rows, ones);
                 let (image, position, group) = (self.image, position as u32, group as u32);
@@ -275,7 +282,7 @@ impl<'a, E: Engine> Mapped<'a, E> {
         }
         for (column, &raw) in tile.columns.iter().zip(&*raw) {
             let product = 2 * raw - digital;
-            sums[column.logical as usize] += if column.inverted { -product } else { product };
+            products[column.logical as usize] += if column.inverted { -product } else { product };
         }
         events.conversions = events.groups * columns as u64;
         events
@@ -287,8 +294,15 @@ impl<E: Engine> Multiply for Mapped<'_, E> {
         sums.fill(0);
         let plan = self.plan;
         for &tile in plan.tiles_at(matrix, position) {
-            let events = self.multiply_tile(tile, plan.planes(matrix), position, activations, sums);
+            let events = self.multiply_tile(tile, position, activations, sums);
             self.events[matrix] += events;
+        }
+        let digital = &plan.matrices[matrix].digital;
+        if !digital.is_empty() {
+            let sum: i32 = activations.iter().copied().map(i32::from).sum();
+            for column in digital {
+                sums[column.logical as usize] = if column.negative { -sum } else { sum };
+            }
         }
     }
 }

@@ -16,8 +16,10 @@ use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 
 /// The texts that all inputs come from.
-const CORPUS: [&str; 8] = [
+const CORPUS: [&str; 10] = [
     include_str!("../../tests/corpus/documented.map"),
+    include_str!("../../tests/corpus/stripped.map"),
+    include_str!("../../tests/corpus/pre-add.map"),
     include_str!("../../tests/corpus/layout.map"),
     include_str!("../../tests/corpus/limits.map"),
     include_str!("../../tests/corpus/names.map"),
@@ -55,7 +57,7 @@ const NUMBERS: [&str; 16] = [
 ];
 
 /// Words of the grammar, and some that are none.
-const WORDS: [&str; 26] = [
+const WORDS: [&str; 33] = [
     "hafnia-mapping",
     "network",
     "macro",
@@ -79,6 +81,13 @@ const WORDS: [&str; 26] = [
     "~0",
     "-0:0",
     "0..4:0..4",
+    "pre-add",
+    "weights",
+    "dead",
+    "digital",
+    "+0",
+    "-1",
+    "~",
     "#",
     "%",
     "\u{feff}",

@@ -1,6 +1,6 @@
 //! The errors that `docs/ir.md` shows are those that are made.
 //!
-//! A block of the kind `diff` changes the example of the document: lines with `-` are replaced by
+//! A block of the kind `diff` changes an example of the document: lines with `-` are replaced by
 //! those with `+`; its last line is what reading or verifying the changed text says.
 
 use std::fmt::Write as _;
@@ -10,18 +10,18 @@ use hafnia_ir::{Mapping, verify};
 
 const PAGE: &str = include_str!("../../../../docs/ir.md");
 
-/// The example, without comments.
-fn example() -> String {
-    let block = PAGE.split("```text\n").find(|block| block.starts_with("hafnia-mapping"));
-    let lines = block.and_then(|block| block.split("```").next()).unwrap().lines();
+/// The examples, without comments.
+fn examples() -> Vec<String> {
+    let blocks = PAGE.split("```text\n").filter(|block| block.starts_with("hafnia-mapping"));
     let bare = |line: &str| line.split('#').next().unwrap_or_default().trim_end().to_owned() + "\n";
-    lines.map(bare).collect()
+    blocks.map(|block| block.split("```").next().unwrap().lines().map(bare).collect()).collect()
 }
 
-/// What is said of the example after a change.
+/// What is said of the first example that has `old`, after a change.
 fn said(old: &str, new: &str) -> String {
-    let example = example();
-    assert!(example.contains(old), "the example has\n{old}");
+    let examples = examples();
+    let example = examples.iter().find(|example| example.contains(old));
+    let example = example.unwrap_or_else(|| panic!("no example has\n{old}"));
     match example.replacen(old, new, 1).parse::<Mapping>() {
         Err(error) => error.to_string(),
         Ok(mapping) => match verify(&mapping) {
@@ -32,8 +32,12 @@ fn said(old: &str, new: &str) -> String {
 }
 
 #[test]
-fn the_example_is_right() {
-    assert_eq!(verify(&example().parse().unwrap()), Ok(()));
+fn the_examples_are_right() {
+    let examples = examples();
+    assert_eq!(examples.len(), 2);
+    for example in examples {
+        assert_eq!(verify(&example.parse().unwrap()), Ok(()));
+    }
 }
 
 /// Blesses what is said with `UPDATE_EXPECT=1`.

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use expect_test::{Expect, expect};
 use hafnia_artifact::Digest;
 use hafnia_cim::MacroSpec;
-use hafnia_ir::{Mapping, RowEntry, Stage, Tile, prove, verify};
+use hafnia_ir::{DigitalColumn, Mapping, RowEntry, Stage, Tile, prove, verify};
+use hafnia_model::Network;
 use proptest::prelude::*;
 
 use crate::sample;
@@ -13,14 +14,21 @@ use crate::sample;
 /// What is planted, and how.
 type Fault = (&'static str, fn(&mut Mapping));
 
+/// What a mapping may have, and whether it has.
+type Feature = (&'static str, fn(&Mapping) -> bool);
+
 /// Plants each fault in the sample and prints what verifier and proof say; one of them has to.
 fn check(faults: &[Fault], expected: Expect) {
-    let network = sample::network();
+    check_in(&sample::mapping(), &sample::network(), faults, expected);
+}
+
+/// As [`check`], in another mapping.
+fn check_in(right: &Mapping, network: &Network, faults: &[Fault], expected: Expect) {
     let mut lines = String::new();
     for (name, plant) in faults {
-        let mut mapping = sample::mapping();
+        let mut mapping = right.clone();
         plant(&mut mapping);
-        let (verified, proven) = (verify(&mapping), prove(&mapping, &network));
+        let (verified, proven) = (verify(&mapping), prove(&mapping, network));
         assert!(verified.is_err() || proven.is_err(), "{name} is not caught");
         writeln!(lines, "{name}").unwrap();
         if let Err(violation) = verified {
@@ -46,10 +54,89 @@ fn keep_columns(tile: &mut Tile, kept: &[usize]) {
 }
 
 #[test]
-fn the_sample_is_right() {
-    let mapping = sample::mapping();
-    assert_eq!(verify(&mapping), Ok(()));
-    assert_eq!(prove(&mapping, &sample::network()), Ok(()));
+fn the_samples_are_right() {
+    let samples =
+        [(sample::mapping(), sample::network()), (sample::stripped(), sample::network_to_strip())];
+    for (mapping, network) in samples {
+        assert_eq!(verify(&mapping), Ok(()));
+        assert_eq!(prove(&mapping, &network), Ok(()));
+    }
+}
+
+#[test]
+fn what_takes_no_cells() {
+    check_in(
+        &sample::stripped(),
+        &sample::network_to_strip(),
+        &[
+            ("a live row declared dead", |m| {
+                m.matrices[1].dead = vec![1, 2];
+                m.tiles[1] = m.tiles[1].with_entries(&[0, 2]);
+            }),
+            ("a dead row declared alive", |m| m.matrices[1].dead.clear()),
+            ("a dead row in a tile", |m| {
+                edit_rows(&mut m.tiles[1], |rows| rows[1].logical = 1);
+            }),
+            ("a dead row that does not exist", |m| m.matrices[1].dead = vec![1, 4]),
+            ("a dead row twice", |m| m.matrices[1].dead = vec![1, 1]),
+            ("all rows dead", |m| m.matrices[1].dead = vec![0, 1, 2, 3]),
+            ("a column wrongly digital", |m| {
+                m.matrices[1].digital.insert(0, DigitalColumn { logical: 1, negative: false });
+                keep_columns(&mut m.tiles[1], &[0]);
+            }),
+            ("a digital column of the wrong sign", |m| m.matrices[1].digital[0].negative = true),
+            ("a digital column with cells", |m| m.tiles[0].columns[0].logical = 1),
+            ("a digital column forgotten", |m| m.matrices[1].digital.clear()),
+            ("a digital column that does not exist", |m| m.matrices[1].digital[0].logical = 3),
+            ("digital columns out of order", |m| {
+                m.matrices[0].digital = vec![
+                    DigitalColumn { logical: 1, negative: true },
+                    DigitalColumn { logical: 0, negative: false },
+                ];
+            }),
+            ("all columns digital", |m| {
+                let column = |logical| DigitalColumn { logical, negative: false };
+                m.matrices[1].digital = (0..3).map(column).collect();
+            }),
+        ],
+        expect![[r#"
+            a live row declared dead
+              prove: row 2 of m1 (out) is declared dead, but its activation may reach 3
+            a dead row declared alive
+              verify: weight (1, 0) of m1 (out) replica 0 is in no tile
+              prove: column 2 of m1 (out) is declared digital with weights +1, but that of row 1 is -1
+            a dead row in a tile
+              verify: tile t1: entry 1 is logical row 1, which is dead in m1
+              prove: tile t1 holds weight (1, 0) of m1 (out) replica 0, which is declared to take no cells
+            a dead row that does not exist
+              verify: matrix m1 (out): dead row 4 must lie in 2..4, as they ascend
+              prove: m1 (out) declares that its row 4 takes no cells, and has 4
+            a dead row twice
+              verify: matrix m1 (out): dead row 1 must lie in 2..4, as they ascend
+            all rows dead
+              verify: matrix m1 (out) leaves no weight to its tiles: every row is dead
+              prove: row 0 of m1 (out) is declared dead, but its activation may reach 3
+            a column wrongly digital
+              prove: column 1 of m1 (out) is declared digital with weights +1, but that of row 0 is -1
+            a digital column of the wrong sign
+              prove: column 2 of m1 (out) is declared digital with weights -1, but that of row 0 is +1
+            a digital column with cells
+              verify: tile t0: column 0 is logical column 1, which is digital in m0
+              prove: tile t0 holds weight (0, 1) of m0 (hidden) replica 0, which is declared to take no cells
+            a digital column forgotten
+              verify: weight (0, 2) of m1 (out) replica 0 is in no tile
+              prove: no tile holds weight (0, 2) of m1 (out) replica 0
+            a digital column that does not exist
+              verify: matrix m1 (out): digital column 3 must lie in 0..3, as they ascend
+              prove: m1 (out) declares that its column 3 takes no cells, and has 3
+            digital columns out of order
+              verify: matrix m0 (hidden): digital column 0 must lie in 2..4, as they ascend
+              prove: column 0 of m0 (hidden) is declared digital with weights +1, but that of row 1 is -1
+            all columns digital
+              verify: matrix m1 (out) leaves no weight to its tiles: every column is digital
+              prove: column 0 of m1 (out) is declared digital with weights +1, but that of row 3 is -1
+        "#]],
+    );
 }
 
 #[test]
@@ -322,6 +409,31 @@ fn stages_and_places() {
               verify: macro 1 holds no tile, though macro 2 does
         "#]],
     );
+}
+
+/// Tests of engines and passes on random mappings meet everything that a mapping may have.
+#[test]
+fn random_mappings_have_every_feature() {
+    let mappings: Vec<Mapping> = (0..100).map(|seed| sample::random(seed).1).collect();
+    let features: [Feature; 8] = [
+        ("dead rows", |m| m.matrices.iter().any(|of| !of.dead.is_empty())),
+        ("digital columns", |m| m.matrices.iter().any(|of| of.digital.iter().any(|c| !c.negative))),
+        ("digital columns of -1", |m| {
+            m.matrices.iter().any(|of| of.digital.iter().any(|c| c.negative))
+        }),
+        ("shared rows", |m| m.tiles.iter().any(|tile| tile.rows.has_shared_rows())),
+        ("lines of many entries", |m| {
+            m.tiles.iter().any(|tile| tile.lines().scan.len() < tile.rows.len())
+        }),
+        ("signs", |m| m.tiles.iter().any(|tile| tile.sign_bits() > 0)),
+        ("inverted columns", |m| {
+            m.tiles.iter().any(|tile| tile.columns.iter().any(|c| c.inverted))
+        }),
+        ("replicas", |m| m.tiles.iter().any(|tile| tile.replica > 0)),
+    ];
+    for (name, has) in features {
+        assert!(mappings.iter().any(has), "{name}");
+    }
 }
 
 proptest! {

@@ -6,12 +6,14 @@ use hafnia_model::{Input, Layer, Linear, Network, Thresholds, Weights};
 use hafnia_rng::Seed;
 use proptest::prelude::*;
 
+/// A matrix of these rows.
+fn bits(rows: &[&str]) -> BitMatrix {
+    let is_one = |row: usize, column: usize| rows[row].as_bytes()[column] == b'1';
+    BitMatrix::from_fn(rows.len(), rows[0].len(), is_one)
+}
+
 /// Two matrices, 6x4 and 4x3; of the first, rows 0 and 2 are equal and row 3 is their complement.
 pub(crate) fn network() -> Network {
-    let bits = |rows: &[&str]| {
-        let is_one = |row: usize, column: usize| rows[row].as_bytes()[column] == b'1';
-        BitMatrix::from_fn(rows.len(), rows[0].len(), is_one)
-    };
     let hidden = Linear {
         name: "hidden".into(),
         weights: bits(&["1011", "0110", "1011", "0100", "1111", "0001"]).into(),
@@ -40,7 +42,7 @@ pub(crate) fn text() -> String {
     let network = network().digest();
     format!(
         "\
-hafnia-mapping 1
+hafnia-mapping 2
 network {network}
 macro tiny 4x8
 stage placed
@@ -81,6 +83,55 @@ tile t3 m1 replica 1 size 4x3 at macro 1 row 0 column 0
 /// The mapping of [`text`].
 pub(crate) fn mapping() -> Mapping {
     text().parse().unwrap()
+}
+
+/// Two matrices, 6x4 and 4x3: column 1 of the first is -1 throughout, so that its activation, row 1
+/// of the second, is always 0; without that row, column 2 of the second is +1 throughout.
+pub(crate) fn network_to_strip() -> Network {
+    let mut layers = network().layers().to_vec();
+    let [_, Layer::Linear(hidden), Layer::Linear(out)] = &mut layers[..] else {
+        panic!("a flattened input and two linear layers");
+    };
+    hidden.weights = bits(&["1011", "0010", "1011", "0001", "1010", "0001"]).into();
+    out.weights = bits(&["101", "010", "111", "001"]).into();
+    Network::new(*network().input(), layers).unwrap()
+}
+
+/// A placed mapping of [`network_to_strip`]: its first tile adds activations first.
+pub(crate) fn stripped_text() -> String {
+    let network = network_to_strip().digest();
+    format!(
+        "\
+hafnia-mapping 2
+network {network}
+macro tiny 4x8
+stage placed
+matrix m0 hidden 6x4
+  digital -1
+matrix m1 out 4x3
+  dead 1
+  digital +2
+tile t0 m0 replica 0 size 3x3 pre-add at macro 0 row 0 column 0
+  columns 0 2 3
+  rows 0:0 1:1 2:0 3:2 -4:2 5:2
+  bits
+    7
+    2
+    4
+tile t1 m1 replica 0 size 3x2 at macro 0 row 0 column 3
+  columns 0 1
+  rows 0 2 3
+  bits
+    1
+    3
+    0
+"
+    )
+}
+
+/// The mapping of [`stripped_text`].
+pub(crate) fn stripped() -> Mapping {
+    stripped_text().parse().unwrap()
 }
 
 /// A random network and mapping of any stage.

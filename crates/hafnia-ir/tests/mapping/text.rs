@@ -11,7 +11,11 @@ use crate::sample;
 
 /// Changes the sample's text and prints what the parser says of each.
 fn check(changes: &[(&str, &str)], expected: Expect) {
-    let text = sample::text();
+    check_in(&sample::text(), changes, expected);
+}
+
+/// As [`check`], of another text.
+fn check_in(text: &str, changes: &[(&str, &str)], expected: Expect) {
     let mut lines = String::new();
     for (old, new) in changes {
         assert!(text.contains(old), "`{old}` is in the text");
@@ -22,17 +26,98 @@ fn check(changes: &[(&str, &str)], expected: Expect) {
 }
 
 #[test]
-fn the_sample_is_canonical() {
+fn the_samples_are_canonical() {
     assert_eq!(sample::mapping().to_string(), sample::text());
+    assert_eq!(sample::stripped().to_string(), sample::stripped_text());
 }
 
 #[test]
-fn the_documented_example_is_the_sample() {
+fn version_1_is_read() {
+    let text = sample::text().replace("hafnia-mapping 2", "hafnia-mapping 1");
+    assert_eq!(text.parse(), Ok(sample::mapping()));
+}
+
+#[test]
+fn weights_of_one_bit_may_be_said() {
+    let text = sample::text().replace("hidden 6x4", "hidden 6x4 weights 1");
+    assert_eq!(text.parse(), Ok(sample::mapping()));
+    check(
+        &[("6x4", "6x4 weights"), ("6x4", "6x4 weights 2"), ("6x4", "6x4 weights 8")],
+        expect![[r#"
+        6x4 -> 6x4 weights
+          line 6, column 1: expected weights of 1 bit (2, 4 and 8 bits are reserved), found `matrix`
+        6x4 -> 6x4 weights 2
+          line 5, column 30: expected weights of 1 bit (2, 4 and 8 bits are reserved), found `2`
+        6x4 -> 6x4 weights 8
+          line 5, column 30: expected weights of 1 bit (2, 4 and 8 bits are reserved), found `8`
+    "#]],
+    );
+}
+
+#[test]
+fn errors_in_what_takes_no_cells() {
+    check_in(
+        &sample::stripped_text(),
+        &[
+            ("dead 1", "dead"),
+            ("dead 1", "dead 4"),
+            ("dead 1", "dead 1..5"),
+            ("dead 1", "dead 0..4 0"),
+            ("dead 1", "dead -1"),
+            ("dead 1", "dead 1 dead"),
+            ("digital -1", "digital"),
+            ("digital -1", "digital 1"),
+            ("digital -1", "digital ~1"),
+            ("digital -1", "digital -4"),
+            ("digital -1", "digital -0..4 +0"),
+            ("digital -1", "digital -1 dead 1"),
+            ("digital -1", "digitally -1"),
+            ("pre-add at", "at macro 0 row 0 column 0 pre-add"),
+            ("pre-add", "pre-sub"),
+        ],
+        expect![[r#"
+            dead 1 -> dead
+              line 9, column 3: expected a dead row or run in 0..=3, at most 4 more, found `digital`
+            dead 1 -> dead 4
+              line 8, column 8: expected a dead row or run in 0..=3, at most 4 more, found `4`
+            dead 1 -> dead 1..5
+              line 8, column 8: expected a dead row or run in 0..=3, at most 4 more, found `1..5`
+            dead 1 -> dead 0..4 0
+              line 8, column 13: expected a dead row or run in 0..=3, at most 0 more, found `0`
+            dead 1 -> dead -1
+              line 8, column 8: expected a dead row or run in 0..=3, at most 4 more, found `-1`
+            dead 1 -> dead 1 dead
+              line 9, column 3: expected a dead row or run in 0..=3, at most 3 more, found `digital`
+            digital -1 -> digital
+              line 7, column 1: expected + or - and a digital column or run in 0..=3, at most 4 more, found `matrix`
+            digital -1 -> digital 1
+              line 6, column 11: expected + or - and a digital column or run in 0..=3, at most 4 more, found `1`
+            digital -1 -> digital ~1
+              line 6, column 11: expected + or - and a digital column or run in 0..=3, at most 4 more, found `~1`
+            digital -1 -> digital -4
+              line 6, column 11: expected + or - and a digital column or run in 0..=3, at most 4 more, found `-4`
+            digital -1 -> digital -0..4 +0
+              line 6, column 17: expected + or - and a digital column or run in 0..=3, at most 0 more, found `+0`
+            digital -1 -> digital -1 dead 1
+              line 6, column 14: expected `matrix`, `tile` or the end, found `dead`
+            digital -1 -> digitally -1
+              line 6, column 3: expected `matrix`, `tile` or the end, found `digitally`
+            pre-add at -> at macro 0 row 0 column 0 pre-add
+              line 10, column 57: expected `columns`, found `pre-add`
+            pre-add -> pre-sub
+              line 10, column 31: expected `columns`, found `pre-sub`
+        "#]],
+    );
+}
+
+#[test]
+fn the_documented_examples_are_the_samples() {
     let page = include_str!("../../../../docs/ir.md");
-    let example = page.split("```text\n").find(|block| block.starts_with("hafnia-mapping"));
-    let example = example.and_then(|block| block.split("```").next()).unwrap();
-    let mapping = Mapping { network: sample::network().digest(), ..example.parse().unwrap() };
-    assert_eq!(mapping, sample::mapping());
+    let blocks = page.split("```text\n").skip(1).filter_map(|block| block.split("```").next());
+    let mut examples = blocks.filter(|block| block.starts_with("hafnia-mapping"));
+    for sample in [sample::mapping(), sample::stripped()] {
+        assert_eq!(examples.next().unwrap().parse(), Ok(sample));
+    }
 }
 
 #[test]
@@ -51,7 +136,7 @@ fn any_name_goes_round() {
     for name in ["", "%", "a b", "#", "ß\n", "gt-n40.toml", "%zz"] {
         let mapping = Mapping {
             geometry: Geometry { name: name.into(), rows: 1, columns: 1 },
-            matrices: vec![Matrix { name: name.into(), rows: 2, columns: 1 }],
+            matrices: vec![Matrix::new(name, 2, 1)],
             tiles: Vec::new(),
             ..sample::mapping()
         };
@@ -73,8 +158,8 @@ fn long_lists_are_wrapped() {
 fn errors_in_the_header() {
     check(
         &[
-            ("hafnia-mapping 1", ""),
-            ("hafnia-mapping 1", "hafnia-mapping 2"),
+            ("hafnia-mapping 2", ""),
+            ("hafnia-mapping 2", "hafnia-mapping 3"),
             ("network ", "network 12 "),
             ("tiny", "tin%y"),
             ("tiny 4x8", "tiny"),
@@ -88,10 +173,10 @@ fn errors_in_the_header() {
             ("matrix m1", "metrix m1"),
         ],
         expect![[r#"
-            hafnia-mapping 1 -> 
+            hafnia-mapping 2 -> 
               line 2, column 1: expected `hafnia-mapping`, found `network`
-            hafnia-mapping 1 -> hafnia-mapping 2
-              line 1, column 16: expected version 1, found `2`
+            hafnia-mapping 2 -> hafnia-mapping 3
+              line 1, column 16: expected version 1 or 2, found `3`
             network  -> network 12 
               line 2, column 9: expected 64 lower-case hexadecimal digits, found `12`
             tiny -> tin%y
@@ -261,7 +346,7 @@ proptest! {
             prop::sample::select(vec![
                 "tile", "matrix", "m0", "m1", "t0", "t4", "replica", "0", "1", "size", "1x1", "4x3",
                 "at", "macro", "row", "column", "columns", "0..3", "~0..3", "rows", "-0:0", "0..4",
-                "0..4:0..4", "bits", "7", "f", "%", "#", "\n", "4294967295", "..", ":", "-", "~",
+                "0..4:0..4", "bits", "7", "f", "pre-add", "dead", "digital", "+1", "-2", "weights", "%", "#", "\n", "4294967295", "..", ":", "-", "~",
             ]),
             0..40,
         ),

@@ -21,6 +21,24 @@ fn totals_of_the_sample() {
 }
 
 #[test]
+fn lines_of_a_tile() {
+    let mut tile = sample::stripped().tiles[0].clone();
+    let lines = tile.lines();
+    // Physical row 2 is turned on by two lines: entries 3 and 5 with +, entry 4 with -.
+    assert_eq!(lines.of_entries, [0, 1, 0, 2, 3, 2]);
+    assert_eq!(lines.scan, [0, 1, 3, 4].map(|entry| tile.rows.scan()[entry]));
+    assert_eq!([1, 2, 3].map(|bits| lines.planes(bits)), [2, 3, 4]);
+    let mut sums = [9; 4];
+    lines.add_up(&tile.rows, &[3, 1, 3, 0, 2, 1], &mut sums);
+    assert_eq!(sums, [6, 1, 1, 2]);
+
+    tile.pre_add = false;
+    let lines = tile.lines();
+    assert_eq!((lines.scan.len(), lines.planes(2)), (6, 2));
+    assert_eq!(lines.scan, tile.rows.scan());
+}
+
+#[test]
 fn the_first_mapping_is_the_network() {
     let network = hafnia_model::random::lenet5(Seed(3));
     let mapping = Mapping::logical(&network, &MacroSpec::preset("gt-n40").unwrap()).unwrap();
