@@ -6,6 +6,7 @@
 
 mod noise;
 mod rows;
+mod scaling;
 mod trade_off;
 mod training;
 
@@ -18,6 +19,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use crate::ReportError;
 pub use noise::{Series, Spread, accuracy_over_noise};
 pub use rows::{RowEntry, rows_before_after};
+pub use scaling::{Measured, scaling};
 pub use trade_off::{TradeOff, trade_off};
 pub use training::{CurvePoint, CurveRun, training_curve};
 
