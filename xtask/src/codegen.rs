@@ -5,16 +5,22 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 use hafnia_passes::Registry;
-use hafnia_report::plot::{TradeOff, trade_off};
+use hafnia_report::plot::{Measured, TradeOff, scaling, trade_off};
 
 use crate::workspace;
 
+/// Makes a figure of a table.
+type Draw = fn(&Path) -> anyhow::Result<String>;
+
 /// Tables of measurements, and the figures made of them.
-const FIGURES: [(&str, &str); 1] = [("docs/figures/macros.csv", "docs/figures/macros.svg")];
+const FIGURES: [(&str, &str, Draw); 2] = [
+    ("docs/figures/macros.csv", "docs/figures/macros.svg", draw_trade_off),
+    ("docs/figures/scaling.csv", "docs/figures/scaling.svg", draw_scaling),
+];
 
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut documents = vec![("docs/passes.md", Registry::builtin().to_markdown())];
-    for (measured, figure) in FIGURES {
+    for (measured, figure, draw) in FIGURES {
         documents.push((figure, draw(&workspace().join(measured))?));
     }
     for (name, text) in documents {
@@ -33,7 +39,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
 
 /// The trade-off that a table of measurements holds: what the first column is called and its
 /// values, a seed, and an accuracy in per cent.
-fn draw(table: &Path) -> anyhow::Result<String> {
+fn draw_trade_off(table: &Path) -> anyhow::Result<String> {
     let place = || table.display().to_string();
     let text = fs::read_to_string(table).with_context(place)?;
     let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
@@ -49,4 +55,26 @@ fn draw(table: &Path) -> anyhow::Result<String> {
         }
     }
     Ok(trade_off(header[0], &points)?)
+}
+
+/// The scaling that a table of measurements holds: sizes in the column `cells`, times in the column
+/// `processor_s`.
+fn draw_scaling(table: &Path) -> anyhow::Result<String> {
+    let place = || table.display().to_string();
+    let text = fs::read_to_string(table).with_context(place)?;
+    let mut lines = text.lines().map(|line| line.split(',').collect::<Vec<_>>());
+    let header = lines.next().unwrap_or_default();
+    let column = |name: &str| {
+        let index = header.iter().position(|column| *column == name);
+        index.with_context(|| format!("{}: no column `{name}`", place()))
+    };
+    let (cells, seconds) = (column("cells")?, column("processor_s")?);
+    let number = |line: &[&str], column: usize| -> anyhow::Result<f64> {
+        let field = line.get(column).with_context(|| format!("{}: a line is short", place()))?;
+        field.parse().with_context(place)
+    };
+    let point = |line: Vec<&str>| {
+        anyhow::Ok(Measured { size: number(&line, cells)?, seconds: number(&line, seconds)? })
+    };
+    Ok(scaling("cells of one binary matrix", &lines.map(point).collect::<Result<Vec<_>, _>>()?)?)
 }

@@ -158,6 +158,8 @@ struct TileDescription {
     place: Option<[u32; 3]>,
     physical_rows: usize,
     columns: usize,
+    /// Whether activations of entries that share a row are added first.
+    pre_add: bool,
     /// In scan order: logical row, physical row, sign.
     entries: Vec<(u32, u32, i8)>,
     /// Logical column and whether it is stored inverted.
@@ -175,6 +177,7 @@ impl DescribedMapping {
             place: tile.place.map(|place| [place.macro_index, place.row, place.column]),
             physical_rows: tile.physical_rows(),
             columns: tile.columns.len(),
+            pre_add: tile.pre_add,
             entries: tile
                 .rows
                 .iter()
@@ -352,7 +355,25 @@ tile t1 m0 replica 0 size 1x3
   bits
     7
 ";
-        expect![""].assert_eq(&folded(text));
+        expect![[r#"
+            stage tiled
+            matrix m0 a 9x9
+            tile t0 m0 replica 0 size 4x3
+              columns 0..3
+              rows 1 2
+              rows 3 4
+                # … 2 more lines
+              bits
+                1
+                2
+                # … 2 more lines
+            tile t1 m0 replica 0 size 1x3
+              columns 0..3
+              rows 9
+              bits
+                7
+        "#]]
+        .assert_eq(&folded(text));
         let many = (0..30).map(|tile| format!("tile t{tile}\n  bits\n    1\n"));
         let folded = folded(&many.collect::<String>());
         assert!(folded.ends_with("tile t23\n  bits\n    1\n"), "{folded}");

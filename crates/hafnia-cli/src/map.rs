@@ -120,6 +120,10 @@ pub(crate) struct MatrixSize {
     physical_rows: usize,
     columns: usize,
     cells: usize,
+    /// Logical rows without cells: their activation is always 0.
+    dead_rows: Vec<u32>,
+    /// Columns without cells: their weights are all the same.
+    digital_columns: Vec<u32>,
 }
 
 /// The sizes of a mapping, by matrix and in all.
@@ -137,6 +141,8 @@ pub(crate) fn sizes(mapping: &Mapping) -> (Vec<MatrixSize>, Totals) {
             physical_rows: tiles.iter().map(|tile| tile.physical_rows()).sum(),
             columns: matrix.columns,
             cells: tiles.iter().map(|tile| tile.cells()).sum(),
+            dead_rows: matrix.dead.clone(),
+            digital_columns: matrix.digital.iter().map(|column| column.logical).collect(),
         });
     }
     let total = Totals {

@@ -48,6 +48,10 @@ pub struct MatrixTotals {
     pub table_bits: usize,
     /// Columns that are stored inverted.
     pub inverted_columns: usize,
+    /// Rows that are in no tile, as their activation is always 0.
+    pub dead_rows: usize,
+    /// Columns that are in no tile, as they are a sum of all activations.
+    pub digital_columns: usize,
 }
 
 /// What a pass did to a tile.
@@ -67,6 +71,8 @@ pub struct TileChange {
     pub after: TileSize,
     /// Columns that are stored the other way round.
     pub inverted: usize,
+    /// Whether it adds activations up before they reach a shared row, if that is new.
+    pub pre_add: Option<bool>,
     /// Entries that stand elsewhere among those that it has kept.
     pub moved: usize,
     /// Its place on a macro (index, row, column), if it is another one.
@@ -116,13 +122,17 @@ impl Explanation {
 
 impl MatrixTotals {
     fn of(mapping: &Mapping, matrix: MatrixId) -> Self {
-        mapping.tiles_of(matrix).fold(Self::default(), |totals, (_, tile)| Self {
+        let of = &mapping.matrices[matrix.index()];
+        let none =
+            Self { dead_rows: of.dead.len(), digital_columns: of.digital.len(), ..Self::default() };
+        mapping.tiles_of(matrix).fold(none, |totals, (_, tile)| Self {
             tiles: totals.tiles + 1,
             physical_rows: totals.physical_rows + tile.physical_rows(),
             cells: totals.cells + tile.cells(),
             table_bits: totals.table_bits + tile.table_bits(),
             inverted_columns: totals.inverted_columns
                 + tile.columns.iter().filter(|column| column.inverted).count(),
+            ..totals
         })
     }
 }
@@ -181,6 +191,7 @@ fn tile_change(before: &Mapping, from: TileId, tile: TileId, block: &Tile) -> Op
         before: TileSize::of(old),
         after: TileSize::of(block),
         inverted: block.columns.iter().filter(is_inverted).count(),
+        pre_add: (old.pre_add != block.pre_add).then_some(block.pre_add),
         moved: moved(old.rows.logical(), block.rows.logical()),
         place: block
             .place
@@ -216,6 +227,8 @@ impl fmt::Display for MatrixChange {
             ("cells", before.cells, after.cells),
             ("table bits", before.table_bits, after.table_bits),
             ("columns inverted", before.inverted_columns, after.inverted_columns),
+            ("dead rows", before.dead_rows, after.dead_rows),
+            ("digital columns", before.digital_columns, after.digital_columns),
         ];
         let totals = totals.into_iter().filter(|(_, before, after)| before != after);
         let totals: Vec<String> =
@@ -256,6 +269,11 @@ impl fmt::Display for TileChange {
             0 => {}
             1 => parts.push("1 column inverted".to_owned()),
             count => parts.push(format!("{count} columns inverted")),
+        }
+        match self.pre_add {
+            Some(true) => parts.push("adds activations of shared rows first".to_owned()),
+            Some(false) => parts.push("adds no activations first".to_owned()),
+            None => {}
         }
         if self.moved > 0 {
             parts.push(format!("{} of {} entries moved", self.moved, after.entries));
@@ -305,13 +323,13 @@ mod tests {
 
     #[test]
     fn rows_that_are_shared() {
-        let shared = "size 5x4 columns 0..4 rows 0:0 1:1 2:0 3:2 4:3 5:4 bits d 6 2 f 8";
+        let shared = "size 5x4 pre-add columns 0..4 rows 0:0 1:1 2:0 3:2 4:3 5:4 bits d 6 2 f 8";
         check(
             &[("size 6x4 columns 0..4 rows 0..6 bits d 6 d 2 f 8", shared)],
             expect![[r#"
-            hidden: physical rows 6 -> 5, cells 24 -> 20, table bits 0 -> 18
-              t0: 6x4 -> 5x4, table bits 0 -> 18
-        "#]],
+                hidden: physical rows 6 -> 5, cells 24 -> 20, table bits 0 -> 18
+                  t0: 6x4 -> 5x4, table bits 0 -> 18, adds activations of shared rows first
+            "#]],
         );
     }
 

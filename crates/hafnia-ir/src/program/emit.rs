@@ -7,13 +7,13 @@ use hafnia_model::npy;
 use serde::{Deserialize, Serialize};
 
 use super::Program;
-use crate::{Geometry, Mapping, Matrix, MatrixId, Place, Tile, TileId};
+use crate::{DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, Tile, TileId};
 
 /// The names of the columns of every table.
 pub(super) const TILES: &str =
-    "tile,matrix,replica,macro,row,column,rows,columns,entries,address_bits,sign_bits";
+    "tile,matrix,replica,macro,row,column,rows,columns,entries,pre_add,address_bits,sign_bits";
 pub(super) const SUMS: &str = "matrix,replica,logical_column,tile,macro,column,polarity";
-pub(super) const SCAN: &str = "tile,position,logical_row,physical_row,sign";
+pub(super) const SCAN: &str = "tile,position,logical_row,physical_row,sign,line";
 pub(super) const COLUMNS: &str = "tile,column,logical_column,polarity";
 
 /// What `program.json` holds.
@@ -28,7 +28,7 @@ pub(super) struct Header {
     pub(super) macros: u32,
     pub(super) rows_per_conversion: usize,
     pub(super) input_control: String,
-    pub(super) matrices: Vec<Sized>,
+    pub(super) matrices: Vec<Listed>,
 }
 
 /// The version of the folder's form.
@@ -48,6 +48,25 @@ pub(super) struct Sized {
     pub(super) name: String,
     pub(super) rows: usize,
     pub(super) columns: usize,
+}
+
+/// A matrix, and what of it takes no cells.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) dead_rows: Vec<u32>,
+    pub(super) digital_columns: Vec<Digital>,
+}
+
+/// A column whose product is the sum of all activations, or minus that.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Digital {
+    pub(super) column: u32,
+    pub(super) sign: i8,
 }
 
 /// All files; those of a macro are made when their turn comes.
@@ -121,9 +140,16 @@ fn numbers(cells: &BitMatrix) -> Vec<i8> {
 fn header(program: &Program) -> String {
     let mapping = &program.mapping;
     let Geometry { name, rows, columns } = mapping.geometry.clone();
-    let matrix = |matrix: &Matrix| {
-        let Matrix { name, rows, columns } = matrix.clone();
-        Sized { name, rows, columns }
+    let digital = |&DigitalColumn { logical, negative }: &DigitalColumn| Digital {
+        column: logical,
+        sign: polarity(negative),
+    };
+    let matrix = |matrix: &Matrix| Listed {
+        name: matrix.name.clone(),
+        rows: matrix.rows,
+        columns: matrix.columns,
+        dead_rows: matrix.dead.clone(),
+        digital_columns: matrix.digital.iter().map(digital).collect(),
     };
     let header = Header {
         format: Format::Program,
@@ -149,12 +175,13 @@ fn tiles(mapping: &Mapping) -> String {
         let Place { macro_index, row, column } = place(tile);
         let (address, sign) = table_bits(tile);
         format!(
-            "{},{},{replica},{macro_index},{row},{column},{},{},{},{address},{sign}",
+            "{},{},{replica},{macro_index},{row},{column},{},{},{},{},{address},{sign}",
             id.0,
             matrix.0,
             bits.rows(),
             bits.columns(),
-            rows.len()
+            rows.len(),
+            u8::from(tile.pre_add)
         )
     };
     table(TILES, mapping.tiles().map(line))
@@ -162,8 +189,9 @@ fn tiles(mapping: &Mapping) -> String {
 
 /// Bits of an entry of the stored table: of its address, of its sign.
 fn table_bits(tile: &Tile) -> (usize, usize) {
-    let sign = usize::from(tile.rows.scan().iter().any(|entry| entry.negative));
-    (tile.table_bits() / tile.rows.len() - sign, sign)
+    let entries = tile.rows.len();
+    let sign = tile.sign_bits() / entries;
+    (tile.table_bits() / entries - sign, sign)
 }
 
 /// Which columns of which macros are added for every output.
@@ -187,10 +215,11 @@ fn sums(mapping: &Mapping) -> String {
 fn scan(mapping: &Mapping, tiles: &[TileId]) -> String {
     let lines = tiles.iter().flat_map(|&id| {
         let tile = &mapping.tiles[id.index()];
-        let first = place(tile).row;
-        tile.rows.iter().enumerate().map(move |(position, entry)| {
+        let (first, lines) = (place(tile).row, tile.lines().of_entries);
+        tile.rows.iter().zip(lines).enumerate().map(move |(position, (entry, line))| {
             let (logical, physical) = (entry.logical, first + entry.physical);
-            format!("{},{position},{logical},{physical},{}", id.0, polarity(entry.negative))
+            let sign = polarity(entry.negative);
+            format!("{},{position},{logical},{physical},{sign},{line}", id.0)
         })
     });
     table(SCAN, lines)

@@ -8,11 +8,11 @@ use hafnia_model::npy;
 use serde::de::Error as _;
 
 use super::Program;
-use super::emit::{COLUMNS, Header, SCAN, Sized, TILES, VERSION, folder};
+use super::emit::{COLUMNS, Digital, Header, Listed, SCAN, Sized, TILES, VERSION, folder};
 use super::table::{Open, TextFile, shown};
 use crate::{
-    Column, Geometry, Mapping, Matrix, MatrixId, Place, ProgramError, RowEntry, RowTable, Stage,
-    Tile, TileId, verify,
+    Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, ProgramError, RowEntry,
+    RowTable, Stage, Tile, TileId, verify,
 };
 
 /// Reads the program in a folder; `open` reads files.
@@ -26,14 +26,17 @@ pub(super) fn program(at: &Path, open: Open<'_>) -> Result<Program, ProgramError
         matrices: Vec::new(),
         tiles: Vec::new(),
     };
-    for Sized { name, rows, columns } in header.matrices {
-        mapping.matrices.push(Matrix { name, rows, columns });
+    for Listed { name, rows, columns, dead_rows, digital_columns } in header.matrices {
+        let digital =
+            |Digital { column, sign }| DigitalColumn { logical: column, negative: sign < 0 };
+        let digital = digital_columns.into_iter().map(digital).collect();
+        mapping.matrices.push(Matrix { name, rows, columns, dead: dead_rows, digital });
     }
     let tiles = tiles(at, &mapping, header.macros, open)?;
     // Blocks are read macro by macro and put where their tiles stand.
     let mut blocks: Vec<Option<Tile>> = vec![None; tiles.len()];
     for index in 0..header.macros as usize {
-        let of_macro = |(_, tile): &(TileId, &Listed)| tile.place.macro_index as usize == index;
+        let of_macro = |(_, tile): &(TileId, &ListedTile)| tile.place.macro_index as usize == index;
         let tiles = (0..).map(TileId).zip(&tiles).filter(of_macro);
         macro_tiles(&at.join(folder(index)), &mapping, tiles.collect(), &mut blocks, open)?;
     }
@@ -59,10 +62,10 @@ fn header(at: &Path, open: Open<'_>) -> Result<(Header, InputControl), ProgramEr
     if header.rows_per_conversion == 0 {
         return Err(wrong("`rows_per_conversion` is 0, it must be at least 1".to_owned()));
     }
-    let sizes = [("macro", &header.geometry)].into_iter();
-    for (what, &Sized { ref name, rows, columns }) in
-        sizes.chain(header.matrices.iter().map(|matrix| ("matrix", matrix)))
-    {
+    let Sized { name, rows, columns } = &header.geometry;
+    let matrix = |matrix: &Listed| ("matrix", matrix.name.clone(), matrix.rows, matrix.columns);
+    let sizes = [("macro", name.clone(), *rows, *columns)].into_iter();
+    for (what, name, rows, columns) in sizes.chain(header.matrices.iter().map(matrix)) {
         if !Matrix::is_size(rows, columns) {
             let (side, cells) = (Matrix::MAX_SIDE, Matrix::MAX_CELLS);
             return Err(wrong(format!(
@@ -75,13 +78,14 @@ fn header(at: &Path, open: Open<'_>) -> Result<(Header, InputControl), ProgramEr
 }
 
 /// A tile as `tiles.csv` has it.
-struct Listed {
+struct ListedTile {
     matrix: MatrixId,
     replica: u32,
     place: Place,
     rows: u32,
     columns: u32,
     entries: u32,
+    pre_add: bool,
 }
 
 fn tiles(
@@ -89,14 +93,14 @@ fn tiles(
     mapping: &Mapping,
     macros: u32,
     open: Open<'_>,
-) -> Result<Vec<Listed>, ProgramError> {
+) -> Result<Vec<ListedTile>, ProgramError> {
     let file = TextFile::open(at.join("tiles.csv"), open)?;
     let mut lines = file.table(TILES)?;
     let (rows, columns) = (mapping.geometry.rows as u64, mapping.geometry.columns as u64);
     let mut tiles = Vec::new();
     while let Some(line) = lines.next() {
         let id = tiles.len() as u64;
-        let mut fields = line.fields::<11>()?;
+        let mut fields = line.fields::<12>()?;
         fields.number("tile", id..id + 1)?;
         let matrix = MatrixId(fields.number("matrix", 0..mapping.matrices.len() as u64)?);
         let replica = fields.number("replica", 0..1 << 32)?;
@@ -105,13 +109,14 @@ fn tiles(
         let column = fields.number("column", 0..columns)?;
         let place = Place { macro_index, row, column };
         let of = &mapping.matrices[matrix.index()];
-        tiles.push(Listed {
+        tiles.push(ListedTile {
             matrix,
             replica,
             place,
             rows: fields.number("rows", 1..rows - u64::from(row) + 1)?,
             columns: fields.number("columns", 1..columns - u64::from(column) + 1)?,
             entries: fields.number("entries", 1..of.rows as u64 + 1)?,
+            pre_add: fields.number("pre_add", 0..2)? == 1,
         });
     }
     Ok(tiles)
@@ -121,7 +126,7 @@ fn tiles(
 fn macro_tiles(
     at: &Path,
     mapping: &Mapping,
-    tiles: Vec<(TileId, &Listed)>,
+    tiles: Vec<(TileId, &ListedTile)>,
     blocks: &mut [Option<Tile>],
     open: Open<'_>,
 ) -> Result<(), ProgramError> {
@@ -135,7 +140,7 @@ fn macro_tiles(
         let mut rows = RowTable::default();
         for position in 0..u64::from(tile.entries) {
             let line = scan.expect(format_args!("position {position} of tile {tile_number}"))?;
-            let mut fields = line.fields::<5>()?;
+            let mut fields = line.fields::<6>()?;
             fields.number("tile", tile_number..tile_number + 1)?;
             fields.number("position", position..position + 1)?;
             let logical = fields.number("logical_row", 0..of.rows as u64)?;
@@ -162,6 +167,7 @@ fn macro_tiles(
             bits,
             rows,
             columns: listed,
+            pre_add: tile.pre_add,
             place: Some(tile.place),
         });
     }

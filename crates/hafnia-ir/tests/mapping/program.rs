@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 
-use expect_test::{Expect, expect};
-use hafnia_artifact::Digest;
+use expect_test::{Expect, expect, expect_file};
 use hafnia_cim::MacroSpec;
 use hafnia_ir::{Geometry, Mapping, Program, Stage, random};
 use hafnia_rng::Seed;
@@ -60,7 +59,7 @@ fn a_folder_goes_round_and_is_replaced() {
     let path = folder.path().join("a/program");
     let geometry = Geometry { name: "small".into(), rows: 3, columns: 2 };
     let larger = random::mapping(Seed(1), &sample::network(), &geometry, Stage::Placed);
-    for mapping in [larger, sample::mapping()] {
+    for mapping in [larger, sample::stripped(), sample::mapping()] {
         let written = program(&mapping);
         written.write(&path).unwrap();
         let read = Program::read(&path).unwrap();
@@ -73,29 +72,28 @@ fn a_folder_goes_round_and_is_replaced() {
     assert_eq!(error, format!("cannot read {}", path.join("macro-1/scan.csv").display()));
 }
 
-/// Every file in the document is that of the sample, and all are there but the array.
+/// Every file in the document is that of the sample, and all are there but the array. Blesses them
+/// with `UPDATE_EXPECT=1`.
 #[test]
 fn the_document_shows_the_sample() {
     let page = include_str!("../../../../docs/program.md");
-    let mut shown = BTreeMap::new();
-    for part in page.split("\n### `").skip(1) {
+    let files = files().into_iter().filter(|(name, _)| !name.starts_with("macro-1/"));
+    let mut files: BTreeMap<String, String> = files
+        .filter(|(name, _)| !name.ends_with(".npy"))
+        .map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap()))
+        .collect();
+    let mut parts = page.split("\n### `");
+    let mut rebuilt = parts.next().unwrap().to_owned();
+    for part in parts {
         let (name, rest) = part.split_once('`').unwrap();
-        if let Some(block) = rest.split("```").nth(1) {
-            let (_, text) = block.split_once('\n').unwrap();
-            shown.insert(name.to_owned(), text.to_owned());
-        }
+        let (before, block) = rest.split_once("\n```").unwrap();
+        let (kind, block) = block.split_once('\n').unwrap();
+        let (_, after) = block.split_once("```").unwrap();
+        let file = files.remove(name).unwrap_or_else(|| panic!("the sample has no {name}"));
+        write!(rebuilt, "\n### `{name}`{before}\n```{kind}\n{file}```{after}").unwrap();
     }
-    // The network there is another one, so that the document outlives changes of its file format.
-    let network = Digest::of(b"another network");
-    let program = program(&Mapping { network, ..sample::mapping() });
-    let files = program.files().filter(|(name, _)| !name.starts_with("macro-1/"));
-    let files = files.filter(|(name, _)| !name.ends_with(".npy"));
-    let texts: BTreeMap<String, String> =
-        files.map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap())).collect();
-    for (name, text) in &texts {
-        assert_eq!(shown.get(name), Some(text), "{name}");
-    }
-    assert_eq!(shown.len(), texts.len());
+    assert_eq!(files.into_keys().collect::<Vec<_>>(), [""; 0], "files that are not shown");
+    expect_file!["../../../../docs/program.md"].assert_eq(&rebuilt);
 }
 
 #[test]
@@ -146,6 +144,9 @@ fn wrong_headers_are_refused() {
             (header, "ordered-scan", "scan"),
             (header, "\"columns\": 4", "\"columns\": 1048577"),
             (header, "}", "} }"),
+            (header, "\"dead_rows\": []", "\"dead_rows\": [6]"),
+            (header, "\"dead_rows\": []", "\"dead_rows\": [-1]"),
+            (header, "columns\": []", "columns\": [{\"column\": 1, \"sign\": 3}]"),
             (header, "  \"macros\"", " \"macros\""),
         ],
         expect![[r#"
@@ -175,6 +176,12 @@ fn wrong_headers_are_refused() {
               program.json: matrix `hidden` is 6x1048577: sides must lie in 1..=1048576, cells be at most 268435456
             } -> } }
               program.json: missing field `macros` at line 9 column 5
+            \"dead_rows\": [] -> \"dead_rows\": [6]
+              the mapping of program.json breaks a rule of mappings: matrix m0 (hidden): dead row 6 must lie in 0..6, as they ascend
+            \"dead_rows\": [] -> \"dead_rows\": [-1]
+              program.json: invalid value: integer `-1`, expected u32 at line 18 column 22
+            columns\": [] -> columns\": [{\"column\": 1, \"sign\": 3}]
+              the mapping of program.json breaks a rule of mappings: tile t0: column 1 is logical column 1, which is digital in m0
               \"macros\" ->  \"macros\"
               program.json:10:2: expected ` \"macros\": 2,`, found `\"macros\": 2,`: the other files of the program say so
         "#]],
@@ -194,18 +201,21 @@ fn wrong_tables_are_refused() {
             (tiles, "\n1,0,0,0,2,0,2,", "\n1,0,0,0,2,0,3,"),
             (tiles, "\n1,0,0,0,2,0,2,", "\n1,0,0,0,2,0,+2,"),
             (tiles, "\n1,0,0,0,2,0,2,", "\n1,0,0,0,2,0,2,2,"),
-            (tiles, "\n1,0,0,0,2,0,2,4,2,0,0", "\n1,0,0,0,2,0,2,4,2,1,0"),
+            (tiles, "\n1,0,0,0,2,0,2,4,2,0,0,0", "\n1,0,0,0,2,0,2,4,2,0,1,0"),
+            (tiles, "\n0,0,0,0,0,0,2,4,4,0,", "\n0,0,0,0,0,0,2,4,4,1,"),
+            (tiles, "\n0,0,0,0,0,0,2,4,4,0,", "\n0,0,0,0,0,0,2,4,4,2,"),
             (tiles, "\n1,0,0,0,2,0,2,", "\n1,0,0,0,0,0,2,"),
             (tiles, "\n3,1,1,", "\n3,1,0,"),
-            (scan, "\n0,1,1,1,1", "\n0,1,1,1"),
+            (scan, "\n0,1,1,1,1,1", "\n0,1,1,1,1"),
+            (scan, "\n0,1,1,1,1,1", "\n0,1,1,1,1,0"),
             (scan, "\n0,1,1,1,1", "\n0,1,1,1,0"),
             (scan, "\n0,1,1,1,1", "\n0,1,1,2,1"),
             (scan, "\n0,1,1,1,1", "\n0,2,1,1,1"),
             (scan, "\n0,1,1,1,1", "\n0,1,6,1,1"),
             (scan, "\n0,1,1,1,1", "\n0,1,2,1,1"),
             (scan, "\n0,1,1,1,1", ""),
-            (scan, "2,3,1,3,1\n", ""),
-            (scan, "2,3,1,3,1\n", "2,3,1,3,1\n\n"),
+            (scan, "2,3,1,3,1,3\n", ""),
+            (scan, "2,3,1,3,1,3\n", "2,3,1,3,1,3\n\n"),
             (columns, "\n1,1,1,-1", "\n1,1,4,-1"),
             (columns, "\n1,1,1,-1", "\n1,1,1,1"),
             ("sums.csv", "0,0,0,0", "0,0,0,1"),
@@ -213,7 +223,7 @@ fn wrong_tables_are_refused() {
         ],
         expect![[r#"
             tile, -> tiles,
-              tiles.csv:1: expected `tile,matrix,replica,macro,row,column,rows,columns,entries,address_bits,sign_bits`, found `tiles,matrix,replica,macro,row,column,ro…`
+              tiles.csv:1: expected `tile,matrix,replica,macro,row,column,rows,columns,entries,pre_add,address_bits,sign_bits`, found `tiles,matrix,replica,macro,row,column,ro…`
             \n1, -> \n2,
               tiles.csv:3: expected tile 1, found `2`
             \n1,0, -> \n1,7,
@@ -227,15 +237,21 @@ fn wrong_tables_are_refused() {
             \n1,0,0,0,2,0,2, -> \n1,0,0,0,2,0,+2,
               tiles.csv:3: expected rows in 1..=2, found `+2`
             \n1,0,0,0,2,0,2, -> \n1,0,0,0,2,0,2,2,
-              tiles.csv:3: expected 11 fields, parted by commas, found `1,0,0,0,2,0,2,2,4,2,0,0`
-            \n1,0,0,0,2,0,2,4,2,0,0 -> \n1,0,0,0,2,0,2,4,2,1,0
-              tiles.csv:3:19: expected `0,0`, found `1,0`: the other files of the program say so
+              tiles.csv:3: expected 12 fields, parted by commas, found `1,0,0,0,2,0,2,2,4,2,0,0,0`
+            \n1,0,0,0,2,0,2,4,2,0,0,0 -> \n1,0,0,0,2,0,2,4,2,0,1,0
+              tiles.csv:3:21: expected `0,0`, found `1,0`: the other files of the program say so
+            \n0,0,0,0,0,0,2,4,4,0, -> \n0,0,0,0,0,0,2,4,4,1,
+              macro-0/scan.csv:4:11: expected `0`, found `2`: the other files of the program say so
+            \n0,0,0,0,0,0,2,4,4,0, -> \n0,0,0,0,0,0,2,4,4,2,
+              tiles.csv:2: expected pre_add in 0..=1, found `2`
             \n1,0,0,0,2,0,2, -> \n1,0,0,0,0,0,2,
               macro-0/scan.csv:6: expected physical_row in 0..=1, found `2`
             \n3,1,1, -> \n3,1,0,
               the mapping of program.json breaks a rule of mappings: weight (0, 0) of m1 (out) replica 0 is in tile t2 and again in t3
-            \n0,1,1,1,1 -> \n0,1,1,1
-              macro-0/scan.csv:3: expected 5 fields, parted by commas, found `0,1,1,1`
+            \n0,1,1,1,1,1 -> \n0,1,1,1,1
+              macro-0/scan.csv:3: expected 6 fields, parted by commas, found `0,1,1,1,1`
+            \n0,1,1,1,1,1 -> \n0,1,1,1,1,0
+              macro-0/scan.csv:3:11: expected `1`, found `0`: the other files of the program say so
             \n0,1,1,1,1 -> \n0,1,1,1,0
               macro-0/scan.csv:3: expected sign 1 or -1, found `0`
             \n0,1,1,1,1 -> \n0,1,1,2,1
@@ -247,10 +263,10 @@ fn wrong_tables_are_refused() {
             \n0,1,1,1,1 -> \n0,1,2,1,1
               the mapping of program.json breaks a rule of mappings: tile t0 of m0: entry 2 is logical row 2 again
             \n0,1,1,1,1 -> 
-              macro-0/scan.csv:3: expected position 1, found `2`
-            2,3,1,3,1\n -> 
+              macro-0/scan.csv:2: expected 6 fields, parted by commas, found `0,0,0,0,1,0,1`
+            2,3,1,3,1,3\n -> 
               macro-0/scan.csv:11: expected position 3 of tile 2, found the end
-            2,3,1,3,1\n -> 2,3,1,3,1\n\n
+            2,3,1,3,1,3\n -> 2,3,1,3,1,3\n\n
               macro-0/scan.csv:12: expected the end, found ``
             \n1,1,1,-1 -> \n1,1,4,-1
               macro-0/columns.csv:7: expected logical_column in 0..=3, found `4`

@@ -7,6 +7,7 @@
 mod frontier;
 mod noise;
 mod rows;
+mod scaling;
 mod trade_off;
 mod training;
 
@@ -20,6 +21,7 @@ use crate::ReportError;
 pub use frontier::{Candidate, frontier};
 pub use noise::{Series, Spread, accuracy_over_noise};
 pub use rows::{RowEntry, rows_before_after};
+pub use scaling::{Measured, scaling};
 pub use trade_off::{TradeOff, trade_off};
 pub use training::{CurvePoint, CurveRun, training_curve};
 
