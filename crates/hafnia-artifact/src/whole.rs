@@ -38,7 +38,8 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes a folder of files so that it is never seen half written, and creates the folders above it.
+/// Writes a folder of files so that it is never seen half written, and creates the folders above
+/// it.
 ///
 /// The files, given by their paths in the folder, go to a folder of a temporary name beside it, and
 /// the name is changed. A folder that stands there is replaced if it is empty or holds the file

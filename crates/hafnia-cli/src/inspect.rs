@@ -20,7 +20,8 @@ use crate::profile::Summary;
 #[derive(Args)]
 #[command(mut_arg("file", |file| file
     .value_name("FILE")
-    .help("A mapping (.map), a program (folder), a manifest (.json), or a network or profile; none with --model")))]
+    .help("A mapping (.map), a program (folder), a manifest (.json), a network or a profile; none \
+          with --model")))]
 #[command(after_help = "Examples:
   hafnia inspect out/net/network.hafnia
   hafnia inspect --model frontier

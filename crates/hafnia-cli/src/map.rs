@@ -60,7 +60,8 @@ pub(crate) struct Map {
     /// Say what every pass did to each tile.
     #[arg(long, conflicts_with = "from_program")]
     explain: bool,
-    /// Write what chips are programmed from too, into this folder or, without one, beside the mapping.
+    /// Write what chips are programmed from too, into this folder or, without one, beside the
+    /// mapping.
     #[arg(long, value_name = "program[=DIR]")]
     emit: Option<String>,
     #[command(flatten)]
@@ -285,7 +286,8 @@ impl Map {
         let stage = pipeline.map_or(Stage::Placed, |p| p.leaves().unwrap_or(Stage::Logical));
         ensure!(
             stage == Stage::Placed,
-            "--emit program takes a placed mapping, but the pipeline ends {stage}: let it end with `pack`"
+            "--emit program takes a placed mapping, but the pipeline ends {stage}: \
+             let it end with `pack`"
         );
         Ok(Some(folder))
     }

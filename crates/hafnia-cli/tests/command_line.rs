@@ -413,6 +413,139 @@ fn wrong_input_is_named_and_nothing_is_written() {
 }
 
 #[test]
+fn a_mapping_goes_out_as_a_program_and_comes_back() {
+    let place = Place::new();
+    place.run("map net.hafnia --pipeline compact --emit program --out net.map");
+    let explained =
+        place.run("map net.hafnia --pipeline compact --emit program=chips/a --explain --out b.map");
+    assert!(explained.contains("fc1: tiles 1 -> 4"), "{explained}");
+    assert!(
+        explained.contains("t3 from t2: 400x120 -> 128x120, entries 400 -> 128"),
+        "{explained}"
+    );
+    let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
+    for program in ["net.program", "chips/a"] {
+        let back = place.json(&format!("map net.hafnia --from-program {program} --out back.map"));
+        assert_eq!((&back["stage"], &back["total"]["macros"]), (&"placed".into(), &4.into()));
+        assert_eq!(bytes("net.map"), bytes("back.map"));
+    }
+    let passes = place.json("map net.hafnia --pipeline natural --explain --out c.map");
+    let pack = &passes["passes"][1]["explanation"]["matrices"][4];
+    assert_eq!((&pack["matrix"], &pack["tiles"][0]["from"]), (&"fc3".into(), &"t8".into()));
+
+    // A program is inspected as its mapping is; a long list is shown in full on demand only.
+    let inspected = place.run("inspect chips/a");
+    assert_eq!(inspected, place.run("inspect net.map"));
+    assert!(inspected.contains("# … 126 more lines"), "{inspected}");
+    let text = String::from_utf8(bytes("net.map")).unwrap();
+    assert!(place.run("inspect net.map --full").ends_with(&text));
+
+    // A changed cell is found, wherever it stands, as is a folder that is none.
+    let cells = place.path("chips/a/macro-0/cells.csv");
+    let changed = std::fs::read_to_string(&cells).unwrap().replacen("0,", "1,", 1);
+    std::fs::write(&cells, changed).unwrap();
+    std::fs::create_dir(place.path("folder")).unwrap();
+    std::fs::write(place.path("folder/precious"), "").unwrap();
+    std::fs::write(
+        place.path("half.toml"),
+        "name = \"half\"\n[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"rename\"\n",
+    )
+    .unwrap();
+    hafnia_artifact::save(place.path("other.hafnia"), &random::lenet5(Seed(2))).unwrap();
+    let before = place.files();
+    let out = "--out x.map";
+    place.fail(&format!("map net.hafnia --from-program chips/a {out}"), 1, expect![""]);
+    place.fail(&format!("map net.hafnia --from-program folder {out}"), 1, expect![""]);
+    place.fail(&format!("map other.hafnia --from-program net.program {out}"), 1, expect![""]);
+    place.fail(
+        &format!("map net.hafnia --from-program net.program --set rows=64 {out}"),
+        1,
+        expect![""],
+    );
+    place.fail(
+        &format!("map net.hafnia --from-program net.program --pipeline natural {out}"),
+        2,
+        expect![""],
+    );
+    place.fail(
+        &format!("map net.hafnia --pipeline half.toml --emit program {out}"),
+        1,
+        expect![""],
+    );
+    place.fail(&format!("map net.hafnia --pipeline natural --emit chips {out}"), 1, expect![""]);
+    place.fail(
+        &format!("map net.hafnia --pipeline natural --emit program=folder {out}"),
+        1,
+        expect![""],
+    );
+    place.fail(
+        &format!("map net.hafnia --pipeline natural --until tile --emit program {out}"),
+        1,
+        expect![""],
+    );
+    assert_eq!(place.files(), before);
+}
+
+#[test]
+fn wrong_mappings_and_networks_are_named() {
+    let place = Place::new();
+    place.run("map net.hafnia --pipeline natural --out natural.map");
+    place.run("profile net.hafnia --offline --images 10 --out net.profile");
+    place.run("model export net.hafnia --out exported");
+    hafnia_artifact::save(place.path("other.hafnia"), &random::lenet5(Seed(2))).unwrap();
+    let text = std::fs::read_to_string(place.path("natural.map")).unwrap();
+    let write = |name: &str, old: &str, new: &str| {
+        assert!(text.contains(old), "`{old}` is in the mapping");
+        std::fs::write(place.path(name), text.replacen(old, new, 1)).unwrap();
+    };
+    write("cut.map", &text[text.len() / 2..], "");
+    write("macro.map", "gt-n40 128x128", "gt-n40 100x128");
+    write("large.map", "gt-n40 128x128", "gt-n40 16x128");
+    write("rows.map", "rows 0..25", "rows 0..24 23");
+    write("bit.map", "  bits\n    ", "  bits\n    0");
+    write("version.map", "hafnia-mapping 2", "hafnia-mapping 9");
+    std::fs::write(place.path("bytes.map"), b"hafnia-mapping\xff").unwrap();
+    std::fs::write(place.path("empty.map"), "").unwrap();
+    std::fs::write(
+        place.path("late.toml"),
+        "name = \"x\"\n[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"pack\"\n[[pass]]\nuse = \"tile\"\n",
+    )
+    .unwrap();
+    std::fs::write(place.path("none.toml"), "name = \"x\"\nuse = \"tile\"\n").unwrap();
+    let none = hafnia_model::npy::encode(&[0, 84], &[0i8; 0]);
+    std::fs::write(place.path("exported/fc3.weights.npy"), none).unwrap();
+    let before = place.files();
+
+    for (mapping, expected) in [
+        ("cut", expect![""]),
+        ("macro", expect![""]),
+        ("large", expect![""]),
+        ("rows", expect![""]),
+        ("bit", expect![""]),
+        ("version", expect![""]),
+        ("bytes", expect![""]),
+        ("empty", expect![""]),
+    ] {
+        place.fail(&format!("inspect {mapping}.map"), 1, expected);
+    }
+    place.fail("sim net.hafnia macro.map --offline", 1, expect![""]);
+    let map = "map net.hafnia --out x.map";
+    place.fail(
+        "map other.hafnia --pipeline paper --profile net.profile --out x.map",
+        1,
+        expect![""],
+    );
+    place.fail(&format!("{map} --pipeline natural --profile natural.map"), 1, expect![""]);
+    place.fail(&format!("{map} --pipeline late.toml"), 1, expect![""]);
+    place.fail(&format!("{map} --pipeline none.toml"), 1, expect![""]);
+    place.fail(&format!("{map} --pipeline natural --set rows=0"), 1, expect![""]);
+    place.fail(&format!("{map} --pipeline natural --dump-ir=rename"), 1, expect![""]);
+    place.fail(map, 2, expect![""]);
+    place.fail("model import exported --out x.hafnia", 1, expect![""]);
+    assert_eq!(place.files(), before);
+}
+
+#[test]
 fn the_first_of_two_trainings_is_repeated_by_the_second() {
     let place = Place::new();
     let recipe = "epochs = 1\nbatch = 512\n";

@@ -1,8 +1,8 @@
 //! [`Program`]: a placed mapping as the files from which a chip is programmed.
 //!
-//! A mapping in its text form is for compilers; a programmer wants, for every macro, the image of its
-//! cells, the tables beside them and the sequence of the scan, in forms that hardware tools read
-//! (`$readmemh`, CSV, JSON, NumPy). `docs/program.md` describes every file.
+//! A mapping in its text form is for compilers; a programmer of chips wants, for every macro, the
+//! image of its cells, the tables beside them and the sequence of the scan, in forms that hardware
+//! tools read (`$readmemh`, CSV, JSON, NumPy). `docs/program.md` describes every file.
 //!
 //! The mapping can be had back: it is read from the cells in `cells.hex`, the entries in `scan.csv`
 //! and the columns in `columns.csv` of every macro and the tiles in `tiles.csv`; everything is then
@@ -92,7 +92,8 @@ pub enum ProgramError {
     },
     /// A file is right by itself, but says other than those that the mapping is read from.
     #[error(
-        "{}:{line}:{column}: expected {expected}, found {found}: the other files of the program say so",
+        "{}:{line}:{column}: expected {expected}, found {found}: \
+         the other files of the program say so",
         path.display()
     )]
     Differs {

@@ -9,7 +9,7 @@ use serde::de::Error as _;
 
 use super::Program;
 use super::emit::{COLUMNS, Digital, Header, Listed, SCAN, Sized, TILES, VERSION, folder};
-use super::table::{Open, TextFile, shown};
+use super::table::{Lines, Open, TextFile, shown};
 use crate::{
     Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, ProgramError, RowEntry,
     RowTable, Stage, Tile, TileId, verify,
@@ -109,13 +109,16 @@ fn tiles(
         let column = fields.number("column", 0..columns)?;
         let place = Place { macro_index, row, column };
         let of = &mapping.matrices[matrix.index()];
+        // Every row is some entry's: a few lines cannot ask for large tiles.
+        let most_rows = (rows - u64::from(row)).min(of.rows as u64);
+        let tile_rows = fields.number("rows", 1..most_rows + 1)?;
         tiles.push(ListedTile {
             matrix,
             replica,
             place,
-            rows: fields.number("rows", 1..rows - u64::from(row) + 1)?,
+            rows: tile_rows,
             columns: fields.number("columns", 1..columns - u64::from(column) + 1)?,
-            entries: fields.number("entries", 1..of.rows as u64 + 1)?,
+            entries: fields.number("entries", tile_rows.into()..of.rows as u64 + 1)?,
             pre_add: fields.number("pre_add", 0..2)? == 1,
         });
     }
@@ -136,43 +139,63 @@ fn macro_tiles(
     let (mut scan, mut columns) = (scan.table(SCAN)?, columns.table(COLUMNS)?);
     for (id, tile) in tiles {
         let of = &mapping.matrices[tile.matrix.index()];
-        let (tile_number, first) = (u64::from(id.0), u64::from(tile.place.row));
-        let mut rows = RowTable::default();
-        for position in 0..u64::from(tile.entries) {
-            let line = scan.expect(format_args!("position {position} of tile {tile_number}"))?;
-            let mut fields = line.fields::<6>()?;
-            fields.number("tile", tile_number..tile_number + 1)?;
-            fields.number("position", position..position + 1)?;
-            let logical = fields.number("logical_row", 0..of.rows as u64)?;
-            let physical = fields.number("physical_row", first..first + u64::from(tile.rows))?;
-            let physical = physical - tile.place.row;
-            rows.push(RowEntry { logical, physical, negative: fields.is_negative("sign")? });
-        }
-        let mut listed = Vec::new();
-        for column in (u64::from(tile.place.column)..).take(tile.columns as usize) {
-            let line = columns.expect(format_args!("column {column} of tile {tile_number}"))?;
-            let mut fields = line.fields::<4>()?;
-            fields.number("tile", tile_number..tile_number + 1)?;
-            fields.number("column", column..column + 1)?;
-            let logical = fields.number("logical_column", 0..of.columns as u64)?;
-            listed.push(Column { logical, inverted: fields.is_negative("polarity")? });
-        }
         let (row, column) = (tile.place.row as usize, tile.place.column as usize);
-        let bits = BitMatrix::from_fn(tile.rows as usize, tile.columns as usize, |r, c| {
-            cells.get(row + r, column + c)
-        });
         blocks[id.index()] = Some(Tile {
             matrix: tile.matrix,
             replica: tile.replica,
-            bits,
-            rows,
-            columns: listed,
+            rows: entries(&mut scan, id, tile, of)?,
+            columns: listed_columns(&mut columns, id, tile, of)?,
+            bits: BitMatrix::from_fn(tile.rows as usize, tile.columns as usize, |r, c| {
+                cells.get(row + r, column + c)
+            }),
             pre_add: tile.pre_add,
             place: Some(tile.place),
         });
     }
     scan.end()?;
     columns.end()
+}
+
+/// The entries of a tile, from the lines of `scan.csv` that are its.
+fn entries(
+    scan: &mut Lines<'_>,
+    id: TileId,
+    tile: &ListedTile,
+    of: &Matrix,
+) -> Result<RowTable, ProgramError> {
+    let (id, first) = (u64::from(id.0), u64::from(tile.place.row));
+    let mut rows = RowTable::default();
+    for position in 0..u64::from(tile.entries) {
+        let mut fields =
+            scan.expect(format_args!("position {position} of tile {id}"))?.fields::<6>()?;
+        fields.number("tile", id..id + 1)?;
+        fields.number("position", position..position + 1)?;
+        let logical = fields.number("logical_row", 0..of.rows as u64)?;
+        let physical = fields.number("physical_row", first..first + u64::from(tile.rows))?;
+        let physical = physical - tile.place.row;
+        rows.push(RowEntry { logical, physical, negative: fields.is_negative("sign")? });
+    }
+    Ok(rows)
+}
+
+/// The columns of a tile, from the lines of `columns.csv` that are its.
+fn listed_columns(
+    lines: &mut Lines<'_>,
+    id: TileId,
+    tile: &ListedTile,
+    of: &Matrix,
+) -> Result<Vec<Column>, ProgramError> {
+    let id = u64::from(id.0);
+    let mut columns = Vec::new();
+    for column in (u64::from(tile.place.column)..).take(tile.columns as usize) {
+        let mut fields =
+            lines.expect(format_args!("column {column} of tile {id}"))?.fields::<4>()?;
+        fields.number("tile", id..id + 1)?;
+        fields.number("column", column..column + 1)?;
+        let logical = fields.number("logical_column", 0..of.columns as u64)?;
+        columns.push(Column { logical, inverted: fields.is_negative("polarity")? });
+    }
+    Ok(columns)
 }
 
 /// The image of a macro.
