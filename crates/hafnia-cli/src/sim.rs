@@ -121,7 +121,7 @@ struct SimulatedMapping {
     accuracy_worst: f64,
     /// Exact accuracy minus mean accuracy.
     drop_points: Interval,
-    /// Against the first mapping.
+    /// Against the first mapping; its `rel` is null where the first has no drop.
     reduction: Option<Reduction>,
     /// Counts per image, over the layers with noise.
     per_image: PerImage,
@@ -317,11 +317,9 @@ fn text(simulated: &Simulated) -> String {
     ]);
     for mapping in &simulated.mappings {
         let drop = mapping.drop_points;
-        let (reduction, range) = match &mapping.reduction {
-            None => ("-".to_owned(), "-".to_owned()),
-            Some(Reduction { rel: Interval { value, lo, hi }, .. }) => {
-                (format!("{:.1}", 100.0 * value), format!("{:.1} to {:.1}", 100.0 * lo, 100.0 * hi))
-            }
+        let [reduction, range] = match &mapping.reduction {
+            None => ["-", "-"].map(str::to_owned),
+            Some(reduction) => relative(reduction.rel),
         };
         table.row([
             mapping.mapping.clone(),
@@ -341,4 +339,38 @@ fn text(simulated: &Simulated) -> String {
         EngineKind::Device => format!("{} virtual chips", simulated.chips),
     };
     text + &format!("{chips}, noise in: {}\n{table}", simulated.noise_in)
+}
+
+/// A reduction in per cent and its interval, an end of which may be open.
+fn relative(Interval { value, lo, hi }: Interval) -> [String; 2] {
+    if value.is_nan() {
+        return ["undefined (no drop in the baseline)", "-"].map(str::to_owned);
+    }
+    let end = |end: f64| match end.is_finite() {
+        true => format!("{:.1}", 100.0 * end),
+        false => "open".to_owned(),
+    };
+    [format!("{:.1}", 100.0 * value), format!("{} to {}", end(lo), end(hi))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reduction_of_no_drop_is_undefined() {
+        let shown = |value, lo, hi| relative(Interval { value, lo, hi });
+        let infinite = f64::INFINITY;
+        assert_eq!(
+            shown(f64::NAN, -infinite, infinite),
+            ["undefined (no drop in the baseline)", "-"]
+        );
+        assert_eq!(shown(0.25, -infinite, 0.5), ["25.0", "open to 50.0"]);
+        assert_eq!(shown(0.25, 0.125, 0.5), ["25.0", "12.5 to 50.0"]);
+        // What has no value is null in JSON.
+        let json = serde_json::to_value(Interval { value: f64::NAN, lo: -infinite, hi: infinite });
+        let null = serde_json::Value::Null;
+        let expected = serde_json::json!({ "value": null, "lo": null, "hi": null });
+        assert_eq!(json.expect("numbers"), expected);
+    }
 }

@@ -69,8 +69,8 @@ impl Evaluation {
     /// Per chip, exact accuracy − accuracy of the chip.
     pub fn drops(&self) -> Vec<f64> {
         let lost = |images: &Vec<u32>| {
-            let signs = images.iter().map(|&image| self.loss(image));
-            signs.sum::<f64>() / self.images() as f64
+            let lost: i32 = images.iter().map(|&image| self.loss(image)).sum();
+            f64::from(lost) / self.images() as f64
         };
         self.differences.iter().map(lost).collect()
     }
@@ -82,8 +82,8 @@ impl Evaluation {
     }
 
     /// What a difference on this image costs: 1 if the noiseless network is right, −1 if not.
-    pub(crate) fn loss(&self, image: u32) -> f64 {
-        if self.exact_correct[image as usize] { 1.0 } else { -1.0 }
+    pub(crate) fn loss(&self, image: u32) -> i32 {
+        if self.exact_correct[image as usize] { 1 } else { -1 }
     }
 }
 

@@ -184,7 +184,7 @@ fn resample<const N: usize>(evaluations: [&Evaluation; N], bootstrap: Bootstrap)
                     *slot = used;
                     used += 1;
                 }
-                (*slot, evaluation.loss(image) as i32)
+                (*slot, evaluation.loss(image))
             };
             images.iter().map(slot).collect::<Vec<(u32, i32)>>()
         };
@@ -360,6 +360,8 @@ mod tests {
     #[test]
     fn without_differences_there_is_no_drop_and_no_ratio() {
         let none = evaluation(20, vec![Vec::new(); 3]);
+        // Not −0, which would be printed with its sign.
+        assert!(none.drops().iter().all(|drop| drop.is_sign_positive()));
         let drop = drop_points(&none, BOOTSTRAP);
         assert_eq!((drop.value, drop.lo, drop.hi), (0.0, 0.0, 0.0));
         let reduction = reduction(&none, &none, BOOTSTRAP).expect("paired");

@@ -243,7 +243,8 @@ fn map(plan: &Plan<'_>, recipe: &str, judged: &Judged) -> anyhow::Result<PathBuf
 /// What noise costs a network. The chips of a seed are the same for every recipe.
 fn drop_points(plan: &Plan<'_>, recipe: &str, judged: &Judged) -> anyhow::Result<f64> {
     let mapping = map(plan, recipe, judged)?;
-    let chips = format!("--chips={}", plan.effort.all_layers_chips);
+    // A drop is small beside what one chip differs from the next: twice the chips.
+    let chips = format!("--chips={}", 2 * plan.effort.all_layers_chips);
     let arguments: Vec<&str> = NOISE.into_iter().chain([chips.as_str()]).collect();
     let name = format!("recorded/{recipe}-{}", judged.seed);
     let chips = plan.seed + (1 << 33) + judged.seed;
@@ -277,6 +278,25 @@ fn mean_sd(values: &[f64]) -> (f64, f64) {
     (mean, (squares / (values.len() as f64 - 1.0).max(1.0)).sqrt())
 }
 
+/// The ratio of two means over pairs, above and below, with Fieller's 95 % interval (1954): those
+/// ratios R for which the mean of x − R·y is not told from 0 by Student's t. Without an interval
+/// if the mean below is not told from 0; none at all if that is not above 0.
+fn ratio(above: &[f64], below: &[f64]) -> Option<(f64, Option<[f64; 2]>)> {
+    let half = |values: &[f64]| {
+        let Interval { value, hi, .. } = mean(values);
+        hi - value
+    };
+    let both = |with: f64| above.iter().zip(below).map(|(x, y)| x + with * y).collect::<Vec<f64>>();
+    let (x, y) = (mean(above).value, mean(below).value);
+    // t² times the variances of the means, and their covariance.
+    let (xx, yy) = (half(above).powi(2), half(below).powi(2));
+    let xy = (half(&both(1.0)).powi(2) - half(&both(-1.0)).powi(2)) / 4.0;
+    let (a, b, c) = (y * y - yy, x * y - xy, x * x - xx);
+    let root = (b * b - a * c).max(0.0).sqrt();
+    let is_told = above.len() > 1 && a > 0.0;
+    (y > 0.0).then(|| (x / y, is_told.then(|| [(b - root) / a, (b + root) / a])))
+}
+
 impl Recorded {
     fn accuracy(&self, recipe: &str) -> anyhow::Result<f64> {
         let found = self.recipes.iter().find(|found| found.name == recipe);
@@ -294,10 +314,11 @@ impl Recorded {
         (!self.drops[0].is_empty()).then(|| self.drops.each_ref().map(|drops| mean(drops).value))
     }
 
-    /// The drop of the hardened recipe as a share of the other's, if that has any.
-    fn drop_ratio(&self) -> Option<f64> {
-        let [hardened, plain] = self.mean_drops()?;
-        (plain > 0.0).then(|| hardened / plain)
+    /// The drop of the hardened recipe as a share of the other's, if that has any, and its
+    /// interval.
+    fn drop_ratio(&self) -> Option<(f64, Option<[f64; 2]>)> {
+        let [hardened, plain] = &self.drops;
+        self.mean_drops().and_then(|_| ratio(hardened, plain))
     }
 
     /// Adds what was found to the metrics of the run.
@@ -324,8 +345,12 @@ impl Recorded {
                 metrics.insert(format!("compact/final/accuracy_cost_points{end}"), value)?;
             }
         }
-        if let Some(ratio) = self.drop_ratio() {
+        if let Some((ratio, interval)) = self.drop_ratio() {
             metrics.insert("hardened/drop_ratio", ratio)?;
+            if let Some([lo, hi]) = interval {
+                metrics.insert("hardened/drop_ratio_lo", lo)?;
+                metrics.insert("hardened/drop_ratio_hi", hi)?;
+            }
         }
         if let Some(EpochRatios { ratio_1t, ratio_2t }) = self.epoch {
             metrics.insert("train/epoch_ratio_to_torch_1t", ratio_1t)?;
@@ -403,7 +428,14 @@ impl Recorded {
         }
         if let Some([hardened, plain]) = self.mean_drops() {
             let [name, other] = HARDENED;
-            let ratio = self.drop_ratio().map_or("undefined".to_owned(), |r| format!("{r:.2}"));
+            let ratio = match self.drop_ratio() {
+                None => "undefined".to_owned(),
+                Some((ratio, None)) => format!("{ratio:.2}"),
+                Some((ratio, Some([lo, hi]))) => {
+                    let seeds = self.drops[0].len();
+                    format!("{ratio:.2} ({lo:.2} to {hi:.2}, paired over {seeds} seeds, Fieller)")
+                }
+            };
             lines.push(format!(
                 "With noise in all layers, σ_LRS 15 % and an offset of 0.1 LSB, {name} loses {hardened:.3} points, {other} {plain:.3} on the same chips, a ratio of {ratio}."
             ));
@@ -414,5 +446,31 @@ impl Recorded {
             ));
         }
         lines.join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ratio_lies_where_the_difference_is_not_told_from_nothing() {
+        let (above, below) = ([0.1, 0.3, 0.2, 0.1, 0.15], [0.5, 0.6, 0.4, 0.6, 0.55]);
+        let (found, interval) = ratio(&above, &below).expect("the mean below is above 0");
+        let [lo, hi] = interval.expect("and told from it");
+        assert!((found - 0.85 / 2.65).abs() < 1e-12 && lo < found && found < hi);
+        for end in [lo, hi] {
+            let differences = above.iter().zip(&below).map(|(x, y)| x - end * y);
+            let Interval { lo, hi, .. } = mean(&differences.collect::<Vec<_>>());
+            assert!(lo.abs().min(hi.abs()) < 1e-12, "{lo} to {hi}");
+        }
+    }
+
+    #[test]
+    fn a_ratio_over_nothing_has_no_interval_or_is_none() {
+        assert_eq!(ratio(&[0.1, 0.2], &[0.0, 0.0]), None);
+        assert_eq!(ratio(&[0.2], &[0.4]), Some((0.5, None)));
+        assert_eq!(ratio(&[0.25, 0.25], &[1.5, -0.5]), Some((0.5, None)));
+        assert_eq!(ratio(&[0.0, 0.0], &[1.0, 1.0]), Some((0.0, Some([0.0, 0.0]))));
     }
 }

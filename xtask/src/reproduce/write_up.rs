@@ -433,17 +433,23 @@ fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
         ]);
     }
     let reduction = simulated.mappings[1].reduction.as_ref().context("the second has one")?;
+    let Range { value, lo, hi } = reduction.rel;
+    let relative = match value.is_nan() {
+        true => "an undefined share (the natural order loses nothing)".to_owned(),
+        // 0 − x and not −x, which of 0 would be printed with a sign.
+        false => {
+            let [value, lo, hi] = [value, hi, lo].map(|share| 0.0 - 100.0 * share);
+            format!("{value:.1} % ({lo:.1} to {hi:.1})")
+        }
+    };
     let text = format!(
-        "At σ_LRS {:.0} % and an offset of {offset_lsb} LSB, reordering changes the noise impact by {:.1} % ({:.1} to {:.1}), or {:.3} points ({:.3} to {:.3}).\n\
+        "At σ_LRS {:.0} % and an offset of {offset_lsb} LSB, reordering changes the noise impact by {relative}, or {:.3} points ({:.3} to {:.3}).\n\
          It takes {:+.1} % conversion cycles.\n\
          The correlation of the two drops from chip to chip is {}.",
         100.0 * sigma_lrs_rel,
-        -100.0 * reduction.rel.value,
-        -100.0 * reduction.rel.hi,
-        -100.0 * reduction.rel.lo,
-        -reduction.points.value,
-        -reduction.points.hi,
-        -reduction.points.lo,
+        0.0 - reduction.points.value,
+        0.0 - reduction.points.hi,
+        0.0 - reduction.points.lo,
         100.0
             * (simulated.mappings[1].per_image.groups / simulated.mappings[0].per_image.groups
                 - 1.0),
