@@ -8,7 +8,9 @@ use clap::Args;
 use hafnia_artifact::{load, write_whole};
 use hafnia_cim::CodeTable;
 use hafnia_ir::{Geometry, Mapping, Profile, Program, Stage, prove};
-use hafnia_passes::{AfterPass, Context, Explanation, Pipeline, Registry, Size, Statistics};
+use hafnia_passes::{
+    AfterPass, Context, Explanation, Pipeline, PipelineError, Registry, Size, Statistics,
+};
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use serde::Serialize;
@@ -260,7 +262,7 @@ impl Map {
     /// The pipeline as it is asked for, if one is.
     fn pipeline(&self, registry: &Registry) -> anyhow::Result<Option<Pipeline>> {
         let Some(name) = &self.source.pipeline else { return Ok(None) };
-        let mut pipeline = Pipeline::load(name, registry)?;
+        let mut pipeline = load_pipeline(name, registry)?;
         if let Some(pass) = &self.until {
             pipeline = pipeline.until(pass)?;
         }
@@ -290,6 +292,16 @@ impl Map {
              let it end with `pack`"
         );
         Ok(Some(folder))
+    }
+}
+
+/// The pipeline of this name or in this file; errors name the file.
+pub(crate) fn load_pipeline(name: &str, registry: &Registry) -> anyhow::Result<Pipeline> {
+    match Pipeline::load(name, registry) {
+        Err(error) if !matches!(error, PipelineError::Read { .. }) => {
+            Err(error).with_context(|| name.to_owned())
+        }
+        loaded => Ok(loaded?),
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::read_mapping;
 use hafnia_model::Network;
-use hafnia_passes::{Context as PassContext, Pipeline, Registry};
+use hafnia_passes::{Context as PassContext, Registry};
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{self, Bootstrap, Interval, Reduction};
@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::data::{self, DataOptions, Part};
 use crate::macros::SpecOptions;
-use crate::map::run_pipeline;
+use crate::map::{load_pipeline, run_pipeline};
 use crate::models::NetworkOptions;
 use crate::output::{Output, Record, check_writable};
 use crate::progress;
@@ -158,8 +158,8 @@ impl Sim {
         if pipelines.is_empty() && files.is_empty() {
             pipelines.push("compact".to_owned());
         }
-        let load = |name: String| Pipeline::load(&name, registry).map(|loaded| (name, loaded));
-        let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<Result<_, _>>()?;
+        let load = |name: String| load_pipeline(&name, registry).map(|loaded| (name, loaded));
+        let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<anyhow::Result<_>>()?;
         if let Some(out) = &self.out {
             check_writable(out)?;
         }

@@ -238,7 +238,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
             error: the following required arguments were not provided:
               <NETWORK|--model <NAME>>
 
-            Usage: hafnia map --pipeline <NAME|FILE> --out <FILE> <NETWORK|--model <NAME>>
+            Usage: hafnia map --out <FILE> <NETWORK|--model <NAME>> <--pipeline <NAME|FILE>|--from-program <DIR>>
 
             For more information, try '--help'.
         "#]],
@@ -321,18 +321,18 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "map net.hafnia --pipeline wrong-pass.toml --out x.map",
         1,
         expect![[r#"
-        error: pass 1 is `renmae`, which is none: did you mean `rename`?
-    "#]],
+            error: wrong-pass.toml: pass 1 is `renmae`, which is none: did you mean `rename`?
+        "#]],
     );
     place.fail("map net.hafnia --pipeline wrong-option.toml --out x.map", 1, expect![[r#"
-        error: wrong option of pass 2, `reorder`: unknown field `step`, expected one of `method`, `steps`, `cycles`, `seed`, `matrices`, `samples`
+        error: wrong-option.toml: wrong option of pass 2, `reorder`: unknown field `step`, expected one of `method`, `steps`, `cycles`, `seed`, `matrices`, `samples`
     "#]]);
     place.fail(
         "map net.hafnia --pipeline wrong-range.toml --out x.map",
         1,
         expect![[r#"
-        error: wrong option of pass 1, `reorder`: `cycles` is 0.5, it must be at least 1 in `cycles`
-    "#]],
+            error: wrong-range.toml: wrong option of pass 1, `reorder`: `cycles` is 0.5, it must be at least 1 in `cycles`
+        "#]],
     );
     place.fail(
         "map net.hafnia --pipeline wrong-stage.toml --out x.map",
@@ -454,34 +454,64 @@ fn a_mapping_goes_out_as_a_program_and_comes_back() {
     hafnia_artifact::save(place.path("other.hafnia"), &random::lenet5(Seed(2))).unwrap();
     let before = place.files();
     let out = "--out x.map";
-    place.fail(&format!("map net.hafnia --from-program chips/a {out}"), 1, expect![""]);
-    place.fail(&format!("map net.hafnia --from-program folder {out}"), 1, expect![""]);
-    place.fail(&format!("map other.hafnia --from-program net.program {out}"), 1, expect![""]);
+    place.fail(&format!("map net.hafnia --from-program chips/a {out}"), 1, expect![[r#"
+        error: chips/a/macro-0/cells.csv:1:1: expected `0,1,1,1,0,1,0,0,1,0,1,0,1,1,0,0,0,0,1,0,…`, found `1,1,1,1,0,1,0,0,1,0,1,0,1,1,0,0,0,0,1,0,…`: the other files of the program say so
+    "#]]);
+    place.fail(
+        &format!("map net.hafnia --from-program folder {out}"),
+        1,
+        expect![[r#"
+        error: cannot read folder/program.json: No such file or directory (os error 2)
+    "#]],
+    );
+    place.fail(&format!("map other.hafnia --from-program net.program {out}"), 1, expect![[r#"
+        error: net.program: mapping made for another network: for c8fc2e33d7c0b5d448abb4a1a7ecfe35e91d5f82bfb76117dc782709b5b2ad2d, not 48b8513879c29a8d05d08ae0684625c60cae1a354523e6cba98e16ddb45d5f42
+    "#]]);
     place.fail(
         &format!("map net.hafnia --from-program net.program --set rows=64 {out}"),
         1,
-        expect![""],
+        expect![[r#"
+            error: net.program: the program is for macro `gt-n40` of 128x128, --macro is `gt-n40` of 64x128
+        "#]],
     );
     place.fail(
         &format!("map net.hafnia --from-program net.program --pipeline natural {out}"),
         2,
-        expect![""],
+        expect![[r#"
+            error: the argument '--from-program <DIR>' cannot be used with '--pipeline <NAME|FILE>'
+
+            Usage: hafnia map --out <FILE> <NETWORK|--model <NAME>> <--pipeline <NAME|FILE>|--from-program <DIR>>
+
+            For more information, try '--help'.
+        "#]],
     );
     place.fail(
         &format!("map net.hafnia --pipeline half.toml --emit program {out}"),
         1,
-        expect![""],
+        expect![[r#"
+            error: --emit program takes a placed mapping, but the pipeline ends tiled: let it end with `pack`
+        "#]],
     );
-    place.fail(&format!("map net.hafnia --pipeline natural --emit chips {out}"), 1, expect![""]);
+    place.fail(
+        &format!("map net.hafnia --pipeline natural --emit chips {out}"),
+        1,
+        expect![[r#"
+        error: --emit is `chips`, it must be program or program=DIR
+    "#]],
+    );
     place.fail(
         &format!("map net.hafnia --pipeline natural --emit program=folder {out}"),
         1,
-        expect![""],
+        expect![[r#"
+            error: cannot write folder: it is not empty and has no program.json
+        "#]],
     );
     place.fail(
         &format!("map net.hafnia --pipeline natural --until tile --emit program {out}"),
         1,
-        expect![""],
+        expect![[r#"
+            error: --emit program takes a placed mapping, but the pipeline ends tiled: let it end with `pack`
+        "#]],
     );
     assert_eq!(place.files(), before);
 }
@@ -517,31 +547,110 @@ fn wrong_mappings_and_networks_are_named() {
     let before = place.files();
 
     for (mapping, expected) in [
-        ("cut", expect![""]),
-        ("macro", expect![""]),
-        ("large", expect![""]),
-        ("rows", expect![""]),
-        ("bit", expect![""]),
-        ("version", expect![""]),
-        ("bytes", expect![""]),
-        ("empty", expect![""]),
+        (
+            "cut",
+            expect![[r#"
+            error: cut.map:329:27: expected no more cells than 3556 characters hold, found `128x120`
+        "#]],
+        ),
+        (
+            "macro",
+            expect![[r#"
+            error: macro.map breaks a rule of mappings: tile t1 of m1 is 128 physical rows high, macro `gt-n40` has 100
+        "#]],
+        ),
+        (
+            "large",
+            expect![[r#"
+            error: large.map breaks a rule of mappings: tile t0 of m0 is 25 physical rows high, macro `gt-n40` has 16
+        "#]],
+        ),
+        (
+            "rows",
+            expect![[r#"
+            error: rows.map breaks a rule of mappings: tile t0 of m0: entry 24 is logical row 23 again
+        "#]],
+        ),
+        (
+            "bit",
+            expect![[r#"
+            error: bit.map:14:5: expected row 0 as hexadecimal digits (0-9, a-f), length 2, found `0d2`
+        "#]],
+        ),
+        (
+            "version",
+            expect![[r#"
+            error: version.map:1:16: expected version 1 or 2, found `9`
+        "#]],
+        ),
+        (
+            "bytes",
+            expect![[r#"
+            error: bytes.map is not a mapping: byte 14 is not UTF-8
+        "#]],
+        ),
+        (
+            "empty",
+            expect![[r#"
+            error: empty.map:1:1: expected `hafnia-mapping`, found the end
+        "#]],
+        ),
     ] {
         place.fail(&format!("inspect {mapping}.map"), 1, expected);
     }
-    place.fail("sim net.hafnia macro.map --offline", 1, expect![""]);
+    place.fail("sim net.hafnia macro.map --offline", 1, expect![[r#"
+        error: macro.map breaks a rule of mappings: tile t1 of m1 is 128 physical rows high, macro `gt-n40` has 100
+    "#]]);
     let map = "map net.hafnia --out x.map";
     place.fail(
         "map other.hafnia --pipeline paper --profile net.profile --out x.map",
         1,
-        expect![""],
+        expect![[r#"
+            error: net.profile: profile taken from another network: from c8fc2e33d7c0b5d448abb4a1a7ecfe35e91d5f82bfb76117dc782709b5b2ad2d, not 48b8513879c29a8d05d08ae0684625c60cae1a354523e6cba98e16ddb45d5f42
+        "#]],
     );
-    place.fail(&format!("{map} --pipeline natural --profile natural.map"), 1, expect![""]);
-    place.fail(&format!("{map} --pipeline late.toml"), 1, expect![""]);
-    place.fail(&format!("{map} --pipeline none.toml"), 1, expect![""]);
-    place.fail(&format!("{map} --pipeline natural --set rows=0"), 1, expect![""]);
-    place.fail(&format!("{map} --pipeline natural --dump-ir=rename"), 1, expect![""]);
-    place.fail(map, 2, expect![""]);
-    place.fail("model import exported --out x.hafnia", 1, expect![""]);
+    place.fail(&format!("{map} --pipeline natural --profile natural.map"), 1, expect![[r#"
+        error: natural.map is not a hafnia file: it begins with 68 61 66 6e 69 61 2d 6d, not 89 68 61 66 6e 69 61 0a
+    "#]]);
+    place.fail(
+        &format!("{map} --pipeline late.toml"),
+        1,
+        expect![[r#"
+            error: late.toml: pass 3, `tile`, takes a mapping that is logical, but here it is placed
+        "#]],
+    );
+    place.fail(&format!("{map} --pipeline none.toml"), 1, expect![[r#"
+        error: none.toml: not a pipeline: TOML parse error at line 2, column 1 | 2 | use = "tile" | ^^^ unknown field `use`, expected one of `name`, `summary`, `pass`
+    "#]]);
+    place.fail(
+        &format!("{map} --pipeline natural --set rows=0"),
+        1,
+        expect![[r#"
+        error: macro `gt-n40`: rows is 0, it must be in 1..=4096
+    "#]],
+    );
+    place.fail(
+        &format!("{map} --pipeline natural --dump-ir=rename"),
+        1,
+        expect![[r#"
+        error: --dump-ir names pass `rename`, the pipeline has tile, pack
+    "#]],
+    );
+    place.fail(map, 2, expect![[r#"
+        error: the following required arguments were not provided:
+          <--pipeline <NAME|FILE>|--from-program <DIR>>
+
+        Usage: hafnia map --out <FILE> <NETWORK|--model <NAME>> <--pipeline <NAME|FILE>|--from-program <DIR>>
+
+        For more information, try '--help'.
+    "#]]);
+    place.fail(
+        "model import exported --out x.hafnia",
+        1,
+        expect![[r#"
+        error: exported/fc3.weights.npy has shape [0, 84], it must be (out, in), not empty
+    "#]],
+    );
     assert_eq!(place.files(), before);
 }
 
