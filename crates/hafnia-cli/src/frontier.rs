@@ -6,7 +6,7 @@ use clap::Args;
 use hafnia_artifact::{load, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Profile};
-use hafnia_passes::{Candidate, Context, Registry, SearchMappings};
+use hafnia_passes::{Candidate, Context, SearchMappings};
 use hafnia_report::{Align, Table, plot};
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{Bootstrap, Interval, drop_points};
@@ -87,7 +87,7 @@ struct Point {
 }
 
 impl Frontier {
-    pub(crate) fn run(&self, _: &Registry, output: Output) -> anyhow::Result<()> {
+    pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
         let spec = self.spec.load()?;
         let search = SearchMappings { steps: self.steps, ..SearchMappings::default() };
         std::fs::create_dir_all(&self.out)?;
@@ -151,7 +151,7 @@ impl Frontier {
         };
         write_whole(&csv, found.table(true).to_csv().as_bytes())?;
         write_whole(&svg, found.plot()?.as_bytes())?;
-        record.end(&written)?;
+        record.end(&written.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         output.print(&found, |found| {
             format!(
                 "{} candidates; those that none beats, with noise in the final layer of {} chips, {} {} images:\n{}",

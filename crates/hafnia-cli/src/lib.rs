@@ -13,6 +13,7 @@
 //! ```
 
 mod data;
+mod frontier;
 mod inspect;
 mod macros;
 mod map;
@@ -66,6 +67,7 @@ enum Command {
     Profile(profile::TakeProfile),
     Map(map::Map),
     Sim(sim::Sim),
+    Frontier(frontier::Frontier),
     Passes(passes::Passes),
     Models(models::Models),
     Macros(macros::Macros),
@@ -88,6 +90,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Profile(command) => command.run(output),
         Command::Map(command) => command.run(&registry, output),
         Command::Sim(command) => command.run(&registry, output),
+        Command::Frontier(command) => command.run(output),
         Command::Passes(command) => command.run(&registry, output),
         Command::Models(command) => command.run(output),
         Command::Macros(command) => command.run(output),

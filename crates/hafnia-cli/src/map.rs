@@ -335,6 +335,11 @@ fn text(mapped: &Mapped) -> String {
         for line in &run.statistics.lines {
             text += &format!("  {line}\n");
         }
+        for StatisticsTable { title, columns, rows } in &run.statistics.tables {
+            let mut table = Table::new(columns.iter().map(|column| (column.as_str(), Align::Left)));
+            rows.iter().for_each(|row| table.row(row));
+            text += &format!("  {title}:\n{table}\n");
+        }
         if let Some(explanation) = &run.explanation {
             text += &folded(&explanation.to_string());
         }

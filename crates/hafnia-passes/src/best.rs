@@ -262,17 +262,15 @@ impl Pass for SearchMappings {
         let candidates = self.candidates(mapping, context)?;
         let plain = &candidates[0];
         let best = self.choice(&candidates, context.spec).unwrap_or(plain);
-        let mut table = StatisticsTable::new(
-            "frontier",
-            ["input control", "passes", "rows", "cells", "table bits", "macros", "cycles", "noise"],
-        );
         let mut frontier: Vec<&Candidate> = candidates.iter().filter(|c| c.is_frontier).collect();
         frontier.sort_by(|a, b| {
             a.size.physical_rows.cmp(&b.size.physical_rows).then(a.cycles.total_cmp(&b.cycles))
         });
-        for candidate in frontier {
-            table.row(candidate.cells());
-        }
+        let table = StatisticsTable {
+            title: "what no candidate beats in rows, cycles and noise".to_owned(),
+            columns: COLUMNS.map(str::to_owned).into(),
+            rows: frontier.into_iter().map(|candidate| candidate.cells().into()).collect(),
+        };
         let statistics = Statistics::default()
             .found("candidates", candidates.len() as f64)
             .changed("macros", plain.macros as f64, best.macros as f64)
@@ -284,6 +282,10 @@ impl Pass for SearchMappings {
         Ok(statistics)
     }
 }
+
+/// Columns of the frontier's table.
+const COLUMNS: [&str; 8] =
+    ["input control", "passes", "rows", "cells", "table bits", "macros", "cycles", "noise"];
 
 impl Candidate {
     /// As a row of the frontier's table.

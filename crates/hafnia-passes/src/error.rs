@@ -45,6 +45,9 @@ pub enum PassError {
         /// Macros in use.
         used: usize,
     },
+    /// A candidate of a search could not be mapped.
+    #[error("a candidate cannot be mapped")]
+    Candidate(#[source] Box<PipelineError>),
     /// What a pass of someone else has to say.
     #[error(transparent)]
     Other(BoxError),

@@ -34,6 +34,7 @@
 //!
 //! It does not know how a mapped network is run: engines meet it in `hafnia-ir` and `hafnia-cim`.
 
+mod best;
 mod blocks;
 mod damage;
 mod duplicate;
@@ -57,6 +58,7 @@ mod tests;
 mod tile;
 mod work;
 
+pub use best::{Candidate, SearchMappings};
 pub use duplicate::DuplicateMatrices;
 pub use error::{BoxError, PassError, PipelineError, Unsound};
 pub use explain::{Explanation, MatrixChange, MatrixTotals, TileChange, TileSize};
@@ -69,7 +71,7 @@ pub use rename_complement::RenameComplements;
 pub use rename_segments::RenameSegments;
 pub use reorder::{ReorderMethod, ReorderRows};
 pub use sharing::RenameMode;
-pub use statistics::{Size, Statistic, Statistics};
+pub use statistics::{Size, Statistic, Statistics, StatisticsTable};
 pub use strip_dead::StripDead;
 pub use tile::{CutTiles, TileRows};
 

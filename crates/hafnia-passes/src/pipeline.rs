@@ -80,7 +80,7 @@ pub struct Outcome {
 
 impl Pipeline {
     /// Name and text of the pipelines that come with hafnia.
-    pub const BUILTIN: [(&'static str, &'static str); 7] = [
+    pub const BUILTIN: [(&'static str, &'static str); 8] = [
         ("natural", include_str!("../pipelines/natural.toml")),
         ("rename", include_str!("../pipelines/rename.toml")),
         ("reorder", include_str!("../pipelines/reorder.toml")),
@@ -88,6 +88,7 @@ impl Pipeline {
         ("compact", include_str!("../pipelines/compact.toml")),
         ("complement", include_str!("../pipelines/complement.toml")),
         ("segments", include_str!("../pipelines/segments.toml")),
+        ("best", include_str!("../pipelines/best.toml")),
     ];
 
     /// The pipeline of this built-in name, or else the one in this file.

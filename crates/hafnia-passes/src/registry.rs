@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use crate::{
     Context, CutTiles, DuplicateMatrices, PackTiles, Pass, PassError, PassInfo, Pipeline,
-    RenameComplements, RenameRows, RenameSegments, ReorderRows, Statistics, StripDead,
+    RenameComplements, RenameRows, RenameSegments, ReorderRows, SearchMappings, Statistics, StripDead,
 };
 
 /// The passes that pipelines may use, by name.
@@ -78,6 +78,7 @@ impl Registry {
             .with::<ReorderRows>()
             .with::<PackTiles>()
             .with::<DuplicateMatrices>()
+            .with::<SearchMappings>()
     }
 
     /// The same and one pass more.

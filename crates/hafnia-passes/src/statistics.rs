@@ -10,6 +10,20 @@ use serde::Serialize;
 pub struct Statistics {
     /// One number a line.
     pub lines: Vec<Statistic>,
+    /// What is too much for lines.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tables: Vec<StatisticsTable>,
+}
+
+/// A table that a pass reports.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StatisticsTable {
+    /// What it shows.
+    pub title: String,
+    /// Names of its columns, with their units.
+    pub columns: Vec<String>,
+    /// Its rows: a cell a column.
+    pub rows: Vec<Vec<String>>,
 }
 
 /// A number that a pass reports.
@@ -54,6 +68,13 @@ impl Statistics {
                 statistics.changed(name, before as f64, after as f64)
             },
         )
+    }
+
+    /// Adds a table.
+    #[must_use]
+    pub fn with_table(mut self, table: StatisticsTable) -> Self {
+        self.tables.push(table);
+        self
     }
 
     /// The line of this name, if there is one.

@@ -72,6 +72,11 @@ impl Work {
         work
     }
 
+    /// Conversion cycles of an image.
+    pub(crate) fn cycles(&self) -> f64 {
+        self.cycles
+    }
+
     /// Adds what differs between what it was and what it is to the statistics of a pass.
     pub(crate) fn changed(self, after: Self, statistics: Statistics) -> Statistics {
         let bound = if self.is_expected { "" } else { " at most" };

@@ -64,12 +64,12 @@ const PIPELINES: [(&str, &[(&str, &str)]); 11] = [
     ("`rename`", &[("rename", ""), ("tile", ""), ("pack", "")]),
     ("`rename`, pre-add", &[("rename", "mode = \"pre-add\""), ("tile", ""), ("pack", "")]),
     ("`rename-complement`", &[("rename-complement", ""), ("tile", ""), ("pack", "")]),
-    ("`rename-segments`", &[("tile", ""), ("rename-segments", ""), ("pack", "")]),
+    ("`rename-segments`", &[("rename-segments", ""), ("pack", "")]),
     ("`strip-dead`", &[("strip-dead", ""), ("tile", ""), ("pack", "")]),
     ("`polarity`", &[("tile", ""), ("polarity", ""), ("pack", "")]),
     ("`reorder`", &[("tile", ""), ("reorder", STEPS), ("pack", "")]),
     ("`pack` with cuts", &[("tile", ""), ("pack", "cut = true")]),
-    ("`duplicate`", &[("tile", ""), ("duplicate", ""), ("pack", "")]),
+    ("`duplicate`", &[("tile", ""), ("pack", ""), ("duplicate", "")]),
     ("`best`", &[("best", STEPS)]),
 ];
 
