@@ -10,6 +10,7 @@ use hafnia_cim::CodeTable;
 use hafnia_ir::{Geometry, Mapping, Profile, Program, Stage, prove};
 use hafnia_passes::{
     AfterPass, Context, Explanation, Pipeline, PipelineError, Registry, Size, Statistics,
+    StatisticsTable,
 };
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;

@@ -155,11 +155,7 @@ impl SearchMappings {
     }
 
     /// The candidate to leave.
-    fn choice<'a>(
-        &self,
-        candidates: &'a [Candidate],
-        spec: &MacroSpec,
-    ) -> Option<&'a Candidate> {
+    fn choice<'a>(&self, candidates: &'a [Candidate], spec: &MacroSpec) -> Option<&'a Candidate> {
         let own = || candidates.iter().filter(|c| c.input_control == spec.input_control);
         let plain = own().next()?;
         let is_within = |candidate: &&Candidate| {
@@ -228,8 +224,10 @@ impl Search<'_> {
             damages.push(damage_to(matrix, &mapping, &context)?);
         }
         let plain = self.plain.get_or_insert_with(|| damages.clone());
-        let relative = |(damage, plain): (&f64, &f64)| if damage == plain { 1.0 } else { damage / plain };
-        let noise = damages.iter().zip(plain.iter()).map(relative).sum::<f64>() / plain.len() as f64;
+        let relative =
+            |(damage, plain): (&f64, &f64)| if damage == plain { 1.0 } else { damage / plain };
+        let noise =
+            damages.iter().zip(plain.iter()).map(relative).sum::<f64>() / plain.len() as f64;
         Ok(Candidate {
             input_control: control,
             what: if what.is_empty() { "plain".to_owned() } else { what.join(", ") },
@@ -251,10 +249,16 @@ impl Pass for SearchMappings {
         takes: &[Stage::Logical],
         leaves: Some(Stage::Placed),
         options: &[
-            ("matrices", "names of the matrices whose noise counts; `[]`: the last, `[\"*\"]`: all"),
+            (
+                "matrices",
+                "names of the matrices whose noise counts; `[]`: the last, `[\"*\"]`: all",
+            ),
             ("steps", "swaps that annealing tries, per tile and candidate"),
             ("noise", "most noise of what is left, as a multiple of the plain mapping's"),
-            ("cycles", "most conversion cycles of what is left, as a multiple of the plain mapping's"),
+            (
+                "cycles",
+                "most conversion cycles of what is left, as a multiple of the plain mapping's",
+            ),
         ],
     };
 

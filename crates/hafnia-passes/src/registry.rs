@@ -7,7 +7,8 @@ use toml::{Table, Value};
 
 use crate::{
     Context, CutTiles, DuplicateMatrices, PackTiles, Pass, PassError, PassInfo, Pipeline,
-    RenameComplements, RenameRows, RenameSegments, ReorderRows, SearchMappings, Statistics, StripDead,
+    RenameComplements, RenameRows, RenameSegments, ReorderRows, SearchMappings, Statistics,
+    StripDead,
 };
 
 /// The passes that pipelines may use, by name.
