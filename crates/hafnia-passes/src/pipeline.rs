@@ -80,13 +80,12 @@ pub struct Outcome {
 
 impl Pipeline {
     /// Name and text of the pipelines that come with hafnia.
-    pub const BUILTIN: [(&'static str, &'static str); 8] = [
+    pub const BUILTIN: [(&'static str, &'static str); 7] = [
         ("natural", include_str!("../pipelines/natural.toml")),
         ("rename", include_str!("../pipelines/rename.toml")),
         ("reorder", include_str!("../pipelines/reorder.toml")),
         ("paper", include_str!("../pipelines/paper.toml")),
         ("compact", include_str!("../pipelines/compact.toml")),
-        ("complement", include_str!("../pipelines/complement.toml")),
         ("segments", include_str!("../pipelines/segments.toml")),
         ("best", include_str!("../pipelines/best.toml")),
     ];
@@ -417,7 +416,7 @@ mod tests {
     #[test]
     fn a_missing_file_names_the_built_in_pipelines() {
         let error = Pipeline::load("no/such.toml", &Registry::builtin()).unwrap_err();
-        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, paper, compact, complement, segments"].assert_eq(&error.to_string());
+        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, paper, compact, segments"].assert_eq(&error.to_string());
     }
 
     #[test]

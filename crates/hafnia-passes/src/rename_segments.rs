@@ -8,12 +8,17 @@
 //!
 //! What it costs: a rename table for every segment, ⌈log₂(physical rows)⌉ bits an entry; a scan of
 //! all entries for every segment, one after the other, where a tile had one; and, in mode `repeat`,
-//! groups that end before a row they hold. The statistics count all three.
+//! groups that end before a row they hold. The statistics count all three. On the recorded network
+//! `frontier`, which has hardly any equal rows, segments of 8 columns take 31 650 cells instead of
+//! 61 470, with 52 780 bits of tables and 2.6 times the most conversion cycles there can be; segments
+//! of 4 take 3 688 cells, as many bits of tables as there are weights, and 7.8 times the cycles or, in
+//! mode `pre-add`, 1.7 times.
 //!
 //! A tile is segmented only where that takes fewer cells, or with `table_bit` less area: cells and,
 //! for every bit of rename tables, that many cells more. Tiles that stay whole are cut as by `tile`.
 //!
-//! Cost: one hash look-up an entry and segment.
+//! Cost: one hash look-up an entry and segment; a 4096×4096 matrix takes 2.5 s with verification and
+//! proof, on one of two busy cores (AMD EPYC).
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
