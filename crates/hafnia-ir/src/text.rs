@@ -198,7 +198,7 @@ impl FromStr for Mapping {
     type Err = TextError;
 
     fn from_str(text: &str) -> Result<Self, TextError> {
-        let mut words = Words { rest: text, line: 1, column: 1 };
+        let mut words = Words { rest: text, line: 1, column: 1, list_left: Matrix::MAX_SIDE };
         words.keyword("hafnia-mapping")?;
         words.parse(format_args!("version 1 or {VERSION}"), |word| {
             number(word).filter(|version| (1..=VERSION).contains(version))
@@ -264,6 +264,9 @@ struct Words<'a> {
     rest: &'a str,
     line: usize,
     column: usize,
+    /// Numbers that the lists of matrices may still hold, all together: a run is short whatever it
+    /// stands for.
+    list_left: usize,
 }
 
 impl<'a> Words<'a> {
@@ -367,13 +370,14 @@ impl<'a> Words<'a> {
             if self.peek().text == keyword {
                 self.next();
             }
-            let left = limit - list.len();
+            let left = self.list_left.min(limit - list.len());
             let expected = format_args!("{what} or run in 0..={}, at most {left} more", limit - 1);
             let (prefix, run) = self.parse(expected, |word| {
                 let (prefix, word) = prefix(word)?;
                 let run = run_within(word, limit)?;
                 (run.len() <= left).then_some((prefix, run))
             })?;
+            self.list_left -= run.len();
             list.extend(run.map(|number| (number, prefix)));
             let next = self.peek().text;
             goes_on = next == keyword || next.starts_with(|c: char| "+-0123456789".contains(c));

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 
 use hafnia_cim::MacroSpec;
-use hafnia_ir::{Mapping, Program, ProofError, Stage, prove, verify};
+use hafnia_ir::{Mapping, Matrix, Program, ProofError, Stage, Tile, prove, verify};
 use hafnia_model::{Network, random};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
@@ -35,6 +35,13 @@ const LONGEST: usize = 1 << 14;
 const POOL: usize = 4096;
 /// Programs are made of mappings with at most so many cells on their macros.
 const PROGRAM_CELLS: usize = 1 << 12;
+
+/// What a text may ask for. The dearest is a row table: a tile of R rows takes 2 R characters for its
+/// cells, and then 16 for a run of R entries of 12 bytes, up to the 2^20 rows of a matrix; per
+/// character that is most at R = 2896, namely 1086 bytes. Cells and columns are below 40.
+const BYTES_PER_CHARACTER: usize = 1200;
+/// The lists of all matrices hold at most 2^20 numbers, of 8 bytes at most.
+const BYTES_OF_LISTS: usize = 8 << 20;
 
 /// Numbers at which limits lie.
 const NUMBERS: [&str; 16] = [
@@ -333,6 +340,10 @@ fn check(text: &str, networks: &[Network]) -> Result<Outcome, String> {
         }
         Ok(mapping) => mapping,
     };
+    let most = BYTES_PER_CHARACTER * text.len() + BYTES_OF_LISTS;
+    if held(&mapping) > most {
+        return Err(format!("{} bytes are held, {most} at most may be", held(&mapping)));
+    }
     let printed = mapping.to_string();
     match printed.parse::<Mapping>() {
         Ok(again) if again == mapping && again.to_string() == printed => {}
@@ -350,6 +361,17 @@ fn check(text: &str, networks: &[Network]) -> Result<Outcome, String> {
         _ => None,
     };
     Ok(Outcome { said, mapping: Some(mapping), is_valid: verified.is_ok(), program })
+}
+
+/// Bytes of the lists and cells of a mapping.
+fn held(mapping: &Mapping) -> usize {
+    let lists = |matrix: &Matrix| 4 * matrix.dead.len() + 8 * matrix.digital.len();
+    let tile = |tile: &Tile| {
+        let words = tile.bits.rows() * tile.bits.words_per_row();
+        12 * tile.rows.len() + 8 * tile.columns.len() + 8 * words
+    };
+    mapping.matrices.iter().map(lists).sum::<usize>()
+        + mapping.tiles.iter().map(tile).sum::<usize>()
 }
 
 /// The kind of what the proof says, were the mapping made for this network.

@@ -322,6 +322,9 @@ fn a_short_text_cannot_ask_for_much() {
         "line 6, column 27: expected no more cells than 15 characters hold, found `1048576x256`"
     ]
     .assert_eq(&large.parse::<Mapping>().unwrap_err().to_string());
+    let lists = (0..3).map(|m| format!("matrix m{m} a 1048576x1 dead 0..600000\n"));
+    let lists = format!("{head}{}", lists.collect::<String>());
+    expect!["line 6, column 28: expected a dead row or run in 0..=1048575, at most 448576 more, found `0..600000`"].assert_eq(&lists.parse::<Mapping>().unwrap_err().to_string());
 }
 
 proptest! {
