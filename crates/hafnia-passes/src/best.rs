@@ -25,14 +25,18 @@
 //!
 //! Cost: two dozen pipelines without annealing, and one annealing for each candidate of step 2.
 
+use std::collections::BTreeMap;
+
 use hafnia_cim::{InputControl, MacroSpec};
-use hafnia_ir::{Mapping, Stage};
+use hafnia_ir::{Mapping, MatrixId, Stage};
 use serde::{Deserialize, Serialize};
 
-use crate::reorder::{chosen, damage_to};
-use crate::statistics::StatisticsTable;
+use crate::damage::Damage;
+use crate::profiled::{Profiled, Scanned};
 use crate::work::Work;
-use crate::{Context, Pass, PassError, PassInfo, Pipeline, Registry, Size, Statistics};
+use crate::{
+    Context, Pass, PassError, PassInfo, Pipeline, Registry, Size, Statistics, StatisticsTable,
+};
 
 /// The pass `best`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -183,8 +187,27 @@ struct Search<'a> {
     options: &'a SearchMappings,
     start: &'a Mapping,
     context: &'a Context<'a>,
-    /// Damage to every chosen matrix by the plain mapping, which is the first candidate.
-    plain: Option<Vec<f64>>,
+    /// What the plain mapping, which is the first candidate, makes of the chosen matrices.
+    plain: Option<Vec<MatrixDamage>>,
+}
+
+/// The expected damage to a matrix.
+#[derive(Debug, Clone, Copy, Default)]
+struct MatrixDamage {
+    /// Lost classifications, if a tile holds the last matrix whole; they then count.
+    flips: Option<f64>,
+    squared_error: f64,
+}
+
+impl MatrixDamage {
+    /// As a multiple of another, in what both have; 1 if neither does damage.
+    fn over(&self, plain: &Self) -> f64 {
+        let (ours, theirs) = match (self.flips, plain.flips) {
+            (Some(ours), Some(theirs)) => (ours, theirs),
+            _ => (self.squared_error, plain.squared_error),
+        };
+        if ours == theirs { 1.0 } else { ours / theirs }
+    }
 }
 
 impl Search<'_> {
@@ -219,15 +242,10 @@ impl Search<'_> {
             parsed.run(self.start.clone(), &context, &mut |_| Ok(()))
         };
         let mapping = run().map_err(|source| PassError::Candidate(Box::new(source)))?.mapping;
-        let mut damages = Vec::new();
-        for matrix in chosen(&self.options.matrices, &mapping)? {
-            damages.push(damage_to(matrix, &mapping, &context)?);
-        }
+        let damages = self.damages(&mapping, &context)?;
         let plain = self.plain.get_or_insert_with(|| damages.clone());
-        let relative =
-            |(damage, plain): (&f64, &f64)| if damage == plain { 1.0 } else { damage / plain };
-        let noise =
-            damages.iter().zip(plain.iter()).map(relative).sum::<f64>() / plain.len() as f64;
+        let ratios = damages.iter().zip(plain.iter()).map(|(damage, plain)| damage.over(plain));
+        let noise = ratios.sum::<f64>() / damages.len() as f64;
         Ok(Candidate {
             input_control: control,
             what: if what.is_empty() { "plain".to_owned() } else { what.join(", ") },
@@ -239,6 +257,31 @@ impl Search<'_> {
             pipeline,
             mapping,
         })
+    }
+}
+
+impl Search<'_> {
+    /// The damage to every chosen matrix.
+    fn damages(
+        &self,
+        mapping: &Mapping,
+        context: &Context<'_>,
+    ) -> Result<Vec<MatrixDamage>, PassError> {
+        let Profiled { tiles, profile } = Profiled::new(&self.options.matrices, mapping, context)?;
+        if profile.is_none() {
+            return Err(PassError::NoProfile { method: SearchMappings::INFO.name });
+        }
+        let mut damages: BTreeMap<MatrixId, MatrixDamage> = BTreeMap::new();
+        for tile in tiles.into_iter().map(|index| &mapping.tiles[index]) {
+            let scanned = Scanned::new(tile, profile, mapping, context)?;
+            let order: Vec<usize> = (0..scanned.tile.rows.len()).collect();
+            let found = damages.entry(tile.matrix).or_default();
+            let of = |damage: Damage<'_>| damage.of(&order).damage;
+            found.squared_error += scanned.squared_error(context).map_or(0.0, of);
+            let damage = scanned.damage(context).filter(Damage::is_last);
+            found.flips = damage.map(of).or(found.flips);
+        }
+        Ok(damages.into_values().collect())
     }
 }
 
