@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::kernels::{self, Disturbance, Shape, Sums};
-use crate::noise::{Draws, Errors};
+use crate::noise::{Draws, Errors, Suffered};
 
 /// What a block computes.
 #[derive(Debug, Clone)]
@@ -57,17 +57,20 @@ pub(crate) struct Derivatives {
     pub(crate) by_slopes: Option<Vec<f32>>,
 }
 
-/// `draws` are those of the images' errors; without any, there are no errors.
 pub(crate) fn forward(
     spec: &Spec,
     input: &[f32],
     weights: &[f32],
     slopes: Slopes<'_>,
-    draws: &[Draws],
+    suffered: &Suffered,
 ) -> Passed {
-    let draws: Vec<Draws> = draws.iter().map(|draws| draws.of_layer(spec.layer)).collect();
+    let draws = suffered.draws.iter().map(|draws| draws.of_layer(spec.layer));
+    let draws: Vec<Draws> = draws.collect();
     let disturbance = spec.errors.as_deref().filter(|_| !draws.is_empty());
-    let disturbance = disturbance.map(|errors| Disturbance { errors, draws: &draws });
+    let disturbance = disturbance.map(|errors| {
+        let deviations = &suffered.deviations[spec.layer];
+        Disturbance { errors, draws: &draws, deviations }
+    });
     let sums = kernels::forward(&spec.shape, input, weights, disturbance);
     let output = activate(spec, &sums.largest, slopes);
     Passed { output, sums }
@@ -147,6 +150,8 @@ pub(crate) fn backward(
         quantise_errors(&mut by_output, bits);
     }
     let by_slopes = by_sums(spec, &sums.largest, slopes, &mut by_output, wants.slopes);
+    // Without errors there are no derivatives beside 1.
+    by_output.iter_mut().zip(&sums.by_exact).for_each(|(by, by_exact)| *by *= by_exact);
     let (by_weights, by_input) =
         kernels::backward(&spec.shape, input, weights, &sums.place, &by_output, wants.input);
     Derivatives { by_input, by_weights, by_slopes }
@@ -235,7 +240,7 @@ mod tests {
         let slopes = [0.0, 0.5, 8.0, 2.5];
         for z in -20..=40 {
             let z = z as f32;
-            let sums = Sums { largest: vec![z, z], place: Vec::new() };
+            let sums = Sums { largest: vec![z, z], place: Vec::new(), by_exact: Vec::new() };
             let passed = activate(&spec, &sums.largest, &slopes);
             let by_shift = (z as i32 >> 3).clamp(0, 3) as f32;
             let by_count = [3.0, 6.0, 8.0].iter().filter(|&&threshold| z >= threshold).count();

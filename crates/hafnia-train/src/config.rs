@@ -95,6 +95,10 @@ fn one_bit() -> u8 {
     1
 }
 
+fn unity() -> f64 {
+    1.0
+}
+
 /// Which pattern a row of a tied matrix takes; `n` rows share `k` patterns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -194,6 +198,9 @@ pub struct Noise {
     pub sigma_lrs: f64,
     /// σ of a comparator's offset, LSB, 0 to 1.
     pub adc_offset_lsb: f64,
+    /// Factor of the deviations of all errors, 0 to 10; their means are not exaggerated.
+    #[serde(default = "unity")]
+    pub strength: f64,
     /// First epoch that suffers them, counted from 1.
     pub from_epoch: usize,
 }
@@ -300,7 +307,8 @@ impl TrainConfig {
             range("teacher.weight", weight, 0.0, 1.0)?;
             range("teacher.temperature", temperature, 0.1, 100.0)?;
         }
-        if let Some(Noise { sigma_lrs, adc_offset_lsb, from_epoch, .. }) = self.noise {
+        if let Some(Noise { sigma_lrs, adc_offset_lsb, strength, from_epoch, .. }) = self.noise {
+            range("noise.strength", strength, 0.0, 10.0)?;
             range("noise.sigma_lrs", sigma_lrs, 0.0, 1.0)?;
             range("noise.adc_offset_lsb", adc_offset_lsb, 0.0, 1.0)?;
             range("noise.from_epoch", from_epoch as f64, 1.0, 1e4)?;

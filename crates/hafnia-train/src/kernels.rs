@@ -74,6 +74,8 @@ pub(crate) struct Sums {
     pub(crate) largest: Vec<f32>,
     /// Its place in the window, row by row; the first of equal ones.
     pub(crate) place: Vec<u8>,
+    /// Its derivative by the sum without errors; empty if there are none.
+    pub(crate) by_exact: Vec<f32>,
 }
 
 /// Sums of a shard: `input` is (image, feature), `weights` (row, output) as in the network.
@@ -94,6 +96,8 @@ pub(crate) struct Disturbance<'a> {
     pub(crate) errors: &'a Errors,
     /// Of every image.
     pub(crate) draws: &'a [Draws],
+    /// What the weights are off by, (row, output).
+    pub(crate) deviations: &'a [f32],
 }
 
 #[derive(Clone, Copy)]
@@ -112,10 +116,12 @@ impl WithSimd for Forward<'_> {
         let Self { shape, input, weights, disturbance } = self;
         if shape.is_linear() {
             let mut largest = linear(simd, shape, input, weights);
+            let mut by_exact = Vec::new();
             if let Some(disturbance) = disturbance {
-                disturb_linear(shape, input, disturbance, &mut largest);
+                by_exact = linear(simd, shape, input, disturbance.deviations);
+                disturb_linear(shape, input, disturbance, &mut largest, &mut by_exact);
             }
-            Sums { largest, place: Vec::new() }
+            Sums { largest, place: Vec::new(), by_exact }
         } else {
             convolve(simd, self)
         }
@@ -357,16 +363,25 @@ fn convolve<S: Simd>(simd: S, forward: Forward<'_>) -> Sums {
     let [height, width] = shape.sums();
     let [pooled_height, pooled_width] = shape.pooled();
     let (kernel, pool, outputs) = (shape.kernel, shape.pool, shape.outputs);
-    let lanes = outputs.next_multiple_of(S::F32_LANES);
+    // Beside the weights, what they are off by.
+    let width_packed = if disturbance.is_some() { 2 * outputs } else { outputs };
+    let lanes = width_packed.next_multiple_of(S::F32_LANES);
     // (row, output), outputs filled up with zeros.
     let mut packed = vec![0.0f32; shape.rows() * lanes];
     for (packed, weights) in packed.chunks_exact_mut(lanes).zip(weights.chunks_exact(outputs)) {
         packed[..outputs].copy_from_slice(weights);
     }
+    if let Some(Disturbance { deviations, .. }) = disturbance {
+        let deviations = deviations.chunks_exact(outputs);
+        for (packed, deviations) in packed.chunks_exact_mut(lanes).zip(deviations) {
+            packed[outputs..2 * outputs].copy_from_slice(deviations);
+        }
+    }
     let images = input.len() / shape.features_in();
     let positions = pooled_height * pooled_width;
     let mut largest = vec![0.0f32; images * outputs * positions];
     let mut place = vec![0u8; largest.len()];
+    let mut by_exact = vec![0.0f32; if disturbance.is_some() { largest.len() } else { 0 }];
     let strides = [padded_height * padded_width, padded_width];
     let mut padded = vec![0.0f32; channels * strides[0]];
     let mut sums = vec![0.0f32; height * width * lanes];
@@ -390,19 +405,21 @@ fn convolve<S: Simd>(simd: S, forward: Forward<'_>) -> Sums {
                 }
             }
         }
-        if let Some(Disturbance { errors, draws }) = disturbance {
+        if let Some(Disturbance { errors, draws, .. }) = disturbance {
             let weights_on = weights_on(shape, input);
             for (position, sums) in sums.chunks_exact_mut(lanes).enumerate() {
-                for (output, sum) in sums[..outputs].iter_mut().enumerate() {
+                let (sums, of_chip) = sums.split_at_mut(outputs);
+                for (output, (sum, of_chip)) in sums.iter_mut().zip(of_chip).enumerate() {
                     let index = position * outputs + output;
-                    *sum = errors.disturb(*sum, weights_on[position], draws[image], index);
+                    let on = weights_on[position];
+                    [*sum, *of_chip] = errors.disturb(*sum, *of_chip, on, draws[image], index);
                 }
             }
         }
         for y in 0..pooled_height {
             let sums = &sums[y * pool * width * lanes..];
             for x in 0..pooled_width {
-                for block in (0..lanes).step_by(S::F32_LANES) {
+                for block in (0..outputs).step_by(S::F32_LANES) {
                     let mut best = simd.splat_f32s(f32::NEG_INFINITY);
                     let mut at = simd.splat_f32s(0.0);
                     for dy in 0..pool {
@@ -421,12 +438,17 @@ fn convolve<S: Simd>(simd: S, forward: Forward<'_>) -> Sums {
                     for lane in 0..S::F32_LANES.min(outputs - block) {
                         largest[to + lane * positions] = best[lane];
                         place[to + lane * positions] = at[lane] as u8;
+                        if disturbance.is_some() {
+                            let (dy, dx) = (at[lane] as usize / pool, at[lane] as usize % pool);
+                            let from = (dy * width + x * pool + dx) * lanes + block + lane;
+                            by_exact[to + lane * positions] = sums[from + outputs];
+                        }
                     }
                 }
             }
         }
     }
-    Sums { largest, place }
+    Sums { largest, place, by_exact }
 }
 
 /// Whether so few activations are on that it pays to go from them to the sums they reach.
@@ -498,13 +520,22 @@ fn weights_on(shape: &Shape, input: &[f32]) -> Vec<[f32; 2]> {
     (0..height * width).map(|at| window(at / width * padded_width + at % width)).collect()
 }
 
-fn disturb_linear(shape: &Shape, input: &[f32], disturbance: Disturbance<'_>, sums: &mut [f32]) {
+/// Disturbs `sums`; `of_chip` are those of the deviations and become the derivatives.
+fn disturb_linear(
+    shape: &Shape,
+    input: &[f32],
+    disturbance: Disturbance<'_>,
+    sums: &mut [f32],
+    of_chip: &mut [f32],
+) {
     let images = input.chunks_exact(shape.rows()).zip(sums.chunks_exact_mut(shape.outputs));
-    for ((input, sums), &draws) in images.zip(disturbance.draws) {
+    let images = images.zip(of_chip.chunks_exact_mut(shape.outputs));
+    for (((input, sums), of_chip), &draws) in images.zip(disturbance.draws) {
         let a = input.iter().sum();
         let b = input.iter().map(|&activation| square_weight(activation)).sum();
-        for (output, sum) in sums.iter_mut().enumerate() {
-            *sum = disturbance.errors.disturb(*sum, [a, b], draws, output);
+        for (output, (sum, of_chip)) in sums.iter_mut().zip(of_chip).enumerate() {
+            let errors = disturbance.errors;
+            [*sum, *of_chip] = errors.disturb(*sum, *of_chip, [a, b], draws, output);
         }
     }
 }
@@ -886,6 +917,47 @@ mod tests {
                 expected[position][1] += square_weight(input[feature]);
             });
             assert_eq!(weights_on(shape, &input), expected);
+        }
+    }
+
+    /// A pool window keeps the derivative of the sum that it keeps.
+    #[test]
+    fn the_pool_keeps_the_derivatives_of_its_winners() {
+        const IMAGES: usize = 3;
+        let noise = crate::Noise {
+            macro_name: "gt-n40".into(),
+            sigma_lrs: 0.15,
+            adc_offset_lsb: 0.1,
+            strength: 1.0,
+            from_epoch: 1,
+        };
+        let errors = Errors::new(&noise).unwrap();
+        let mut rng = Seed(6).site("test/kernels/errors").rng();
+        for shape in [SHAPES[0], SHAPES[1], SHAPES[3]] {
+            let input: Vec<f32> = (0..IMAGES * shape.features_in())
+                .map(|_| rng.random_range(-2..4i32).max(0) as f32)
+                .collect();
+            let numbers: Vec<[f32; 2]> = (0..shape.rows() * shape.outputs)
+                .map(|_| [rng.random_range(-1.2..1.2), rng.random_range(-0.3..0.3)])
+                .collect();
+            let [weights, deviations]: [Vec<f32>; 2] =
+                [0, 1].map(|i| numbers.iter().map(|numbers| numbers[i]).collect());
+            let draws = [Draws(1), Draws(2), Draws(3)];
+            let disturbance =
+                Disturbance { errors: &errors, draws: &draws, deviations: &deviations };
+            let pooled = forward(&shape, &input, &weights, Some(disturbance));
+            let unpooled = Shape { pool: 1, ..shape };
+            let every = forward(&unpooled, &input, &weights, Some(disturbance));
+            assert!(every.by_exact.iter().any(|&by_exact| by_exact != 1.0));
+            let sums = every.largest.chunks_exact(unpooled.features_out());
+            let winners = sums.enumerate().flat_map(|(image, sums)| {
+                let at = image * unpooled.features_out();
+                winners(&shape, sums).into_iter().map(move |winner| at + winner)
+            });
+            for (index, winner) in winners.enumerate() {
+                assert_eq!(pooled.largest[index], every.largest[winner], "{shape:?}");
+                assert_eq!(pooled.by_exact[index], every.by_exact[winner], "{shape:?}");
+            }
         }
     }
 }

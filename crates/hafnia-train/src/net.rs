@@ -12,7 +12,7 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::block::{Activation, Spec};
-use crate::noise::{Draws, Errors};
+use crate::noise::{Errors, Suffered};
 use crate::plan::Plan;
 use crate::{Backend, ops, stock};
 
@@ -109,7 +109,7 @@ impl Net {
     /// The outputs, (image, class): the integers that the exported network gives.
     pub(crate) fn outputs(&self, parameters: &Parameters, images: Vec<f32>) -> Vec<f32> {
         let images = self.tensor(images, &self.device);
-        values(self.forward(&parameters.weights, &parameters.slopes, images, &[].into()))
+        values(self.forward(&parameters.weights, &parameters.slopes, images, &Arc::default()))
     }
 
     /// Derivatives by the parameters of what `judge` makes of the outputs.
@@ -120,7 +120,7 @@ impl Net {
         &self,
         parameters: &Parameters,
         images: Vec<f32>,
-        draws: &Arc<[Draws]>,
+        suffered: &Arc<Suffered>,
         judge: impl FnOnce(&[f32]) -> ByOutputs,
     ) -> PerParameter {
         let device = self.device.clone().autodiff();
@@ -134,7 +134,7 @@ impl Net {
                 },
             )
             .collect();
-        let outputs = self.forward(&weights, &slopes, self.tensor(images, &device), draws);
+        let outputs = self.forward(&weights, &slopes, self.tensor(images, &device), suffered);
         let by_outputs = judge(&values(outputs.clone().inner()));
         let by_outputs = TensorData::new(by_outputs, outputs.dims());
         // The derivative of Σ output · constant by an output is the constant.
@@ -160,13 +160,13 @@ impl Net {
         weights: &[Tensor<2>],
         slopes: &[Tensor<2>],
         images: Tensor<2>,
-        draws: &Arc<[Draws]>,
+        suffered: &Arc<Suffered>,
     ) -> Tensor<2> {
         let mut activations = images;
         for ((weights, slopes), spec) in weights.iter().zip(slopes).zip(&self.specs) {
             let (weights, slopes, spec) = (weights.clone(), slopes.clone(), spec.clone());
             activations = match self.backend {
-                Backend::Flex => ops::block(activations, weights, slopes, spec, draws.clone()),
+                Backend::Flex => ops::block(activations, weights, slopes, spec, suffered.clone()),
                 Backend::Ndarray => stock::block(activations, weights, slopes, &spec),
             };
         }
@@ -224,7 +224,7 @@ mod tests {
 
         let by_outputs: Vec<f32> = outputs.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
         let gradients = |net: &Net| {
-            net.gradients(&parameters, images.clone(), &[].into(), |seen| {
+            net.gradients(&parameters, images.clone(), &Arc::default(), |seen| {
                 assert_eq!(seen, outputs);
                 by_outputs.clone()
             })

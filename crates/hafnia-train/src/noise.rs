@@ -1,25 +1,38 @@
 //! The errors of a macro, as the forward pass suffers them.
 //!
+//! Let A = Σ a be the sum of the activations, B = Σ over rows and planes p that are on of 4^p, r the
+//! rows of a conversion, and f = (S/A + 1)/2 the part of ones among what is on.
+//!
 //! **A chip's own.** Every cell's conductance is off by a fixed amount. A conversion whose signal is
 //! off by s gives a code that is off by G·s on average, where the gain G is the density of the
 //! comparators' thresholds around the signal (Stein's lemma: E\[code·s\] = Var(s)·E\[d code/ds\]).
-//! So every weight is off by 2·G·δ, δ drawn anew for every shard of images as if it met another
-//! chip; rows that share a pattern share their cells and so their δ.
+//! The more ones, the more noise, and the likelier a threshold is crossed: G is a function of f, the
+//! mean over conversions with each of their rows a one by chance f, weighted by the variance of s.
+//! So a sum is off by G(f)·Σ 2·δ·a, δ drawn anew for every shard of images as if it met another
+//! chip; rows that share a pattern share their cells and so their δ. Two shards in succession share
+//! a chip, the second one with all its deviations reversed.
 //!
 //! The offset of a comparator shifts the codes of its column by the offset times the density of
 //! signals around its threshold: to all weights of a column a common number is added.
 //!
 //! **What is left** of a code's error, given the table P(code | ones, rows), is drawn anew for every
-//! sum. Let A = Σ a be the sum of the activations, B = Σ over rows and planes p that are on of 4^p,
-//! r the rows of a conversion, and f = (S/A + 1)/2 the part of ones among what is on. A conversion
-//! with each of its rows a one by chance f has a code error of mean M(f) and variance V(f), of
-//! which G²·L(f) is the chip's own, L being the variance of its signal. With A/r and B/r
-//! conversions, weighted by 2·2^p and 4·4^p, the rest of the error of S is taken as normal with
+//! sum. A conversion at f has a code error of mean M(f) and variance V(f), of which G(f)²·L(f) is the
+//! chip's own, L being the variance of its signal. With A/r and B/r conversions, weighted by 2·2^p
+//! and 4·4^p, the rest of the error of S is taken as normal with
 //!
-//! mean 2·M(f)·A/r, variance 4·(V(f) − G²·L(f))·B/r.
+//! mean 2·M(f)·A/r, variance 4·(V(f) − G(f)²·L(f))·B/r.
 //!
-//! That leaves out that the last conversion of a plane is not full. It costs one draw a weight and one a sum instead of one a conversion. The
-//! straight-through derivative of the errors is 0.
+//! That leaves out that the last conversion of a plane is not full. A recipe may exaggerate all
+//! deviations, but not the mean, by a `strength`: a margin against errors that keeps their shape,
+//! which those of worse cells do not.
+//!
+//! **Derivatives** pass through the errors: a sum with more ones, and a cell that conducts, suffers
+//! more, and training avoids both where they hurt. On the way back three things are simplified: the
+//! deviations of the weights are taken at G(½), that of a cell is a straight line from −1 to +1, and
+//! A and B, which depend on the activations before, are taken as given.
+//!
+//! It costs one draw a weight and one a sum instead of one a conversion, and the product of the
+//! deviations beside that of the weights.
 
 use hafnia_cim::{CodeTable, MacroSpec};
 
@@ -33,17 +46,38 @@ const COLUMN: usize = 254;
 /// Errors of a macro.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Errors {
-    /// Of f = i/`INTERVALS`: 2·M(f)/r, and 2·√((V(f) − G²·L(f))/r).
-    curve: Vec<[f32; 2]>,
-    /// Deviation of a weight −1 and of a weight +1: 2·G·σ of a cell's conductance, in LSB.
+    /// Of f = i/`INTERVALS`: 2·M(f)/r, G(f), and 2·√((V(f) − G(f)²·L(f))/r).
+    curve: Vec<[f32; 3]>,
+    /// G(½).
+    gain: f32,
+    /// Deviation of a weight −1 and of a weight +1: 2·σ of a cell's conductance, in LSB.
     of_weight: [f32; 2],
-    /// Deviation common to the weights of a column.
+    /// Deviation common to the weights of a column, to be multiplied by the gain like the others.
     of_column: f32,
 }
 
-/// Draws of the errors of an image, or of a chip.
+/// Draws of the errors of an image.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draws(pub(crate) u64);
+
+/// What the images of a shard suffer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Suffered {
+    /// Of every image; without any, there are no errors.
+    pub(crate) draws: Vec<Draws>,
+    /// What the weights of every layer are off by, (row, output).
+    pub(crate) deviations: Vec<Vec<f32>>,
+}
+
+/// The deviations of a chip's cells and columns: those drawn, or all of them reversed.
+///
+/// What errors do to a gradient in first order cancels between a chip and its reverse, so that the
+/// two together tell more than two chips would (antithetic sampling).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Chip {
+    pub(crate) draws: Draws,
+    pub(crate) is_reversed: bool,
+}
 
 impl Errors {
     /// The errors of the macro that a recipe names.
@@ -52,10 +86,10 @@ impl Errors {
         spec.cell.sigma_lrs_rel = noise.sigma_lrs;
         spec.adc.offset_lsb = noise.adc_offset_lsb;
         spec.validate()?;
-        Ok(Self::of_spec(&spec))
+        Ok(Self::of_spec(&spec, noise.strength))
     }
 
-    fn of_spec(spec: &MacroSpec) -> Self {
+    fn of_spec(spec: &MacroSpec, strength: f64) -> Self {
         let (table, rows) = (CodeTable::from_spec(spec), spec.rows_per_conversion);
         let of_cells = |ones: usize| spec.cell.static_variance_lsb2(ones, rows);
         let gain = |ones: usize| {
@@ -68,18 +102,20 @@ impl Errors {
         let over_ones = |f: f64, value: &dyn Fn(usize) -> f64| {
             (0..=rows).map(|ones| binomial(rows, ones, f) * value(ones)).sum::<f64>()
         };
-        let gain = over_ones(0.5, &gain);
+        let gain = |f| over_ones(f, &|ones| gain(ones) * of_cells(ones)) / over_ones(f, &of_cells);
         let curve = (0..=INTERVALS).map(|i| {
             let f = i as f64 / INTERVALS as f64;
             let moments = |ones| table.moments(rows, ones);
             let mean = over_ones(f, &|ones| moments(ones).bias);
             let square = over_ones(f, &|ones| moments(ones).variance + moments(ones).bias.powi(2));
+            let gain = gain(f);
             let rest = square - mean * mean - gain * gain * over_ones(f, &of_cells);
             let rows = rows as f64;
-            [(2.0 * mean / rows) as f32, (2.0 * (rest.max(0.0) / rows).sqrt()) as f32]
+            let rest = 2.0 * strength * (rest.max(0.0) / rows).sqrt();
+            [2.0 * mean / rows, gain, rest].map(|of_f| of_f as f32)
         });
         let [hrs, lrs] = [0, 1].map(|ones| spec.cell.static_variance_lsb2(ones, 1).sqrt());
-        let of_weight = [hrs, lrs].map(|sigma| (2.0 * gain * sigma) as f32);
+        let of_weight = [hrs, lrs].map(|sigma| (2.0 * strength * sigma) as f32);
         // The signal is near a comparator's threshold with the density of both.
         let density = |code: usize| {
             let near = |ones: usize| {
@@ -91,33 +127,69 @@ impl Errors {
         };
         let densities = (0..spec.adc.max_code()).map(|code| density(code).powi(2)).sum::<f64>();
         let of_column = 2.0 * spec.adc.offset_lsb * densities.sqrt() / rows as f64;
-        Self { curve: curve.collect(), of_weight, of_column: of_column as f32 }
+        let of_column = strength * of_column / gain(0.5);
+        let (curve, gain) = (curve.collect(), gain(0.5) as f32);
+        Self { curve, gain, of_weight, of_column: of_column as f32 }
     }
 
-    /// Weights ±1, (row, column), on the chip of these draws.
-    pub(crate) fn on_chip(&self, weights: &[f32], columns: usize, draws: Draws) -> Vec<f32> {
-        let of_columns = draws.of_layer(COLUMN);
+    /// What the weights ±1, (row, column), are off by on a chip, but for the gain.
+    pub(crate) fn deviations(&self, weights: &[f32], columns: usize, chip: Chip) -> Vec<f32> {
+        let of_columns = chip.of_layer(COLUMN);
         let of_columns: Vec<f32> =
-            (0..columns).map(|column| self.of_column * of_columns.normal(column)).collect();
+            (0..columns).map(|column| self.of_column * of_columns.deviation(column)).collect();
         let on_chip = |(cell, &weight): (usize, &f32)| {
-            let of_cell = self.of_weight[usize::from(weight > 0.0)] * draws.normal(cell);
-            weight + of_cell + of_columns[cell % columns]
+            let of_cell = self.of_weight[usize::from(weight > 0.0)] * chip.deviation(cell);
+            of_cell + of_columns[cell % columns]
         };
         weights.iter().enumerate().map(on_chip).collect()
     }
 
-    /// A sum with its error: of sum S, with A and B as above, and draw number `index`.
+    /// Weights with these deviations where half of what is on are ones.
+    pub(crate) fn on_chip(&self, weights: &[f32], deviations: &[f32]) -> Vec<f32> {
+        let of = |(weight, deviation): (&f32, &f32)| weight + self.gain * deviation;
+        weights.iter().zip(deviations).map(of).collect()
+    }
+
+    /// Derivatives of the weights on a chip by the weights ±1.
+    ///
+    /// A cell's deviation is taken as a straight line through that of −1 and that of +1, so that
+    /// training knows that a conducting cell is off by more.
+    pub(crate) fn by_weight(&self, cells: usize, chip: Chip) -> Vec<f32> {
+        let [low, high] = self.of_weight;
+        let slope = self.gain * (high - low) / 2.0;
+        (0..cells).map(|cell| 1.0 + slope * chip.deviation(cell)).collect()
+    }
+
+    /// A sum with its error, and its derivative by the sum without.
+    ///
+    /// `sum` is that of the weights as [`on_chip`](Self::on_chip) gives them, `of_chip` that of
+    /// their deviations; A and B are as above, and the draw is number `index`.
     #[inline(always)]
-    pub(crate) fn disturb(&self, sum: f32, [a, b]: [f32; 2], draws: Draws, index: usize) -> f32 {
+    pub(crate) fn disturb(
+        &self,
+        sum: f32,
+        of_chip: f32,
+        [a, b]: [f32; 2],
+        draws: Draws,
+        index: usize,
+    ) -> [f32; 2] {
         if a == 0.0 {
-            return sum;
+            return [sum, 1.0];
         }
-        let at = ((sum / a + 1.0) * (0.5 * INTERVALS as f32)).clamp(0.0, INTERVALS as f32);
+        let sum = sum - self.gain * of_chip;
+        let per_sum = 0.5 * INTERVALS as f32 / a;
+        let at = ((sum + a) * per_sum).clamp(0.0, INTERVALS as f32);
         let below = (at as usize).min(INTERVALS - 1);
         let t = at - below as f32;
         let [low, high] = [self.curve[below], self.curve[below + 1]];
-        let [mean, deviation] = [0, 1].map(|i| low[i] + t * (high[i] - low[i]));
-        sum + mean * a + deviation * b.sqrt() * draws.normal(index)
+        let factors = [a, of_chip, b.sqrt() * draws.normal(index)];
+        let (mut disturbed, mut by_at) = (sum, 0.0);
+        for (i, factor) in factors.into_iter().enumerate() {
+            let slope = high[i] - low[i];
+            disturbed += (low[i] + t * slope) * factor;
+            by_at += slope * factor;
+        }
+        [disturbed, 1.0 + by_at * per_sum]
     }
 }
 
@@ -142,6 +214,20 @@ impl Draws {
         let sum = (word & 0xffff) + (word >> 16 & 0xffff) + (word >> 32 & 0xffff) + (word >> 48);
         // The sum of four has mean 2·65535 and variance 4·(65536² − 1)/12.
         (sum as f32 - 131_070.0) * (1.0 / 37_837.23)
+    }
+}
+
+impl Chip {
+    /// The deviations of a layer.
+    pub(crate) fn of_layer(self, layer: usize) -> Self {
+        Self { draws: self.draws.of_layer(layer), ..self }
+    }
+
+    /// Nearly normal with mean 0 and variance 1.
+    #[inline(always)]
+    fn deviation(self, index: usize) -> f32 {
+        let drawn = self.draws.normal(index);
+        if self.is_reversed { -drawn } else { drawn }
     }
 }
 
@@ -170,7 +256,13 @@ mod tests {
     use super::*;
 
     fn noise() -> Noise {
-        Noise { macro_name: "gt-n40".into(), sigma_lrs: 0.15, adc_offset_lsb: 0.1, from_epoch: 1 }
+        Noise {
+            macro_name: "gt-n40".into(),
+            sigma_lrs: 0.15,
+            adc_offset_lsb: 0.1,
+            strength: 1.0,
+            from_epoch: 1,
+        }
     }
 
     #[test]
@@ -211,6 +303,7 @@ mod tests {
             let mut drawn = Vec::new();
             for chip in 0..CHIPS {
                 let cell = Draws(chip as u64).of_layer(100);
+                let virtual_chip = Chip { draws: Draws(chip as u64), is_reversed: false };
                 let off: Vec<f64> =
                     (0..ROWS).map(|row| sigma(bits[row]) * f64::from(cell.normal(row))).collect();
                 let offsets: Vec<f64> = (0..spec.adc.max_code())
@@ -240,17 +333,20 @@ mod tests {
                     real.push(error);
                     let sign = |row: usize| if bits[row] { 1.0 } else { -1.0 };
                     let weights: Vec<f32> = (0..ROWS).map(sign).collect();
-                    let on_chip = errors.on_chip(&weights, 1, Draws(chip as u64));
-                    let [mut exact, mut sum, mut a, mut b] = [0.0f32; 4];
+                    let deviations = errors.deviations(&weights, 1, virtual_chip);
+                    let on_chip = errors.on_chip(&weights, &deviations);
+                    let [mut exact, mut sum, mut of_chip, mut a, mut b] = [0.0f32; 5];
                     for (row, &activation) in image.iter().enumerate() {
                         let activation = f32::from(activation);
                         exact += weights[row] * activation;
                         sum += on_chip[row] * activation;
+                        of_chip += deviations[row] * activation;
                         a += activation;
                         b += square_weight(activation);
                     }
                     let draws = Draws((chip * IMAGES + number) as u64).of_layer(7);
-                    drawn.push(f64::from(errors.disturb(sum, [a, b], draws, 0) - exact));
+                    let [disturbed, _] = errors.disturb(sum, of_chip, [a, b], draws, 0);
+                    drawn.push(f64::from(disturbed - exact));
                 }
             }
             // The deviation of a chip's mean over images, and of what is left.
@@ -272,10 +368,34 @@ mod tests {
         }
     }
 
+    /// Between two points of the curves an error is a straight line over the sum.
+    #[test]
+    fn the_derivative_is_that_of_the_error() {
+        const A: f32 = 64.0;
+        let errors = Errors::new(&noise()).unwrap();
+        // With A = `INTERVALS` the points lie two apart.
+        for exact in [-61.0, -31.0, -3.0, 1.0, 29.0, 57.0] {
+            let disturb = |exact: f32| {
+                errors.disturb(exact + errors.gain * 5.0, 5.0, [A, 100.0], Draws(3), 7)
+            };
+            let [_, by_exact] = disturb(exact);
+            let difference = (disturb(exact + 0.5)[0] - disturb(exact - 0.5)[0]) as f64;
+            // Numbers below 128 are rounded to 2^-18, some ten times.
+            assert!((difference - f64::from(by_exact)).abs() < 1e-4, "{exact}: {difference}");
+        }
+    }
+
+    #[test]
+    fn more_ones_are_off_by_more() {
+        let errors = Errors::new(&noise()).unwrap();
+        let gains: Vec<f32> = errors.curve.iter().map(|[_, gain, _]| *gain).collect();
+        assert!(gains[..INTERVALS / 2].is_sorted(), "{gains:?}");
+    }
+
     #[test]
     fn what_is_off_has_no_errors() {
         let errors = Errors::new(&noise()).unwrap();
-        assert_eq!(errors.disturb(0.0, [0.0, 0.0], Draws(1), 3), 0.0);
+        assert_eq!(errors.disturb(0.0, 0.0, [0.0, 0.0], Draws(1), 3), [0.0, 1.0]);
     }
 
     #[test]

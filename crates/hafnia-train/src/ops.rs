@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::block::{self, Derivatives, Spec, Wants};
 use crate::kernels::Sums;
-use crate::noise::Draws;
+use crate::noise::Suffered;
 
 /// A tensor outside autodiff.
 type Plain = FloatTensor<Flex>;
@@ -21,13 +21,13 @@ type Plain = FloatTensor<Flex>;
 #[backend_extension(Autodiff, Flex)]
 pub(crate) trait BlockOps: Backend {
     /// A block: input (image, feature), weights (row, output), slopes (offset or step, output);
-    /// `draws` are those of the images' errors, if there are to be any.
+    /// `suffered` is what the images suffer, if they are to suffer anything.
     fn block(
         input: FloatTensor<Self>,
         weights: FloatTensor<Self>,
         slopes: FloatTensor<Self>,
         spec: Arc<Spec>,
-        draws: Arc<[Draws]>,
+        suffered: Arc<Suffered>,
     ) -> FloatTensor<Self>;
 }
 
@@ -37,10 +37,10 @@ pub(crate) fn block(
     weights: Tensor<2>,
     slopes: Tensor<2>,
     spec: Arc<Spec>,
-    draws: Arc<[Draws]>,
+    suffered: Arc<Suffered>,
 ) -> Tensor<2> {
     let [input, weights, slopes] = [input, weights, slopes].map(Tensor::into_dispatch);
-    Tensor::from_dispatch(<Dispatch as BlockOps>::block(input, weights, slopes, spec, draws))
+    Tensor::from_dispatch(<Dispatch as BlockOps>::block(input, weights, slopes, spec, suffered))
 }
 
 fn tensor(values: Vec<f32>, columns: usize) -> Plain {
@@ -53,9 +53,10 @@ fn run(
     weights: &Plain,
     slopes: &Plain,
     spec: &Spec,
-    draws: &[Draws],
+    suffered: &Suffered,
 ) -> (Plain, Sums) {
-    let passed = block::forward(spec, input.storage(), weights.storage(), slopes.storage(), draws);
+    let passed =
+        block::forward(spec, input.storage(), weights.storage(), slopes.storage(), suffered);
     (tensor(passed.output, spec.shape.features_out()), passed.sums)
 }
 
@@ -65,9 +66,9 @@ impl BlockOps for Flex {
         weights: Plain,
         slopes: Plain,
         spec: Arc<Spec>,
-        draws: Arc<[Draws]>,
+        suffered: Arc<Suffered>,
     ) -> Plain {
-        run(&input, &weights, &slopes, &spec, &draws).0
+        run(&input, &weights, &slopes, &spec, &suffered).0
     }
 }
 
@@ -118,12 +119,12 @@ impl<C: CheckpointStrategy> BlockOps for Autodiff<Flex, C> {
         weights: FloatTensor<Self>,
         slopes: FloatTensor<Self>,
         spec: Arc<Spec>,
-        draws: Arc<[Draws]>,
+        suffered: Arc<Suffered>,
     ) -> FloatTensor<Self> {
         let [input, weights, slopes] = [input, weights, slopes].map(|tensor| tensor.into_parts());
         let nodes = [input.1, weights.1, slopes.1];
         let [input, weights, slopes] = [input.0, weights.0, slopes.0];
-        let (output, sums) = run(&input, &weights, &slopes, &spec, &draws);
+        let (output, sums) = run(&input, &weights, &slopes, &spec, &suffered);
         match Block.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::UnTracked(prepared) => prepared.finish(output),
             OpsKind::Tracked(prepared) => {

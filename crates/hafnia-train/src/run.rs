@@ -16,7 +16,7 @@ use crate::block;
 use crate::checkpoint::Keeper;
 use crate::loss::{Judge, Verdict, hits, log_softmax};
 use crate::net::{Net, Parameters, PerParameter};
-use crate::noise::{Draws, Errors};
+use crate::noise::{Chip, Draws, Errors, Suffered};
 use crate::plan::Plan;
 use crate::weights::{Adam, Latents};
 use crate::{Loss, Optimiser, Teacher, Tie, TrainConfig, TrainError, export, integer};
@@ -249,18 +249,18 @@ impl<'a> Run<'a> {
     /// Sets the shift of every layer that has one to the power of two next to the standard
     /// deviation of the sums that reach its thresholds, and gives that of the outputs.
     fn calibrate(&self, latents: &mut Latents, images: &[usize]) -> u32 {
-        let mut activations = self.shard(images, None);
+        let (mut activations, nothing) = (self.shard(images, None), Suffered::default());
         for (layer, spec) in self.net.specs().iter().enumerate() {
             let PerParameter { weights, slopes } = latents.parameters(false);
             let weights = &weights[layer];
             // Only the last layer has no thresholds.
             let Some(slopes) = slopes.get(layer) else {
-                return octave(&block::forward(spec, &activations, weights, &[], &[]).output);
+                return octave(&block::forward(spec, &activations, weights, &[], &nothing).output);
             };
-            let sums = block::forward(spec, &activations, weights, slopes, &[]).sums;
+            let sums = block::forward(spec, &activations, weights, slopes, &nothing).sums;
             latents.set_shift(layer, octave(&sums.largest));
             let slopes = &latents.parameters(false).slopes[layer];
-            activations = block::forward(spec, &activations, weights, slopes, &[]).output;
+            activations = block::forward(spec, &activations, weights, slopes, &nothing).output;
         }
         unreachable!("the last layer has no activation")
     }
@@ -380,7 +380,7 @@ impl<'a> Run<'a> {
             let parameters = net.parameters(&latents.parameters(false));
             (net, parameters, config)
         });
-        self.sum(batch, |shard| {
+        self.sum(batch, |number, shard| {
             let pixels = self.pixels(shard, Some(epoch));
             let answers = teacher.as_ref().map(|(net, parameters, config)| {
                 let outputs = net.outputs(parameters, whole(&pixels));
@@ -397,14 +397,22 @@ impl<'a> Run<'a> {
                 teacher: answers.as_ref().map(|(answers, weight)| (&answers[..], *weight)),
             };
             let images = self.reduce(&pixels);
-            let draws = self.draws(epoch, shard);
-            let (Some(errors), [chip, ..]) = (&self.errors, &draws[..]) else {
-                return self.judged(&self.net, &parameters, images, draws, judge, shard);
+            // Two shards share a chip, the second one in reverse; the draws of the first of their
+            // images are also those of the chip.
+            let first = &batch[number / 2 * 2 * SHARD];
+            let of_chip = self.draws(epoch, std::slice::from_ref(first));
+            let (Some(errors), &[of_chip]) = (&self.errors, &of_chip[..]) else {
+                let nothing = Arc::default();
+                return self.judged(&self.net, &parameters, images, nothing, judge, shard);
             };
-            // The draws of the first image are also those of the shard's chip.
-            let on_chip = state.latents.parameters_on(errors, chip.of_layer(CHIP));
+            let chip = Chip { draws: of_chip.of_layer(CHIP), is_reversed: number % 2 == 1 };
+            let (on_chip, deviations) = state.latents.parameters_on(errors, chip);
             let on_chip = self.net.parameters(&on_chip);
-            self.judged(&self.net, &on_chip, images, draws, judge, shard)
+            let suffered = Arc::new(Suffered { draws: self.draws(epoch, shard), deviations });
+            let mut gradients = self.judged(&self.net, &on_chip, images, suffered, judge, shard);
+            let by_weights = &mut gradients.by_parameters.weights;
+            state.latents.through_chip(by_weights, errors, chip);
+            gradients
         })
     }
 
@@ -413,12 +421,12 @@ impl<'a> Run<'a> {
         net: &Net,
         parameters: &Parameters,
         images: Vec<f32>,
-        draws: Arc<[Draws]>,
+        suffered: Arc<Suffered>,
         judge: Judge<'_>,
         shard: &[usize],
     ) -> Gradients {
         let mut verdict = Verdict::default();
-        let by_parameters = net.gradients(parameters, images, &draws, |outputs| {
+        let by_parameters = net.gradients(parameters, images, &suffered, |outputs| {
             verdict = judge.verdict(outputs, &self.labels(shard));
             std::mem::take(&mut verdict.by_outputs)
         });
@@ -426,7 +434,7 @@ impl<'a> Run<'a> {
     }
 
     /// The draws of the errors that images suffer in an epoch; none if they suffer none.
-    fn draws(&self, epoch: usize, images: &[usize]) -> Arc<[Draws]> {
+    fn draws(&self, epoch: usize, images: &[usize]) -> Vec<Draws> {
         match &self.config.noise {
             Some(noise) if epoch + 1 >= noise.from_epoch => {
                 let draws = self.seed.site("train/noise").counter();
@@ -436,17 +444,18 @@ impl<'a> Run<'a> {
                 };
                 images.iter().map(draw).collect()
             }
-            _ => [].into(),
+            _ => Vec::new(),
         }
     }
 
-    /// The sum over a batch's shards, in their order.
+    /// The sum over a batch's shards, in their order; they are numbered.
     fn sum(
         &self,
         batch: &[usize],
-        of_shard: impl Fn(&[usize]) -> Gradients + Send + Sync,
+        of_shard: impl Fn(usize, &[usize]) -> Gradients + Send + Sync,
     ) -> Gradients {
-        let shards: Vec<Gradients> = batch.par_chunks(SHARD).map(of_shard).collect();
+        let shards = batch.par_chunks(SHARD).enumerate();
+        let shards: Vec<Gradients> = shards.map(|(i, shard)| of_shard(i, shard)).collect();
         shards.into_iter().reduce(Gradients::plus).expect("a batch has images")
     }
 
@@ -478,9 +487,9 @@ impl<'a> Run<'a> {
                 let parameters = net.parameters(&latents.parameters(false));
                 let judge =
                     Judge { loss: Loss::CrossEntropy, unit: 1.0, scale: 1.0, teacher: None };
-                let Gradients { mut by_parameters, .. } = self.sum(batch, |shard| {
+                let Gradients { mut by_parameters, .. } = self.sum(batch, |_, shard| {
                     let images = whole(&self.pixels(shard, Some(epoch)));
-                    self.judged(net, &parameters, images, [].into(), judge, shard)
+                    self.judged(net, &parameters, images, Arc::default(), judge, shard)
                 });
                 let all = by_parameters.weights.iter_mut().chain(&mut by_parameters.slopes);
                 all.flatten().for_each(|value| *value /= batch.len() as f32);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::threshold;
 use crate::net::PerParameter;
-use crate::noise::{Draws, Errors};
+use crate::noise::{Chip, Errors};
 use crate::plan::{Block, Plan};
 use crate::{Tie, codebook};
 
@@ -123,15 +123,30 @@ impl Latents {
         }
     }
 
-    /// What the forward pass uses on a chip whose cells are off.
-    pub(crate) fn parameters_on(&self, errors: &Errors, chip: Draws) -> PerParameter {
+    /// What the forward pass uses on a chip whose cells are off, and what they are off by.
+    pub(crate) fn parameters_on(
+        &self,
+        errors: &Errors,
+        chip: Chip,
+    ) -> (PerParameter, Vec<Vec<f32>>) {
         let weights = |(layer, matrix): (usize, &Matrix)| {
             let patterns = matrix.patterns(false);
-            matrix.spread(&errors.on_chip(&patterns, matrix.columns, chip.of_layer(layer)))
+            let deviations = errors.deviations(&patterns, matrix.columns, chip.of_layer(layer));
+            let on_chip = errors.on_chip(&patterns, &deviations);
+            (matrix.spread(&on_chip), matrix.spread(&deviations))
         };
-        PerParameter {
-            weights: self.matrices.iter().enumerate().map(weights).collect(),
-            slopes: self.slopes.iter().map(|slopes| slopes.values(false)).collect(),
+        let (weights, deviations) = self.matrices.iter().enumerate().map(weights).unzip();
+        let slopes = self.slopes.iter().map(|slopes| slopes.values(false)).collect();
+        (PerParameter { weights, slopes }, deviations)
+    }
+
+    /// Turns derivatives by the weights on a chip into derivatives by the weights that it was
+    /// programmed with.
+    pub(crate) fn through_chip(&self, by_weights: &mut [Vec<f32>], errors: &Errors, chip: Chip) {
+        for (layer, (matrix, by_weights)) in self.matrices.iter().zip(by_weights).enumerate() {
+            let cells = matrix.latent.values.len();
+            let derivatives = matrix.spread(&errors.by_weight(cells, chip.of_layer(layer)));
+            by_weights.iter_mut().zip(derivatives).for_each(|(by, derivative)| *by *= derivative);
         }
     }
 

@@ -53,6 +53,7 @@ fn rich_config() -> TrainConfig {
         macro_name: "gt-n40".into(),
         sigma_lrs: 0.15,
         adc_offset_lsb: 0.1,
+        strength: 1.0,
         from_epoch: 2,
     });
     config
