@@ -16,6 +16,10 @@
 //! columns of a tile, which finds more. Run it before `tile` where it can, because `tile` counts
 //! physical rows against the height of the macro; or after it, with `rows = "alike"` there.
 //!
+//! On the recorded network `two-macros`, which has half of its cells shared, and on training images
+//! `repeat` takes 44 % more conversion cycles than no sharing, `pre-add` 4 % more and 7368 additions an
+//! image.
+//!
 //! A tile is in the mode of the rename that came last. Freely trained matrices have hardly any equal
 //! rows: sharing has to be trained for.
 //!

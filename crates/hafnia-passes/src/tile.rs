@@ -7,11 +7,12 @@
 //!
 //! Which rows share a tile:
 //! - `natural`: those that follow each other in order of first use, the same in every column chunk.
-//! - `alike`: in every column chunk on its own, rows that are equal over its columns follow each
-//!   other, so that a later `rename` finds as many as it can: all but one for every boundary between
-//!   two tiles that equal rows lie on both sides of. It is for matrices wider than a macro; over all
-//!   columns of a matrix `rename` before `tile` finds the same. It costs wiring: column chunks then
-//!   take the inputs in orders of their own.
+//! - `alike`: in every column chunk on its own, rows that are equal over its columns share a tile, so
+//!   that a later `rename` finds more. A tile takes classes of equal rows whole as long as some fit,
+//!   and then a part of the next; where that leaves no fewer different rows than `natural`, the column
+//!   chunk is cut naturally. It is for matrices wider than a macro; over all columns of a matrix
+//!   `rename` before `tile` finds the same and more. It costs wiring: column chunks then take the
+//!   inputs in orders of their own.
 //!
 //! Chunks are filled one after the other and not evened out: what is left over at the end stays
 //! small and finds room beside other tiles. `pack` may cut further.
@@ -96,7 +97,7 @@ pub(crate) fn cut(tile: &Tile, (rows, columns): (usize, usize)) -> Vec<Tile> {
     chunks
 }
 
-/// The same with equal rows side by side, column chunk by column chunk.
+/// The same with equal rows in one tile where that helps, column chunk by column chunk.
 fn cut_alike(tile: &Tile, (rows, columns): (usize, usize)) -> Vec<Tile> {
     let blocks = Blocks::of(tile);
     let mut chunks = Vec::new();
@@ -111,11 +112,38 @@ fn cut_alike(tile: &Tile, (rows, columns): (usize, usize)) -> Vec<Tile> {
             });
             classes[class].push(row);
         }
-        let sorted = classes.concat();
-        let block = |rows: &[usize]| blocks.block(rows.iter().copied(), columns.clone());
-        chunks.extend(sorted.chunks(rows).map(block));
+        let block = |rows: Vec<usize>| blocks.block(rows, columns.clone());
+        let natural = ranges(tile.physical_rows(), rows).map(|rows| block(rows.collect()));
+        let natural: Vec<Tile> = natural.collect();
+        let alike: Vec<Tile> = fill(classes, rows).into_iter().map(block).collect();
+        let different = |tiles: &[Tile]| tiles.iter().map(different_rows).sum::<usize>();
+        chunks.extend(if different(&alike) < different(&natural) { alike } else { natural });
     }
     chunks
+}
+
+/// Fills tiles of so many rows with classes: whole ones as they come, and where none fits any more,
+/// a part of the first that is left.
+fn fill(classes: Vec<Vec<usize>>, rows: usize) -> Vec<Vec<usize>> {
+    let mut tiles = Vec::new();
+    let mut left = classes;
+    while !left.is_empty() {
+        let (mut tile, mut others) = (Vec::new(), Vec::new());
+        for class in left {
+            if tile.len() + class.len() <= rows {
+                tile.extend(class);
+            } else {
+                others.push(class);
+            }
+        }
+        if let Some(first) = others.first_mut() {
+            let rest = first.split_off(rows - tile.len());
+            tile.extend(std::mem::replace(first, rest));
+        }
+        tiles.push(tile);
+        left = others;
+    }
+    tiles
 }
 
 /// Physical rows that a `rename` would leave.
@@ -126,4 +154,43 @@ fn different_rows(tile: &Tile) -> usize {
 /// The numbers below `end`, `size` at a time.
 pub(crate) fn ranges(end: usize, size: usize) -> impl Iterator<Item = Range<usize>> {
     (0..end).step_by(size).map(move |start| start..end.min(start + size))
+}
+
+#[cfg(test)]
+mod tests {
+    use hafnia_bits::BitMatrix;
+    use hafnia_cim::{CodeTable, MacroSpec};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tests::{context, linear};
+
+    #[test]
+    fn classes_stay_whole_where_they_can() {
+        // Of A3 B2 C4 D3 in tiles of four only B is split; one after the other, C would be too.
+        let classes = vec![vec![0, 1, 2], vec![3, 8], vec![4, 5, 6, 7], vec![9, 10, 11]];
+        let expected = [vec![0, 1, 2, 3], vec![8, 9, 10, 11], vec![4, 5, 6, 7]];
+        assert_eq!(fill(classes, 4), expected);
+    }
+
+    proptest! {
+        /// Never more different rows than naturally, and no more tiles.
+        #[test]
+        fn alike_is_no_worse(kinds in prop::collection::vec(0u8..16, 1..60), height in 1usize..12) {
+            let bits = BitMatrix::from_fn(kinds.len(), 4, |row, column| kinds[row] >> column & 1 == 1);
+            let network = linear(bits, 1);
+            let mut spec = MacroSpec::preset("gt-n40").unwrap();
+            (spec.rows, spec.columns, spec.columns_per_adc) = (height, 3, 1);
+            let code_table = CodeTable::from_spec(&spec);
+            let cut = |rows| {
+                let mut mapping = Mapping::logical(&network, &spec).unwrap();
+                let context = context(&network, &spec, &code_table);
+                Pass::run(&CutTiles { rows }, &mut mapping, &context).unwrap();
+                (mapping.tiles.iter().map(different_rows).sum::<usize>(), mapping.tiles.len())
+            };
+            let ((alike, tiles), (natural, natural_tiles)) = (cut(TileRows::Alike), cut(TileRows::Natural));
+            prop_assert!(alike <= natural);
+            prop_assert_eq!(tiles, natural_tiles);
+        }
+    }
 }
