@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use hafnia_ir::{RowEntry, Tile};
+use hafnia_ir::Tile;
 
 /// A tile that is to be cut. Its physical rows are counted in order of first use, and all entries
 /// of a physical row go with it, in the order they had.
@@ -27,23 +27,20 @@ impl<'a> Blocks<'a> {
         Self { tile, rows }
     }
 
-    /// The block of these physical rows and columns; it has no place.
-    pub(crate) fn block(&self, rows: Range<usize>, columns: Range<usize>) -> Tile {
-        let tile = self.tile;
-        let rows = &self.rows[rows];
-        let mut entries: Vec<(usize, u32)> = (0..)
-            .zip(rows)
-            .flat_map(|(physical, (_, positions))| positions.iter().map(move |&p| (p, physical)))
-            .collect();
+    /// The physical rows in order of first use, as the tile numbers them.
+    pub(crate) fn physical(&self) -> impl Iterator<Item = usize> + '_ {
+        self.rows.iter().map(|(physical, _)| *physical)
+    }
+
+    /// The block of these physical rows, in the order of their entries, and columns; it has no place.
+    pub(crate) fn block(
+        &self,
+        rows: impl IntoIterator<Item = usize>,
+        columns: Range<usize>,
+    ) -> Tile {
+        let mut entries: Vec<usize> =
+            rows.into_iter().flat_map(|row| self.rows[row].1.iter().copied()).collect();
         entries.sort_unstable();
-        let entry = |(position, physical)| RowEntry { physical, ..tile.rows.get(position) };
-        let bits = tile.bits.select_rows(rows.iter().map(|&(old, _)| old));
-        Tile {
-            bits: bits.select_columns(&columns.clone().collect::<Vec<usize>>()),
-            rows: entries.into_iter().map(entry).collect(),
-            columns: tile.columns[columns].to_vec(),
-            place: None,
-            ..*tile
-        }
+        self.tile.with_entries(&entries).with_columns(&columns.collect::<Vec<usize>>())
     }
 }

@@ -697,7 +697,8 @@ mod tests {
             let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
             let tile = &mapping.tiles[0];
             let profile = &profile(seed, &network, 70).matrices[0];
-            let last = is_last.then_some(network.matrices()[0].weights);
+            let is_whole = tile.columns.len() == columns;
+            let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
 
             let damage = Damage::new(tile, profile, noise, last);
             let mut entries: Vec<usize> = (0..rows).collect();

@@ -37,6 +37,14 @@ pub enum PassError {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// The macros that a pass may use are fewer than those in use.
+    #[error("`macros` is {wanted}, but {used} are in use: it must be at least that, or 0")]
+    TooFewMacros {
+        /// Macros that it may use.
+        wanted: usize,
+        /// Macros in use.
+        used: usize,
+    },
     /// What a pass of someone else has to say.
     #[error(transparent)]
     Other(BoxError),
@@ -116,6 +124,9 @@ pub enum PipelineError {
         /// Macro of the context.
         expected: String,
     },
+    /// The profile does not belong to the network.
+    #[error("unfit profile: make one with `hafnia profile`")]
+    Profile(#[source] ProfileError),
     /// The code table is too small for the macro.
     #[error("the code table does not fit the macro")]
     CodeTable(#[source] CimError),

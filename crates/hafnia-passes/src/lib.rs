@@ -36,31 +36,42 @@
 
 mod blocks;
 mod damage;
+mod duplicate;
 mod error;
 mod explain;
+mod matrices;
 mod pack;
 mod pass;
 mod pipeline;
 mod registry;
 mod rename;
+mod rename_complement;
+mod rename_segments;
 mod reorder;
 mod rooms;
+mod sharing;
 mod statistics;
+mod strip_dead;
 #[cfg(test)]
 mod tests;
 mod tile;
 mod work;
 
+pub use duplicate::DuplicateMatrices;
 pub use error::{BoxError, PassError, PipelineError, Unsound};
 pub use explain::{Explanation, MatrixChange, MatrixTotals, TileChange, TileSize};
 pub use pack::PackTiles;
 pub use pass::{Context, Pass, PassInfo};
 pub use pipeline::{AfterPass, Outcome, Pipeline};
 pub use registry::{Registered, Registry};
-pub use rename::{RenameMode, RenameRows};
+pub use rename::RenameRows;
+pub use rename_complement::RenameComplements;
+pub use rename_segments::RenameSegments;
 pub use reorder::{ReorderMethod, ReorderRows};
+pub use sharing::RenameMode;
 pub use statistics::{Size, Statistic, Statistics};
-pub use tile::CutTiles;
+pub use strip_dead::StripDead;
+pub use tile::{CutTiles, TileRows};
 
 /// Compiles the page on how to write a pass.
 #[cfg(doctest)]

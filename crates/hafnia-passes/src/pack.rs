@@ -34,8 +34,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::blocks::Blocks;
 use crate::rooms::{Extent, RULES, Rectangle, Rooms, Rule};
-use crate::work::{Work, scans};
-use crate::{Context, Pass, PassError, PassInfo, Size, Statistics};
+use crate::work::{Cost, scans};
+use crate::{Context, Pass, PassError, PassInfo, Statistics};
 
 /// The pass `pack`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,11 +71,10 @@ impl Pass for PackTiles {
         if self.cut && uncut.macros > bound {
             let rng = &mut context.seed.site("passes/pack").rng();
             let packing = pack_cut(&tiles, &scans(mapping, context), whole, bound, rng);
-            let (size, work) = (Size::of(mapping), Work::of(mapping, context));
+            let before = Cost::of(mapping, context);
             statistics = statistics.changed("macros", uncut.macros as f64, packing.macros as f64);
             place(mapping, packing);
-            statistics = statistics.resized(size, Size::of(mapping));
-            statistics = work.changed(Work::of(mapping, context), statistics);
+            statistics = before.changed(Cost::of(mapping, context), statistics);
         } else {
             place(mapping, uncut);
             statistics = statistics.found("macros", mapping.macros() as f64);

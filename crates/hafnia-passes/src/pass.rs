@@ -48,7 +48,7 @@ pub struct Context<'a> {
     pub network: &'a Network,
     /// The macro that it is mapped to.
     pub spec: &'a MacroSpec,
-    /// Which rows are on together on training images, if that was sampled.
+    /// Which rows are on together on training images of `network`, if that was sampled.
     pub profile: Option<&'a Profile>,
     /// The statistics of a conversion; those of `spec` unless measured ones are in use.
     pub code_table: &'a CodeTable,

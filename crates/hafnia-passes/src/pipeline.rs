@@ -80,12 +80,14 @@ pub struct Outcome {
 
 impl Pipeline {
     /// Name and text of the pipelines that come with hafnia.
-    pub const BUILTIN: [(&'static str, &'static str); 5] = [
+    pub const BUILTIN: [(&'static str, &'static str); 7] = [
         ("natural", include_str!("../pipelines/natural.toml")),
         ("rename", include_str!("../pipelines/rename.toml")),
         ("reorder", include_str!("../pipelines/reorder.toml")),
         ("paper", include_str!("../pipelines/paper.toml")),
         ("compact", include_str!("../pipelines/compact.toml")),
+        ("complement", include_str!("../pipelines/complement.toml")),
+        ("segments", include_str!("../pipelines/segments.toml")),
     ];
 
     /// The pipeline of this built-in name, or else the one in this file.
@@ -174,9 +176,9 @@ impl Pipeline {
     /// the time of a pass takes it from one call of `after` to the next, proof included.
     ///
     /// # Errors
-    /// If mapping, code table and macro do not fit, the mapping is not sound or not at a stage that
-    /// the first pass takes, a pass stops, a pass breaks the
-    /// mapping ([`PipelineError::Bug`]), or `after` fails.
+    /// If mapping, profile, code table and macro do not fit, the mapping is not sound or not at a
+    /// stage that the first pass takes, a pass stops, a pass breaks the mapping
+    /// ([`PipelineError::Bug`]), or `after` fails.
     pub fn run(
         &self,
         mut mapping: Mapping,
@@ -188,6 +190,9 @@ impl Pipeline {
             return Err(PipelineError::Geometry { found, expected });
         }
         context.code_table.check_size(context.spec).map_err(PipelineError::CodeTable)?;
+        if let Some(profile) = context.profile {
+            profile.check(context.network).map_err(PipelineError::Profile)?;
+        }
         self.check_stages(&[mapping.stage])?;
         check_mapping(&mapping, context).map_err(PipelineError::Start)?;
         let mut statistics = Vec::new();
@@ -304,8 +309,8 @@ mod tests {
         check(
             "[[pass]]\nuse = \"polarity\"\n",
             expect![[r#"
-            pass 1 is `polarity`, which is none: there are rename, tile, reorder, pack
-        "#]],
+                pass 1 is `polarity`, which is none: there are strip-dead, rename, rename-complement, rename-segments, tile, reorder, pack, duplicate
+            "#]],
         );
         check(
             "[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n",
@@ -390,6 +395,7 @@ mod tests {
 
             [[pass]]
             use = "tile"
+            rows = "natural"
 
             [[pass]]
             use = "reorder"
@@ -410,7 +416,7 @@ mod tests {
     #[test]
     fn a_missing_file_names_the_built_in_pipelines() {
         let error = Pipeline::load("no/such.toml", &Registry::builtin()).unwrap_err();
-        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, paper, compact"].assert_eq(&error.to_string());
+        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, paper, compact, complement, segments"].assert_eq(&error.to_string());
     }
 
     #[test]

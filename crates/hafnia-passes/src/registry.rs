@@ -6,8 +6,8 @@ use hafnia_ir::{Mapping, Stage};
 use toml::{Table, Value};
 
 use crate::{
-    Context, CutTiles, PackTiles, Pass, PassError, PassInfo, Pipeline, RenameRows, ReorderRows,
-    Statistics,
+    Context, CutTiles, DuplicateMatrices, PackTiles, Pass, PassError, PassInfo, Pipeline,
+    RenameComplements, RenameRows, RenameSegments, ReorderRows, Statistics, StripDead,
 };
 
 /// The passes that pipelines may use, by name.
@@ -70,10 +70,14 @@ impl Registry {
     /// The passes of this crate.
     pub fn builtin() -> Self {
         Self::empty()
+            .with::<StripDead>()
             .with::<RenameRows>()
+            .with::<RenameComplements>()
+            .with::<RenameSegments>()
             .with::<CutTiles>()
             .with::<ReorderRows>()
             .with::<PackTiles>()
+            .with::<DuplicateMatrices>()
     }
 
     /// The same and one pass more.
@@ -227,7 +231,7 @@ mod tests {
 
     #[test]
     fn the_page_shows_stages_and_defaults() {
-        let page = Registry::empty().with::<RenameRows>().with::<CutTiles>().to_markdown();
+        let page = Registry::empty().with::<RenameRows>().with::<StripDead>().to_markdown();
         let passes = page.split("\n## Built-in").next().expect("a first part");
         expect![[r##"
             # Passes
@@ -238,7 +242,7 @@ mod tests {
             | pass | takes | leaves | what it does |
             |---|---|---|---|
             | [`rename`](#rename) | logical, tiled | the same | Lets rows with equal bits share one physical row. |
-            | [`tile`](#tile) | logical | tiled | Cuts every matrix into tiles that fit a macro. |
+            | [`strip-dead`](#strip-dead) | logical | the same | Takes rows that are never on, and columns that are constant, out of the cells. |
 
             ## rename
 
@@ -246,11 +250,11 @@ mod tests {
 
             | option | default | meaning |
             |---|---|---|
-            | `mode` | `"repeat"` | `repeat`: the shared row is issued once for every logical row that is on |
+            | `mode` | `"repeat"` | `repeat`: the shared row is issued once for every logical row that is on; `pre-add`: activations of rows that share are added up first, and the shared row is issued for the bits of the sum |
 
-            ## tile
+            ## strip-dead
 
-            Cuts every matrix into tiles that fit a macro.
+            Takes rows that are never on, and columns that are constant, out of the cells.
             It has no options.
         "##]].assert_eq(passes);
     }

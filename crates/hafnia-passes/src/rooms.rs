@@ -113,11 +113,13 @@ impl Rooms {
 
     /// The best room of the first macro that has one for this extent.
     pub(crate) fn first_fit(&self, extent: Extent, rule: Rule) -> Option<(usize, Rectangle)> {
-        self.macros.iter().enumerate().find_map(|(index, rooms)| {
-            let fitting = rooms.iter().filter(|room| extent.fits(room.extent));
-            let best = fitting.min_by_key(|room| (rule(extent, **room), room.column, room.row));
-            Some((index, *best?))
-        })
+        (0..self.macros()).find_map(|index| Some((index, self.best_in(index, extent, rule)?)))
+    }
+
+    /// The best room of a macro for this extent, if it has one.
+    pub(crate) fn best_in(&self, index: usize, extent: Extent, rule: Rule) -> Option<Rectangle> {
+        let fitting = self.macros[index].iter().filter(|room| extent.fits(room.extent));
+        fitting.min_by_key(|room| (rule(extent, **room), room.column, room.row)).copied()
     }
 
     /// The room for a part of an extent that fits nowhere as a whole: the one that takes the

@@ -46,6 +46,7 @@ impl Statistics {
             ("physical rows", before.physical_rows, after.physical_rows),
             ("cells", before.cells, after.cells),
             ("table bits", before.table_bits, after.table_bits),
+            ("of these, signs", before.sign_bits, after.sign_bits),
         ];
         lines.into_iter().filter(|(_, before, after)| before != after).fold(
             self,
@@ -113,6 +114,8 @@ pub struct Size {
     pub cells: usize,
     /// Bits of all rename tables; see [`Tile::table_bits`].
     pub table_bits: usize,
+    /// Those of them that are signs.
+    pub sign_bits: usize,
 }
 
 impl Size {
@@ -123,6 +126,7 @@ impl Size {
             physical_rows: mapping.tiles.iter().map(Tile::physical_rows).sum(),
             cells: mapping.cells(),
             table_bits: mapping.rename_table_bits(),
+            sign_bits: mapping.tiles.iter().map(Tile::sign_bits).sum(),
         }
     }
 }

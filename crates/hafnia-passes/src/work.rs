@@ -1,58 +1,96 @@
-//! [`Work`]: how often the parts of a mapping work for one image.
+//! [`Work`]: how often the parts of a mapping work for one image; and [`Cost`], which is that and
+//! the size, as every pass that changes them reports it.
 
 use hafnia_cim::Groups;
-use hafnia_ir::{Mapping, MatrixId, Tile};
+use hafnia_ir::{Mapping, MatrixId, MatrixProfile, Tile};
 
-use crate::{Context, Statistics};
+use crate::{Context, Size, Statistics};
 
 /// How often the parts of a mapping work for one image.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+///
+/// Not counted is what every mapping needs as often: the sum of a tile's activations, which is
+/// common to its columns, and shifts.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Work {
     /// Scans of a tile.
     scans: u64,
-    /// Digital additions that join the row chunks of outputs.
+    /// Digital additions: of the row chunks of an output, of activations before a shared row, and of
+    /// all activations of a matrix with digital columns.
     additions: u64,
-    /// Conversion cycles with all inputs on in all bit-planes, the most there can be.
-    cycles: u64,
+    /// Conversion cycles; see [`cycles_per_scan`].
+    cycles: f64,
     /// Conversions, likewise.
-    conversions: u64,
+    conversions: f64,
+    /// Whether cycles and conversions are those expected on images like the profile's.
+    is_expected: bool,
+}
+
+/// Size and work of a mapping.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cost {
+    pub(crate) size: Size,
+    pub(crate) work: Work,
+}
+
+impl Cost {
+    /// The cost of a mapping of the network in `context`.
+    pub(crate) fn of(mapping: &Mapping, context: &Context<'_>) -> Self {
+        Self { size: Size::of(mapping), work: Work::of(mapping, context) }
+    }
+
+    /// Adds what differs between what it was and what it is to the statistics of a pass.
+    pub(crate) fn changed(self, after: Self, statistics: Statistics) -> Statistics {
+        self.work.changed(after.work, statistics.resized(self.size, after.size))
+    }
 }
 
 impl Work {
     /// The work of a mapping of the network in `context`.
     pub(crate) fn of(mapping: &Mapping, context: &Context<'_>) -> Self {
-        let (spec, layers) = (context.spec, context.network.matrices());
-        let mut work = Self::default();
-        let mut groups = Groups::default();
-        for (tile, scans) in mapping.tiles.iter().zip(scans(mapping, context)) {
-            let all: Vec<u32> = (0..tile.rows.len() as u32).collect();
-            let entries = tile.rows.scan();
-            spec.input_control.groups(spec.rows_per_conversion, entries, &all, &mut groups);
-            let planes = u64::from(layers[tile.matrix.index()].input_bits);
-            let (columns, cycles) =
-                (tile.columns.len() as u64, scans * planes * groups.len() as u64);
+        let layers = context.network.matrices();
+        let mut work = Self { is_expected: context.profile.is_some(), ..Self::default() };
+        let per_scan = cycles_per_scan(mapping, context);
+        for ((tile, scans), per_scan) in
+            mapping.tiles.iter().zip(scans(mapping, context)).zip(per_scan)
+        {
+            let added_first =
+                if tile.pre_add { tile.rows.len() - tile.lines().scan.len() } else { 0 };
+            let (columns, cycles) = (tile.columns.len(), scans as f64 * per_scan);
             work.scans += scans;
-            work.additions += scans * columns;
+            work.additions += scans * (columns + added_first) as u64;
             work.cycles += cycles;
-            work.conversions += cycles * columns;
+            work.conversions += cycles * columns as f64;
         }
-        // The first chunk of an output is not added to another.
-        let outputs = layers.iter().map(|layer| layer.positions * layer.weights.columns());
-        work.additions -= outputs.sum::<usize>() as u64;
+        for (layer, of) in layers.iter().zip(&mapping.matrices) {
+            // The first chunk of an output is not added to another.
+            let outputs = of.columns - of.digital.len();
+            work.additions -= (layer.positions * outputs) as u64;
+            if !of.digital.is_empty() {
+                work.additions += (layer.positions * (of.rows - of.dead.len() - 1)) as u64;
+            }
+        }
         work
     }
 
-    /// Adds what it was and what it is to the statistics of a pass.
+    /// Adds what differs between what it was and what it is to the statistics of a pass.
     pub(crate) fn changed(self, after: Self, statistics: Statistics) -> Statistics {
+        let bound = if self.is_expected { "" } else { " at most" };
         let lines = [
-            ("scans of a tile, per image", self.scans, after.scans),
-            ("digital additions of row chunks, per image", self.additions, after.additions),
-            ("conversion cycles, per image at most", self.cycles, after.cycles),
-            ("conversions, per image at most", self.conversions, after.conversions),
+            ("scans of a tile, per image".to_owned(), self.scans as f64, after.scans as f64),
+            (
+                "digital additions, per image".to_owned(),
+                self.additions as f64,
+                after.additions as f64,
+            ),
+            (format!("conversion cycles, per image{bound}"), self.cycles, after.cycles),
+            (format!("conversions, per image{bound}"), self.conversions, after.conversions),
         ];
-        lines.into_iter().fold(statistics, |statistics, (name, before, after)| {
-            statistics.changed(name, before as f64, after as f64)
-        })
+        lines
+            .into_iter()
+            .filter(|(_, before, after)| before != after)
+            .fold(statistics, |statistics, (name, before, after)| {
+                statistics.changed(name, before, after)
+            })
     }
 }
 
@@ -72,33 +110,121 @@ pub(crate) fn scans(mapping: &Mapping, context: &Context<'_>) -> Vec<u64> {
     mapping.tiles.iter().map(scans).collect()
 }
 
+/// Samples of a profile that are looked at, at most: evenly spaced.
+///
+/// A mean over so many of a count with deviation σ is off by σ / 31; passes take it twice.
+const SAMPLES: usize = 1000;
+
+/// Conversion cycles of one scan of every tile, in all bit-planes: the mean over samples of the
+/// profile or, without one, with all inputs on, the most there can be.
+pub(crate) fn cycles_per_scan(mapping: &Mapping, context: &Context<'_>) -> Vec<f64> {
+    let layers = context.network.matrices();
+    let cycles = |tile: &Tile| {
+        let matrix = tile.matrix.index();
+        let profile = context.profile.map(|profile| &profile.matrices[matrix]);
+        match profile.filter(|profile| profile.samples() > 0) {
+            Some(profile) => expected_cycles(tile, profile, context),
+            None => most_cycles(tile, layers[matrix].input_bits, context),
+        }
+    };
+    mapping.tiles.iter().map(cycles).collect()
+}
+
+fn most_cycles(tile: &Tile, input_bits: u8, context: &Context<'_>) -> f64 {
+    let (spec, lines, mut groups) = (context.spec, tile.lines(), Groups::default());
+    let all: Vec<u32> = (0..lines.scan.len() as u32).collect();
+    spec.input_control.groups(spec.rows_per_conversion, &lines.scan, &all, &mut groups);
+    groups.len() as f64 * f64::from(lines.planes(input_bits))
+}
+
+fn expected_cycles(tile: &Tile, profile: &MatrixProfile, context: &Context<'_>) -> f64 {
+    let (spec, lines, mut groups) = (context.spec, tile.lines(), Groups::default());
+    let step = profile.samples().div_ceil(SAMPLES);
+    let mut sums = vec![0; lines.scan.len()];
+    let mut active = Vec::new();
+    let (mut cycles, mut samples) = (0, 0);
+    for sample in (0..profile.samples()).step_by(step) {
+        lines.add_up(&tile.rows, profile.sample(sample), &mut sums);
+        for plane in 0..lines.planes(profile.bits) {
+            active.clear();
+            let is_on = |(_, sum): &(u32, &u32)| *sum >> plane & 1 == 1;
+            active.extend((0..).zip(&sums).filter(is_on).map(|(line, _)| line));
+            spec.input_control.groups(spec.rows_per_conversion, &lines.scan, &active, &mut groups);
+            cycles += groups.len();
+        }
+        samples += 1;
+    }
+    cycles as f64 / f64::from(samples)
+}
+
 #[cfg(test)]
 mod tests {
     use hafnia_cim::{CodeTable, MacroSpec};
+    use hafnia_ir::{DigitalColumn, RowEntry};
     use hafnia_model::random::lenet5;
     use hafnia_rng::Seed;
 
     use super::*;
+    use crate::tests::{context, linear, profile};
 
     #[test]
     fn replicas_share_the_positions() {
         let (network, spec) = (lenet5(Seed(1)), MacroSpec::preset("gt-n40").unwrap());
-        let context = Context {
-            network: &network,
-            spec: &spec,
-            profile: None,
-            code_table: &CodeTable::from_spec(&spec),
-            seed: Seed(1),
-            progress: &|_, _| {},
-        };
+        let code_table = CodeTable::from_spec(&spec);
+        let given = context(&network, &spec, &code_table);
         let mut mapping = Mapping::logical(&network, &spec).unwrap();
-        assert_eq!(scans(&mapping, &context), [784, 100, 1, 1, 1]);
-        let alone = Work::of(&mapping, &context);
+        assert_eq!(scans(&mapping, &given), [784, 100, 1, 1, 1]);
+        let alone = Work::of(&mapping, &given);
         assert_eq!((alone.scans, alone.additions), (887, 0));
         for replica in 1..3 {
             mapping.tiles.push(Tile { replica, ..mapping.tiles[0].clone() });
         }
-        assert_eq!(scans(&mapping, &context), [262, 100, 1, 1, 1, 261, 261]);
-        assert_eq!(Work::of(&mapping, &context), alone);
+        assert_eq!(scans(&mapping, &given), [262, 100, 1, 1, 1, 261, 261]);
+        assert_eq!(Work::of(&mapping, &given), alone);
+    }
+
+    /// Sixteen equal rows on one physical row, of 2-bit activations.
+    #[test]
+    fn additions_before_a_shared_row_and_of_digital_columns_are_counted() {
+        let network = linear(hafnia_bits::BitMatrix::from_fn(16, 2, |_, column| column == 0), 2);
+        let spec = MacroSpec::preset("gt-n40").unwrap();
+        let code_table = CodeTable::from_spec(&spec);
+        let given = context(&network, &spec, &code_table);
+        let mut mapping = Mapping::logical(&network, &spec).unwrap();
+        let tile = &mut mapping.tiles[0];
+        tile.bits = tile.bits.select_rows([0]);
+        let entry = |logical| RowEntry { logical, physical: 0, negative: false };
+        tile.rows = (0..16).map(entry).collect();
+        let repeat = Work::of(&mapping, &given);
+        assert_eq!((repeat.additions, repeat.cycles), (0, 32.0));
+        mapping.tiles[0].pre_add = true;
+        let pre_add = Work::of(&mapping, &given);
+        // A sum of at most 48 has 6 bits.
+        assert_eq!((pre_add.additions, pre_add.cycles), (15, 6.0));
+        mapping.tiles[0] = mapping.tiles[0].with_columns(&[0]);
+        mapping.matrices[0].digital = vec![DigitalColumn { logical: 1, negative: true }];
+        assert_eq!(Work::of(&mapping, &given).additions, 15 + 15);
+    }
+
+    #[test]
+    fn a_profile_gives_what_is_expected() {
+        let (network, spec) = (lenet5(Seed(1)), MacroSpec::preset("gt-n40").unwrap());
+        let code_table = CodeTable::from_spec(&spec);
+        let mut profile = profile(Seed(1), &network, 10);
+        let most = context(&network, &spec, &code_table);
+        let mapping = Mapping::logical(&network, &spec).unwrap();
+        let cycles = |profile: &hafnia_ir::Profile| {
+            cycles_per_scan(&mapping, &Context { profile: Some(profile), ..most })
+        };
+        // 25, 150, 400, 120 and 84 rows, seven at a time, in two bit-planes.
+        assert_eq!(cycles_per_scan(&mapping, &most), [8.0, 44.0, 116.0, 36.0, 24.0]);
+        let expected = cycles(&profile);
+        assert!(expected.iter().zip(cycles_per_scan(&mapping, &most)).all(|(a, b)| *a < b));
+        for matrix in &mut profile.matrices {
+            matrix.activations.fill(3);
+        }
+        assert_eq!(cycles(&profile), cycles_per_scan(&mapping, &most));
+        profile.matrices[4].activations.clear();
+        assert_eq!(cycles(&profile), cycles_per_scan(&mapping, &most));
     }
 }

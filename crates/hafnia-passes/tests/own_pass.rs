@@ -141,6 +141,10 @@ fn a_users_pass_runs_between_built_in_ones() {
     expect![[r#"
         0 tile
         tiles: 5 -> 9 (+80.0 %)
+        scans of a tile, per image: 887 -> 990 (+11.6 %)
+        digital additions, per image: 0 -> 1960
+        conversion cycles, per image at most: 10848 -> 11052 (+1.9 %)
+        conversions, per image at most: 125216 -> 128896 (+2.9 %)
         1 reverse
         reversed tiles: 3
         2 pack

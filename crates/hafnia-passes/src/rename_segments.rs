@@ -1,0 +1,126 @@
+//! `rename-segments`: cuts tiles into segments of a few columns and shares equal rows in each.
+//!
+//! Rows of a trained matrix are hardly ever equal over all columns, but over s columns there are at
+//! most 2^s different ones. A segment is a tile of its own: it has its own rename table, and it is
+//! addressed and scanned on its own. From a logical mapping a segment takes all rows of the matrix,
+//! which shares most, and is cut afterwards where it is still higher than a macro; from a tiled one
+//! it takes the rows of a tile.
+//!
+//! What it costs: a rename table for every segment, ⌈log₂(physical rows)⌉ bits an entry; a scan of
+//! all entries for every segment, one after the other, where a tile had one; and, in mode `repeat`,
+//! groups that end before a row they hold. The statistics count all three.
+//!
+//! A tile is segmented only where that takes fewer cells, or with `table_bit` less area: cells and,
+//! for every bit of rename tables, that many cells more. Tiles that stay whole are cut as by `tile`.
+//!
+//! Cost: one hash look-up an entry and segment.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
+use hafnia_ir::{Mapping, Stage, Tile};
+use serde::{Deserialize, Serialize};
+
+use crate::matrices::named;
+use crate::sharing::{Alike, MODES, share};
+use crate::tile::{cut, ranges};
+use crate::work::Cost;
+use crate::{Context, Pass, PassError, PassInfo, RenameMode, Statistics};
+
+/// The pass `rename-segments`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RenameSegments {
+    /// Columns of a segment.
+    pub columns: NonZeroUsize,
+    /// Names of the matrices to segment; none is all.
+    pub matrices: Vec<String>,
+    /// How rows share cells.
+    pub mode: RenameMode,
+    /// Area of a bit of a rename table, in cells; at least 0.
+    #[serde(deserialize_with = "not_negative")]
+    pub table_bit: f64,
+}
+
+impl Default for RenameSegments {
+    fn default() -> Self {
+        Self {
+            columns: NonZeroUsize::new(8).expect("not 0"),
+            matrices: Vec::new(),
+            mode: RenameMode::default(),
+            table_bit: 0.0,
+        }
+    }
+}
+
+fn not_negative<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let value = f64::deserialize(deserializer)?;
+    if value >= 0.0 && value.is_finite() {
+        return Ok(value);
+    }
+    Err(serde::de::Error::custom(format_args!("`table_bit` is {value}, it must be at least 0")))
+}
+
+impl Pass for RenameSegments {
+    const INFO: PassInfo = PassInfo {
+        name: "rename-segments",
+        summary: "Cuts tiles into segments of a few columns and lets equal rows share in each.",
+        takes: &[Stage::Logical, Stage::Tiled],
+        leaves: Some(Stage::Tiled),
+        options: &[
+            ("columns", "columns of a segment"),
+            ("matrices", "names of the matrices to segment; `[]`: all"),
+            ("mode", MODES),
+            (
+                "table_bit",
+                "area of a bit of a rename table, in cells: a tile is segmented only where cells and table bits together take less",
+            ),
+        ],
+    };
+
+    fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
+        let before = Cost::of(mapping, context);
+        let is_chosen = named(&self.matrices, mapping)?;
+        let whole = (mapping.geometry.rows, mapping.geometry.columns);
+        let (found, mut segmented) = (mapping.tiles.len(), 0);
+        let mut tiles = Vec::new();
+        for tile in &mapping.tiles {
+            let kept = cut(tile, whole);
+            let segments = if is_chosen[tile.matrix.index()] {
+                self.segments(tile, whole)
+            } else {
+                Vec::new()
+            };
+            if !segments.is_empty() && self.area(&segments) < self.area(&kept) {
+                segmented += 1;
+                tiles.extend(segments);
+            } else {
+                tiles.extend(kept);
+            }
+        }
+        mapping.tiles = tiles;
+        mapping.stage = Stage::Tiled;
+        let statistics = Statistics::default()
+            .found("tiles found", found as f64)
+            .found("of these segmented", f64::from(segmented));
+        Ok(before.changed(Cost::of(mapping, context), statistics))
+    }
+}
+
+impl RenameSegments {
+    fn segments(&self, tile: &Tile, whole: (usize, usize)) -> Vec<Tile> {
+        let segments = ranges(tile.columns.len(), self.columns.get().min(whole.1));
+        let segment = |columns: Range<usize>| {
+            let segment = tile.with_columns(&columns.collect::<Vec<usize>>());
+            cut(&share(&segment, Alike::Equal, self.mode), whole)
+        };
+        segments.flat_map(segment).collect()
+    }
+
+    /// What tiles take, in cells.
+    fn area(&self, tiles: &[Tile]) -> f64 {
+        let cells: usize = tiles.iter().map(Tile::cells).sum();
+        let bits: usize = tiles.iter().map(Tile::table_bits).sum();
+        cells as f64 + self.table_bit * bits as f64
+    }
+}
