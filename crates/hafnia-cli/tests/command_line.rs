@@ -169,7 +169,9 @@ fn what_there_is_can_be_listed() {
     let listed = place.json("passes");
     let names: Vec<&str> =
         listed["passes"].as_array().unwrap().iter().map(|p| p["name"].as_str().unwrap()).collect();
-    assert!(["rename", "tile", "reorder", "pack"].iter().all(|name| names.contains(name)));
+    for name in ["rename", "tile", "reorder", "pack"] {
+        assert!(names.contains(&name), "{name} is not among {names:?}");
+    }
     assert_eq!(place.json("passes reorder")["name"], "reorder");
     assert!(place.run("macros").contains("gt-n40"));
     assert!(place.run("macros gt-n40").contains("assumed"));
