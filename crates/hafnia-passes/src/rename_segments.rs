@@ -18,8 +18,8 @@
 //! A tile is segmented only where that takes fewer cells, or with `table_bit` less area: cells and,
 //! for every bit of rename tables, that many cells more. Tiles that stay whole are cut as by `tile`.
 //!
-//! Cost: one hash look-up an entry and segment; a 4096×4096 matrix takes 2.5 s with verification and
-//! proof, on one of two busy cores (AMD EPYC).
+//! Cost: one hash look-up an entry and segment; a 4096×4096 matrix takes 3 to 5 s with verification
+//! and proof, on a core shared with others (AMD EPYC).
 
 use std::num::NonZeroUsize;
 use std::ops::Range;

@@ -123,7 +123,7 @@ pub(crate) fn scans(mapping: &Mapping, context: &Context<'_>) -> Vec<u64> {
 const SAMPLES: usize = 1000;
 
 /// Conversion cycles of one scan of every tile, in all bit-planes: the mean over samples of the
-/// profile or, without one, with all inputs on, the most there can be.
+/// profile or, without a sample of the matrix, with all inputs on, the most there can be.
 pub(crate) fn cycles_per_scan(mapping: &Mapping, context: &Context<'_>) -> Vec<f64> {
     let layers = context.network.matrices();
     let cycles = |tile: &Tile| {
