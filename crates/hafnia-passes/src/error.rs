@@ -37,6 +37,17 @@ pub enum PassError {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// A tile has more rows than an exact search can order.
+    #[error("method `exact` orders up to {most} rows, a tile has {rows}")]
+    TooManyRows {
+        /// Rows of the tile.
+        rows: usize,
+        /// The most there may be.
+        most: usize,
+    },
+    /// A tile has rows for which an exact search has no bound.
+    #[error("method `exact` takes no tile with rows of negative sign")]
+    NegativeRows,
     /// What a pass of someone else has to say.
     #[error(transparent)]
     Other(BoxError),

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 
 use crate::{
     Context, CutTiles, PackTiles, Pass, PassError, PassInfo, Pipeline, RenameRows, ReorderRows,
-    Statistics,
+    SetPolarity, Statistics,
 };
 
 /// The passes that pipelines may use, by name.
@@ -72,6 +72,7 @@ impl Registry {
         Self::empty()
             .with::<RenameRows>()
             .with::<CutTiles>()
+            .with::<SetPolarity>()
             .with::<ReorderRows>()
             .with::<PackTiles>()
     }
@@ -206,7 +207,7 @@ mod tests {
         check("tiling", None);
         check("tiles", Some("tile"));
         check("re-order", Some("reorder"));
-        check("polarity", None);
+        check("polarity", Some("polarity"));
     }
 
     #[test]
