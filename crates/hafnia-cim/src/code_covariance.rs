@@ -76,15 +76,37 @@ impl CodeCovariance {
         self.values[index(self.rows_per_conversion + 1, a, b, shared)]
     }
 
-    /// As [`of`](Self::of), for conversions that are given by one number each:
+    /// The covariances with conversion a, which is given by one number:
     /// rows · (`rows_per_conversion` + 1) + ones.
+    ///
+    /// # Panics
+    /// If there is no such conversion.
+    #[inline]
+    pub fn with(&self, a: u16) -> CovarianceWith<'_> {
+        let counts = self.rows_per_conversion + 1;
+        let each = counts * counts * counts;
+        let start = usize::from(a) * each;
+        CovarianceWith { counts, values: &self.values[start..start + each] }
+    }
+}
+
+/// The covariances of the codes of conversions with that of one of them.
+#[derive(Debug, Clone, Copy)]
+pub struct CovarianceWith<'a> {
+    counts: usize,
+    /// (rows, ones, shared ones).
+    values: &'a [f64],
+}
+
+impl CovarianceWith<'_> {
+    /// The covariance, in LSB², with a conversion given as in [`CodeCovariance::with`], that has
+    /// `shared` cells in LRS in common with this one.
     ///
     /// # Panics
     /// If a number is out of range.
     #[inline]
-    pub fn of_states(&self, a: u16, b: u16, shared: usize) -> f64 {
-        let counts = self.rows_per_conversion + 1;
-        self.values[(usize::from(a) * counts * counts + usize::from(b)) * counts + shared]
+    pub fn of(&self, b: u16, shared: usize) -> f64 {
+        self.values[usize::from(b) * self.counts + shared]
     }
 }
 

@@ -26,7 +26,7 @@ mod preset;
 mod spec;
 mod table_csv;
 
-pub use code_covariance::CodeCovariance;
+pub use code_covariance::{CodeCovariance, CovarianceWith};
 pub use code_table::{CodeTable, Moments};
 pub use error::{CimError, TableFault};
 pub use input_control::{GroupFault, Groups, InputControl, ScanEntry};

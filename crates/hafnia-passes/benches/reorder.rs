@@ -1,12 +1,14 @@
-//! The time of a swap in annealing, on a tile like the last of LeNet-5: 84×10, 2 bit-planes.
+//! The time of a swap in annealing, of a whole search and of choosing polarities, on a tile like the
+//! last of LeNet-5: 84×10, 2 bit-planes.
 
 use std::hint::black_box;
+use std::num::NonZeroU32;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, MatrixProfile, Profile, Stage};
 use hafnia_model::random::lenet5;
-use hafnia_passes::{Context, Pass, RenameRows, ReorderRows};
+use hafnia_passes::{Context, Pass, RenameRows, ReorderRows, SetPolarity};
 use hafnia_rng::Seed;
 use rand::RngExt;
 
@@ -40,7 +42,7 @@ fn reorder(c: &mut Criterion) {
     let mut renamed = tiled.clone();
     RenameRows::default().run(&mut renamed, &context).expect("any mapping");
 
-    let anneal = ReorderRows { steps: STEPS, ..ReorderRows::default() };
+    let anneal = ReorderRows { steps: STEPS, runs: NonZeroU32::MIN, ..ReorderRows::default() };
     let mut group = c.benchmark_group("reorder");
     group.sample_size(10).throughput(criterion::Throughput::Elements(STEPS));
     for (case, start) in [("84x10", &tiled), ("84x10-renamed", &renamed)] {
@@ -55,6 +57,28 @@ fn reorder(c: &mut Criterion) {
         assert_eq!(run().0, first, "the same order every time");
         group.bench_function(format!("{case}/anneal"), |b| b.iter(|| black_box(run())));
     }
+    group.finish();
+
+    let mut group = c.benchmark_group("reorder-whole");
+    group.sample_size(10);
+    let whole = ReorderRows::default();
+    group.bench_function("84x10/anneal", |b| {
+        b.iter(|| {
+            let mut mapping = tiled.clone();
+            let statistics = whole.run(&mut mapping, &context).expect("it has a profile");
+            assert!(Some(statistics.lines[0].after) < statistics.lines[0].before);
+            mapping
+        });
+    });
+    group.bench_function("84x10/polarity", |b| {
+        b.iter(|| {
+            let mut mapping = tiled.clone();
+            let polarity = SetPolarity::default();
+            let statistics = polarity.run(&mut mapping, &context).expect("it has a profile");
+            assert!(Some(statistics.lines[0].after) < statistics.lines[0].before);
+            mapping
+        });
+    });
     group.finish();
 }
 

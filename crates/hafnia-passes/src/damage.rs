@@ -29,6 +29,7 @@
 //! and works a sample out again only if a group is another one. [`Damage::focus`] leaves out what
 //! hardly counts. Sums run over samples in a fixed order.
 
+mod bound;
 mod order;
 mod tail;
 
@@ -39,6 +40,7 @@ use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
 use rayon::prelude::*;
 
+pub(crate) use bound::Completions;
 pub(crate) use order::Order;
 use order::Reading;
 use tail::Tail;
@@ -72,6 +74,8 @@ pub(crate) struct Damage<'a> {
     lanes: usize,
     /// (physical row, lane): the programmed bits, a byte a column, the first in the lowest.
     bits: Vec<u128>,
+    /// (physical row, column): the same, a bit each.
+    ones: Vec<bool>,
     /// Whether the damage is lost classifications; else it is squared error.
     is_last: bool,
     tail: Tail,
@@ -129,14 +133,6 @@ impl<'a> Damage<'a> {
                 let of_code = code_table.moments(rows, ones.min(rows));
                 [of_code.bias, of_code.variance]
             });
-        let lanes = tile.columns.len().div_ceil(LANES);
-        let mut bits = vec![0; tile.physical_rows() * lanes];
-        for row in 0..tile.physical_rows() {
-            for column in 0..tile.columns.len() {
-                let bit = u128::from(tile.bits.get(row, column));
-                bits[row * lanes + column / LANES] |= bit << (8 * (column % LANES));
-            }
-        }
         let sample = |index| Sample::new(index, tile, profile, last);
         Self {
             tile,
@@ -152,8 +148,9 @@ impl<'a> Damage<'a> {
             },
             moments: moments.collect(),
             covariance: covariance(spec, code_table),
-            lanes,
-            bits,
+            lanes: tile.columns.len().div_ceil(LANES),
+            bits: spread(tile),
+            ones: cells(tile),
             is_last: last.is_some(),
             tail: Tail::new(),
         }
@@ -172,7 +169,6 @@ impl<'a> Damage<'a> {
         let mut by_damage: Vec<usize> = (0..damages.len()).collect();
         by_damage.sort_by(|&a, &b| damages[b].total_cmp(&damages[a]));
         let left = by_damage.split_off(count.min(damages.len()));
-        by_damage.sort_unstable();
         self.elsewhere += left.iter().map(|&index| damages[index]).sum::<f64>();
         let least = if self.is_last { least(&by_damage, &terms) } else { 0.0 };
         let mut samples = Vec::new();
@@ -191,6 +187,11 @@ impl<'a> Damage<'a> {
         }
         self.samples = samples;
         self
+    }
+
+    /// The same on the same samples for a tile that differs in the polarity of its columns.
+    pub(crate) fn with_polarity(&self, tile: &'a Tile) -> Self {
+        Self { tile, bits: spread(tile), ones: cells(tile), ..self.clone() }
     }
 
     /// What the damage counts, for people.
@@ -214,9 +215,9 @@ impl<'a> Damage<'a> {
 
     /// What one order costs: entry `entries[i]` of the tile is at position i.
     pub(crate) fn of(&self, entries: &[usize]) -> Cost {
-        self.mean(&self.of_samples(entries, |sample, errors, cycles| Cost {
+        self.mean(&self.of_samples(entries, |sample, errors, reading| Cost {
             damage: self.terms(sample, errors).iter().sum(),
-            cycles,
+            cycles: reading.cycles(),
         }))
     }
 
@@ -225,16 +226,45 @@ impl<'a> Damage<'a> {
         Order::new(self, entries)
     }
 
-    /// Mean and variance of the error of every column that is looked at, sample by sample.
+    /// Mean and variance of the error of every column that is looked at, by sample, in the order of
+    /// [`columns`](Self::columns).
     pub(crate) fn errors(&self, entries: &[usize]) -> Vec<Vec<[f64; 2]>> {
         self.of_samples(entries, |_, errors, _| errors.to_vec())
     }
 
-    /// What `of` makes of a sample, its errors and its conversion cycles, for every sample.
+    /// The tile columns that are looked at, by sample; of a last matrix the winner comes first.
+    pub(crate) fn columns(&self) -> impl Iterator<Item = &[u16]> {
+        self.samples.iter().map(|sample| &sample.columns[..])
+    }
+
+    /// The damage if a sample's errors are these, as [`of`](Self::of).
+    pub(crate) fn of_errors(&self, errors: impl Iterator<Item = Vec<[f64; 2]>>) -> f64 {
+        let mut sum = self.elsewhere;
+        for (sample, errors) in self.samples.iter().zip(errors) {
+            self.each_term(sample, &errors, |term| sum += term);
+        }
+        sum / self.total
+    }
+
+    /// Whether columns bear damage together, as rivals of a winner; else each its own.
+    pub(crate) fn is_last(&self) -> bool {
+        self.is_last
+    }
+
+    /// Ones in a conversion, on average over samples, columns and conversions.
+    pub(crate) fn ones(&self, entries: &[usize]) -> f64 {
+        let most = self.rows_per_conversion + 1;
+        let counts = self.of_samples(entries, |_, _, reading| reading.ones(most));
+        let [ones, conversions] =
+            counts.iter().fold([0, 0], |sum, count| [sum[0] + count[0], sum[1] + count[1]]);
+        ones as f64 / (conversions as f64).max(1.0)
+    }
+
+    /// What `of` makes of a sample, its errors and how it is read, for every sample.
     fn of_samples<T: Send>(
         &self,
         entries: &[usize],
-        of: impl Fn(&Sample, &[[f64; 2]], f64) -> T + Sync,
+        of: impl Fn(&Sample, &[[f64; 2]], &Reading) -> T + Sync,
     ) -> Vec<T> {
         let scan = Scan::new(self, entries);
         let chunk = |samples: &[Sample]| {
@@ -242,7 +272,7 @@ impl<'a> Damage<'a> {
             let of_sample = |sample| {
                 let reading = Reading::new(self, &scan, entries, sample);
                 reading.errors(self, sample, &mut errors);
-                of(sample, &errors, reading.cycles())
+                of(sample, &errors, &reading)
             };
             samples.iter().map(of_sample).collect::<Vec<T>>()
         };
@@ -268,6 +298,11 @@ impl<'a> Damage<'a> {
         &self.bits[row * self.lanes..(row + 1) * self.lanes]
     }
 
+    /// Whether a cell holds a 1.
+    fn is_one(&self, row: usize, column: usize) -> bool {
+        self.ones[row * self.tile.columns.len() + column]
+    }
+
     /// The damage of a sample whose errors are these, column by column.
     fn terms(&self, sample: &Sample, errors: &[[f64; 2]]) -> Vec<f64> {
         let mut terms = Vec::with_capacity(errors.len());
@@ -286,6 +321,25 @@ impl<'a> Damage<'a> {
             take(self.tail.below_zero(behind, winner_variance + variance));
         }
     }
+}
+
+/// The programmed bits by (physical row, lane), a byte a column, the first in the lowest.
+fn spread(tile: &Tile) -> Vec<u128> {
+    let lanes = tile.columns.len().div_ceil(LANES);
+    let mut spread = vec![0; tile.physical_rows() * lanes];
+    for row in 0..tile.physical_rows() {
+        for column in 0..tile.columns.len() {
+            let bit = u128::from(tile.bits.get(row, column));
+            spread[row * lanes + column / LANES] |= bit << (8 * (column % LANES));
+        }
+    }
+    spread
+}
+
+/// The programmed bits by (physical row, column).
+fn cells(tile: &Tile) -> Vec<bool> {
+    let row = |row| (0..tile.columns.len()).map(move |column| tile.bits.get(row, column));
+    (0..tile.physical_rows()).flat_map(row).collect()
 }
 
 /// The smallest damage of a class that is looked at: what is less makes [`NEGLECTED`] in all.

@@ -45,9 +45,30 @@ pub enum PassError {
         /// Macros in use.
         used: usize,
     },
+    /// The sums that a tile adds up before its rows are wider than the damage can be worked out for.
+    #[error(
+        "rows of matrix `{matrix}` add activations up to {bits} bits, the damage is known for at most 8"
+    )]
+    WideSums {
+        /// Name of the matrix.
+        matrix: String,
+        /// Bits of the largest sum.
+        bits: u8,
+    },
     /// A candidate of a search could not be mapped.
     #[error("a candidate cannot be mapped")]
     Candidate(#[source] Box<PipelineError>),
+    /// A tile has more rows than an exact search can order.
+    #[error("method `exact` orders up to {most} rows, a tile has {rows}")]
+    TooManyRows {
+        /// Rows of the tile.
+        rows: usize,
+        /// The most there may be.
+        most: usize,
+    },
+    /// A tile has rows for which an exact search has no bound.
+    #[error("method `exact` takes no tile with rows of negative sign")]
+    NegativeRows,
     /// What a pass of someone else has to say.
     #[error(transparent)]
     Other(BoxError),

@@ -80,10 +80,11 @@ pub struct Outcome {
 
 impl Pipeline {
     /// Name and text of the pipelines that come with hafnia.
-    pub const BUILTIN: [(&'static str, &'static str); 7] = [
+    pub const BUILTIN: [(&'static str, &'static str); 8] = [
         ("natural", include_str!("../pipelines/natural.toml")),
         ("rename", include_str!("../pipelines/rename.toml")),
         ("reorder", include_str!("../pipelines/reorder.toml")),
+        ("reorder-polarity", include_str!("../pipelines/reorder-polarity.toml")),
         ("paper", include_str!("../pipelines/paper.toml")),
         ("compact", include_str!("../pipelines/compact.toml")),
         ("segments", include_str!("../pipelines/segments.toml")),
@@ -307,16 +308,16 @@ mod tests {
         "#]],
         );
         check(
-            "[[pass]]\nuse = \"polarity\"\n",
+            "[[pass]]\nuse = \"mirror\"\n",
             expect![[r#"
-                pass 1 is `polarity`, which is none: there are strip-dead, rename, rename-complement, rename-segments, tile, reorder, pack, duplicate
+                pass 1 is `mirror`, which is none: there are strip-dead, rename, rename-complement, rename-segments, tile, polarity, reorder, pack, duplicate, best
             "#]],
         );
         check(
             "[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n",
             expect![[r#"
                 wrong option of pass 2, `reorder`
-                unknown field `step`, expected one of `method`, `steps`, `cycles`, `seed`, `matrices`, `samples`
+                unknown field `step`, expected one of `method`, `steps`, `runs`, `cycles`, `seed`, `matrices`, `samples`
             "#]],
         );
         check(
@@ -330,10 +331,10 @@ mod tests {
         check(
             "[[pass]]\nuse = \"reorder\"\nmethod = \"greedy\"\n",
             expect![[r#"
-            wrong option of pass 1, `reorder`
-            unknown variant `greedy`, expected one of `anneal`, `natural`, `frequency`, `random`, `chain`
-            in `method`
-        "#]],
+                wrong option of pass 1, `reorder`
+                unknown variant `greedy`, expected one of `anneal`, `natural`, `frequency`, `random`, `chain`, `exact`
+                in `method`
+            "#]],
         );
         check(
             "[[pass]]\nuse = \"rename\"\n[[pass]]\nuse = \"pack\"\n[[pass]]\nuse = \"tile\"\n",
@@ -402,6 +403,7 @@ mod tests {
             cycles = 1.25
             matrices = []
             method = "anneal"
+            runs = 2
             samples = 2000
             seed = 0
             steps = 20000
@@ -416,7 +418,7 @@ mod tests {
     #[test]
     fn a_missing_file_names_the_built_in_pipelines() {
         let error = Pipeline::load("no/such.toml", &Registry::builtin()).unwrap_err();
-        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, paper, compact, segments"].assert_eq(&error.to_string());
+        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, reorder-polarity, paper, compact, segments, best"].assert_eq(&error.to_string());
     }
 
     #[test]

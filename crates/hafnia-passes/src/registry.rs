@@ -7,8 +7,8 @@ use toml::{Table, Value};
 
 use crate::{
     Context, CutTiles, DuplicateMatrices, PackTiles, Pass, PassError, PassInfo, Pipeline,
-    RenameComplements, RenameRows, RenameSegments, ReorderRows, SearchMappings, Statistics,
-    StripDead,
+    RenameComplements, RenameRows, RenameSegments, ReorderRows, SearchMappings, SetPolarity,
+    Statistics, StripDead,
 };
 
 /// The passes that pipelines may use, by name.
@@ -76,6 +76,7 @@ impl Registry {
             .with::<RenameComplements>()
             .with::<RenameSegments>()
             .with::<CutTiles>()
+            .with::<SetPolarity>()
             .with::<ReorderRows>()
             .with::<PackTiles>()
             .with::<DuplicateMatrices>()
@@ -212,7 +213,7 @@ mod tests {
         check("tiling", None);
         check("tiles", Some("tile"));
         check("re-order", Some("reorder"));
-        check("polarity", None);
+        check("polarity", Some("polarity"));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use hafnia_cim::CodeCovariance;
+
 use super::{Cost, Damage, LANES, Sample, Scan};
 
 /// One order, and how every sample is read in it.
@@ -12,6 +14,8 @@ pub(crate) struct Order<'a> {
     scan: Scan,
     readings: Vec<Reading>,
     costs: Vec<Cost>,
+    /// From every sample on: the sum of squares of damages, in the order to begin with.
+    left: Vec<f64>,
     /// The swap that was proposed, and what each sample would then cost.
     proposed: Option<[usize; 2]>,
     changed: Vec<Cost>,
@@ -48,11 +52,12 @@ struct Scratch {
     errors: Vec<[f64; 2]>,
 }
 
-/// Samples after which a proposal may be given up, and again after each further so many.
-const BLOCK: usize = 128;
+/// Samples, the most damaged first, after which a proposal may be given up, and again after each further so many.
+const BLOCK: usize = 64;
 
-/// Standard errors by which a proposal must miss its limit to be given up: wrong once in 740.
-const SURE: f64 = 3.0;
+/// Standard errors by which a proposal must miss its limit to be given up: wrong once in 44, if it
+/// is as near to the limit as that.
+const SURE: f64 = 2.0;
 
 impl<'a> Order<'a> {
     pub(super) fn new(damage: &'a Damage<'a>, entries: &[usize]) -> Self {
@@ -72,6 +77,7 @@ impl<'a> Order<'a> {
         Self {
             damage,
             entries: entries.to_vec(),
+            left: squares_from(&costs),
             scan,
             readings,
             changed: costs.clone(),
@@ -82,6 +88,7 @@ impl<'a> Order<'a> {
     }
 
     /// What the order costs.
+    #[cfg(test)]
     pub(crate) fn cost(&self) -> Cost {
         self.damage.mean(&self.costs)
     }
@@ -94,13 +101,16 @@ impl<'a> Order<'a> {
     /// What it would cost if the entries at two positions were swapped; nothing if, by the samples
     /// looked at so far, the damage would rise by more than `rise`.
     ///
-    /// The estimate takes the samples to be in no order.
+    /// The estimate takes the relative changes of samples to be alike and independent, so that what
+    /// is left to come has a deviation that goes with the root of the sum of squared damages.
     pub(crate) fn propose(&mut self, swap: [usize; 2], rise: f64) -> Option<Cost> {
-        self.drop_proposal();
+        if let Some(dropped) = self.proposed.take() {
+            self.scan.swap(dropped);
+        }
         self.scan.swap(swap);
         let (damage, count) = (self.damage, self.readings.len());
         let rise = rise * damage.total;
-        let (mut sum, mut squares) = (0.0, 0.0);
+        let [mut change, mut squares] = [0.0; 2];
         let samples = damage.samples.iter().zip(&self.readings).zip(&self.costs);
         for (index, ((sample, reading), &cost)) in samples.enumerate() {
             let is_other = reading.swap(damage, &self.scan, sample, swap, &mut self.scratch);
@@ -110,14 +120,14 @@ impl<'a> Order<'a> {
             } else {
                 cost
             };
-            let change = self.changed[index].damage - cost.damage;
-            sum += change;
-            squares += change * change;
+            let of_sample = self.changed[index].damage - cost.damage;
+            change += of_sample;
+            squares += of_sample * of_sample;
             let seen = index + 1;
             if seen % BLOCK == 0 && seen < count {
-                let (seen, count) = (seen as f64, count as f64);
-                let variance = (squares - sum * sum / seen).max(0.0) * (1.0 - seen / count);
-                if sum - SURE * variance.sqrt() > rise * seen / count {
+                let [seen, left] = [self.left[0] - self.left[seen], self.left[seen]];
+                let deviation = (squares / seen * left).sqrt();
+                if change - SURE * deviation > rise {
                     self.scan.swap(swap);
                     return None;
                 }
@@ -125,12 +135,6 @@ impl<'a> Order<'a> {
         }
         self.proposed = Some(swap);
         Some(damage.mean(&self.changed))
-    }
-
-    fn drop_proposal(&mut self) {
-        if let Some(dropped) = self.proposed.take() {
-            self.scan.swap(dropped);
-        }
     }
 
     /// Makes the proposed swap, if the proposal was not given up.
@@ -145,6 +149,14 @@ impl<'a> Order<'a> {
             }
         }
     }
+}
+
+fn squares_from(costs: &[Cost]) -> Vec<f64> {
+    let mut from = vec![0.0; costs.len() + 1];
+    for (index, cost) in costs.iter().enumerate().rev() {
+        from[index] = from[index + 1] + cost.damage * cost.damage;
+    }
+    from
 }
 
 impl Reading {
@@ -167,9 +179,8 @@ impl Reading {
                 let bit = u64::from(activations[row] >> plane & 1);
                 reading.active[start + position / 64] |= bit << (position % 64);
             }
-            let active = reading.active[start..].to_vec();
             let whole = Part { plane, from: 0, known: &[], last: 0 };
-            reading.gather(damage, (scan, &active), sample, whole, &mut ones);
+            reading.gather(damage, scan, sample, whole, &mut ones);
             reading.ends.push(reading.groups.len());
         }
         reading
@@ -180,11 +191,43 @@ impl Reading {
         self.groups.len() as f64
     }
 
+    /// Ones in all conversions, and conversions, of the columns that are looked at.
+    pub(super) fn ones(&self, counts: usize) -> [usize; 2] {
+        [self.states.iter().map(|&state| usize::from(state) % counts).sum(), self.states.len()]
+    }
+
     fn cost(&self, damage: &Damage<'_>, sample: &Sample, errors: &mut Vec<[f64; 2]>) -> Cost {
         self.errors(damage, sample, errors);
         let mut cost = Cost { damage: 0.0, cycles: self.cycles() };
         damage.each_term(sample, errors, |term| cost.damage += term);
         cost
+    }
+
+    /// Whether the entry at a position and the one before it are on in one plane and do not share a
+    /// conversion there.
+    pub(super) fn splits(&self, position: usize) -> bool {
+        let words = self.active.len() / self.ends.len();
+        let mut start = 0;
+        self.active.chunks(words).zip(&self.ends).any(|(active, &end)| {
+            let mut groups = self.groups[start..end].iter();
+            start = end;
+            bit(active, position - 1) & bit(active, position) == 1
+                && groups.any(|group| group.first == position)
+        })
+    }
+
+    /// All but the last group of every plane that is `open`, and the states of these last groups.
+    pub(super) fn without_last(&self, open: &[bool], columns: usize) -> (Self, Vec<Vec<u16>>) {
+        let (mut known, mut last) = (Self::default(), Vec::new());
+        let mut start = 0;
+        for (&end, &is_open) in self.ends.iter().zip(open) {
+            let kept = if is_open { end.saturating_sub(1).max(start) } else { end };
+            known.copy(self, start..kept);
+            known.ends.push(known.groups.len());
+            last.push(self.states[kept * columns..end * columns].to_vec());
+            start = end;
+        }
+        (known, last)
     }
 
     fn is_touched(&self, [p, q]: [usize; 2]) -> bool {
@@ -231,8 +274,7 @@ impl Reading {
                 new.copy(self, start..kept);
                 let first = new.groups.len();
                 let part = Part { plane, from, known: &self.groups[kept..end], last: q };
-                let active = new.active[plane * words..(plane + 1) * words].to_vec();
-                let stay = kept + new.gather(damage, (scan, &active), sample, part, ones);
+                let stay = kept + new.gather(damage, scan, sample, part, ones);
                 is_other |= new.is_other(first, self, kept..stay);
                 new.copy(self, stay..end);
             }
@@ -280,7 +322,7 @@ impl Reading {
     fn gather(
         &mut self,
         damage: &Damage<'_>,
-        (scan, active): (&Scan, &[u64]),
+        scan: &Scan,
         sample: &Sample,
         part: Part<'_>,
         ones: &mut Vec<u128>,
@@ -289,18 +331,18 @@ impl Reading {
         let words = damage.tile.physical_rows().div_ceil(64);
         let (mut count, mut known_again) = (0, 0);
         let mut first = scan.entries[0];
+        let planes = plane * scan.entries.len().div_ceil(64);
+        let active = planes..planes + scan.entries.len().div_ceil(64);
         let mut word = from / 64;
-        let mut bits = active[word] & (!0 << (from % 64));
+        let mut bits = self.active[active.start + word] & (!0 << (from % 64));
         loop {
             while bits == 0 {
                 word += 1;
-                match active.get(word) {
-                    Some(&more) => bits = more,
-                    None => {
-                        self.close(damage, sample, count, ones);
-                        return known.len();
-                    }
+                if active.start + word == active.end {
+                    self.close(damage, sample, count, ones);
+                    return known.len();
                 }
+                bits = self.active[active.start + word];
             }
             let position = word * 64 + bits.trailing_zeros() as usize;
             bits &= bits - 1;
@@ -354,48 +396,66 @@ impl Reading {
     /// Mean and variance of the error of every column that is looked at.
     pub(super) fn errors(&self, damage: &Damage<'_>, sample: &Sample, errors: &mut Vec<[f64; 2]>) {
         errors.clear();
-        errors.resize(sample.columns.len(), [0.0; 2]);
         let columns = sample.columns.len();
-        let words = damage.tile.physical_rows().div_ceil(64);
-        for (g, group) in self.groups.iter().enumerate() {
-            let states = &self.states[g * columns..(g + 1) * columns];
-            for (error, &state) in errors.iter_mut().zip(states) {
-                let [mean, variance] = damage.moments[usize::from(state)];
-                error[0] += group.factor * mean;
-                error[1] += group.factor * group.factor * variance;
+        for (k, &column) in sample.columns.iter().enumerate() {
+            let [mut mean, mut variance] = [0.0; 2];
+            for (g, group) in self.groups.iter().enumerate() {
+                let state = self.states[g * columns + k];
+                let of_code = damage.moments[usize::from(state)];
+                mean += group.factor * of_code[0];
+                let Some(covariance) = &damage.covariance else {
+                    variance += group.factor * group.factor * of_code[1];
+                    continue;
+                };
+                let covariances = covariance.with(state);
+                let (mut sum, mut at) = (0.0, k);
+                for other in &self.groups[..g] {
+                    sum += other.factor * covariances.of(self.states[at], 0);
+                    at += columns;
+                }
+                variance += group.factor * (group.factor * of_code[1] + 2.0 * sum);
             }
-            let Some(covariance) = &damage.covariance else { continue };
-            let rows = &self.rows[g * words..(g + 1) * words];
-            for (h, other) in self.groups[..g].iter().enumerate() {
-                let both = 2.0 * group.factor * other.factor;
-                let others = &self.states[h * columns..(h + 1) * columns];
-                let other_rows = &self.rows[h * words..(h + 1) * words];
-                let pairs = errors.iter_mut().zip(states.iter().zip(others));
-                if rows.iter().zip(other_rows).all(|(a, b)| a & b == 0) {
-                    for (error, (&a, &b)) in pairs {
-                        error[1] += both * covariance.of_states(a, b, 0);
-                    }
+            let is_inverted = damage.tile.columns[usize::from(column)].inverted;
+            errors.push([if is_inverted { -mean } else { mean }, variance]);
+        }
+        if let Some(covariance) = &damage.covariance {
+            self.add_shared(damage, covariance, sample, errors);
+        }
+    }
+
+    /// Adds to the variances what cells make that are on in two groups.
+    fn add_shared(
+        &self,
+        damage: &Damage<'_>,
+        covariance: &CodeCovariance,
+        sample: &Sample,
+        errors: &mut [[f64; 2]],
+    ) {
+        let words = damage.tile.physical_rows().div_ceil(64);
+        let columns = sample.columns.len();
+        let rows = |g: usize| &self.rows[g * words..(g + 1) * words];
+        for g in 1..self.groups.len() {
+            for h in 0..g {
+                let is_common = |(a, b): (&u64, &u64)| a & b != 0;
+                if !rows(g).iter().zip(rows(h)).any(is_common) {
                     continue;
                 }
-                for (index, (error, (&a, &b))) in pairs.enumerate() {
-                    let column = usize::from(sample.columns[index]);
-                    let (lane, shift) = (column / LANES, 8 * (column % LANES));
+                let both = 2.0 * self.groups[g].factor * self.groups[h].factor;
+                for (k, error) in errors.iter_mut().enumerate() {
+                    let column = usize::from(sample.columns[k]);
                     let mut shared = 0;
-                    for (word, (a, b)) in rows.iter().zip(other_rows).enumerate() {
+                    for (word, (a, b)) in rows(g).iter().zip(rows(h)).enumerate() {
                         let mut common = a & b;
                         while common != 0 {
                             let row = word * 64 + common.trailing_zeros() as usize;
-                            shared += (damage.bits[row * damage.lanes + lane] >> shift) as u8 & 1;
+                            shared += usize::from(damage.is_one(row, column));
                             common &= common - 1;
                         }
                     }
-                    error[1] += both * covariance.of_states(a, b, usize::from(shared));
+                    let [a, b] = [g, h].map(|group| self.states[group * columns + k]);
+                    let covariances = covariance.with(a);
+                    error[1] += both * (covariances.of(b, shared) - covariances.of(b, 0));
                 }
-            }
-        }
-        for (error, &column) in errors.iter_mut().zip(&sample.columns) {
-            if damage.tile.columns[usize::from(column)].inverted {
-                error[0] = -error[0];
             }
         }
     }

@@ -1,0 +1,149 @@
+//! What passes share that look at a profile of training images: the tiles they are to change, and
+//! the damage that noise does to one.
+
+use std::borrow::Cow;
+
+use hafnia_cim::ScanEntry;
+use hafnia_ir::{Mapping, MatrixId, MatrixProfile, Profile, RowEntry, Tile};
+use hafnia_model::Weights;
+
+use crate::damage::Damage;
+use crate::{Context, PassError};
+
+/// The tiles of some matrices, and a profile of them if there is one.
+pub(crate) struct Profiled<'a> {
+    /// Indices of the tiles.
+    pub(crate) tiles: Vec<usize>,
+    pub(crate) profile: Option<&'a Profile>,
+}
+
+impl<'a> Profiled<'a> {
+    /// The tiles of the matrices of these names; no name is the last matrix, `*` is all.
+    ///
+    /// The profile fits the network and has samples of them.
+    pub(crate) fn new(
+        names: &[String],
+        mapping: &Mapping,
+        context: &Context<'a>,
+    ) -> Result<Self, PassError> {
+        let chosen = chosen(names, mapping)?;
+        if let Some(profile) = context.profile {
+            profile.check(context.network)?;
+            let is_empty = |id: &&MatrixId| profile.matrices[id.index()].samples() == 0;
+            if let Some(id) = chosen.iter().find(is_empty) {
+                let matrix = mapping.matrices[id.index()].name.clone();
+                return Err(PassError::NoSample { matrix });
+            }
+        }
+        let is_chosen = |&tile: &usize| chosen.contains(&mapping.tiles[tile].matrix);
+        let tiles = (0..mapping.tiles.len()).filter(is_chosen).collect();
+        Ok(Self { tiles, profile: context.profile })
+    }
+}
+
+fn chosen(names: &[String], mapping: &Mapping) -> Result<Vec<MatrixId>, PassError> {
+    let ids = |range: std::ops::Range<usize>| range.map(|index| MatrixId(index as u32));
+    let count = mapping.matrices.len();
+    if names.is_empty() {
+        return Ok(ids(count.saturating_sub(1)..count).collect());
+    }
+    let mut chosen = Vec::new();
+    for name in names {
+        if name == "*" {
+            return Ok(ids(0..count).collect());
+        }
+        let index = mapping.matrices.iter().position(|matrix| matrix.name == *name);
+        let index = index.ok_or_else(|| PassError::UnknownMatrix {
+            name: name.clone(),
+            known: mapping.matrices.iter().map(|matrix| matrix.name.clone()).collect(),
+        })?;
+        chosen.push(MatrixId(index as u32));
+    }
+    Ok(chosen)
+}
+
+/// A tile as the input control scans it, and what reaches it in the samples of a profile.
+///
+/// A tile that adds activations first is seen as one that has an entry a line, for the first of its
+/// logical rows, which is given the sums: to noise it is the same.
+pub(crate) struct Scanned<'a> {
+    pub(crate) tile: Cow<'a, Tile>,
+    profile: Option<Cow<'a, MatrixProfile>>,
+    /// The weights of the network's last matrix, if the tile holds it whole.
+    last: Option<&'a Weights>,
+    /// The entries of every line, where a line is more than an entry.
+    lines: Option<Vec<Vec<usize>>>,
+}
+
+impl<'a> Scanned<'a> {
+    pub(crate) fn new(
+        tile: &'a Tile,
+        profile: Option<&'a Profile>,
+        mapping: &Mapping,
+        context: &Context<'a>,
+    ) -> Result<Self, PassError> {
+        let (id, matrix) = (tile.matrix.index(), &mapping.matrices[tile.matrix.index()]);
+        let is_last = id + 1 == mapping.matrices.len();
+        let is_whole = tile.rows.len() == matrix.rows && tile.columns.len() == matrix.columns;
+        let last = (is_last && is_whole).then(|| context.network.matrices()[id].weights);
+        let profile = profile.map(|profile| &profile.matrices[id]);
+        if !tile.pre_add {
+            let (tile, profile) = (Cow::Borrowed(tile), profile.map(Cow::Borrowed));
+            return Ok(Self { tile, profile, last, lines: None });
+        }
+        let of_tile = tile.lines();
+        let mut lines = vec![Vec::new(); of_tile.scan.len()];
+        for (entry, &line) in of_tile.of_entries.iter().enumerate() {
+            lines[line as usize].push(entry);
+        }
+        let first = |line: &Vec<usize>| line.iter().map(|&entry| tile.rows.logical()[entry]).min();
+        let firsts: Vec<u32> = lines.iter().filter_map(first).collect();
+        let entry = |(&logical, scan): (&u32, &ScanEntry)| {
+            let ScanEntry { physical, negative } = *scan;
+            RowEntry { logical, physical, negative }
+        };
+        let rows = firsts.iter().zip(&of_tile.scan).map(entry).collect();
+        let summed = match profile {
+            None => None,
+            Some(profile) => {
+                let bits = of_tile.planes(profile.bits);
+                if u32::from(bits) > u8::BITS {
+                    return Err(PassError::WideSums { matrix: matrix.name.clone(), bits });
+                }
+                let mut activations = vec![0; profile.activations.len()];
+                for (sample, activations) in activations.chunks_exact_mut(profile.rows).enumerate()
+                {
+                    let found = profile.sample(sample);
+                    for (line, &first) in lines.iter().zip(&firsts) {
+                        let rows = line.iter().map(|&entry| tile.rows.logical()[entry] as usize);
+                        activations[first as usize] = rows.map(|row| found[row]).sum();
+                    }
+                }
+                Some(Cow::Owned(MatrixProfile { rows: profile.rows, bits, activations }))
+            }
+        };
+        let tile = Cow::Owned(Tile { rows, pre_add: false, ..tile.clone() });
+        Ok(Self { tile, profile: summed, last, lines: Some(lines) })
+    }
+
+    /// The damage to the tile, if there is a profile: lost classifications if it holds the last
+    /// matrix whole, else squared error.
+    pub(crate) fn damage(&self, context: &Context<'_>) -> Option<Damage<'_>> {
+        let noise = (context.spec, context.code_table);
+        self.profile.as_ref().map(|profile| Damage::new(&self.tile, profile, noise, self.last))
+    }
+
+    /// The same as if the tile were of any other matrix.
+    pub(crate) fn squared_error(&self, context: &Context<'_>) -> Option<Damage<'_>> {
+        let noise = (context.spec, context.code_table);
+        self.profile.as_ref().map(|profile| Damage::new(&self.tile, profile, noise, None))
+    }
+
+    /// The order of the original tile's entries that is this order of the entries seen here.
+    pub(crate) fn entries(&self, order: &[usize]) -> Vec<usize> {
+        match &self.lines {
+            None => order.to_vec(),
+            Some(lines) => order.iter().flat_map(|&line| lines[line].iter().copied()).collect(),
+        }
+    }
+}
