@@ -115,7 +115,7 @@ impl SearchMappings {
     /// All candidates, those under the spec's own input control first.
     ///
     /// # Errors
-    /// [`PassError::NoProfile`] without a profile, and what stops a pass of a candidate.
+    /// [`PassError::NeedsProfile`] without a profile, and what stops a pass of a candidate.
     pub fn candidates(
         &self,
         mapping: &Mapping,
@@ -269,7 +269,7 @@ impl Search<'_> {
     ) -> Result<Vec<MatrixDamage>, PassError> {
         let Profiled { tiles, profile } = Profiled::new(&self.options.matrices, mapping, context)?;
         if profile.is_none() {
-            return Err(PassError::NoProfile { method: SearchMappings::INFO.name });
+            return Err(PassError::NeedsProfile);
         }
         let mut damages: BTreeMap<MatrixId, MatrixDamage> = BTreeMap::new();
         for tile in tiles.into_iter().map(|index| &mapping.tiles[index]) {

@@ -20,6 +20,9 @@ pub enum PassError {
         /// The method that asks for it.
         method: &'static str,
     },
+    /// The pass looks at training images whatever its options, and there is no profile.
+    #[error("it needs a profile of training images: make one with `hafnia profile`")]
+    NeedsProfile,
     /// The profile does not belong to the network.
     #[error("unfit profile: make one with `hafnia profile`")]
     Profile(#[from] ProfileError),

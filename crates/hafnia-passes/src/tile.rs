@@ -19,7 +19,7 @@
 //!
 //! Cost: a copy of the bits; `alike` hashes them and cuts a second time. A 4096×4096 matrix takes 1 s,
 //! 3 s with `alike`, verification and proof included, on a core shared with others (AMD EPYC);
-//! `benches/passes.rs` times it.
+//! `benches/scaling.rs` times it.
 
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
