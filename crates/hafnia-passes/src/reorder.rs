@@ -29,7 +29,8 @@
 //!
 //! Assumes: samples are like the images to come. Every physical row of a tile is used by an entry.
 //!
-//! Cost: COSTLINE
+//! Cost: on the last tile of `frontier/2`, 84×10, the 2000 most damaged samples of 2 bit-planes, a
+//! default search took WALL.
 //! It grows with samples near a flip, active rows, and pairs of groups of a sample.
 //! `benches/reorder.rs` times it.
 
