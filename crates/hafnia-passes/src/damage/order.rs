@@ -124,7 +124,7 @@ impl<'a> Order<'a> {
             change += of_sample;
             squares += of_sample * of_sample;
             let seen = index + 1;
-            if seen % BLOCK == 0 && seen < count {
+            if seen.is_multiple_of(BLOCK) && seen < count {
                 let [seen, left] = [self.left[0] - self.left[seen], self.left[seen]];
                 let deviation = (squares / seen * left).sqrt();
                 if change - SURE * deviation > rise {
