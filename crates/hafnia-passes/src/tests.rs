@@ -12,7 +12,7 @@ use hafnia_rng::{ChaCha8Rng, Seed};
 use proptest::prelude::*;
 use rand::RngExt;
 
-use crate::{Context, Outcome, PassInfo, Pipeline, PipelineError, Registry};
+use crate::{Context, Outcome, PassInfo, Pipeline, PipelineError, Registry, SearchMappings};
 
 /// A macro of random size, noise and input control.
 pub(crate) fn spec(seed: Seed) -> MacroSpec {
@@ -108,7 +108,13 @@ fn pipeline(seed: Seed, mut stage: Stage) -> Pipeline {
             let goes_on = left > 0 || info.leaves.is_some_and(|leaves| leaves != stage);
             info.takes.contains(&stage) && goes_on
         };
-        let legal: Vec<&PassInfo> = registry.infos().filter(is_legal).collect();
+        // A search is dozens of pipelines.
+        let is_cheap = rng.random_ratio(7, 8);
+        let legal: Vec<&PassInfo> = registry
+            .infos()
+            .filter(is_legal)
+            .filter(|info| !is_cheap || info.name != SearchMappings::INFO.name)
+            .collect();
         let pass = legal[rng.random_range(0..legal.len())];
         text += &format!("[[pass]]\nuse = \"{}\"\n{}", pass.name, options(pass.name, rng));
         stage = pass.leaves.unwrap_or(stage);

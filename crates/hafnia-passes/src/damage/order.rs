@@ -55,9 +55,9 @@ struct Scratch {
 /// Samples, the most damaged first, after which a proposal may be given up, and again after each further so many.
 const BLOCK: usize = 64;
 
-/// Standard errors by which a proposal must miss its limit to be given up: wrong once in 44, if it
-/// is as near to the limit as that.
-const SURE: f64 = 2.0;
+/// Standard errors by which a proposal must miss its limit to be given up: wrong once in 740, if it
+/// is as near to the limit as that. With 2, a search of `frontier/2` ended 1 % worse.
+const SURE: f64 = 3.0;
 
 impl<'a> Order<'a> {
     pub(super) fn new(damage: &'a Damage<'a>, entries: &[usize]) -> Self {
@@ -124,7 +124,7 @@ impl<'a> Order<'a> {
             change += of_sample;
             squares += of_sample * of_sample;
             let seen = index + 1;
-            if seen % BLOCK == 0 && seen < count {
+            if seen.is_multiple_of(BLOCK) && seen < count {
                 let [seen, left] = [self.left[0] - self.left[seen], self.left[seen]];
                 let deviation = (squares / seen * left).sqrt();
                 if change - SURE * deviation > rise {

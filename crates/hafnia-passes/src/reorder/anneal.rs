@@ -92,7 +92,7 @@ impl Anneal {
         let mut current = start.0;
         let mut best = start;
         for step in probes..self.steps {
-            if (step - probes) % PROGRESS_EVERY == 0 {
+            if (step - probes).is_multiple_of(PROGRESS_EVERY) {
                 progress(PROGRESS_EVERY.min(self.steps - step));
             }
             let swap = pair(&mut rng, entries);
