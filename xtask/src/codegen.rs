@@ -10,7 +10,10 @@ use hafnia_report::plot::{TradeOff, trade_off};
 use crate::workspace;
 
 /// Tables of measurements, and the figures made of them.
-const FIGURES: [(&str, &str); 1] = [("docs/figures/macros.csv", "docs/figures/macros.svg")];
+const FIGURES: [(&str, &str); 2] = [
+    ("docs/figures/macros.csv", "docs/figures/macros.svg"),
+    ("docs/figures/rows.csv", "docs/figures/rows.svg"),
+];
 
 pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut documents = vec![("docs/passes.md", Registry::builtin().to_markdown())];
