@@ -13,8 +13,9 @@ use crate::workspace;
 type Draw = fn(&Path) -> anyhow::Result<String>;
 
 /// Tables of measurements, and the figures made of them.
-const FIGURES: [(&str, &str, Draw); 2] = [
+const FIGURES: [(&str, &str, Draw); 3] = [
     ("docs/figures/macros.csv", "docs/figures/macros.svg", draw_trade_off),
+    ("docs/figures/rows.csv", "docs/figures/rows.svg", draw_trade_off),
     ("docs/figures/scaling.csv", "docs/figures/scaling.svg", draw_scaling),
 ];
 

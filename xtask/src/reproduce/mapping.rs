@@ -59,7 +59,7 @@ struct Mapped {
 }
 
 /// Every pass alone, with what it needs to get to a place on macros, and `best`.
-const PIPELINES: [(&str, &[(&str, &str)]); 11] = [
+const PIPELINES: [(&str, &[(&str, &str)]); 12] = [
     ("natural", &[("tile", ""), ("pack", "")]),
     ("`rename`", &[("rename", ""), ("tile", ""), ("pack", "")]),
     ("`rename`, pre-add", &[("rename", "mode = \"pre-add\""), ("tile", ""), ("pack", "")]),
@@ -68,6 +68,7 @@ const PIPELINES: [(&str, &[(&str, &str)]); 11] = [
     ("`strip-dead`", &[("strip-dead", ""), ("tile", ""), ("pack", "")]),
     ("`polarity`", &[("tile", ""), ("polarity", ""), ("pack", "")]),
     ("`reorder`", &[("tile", ""), ("reorder", STEPS), ("pack", "")]),
+    ("`tile` alike, `rename`", &[("tile", "rows = \"alike\""), ("rename", ""), ("pack", "")]),
     ("`pack` with cuts", &[("tile", ""), ("pack", "cut = true")]),
     ("`duplicate`", &[("tile", ""), ("pack", ""), ("duplicate", "")]),
     ("`best`", &[("best", STEPS)]),
@@ -80,8 +81,7 @@ impl Lost {
     /// Of a simulation whose first mapping is the natural order.
     fn of(simulated: &Simulated) -> Self {
         let (natural, others) = (&simulated.mappings[0], &simulated.mappings[1..]);
-        let cycles =
-            |m: &super::plan::SimulatedMapping| m.per_image.groups / natural.per_image.groups;
+        let cycles = |m: &SimulatedMapping| m.per_image.groups / natural.per_image.groups;
         Self {
             natural_points: natural.drop_points.value,
             others_points: others.iter().map(|mapping| mapping.drop_points.value).collect(),
