@@ -50,11 +50,13 @@ pub struct SearchMappings {
     pub noise: f64,
     /// Most conversion cycles of the mapping that is left, likewise, at least 1.
     pub cycles: f64,
+    /// Whether `pack` may cut tiles, where that saves a macro.
+    pub cut: bool,
 }
 
 impl Default for SearchMappings {
     fn default() -> Self {
-        Self { matrices: Vec::new(), steps: 5000, noise: 1.0, cycles: 1.25 }
+        Self { matrices: Vec::new(), steps: 5000, noise: 1.0, cycles: 1.25, cut: true }
     }
 }
 
@@ -234,7 +236,7 @@ impl Search<'_> {
             // Which columns are worth inverting has changed with the order.
             pipeline += if polarity { &invert } else { "" };
         }
-        pipeline += "[[pass]]\nuse = \"pack\"\n";
+        pipeline += &format!("[[pass]]\nuse = \"pack\"\ncut = {}\n", self.options.cut);
         let spec = MacroSpec { input_control: control, ..self.context.spec.clone() };
         let context = Context { spec: &spec, progress: &|_, _| {}, ..*self.context };
         let run = || {
@@ -302,6 +304,7 @@ impl Pass for SearchMappings {
                 "cycles",
                 "most conversion cycles of what is left, as a multiple of the plain mapping's",
             ),
+            ("cut", "whether tiles may be cut where that saves a macro"),
         ],
     };
 

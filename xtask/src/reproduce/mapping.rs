@@ -71,11 +71,14 @@ const PIPELINES: [(&str, &[(&str, &str)]); 12] = [
     ("`tile` alike, `rename`", &[("tile", "rows = \"alike\""), ("rename", ""), ("pack", "")]),
     ("`pack` with cuts", &[("tile", ""), ("pack", "cut = true")]),
     ("`duplicate`", &[("tile", ""), ("pack", ""), ("duplicate", "")]),
-    ("`best`", &[("best", STEPS)]),
+    ("`best`", &[("best", SEARCH)]),
 ];
 
 /// Stands for the steps of an annealing.
 const STEPS: &str = "steps";
+
+/// Stands for the steps of each of the annealings of a search.
+const SEARCH: &str = "steps of a search";
 
 impl Lost {
     /// Of a simulation whose first mapping is the natural order.
@@ -216,9 +219,14 @@ fn by_every_pass(
 ) -> anyhow::Result<Vec<Mapped>> {
     let mut noise = noise(setting);
     let steps = format!("steps = {}", plan.effort.anneal_steps);
+    let search = format!("steps = {}", plan.effort.anneal_steps / 4);
     let mut mappings = Vec::new();
     for (number, (_, passes)) in PIPELINES.iter().enumerate() {
-        let filled = |&(pass, options)| (pass, if options == STEPS { &steps[..] } else { options });
+        let filled = |&(pass, options)| match options {
+            STEPS => (pass, &steps[..]),
+            SEARCH => (pass, &search[..]),
+            options => (pass, options),
+        };
         let name = format!("pass-{number}");
         let pipeline = plan.pipeline(&name, &passes.iter().map(filled).collect::<Vec<_>>())?;
         let mut arguments = noise.clone();
