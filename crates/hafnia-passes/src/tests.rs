@@ -89,6 +89,7 @@ fn options(name: &str, rng: &mut ChaCha8Rng) -> String {
             let (method, matrices) = (one_of(&methods), one_of(&["[]", "[]", "[\"*\"]"]));
             format!("method = \"{method}\"\nsteps = 30\nmatrices = {matrices}\n")
         }
+        "polarity" => format!("rows = {}\n", one_of(&["true", "false"])),
         "best" => format!("steps = 10\nnoise = {}\n", one_of(&["1.0", "5.0"])),
         "pack" => format!("cut = {}\n", one_of(&["true", "false"])),
         "duplicate" => format!("macros = {}\n", one_of(&["0", "2000"])),
