@@ -165,13 +165,13 @@ impl Frontier {
     }
 }
 
-/// a, b, … for the candidates on the frontier, by rows and then cycles.
+/// a, b, … for the candidates on the frontier, by cells and then cycles.
 fn labels(candidates: &[Candidate]) -> Vec<Option<String>> {
     let mut order: Vec<usize> =
         (0..candidates.len()).filter(|&index| candidates[index].is_frontier).collect();
-    let rows = |index: usize| candidates[index].size.physical_rows;
+    let cells = |index: usize| candidates[index].size.cells;
     let cycles = |index: usize| candidates[index].cycles;
-    order.sort_by(|&a, &b| rows(a).cmp(&rows(b)).then(cycles(a).total_cmp(&cycles(b))));
+    order.sort_by(|&a, &b| cells(a).cmp(&cells(b)).then(cycles(a).total_cmp(&cycles(b))));
     let mut labels = vec![None; candidates.len()];
     for (number, index) in order.into_iter().enumerate() {
         let letter = char::from(b'a' + (number % 26) as u8);

@@ -9,12 +9,13 @@
 //! 1. Every way to rename (not, `repeat`, `pre-add`, complements) with and without polarity, in
 //!    natural order, under every input control: a *candidate* each. Ways to rename that find nothing
 //!    are dropped.
-//! 2. Candidates that no other beats in rows, cycles and noise at once are annealed as well.
+//! 2. Candidates that no other beats in cells, cycles and noise at once are annealed as well.
 //! 3. The *frontier* is what no other candidate beats after that.
 //!
-//! Rows and cycles are those of the whole mapping and of an image. Noise is the expected damage to
-//! the chosen matrices as `reorder` defines it, as a multiple of that of the plain mapping
-//! (`tile`, `pack`) under the input control of the spec; of several matrices the mean.
+//! Cells are those of the whole mapping, which counts rows by their length, and cycles those of an
+//! image. Noise is the expected damage to the chosen matrices as `reorder` defines it, as a multiple
+//! of that of the plain mapping (`tile`, `pack`) under the input control of the spec; of several
+//! matrices the mean.
 //!
 //! The pass leaves the candidate with the fewest macros, then the fewest cells, then the least
 //! noise, of those under the spec's own input control that stay within the options `noise` and
@@ -97,9 +98,9 @@ const RENAMINGS: [Renaming; 4] = [
 const WINDOWS: [usize; 3] = [8, 16, 32];
 
 impl Candidate {
-    /// Whether it costs no more than the other in rows, cycles and noise, and less in one of them.
+    /// Whether it costs no more than the other in cells, cycles and noise, and less in one of them.
     fn beats(&self, other: &Self) -> bool {
-        let costs = |c: &Self| [c.size.physical_rows as f64, c.cycles, c.noise];
+        let costs = |c: &Self| [c.size.cells as f64, c.cycles, c.noise];
         let pairs = || costs(self).into_iter().zip(costs(other));
         pairs().all(|(ours, theirs)| ours <= theirs) && pairs().any(|(ours, theirs)| ours < theirs)
     }
@@ -313,11 +314,10 @@ impl Pass for SearchMappings {
         let plain = &candidates[0];
         let best = self.choice(&candidates, context.spec).unwrap_or(plain);
         let mut frontier: Vec<&Candidate> = candidates.iter().filter(|c| c.is_frontier).collect();
-        frontier.sort_by(|a, b| {
-            a.size.physical_rows.cmp(&b.size.physical_rows).then(a.cycles.total_cmp(&b.cycles))
-        });
+        frontier
+            .sort_by(|a, b| a.size.cells.cmp(&b.size.cells).then(a.cycles.total_cmp(&b.cycles)));
         let table = StatisticsTable {
-            title: "what no candidate beats in rows, cycles and noise".to_owned(),
+            title: "what no candidate beats in cells, cycles and noise".to_owned(),
             columns: COLUMNS.map(str::to_owned).into(),
             rows: frontier.into_iter().map(|candidate| candidate.cells().into()).collect(),
         };

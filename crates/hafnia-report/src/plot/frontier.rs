@@ -42,7 +42,7 @@ pub fn frontier(x: &str, y: &str, candidates: &[Candidate]) -> Result<String, Re
         }
     }
     let colour = |group: usize| PALETTE.get(group).copied().unwrap_or(GREY);
-    draw((900, 560), |canvas| {
+    draw((1080, 560), |canvas| {
         let (top, plot) = canvas.split_vertically(48);
         let keys: Vec<_> = (groups.iter().enumerate())
             .map(|(index, group)| (Key::Line(Marker::of(index)), colour(index), *group))
@@ -70,6 +70,7 @@ pub fn frontier(x: &str, y: &str, candidates: &[Candidate]) -> Result<String, Re
             .y_label_formatter(&y_tick)
             .draw()?;
         // Those that are beaten first, so that they hide no other.
+        let mut labelled: Vec<(i32, i32)> = Vec::new();
         for is_named in [false, true] {
             for candidate in candidates.iter().filter(|c| c.label.is_some() == is_named) {
                 let group = groups.iter().position(|group| *group == candidate.group);
@@ -80,7 +81,12 @@ pub fn frontier(x: &str, y: &str, candidates: &[Candidate]) -> Result<String, Re
                     continue;
                 };
                 Marker::of(group).draw(canvas, pixel, colour(group))?;
-                canvas.draw_text(label, &centred(TICK), (pixel.0, pixel.1 - 14))?;
+                // Labels of points that touch stand side by side.
+                let touches =
+                    |at: &&(i32, i32)| at.0.abs_diff(pixel.0) + at.1.abs_diff(pixel.1) < 16;
+                let aside = 14 * labelled.iter().filter(touches).count() as i32;
+                canvas.draw_text(label, &centred(TICK), (pixel.0 + aside, pixel.1 - 14))?;
+                labelled.push(pixel);
             }
         }
         Ok(())
