@@ -90,7 +90,6 @@ fn options(name: &str, rng: &mut ChaCha8Rng) -> String {
             format!("method = \"{method}\"\nsteps = 30\nmatrices = {matrices}\n")
         }
         "polarity" => format!("rows = {}\n", one_of(&["true", "false"])),
-        "best" => format!("steps = 10\nnoise = {}\n", one_of(&["1.0", "5.0"])),
         "pack" => format!("cut = {}\n", one_of(&["true", "false"])),
         "duplicate" => format!("macros = {}\n", one_of(&["0", "2000"])),
         _ => String::new(),
@@ -109,13 +108,9 @@ fn pipeline(seed: Seed, mut stage: Stage) -> Pipeline {
             let goes_on = left > 0 || info.leaves.is_some_and(|leaves| leaves != stage);
             info.takes.contains(&stage) && goes_on
         };
-        // A search is dozens of pipelines.
-        let is_cheap = rng.random_ratio(7, 8);
-        let legal: Vec<&PassInfo> = registry
-            .infos()
-            .filter(is_legal)
-            .filter(|info| !is_cheap || info.name != "best")
-            .collect();
+        // A search is dozens of pipelines, all of them checked like this one.
+        let legal: Vec<&PassInfo> =
+            registry.infos().filter(is_legal).filter(|info| info.name != "best").collect();
         let pass = legal[rng.random_range(0..legal.len())];
         text += &format!("[[pass]]\nuse = \"{}\"\n{}", pass.name, options(pass.name, rng));
         stage = pass.leaves.unwrap_or(stage);
