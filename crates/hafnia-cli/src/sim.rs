@@ -369,7 +369,6 @@ mod tests {
         assert_eq!(shown(0.25, 0.125, 0.5), ["25.0", "12.5 to 50.0"]);
         // What has no value is null in JSON.
         let json = serde_json::to_value(Interval { value: f64::NAN, lo: -infinite, hi: infinite });
-        let null = serde_json::Value::Null;
         let expected = serde_json::json!({ "value": null, "lo": null, "hi": null });
         assert_eq!(json.expect("numbers"), expected);
     }

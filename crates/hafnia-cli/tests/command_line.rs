@@ -317,7 +317,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
     "#]],
     );
     place.fail("map net.hafnia --pipeline best-of-all --out x.map", 1, expect![[r#"
-        error: cannot read pipeline best-of-all; the built-in ones are natural, rename, reorder, paper, compact, segments: No such file or directory (os error 2)
+        error: cannot read pipeline best-of-all; the built-in ones are natural, rename, reorder, reorder-polarity, paper, compact, segments, best: No such file or directory (os error 2)
     "#]]);
     place.fail(
         "map net.hafnia --pipeline wrong-pass.toml --out x.map",
