@@ -327,7 +327,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "#]],
     );
     place.fail("map net.hafnia --pipeline wrong-option.toml --out x.map", 1, expect![[r#"
-        error: wrong-option.toml: wrong option of pass 2, `reorder`: unknown field `step`, expected one of `method`, `steps`, `cycles`, `seed`, `matrices`, `samples`
+        error: wrong-option.toml: wrong option of pass 2, `reorder`: unknown field `step`, expected one of `method`, `steps`, `runs`, `cycles`, `seed`, `matrices`, `samples`
     "#]]);
     place.fail(
         "map net.hafnia --pipeline wrong-range.toml --out x.map",
