@@ -333,7 +333,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "map net.hafnia --pipeline wrong-range.toml --out x.map",
         1,
         expect![[r#"
-            error: wrong-range.toml: wrong option of pass 1, `reorder`: `cycles` is 0.5, it must be at least 1 in `cycles`
+            error: wrong-range.toml: wrong option of pass 1, `reorder`: the value is 0.5, it must be at least 1 in `cycles`
         "#]],
     );
     place.fail(

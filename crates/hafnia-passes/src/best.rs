@@ -34,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::damage::Damage;
 use crate::profiled::{Profiled, Scanned};
+use crate::reorder::at_least_one;
 use crate::work::Work;
 use crate::{
     Context, Pass, PassError, PassInfo, Pipeline, Registry, Size, Statistics, StatisticsTable,
@@ -48,8 +49,10 @@ pub struct SearchMappings {
     /// Swaps that annealing tries, per tile and candidate.
     pub steps: u64,
     /// Most noise of the mapping that is left, as a multiple of the plain mapping's, at least 1.
+    #[serde(deserialize_with = "at_least_one")]
     pub noise: f64,
     /// Most conversion cycles of the mapping that is left, likewise, at least 1.
+    #[serde(deserialize_with = "at_least_one")]
     pub cycles: f64,
     /// Whether `pack` may cut tiles, where that saves a macro.
     pub cut: bool,

@@ -329,6 +329,14 @@ mod tests {
         "#]],
         );
         check(
+            "[[pass]]\nuse = \"best\"\ncycles = 0.5\n",
+            expect![[r#"
+            wrong option of pass 1, `best`
+            the value is 0.5, it must be at least 1
+            in `cycles`
+        "#]],
+        );
+        check(
             "[[pass]]\nuse = \"reorder\"\nmethod = \"greedy\"\n",
             expect![[r#"
                 wrong option of pass 1, `reorder`

@@ -121,12 +121,15 @@ impl Default for ReorderRows {
     }
 }
 
-fn at_least_one<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+/// Reads an option that is a multiple of something: a number of at least 1.
+pub(crate) fn at_least_one<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<f64, D::Error> {
     let value = f64::deserialize(deserializer)?;
     if value >= 1.0 && value.is_finite() {
         return Ok(value);
     }
-    Err(serde::de::Error::custom(format_args!("`cycles` is {value}, it must be at least 1")))
+    Err(serde::de::Error::custom(format_args!("the value is {value}, it must be at least 1")))
 }
 
 impl Pass for ReorderRows {
