@@ -132,6 +132,8 @@ impl SearchMappings {
         let all = (2 * controls.len() * ways) as u64;
         let mut search = Search { options: self, start: mapping, context, plain: None };
         let mut candidates: Vec<Candidate> = Vec::new();
+        // How each was renamed, and whether by polarity.
+        let mut made = Vec::new();
         let mut done = 0;
         for &control in &controls {
             let from = candidates.len();
@@ -141,6 +143,7 @@ impl SearchMappings {
                     let same = |other: &Candidate| other.mapping == found.mapping;
                     if !candidates[from..].iter().any(same) {
                         candidates.push(found);
+                        made.push((renaming, polarity));
                     }
                     done += 1;
                     (context.progress)(done, all);
@@ -148,12 +151,9 @@ impl SearchMappings {
             }
         }
         mark(&mut candidates);
-        for index in 0..candidates.len() {
-            let Candidate { input_control, is_frontier, ref what, .. } = candidates[index];
+        for (index, (renaming, polarity)) in made.into_iter().enumerate() {
+            let Candidate { input_control, is_frontier, .. } = candidates[index];
             if is_frontier {
-                let polarity = what.contains("polarity");
-                let of = |&(name, _): &Renaming| what.split(", ").next() == Some(name);
-                let renaming = RENAMINGS.into_iter().find(of).unwrap_or(RENAMINGS[0]);
                 candidates.push(search.candidate(input_control, renaming, polarity, true)?);
             }
             done += 1;
