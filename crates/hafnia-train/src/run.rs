@@ -345,7 +345,8 @@ impl<'a> Run<'a> {
         match self.config.optimiser {
             Optimiser::Adam { learning_rate, average } => {
                 let rate = cosine(learning_rate, done, self.config.epochs * steps);
-                let adam = Adam::new(rate, done + 1);
+                let pull = self.config.noise.as_ref().map_or(0.0, |noise| noise.pull);
+                let adam = Adam::new(rate, pull, done + 1);
                 let per_image = 1.0 / images as f32;
                 let all = by_parameters.weights.iter_mut().chain(&mut by_parameters.slopes);
                 all.flatten().for_each(|value| *value *= per_image);
@@ -495,7 +496,7 @@ impl<'a> Run<'a> {
                 all.flatten().for_each(|value| *value /= batch.len() as f32);
                 let done = epoch * steps + step;
                 let rate = cosine(teacher.learning_rate, done, teacher.epochs * steps);
-                latents.step(&by_parameters, 0.0, &Adam::new(rate, done + 1));
+                latents.step(&by_parameters, 0.0, &Adam::new(rate, 0.0, done + 1));
             }
             let parameters = net.parameters(&latents.parameters(false));
             let right: usize = (self.split.validation.par_chunks(SHARD))
