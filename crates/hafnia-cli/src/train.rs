@@ -265,8 +265,9 @@ impl Job<'_> {
 
 impl Curve {
     fn csv(&self) -> String {
-        let mut csv =
-            String::from("epoch,learning_rate,loss,train_accuracy,validation_accuracy,seconds\n");
+        let mut csv = String::from(
+            "epoch,learning_rate,loss,train_accuracy,validation_accuracy,noisy_accuracy,seconds\n",
+        );
         for epoch in &self.epochs {
             let hafnia_train::EpochRecord {
                 epoch,
@@ -274,11 +275,13 @@ impl Curve {
                 loss,
                 train_accuracy,
                 validation_accuracy,
+                noisy_accuracy,
                 seconds,
             } = epoch;
+            let noisy = noisy_accuracy.map(|accuracy| accuracy.to_string()).unwrap_or_default();
             writeln!(
                 csv,
-                "{epoch},{learning_rate},{loss},{train_accuracy},{validation_accuracy},{seconds}"
+                "{epoch},{learning_rate},{loss},{train_accuracy},{validation_accuracy},{noisy},{seconds}"
             )
             .expect("a string takes all");
         }
@@ -326,10 +329,14 @@ fn train(
         }
         Event::Epoch(record) => {
             accuracy = Some(record.validation_accuracy);
+            let noisy = match record.noisy_accuracy {
+                None => String::new(),
+                Some(accuracy) => format!(", under errors {:.2} %", 100.0 * accuracy),
+            };
             progress::line(
                 bar,
                 &format!(
-                    "{prefix}epoch {}/{epochs}: loss {:.4}, validation accuracy {:.2} %, {:.1} s",
+                    "{prefix}epoch {}/{epochs}: loss {:.4}, validation accuracy {:.2} %{noisy}, {:.1} s",
                     record.epoch,
                     record.loss,
                     100.0 * record.validation_accuracy,

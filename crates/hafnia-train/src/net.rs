@@ -108,8 +108,18 @@ impl Net {
 
     /// The outputs, (image, class): the integers that the exported network gives.
     pub(crate) fn outputs(&self, parameters: &Parameters, images: Vec<f32>) -> Vec<f32> {
+        self.outputs_under(parameters, images, &Arc::default())
+    }
+
+    /// The outputs, (image, class), of images that suffer errors.
+    pub(crate) fn outputs_under(
+        &self,
+        parameters: &Parameters,
+        images: Vec<f32>,
+        suffered: &Arc<Suffered>,
+    ) -> Vec<f32> {
         let images = self.tensor(images, &self.device);
-        values(self.forward(&parameters.weights, &parameters.slopes, images, &Arc::default()))
+        values(self.forward(&parameters.weights, &parameters.slopes, images, suffered))
     }
 
     /// Derivatives by the parameters of what `judge` makes of the outputs.

@@ -261,7 +261,6 @@ mod tests {
             sigma_lrs: 0.15,
             adc_offset_lsb: 0.1,
             strength: 1.0,
-            pull: 0.0,
             from_epoch: 1,
         }
     }

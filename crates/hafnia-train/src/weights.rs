@@ -128,15 +128,16 @@ impl Latents {
         &self,
         errors: &Errors,
         chip: Chip,
+        averaged: bool,
     ) -> (PerParameter, Vec<Vec<f32>>) {
         let weights = |(layer, matrix): (usize, &Matrix)| {
-            let patterns = matrix.patterns(false);
+            let patterns = matrix.patterns(averaged);
             let deviations = errors.deviations(&patterns, matrix.columns, chip.of_layer(layer));
             let on_chip = errors.on_chip(&patterns, &deviations);
             (matrix.spread(&on_chip), matrix.spread(&deviations))
         };
         let (weights, deviations) = self.matrices.iter().enumerate().map(weights).unzip();
-        let slopes = self.slopes.iter().map(|slopes| slopes.values(false)).collect();
+        let slopes = self.slopes.iter().map(|slopes| slopes.values(averaged)).collect();
         (PerParameter { weights, slopes }, deviations)
     }
 
@@ -185,7 +186,7 @@ impl Latents {
                     .latent
                     .values
                     .iter_mut()
-                    .for_each(|latent| *latent = (*latent - adam.pull).clamp(-1.0, 1.0));
+                    .for_each(|latent| *latent = latent.clamp(-1.0, 1.0));
             }
         }
         for (slopes, by_slopes) in self.slopes.iter_mut().zip(&by_parameters.slopes) {
@@ -370,8 +371,6 @@ impl Trained {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Adam {
     rate: f32,
-    /// What every latent weight moves towards −1 besides.
-    pull: f32,
     mean_correction: f32,
     square_correction: f32,
 }
@@ -382,12 +381,11 @@ impl Adam {
     const EPSILON: f32 = 1e-8;
 
     /// The step number `step` of the run, counted from 1.
-    pub(crate) fn new(rate: f64, pull: f64, step: usize) -> Self {
+    pub(crate) fn new(rate: f64, step: usize) -> Self {
         let correction =
             |decay: f32| (1.0 / (1.0 - libm::pow(f64::from(decay), step as f64))) as f32;
         Self {
             rate: rate as f32,
-            pull: (rate * pull) as f32,
             mean_correction: correction(Self::MEAN_DECAY),
             square_correction: correction(Self::SQUARE_DECAY),
         }
@@ -463,7 +461,7 @@ mod tests {
         gradients.weights[4][0] = 3.0; // row 0, pattern 0
         gradients.weights[4][20] = -1.0; // row 2, pattern 0
         gradients.weights[4][30] = -1.0; // row 3, pattern 1
-        latents.step(&gradients, 0.0, &Adam::new(0.125, 0.0, 1));
+        latents.step(&gradients, 0.0, &Adam::new(0.125, 1));
         // The first step of Adam is the rate times the sign of the gradient; where the gradient is
         // 0, it is 0.
         let expected: Vec<f32> = (0..20)
@@ -486,8 +484,8 @@ mod tests {
         let (plan, mut latents) = latents(|_| ());
         let mut gradients = zeros(&plan);
         gradients.weights.iter_mut().flatten().for_each(|gradient| *gradient = 1.0);
-        latents.step(&gradients, 0.0, &Adam::new(1.0, 0.0, 1));
-        latents.step(&gradients, 0.0, &Adam::new(1.0, 0.0, 2));
+        latents.step(&gradients, 0.0, &Adam::new(1.0, 1));
+        latents.step(&gradients, 0.0, &Adam::new(1.0, 2));
         let mut values = latents.matrices.iter().flat_map(|matrix| &matrix.latent.values);
         assert!(values.all(|&latent| latent == -1.0));
     }
@@ -522,7 +520,7 @@ mod tests {
         let start = latents.matrices[0].latent.values.clone();
         let mut gradients = zeros(&plan);
         gradients.weights[0].fill(1.0);
-        latents.step(&gradients, 0.0, &Adam::new(0.5, 0.0, 1));
+        latents.step(&gradients, 0.0, &Adam::new(0.5, 1));
         latents.average(0.75);
         let trained = &latents.matrices[0].latent;
         for (average, start) in trained.average.iter().zip(&start) {
