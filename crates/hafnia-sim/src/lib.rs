@@ -35,6 +35,7 @@
 
 mod agree;
 mod chip;
+mod draws;
 mod engine;
 mod error;
 mod evaluate;
@@ -55,6 +56,4 @@ pub use profile::{ProfileOptions, profile};
 /// Told how much is done, and of how much; called from several threads, so not always in order.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// Columns that are handled together: the width of the arrays the compiler vectorises, and a
-/// multiple of the four draws of a Philox block.
-const LANES: usize = 16;
+use hafnia_bits::LANES;
