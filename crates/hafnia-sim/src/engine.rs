@@ -208,6 +208,12 @@ impl Pieces {
         }
     }
 
+    /// The code of every word with this highest byte, if they have one code that is the likeliest.
+    pub(crate) fn code_of_byte(&self, byte: u8) -> Option<u8> {
+        let last = u64::from(byte) << 24 | 0xff_ffff;
+        self.bounds.first().is_none_or(|&bound| last < bound).then_some(self.likeliest)
+    }
+
     /// Whether there is another piece than the first.
     fn is_random(&self) -> bool {
         self.bounds.first().is_some_and(|&bound| bound < 1 << 32)

@@ -39,10 +39,16 @@ mod draws;
 mod engine;
 mod error;
 mod evaluate;
+mod kernels;
+mod layout;
 mod mapped;
+mod packed;
 mod prepared;
 mod profile;
+mod runner;
+mod schedule;
 pub mod statistics;
+mod windows;
 
 pub use agree::{Disagreement, agree};
 pub use chip::Chip;
@@ -50,7 +56,7 @@ pub use engine::{Conversion, Device, Engine, Exact, Table};
 pub use error::SimError;
 pub use evaluate::{EngineKind, Evaluation, evaluate, evaluate_table};
 pub use mapped::{Events, Mapped, Plan};
-pub use prepared::{Images, NoiseScope, Prepared};
+pub use prepared::{Images, Kernels, NoiseScope, Prepared};
 pub use profile::{ProfileOptions, profile};
 
 /// Told how much is done, and of how much; called from several threads, so not always in order.
