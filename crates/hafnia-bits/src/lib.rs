@@ -1,6 +1,6 @@
-//! Bit-packed matrices: the weights of a network and the cells of a macro.
+//! Bit-packed matrices: the weights of a network and the cells of a macro; and vectors for kernels.
 //!
-//! The one type here is [`BitMatrix`], a dense matrix of bits stored row by row.
+//! [`BitMatrix`] is a dense matrix of bits stored row by row.
 //! It holds 1-bit weights (`0` is −1, `1` is +1), or a bit plane of wider ones, as well as
 //! programmed cells (`0` is HRS, `1` is LRS).
 //!
@@ -12,8 +12,12 @@
 //! assert!(checkerboard.get(0, 1));
 //! ```
 //!
+//! [`Isa`] runs kernels over vectors, compiled for several instruction sets.
+//!
 //! It does no arithmetic on weights: what a bit means is defined in `hafnia-model`.
 
+mod isa;
 mod matrix;
 
+pub use isa::{Isa, Kernel, LANES, Portable, Simd};
 pub use matrix::{BitMatrix, HexError};

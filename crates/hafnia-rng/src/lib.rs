@@ -27,7 +27,7 @@ mod gaussian;
 mod philox;
 
 pub use gaussian::gaussian;
-pub use philox::Counter;
+pub use philox::{BLOCKS, Counter};
 use rand::SeedableRng;
 pub use rand::rngs::ChaCha8Rng;
 use serde::{Deserialize, Serialize};

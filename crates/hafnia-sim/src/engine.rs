@@ -4,6 +4,7 @@ use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::TileId;
 use hafnia_rng::{Counter, Seed, gaussian};
 
+use crate::draws::{Address, first_bytes, word};
 use crate::{Chip, LANES};
 
 /// One conversion cycle of a tile: a group of rows is on, and every column is converted.
@@ -26,9 +27,10 @@ pub struct Conversion<'a> {
 }
 
 impl Conversion<'_> {
-    /// The Philox counter of the temporal draws of columns 4·`quad` to 4·`quad` + 3.
-    fn address(&self, quad: usize) -> [u32; 4] {
-        [self.image, self.position, u32::from(self.plane) << 24 | self.group, quad as u32]
+    /// Where its temporal draws are.
+    fn address(&self) -> Address {
+        let plane_group = u32::from(self.plane) << 24 | self.group;
+        Address { image: self.image, position: self.position, plane_group }
     }
 }
 
@@ -74,14 +76,14 @@ impl Engine for Exact {
 /// image, position, bit-plane, group, column).
 #[derive(Debug, Clone)]
 pub struct Device<'a> {
-    chip: &'a Chip,
-    comparators: usize,
+    pub(crate) chip: &'a Chip,
+    pub(crate) comparators: usize,
     /// (rows on, ones): standard deviation of the temporal noise, in LSB; empty if all are 0.
-    sigma: Vec<f32>,
+    pub(crate) sigma: Vec<f32>,
     /// Values of `ones` in a row of `sigma`.
-    stride: usize,
+    pub(crate) stride: usize,
     /// One a tile.
-    sources: Vec<Counter>,
+    pub(crate) sources: Vec<Counter>,
 }
 
 impl<'a> Device<'a> {
@@ -127,12 +129,11 @@ impl Engine for Device<'_> {
                 }
             }
             if let Some(sigma) = sigma {
-                for (quad, ones) in ones.chunks(4).enumerate() {
-                    let z = source.block(conversion.address(block * (LANES / 4) + quad));
-                    let signal = &mut signal[quad * 4..];
-                    for ((signal, z), &ones) in signal.iter_mut().zip(z).zip(ones) {
-                        *signal += sigma[usize::from(ones)] * gaussian(z);
-                    }
+                let bytes = first_bytes(source, conversion.address(), block);
+                for (lane, &ones) in ones.iter().enumerate() {
+                    let column = block * LANES + lane;
+                    let z = gaussian(word(source, conversion.address(), column, bytes[lane]));
+                    signal[lane] += sigma[usize::from(ones)] * z;
                 }
             }
             let mut fired = [0u32; LANES];
@@ -151,19 +152,72 @@ impl Engine for Device<'_> {
 
 /// Samples codes from P(code | m ones, n rows on).
 ///
-/// One uniform per column and conversion, drawn by (seed, repetition, tile, image, position,
-/// bit-plane, group, column). A repetition is not a chip: it has no static noise of its own.
+/// One uniform word per column and conversion, drawn by (seed, repetition, tile, image, position,
+/// bit-plane, group, column). Its range is cut into one piece a code, the likeliest code first and
+/// the others in order behind it. A repetition is not a chip: it has no static noise of its own.
 #[derive(Debug, Clone)]
 pub struct Table {
-    /// (rows on, ones, code): 2³² · P(code' ≤ code), the last code left out.
-    bounds: Vec<u64>,
-    comparators: usize,
+    /// (rows on, ones).
+    pub(crate) pieces: Vec<Pieces>,
     /// Values of `ones` for a number of rows.
-    stride: usize,
+    pub(crate) stride: usize,
     /// Whether some code is not certain.
     is_random: bool,
     /// One a tile.
-    sources: Vec<Counter>,
+    pub(crate) sources: Vec<Counter>,
+}
+
+/// The range of a word, cut into one piece a code.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pieces {
+    /// The likeliest code, the lowest of equals.
+    pub(crate) likeliest: u8,
+    /// 2³² · the probability of all codes up to a piece, the last piece left out.
+    pub(crate) bounds: Vec<u64>,
+}
+
+impl Pieces {
+    fn new(probabilities: &[f64]) -> Self {
+        let whole = 4_294_967_296.0;
+        let mut likeliest = 0;
+        for (code, probability) in probabilities.iter().enumerate() {
+            if *probability > probabilities[likeliest] {
+                likeliest = code;
+            }
+        }
+        let others = (0..probabilities.len()).filter(|&code| code != likeliest);
+        let mut below = 0.0;
+        let mut bounds: Vec<u64> = std::iter::once(likeliest)
+            .chain(others)
+            .map(|code| {
+                below += probabilities[code];
+                (below * whole).round().clamp(0.0, whole) as u64
+            })
+            .collect();
+        bounds.pop();
+        Self { likeliest: likeliest as u8, bounds }
+    }
+
+    /// The code of a word.
+    pub(crate) fn code(&self, word: u32) -> u8 {
+        let passed = self.bounds.iter().map(|&bound| u8::from(u64::from(word) >= bound));
+        match passed.sum::<u8>() {
+            0 => self.likeliest,
+            piece if piece <= self.likeliest => piece - 1,
+            piece => piece,
+        }
+    }
+
+    /// The code of every word with this highest byte, if they have one code that is the likeliest.
+    pub(crate) fn code_of_byte(&self, byte: u8) -> Option<u8> {
+        let last = u64::from(byte) << 24 | 0xff_ffff;
+        self.bounds.first().is_none_or(|&bound| last < bound).then_some(self.likeliest)
+    }
+
+    /// Whether there is another piece than the first.
+    fn is_random(&self) -> bool {
+        self.bounds.first().is_some_and(|&bound| bound < 1 << 32)
+    }
 }
 
 impl Table {
@@ -179,40 +233,40 @@ impl Table {
         seed: Seed,
         repetition: u64,
     ) -> Self {
-        let (most, comparators) = (spec.rows_per_conversion, spec.adc.max_code());
-        let whole = 4_294_967_296.0;
-        let mut bounds = vec![0; (most + 1) * (most + 1) * comparators];
+        let most = spec.rows_per_conversion;
+        let mut pieces = vec![Pieces::default(); (most + 1) * (most + 1)];
         for rows in 1..=most {
             for ones in 0..=rows {
                 let codes = table.probabilities(rows, ones);
-                assert_eq!(codes.len(), comparators + 1, "codes of the table and of the ADC");
-                let first = (rows * (most + 1) + ones) * comparators;
-                let mut below = 0.0;
-                for (bound, code) in bounds[first..first + comparators].iter_mut().zip(codes) {
-                    below += code;
-                    *bound = (below * whole).round().clamp(0.0, whole) as u64;
-                }
+                let expected = spec.adc.max_code() + 1;
+                assert_eq!(codes.len(), expected, "codes of the table and of the ADC");
+                pieces[rows * (most + 1) + ones] = Pieces::new(codes);
             }
         }
-        let is_random = bounds.iter().any(|&bound| bound != 0 && bound != whole as u64);
+        let is_random = pieces.iter().any(Pieces::is_random);
         let source = seed.site("read/table").index(repetition);
         let sources = (0..tiles).map(|tile| source.index(tile as u64).counter()).collect();
-        Self { bounds, comparators, stride: most + 1, is_random, sources }
+        Self { pieces, stride: most + 1, is_random, sources }
     }
 }
 
 impl Engine for Table {
     fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
         let source = &self.sources[conversion.tile.index()];
-        let bounds = &self.bounds[conversion.rows.len() * self.stride * self.comparators..];
-        let columns = codes.chunks_mut(4).zip(conversion.ones.chunks(4));
-        for (quad, (codes, ones)) in columns.enumerate() {
-            let uniform =
-                if self.is_random { source.block(conversion.address(quad)) } else { [0; 4] };
-            for ((code, &ones), uniform) in codes.iter_mut().zip(ones).zip(uniform) {
-                let bounds = &bounds[usize::from(ones) * self.comparators..][..self.comparators];
-                let passed = bounds.iter().map(|&bound| u32::from(u64::from(uniform) >= bound));
-                *code = passed.sum::<u32>() as u8;
+        let pieces = &self.pieces[conversion.rows.len() * self.stride..];
+        let columns = codes.chunks_mut(LANES).zip(conversion.ones.chunks(LANES));
+        for (block, (codes, ones)) in columns.enumerate() {
+            if !self.is_random {
+                for (code, &ones) in codes.iter_mut().zip(ones) {
+                    *code = pieces[usize::from(ones)].likeliest;
+                }
+                continue;
+            }
+            let bytes = first_bytes(source, conversion.address(), block);
+            for (lane, (code, &ones)) in codes.iter_mut().zip(ones).enumerate() {
+                let column = block * LANES + lane;
+                let word = word(source, conversion.address(), column, bytes[lane]);
+                *code = pieces[usize::from(ones)].code(word);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! [`evaluate`]: a mapped network over a data set, on many virtual chips.
 
-use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hafnia_bits::Isa;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Stage};
 use hafnia_model::arithmetic::argmax;
@@ -11,8 +11,11 @@ use hafnia_rng::Seed;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::{Convert, DeviceKernel, ExactKernel, TableKernel};
+use crate::layout::Layout;
+use crate::runner::Runner;
 use crate::{
-    Chip, Device, Engine, Events, Exact, Mapped, Plan, Prepared, Progress, SimError, Table,
+    Chip, Device, Engine, Events, Exact, Kernels, Mapped, Plan, Prepared, Progress, SimError, Table,
 };
 
 /// The name of an engine.
@@ -110,22 +113,27 @@ pub fn evaluate(
 ) -> Result<Evaluation, SimError> {
     match engine {
         EngineKind::Exact => {
-            let trial = Trial::new(prepared, mapping, spec, chips.min(1), progress)?;
-            let once = trial.run(&Exact::new(spec));
+            let plan = plan(prepared, mapping, spec, chips)?;
+            let trial = Trial::new(prepared, mapping, spec, &plan, chips.min(1), progress);
+            let exact = Exact::new(spec);
+            let once = trial.run(&exact, |layout| ExactKernel::new(&exact, layout));
             Ok(trial.collect(engine, vec![once; chips as usize]))
         }
         EngineKind::Table => {
-            let trial = Trial::new(prepared, mapping, spec, chips, progress)?;
+            let plan = plan(prepared, mapping, spec, chips)?;
+            let trial = Trial::new(prepared, mapping, spec, &plan, chips, progress);
             Ok(trial.sample(&CodeTable::from_spec(spec), mapping, spec, chips, seed))
         }
         EngineKind::Device => {
             if mapping.stage != Stage::Placed {
                 return Err(SimError::Stage { stage: mapping.stage });
             }
-            let trial = Trial::new(prepared, mapping, spec, chips, progress)?;
+            let plan = plan(prepared, mapping, spec, chips)?;
+            let trial = Trial::new(prepared, mapping, spec, &plan, chips, progress);
             let run = |number| {
                 let chip = Chip::program_checked(mapping, spec, seed, number);
-                trial.run(&Device::new(&chip, spec, seed))
+                let device = Device::new(&chip, spec, seed);
+                trial.run(&device, |layout| DeviceKernel::new(&device, layout))
             };
             let outcomes = (0..u64::from(chips)).into_par_iter().map(run).collect();
             Ok(trial.collect(engine, outcomes))
@@ -146,7 +154,8 @@ pub fn evaluate_table(
     seed: Seed,
     progress: Progress<'_>,
 ) -> Result<Evaluation, SimError> {
-    let trial = Trial::new(prepared, mapping, spec, repetitions, progress)?;
+    let plan = plan(prepared, mapping, spec, repetitions)?;
+    let trial = Trial::new(prepared, mapping, spec, &plan, repetitions, progress);
     table.check_size(spec).map_err(|error| SimError::Spec(Box::new(error)))?;
     Ok(trial.sample(table, mapping, spec, repetitions, seed))
 }
@@ -182,10 +191,22 @@ impl<E: Engine> Multiply for Scoped<'_, E> {
     }
 }
 
+/// The plan of a mapping that is to be run on so many chips.
+fn plan(
+    prepared: &Prepared<'_>,
+    mapping: &Mapping,
+    spec: &MacroSpec,
+    chips: u32,
+) -> Result<Plan, SimError> {
+    if chips == 0 { Err(SimError::NoChips) } else { Plan::new(prepared.network, mapping, spec) }
+}
+
 /// What the chips of one evaluation share.
 struct Trial<'a> {
     prepared: &'a Prepared<'a>,
-    plan: Plan,
+    plan: &'a Plan,
+    /// For [`Kernels::Vectors`], if the network suits them.
+    layout: Option<(Layout<'a>, Isa)>,
     is_lossy: bool,
     /// (chip, image) pairs, all and done.
     total: u64,
@@ -198,16 +219,20 @@ impl<'a> Trial<'a> {
         prepared: &'a Prepared<'a>,
         mapping: &Mapping,
         spec: &MacroSpec,
+        plan: &'a Plan,
         chips: u32,
         progress: Progress<'a>,
-    ) -> Result<Self, SimError> {
-        if chips == 0 {
-            return Err(SimError::NoChips);
-        }
-        let plan = Plan::new(prepared.network, mapping, spec)?;
+    ) -> Self {
+        let layout = match prepared.kernels {
+            Kernels::Plain => None,
+            Kernels::Vectors(isa) => {
+                let layout = Layout::of_mapping(prepared.network, mapping, plan, spec);
+                layout.map(|layout| (layout, isa))
+            }
+        };
         let total = u64::from(chips) * prepared.images() as u64;
         let (is_lossy, done) = (!spec.is_lossless(), AtomicU64::new(0));
-        Ok(Self { prepared, plan, is_lossy, total, done, progress })
+        Self { prepared, plan, layout, is_lossy, total, done, progress }
     }
 
     /// Runs all repetitions of [`Table`].
@@ -220,50 +245,73 @@ impl<'a> Trial<'a> {
         seed: Seed,
     ) -> Evaluation {
         let tiles = mapping.tiles.len();
-        let run = |repetition| self.run(&Table::new(table, spec, tiles, seed, repetition));
+        let run = |repetition| {
+            let table = Table::new(table, spec, tiles, seed, repetition);
+            self.run(&table, |layout| TableKernel::new(&table, layout))
+        };
         let outcomes = (0..u64::from(repetitions)).into_par_iter().map(run).collect();
         self.collect(EngineKind::Table, outcomes)
     }
 
-    /// Runs all images on one engine.
-    fn run<E: Engine>(&self, engine: &E) -> Outcome {
-        let images = self.prepared.images();
-        let worker = || Scoped {
-            in_scope: &self.prepared.in_scope,
-            mapped: Mapped::new(&self.plan, engine),
-            plain: self.prepared.plain.clone(),
+    /// Runs all images on one engine, or on its kernel.
+    fn run<'k, E: Engine, C: Convert>(
+        &'k self,
+        engine: &E,
+        kernel: impl FnOnce(&'k Layout<'a>) -> C,
+    ) -> Outcome {
+        let Prepared { network, first, in_scope, plain, .. } = self.prepared;
+        if let Some((layout, isa)) = &self.layout {
+            let kernel = kernel(layout);
+            let worker = || Runner::new(layout, *isa);
+            return self.run_blocks(worker, |runner, image| {
+                let reached = self.prepared.reached(image);
+                let outputs = runner.run(*first, reached, image as u32, &kernel, in_scope);
+                (argmax(outputs), &mut runner.events)
+            });
+        }
+        let worker = || {
+            let mapped = Mapped::new(self.plan, engine);
+            Scoped { in_scope, mapped, plain: plain.clone() }
         };
-        let blocks: Vec<Outcome> = (0..images.div_ceil(BLOCK))
-            .into_par_iter()
-            .map_init(worker, |worker, block| {
-                self.run_block(worker, block * BLOCK..images.min((block + 1) * BLOCK))
-            })
-            .collect();
+        self.run_blocks(worker, |worker, image| {
+            worker.mapped.image = image as u32;
+            let outputs = run_from(network, *first, self.prepared.reached(image), worker);
+            (argmax(&outputs), &mut worker.mapped.events)
+        })
+    }
+
+    /// Runs all images; `run` gives the answer to one, and the events so far.
+    fn run_blocks<W: Send>(
+        &self,
+        worker: impl Fn() -> W + Sync + Send,
+        run: impl Fn(&mut W, usize) -> (usize, &mut Vec<Events>) + Sync + Send,
+    ) -> Outcome {
+        let images = self.prepared.images();
+        let run_block = |worker: &mut W, block: usize| {
+            let range = block * BLOCK..images.min((block + 1) * BLOCK);
+            let count = range.len() as u64;
+            let mut outcome = Outcome::default();
+            for image in range {
+                let (answer, events) = run(worker, image);
+                let is_correct = answer == usize::from(self.prepared.labels[image]);
+                if is_correct != self.prepared.exact_correct[image] {
+                    outcome.differences.push(image as u32);
+                }
+                add(&mut outcome.events, events);
+                events.fill(Events::default());
+            }
+            let before = self.done.fetch_add(count, Ordering::Relaxed);
+            (self.progress)(before + count, self.total);
+            outcome
+        };
+        let blocks: Vec<Outcome> =
+            (0..images.div_ceil(BLOCK)).into_par_iter().map_init(worker, run_block).collect();
         let mut all = Outcome::default();
         for block in blocks {
             all.differences.extend(block.differences);
             add(&mut all.events, &block.events);
         }
         all
-    }
-
-    fn run_block<E: Engine>(&self, worker: &mut Scoped<'_, E>, block: Range<usize>) -> Outcome {
-        let Prepared { network, first, .. } = *self.prepared;
-        let count = block.len() as u64;
-        let mut differences = Vec::new();
-        for image in block {
-            worker.mapped.image = image as u32;
-            let outputs = run_from(network, first, self.prepared.reached(image), worker);
-            let is_correct = argmax(&outputs) == usize::from(self.prepared.labels[image]);
-            if is_correct != self.prepared.exact_correct[image] {
-                differences.push(image as u32);
-            }
-        }
-        let before = self.done.fetch_add(count, Ordering::Relaxed);
-        (self.progress)(before + count, self.total);
-        let events = worker.mapped.events.clone();
-        worker.mapped.events.fill(Events::default());
-        Outcome { differences, events }
     }
 
     fn collect(&self, engine: EngineKind, outcomes: Vec<Outcome>) -> Evaluation {

@@ -35,13 +35,20 @@
 
 mod agree;
 mod chip;
+mod draws;
 mod engine;
 mod error;
 mod evaluate;
+mod kernels;
+mod layout;
 mod mapped;
+mod packed;
 mod prepared;
 mod profile;
+mod runner;
+mod schedule;
 pub mod statistics;
+mod windows;
 
 pub use agree::{Disagreement, agree};
 pub use chip::Chip;
@@ -49,12 +56,10 @@ pub use engine::{Conversion, Device, Engine, Exact, Table};
 pub use error::SimError;
 pub use evaluate::{EngineKind, Evaluation, evaluate, evaluate_table};
 pub use mapped::{Events, Mapped, Plan};
-pub use prepared::{Images, NoiseScope, Prepared};
+pub use prepared::{Images, Kernels, NoiseScope, Prepared};
 pub use profile::{ProfileOptions, profile};
 
 /// Told how much is done, and of how much; called from several threads, so not always in order.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// Columns that are handled together: the width of the arrays the compiler vectorises, and a
-/// multiple of the four draws of a Philox block.
-const LANES: usize = 16;
+use hafnia_bits::LANES;

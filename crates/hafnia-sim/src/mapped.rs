@@ -126,6 +126,11 @@ impl Plan {
         (self.grouper)(self.control, self.rows_per_conversion, scan, active, groups);
     }
 
+    /// The columns of a matrix that need no tile.
+    pub(crate) fn digital(&self, matrix: usize) -> &[DigitalColumn] {
+        &self.matrices[matrix].digital
+    }
+
     /// Copies of a matrix; output position p is computed by copy p modulo their number.
     ///
     /// # Panics

@@ -1,10 +1,13 @@
 //! [`Prepared`]: what many evaluations of one network on the same images share.
 
+use hafnia_bits::Isa;
 use hafnia_model::arithmetic::argmax;
 use hafnia_model::{Network, Plain, activations_before, run_from};
 use rayon::prelude::*;
 
 use crate::SimError;
+use crate::layout::Layout;
+use crate::runner::Runner;
 
 /// Images as the network takes them, with their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,12 +29,31 @@ pub enum NoiseScope {
     Matrices(Vec<usize>),
 }
 
+/// How evaluations are computed. It changes no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernels {
+    /// Conversion by conversion with an [`Engine`](crate::Engine), and the reference elsewhere: what
+    /// the others are held to. It is also taken where a network does not suit the others, because a
+    /// padded row of an image is wider than 64 pixels or a tile has 65 535 lines.
+    Plain,
+    /// In vectors, for this instruction set.
+    Vectors(Isa),
+}
+
+impl Default for Kernels {
+    /// Vectors as wide as this processor has.
+    fn default() -> Self {
+        Self::Vectors(Isa::best())
+    }
+}
+
 /// A network with its images, run once without noise as far as no noise can reach.
 ///
 /// Shared by all mappings and noise settings of one scope.
 #[derive(Debug, Clone)]
 pub struct Prepared<'a> {
     pub(crate) network: &'a Network,
+    pub(crate) kernels: Kernels,
     /// Multiplies the matrices that do not run on the macro.
     pub(crate) plain: Plain,
     /// Per matrix, whether it runs on the macro.
@@ -119,28 +141,51 @@ impl<'a> Prepared<'a> {
         images: &Images,
         scope: &NoiseScope,
     ) -> Result<Self, SimError> {
+        Self::with_kernels(network, images, scope, Kernels::default())
+    }
+
+    /// As [`Prepared::new`], computed as `kernels` says, and so all evaluations of it.
+    ///
+    /// # Errors
+    /// As [`Prepared::new`].
+    pub fn with_kernels(
+        network: &'a Network,
+        images: &Images,
+        scope: &NoiseScope,
+        kernels: Kernels,
+    ) -> Result<Self, SimError> {
         images.check(network)?;
         let in_scope = scope.matrices(network)?;
         let noisy = in_scope.iter().position(|&noisy| noisy).expect("a scope names a matrix");
         let first = network.matrices()[noisy].layer;
         let length = network.shape_before(first).len();
         let plain = Plain::new(network);
+        let labels = images.labels.clone();
         let mut activations = vec![0; images.len() * length];
-        let exact_correct = activations
-            .par_chunks_mut(length)
-            .enumerate()
-            .map_init(
-                || plain.clone(),
-                |plain, (image, reached)| {
+        let of_images = activations.par_chunks_mut(length).enumerate();
+        let is_correct = |outputs: &[i32], image: usize| {
+            argmax(outputs) == usize::from(labels[image])
+        };
+        let layout = Layout::of_network(network);
+        let exact_correct = match (kernels, &layout) {
+            (Kernels::Vectors(isa), Some(layout)) => {
+                let run = |runner: &mut Runner<'_>, (image, reached): (usize, &mut [u8])| {
+                    let input = images.image(image);
+                    reached.copy_from_slice(runner.activations_before(first, input));
+                    is_correct(runner.outputs(first, reached), image)
+                };
+                of_images.map_init(|| Runner::new(layout, isa), run).collect()
+            }
+            _ => {
+                let run = |plain: &mut Plain, (image, reached): (usize, &mut [u8])| {
                     let input = images.image(image);
                     reached.copy_from_slice(&activations_before(network, first, input, plain));
-                    let outputs = run_from(network, first, reached, plain);
-                    argmax(&outputs) == usize::from(images.labels[image])
-                },
-            )
-            .collect();
-        let labels = images.labels.clone();
-        Ok(Self { network, plain, in_scope, first, activations, labels, exact_correct })
+                    is_correct(&run_from(network, first, reached, plain), image)
+                };
+                of_images.map_init(|| plain.clone(), run).collect()
+            }
+        };
+        Ok(Self { network, kernels, plain, in_scope, first, activations, labels, exact_correct })
     }
 
     /// Number of images.

@@ -1,0 +1,564 @@
+//! [`Isa`]: the instruction sets that kernels are compiled for, chosen when the program runs.
+//!
+//! A [`Kernel`] is a loop written once over vectors of 16 lanes ([`Simd`]); [`Isa::run`] compiles it
+//! for every level and calls the one it is told. All levels give the same bits: no operation here
+//! rounds differently from the scalar one, and lanes are never added across.
+//!
+//! On x86-64 there are AVX-512, AVX2 and the portable level. On aarch64 the portable level is NEON,
+//! which every such processor has: the compiler vectorises its arrays.
+//!
+//! The `unsafe` code of hafnia is in this file: calls of instructions that a processor may lack. A
+//! token of a level is made only by [`Isa::run`], and an [`Isa`] only after the processor was asked.
+
+#![expect(unsafe_code, reason = "instructions that not every processor has")]
+
+use std::fmt;
+
+/// Lanes of a vector.
+pub const LANES: usize = 16;
+
+/// An instruction set that this processor has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Isa(Level);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// A computation that is compiled for every level.
+pub trait Kernel {
+    /// What it gives.
+    type Output;
+
+    /// Computes it; must be `#[inline(always)]`, and so must be what it calls.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+impl Isa {
+    /// The widest that this processor has.
+    pub fn best() -> Self {
+        #[cfg(target_arch = "x86_64")]
+        {
+            if has_avx512() {
+                return Self(Level::Avx512);
+            }
+            if has_avx2() {
+                return Self(Level::Avx2);
+            }
+        }
+        Self(Level::Portable)
+    }
+
+    /// All that this processor has, the portable one first.
+    pub fn all() -> Vec<Self> {
+        let mut all = vec![Self(Level::Portable)];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if has_avx2() {
+                all.push(Self(Level::Avx2));
+            }
+            if has_avx512() {
+                all.push(Self(Level::Avx512));
+            }
+        }
+        all
+    }
+
+    /// Runs a kernel as compiled for this level.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Level::Portable => kernel.run(Portable(())),
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this `Isa` was made after the processor said that it has AVX2.
+            Level::Avx2 => unsafe { x86::run_avx2(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: this `Isa` was made after the processor said that it has AVX-512.
+            Level::Avx512 => unsafe { x86::run_avx512(kernel) },
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Level::Portable if cfg!(target_arch = "aarch64") => "neon",
+            Level::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => "avx512",
+        })
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx2() -> bool {
+    is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("popcnt")
+        && is_x86_feature_detected!("lzcnt")
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    has_avx2()
+        && is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("avx512vpopcntdq")
+}
+
+/// Vectors of 16 lanes, as arrays or in registers.
+///
+/// Operations are those of [`f32`] and wrapping ones of [`i32`], lane by lane.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// 16 floats.
+    type F32: Copy;
+    /// 16 integers.
+    type I32: Copy;
+
+    /// Floats from memory.
+    fn load(self, from: &[f32; LANES]) -> Self::F32;
+    /// One float in all lanes.
+    fn splat(self, value: f32) -> Self::F32;
+    /// Bytes from memory, as floats.
+    fn load_bytes(self, from: &[u8; LANES]) -> Self::F32;
+    /// Floats to memory.
+    fn store(self, vector: Self::F32, into: &mut [f32; LANES]);
+    /// a + b.
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a − b.
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a · b.
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// Integers from memory.
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
+    /// One integer in all lanes.
+    fn splat_i32(self, value: i32) -> Self::I32;
+    /// Integers to memory.
+    fn store_i32(self, vector: Self::I32, into: &mut [i32; LANES]);
+    /// a + b.
+    fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// a · b.
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// count + 1 where a ≥ b, count elsewhere.
+    fn count_ge(self, count: Self::I32, a: Self::F32, b: Self::F32) -> Self::I32;
+    /// A bit for every lane, the first lane lowest: whether a and b differ.
+    fn differ(self, a: Self::I32, b: Self::I32) -> u16;
+    /// Writes `first` plus the place of every 1 of `word` from the front of `into`, ascending, and
+    /// anything behind them; gives their number.
+    fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize;
+}
+
+/// The portable level: arrays, which the compiler vectorises as far as it may.
+#[derive(Debug, Clone, Copy)]
+pub struct Portable(());
+
+/// The places of the ones of every byte, from the front.
+static PLACES: [[u8; 8]; 256] = {
+    let mut places = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut bit, mut count) = (0, 0);
+        while bit < 8 {
+            if byte >> bit & 1 == 1 {
+                places[byte][count] = bit;
+                count += 1;
+            }
+            bit += 1;
+        }
+        byte += 1;
+    }
+    places
+};
+
+/// [`Simd::positions`] byte by byte, without a branch on a bit.
+#[inline(always)]
+fn positions_by_byte(word: u64, first: u16, into: &mut [u16; 64]) -> usize {
+    let mut count = 0;
+    let mut left = word;
+    let mut first = first;
+    while left != 0 {
+        let byte = (left & 0xff) as usize;
+        // At most 8 places were written for every byte before.
+        let into: &mut [u16; 8] =
+            (&mut into[count..count + 8]).try_into().expect("a slice of eight");
+        for (into, &place) in into.iter_mut().zip(&PLACES[byte]) {
+            *into = first.wrapping_add(u16::from(place));
+        }
+        count += byte.count_ones() as usize;
+        first = first.wrapping_add(8);
+        left >>= 8;
+    }
+    count
+}
+
+macro_rules! lanes {
+    ($lane:ident => $value:expr) => {{
+        let mut vector = [Default::default(); LANES];
+        let mut $lane = 0;
+        while $lane < LANES {
+            vector[$lane] = $value;
+            $lane += 1;
+        }
+        vector
+    }};
+}
+
+impl Simd for Portable {
+    type F32 = [f32; LANES];
+    type I32 = [i32; LANES];
+
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> Self::F32 {
+        *from
+    }
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self::F32 {
+        [value; LANES]
+    }
+    #[inline(always)]
+    fn load_bytes(self, from: &[u8; LANES]) -> Self::F32 {
+        lanes!(lane => f32::from(from[lane]))
+    }
+    #[inline(always)]
+    fn store(self, vector: Self::F32, into: &mut [f32; LANES]) {
+        *into = vector;
+    }
+    #[inline(always)]
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        lanes!(lane => a[lane] + b[lane])
+    }
+    #[inline(always)]
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        lanes!(lane => a[lane] - b[lane])
+    }
+    #[inline(always)]
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+        lanes!(lane => a[lane] * b[lane])
+    }
+    #[inline(always)]
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
+        *from
+    }
+    #[inline(always)]
+    fn splat_i32(self, value: i32) -> Self::I32 {
+        [value; LANES]
+    }
+    #[inline(always)]
+    fn store_i32(self, vector: Self::I32, into: &mut [i32; LANES]) {
+        *into = vector;
+    }
+    #[inline(always)]
+    fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        lanes!(lane => a[lane].wrapping_add(b[lane]))
+    }
+    #[inline(always)]
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+        lanes!(lane => a[lane].wrapping_mul(b[lane]))
+    }
+    #[inline(always)]
+    fn count_ge(self, count: Self::I32, a: Self::F32, b: Self::F32) -> Self::I32 {
+        lanes!(lane => count[lane].wrapping_add(i32::from(a[lane] >= b[lane])))
+    }
+    #[inline(always)]
+    fn differ(self, a: Self::I32, b: Self::I32) -> u16 {
+        let mut mask = 0;
+        let mut lane = 0;
+        while lane < LANES {
+            mask |= u16::from(a[lane] != b[lane]) << lane;
+            lane += 1;
+        }
+        mask
+    }
+    #[inline(always)]
+    fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
+        positions_by_byte(word, first, into)
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    use super::{Kernel, LANES, Simd, positions_by_byte};
+
+    /// AVX2: two registers a vector.
+    #[derive(Debug, Clone, Copy)]
+    pub(super) struct Avx2(());
+
+    /// AVX-512 with the extensions of servers since 2019.
+    #[derive(Debug, Clone, Copy)]
+    pub(super) struct Avx512(());
+
+    #[target_feature(enable = "avx2,bmi1,bmi2,popcnt,lzcnt")]
+    pub(super) fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx2(()))
+    }
+
+    #[target_feature(
+        enable = "avx2,bmi1,bmi2,popcnt,lzcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq"
+    )]
+    pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Avx512(()))
+    }
+
+    /// Methods that are instructions of their level.
+    macro_rules! instructions {
+        ($(fn $name:ident($self:ident $(, $arg:ident: $type:ty)*) $(-> $out:ty)? { $($body:tt)* })*) => {$(
+            #[inline(always)]
+            fn $name($self $(, $arg: $type)*) $(-> $out)? {
+                // SAFETY: a token exists only within `run_avx2` or `run_avx512`, whose caller knows
+                // that the processor has these instructions; pointers come from references to
+                // arrays of the length that is read or written.
+                unsafe { $($body)* }
+            }
+        )*};
+    }
+
+    impl Simd for Avx2 {
+        type F32 = [__m256; 2];
+        type I32 = [__m256i; 2];
+
+        instructions! {
+            fn load(self, from: &[f32; LANES]) -> Self::F32 {
+                let from = from.as_ptr();
+                [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))]
+            }
+            fn splat(self, value: f32) -> Self::F32 {
+                [_mm256_set1_ps(value); 2]
+            }
+            fn load_bytes(self, from: &[u8; LANES]) -> Self::F32 {
+                let from = _mm_loadu_si128(from.as_ptr().cast());
+                let high = _mm_unpackhi_epi64(from, from);
+                [
+                    _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(from)),
+                    _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high)),
+                ]
+            }
+            fn store(self, vector: Self::F32, into: &mut [f32; LANES]) {
+                let into = into.as_mut_ptr();
+                _mm256_storeu_ps(into, vector[0]);
+                _mm256_storeu_ps(into.add(8), vector[1]);
+            }
+            fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+                [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])]
+            }
+            fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+                [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])]
+            }
+            fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+                [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])]
+            }
+            fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
+                let from = from.as_ptr();
+                [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(8).cast())]
+            }
+            fn splat_i32(self, value: i32) -> Self::I32 {
+                [_mm256_set1_epi32(value); 2]
+            }
+            fn store_i32(self, vector: Self::I32, into: &mut [i32; LANES]) {
+                let into = into.as_mut_ptr();
+                _mm256_storeu_si256(into.cast(), vector[0]);
+                _mm256_storeu_si256(into.add(8).cast(), vector[1]);
+            }
+            fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+                [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])]
+            }
+            fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+                [_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])]
+            }
+            fn count_ge(self, count: Self::I32, a: Self::F32, b: Self::F32) -> Self::I32 {
+                // A lane that compares true is −1.
+                let ge = [0, 1].map(|half: usize| {
+                    _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(a[half], b[half]))
+                });
+                [_mm256_sub_epi32(count[0], ge[0]), _mm256_sub_epi32(count[1], ge[1])]
+            }
+            fn differ(self, a: Self::I32, b: Self::I32) -> u16 {
+                let low = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a[0], b[0]));
+                let high = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a[1], b[1]));
+                !(_mm256_movemask_ps(low) | _mm256_movemask_ps(high) << 8) as u16
+            }
+        }
+
+        #[inline(always)]
+        fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
+            positions_by_byte(word, first, into)
+        }
+    }
+
+    /// 0, 1, 2, …
+    static PLACES: [u16; 32] = {
+        let mut places = [0; 32];
+        let mut place = 0;
+        while place < 32 {
+            places[place] = place as u16;
+            place += 1;
+        }
+        places
+    };
+
+    impl Simd for Avx512 {
+        type F32 = __m512;
+        type I32 = __m512i;
+
+        instructions! {
+            fn load(self, from: &[f32; LANES]) -> Self::F32 {
+                _mm512_loadu_ps(from.as_ptr())
+            }
+            fn splat(self, value: f32) -> Self::F32 {
+                _mm512_set1_ps(value)
+            }
+            fn load_bytes(self, from: &[u8; LANES]) -> Self::F32 {
+                let from = _mm_loadu_si128(from.as_ptr().cast());
+                _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(from))
+            }
+            fn store(self, vector: Self::F32, into: &mut [f32; LANES]) {
+                _mm512_storeu_ps(into.as_mut_ptr(), vector);
+            }
+            fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+                _mm512_add_ps(a, b)
+            }
+            fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+                _mm512_sub_ps(a, b)
+            }
+            fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+                _mm512_mul_ps(a, b)
+            }
+            fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
+                _mm512_loadu_si512(from.as_ptr().cast())
+            }
+            fn splat_i32(self, value: i32) -> Self::I32 {
+                _mm512_set1_epi32(value)
+            }
+            fn store_i32(self, vector: Self::I32, into: &mut [i32; LANES]) {
+                _mm512_storeu_si512(into.as_mut_ptr().cast(), vector);
+            }
+            fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+                _mm512_add_epi32(a, b)
+            }
+            fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+                _mm512_mullo_epi32(a, b)
+            }
+            fn count_ge(self, count: Self::I32, a: Self::F32, b: Self::F32) -> Self::I32 {
+                let ge = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b);
+                _mm512_mask_add_epi32(count, ge, count, _mm512_set1_epi32(1))
+            }
+            fn differ(self, a: Self::I32, b: Self::I32) -> u16 {
+                _mm512_cmpneq_epi32_mask(a, b)
+            }
+            fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
+                let places = _mm512_loadu_si512(PLACES.as_ptr().cast());
+                let places = _mm512_add_epi16(places, _mm512_set1_epi16(first.cast_signed()));
+                let (low, high) = (word as u32, (word >> 32) as u32);
+                let into = into.as_mut_ptr();
+                _mm512_storeu_si512(into.cast(), _mm512_maskz_compress_epi16(low, places));
+                let count = low.count_ones() as usize;
+                if high != 0 {
+                    let places = _mm512_add_epi16(places, _mm512_set1_epi16(32));
+                    let places = _mm512_maskz_compress_epi16(high, places);
+                    // `into` may hold less than 32 more: only the ones are written.
+                    let ones = (1u64 << high.count_ones()) - 1;
+                    _mm512_mask_storeu_epi16(into.add(count).cast(), ones as u32, places);
+                }
+                count + high.count_ones() as usize
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// All operations on the same numbers, each result as bits.
+    struct Every {
+        floats: [[f32; LANES]; 2],
+        integers: [[i32; LANES]; 2],
+        bytes: [u8; LANES],
+        word: u64,
+    }
+
+    impl Kernel for &Every {
+        type Output = (Vec<[f32; LANES]>, Vec<[i32; LANES]>, u16, Vec<u16>);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            let [a, b] = [simd.load(&self.floats[0]), simd.load(&self.floats[1])];
+            let [i, j] = [simd.load_i32(&self.integers[0]), simd.load_i32(&self.integers[1])];
+            let mut floats = Vec::new();
+            for vector in [
+                a,
+                simd.splat(self.floats[0][3]),
+                simd.load_bytes(&self.bytes),
+                simd.add(a, b),
+                simd.sub(a, b),
+                simd.mul(a, b),
+            ] {
+                let mut stored = [0.0; LANES];
+                simd.store(vector, &mut stored);
+                floats.push(stored);
+            }
+            let mut integers = Vec::new();
+            for vector in [
+                i,
+                simd.splat_i32(self.integers[1][5]),
+                simd.add_i32(i, j),
+                simd.mul_i32(i, j),
+                simd.count_ge(i, a, b),
+                simd.count_ge(i, b, a),
+                simd.count_ge(i, a, a),
+            ] {
+                let mut stored = [0; LANES];
+                simd.store_i32(vector, &mut stored);
+                integers.push(stored);
+            }
+            let mut places = [0; 64];
+            let count = simd.positions(self.word, 1_000, &mut places);
+            (floats, integers, simd.differ(i, j), places[..count].to_vec())
+        }
+    }
+
+    proptest! {
+        /// Every level gives what the scalar operations give.
+        #[test]
+        fn levels_are_equal(
+            floats in proptest::array::uniform2(proptest::array::uniform16(-9.0f32..9.0)),
+            mut integers in proptest::array::uniform2(proptest::array::uniform16(any::<i32>())),
+            equal in any::<u16>(),
+            bytes in any::<[u8; LANES]>(),
+            word in any::<u64>(),
+            and in any::<u64>(),
+        ) {
+            for lane in (0..LANES).filter(|lane| equal >> lane & 1 == 1) {
+                integers[1][lane] = integers[0][lane];
+            }
+            for word in [word, word & and, word | and, 0, u64::MAX] {
+                let every = Every { floats, integers, bytes, word };
+                let ones = (0..64).filter(|bit| word >> bit & 1 == 1).map(|bit| 1_000 + bit);
+                let expected = Isa(Level::Portable).run(&every);
+                prop_assert_eq!(&expected.3, &ones.collect::<Vec<u16>>());
+                for isa in Isa::all() {
+                    prop_assert_eq!(&isa.run(&every), &expected, "{}", isa);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_is_the_last_of_all() {
+        assert_eq!(Isa::all().last(), Some(&Isa::best()));
+    }
+}

@@ -1,0 +1,252 @@
+//! [`Layout`]: a network and its mapping laid out for the kernels; shared by all threads and chips.
+
+use hafnia_bits::LANES;
+use hafnia_cim::{InputControl, MacroSpec};
+use hafnia_ir::{Mapping, TileId, prove};
+use hafnia_model::{Layer, MatrixLayer, Network, Shape, Thresholds};
+
+use crate::Plan;
+use crate::packed::PackedMatrix;
+use crate::windows::{LineBits, Windows};
+
+/// Everything the kernels read that no noise changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout<'a> {
+    pub(crate) network: &'a Network,
+    /// The layers that do something.
+    pub(crate) steps: Vec<Step>,
+    /// One a matrix.
+    pub(crate) matrices: Vec<MatrixLayout>,
+    /// One a tile; none if there is no mapping.
+    pub(crate) tiles: Vec<TileLayout>,
+    pub(crate) plan: Option<&'a Plan>,
+    /// Rows a conversion may have.
+    pub(crate) slots: usize,
+    /// Whether the mapping holds every weight of the network once, so that conversions without
+    /// error give the network's sums.
+    pub(crate) is_proved: bool,
+}
+
+/// A step of the walk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    /// The layer of the network.
+    pub(crate) layer: usize,
+    pub(crate) what: What,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum What {
+    /// A product with a matrix, and the pool window after it.
+    Matrix { matrix: usize, pool: usize },
+    /// A pool that no matrix comes before.
+    Pool { size: usize, input: Shape },
+}
+
+/// A matrix of the network.
+#[derive(Debug, Clone)]
+pub(crate) struct MatrixLayout {
+    /// Its layer of the network.
+    pub(crate) layer: usize,
+    pub(crate) windows: Windows,
+    /// Bits of the logical rows in order.
+    pub(crate) natural: LineBits,
+    pub(crate) packed: PackedMatrix,
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    /// Vectors of columns.
+    pub(crate) blocks: usize,
+    /// Thresholds of a column; 0 for the last matrix.
+    pub(crate) levels: usize,
+    /// (column, level).
+    pub(crate) thresholds: Vec<i32>,
+    /// (block, level): the same in vectors, out of reach where there is no column.
+    pub(crate) threshold_lanes: Vec<[i32; LANES]>,
+    /// Its tiles.
+    pub(crate) tiles: Vec<TileId>,
+}
+
+/// A tile of the mapping.
+#[derive(Debug, Clone)]
+pub(crate) struct TileLayout {
+    /// Where its lines come from; none where activations are added up before they are a line.
+    pub(crate) bits: Option<LineBits>,
+    /// Lines of a scan. As a number of a line, the one that is never on.
+    pub(crate) lines: usize,
+    /// Whether the next active lines share a group whatever they are.
+    pub(crate) is_plain: bool,
+    /// Whether its lines are all logical rows of its matrix, in any order.
+    pub(crate) is_whole: bool,
+    /// Of its scan.
+    pub(crate) planes: usize,
+    pub(crate) columns: usize,
+    pub(crate) blocks: usize,
+    /// Its number among the replicas, and theirs.
+    pub(crate) replica: (usize, usize),
+    /// The physical row of every line.
+    pub(crate) physical: Vec<u32>,
+    /// (line, block): programmed bits, a byte each; 0 in the line that is never on.
+    pub(crate) ones: Vec<[u8; LANES]>,
+    /// Per column the logical one, and 1, or −1 if it is inverted.
+    pub(crate) logical: Vec<(usize, i32)>,
+    /// (block): the signs of `logical`, if its columns are in order and start where a vector of the
+    /// matrix does; and that vector.
+    pub(crate) aligned: Option<(usize, Vec<[i32; LANES]>)>,
+}
+
+impl<'a> Layout<'a> {
+    /// Lays out a network without a mapping; none if some layer does not suit the kernels.
+    pub(crate) fn of_network(network: &'a Network) -> Option<Self> {
+        let matrices = network.matrices();
+        let layouts = matrices.iter().map(|matrix| MatrixLayout::new(network, matrix));
+        Some(Self {
+            network,
+            steps: steps(network),
+            matrices: layouts.collect::<Option<_>>()?,
+            tiles: Vec::new(),
+            plan: None,
+            slots: 1,
+            is_proved: false,
+        })
+    }
+
+    /// Lays out a network with its mapping, whose plan this is.
+    pub(crate) fn of_mapping(
+        network: &'a Network,
+        mapping: &Mapping,
+        plan: &'a Plan,
+        spec: &MacroSpec,
+    ) -> Option<Self> {
+        let mut layout = Self::of_network(network)?;
+        for (id, tile) in mapping.tiles() {
+            let matrix = tile.matrix.index();
+            let replicas = plan.replicas(matrix);
+            let of = &mut layout.matrices[matrix];
+            of.tiles.push(id);
+            let planned = &plan.tiles[id.index()];
+            let lines = &planned.lines.scan;
+            if lines.len() >= usize::from(u16::MAX) {
+                return None;
+            }
+            let mut physical: Vec<u32> = lines.iter().map(|line| line.physical).collect();
+            let blocks = tile.bits.columns().div_ceil(LANES);
+            let mut ones = vec![[0; LANES]; (lines.len() + 1) * blocks];
+            for (line, &row) in physical.iter().enumerate() {
+                for column in 0..tile.bits.columns() {
+                    ones[line * blocks + column / LANES][column % LANES] =
+                        u8::from(tile.bits.get(row as usize, column));
+                }
+            }
+            let is_one_to_one = lines.len() == planned.rows.len();
+            let rows = planned.rows.logical().iter().map(|&row| row as usize);
+            let bits = is_one_to_one.then(|| LineBits::new(&of.windows, rows));
+            let is_signed = lines.iter().any(|line| line.negative);
+            let logical = tile.columns.iter().map(|column| {
+                (column.logical as usize, if column.inverted { -1 } else { 1 })
+            });
+            let logical: Vec<(usize, i32)> = logical.collect();
+            let aligned = aligned(&logical);
+            let is_plain = spec.input_control == InputControl::OrderedScan
+                && is_one_to_one
+                && !is_signed
+                && !planned.rows.has_shared_rows();
+            layout.tiles.push(TileLayout {
+                is_whole: is_one_to_one && lines.len() == of.rows,
+                bits,
+                lines: lines.len(),
+                is_plain,
+                planes: planned.planes.into(),
+                columns: tile.bits.columns(),
+                blocks,
+                replica: (tile.replica as usize, replicas),
+                physical: std::mem::take(&mut physical),
+                ones,
+                logical,
+                aligned,
+            });
+        }
+        layout.plan = Some(plan);
+        layout.slots = spec.rows_per_conversion;
+        layout.is_proved = prove(mapping, network).is_ok();
+        Some(layout)
+    }
+}
+
+/// Where columns in order that start with a vector start, and their signs.
+fn aligned(logical: &[(usize, i32)]) -> Option<(usize, Vec<[i32; LANES]>)> {
+    let first = logical.first()?.0;
+    let is_in_order = logical.iter().zip(first..).all(|(&(column, _), expected)| column == expected);
+    if !is_in_order || !first.is_multiple_of(LANES) {
+        return None;
+    }
+    let mut signs = vec![[0; LANES]; logical.len().div_ceil(LANES)];
+    for (index, &(_, sign)) in logical.iter().enumerate() {
+        signs[index / LANES][index % LANES] = sign;
+    }
+    Some((first / LANES, signs))
+}
+
+/// The layers that do something; a pool right after a matrix belongs to it.
+fn steps(network: &Network) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut matrix = 0;
+    for (layer, of) in network.layers().iter().enumerate() {
+        match of {
+            Layer::Conv(_) | Layer::Linear(_) => {
+                steps.push(Step { layer, what: What::Matrix { matrix, pool: 1 } });
+                matrix += 1;
+            }
+            Layer::MaxPool { size } => match steps.last_mut() {
+                Some(Step { layer: last, what: What::Matrix { pool, .. } })
+                    if *last + 1 == layer && *pool == 1 =>
+                {
+                    *pool = *size;
+                }
+                _ => {
+                    let input = network.shape_before(layer);
+                    steps.push(Step { layer, what: What::Pool { size: *size, input } });
+                }
+            },
+            Layer::Flatten => {}
+        }
+    }
+    steps
+}
+
+impl MatrixLayout {
+    fn new(network: &Network, matrix: &MatrixLayer<'_>) -> Option<Self> {
+        let input = network.shape_before(matrix.layer);
+        let output = network.shape_before(matrix.layer + 1);
+        let windows = match &network.layers()[matrix.layer] {
+            Layer::Conv(conv) => Windows::of_conv(conv, input, output, matrix.input_bits)?,
+            _ => Windows::of_vector(input.len(), matrix.input_bits),
+        };
+        let (rows, columns) = (matrix.weights.rows(), matrix.weights.columns());
+        let blocks = columns.div_ceil(LANES);
+        let none = Thresholds { levels: 0, values: Vec::new() };
+        let Thresholds { levels, values } = matrix.thresholds.unwrap_or(&none);
+        let mut threshold_lanes = vec![[i32::MAX; LANES]; blocks * levels];
+        for (index, &value) in values.iter().enumerate() {
+            let (column, level) = (index / levels, index % levels);
+            threshold_lanes[column / LANES * levels + level][column % LANES] = value;
+        }
+        Some(Self {
+            layer: matrix.layer,
+            natural: LineBits::new(&windows, 0..rows),
+            packed: PackedMatrix::new(matrix.weights),
+            windows,
+            rows,
+            columns,
+            blocks,
+            levels: *levels,
+            thresholds: values.clone(),
+            threshold_lanes,
+            tiles: Vec::new(),
+        })
+    }
+
+    /// Activations that leave it through a pool window.
+    pub(crate) fn activations(&self, pool: usize) -> usize {
+        self.columns * (self.windows.height / pool) * (self.windows.width / pool)
+    }
+}

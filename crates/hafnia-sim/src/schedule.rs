@@ -1,0 +1,204 @@
+//! [`Schedule`]: the conversion cycles of a tile at some output positions, listed before any of them is
+//! converted.
+//!
+//! The walk over data is here, the arithmetic in the kernels, which then see nothing but a list. Every
+//! group has as many slots as a conversion may have rows; slots that are not needed name a line that
+//! is never on, so that no kernel branches on the length of a group. A list is converted when it is
+//! long enough and then written anew: it does not grow with the images or the positions.
+
+use hafnia_bits::{Kernel, Simd};
+
+use crate::windows::{POSITIONS, Patches};
+
+/// Groups that are written at once.
+const STEP: usize = 4;
+/// Slots that are written at once.
+const PADDING: usize = 16;
+/// Groups that are read at once.
+pub(crate) const BATCH: usize = 16;
+/// Groups after which a list is long enough.
+pub(crate) const ENOUGH: usize = 256;
+
+/// Conversion cycles of a tile.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Schedule {
+    /// Rows a conversion may have.
+    pub(crate) slots: usize,
+    /// Number of groups; what the lists hold behind it is anything.
+    pub(crate) len: usize,
+    /// (group, slot): a line.
+    pub(crate) lines: Vec<u16>,
+    /// Output positions of the groups.
+    pub(crate) positions: Vec<u32>,
+    /// plane · 2²⁴ + group of the scan.
+    pub(crate) plane_groups: Vec<u32>,
+    /// Rows on.
+    pub(crate) counts: Vec<u32>,
+    /// ±2^plane.
+    pub(crate) weights: Vec<i32>,
+    /// Rows that were on, all groups added up.
+    pub(crate) rows_on: u64,
+}
+
+impl Schedule {
+    /// Forgets all groups.
+    pub(crate) fn clear(&mut self, slots: usize) {
+        (self.slots, self.len, self.rows_on) = (slots, 0, 0);
+    }
+
+    /// Makes room for so many more groups, and for `lines` more lines of one scan.
+    pub(crate) fn reserve(&mut self, groups: usize, lines: usize) {
+        let groups = self.len + groups + BATCH;
+        if self.positions.len() < groups {
+            self.positions.resize(groups, 0);
+            self.plane_groups.resize(groups, 0);
+            self.counts.resize(groups, 0);
+            self.weights.resize(groups, 0);
+        }
+        let lines = groups * self.slots + lines + 64 + self.slots.next_multiple_of(PADDING);
+        if self.lines.len() < lines {
+            self.lines.resize(lines, 0);
+        }
+    }
+
+    /// Appends a group; there must be room for it.
+    pub(crate) fn push(&mut self, at: (u32, u32), lines: &[u32], null: u16, weight: i32) {
+        let slots = &mut self.lines[self.len * self.slots..][..self.slots];
+        slots.fill(null);
+        for (slot, &line) in slots.iter_mut().zip(lines) {
+            *slot = line as u16;
+        }
+        (self.positions[self.len], self.plane_groups[self.len]) = at;
+        self.counts[self.len] = lines.len() as u32;
+        self.weights[self.len] = weight;
+        self.len += 1;
+        self.rows_on += lines.len() as u64;
+    }
+}
+
+/// Lists the groups of a row of output positions where the next active lines share a group, whatever
+/// they are. There must be room for them.
+pub(crate) struct Scan<'a> {
+    pub(crate) patches: &'a Patches,
+    pub(crate) planes: usize,
+    /// The line that is never on.
+    pub(crate) null: u16,
+    /// The output positions of the row.
+    pub(crate) row: std::ops::Range<usize>,
+    /// The tile has those that are this modulo the number of replicas.
+    pub(crate) replica: (usize, usize),
+    pub(crate) schedule: &'a mut Schedule,
+    /// Per output position: the rows that were on, weighted, are added.
+    pub(crate) digital: &'a mut [i32],
+}
+
+impl Kernel for Scan<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { patches, planes, null, row, replica, schedule, digital } = self;
+        let slots = schedule.slots;
+        let (start, of) = (row.start, replica.1);
+        for position in row {
+            if of > 1 && position % of != replica.0 {
+                continue;
+            }
+            for plane in 0..planes {
+                let first = schedule.len * slots;
+                let mut end = first;
+                for word in 0..patches.words {
+                    let lines = patches.word(plane, word, position - start);
+                    let into: &mut [u16; 64] =
+                        (&mut schedule.lines[end..end + 64]).try_into().expect("a slice of 64");
+                    end += simd.positions(lines, (word * 64) as u16, into);
+                }
+                let mut padded = 0;
+                while padded < slots {
+                    let into: &mut [u16; PADDING] =
+                        (&mut schedule.lines[end + padded..end + padded + PADDING])
+                            .try_into()
+                            .expect("a slice of sixteen");
+                    *into = [null; PADDING];
+                    padded += PADDING;
+                }
+                let count = end - first;
+                let groups = (count as u32).div_ceil(slots as u32) as usize;
+                let mut group = 0;
+                loop {
+                    let at = schedule.len + group;
+                    let range = at..at + STEP;
+                    schedule.positions[range.clone()].fill(position as u32);
+                    schedule.weights[range.clone()].fill(1 << plane);
+                    let mut step = 0;
+                    while step < STEP {
+                        schedule.plane_groups[range.start + step] =
+                            (plane << 24 | (group + step)) as u32;
+                        schedule.counts[range.start + step] =
+                            count.saturating_sub((group + step) * slots).min(slots) as u32;
+                        step += 1;
+                    }
+                    group += STEP;
+                    if group >= groups {
+                        break;
+                    }
+                }
+                schedule.len += groups;
+                schedule.rows_on += count as u64;
+                digital[position] += (count as i32) << plane;
+            }
+        }
+    }
+}
+
+/// Counts what [`Scan`] would list: groups, and rows on.
+pub(crate) struct CountGroups<'a> {
+    pub(crate) patches: &'a Patches,
+    pub(crate) planes: usize,
+    /// The output positions of the row.
+    pub(crate) row: std::ops::Range<usize>,
+    /// As in [`Scan`].
+    pub(crate) replica: (usize, usize),
+    /// Rows a conversion may have.
+    pub(crate) slots: usize,
+}
+
+impl Kernel for CountGroups<'_> {
+    type Output = (u64, u64);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) -> (u64, u64) {
+        let Self { patches, planes, row, replica, slots } = self;
+        // x / slots = x · (2³²/slots + 1) / 2³² as long as x · slots is below 2³²: a scan has less
+        // than 2¹⁶ lines.
+        let inverse = (1u64 << 32) / slots as u64 + 1;
+        let (mut groups, mut rows_on) = ([0u64; POSITIONS], [0u64; POSITIONS]);
+        for chunk in 0..patches.chunks {
+            let mut is_here = [0u64; POSITIONS];
+            for (lane, is_here) in is_here.iter_mut().enumerate() {
+                let position = row.start + chunk * POSITIONS + lane;
+                *is_here = u64::from(position < row.end && position % replica.1 == replica.0);
+            }
+            for plane in 0..planes {
+                let mut on = [0u64; POSITIONS];
+                for word in 0..patches.words {
+                    let at = (plane * patches.words + word) * patches.chunks + chunk;
+                    let lines = &patches.lanes[at];
+                    let mut lane = 0;
+                    while lane < POSITIONS {
+                        on[lane] += u64::from(lines[lane].count_ones());
+                        lane += 1;
+                    }
+                }
+                let mut lane = 0;
+                while lane < POSITIONS {
+                    let on = on[lane] * is_here[lane];
+                    rows_on[lane] += on;
+                    groups[lane] += (on + slots as u64 - 1) * inverse >> 32;
+                    lane += 1;
+                }
+            }
+        }
+        (groups.iter().sum(), rows_on.iter().sum())
+    }
+}

@@ -1,0 +1,291 @@
+//! [`Windows`]: im2col in bits. What a matrix takes at every output position, as words whose bit i is
+//! one bit-plane of line i.
+//!
+//! Rows of the activations become words, one bit a pixel; the padding is in them. A line is then a
+//! pixel of the window: a row of the activations and a shift. Lines in scan order that are neighbours
+//! in a row share one shift and one mask ([`Segment`]), so that the natural order costs an operation a
+//! row of the window and any other order one a line. Eight positions are computed at once.
+
+use hafnia_bits::{Kernel, Simd};
+use hafnia_model::{Conv, Shape};
+
+/// Positions that are computed at once.
+pub(crate) const POSITIONS: usize = 8;
+
+/// Bytes that must follow the activations, because they are read by eights.
+pub(crate) const SLACK: usize = 8;
+
+/// How the rows of a matrix lie in the activations that reach it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows {
+    input: Shape,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+    /// Rows and columns of output positions.
+    pub(crate) height: usize,
+    pub(crate) width: usize,
+    /// Bit-planes of the activations.
+    pub(crate) planes: usize,
+    /// A vector, whose words hold 64 activations each, and not an image.
+    is_vector: bool,
+}
+
+impl Windows {
+    /// The windows of a convolution; none if a padded row does not fit a word.
+    pub(crate) fn of_conv(conv: &Conv, input: Shape, output: Shape, planes: u8) -> Option<Self> {
+        let windows = Self {
+            input,
+            kernel: conv.kernel,
+            stride: conv.stride,
+            padding: conv.padding,
+            height: output.height,
+            width: output.width,
+            planes: planes.into(),
+            is_vector: false,
+        };
+        (input.width + 2 * conv.padding <= 64).then_some(windows)
+    }
+
+    /// A vector: the one window of a linear layer.
+    pub(crate) fn of_vector(length: usize, planes: u8) -> Self {
+        Self {
+            input: Shape { channels: length, height: 1, width: 1 },
+            kernel: 1,
+            stride: 1,
+            padding: 0,
+            height: 1,
+            width: 1,
+            planes: planes.into(),
+            is_vector: true,
+        }
+    }
+
+    /// Output positions.
+    pub(crate) fn positions(&self) -> usize {
+        self.height * self.width
+    }
+
+    /// [`POSITIONS`] in a row of output positions.
+    pub(crate) fn chunks(&self) -> usize {
+        self.width.div_ceil(POSITIONS)
+    }
+
+    /// Rows of a channel with padding.
+    fn padded(&self) -> usize {
+        self.input.height + 2 * self.padding
+    }
+
+    /// Words of a bit-plane of the activations.
+    fn words(&self) -> usize {
+        if self.is_vector {
+            self.input.channels.div_ceil(64)
+        } else {
+            self.input.channels * self.padded()
+        }
+    }
+
+    /// The word of the activations and the bit in it that logical row `row` is at position 0.
+    fn place(&self, row: usize) -> (usize, usize) {
+        if self.is_vector {
+            return (row / 64, row % 64);
+        }
+        let (channel, within) =
+            (row / (self.kernel * self.kernel), row % (self.kernel * self.kernel));
+        (channel * self.padded() + within / self.kernel, within % self.kernel)
+    }
+}
+
+/// Cuts activations, with [`SLACK`] behind them, into bit-planes.
+pub(crate) struct Pack<'a> {
+    pub(crate) windows: &'a Windows,
+    pub(crate) activations: &'a [u8],
+    /// (plane, word).
+    pub(crate) words: &'a mut Vec<u64>,
+}
+
+/// Bit `plane` of eight bytes, the first byte lowest.
+#[inline(always)]
+fn pack_eight(bytes: u64, plane: usize) -> u64 {
+    // Byte i has its bit at 8·i; times 2^(56 − 7·i) it is at 56 + i, and no two products meet.
+    (bytes >> plane & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56
+}
+
+/// Bit `plane` of so many bytes, at most 64.
+#[inline(always)]
+fn pack_row(bytes: &[u8], plane: usize, count: usize) -> u64 {
+    let mut word = 0;
+    let mut at = 0;
+    while at < count {
+        let eight: [u8; 8] = bytes[at..at + 8].try_into().expect("a slice of eight");
+        word |= pack_eight(u64::from_le_bytes(eight), plane) << at;
+        at += 8;
+    }
+    word & u64::MAX >> (64 - count)
+}
+
+impl Kernel for Pack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        let Self { windows, activations, words } = self;
+        let per_plane = windows.words();
+        words.clear();
+        words.resize(per_plane * windows.planes, 0);
+        for plane in 0..windows.planes {
+            let words = &mut words[plane * per_plane..][..per_plane];
+            if windows.is_vector {
+                let mut left = windows.input.channels;
+                for (index, word) in words.iter_mut().enumerate() {
+                    *word = pack_row(&activations[index * 64..], plane, left.min(64));
+                    left -= left.min(64);
+                }
+            } else {
+                let Shape { channels, height, width } = windows.input;
+                for channel in 0..channels {
+                    for y in 0..height {
+                        let row = &activations[(channel * height + y) * width..];
+                        words[channel * windows.padded() + windows.padding + y] =
+                            pack_row(row, plane, width) << windows.padding;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Neighbouring lines that are neighbours in a word of the activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Segment {
+    /// The word of the activations.
+    word: u32,
+    /// The bit of the first line in it, at position 0.
+    shift: u32,
+    /// As many ones as there are lines.
+    mask: u64,
+    /// The place of the first line in the word of lines.
+    bit: u32,
+}
+
+/// Where lines come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LineBits {
+    segments: Vec<Segment>,
+    /// Per word of 64 lines, the end of its segments.
+    ends: Vec<usize>,
+}
+
+impl LineBits {
+    /// Lines that are these logical rows.
+    pub(crate) fn new(windows: &Windows, rows: impl IntoIterator<Item = usize>) -> Self {
+        let mut segments: Vec<Segment> = Vec::new();
+        let mut ends = Vec::new();
+        for (line, row) in rows.into_iter().enumerate() {
+            let (word, shift) = windows.place(row);
+            let bit = line % 64;
+            if bit == 0 {
+                ends.push(segments.len());
+            }
+            let start = ends.len().checked_sub(2).map_or(0, |before| ends[before]);
+            let last = if segments.len() > start { segments.last_mut() } else { None };
+            let next = |last: &&mut Segment| {
+                let lines = last.mask.count_ones();
+                last.word as usize == word && (last.shift + lines) as usize == shift
+            };
+            match last.filter(next) {
+                Some(last) => last.mask = last.mask << 1 | 1,
+                None => segments.push(Segment {
+                    word: word as u32,
+                    shift: shift as u32,
+                    mask: 1,
+                    bit: bit as u32,
+                }),
+            }
+            *ends.last_mut().expect("pushed with the first line") = segments.len();
+        }
+        Self { segments, ends }
+    }
+
+    /// Words of 64 lines.
+    pub(crate) fn words(&self) -> usize {
+        self.ends.len()
+    }
+}
+
+/// A row of output positions: (plane, word of lines, chunk), a lane a position.
+///
+/// Lanes beyond the last position hold anything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Patches {
+    pub(crate) lanes: Vec<[u64; POSITIONS]>,
+    pub(crate) words: usize,
+    pub(crate) chunks: usize,
+}
+
+impl Patches {
+    /// Makes room, all 0.
+    pub(crate) fn reset(&mut self, planes: usize, words: usize, chunks: usize) {
+        self.lanes.clear();
+        self.lanes.resize(planes * words * chunks, [0; POSITIONS]);
+        (self.words, self.chunks) = (words, chunks);
+    }
+
+    /// 64 lines at position `x` of the row.
+    #[inline(always)]
+    pub(crate) fn word(&self, plane: usize, word: usize, x: usize) -> u64 {
+        self.lanes[(plane * self.words + word) * self.chunks + x / POSITIONS][x % POSITIONS]
+    }
+
+    /// Sets a line at position `x` of the row.
+    pub(crate) fn set(&mut self, plane: usize, line: usize, x: usize) {
+        let lanes = (plane * self.words + line / 64) * self.chunks + x / POSITIONS;
+        self.lanes[lanes][x % POSITIONS] |= 1 << (line % 64);
+    }
+}
+
+/// Gathers the lines of the output positions of row `y`.
+pub(crate) struct Gather<'a> {
+    pub(crate) windows: &'a Windows,
+    pub(crate) bits: &'a LineBits,
+    /// As [`Pack`] left them.
+    pub(crate) words: &'a [u64],
+    pub(crate) y: usize,
+    pub(crate) patches: &'a mut Patches,
+}
+
+impl Kernel for Gather<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        let Self { windows, bits, words, y, patches } = self;
+        let (per_plane, chunks) = (windows.words(), windows.chunks());
+        patches.reset(windows.planes, bits.words(), chunks);
+        let first = y * windows.stride;
+        for plane in 0..windows.planes {
+            let words = &words[plane * per_plane..][..per_plane];
+            for chunk in 0..chunks {
+                let mut steps = [0u64; POSITIONS];
+                for (lane, step) in steps.iter_mut().enumerate() {
+                    *step = ((chunk * POSITIONS + lane) * windows.stride) as u64;
+                }
+                let mut start = 0;
+                for (word, &end) in bits.ends.iter().enumerate() {
+                    let mut lines = [0u64; POSITIONS];
+                    for segment in &bits.segments[start..end] {
+                        let row = words[first + segment.word as usize];
+                        let mut lane = 0;
+                        while lane < POSITIONS {
+                            let shift = (steps[lane] + u64::from(segment.shift)) & 63;
+                            lines[lane] |= (row >> shift & segment.mask) << (segment.bit & 63);
+                            lane += 1;
+                        }
+                    }
+                    patches.lanes[(plane * bits.words() + word) * chunks + chunk] = lines;
+                    start = end;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Kernels against the obvious: every instruction set gives what engines give conversion by
+//! conversion, and what the reference gives without noise, bit for bit.
+
+use hafnia_bits::Isa;
+use hafnia_cim::{InputControl, MacroSpec};
+use hafnia_ir::{Mapping, Stage, random as random_mapping};
+use hafnia_model::random::{self, Limits};
+use hafnia_model::{Input, Network};
+use hafnia_rng::Seed;
+use hafnia_sim::{EngineKind, Evaluation, Images, Kernels, NoiseScope, Prepared, evaluate};
+use proptest::prelude::*;
+
+fn images(seed: Seed, input: &Input, classes: usize, count: u64) -> Images {
+    let image = |index| random::image(seed.site("test/images").index(index), input);
+    Images {
+        activations: (0..count).flat_map(image).collect(),
+        labels: (0..count).map(|index| (index % classes as u64) as u8).collect(),
+    }
+}
+
+/// What all kernels give; they must give the same.
+fn evaluations(
+    network: &Network,
+    mapping: &Mapping,
+    spec: &MacroSpec,
+    images: &Images,
+    scope: &NoiseScope,
+    seed: Seed,
+) -> Vec<Evaluation> {
+    let of = |kernels| {
+        let prepared = Prepared::with_kernels(network, images, scope, kernels).expect("it fits");
+        [EngineKind::Exact, EngineKind::Table, EngineKind::Device].map(|engine| {
+            evaluate(&prepared, mapping, spec, engine, 2, seed, &|_, _| ()).expect("it fits")
+        })
+    };
+    let expected = of(Kernels::Plain);
+    for isa in Isa::all() {
+        for (found, expected) in of(Kernels::Vectors(isa)).iter().zip(&expected) {
+            assert_eq!(found, expected, "{isa}, {:?}, {seed:?}", expected.engine);
+        }
+    }
+    expected.to_vec()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Any network on any mapping of any macro: shared rows, signs, inverted columns, replicas,
+    /// activations added first, every input control, lossy converters, much noise and none.
+    #[test]
+    fn kernels_give_what_engines_give(
+        seed in any::<u64>().prop_map(Seed),
+        is_default in any::<bool>(),
+        rows_per_conversion in 1usize..=20,
+        bits in 1u8..=4,
+        input_control in prop_oneof![
+            Just(InputControl::OrderedScan),
+            Just(InputControl::FixedGroup),
+            (1usize..=24).prop_map(|window| InputControl::FixedWindow { window }),
+        ],
+        columns in prop_oneof![Just(8usize), Just(16), Just(20), Just(40)],
+        noise in prop_oneof![Just(0.0), Just(1.0), 0.0f64..6.0],
+        is_all in any::<bool>(),
+    ) {
+        let mut spec = MacroSpec { rows: 70, columns, ..MacroSpec::preset("gt-n40").expect("a preset") };
+        if !is_default {
+            (spec.rows_per_conversion, spec.input_control) = (rows_per_conversion, input_control);
+            spec.adc.bits = bits;
+        }
+        spec.adc.offset_lsb *= noise;
+        spec.adc.comparator_noise_lsb *= noise;
+        spec.cell.sigma_lrs_rel *= noise;
+        spec.cell.sigma_hrs_rel = (spec.cell.sigma_hrs_rel * noise).min(1.0);
+        spec.cell.read_noise_rel *= noise;
+        let network = random::network(seed, Limits { side: 9, ..Limits::default() });
+        let mapping =
+            random_mapping::mapping(seed, &network, &(&spec).into(), Stage::Placed);
+        let images = images(seed, network.input(), network.classes(), 5);
+        let scope = if is_all { NoiseScope::All } else { NoiseScope::Final };
+        evaluations(&network, &mapping, &spec, &images, &scope, seed);
+    }
+}
+
+/// The network the kernels are made for, on its own macro and on noisier ones.
+#[test]
+fn kernels_give_what_engines_give_on_lenet5() {
+    let preset = MacroSpec::preset("gt-n40").expect("a preset");
+    let network = random::lenet5(Seed(1));
+    for (index, noise) in [1.0, 3.0].into_iter().enumerate() {
+        let mut spec = preset.clone();
+        spec.adc.offset_lsb *= noise;
+        spec.adc.comparator_noise_lsb *= noise;
+        spec.cell.sigma_lrs_rel *= noise;
+        let seed = Seed(index as u64);
+        let mapping = random_mapping::mapping(seed, &network, &(&spec).into(), Stage::Placed);
+        let images = images(seed, network.input(), network.classes(), 6);
+        evaluations(&network, &mapping, &spec, &images, &NoiseScope::All, seed);
+    }
+}
