@@ -8,6 +8,7 @@ mod codegen;
 mod record;
 mod reproduce;
 mod tidy;
+mod validate;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -23,6 +24,8 @@ enum Chore {
     Reproduce(reproduce::Options),
     /// Make the record of a recipe from what its trainings gave; it becomes part of hafnia.
     Record(record::Options),
+    /// Hold the engines against tools that others wrote.
+    Validate(validate::Options),
     /// Everything that must pass before a change lands.
     Ci,
     /// Check the invariants of docs/architecture.md.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let outcome = match Chore::parse() {
         Chore::Reproduce(options) => reproduce::run(&options),
         Chore::Record(options) => record::run(&options),
+        Chore::Validate(options) => validate::run(&options),
         Chore::Ci => ci::run(),
         Chore::Tidy => tidy::run(),
         Chore::Codegen { check } => codegen::run(check),
