@@ -41,6 +41,7 @@ mod evaluate;
 mod mapped;
 mod prepared;
 mod profile;
+mod silicon;
 pub mod statistics;
 
 pub use agree::{Disagreement, agree};
@@ -51,6 +52,7 @@ pub use evaluate::{EngineKind, Evaluation, evaluate, evaluate_table};
 pub use mapped::{Events, Mapped, Plan};
 pub use prepared::{Images, NoiseScope, Prepared};
 pub use profile::{ProfileOptions, profile};
+pub use silicon::Silicon;
 
 /// Told how much is done, and of how much; called from several threads, so not always in order.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
