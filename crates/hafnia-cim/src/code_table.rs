@@ -37,21 +37,34 @@ pub struct Moments {
 impl CodeTable {
     /// The table of the device model, each conversion on a fresh chip.
     ///
-    /// The signal of m ones among n rows is normal with mean m and the sum of the static, the read
-    /// and the comparator's noise variances; offsets are independent from comparator to comparator.
+    /// Given which cells are stuck and whose traps are filled, the signal of m ones among n rows is
+    /// normal, with the sum of the static, the read and the comparator's noise variances; the table
+    /// is the mixture over these. Offsets are independent from comparator to comparator.
     /// Probabilities are accurate, and sum to 1, to 1e-12.
     ///
+    /// Effects that a table cannot show ([`MacroSpec::check_table`]) are taken for something near:
+    /// the shape of programming variation for a normal one of the same variance, and mismatch, the
+    /// fault map and the resistance of lines for none. Passes may weigh mappings by such a table;
+    /// the engine `table` refuses it.
+    ///
     /// `spec` is a valid one ([`MacroSpec::validate`]). With 7 rows and 3 bits it takes
-    /// milliseconds, with 63 rows and 6 bits seconds.
+    /// milliseconds, with 63 rows and 6 bits seconds, and with telegraph noise minutes.
     pub fn from_spec(spec: &MacroSpec) -> Self {
         let mut table = Self::zeros(spec.rows_per_conversion, spec.adc.max_code());
-        let noise = spec.adc.comparator_noise_lsb;
+        let [common, own] = spec.converter_sigmas();
+        let step = spec.reference_step_lsb();
+        let mut given = vec![0.0; spec.adc.max_code() + 1];
         for (rows, ones) in table.conversions() {
-            let variance = spec.cell.static_variance_lsb2(ones, rows)
-                + spec.cell.read_variance_lsb2(ones, rows)
-                + noise * noise;
+            let read = spec.cell.read_variance_lsb2(ones, rows);
             let codes = table.probabilities_mut(rows, ones);
-            code_probabilities(ones as f64, variance.sqrt(), spec.adc.offset_lsb, codes);
+            for outcome in spec.outcomes(ones, rows) {
+                let sigma = (outcome.variance_lsb2 + read + common * common).sqrt();
+                let [mean, sigma, own] = [outcome.mean_lsb, sigma, own].map(|lsb| lsb / step);
+                code_probabilities(mean, sigma, own, &mut given);
+                for (code, probability) in codes.iter_mut().zip(&given) {
+                    *code += outcome.probability * probability;
+                }
+            }
         }
         table
     }

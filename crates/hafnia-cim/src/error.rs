@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::CsvFault;
+
 /// Why a spec, a preset or a code table was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -99,6 +101,46 @@ pub enum CimError {
         line: usize,
         /// What is wrong on it.
         fault: TableFault,
+    },
+    /// A CSV file is wrong.
+    #[error("`{name}`, line {line}: {fault}")]
+    Csv {
+        /// Name of the file.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong on it.
+        fault: CsvFault,
+    },
+    /// Presets inherit from one another in a circle.
+    #[error("macro `{name}` inherits from itself: {circle}")]
+    Circle {
+        /// Name of the preset or file.
+        name: String,
+        /// The way around, as in `a.toml -> b.toml -> a.toml`.
+        circle: String,
+    },
+    /// `inherits` is no text.
+    #[error("macro `{name}`: inherits is {value}, it must be the name of a preset or a path")]
+    Inherits {
+        /// Name of the preset or file.
+        name: String,
+        /// What stands there.
+        value: String,
+    },
+    /// An engine cannot show an effect that is on.
+    #[error("macro `{name}`: engine `{engine}` cannot show {effect} ({keys}): {why}")]
+    Unsupported {
+        /// Name of the spec.
+        name: String,
+        /// The engine.
+        engine: &'static str,
+        /// The effect.
+        effect: &'static str,
+        /// Keys that switch it.
+        keys: &'static str,
+        /// Why not.
+        why: &'static str,
     },
     /// A code table is for another macro.
     #[error(

@@ -2,18 +2,28 @@
 //!
 //! One list, [`KEYS`], drives reading a file, overriding a value and naming all values. To add a
 //! value to a macro: a field in [`MacroSpec`] with its range in [`MacroSpec::validate`], a line in
-//! [`KEYS`], a line with its source in every file of `presets/`.
+//! [`KEYS`], a line with its source in the files of `presets/` that need one.
+//!
+//! A file may inherit from a preset or another file and then gives only what differs. A value of
+//! [`KEYS`] that is off unless it is given may be missing everywhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use serde::Deserialize as _;
 
-use crate::{Adc, CellModel, CimError, InputControl, MacroSpec, input_control};
+use crate::{
+    Adc, AdcKind, CellModel, CimError, Curve, Distribution, Disturb, FaultMap, Faults,
+    InputControl, MacroSpec, Programming, Retention, Telegraph, Temperature, Wires, curve,
+    distribution, input_control,
+};
 
 /// The presets that come with the crate, by name.
-const PRESETS: [(&str, &str); 2] = [
+const PRESETS: [(&str, &str); 4] = [
     ("gt-n40", include_str!("../presets/gt-n40.toml")),
+    ("neurram-130", include_str!("../presets/neurram-130.toml")),
+    ("nthu-22", include_str!("../presets/nthu-22.toml")),
     ("ideal", include_str!("../presets/ideal.toml")),
 ];
 
@@ -26,8 +36,10 @@ pub struct SourcedValue {
     pub value: String,
     /// Unit; empty for a pure number or a name.
     pub unit: &'static str,
-    /// A citation, or `assumed` and why.
+    /// A citation, or `assumed` and why; `off` where no file gives the value.
     pub source: String,
+    /// Name of the preset or file that gives it; empty where none does.
+    pub from: String,
 }
 
 /// A value as it stands in a file.
@@ -42,6 +54,8 @@ struct Entry {
 struct Key {
     name: &'static str,
     unit: &'static str,
+    /// The value where no file gives one; none if a file must.
+    off: Option<&'static str>,
     field: fn(&mut MacroSpec) -> Field<'_>,
 }
 
@@ -51,22 +65,71 @@ enum Field<'a> {
     Bits(&'a mut u8),
     Real(&'a mut f64),
     InputControl(&'a mut InputControl),
+    AdcKind(&'a mut AdcKind),
+    Distribution(&'a mut Distribution),
+    Curve(&'a mut Curve),
+    FaultMap(&'a mut FaultMap),
+}
+
+/// A key that every macro has to give.
+const fn key(
+    name: &'static str,
+    unit: &'static str,
+    field: fn(&mut MacroSpec) -> Field<'_>,
+) -> Key {
+    Key { name, unit, off: None, field }
+}
+
+/// A key that has the value `off` where it is not given.
+const fn switch(
+    name: &'static str,
+    unit: &'static str,
+    off: &'static str,
+    field: fn(&mut MacroSpec) -> Field<'_>,
+) -> Key {
+    Key { name, unit, off: Some(off), field }
 }
 
 #[rustfmt::skip]
-const KEYS: [Key; 12] = [
-    Key { name: "rows", unit: "word lines", field: |s| Field::Count(&mut s.rows) },
-    Key { name: "columns", unit: "bit lines", field: |s| Field::Count(&mut s.columns) },
-    Key { name: "rows_per_conversion", unit: "word lines", field: |s| Field::Count(&mut s.rows_per_conversion) },
-    Key { name: "columns_per_adc", unit: "bit lines", field: |s| Field::Count(&mut s.columns_per_adc) },
-    Key { name: "input_control", unit: "", field: |s| Field::InputControl(&mut s.input_control) },
-    Key { name: "adc.bits", unit: "bit", field: |s| Field::Bits(&mut s.adc.bits) },
-    Key { name: "adc.offset_lsb", unit: "LSB", field: |s| Field::Real(&mut s.adc.offset_lsb) },
-    Key { name: "adc.comparator_noise_lsb", unit: "LSB", field: |s| Field::Real(&mut s.adc.comparator_noise_lsb) },
-    Key { name: "cell.on_off_ratio", unit: "", field: |s| Field::Real(&mut s.cell.on_off_ratio) },
-    Key { name: "cell.sigma_lrs_rel", unit: "G_LRS", field: |s| Field::Real(&mut s.cell.sigma_lrs_rel) },
-    Key { name: "cell.sigma_hrs_rel", unit: "G_HRS", field: |s| Field::Real(&mut s.cell.sigma_hrs_rel) },
-    Key { name: "cell.read_noise_rel", unit: "G of the state", field: |s| Field::Real(&mut s.cell.read_noise_rel) },
+const KEYS: [Key; 38] = [
+    key("rows", "word lines", |s| Field::Count(&mut s.rows)),
+    key("columns", "bit lines", |s| Field::Count(&mut s.columns)),
+    key("rows_per_conversion", "word lines", |s| Field::Count(&mut s.rows_per_conversion)),
+    key("columns_per_adc", "bit lines", |s| Field::Count(&mut s.columns_per_adc)),
+    key("input_control", "", |s| Field::InputControl(&mut s.input_control)),
+    key("adc.bits", "bit", |s| Field::Bits(&mut s.adc.bits)),
+    key("adc.offset_lsb", "LSB", |s| Field::Real(&mut s.adc.offset_lsb)),
+    key("adc.comparator_noise_lsb", "LSB", |s| Field::Real(&mut s.adc.comparator_noise_lsb)),
+    switch("adc.kind", "", "flash", |s| Field::AdcKind(&mut s.adc.kind)),
+    switch("adc.gain_error_rel", "reference", "0", |s| Field::Real(&mut s.adc.gain_error_rel)),
+    switch("adc.mismatch_lsb", "LSB", "0", |s| Field::Real(&mut s.adc.mismatch_lsb)),
+    key("cell.on_off_ratio", "", |s| Field::Real(&mut s.cell.on_off_ratio)),
+    key("cell.sigma_lrs_rel", "G_LRS", |s| Field::Real(&mut s.cell.sigma_lrs_rel)),
+    key("cell.sigma_hrs_rel", "G_HRS", |s| Field::Real(&mut s.cell.sigma_hrs_rel)),
+    key("cell.read_noise_rel", "G of the state", |s| Field::Real(&mut s.cell.read_noise_rel)),
+    switch("programming.lrs_distribution", "", "normal", |s| Field::Distribution(&mut s.programming.lrs_distribution)),
+    switch("programming.hrs_distribution", "", "normal", |s| Field::Distribution(&mut s.programming.hrs_distribution)),
+    switch("telegraph.rate", "per cell", "0", |s| Field::Real(&mut s.telegraph.rate)),
+    switch("telegraph.lrs_rel", "G_LRS", "0", |s| Field::Real(&mut s.telegraph.lrs_rel)),
+    switch("telegraph.hrs_rel", "G_HRS", "0", |s| Field::Real(&mut s.telegraph.hrs_rel)),
+    switch("faults.stuck_lrs_rate", "per cell", "0", |s| Field::Real(&mut s.faults.stuck_lrs_rate)),
+    switch("faults.stuck_hrs_rate", "per cell", "0", |s| Field::Real(&mut s.faults.stuck_hrs_rate)),
+    switch("faults.map", "CSV file", "none", |s| Field::FaultMap(&mut s.faults.map)),
+    switch("temperature.celsius", "°C", "25", |s| Field::Real(&mut s.temperature.celsius)),
+    switch("temperature.lrs_per_k", "1/K", "0", |s| Field::Real(&mut s.temperature.lrs_per_k)),
+    switch("temperature.hrs_per_k", "1/K", "0", |s| Field::Real(&mut s.temperature.hrs_per_k)),
+    switch("temperature.reference_per_k", "1/K", "0", |s| Field::Real(&mut s.temperature.reference_per_k)),
+    switch("retention.sigma_lrs", "s:G_LRS", "none", |s| Field::Curve(&mut s.retention.sigma_lrs)),
+    switch("retention.sigma_hrs", "s:G_HRS", "none", |s| Field::Curve(&mut s.retention.sigma_hrs)),
+    switch("retention.drift_lrs", "s:G as programmed", "none", |s| Field::Curve(&mut s.retention.drift_lrs)),
+    switch("retention.drift_hrs", "s:G as programmed", "none", |s| Field::Curve(&mut s.retention.drift_hrs)),
+    switch("retention.time_s", "s", "0", |s| Field::Real(&mut s.retention.time_s)),
+    switch("disturb.lrs_rel_per_decade", "G_LRS", "0", |s| Field::Real(&mut s.disturb.lrs_rel_per_decade)),
+    switch("disturb.hrs_rel_per_decade", "G_HRS", "0", |s| Field::Real(&mut s.disturb.hrs_rel_per_decade)),
+    switch("disturb.reads", "reads", "0", |s| Field::Real(&mut s.disturb.reads)),
+    switch("wires.bit_line_ohm", "ohm per cell", "0", |s| Field::Real(&mut s.wires.bit_line_ohm)),
+    switch("wires.word_line_ohm", "ohm per cell", "0", |s| Field::Real(&mut s.wires.word_line_ohm)),
+    switch("wires.g_lrs_us", "uS", "100", |s| Field::Real(&mut s.wires.g_lrs_us)),
 ];
 
 impl Key {
@@ -77,25 +140,36 @@ impl Key {
 
     /// Reads `text` into the field, without a check of its range.
     fn read(&self, spec: &mut MacroSpec, text: &str) -> Result<(), CimError> {
-        let expected = (self.field)(spec).read(text);
-        expected.map_err(|expected| CimError::Value {
-            name: spec.name.clone(),
-            key: self.name,
-            value: text.to_owned(),
-            expected,
+        let read = (self.field)(spec).read(text);
+        read.map_err(|wrong| match wrong {
+            Wrong::Value(expected) => CimError::Value {
+                name: spec.name.clone(),
+                key: self.name,
+                value: text.to_owned(),
+                expected,
+            },
+            Wrong::File(error) => error,
         })
     }
 }
 
+/// Why a text is no value.
+enum Wrong {
+    /// What it must be.
+    Value(&'static str),
+    /// The file that it names is wrong.
+    File(CimError),
+}
+
 impl Field<'_> {
-    /// Reads `text`; the error says what is expected.
-    fn read(self, text: &str) -> Result<(), &'static str> {
+    /// Reads `text`.
+    fn read(self, text: &str) -> Result<(), Wrong> {
         fn parse<T: std::str::FromStr>(
             text: &str,
             field: &mut T,
             expected: &'static str,
-        ) -> Result<(), &'static str> {
-            *field = text.parse().map_err(|_| expected)?;
+        ) -> Result<(), Wrong> {
+            *field = text.parse().map_err(|_| Wrong::Value(expected))?;
             Ok(())
         }
         match self {
@@ -103,6 +177,13 @@ impl Field<'_> {
             Self::Bits(field) => parse(text, field, "a whole number from 1 to 6"),
             Self::Real(field) => parse(text, field, "a number"),
             Self::InputControl(field) => parse(text, field, input_control::FORMS),
+            Self::AdcKind(field) => parse(text, field, "flash or sar"),
+            Self::Distribution(field) => parse(text, field, distribution::FORMS),
+            Self::Curve(field) => parse(text, field, curve::FORMS),
+            Self::FaultMap(field) => {
+                *field = FaultMap::load(text).map_err(Wrong::File)?;
+                Ok(())
+            }
         }
     }
 }
@@ -114,6 +195,10 @@ impl fmt::Display for Field<'_> {
             Self::Bits(field) => field.fmt(f),
             Self::Real(field) => field.fmt(f),
             Self::InputControl(field) => field.fmt(f),
+            Self::AdcKind(field) => field.fmt(f),
+            Self::Distribution(field) => field.fmt(f),
+            Self::Curve(field) => field.fmt(f),
+            Self::FaultMap(field) => field.fmt(f),
         }
     }
 }
@@ -138,18 +223,21 @@ impl MacroSpec {
     /// # Errors
     /// [`CimError::UnknownPreset`] names the presets.
     pub fn preset(name: &str) -> Result<Self, CimError> {
-        Ok(parse(name, preset_text(name)?)?.0)
+        preset_text(name)?;
+        Ok(load(name)?.0)
     }
 
     /// A preset, or a user's TOML file where `name_or_path` has a `/` or ends in `.toml`.
     ///
-    /// A file holds every key, each as `{ value = …, source = "…" }`; a source is a citation or
-    /// starts with `assumed`. Start from a copy of a preset.
+    /// A file gives values, each as `{ value = …, source = "…" }`; a source is a citation or
+    /// starts with `assumed`. With `inherits = "NAME|PATH"` it takes the others from a preset or
+    /// another file, whose path, like that of a fault map, is relative to its own folder; without,
+    /// it holds every key but those of effects that are off.
     ///
     /// # Errors
-    /// [`CimError::UnknownPreset`] or [`CimError::Read`] if there is none; one that names the file
-    /// and the key if it is not TOML, or if a key is unknown, missing, without source, not of its
-    /// type or out of range.
+    /// [`CimError::UnknownPreset`] or [`CimError::Read`] if there is none; [`CimError::Circle`] if
+    /// files inherit from one another; one that names the file and the key if it is not TOML, or if
+    /// a key is unknown, missing, without source, not of its type or out of range.
     pub fn load(name_or_path: &str) -> Result<Self, CimError> {
         Ok(load(name_or_path)?.0)
     }
@@ -198,37 +286,81 @@ fn preset_text(name: &str) -> Result<&'static str, CimError> {
     })
 }
 
-fn load(name_or_path: &str) -> Result<(MacroSpec, Vec<SourcedValue>), CimError> {
-    if !name_or_path.contains('/') && !name_or_path.ends_with(".toml") {
-        return parse(name_or_path, preset_text(name_or_path)?);
-    }
-    let text = std::fs::read_to_string(name_or_path)
-        .map_err(|source| CimError::Read { path: name_or_path.into(), source })?;
-    parse(name_or_path, &text)
+fn is_path(name: &str) -> bool {
+    name.contains('/') || name.ends_with(".toml")
 }
 
-fn parse(name: &str, text: &str) -> Result<(MacroSpec, Vec<SourcedValue>), CimError> {
-    let mut entries = entries(name, text)?;
+fn load(name_or_path: &str) -> Result<(MacroSpec, Vec<SourcedValue>), CimError> {
+    let mut entries = inherited(name_or_path, &mut Vec::new())?;
+    let name = name_or_path;
     let mut spec = unset(name);
     let mut values = Vec::with_capacity(KEYS.len());
     for key in &KEYS {
-        let missing = || CimError::MissingKey { name: name.to_owned(), key: key.name };
-        let Entry { value, source } = entries.remove(key.name).ok_or_else(missing)?;
-        match value {
-            toml::Value::String(text) => key.read(&mut spec, &text)?,
-            other => key.read(&mut spec, &other.to_string())?,
-        }
+        let (text, source, from) = match (entries.remove(key.name), key.off) {
+            (Some(Given { text, source, from }), _) => (text, source, from),
+            (None, Some(off)) => (off.to_owned(), "off".to_owned(), String::new()),
+            (None, None) => {
+                return Err(CimError::MissingKey { name: name.to_owned(), key: key.name });
+            }
+        };
+        key.read(&mut spec, &text)?;
         let value = (key.field)(&mut spec).to_string();
-        values.push(SourcedValue { key: key.name, value, unit: key.unit, source });
+        values.push(SourcedValue { key: key.name, value, unit: key.unit, source, from });
     }
     spec.validate()?;
     Ok((spec, values))
 }
 
-/// The values of a file by their full keys, which are all known.
-fn entries(name: &str, text: &str) -> Result<BTreeMap<String, Entry>, CimError> {
-    let file: toml::Table = toml::from_str(text)
+/// A value as text, as some file gives it.
+struct Given {
+    text: String,
+    source: String,
+    from: String,
+}
+
+/// What a file gives and what it inherits, by key; `way` holds the files that led here.
+fn inherited(name: &str, way: &mut Vec<String>) -> Result<BTreeMap<String, Given>, CimError> {
+    // Two ways to write one path must not hide a circle.
+    let place = std::fs::canonicalize(name).map_or(name.to_owned(), |p| p.display().to_string());
+    let place = if is_path(name) { place } else { name.to_owned() };
+    if way.contains(&place) {
+        way.push(place.clone());
+        return Err(CimError::Circle { name: name.to_owned(), circle: way.join(" -> ") });
+    }
+    way.push(place);
+    let text = if is_path(name) {
+        std::fs::read_to_string(name)
+            .map_err(|source| CimError::Read { path: name.into(), source })?
+    } else {
+        preset_text(name)?.to_owned()
+    };
+    let mut file: toml::Table = toml::from_str(&text)
         .map_err(|source| CimError::Syntax { name: name.to_owned(), source: source.into() })?;
+    let beside = |other: &str| {
+        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        folder.join(other).display().to_string()
+    };
+    let mut given = match file.remove("inherits") {
+        None => BTreeMap::new(),
+        Some(toml::Value::String(parent)) if is_path(&parent) => inherited(&beside(&parent), way)?,
+        Some(toml::Value::String(parent)) => inherited(&parent, way)?,
+        Some(value) => {
+            return Err(CimError::Inherits { name: name.to_owned(), value: value.to_string() });
+        }
+    };
+    for (key, Entry { value, source }) in entries(name, file)? {
+        let text = match value {
+            toml::Value::String(path) if key == "faults.map" && path != "none" => beside(&path),
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        given.insert(key, Given { text, source, from: name.to_owned() });
+    }
+    Ok(given)
+}
+
+/// The values of a file by their full keys, which are all known.
+fn entries(name: &str, file: toml::Table) -> Result<BTreeMap<String, Entry>, CimError> {
     let mut flat = Vec::new();
     for (key, value) in file {
         let prefix = format!("{key}.");
@@ -266,7 +398,14 @@ fn unset(name: &str) -> MacroSpec {
         columns: 0,
         rows_per_conversion: 0,
         columns_per_adc: 0,
-        adc: Adc { bits: 0, offset_lsb: f64::NAN, comparator_noise_lsb: f64::NAN },
+        adc: Adc {
+            kind: AdcKind::Flash,
+            bits: 0,
+            offset_lsb: f64::NAN,
+            comparator_noise_lsb: f64::NAN,
+            gain_error_rel: f64::NAN,
+            mismatch_lsb: f64::NAN,
+        },
         cell: CellModel {
             on_off_ratio: f64::NAN,
             sigma_lrs_rel: f64::NAN,
@@ -274,6 +413,13 @@ fn unset(name: &str) -> MacroSpec {
             read_noise_rel: f64::NAN,
         },
         input_control: InputControl::FixedWindow { window: 0 },
+        programming: Programming::default(),
+        telegraph: Telegraph::default(),
+        faults: Faults::default(),
+        temperature: Temperature::default(),
+        retention: Retention::default(),
+        disturb: Disturb::default(),
+        wires: Wires::default(),
     }
 }
 
@@ -283,7 +429,7 @@ fn unknown_key(name: &str, key: &str) -> CimError {
         name: name.to_owned(),
         key: key.to_owned(),
         nearest: KEYS.iter().min_by_key(distance).map_or("", |known| known.name),
-        keys: KEYS.map(|known| known.name).join(", "),
+        keys: KEYS.each_ref().map(|known| known.name).join(", "),
     }
 }
 

@@ -1,6 +1,11 @@
 //! [`MacroSpec`]: what a macro is.
 
-use crate::{CimError, InputControl};
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{
+    CimError, Disturb, Faults, InputControl, Programming, Retention, Telegraph, Temperature, Wires,
+};
 
 /// A compute-in-memory macro: geometry, converter, cells and input control.
 ///
@@ -23,17 +28,70 @@ pub struct MacroSpec {
     pub cell: CellModel,
     /// How active rows are gathered into conversions.
     pub input_control: InputControl,
+    /// The shape of programming variation.
+    pub programming: Programming,
+    /// Slow telegraph noise.
+    pub telegraph: Telegraph,
+    /// Cells that cannot be programmed.
+    pub faults: Faults,
+    /// Temperature of cells and references.
+    pub temperature: Temperature,
+    /// What time does.
+    pub retention: Retention,
+    /// What reading does.
+    pub disturb: Disturb,
+    /// The resistance of lines.
+    pub wires: Wires,
 }
 
-/// A flash converter with thresholds at k + 0.5 LSB; its code is the number of comparators that fire.
+/// A converter with thresholds at k + 0.5 LSB, each (1 + `gain_error_rel`) times as high.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adc {
+    /// How it finds the code.
+    pub kind: AdcKind,
     /// Resolution in bits, 1 to 6.
     pub bits: u8,
-    /// Standard deviation of a comparator's static offset, in LSB; one draw per column and comparator.
+    /// Standard deviation of a comparator's static offset, in LSB; one draw per column and
+    /// comparator, of which a converter by successive approximation has one.
     pub offset_lsb: f64,
-    /// Standard deviation of the noise of a conversion, in LSB; one draw common to its comparators.
+    /// Standard deviation of the noise of a conversion, in LSB; one draw common to its comparisons.
     pub comparator_noise_lsb: f64,
+    /// How much too high the references are, relative to them.
+    pub gain_error_rel: f64,
+    /// Standard deviation of a unit element of the converter by successive approximation, in LSB;
+    /// bit b is 2^b elements, one draw per column and bit.
+    pub mismatch_lsb: f64,
+}
+
+/// How a converter finds its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum AdcKind {
+    /// A comparator for every threshold; the code is the number of those that fire.
+    #[default]
+    Flash,
+    /// One comparator, bit after bit by halving (successive approximation).
+    Sar,
+}
+
+impl fmt::Display for AdcKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flash => "flash",
+            Self::Sar => "sar",
+        })
+    }
+}
+
+impl FromStr for AdcKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "flash" => Ok(Self::Flash),
+            "sar" => Ok(Self::Sar),
+            _ => Err(()),
+        }
+    }
 }
 
 impl Adc {
@@ -45,7 +103,7 @@ impl Adc {
 
 /// The statistics of a cell that is programmed to LRS (bit 1) or HRS (bit 0).
 ///
-/// Conductances are normal, and not cut at 0. One LSB is G_LRS − G_HRS, and the reference
+/// Conductances are normal, unless [`Programming`] says otherwise, and not cut at 0. One LSB is G_LRS − G_HRS, and the reference
 /// subtracts the nominal HRS leakage of the rows that are on, so that m cells in LRS among n rows
 /// make a mean signal of m LSB.
 ///
@@ -100,13 +158,31 @@ impl MacroSpec {
         self.rows_per_conversion <= self.adc.max_code()
     }
 
-    /// The same macro without any noise.
+    /// The same macro without any noise: nothing varies, drifts, sticks or is off its place.
     #[must_use]
     pub fn without_noise(&self) -> Self {
-        let adc = Adc { offset_lsb: 0.0, comparator_noise_lsb: 0.0, ..self.adc };
+        let adc = Adc {
+            offset_lsb: 0.0,
+            comparator_noise_lsb: 0.0,
+            gain_error_rel: 0.0,
+            mismatch_lsb: 0.0,
+            ..self.adc
+        };
         let cell =
             CellModel { sigma_lrs_rel: 0.0, sigma_hrs_rel: 0.0, read_noise_rel: 0.0, ..self.cell };
-        Self { adc, cell, ..self.clone() }
+        Self {
+            adc,
+            cell,
+            name: self.name.clone(),
+            programming: Programming::default(),
+            telegraph: Telegraph::default(),
+            faults: Faults::default(),
+            temperature: Temperature::default(),
+            retention: Retention::default(),
+            disturb: Disturb::default(),
+            wires: Wires::default(),
+            ..*self
+        }
     }
 
     /// Checks every value.
@@ -122,22 +198,90 @@ impl MacroSpec {
         count("rows_per_conversion", self.rows_per_conversion, 63, "in 1..=63")?;
         count("columns_per_adc", self.columns_per_adc, self.columns, "in 1..=columns")?;
         count("adc.bits", self.adc.bits.into(), 6, "in 1..=6")?;
-        let sigma = |key, value: f64, max: f64, range| {
-            self.check((0.0..=max).contains(&value), key, value.to_string(), range)
+        let within = |key, value: f64, min: f64, max: f64, range| {
+            self.check((min..=max).contains(&value), key, value.to_string(), range)
         };
+        let sigma = |key, value, max, range| within(key, value, 0.0, max, range);
+        let share = |key, value| within(key, value, 0.0, 1.0, "in 0..=1");
         sigma("adc.offset_lsb", self.adc.offset_lsb, 4.0, "in 0..=4 LSB")?;
         sigma("adc.comparator_noise_lsb", self.adc.comparator_noise_lsb, 4.0, "in 0..=4 LSB")?;
-        sigma("cell.sigma_lrs_rel", self.cell.sigma_lrs_rel, 1.0, "in 0..=1")?;
-        sigma("cell.sigma_hrs_rel", self.cell.sigma_hrs_rel, 1.0, "in 0..=1")?;
-        sigma("cell.read_noise_rel", self.cell.read_noise_rel, 1.0, "in 0..=1")?;
+        within("adc.gain_error_rel", self.adc.gain_error_rel, -0.5, 0.5, "in -0.5..=0.5")?;
+        sigma("adc.mismatch_lsb", self.adc.mismatch_lsb, 1.0, "in 0..=1 LSB")?;
+        let (mismatch, kind) = (self.adc.mismatch_lsb, self.adc.kind);
+        self.check(
+            mismatch == 0.0 || kind == AdcKind::Sar,
+            "adc.mismatch_lsb",
+            mismatch.to_string(),
+            "0 where adc.kind is flash, which has no such elements",
+        )?;
+        share("cell.sigma_lrs_rel", self.cell.sigma_lrs_rel)?;
+        share("cell.sigma_hrs_rel", self.cell.sigma_hrs_rel)?;
+        share("cell.read_noise_rel", self.cell.read_noise_rel)?;
         let ratio = self.cell.on_off_ratio;
         self.check(ratio > 1.0, "cell.on_off_ratio", ratio.to_string(), "above 1, or inf")?;
+        share("telegraph.rate", self.telegraph.rate)?;
+        share("telegraph.lrs_rel", self.telegraph.lrs_rel)?;
+        share("telegraph.hrs_rel", self.telegraph.hrs_rel)?;
+        let Faults { stuck_lrs_rate: lrs, stuck_hrs_rate: hrs, .. } = self.faults;
+        share("faults.stuck_lrs_rate", lrs)?;
+        share("faults.stuck_hrs_rate", hrs)?;
+        let left = "at most 1 less faults.stuck_lrs_rate";
+        self.check(lrs + hrs <= 1.0, "faults.stuck_hrs_rate", hrs.to_string(), left)?;
+        self.validate_drifts()?;
+        let Wires { bit_line_ohm, word_line_ohm, g_lrs_us } = self.wires;
+        sigma("wires.bit_line_ohm", bit_line_ohm, 1e3, "in 0..=1000 ohm")?;
+        sigma("wires.word_line_ohm", word_line_ohm, 1e3, "in 0..=1000 ohm")?;
+        within("wires.g_lrs_us", g_lrs_us, 1e-3, 1e4, "in 0.001..=10000 uS")?;
         let window_is_right = match self.input_control {
             InputControl::FixedWindow { window } => (1..=self.rows).contains(&window),
             InputControl::OrderedScan | InputControl::FixedGroup => true,
         };
         let value = self.input_control.to_string();
         self.check(window_is_right, "input_control", value, "a window of 1..=rows entries")
+    }
+
+    /// Checks what moves the mean of conductances and references.
+    fn validate_drifts(&self) -> Result<(), CimError> {
+        let within = |key, value: f64, min: f64, max: f64, range| {
+            self.check((min..=max).contains(&value), key, value.to_string(), range)
+        };
+        let Temperature { celsius, lrs_per_k, hrs_per_k, reference_per_k } = self.temperature;
+        within("temperature.celsius", celsius, -55.0, 150.0, "in -55..=150 °C")?;
+        let slopes = [
+            ("temperature.hrs_per_k", hrs_per_k),
+            ("temperature.lrs_per_k", lrs_per_k),
+            ("temperature.reference_per_k", reference_per_k),
+        ];
+        for ((key, slope), factor) in slopes.into_iter().zip(self.temperature.factors()) {
+            within(key, slope, -0.02, 0.02, "in -0.02..=0.02 per K")?;
+            let range = "so small that 1 + slope · (celsius - 25) stays at least 0.1";
+            self.check(factor >= 0.1, key, slope.to_string(), range)?;
+        }
+        within("disturb.reads", self.disturb.reads, 0.0, 1e18, "in 0..=1e18")?;
+        let slopes = [
+            ("disturb.hrs_rel_per_decade", self.disturb.hrs_rel_per_decade),
+            ("disturb.lrs_rel_per_decade", self.disturb.lrs_rel_per_decade),
+        ];
+        for ((key, slope), factor) in slopes.into_iter().zip(self.disturb.factors()) {
+            within(key, slope, -1.0, 1.0, "in -1..=1")?;
+            let range = "so small that 1 + slope · log10(1 + reads) stays at least 0";
+            self.check(factor >= 0.0, key, slope.to_string(), range)?;
+        }
+        let time = self.retention.time_s;
+        within("retention.time_s", time, 0.0, 1e12, "in 0..=1e12 s")?;
+        if time == 0.0 {
+            return Ok(());
+        }
+        let curves = self.retention.curves();
+        let has_points = curves.iter().any(|(_, curve)| !curve.is_empty());
+        let needs = "0 where the macro has no measured points of retention";
+        self.check(has_points, "retention.time_s", time.to_string(), needs)?;
+        for (key, curve) in curves {
+            let covers = curve.is_empty() || curve.at(time).is_some();
+            let range = "none, or points that reach from below retention.time_s to above it";
+            self.check(covers, key, curve.to_string(), range)?;
+        }
+        Ok(())
     }
 
     fn check(

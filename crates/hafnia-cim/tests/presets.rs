@@ -2,7 +2,8 @@
 
 use expect_test::{Expect, expect};
 use hafnia_cim::{
-    Adc, CellModel, CimError, InputControl, MacroSpec, SourcedValue, preset_names, sources,
+    Adc, AdcKind, CellModel, CimError, Disturb, Faults, InputControl, MacroSpec, Programming,
+    Retention, SourcedValue, Telegraph, Temperature, Wires, preset_names, sources,
 };
 
 fn gt_n40() -> MacroSpec {
@@ -28,7 +29,14 @@ fn the_default_macro() {
         columns: 128,
         rows_per_conversion: 7,
         columns_per_adc: 8,
-        adc: Adc { bits: 3, offset_lsb: 0.1, comparator_noise_lsb: 0.05 },
+        adc: Adc {
+            kind: AdcKind::Flash,
+            bits: 3,
+            offset_lsb: 0.1,
+            comparator_noise_lsb: 0.05,
+            gain_error_rel: 0.0,
+            mismatch_lsb: 0.0,
+        },
         cell: CellModel {
             on_off_ratio: 17.0,
             sigma_lrs_rel: 0.05,
@@ -36,6 +44,18 @@ fn the_default_macro() {
             read_noise_rel: 0.01,
         },
         input_control: InputControl::OrderedScan,
+        programming: Programming::default(),
+        telegraph: Telegraph::default(),
+        faults: Faults::default(),
+        temperature: Temperature::default(),
+        retention: Retention {
+            time_s: 0.0,
+            sigma_lrs: "1:0.0275 86400:0.06625".parse().expect("a curve"),
+            sigma_hrs: "1:0.149 86400:0.298".parse().expect("a curve"),
+            ..Retention::default()
+        },
+        disturb: Disturb::default(),
+        wires: Wires::default(),
     };
     assert_eq!(gt_n40(), expected);
     assert!(expected.is_lossless());
@@ -52,7 +72,11 @@ fn the_ideal_macro_has_no_noise_and_no_leakage() {
 #[test]
 fn every_value_has_a_source() {
     for name in preset_names() {
-        for SourcedValue { key, source, .. } in sources(name).expect("a preset") {
+        for SourcedValue { key, source, from, .. } in sources(name).expect("a preset") {
+            if from.is_empty() {
+                assert_eq!(source, "off");
+                continue;
+            }
             let words: Vec<_> = source.split(|c: char| !c.is_ascii_alphanumeric()).collect();
             let has_year = words.iter().any(|word| word.len() == 4 && word.starts_with("20"));
             assert!(source.starts_with("assumed") || has_year, "{name}: {key}: {source}");
@@ -65,7 +89,7 @@ fn values_with_units_and_sources() {
     let lines: Vec<_> = sources("gt-n40")
         .expect("a preset")
         .iter()
-        .map(|SourcedValue { key, value, unit, source }| {
+        .map(|SourcedValue { key, value, unit, source, .. }| {
             let word = source.split([' ', ':']).next().unwrap_or("");
             format!("{key} = {value} [{unit}] {word}\n")
         })
@@ -79,10 +103,36 @@ fn values_with_units_and_sources() {
         adc.bits = 3 [bit] flash
         adc.offset_lsb = 0.1 [LSB] assumed
         adc.comparator_noise_lsb = 0.05 [LSB] assumed
+        adc.kind = flash [] flash
+        adc.gain_error_rel = 0 [reference] assumed
+        adc.mismatch_lsb = 0 [LSB] off
         cell.on_off_ratio = 17 [] assumed
         cell.sigma_lrs_rel = 0.05 [G_LRS] assumed
         cell.sigma_hrs_rel = 0.3 [G_HRS] assumed
         cell.read_noise_rel = 0.01 [G of the state] assumed
+        programming.lrs_distribution = normal [] off
+        programming.hrs_distribution = normal [] off
+        telegraph.rate = 0 [per cell] off
+        telegraph.lrs_rel = 0 [G_LRS] off
+        telegraph.hrs_rel = 0 [G_HRS] off
+        faults.stuck_lrs_rate = 0 [per cell] assumed
+        faults.stuck_hrs_rate = 0 [per cell] assumed
+        faults.map = none [CSV file] off
+        temperature.celsius = 25 [°C] off
+        temperature.lrs_per_k = 0 [1/K] off
+        temperature.hrs_per_k = 0 [1/K] off
+        temperature.reference_per_k = 0 [1/K] off
+        retention.sigma_lrs = 1:0.0275 86400:0.06625 [s:G_LRS] assumed
+        retention.sigma_hrs = 1:0.149 86400:0.298 [s:G_HRS] assumed
+        retention.drift_lrs = none [s:G as programmed] off
+        retention.drift_hrs = none [s:G as programmed] off
+        retention.time_s = 0 [s] assumed
+        disturb.lrs_rel_per_decade = 0 [G_LRS] off
+        disturb.hrs_rel_per_decade = 0 [G_HRS] off
+        disturb.reads = 0 [reads] off
+        wires.bit_line_ohm = 0 [ohm per cell] off
+        wires.word_line_ohm = 0 [ohm per cell] off
+        wires.g_lrs_us = 100 [uS] off
     "#]]
     .assert_eq(&lines.concat());
 }
@@ -135,14 +185,14 @@ fn refused_overrides() {
         "sigma_lsr_rel",
         "0.1",
         expect![
-            "macro `gt-n40`: no key `sigma_lsr_rel`, the nearest is `cell.sigma_lrs_rel`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+            "macro `gt-n40`: no key `sigma_lsr_rel`, the nearest is `cell.sigma_lrs_rel`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_refused(
         "adc.offset",
         "0.1",
         expect![
-            "macro `gt-n40`: no key `adc.offset`, the nearest is `adc.offset_lsb`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+            "macro `gt-n40`: no key `adc.offset`, the nearest is `adc.offset_lsb`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_refused(
@@ -214,7 +264,7 @@ fn refused_overrides() {
 fn unknown_presets() {
     let error = MacroSpec::load("gt-n14").expect_err("no such preset");
     expect![
-        "no preset `gt-n14`; presets are gt-n40, ideal, and a path has a `/` or ends in `.toml`"
+        "no preset `gt-n14`; presets are gt-n40, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"
     ]
     .assert_eq(&error.to_string());
     let error = MacroSpec::load("no/such.toml").expect_err("no such file");
@@ -270,7 +320,7 @@ fn refused_files() {
         "bits =",
         "bit =",
         expect![
-            "macro `m.toml`: no key `adc.bit`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+            "macro `m.toml`: no key `adc.bit`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_file(
@@ -278,7 +328,7 @@ fn refused_files() {
         "[cell]",
         "[cells]",
         expect![
-            "macro `m.toml`: no key `cells`, the nearest is `rows`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+            "macro `m.toml`: no key `cells`, the nearest is `temperature.celsius`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_file(
@@ -298,7 +348,7 @@ fn refused_files() {
         "[cell]",
         "[cell]\nbits = { value = 3, source = \"x\" }",
         expect![
-            "macro `m.toml`: no key `cell.bits`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+            "macro `m.toml`: no key `cell.bits`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_file(
@@ -306,7 +356,7 @@ fn refused_files() {
         "[adc]",
         "[other]\nx = 1\n[adc]",
         expect![
-            "macro `m.toml`: no key `other`, the nearest is `rows`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel"
+            "macro `m.toml`: no key `other`, the nearest is `telegraph.rate`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_file(
@@ -362,6 +412,163 @@ fn a_missing_key_is_named() {
         "",
         expect!["macro `m.toml`: key `cell.read_noise_rel` is missing"],
     );
+}
+
+/// What loading `first` of some files in a folder of their own gives.
+fn load_among(case: &str, files: &[(&str, &str)]) -> Result<MacroSpec, String> {
+    let folder = std::env::temp_dir().join(format!("hafnia-cim-{}-{case}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a temporary folder");
+    for (name, text) in files {
+        std::fs::write(folder.join(name), text).expect("a temporary file");
+    }
+    let path = folder.join(files[0].0).display().to_string();
+    let shown = |text: String| {
+        let real = folder.canonicalize().expect("the folder").display().to_string();
+        text.replace(&format!("{real}/"), "").replace(&format!("{}/", folder.display()), "")
+    };
+    let loaded = MacroSpec::load(&path).map_err(|error| shown(chain(&error)));
+    std::fs::remove_dir_all(&folder).expect("the folder just made");
+    loaded
+}
+
+#[test]
+fn a_file_inherits_and_overrides() {
+    let base = "inherits = \"gt-n40\"\n[cell]\nsigma_lrs_rel = { value = 0.2, source = \"x\" }\n";
+    let map = "macro,row,column,state\n0,1,2,LRS\n";
+    let own = "inherits = \"base.toml\"\nrows = { value = 64, source = \"x\" }\n\
+               [faults]\nmap = { value = \"map.csv\", source = \"x\" }\n";
+    let files = [("own.toml", own), ("base.toml", base), ("map.csv", map)];
+    let spec = load_among("inherits", &files).expect("a macro");
+    assert_eq!((spec.rows, spec.columns, spec.cell.sigma_lrs_rel), (64, 128, 0.2));
+    assert_eq!(spec.faults.map.state(0, 1, 2), Some(true));
+    assert_eq!(spec.faults.map.state(0, 1, 3), None);
+}
+
+fn check_among(case: &str, files: &[(&str, &str)], message: Expect) {
+    message.assert_eq(&load_among(case, files).expect_err("a fault"));
+}
+
+#[test]
+fn inheritance_gone_wrong() {
+    let (to_a, to_b) = ("inherits = \"a.toml\"\n", "inherits = \"./b.toml\"\n");
+    check_among(
+        "circle",
+        &[("a.toml", to_b), ("b.toml", to_a)],
+        expect!["macro `a.toml` inherits from itself: a.toml -> b.toml -> a.toml"],
+    );
+    check_among(
+        "self",
+        &[("a.toml", to_a)],
+        expect!["macro `a.toml` inherits from itself: a.toml -> a.toml"],
+    );
+    check_among(
+        "number",
+        &[("a.toml", "inherits = 3")],
+        expect!["macro `a.toml`: inherits is 3, it must be the name of a preset or a path"],
+    );
+    check_among(
+        "unknown",
+        &[("a.toml", "inherits = \"gt-40\"")],
+        expect![
+            "no preset `gt-40`; presets are gt-n40, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"
+        ],
+    );
+    check_among(
+        "gone",
+        &[("a.toml", to_b)],
+        expect!["cannot read `./b.toml`: No such file or directory (os error 2)"],
+    );
+    let stuck = "inherits = \"gt-n40\"\n[faults]\nmap = { value = \"m.csv\", source = \"x\" }\n";
+    let map = "macro,row,column,state\n0,1,LRS\n";
+    check_among(
+        "map",
+        &[("a.toml", stuck), ("m.csv", map)],
+        expect!["`m.csv`, line 2: there are 3 fields, it must be 4"],
+    );
+}
+
+#[test]
+fn refused_effects() {
+    check_refused(
+        "adc.kind",
+        "pipeline",
+        expect!["macro `gt-n40`: adc.kind is `pipeline`, it must be flash or sar"],
+    );
+    check_refused(
+        "mismatch_lsb",
+        "0.1",
+        expect![
+            "macro `gt-n40`: adc.mismatch_lsb is 0.1, it must be 0 where adc.kind is flash, which has no such elements"
+        ],
+    );
+    check_refused(
+        "gain_error_rel",
+        "0.7",
+        expect!["macro `gt-n40`: adc.gain_error_rel is 0.7, it must be in -0.5..=0.5"],
+    );
+    check_refused(
+        "lrs_distribution",
+        "points{1}",
+        expect![
+            "macro `gt-n40`: programming.lrs_distribution is `points{1}`, it must be normal, log-normal, or points{G G …} with at least two different numbers from 0"
+        ],
+    );
+    check_refused(
+        "telegraph.rate",
+        "1.5",
+        expect!["macro `gt-n40`: telegraph.rate is 1.5, it must be in 0..=1"],
+    );
+    check_refused(
+        "stuck_hrs_rate",
+        "NaN",
+        expect!["macro `gt-n40`: faults.stuck_hrs_rate is NaN, it must be in 0..=1"],
+    );
+    check_refused(
+        "celsius",
+        "300",
+        expect!["macro `gt-n40`: temperature.celsius is 300, it must be in -55..=150 °C"],
+    );
+    check_refused(
+        "lrs_per_k",
+        "0.1",
+        expect!["macro `gt-n40`: temperature.lrs_per_k is 0.1, it must be in -0.02..=0.02 per K"],
+    );
+    check_refused(
+        "time_s",
+        "100000",
+        expect![
+            "macro `gt-n40`: retention.sigma_hrs is 1:0.149 86400:0.298, it must be none, or points that reach from below retention.time_s to above it"
+        ],
+    );
+    check_refused(
+        "retention.sigma_lrs",
+        "5:0.1 1:0.2",
+        expect![
+            "macro `gt-n40`: retention.sigma_lrs is `5:0.1 1:0.2`, it must be none, or SECONDS:VALUE … with times above 0, ascending, and values from 0"
+        ],
+    );
+    check_refused(
+        "reads",
+        "-1",
+        expect!["macro `gt-n40`: disturb.reads is -1, it must be in 0..=1e18"],
+    );
+    check_refused(
+        "bit_line_ohm",
+        "inf",
+        expect!["macro `gt-n40`: wires.bit_line_ohm is inf, it must be in 0..=1000 ohm"],
+    );
+    check_refused(
+        "faults.map",
+        "no/such.csv",
+        expect!["cannot read `no/such.csv`: No such file or directory (os error 2)"],
+    );
+    let mut spec = gt_n40();
+    spec.set("stuck_lrs_rate", "0.6").expect("a rate");
+    let error = spec.set("stuck_hrs_rate", "0.5").expect_err("too many");
+    expect!["macro `gt-n40`: faults.stuck_hrs_rate is 0.5, it must be at most 1 less faults.stuck_lrs_rate"].assert_eq(&chain(&error));
+    let mut ideal = MacroSpec::preset("ideal").expect("a preset");
+    let error = ideal.set("time_s", "5").expect_err("no points");
+    expect!["macro `ideal`: retention.time_s is 5, it must be 0 where the macro has no measured points of retention"].assert_eq(&chain(&error));
 }
 
 /// The line of the preset's file that begins with `key`.

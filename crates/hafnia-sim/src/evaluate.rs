@@ -101,7 +101,8 @@ const BLOCK: usize = 64;
 ///
 /// # Errors
 /// If there are no chips, the mapping is of another network, for macros of another size or not
-/// well formed, or [`EngineKind::Device`] is asked for a mapping that is not placed.
+/// well formed, [`EngineKind::Device`] is asked for a mapping that is not placed, or
+/// [`EngineKind::Table`] for an effect that it cannot show.
 pub fn evaluate(
     prepared: &Prepared<'_>,
     mapping: &Mapping,
@@ -120,6 +121,7 @@ pub fn evaluate(
             Ok(trial.collect(engine, vec![once; chips as usize]))
         }
         EngineKind::Table => {
+            spec.check_table().map_err(|error| SimError::Spec(Box::new(error)))?;
             let plan = plan(prepared, mapping, spec, chips)?;
             let trial = Trial::new(prepared, mapping, spec, &plan, chips, progress);
             Ok(trial.sample(&CodeTable::from_spec(spec), mapping, spec, chips, seed))

@@ -111,7 +111,8 @@ impl Schedule {
 
     /// The ones of a column among the rows that are on.
     fn ones(&self, group: usize, tile: &TileLayout, block: usize, lane: usize) -> usize {
-        let of = |&line: &u16| usize::from(tile.ones[usize::from(line) * tile.blocks + block][lane]);
+        let of =
+            |&line: &u16| usize::from(tile.ones[usize::from(line) * tile.blocks + block][lane]);
         self.lines(group).iter().map(of).sum()
     }
 }
@@ -377,8 +378,7 @@ impl Compare<'_> {
                 let mut group = first;
                 while group < end {
                     let lines = &schedule.lines[group * slots..][..slots];
-                    let mut signal =
-                        simd.load(&self.cells[usize::from(lines[0]) * blocks + block]);
+                    let mut signal = simd.load(&self.cells[usize::from(lines[0]) * blocks + block]);
                     let mut slot = 1;
                     while slot < slots {
                         let line = usize::from(lines[slot]);
@@ -474,12 +474,12 @@ impl<'a> TableKernel<'a> {
     pub(crate) fn new(table: &'a Table, layout: &'a Layout<'a>) -> Self {
         let rows = || (1..table.stride).map(|rows| &table.pieces[rows * table.stride..][..=rows]);
         let certain = rows().map(|pieces| {
-            let likeliest = pieces.iter().map(|pieces| pieces.bounds.first().map_or(1 << 32, |b| *b));
+            let likeliest =
+                pieces.iter().map(|pieces| pieces.bounds.first().map_or(1 << 32, |b| *b));
             (likeliest.min().expect("there are no ones at least") >> 24) as i32 - 1
         });
-        let is_ones = |(ones, pieces): (usize, &crate::engine::Pieces)| {
-            usize::from(pieces.likeliest) == ones
-        };
+        let is_ones =
+            |(ones, pieces): (usize, &crate::engine::Pieces)| usize::from(pieces.likeliest) == ones;
         Self {
             layout,
             table,

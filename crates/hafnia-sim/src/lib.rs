@@ -47,6 +47,7 @@ mod prepared;
 mod profile;
 mod runner;
 mod schedule;
+mod silicon;
 pub mod statistics;
 mod windows;
 
@@ -58,6 +59,7 @@ pub use evaluate::{EngineKind, Evaluation, evaluate, evaluate_table};
 pub use mapped::{Events, Mapped, Plan};
 pub use prepared::{Images, Kernels, NoiseScope, Prepared};
 pub use profile::{ProfileOptions, profile};
+pub use silicon::Silicon;
 
 /// Told how much is done, and of how much; called from several threads, so not always in order.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);

@@ -110,10 +110,10 @@ impl Kernel for MultiplyRow<'_> {
                         lane += 1;
                     }
                 }
-                let into: &mut [i32; POSITIONS] =
-                    (&mut sums[column * stride + at + chunk * POSITIONS..][..POSITIONS])
-                        .try_into()
-                        .expect("a slice of eight");
+                let into: &mut [i32; POSITIONS] = (&mut sums
+                    [column * stride + at + chunk * POSITIONS..][..POSITIONS])
+                    .try_into()
+                    .expect("a slice of eight");
                 let mut lane = 0;
                 while lane < POSITIONS {
                     into[lane] = total[lane] as i32;

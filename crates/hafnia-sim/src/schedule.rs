@@ -115,10 +115,10 @@ impl Kernel for Scan<'_> {
                 }
                 let mut padded = 0;
                 while padded < slots {
-                    let into: &mut [u16; PADDING] =
-                        (&mut schedule.lines[end + padded..end + padded + PADDING])
-                            .try_into()
-                            .expect("a slice of sixteen");
+                    let into: &mut [u16; PADDING] = (&mut schedule.lines
+                        [end + padded..end + padded + PADDING])
+                        .try_into()
+                        .expect("a slice of sixteen");
                     *into = [null; PADDING];
                     padded += PADDING;
                 }

@@ -105,6 +105,32 @@ fn conversions_with_all_noise_agree() {
     check_conversions(&noisy(0.2, 0.2, 0.05, 0.2));
 }
 
+/// Effects that a code table shows exactly, one by one and together.
+#[test]
+fn conversions_with_effects_agree() {
+    let check = |overrides: &[(&str, &str)]| {
+        let mut spec = noisy(0.1, 0.1, 0.02, 0.1);
+        for (key, value) in overrides {
+            spec.set(key, value).expect("a valid override");
+        }
+        spec.check_table().expect("a table shows it");
+        check_conversions(&spec);
+    };
+    let stuck = [("stuck_lrs_rate", "0.0175"), ("stuck_hrs_rate", "0.0904")];
+    let traps = [("telegraph.rate", "0.3"), ("telegraph.lrs_rel", "0.2"), ("hrs_rel", "0.5")];
+    let hot = [("celsius", "85"), ("lrs_per_k", "-0.002"), ("hrs_per_k", "0.01")];
+    let old = [("drift_lrs", "1:1 86400:0.9"), ("time_s", "86400")];
+    let read = [("reads", "1e6"), ("hrs_rel_per_decade", "0.2"), ("lrs_rel_per_decade", "-0.01")];
+    check(&stuck);
+    check(&traps);
+    check(&hot);
+    check(&[("gain_error_rel", "0.1"), ("reference_per_k", "0.001"), ("celsius", "85")]);
+    check(&old);
+    check(&read);
+    check(&[("adc.kind", "sar"), ("offset_lsb", "0.3")]);
+    check(&[&stuck[..], &traps, &hot, &old, &read, &[("gain_error_rel", "-0.1")]].concat());
+}
+
 const RUNS: u32 = 1_500;
 
 /// What many runs of one image give: (mean, variance) of every output, and of every class how often

@@ -1,0 +1,227 @@
+//! [`EFFECTS`]: what each engine makes of each effect, and the refusal of pairs that it cannot show.
+//!
+//! `docs/noise.md` prints this list; a test holds it to that.
+
+use crate::{AdcKind, CimError, Distribution, MacroSpec};
+
+/// What an engine makes of an effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Support {
+    /// It is in the model, as drawn as stated.
+    Shown(&'static str),
+    /// A spec with the effect on is refused, for the reason stated.
+    Refused(&'static str),
+}
+
+/// An effect of a macro that is not ideal.
+#[derive(Debug, Clone, Copy)]
+pub struct Effect {
+    /// What it is called.
+    pub name: &'static str,
+    /// The keys that switch and size it.
+    pub keys: &'static str,
+    /// Whether it is on.
+    pub is_on: fn(&MacroSpec) -> bool,
+    /// What the engine `device` makes of it.
+    pub device: Support,
+    /// What the engine `table` makes of it, each conversion being on a fresh chip.
+    pub table: Support,
+}
+
+use Support::{Refused, Shown};
+
+const NO_PLACE: &str = "a code table does not know where on a macro a conversion takes place";
+
+/// Every effect.
+pub const EFFECTS: &[Effect] = &[
+    Effect {
+        name: "programming variation, normal",
+        keys: "cell.sigma_lrs_rel, cell.sigma_hrs_rel",
+        is_on: |s| s.cell.sigma_lrs_rel > 0.0 || s.cell.sigma_hrs_rel > 0.0,
+        device: Shown("a draw per cell and chip"),
+        table: Shown("in the variance of the signal"),
+    },
+    Effect {
+        name: "programming variation, log-normal or from points",
+        keys: "programming.lrs_distribution, programming.hrs_distribution",
+        is_on: |s| {
+            let shapes = [&s.programming.lrs_distribution, &s.programming.hrs_distribution];
+            shapes.iter().any(|shape| **shape != Distribution::Normal)
+        },
+        device: Shown("a draw per cell and chip"),
+        table: Refused("the sum of such cells is not normal, which a code table takes it for"),
+    },
+    Effect {
+        name: "HRS leakage",
+        keys: "cell.on_off_ratio",
+        is_on: |s| s.cell.on_off_ratio.is_finite(),
+        device: Shown("subtracted on the mean, its variation stays"),
+        table: Shown("subtracted on the mean, its variation stays"),
+    },
+    Effect {
+        name: "read noise",
+        keys: "cell.read_noise_rel",
+        is_on: |s| s.cell.read_noise_rel > 0.0,
+        device: Shown("one Gaussian per column and conversion, of the summed variance"),
+        table: Shown("in the variance of the signal"),
+    },
+    Effect {
+        name: "telegraph noise, slow",
+        keys: "telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel",
+        is_on: |s| {
+            s.telegraph.rate > 0.0 && (s.telegraph.lrs_rel > 0.0 || s.telegraph.hrs_rel > 0.0)
+        },
+        device: Shown("trap filled or empty, a draw per cell and chip"),
+        table: Shown("the exact mixture over filled traps"),
+    },
+    Effect {
+        name: "comparator offset",
+        keys: "adc.offset_lsb",
+        is_on: |s| s.adc.offset_lsb > 0.0,
+        device: Shown("a draw per column and comparator (sar: per column) and chip"),
+        table: Shown("a draw per conversion and comparator (sar: per conversion)"),
+    },
+    Effect {
+        name: "comparator noise",
+        keys: "adc.comparator_noise_lsb",
+        is_on: |s| s.adc.comparator_noise_lsb > 0.0,
+        device: Shown("in the Gaussian of the conversion"),
+        table: Shown("in the variance of the signal"),
+    },
+    Effect {
+        name: "clipping",
+        keys: "adc.bits, rows_per_conversion",
+        is_on: |s| !s.is_lossless(),
+        device: Shown("no code above 2^bits - 1"),
+        table: Shown("no code above 2^bits - 1"),
+    },
+    Effect {
+        name: "mismatch of a SAR converter",
+        keys: "adc.kind, adc.mismatch_lsb",
+        is_on: |s| s.adc.kind == AdcKind::Sar && s.adc.mismatch_lsb > 0.0,
+        device: Shown("a draw per column and bit and chip, missing codes included"),
+        table: Refused("the thresholds of a column are drawn together, not one by one"),
+    },
+    Effect {
+        name: "gain error of the reference",
+        keys: "adc.gain_error_rel",
+        is_on: |s| s.adc.gain_error_rel != 0.0,
+        device: Shown("thresholds scaled"),
+        table: Shown("thresholds scaled"),
+    },
+    Effect {
+        name: "temperature",
+        keys: "temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k",
+        is_on: |s| s.temperature.factors() != [1.0; 3],
+        device: Shown("conductances, leakage subtracted and thresholds scaled"),
+        table: Shown("conductances, leakage subtracted and thresholds scaled"),
+    },
+    Effect {
+        name: "stuck cells, by rate",
+        keys: "faults.stuck_lrs_rate, faults.stuck_hrs_rate",
+        is_on: |s| s.faults.stuck_lrs_rate > 0.0 || s.faults.stuck_hrs_rate > 0.0,
+        device: Shown("a draw per cell and chip"),
+        table: Shown("the exact mixture over stuck cells"),
+    },
+    Effect {
+        name: "stuck cells, by map",
+        keys: "faults.map",
+        is_on: |s| !s.faults.map.is_empty(),
+        device: Shown("the cells of the map, on every chip"),
+        table: Refused(NO_PLACE),
+    },
+    Effect {
+        name: "retention",
+        keys: "retention.time_s, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs",
+        is_on: |s| s.retention.time_s > 0.0,
+        device: Shown("σ and mean of cells at that time"),
+        table: Shown("σ and mean of cells at that time"),
+    },
+    Effect {
+        name: "read disturb",
+        keys: "disturb.reads, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade",
+        is_on: |s| s.disturb.factors() != [1.0; 2],
+        device: Shown("mean of cells after so many reads"),
+        table: Shown("mean of cells after so many reads"),
+    },
+    Effect {
+        name: "IR drop",
+        keys: "wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us",
+        is_on: |s| s.wires.are_resistive(),
+        device: Shown("an attenuation per cell, fitted to a nodal solver"),
+        table: Refused(NO_PLACE),
+    },
+];
+
+impl MacroSpec {
+    /// Checks that a code table, and so the engine `table`, can show every effect that is on.
+    ///
+    /// # Errors
+    /// [`CimError::Unsupported`] with the first effect that it cannot.
+    pub fn check_table(&self) -> Result<(), CimError> {
+        for effect in EFFECTS {
+            if let (true, Refused(why)) = ((effect.is_on)(self), effect.table) {
+                return Err(CimError::Unsupported {
+                    name: self.name.clone(),
+                    engine: "table",
+                    effect: effect.name,
+                    keys: effect.keys,
+                    why,
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_effect_is_off_without_noise_and_its_keys_exist() {
+        let mut spec = MacroSpec::preset("ideal").unwrap().without_noise();
+        spec.cell.on_off_ratio = f64::INFINITY;
+        let keys: Vec<_> = spec.values().into_iter().map(|(key, _)| key).collect();
+        for effect in EFFECTS {
+            assert!(!(effect.is_on)(&spec), "{}", effect.name);
+            for key in effect.keys.split(", ") {
+                assert!(keys.contains(&key), "{key}");
+            }
+        }
+        assert!(spec.check_table().is_ok());
+    }
+
+    #[test]
+    fn pairs_that_cannot_be_shown_are_refused() {
+        let mut spec = MacroSpec::preset("gt-n40").unwrap();
+        spec.set("lrs_distribution", "log-normal").unwrap();
+        let error = spec.check_table().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "macro `gt-n40`: engine `table` cannot show programming variation, log-normal or from \
+             points (programming.lrs_distribution, programming.hrs_distribution): the sum of such \
+             cells is not normal, which a code table takes it for"
+        );
+    }
+
+    #[test]
+    fn the_matrix_of_the_documentation_is_this_list() {
+        let text = include_str!("../../../docs/noise.md");
+        let shown = |support| match support {
+            Shown(how) => how.to_owned(),
+            Refused(why) => format!("refused: {why}"),
+        };
+        let mut missing = String::new();
+        for effect in EFFECTS {
+            let keys = effect.keys.split(", ").map(|key| format!("`{key}`")).collect::<Vec<_>>();
+            let (name, keys) = (effect.name, keys.join(", "));
+            let [device, table] = [effect.device, effect.table].map(shown);
+            let row = format!("| {name} | {keys} | {device} | {table} |");
+            if !text.contains(&row) {
+                missing += &format!("{row}\n");
+            }
+        }
+        assert!(missing.is_empty(), "docs/noise.md lacks:\n{missing}");
+    }
+}
