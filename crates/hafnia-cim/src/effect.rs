@@ -2,7 +2,10 @@
 //!
 //! `docs/noise.md` prints this list; a test holds it to that.
 
-use crate::{AdcKind, CimError, Distribution, MacroSpec};
+use crate::{
+    AdcKind, CimError, Distribution, Disturb, FaultMap, MacroSpec, Programming, Retention,
+    Telegraph, Temperature, Wires,
+};
 
 /// What an engine makes of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Effect {
     pub keys: &'static str,
     /// Whether it is on.
     pub is_on: fn(&MacroSpec) -> bool,
+    /// Switches it off; none where that would be another macro.
+    pub off: Option<fn(&mut MacroSpec)>,
     /// What the engine `device` makes of it.
     pub device: Support,
     /// What the engine `table` makes of it, each conversion being on a fresh chip.
@@ -38,6 +43,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "programming variation, normal",
         keys: "cell.sigma_lrs_rel, cell.sigma_hrs_rel",
         is_on: |s| s.cell.sigma_lrs_rel > 0.0 || s.cell.sigma_hrs_rel > 0.0,
+        off: Some(|s| [s.cell.sigma_lrs_rel, s.cell.sigma_hrs_rel] = [0.0; 2]),
         device: Shown("a draw per cell and chip"),
         table: Shown("in the variance of the signal"),
     },
@@ -48,6 +54,7 @@ pub const EFFECTS: &[Effect] = &[
             let shapes = [&s.programming.lrs_distribution, &s.programming.hrs_distribution];
             shapes.iter().any(|shape| **shape != Distribution::Normal)
         },
+        off: Some(|s| s.programming = Programming::default()),
         device: Shown("a draw per cell and chip"),
         table: Refused("the sum of such cells is not normal, which a code table takes it for"),
     },
@@ -55,6 +62,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "HRS leakage",
         keys: "cell.on_off_ratio",
         is_on: |s| s.cell.on_off_ratio.is_finite(),
+        off: None,
         device: Shown("subtracted on the mean, its variation stays"),
         table: Shown("subtracted on the mean, its variation stays"),
     },
@@ -62,6 +70,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "read noise",
         keys: "cell.read_noise_rel",
         is_on: |s| s.cell.read_noise_rel > 0.0,
+        off: Some(|s| s.cell.read_noise_rel = 0.0),
         device: Shown("one Gaussian per column and conversion, of the summed variance"),
         table: Shown("in the variance of the signal"),
     },
@@ -71,6 +80,7 @@ pub const EFFECTS: &[Effect] = &[
         is_on: |s| {
             s.telegraph.rate > 0.0 && (s.telegraph.lrs_rel > 0.0 || s.telegraph.hrs_rel > 0.0)
         },
+        off: Some(|s| s.telegraph = Telegraph::default()),
         device: Shown("trap filled or empty, a draw per cell and chip"),
         table: Shown("the exact mixture over filled traps"),
     },
@@ -78,6 +88,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "comparator offset",
         keys: "adc.offset_lsb",
         is_on: |s| s.adc.offset_lsb > 0.0,
+        off: Some(|s| s.adc.offset_lsb = 0.0),
         device: Shown("a draw per column and comparator (sar: per column) and chip"),
         table: Shown("a draw per conversion and comparator (sar: per conversion)"),
     },
@@ -85,6 +96,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "comparator noise",
         keys: "adc.comparator_noise_lsb",
         is_on: |s| s.adc.comparator_noise_lsb > 0.0,
+        off: Some(|s| s.adc.comparator_noise_lsb = 0.0),
         device: Shown("in the Gaussian of the conversion"),
         table: Shown("in the variance of the signal"),
     },
@@ -92,6 +104,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "clipping",
         keys: "adc.bits, rows_per_conversion",
         is_on: |s| !s.is_lossless(),
+        off: None,
         device: Shown("no code above 2^bits - 1"),
         table: Shown("no code above 2^bits - 1"),
     },
@@ -99,6 +112,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "mismatch of a SAR converter",
         keys: "adc.kind, adc.mismatch_lsb",
         is_on: |s| s.adc.kind == AdcKind::Sar && s.adc.mismatch_lsb > 0.0,
+        off: Some(|s| s.adc.mismatch_lsb = 0.0),
         device: Shown("a draw per column and bit and chip, missing codes included"),
         table: Refused("the thresholds of a column are drawn together, not one by one"),
     },
@@ -106,6 +120,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "gain error of the reference",
         keys: "adc.gain_error_rel",
         is_on: |s| s.adc.gain_error_rel != 0.0,
+        off: Some(|s| s.adc.gain_error_rel = 0.0),
         device: Shown("thresholds scaled"),
         table: Shown("thresholds scaled"),
     },
@@ -113,6 +128,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "temperature",
         keys: "temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k",
         is_on: |s| s.temperature.factors() != [1.0; 3],
+        off: Some(|s| s.temperature = Temperature::default()),
         device: Shown("conductances, leakage subtracted and thresholds scaled"),
         table: Shown("conductances, leakage subtracted and thresholds scaled"),
     },
@@ -120,6 +136,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "stuck cells, by rate",
         keys: "faults.stuck_lrs_rate, faults.stuck_hrs_rate",
         is_on: |s| s.faults.stuck_lrs_rate > 0.0 || s.faults.stuck_hrs_rate > 0.0,
+        off: Some(|s| [s.faults.stuck_lrs_rate, s.faults.stuck_hrs_rate] = [0.0; 2]),
         device: Shown("a draw per cell and chip"),
         table: Shown("the exact mixture over stuck cells"),
     },
@@ -127,6 +144,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "stuck cells, by map",
         keys: "faults.map",
         is_on: |s| !s.faults.map.is_empty(),
+        off: Some(|s| s.faults.map = FaultMap::default()),
         device: Shown("the cells of the map, on every chip"),
         table: Refused(NO_PLACE),
     },
@@ -134,6 +152,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "retention",
         keys: "retention.time_s, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs",
         is_on: |s| s.retention.time_s > 0.0,
+        off: Some(|s| s.retention = Retention::default()),
         device: Shown("σ and mean of cells at that time"),
         table: Shown("σ and mean of cells at that time"),
     },
@@ -141,6 +160,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "read disturb",
         keys: "disturb.reads, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade",
         is_on: |s| s.disturb.factors() != [1.0; 2],
+        off: Some(|s| s.disturb = Disturb::default()),
         device: Shown("mean of cells after so many reads"),
         table: Shown("mean of cells after so many reads"),
     },
@@ -148,12 +168,35 @@ pub const EFFECTS: &[Effect] = &[
         name: "IR drop",
         keys: "wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us",
         is_on: |s| s.wires.are_resistive(),
+        off: Some(|s| s.wires = Wires::default()),
         device: Shown("an attenuation per cell, fitted to a nodal solver"),
         table: Refused(NO_PLACE),
     },
 ];
 
 impl MacroSpec {
+    /// The effects that are on and can be switched off.
+    pub fn switchable(&self) -> impl Iterator<Item = &'static Effect> {
+        EFFECTS.iter().filter(|effect| effect.off.is_some() && (effect.is_on)(self))
+    }
+
+    /// The same macro without this effect, if it can be switched off.
+    #[must_use]
+    pub fn without(&self, effect: &Effect) -> Self {
+        let mut spec = self.clone();
+        if let Some(off) = effect.off {
+            off(&mut spec);
+        }
+        spec
+    }
+
+    /// The same macro without any switchable effect but this.
+    #[must_use]
+    pub fn with_only(&self, effect: &Effect) -> Self {
+        let others = self.switchable().filter(|other| other.name != effect.name);
+        others.fold(self.clone(), |spec, other| spec.without(other))
+    }
+
     /// Checks that a code table, and so the engine `table`, can show every effect that is on.
     ///
     /// # Errors
@@ -190,6 +233,29 @@ mod tests {
             }
         }
         assert!(spec.check_table().is_ok());
+    }
+
+    #[test]
+    fn effects_are_switched_off_one_by_one() {
+        let spec = MacroSpec::preset("gt-n40").unwrap();
+        let names: Vec<_> = spec.switchable().map(|effect| effect.name).collect();
+        let all = [
+            "programming variation, normal",
+            "read noise",
+            "comparator offset",
+            "comparator noise",
+        ];
+        assert_eq!(names, all);
+        for effect in spec.switchable() {
+            let left: Vec<_> = spec.without(effect).switchable().map(|left| left.name).collect();
+            assert_eq!(left.len(), all.len() - 1);
+            assert!(!left.contains(&effect.name));
+            let only: Vec<_> = spec.with_only(effect).switchable().map(|only| only.name).collect();
+            assert_eq!(only, [effect.name]);
+        }
+        let mut log_normal = spec.clone();
+        log_normal.set("lrs_distribution", "log-normal").unwrap();
+        assert_eq!(log_normal.without(&EFFECTS[0]).switchable().count(), all.len());
     }
 
     #[test]

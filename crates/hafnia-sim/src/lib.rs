@@ -34,6 +34,7 @@
 //! It does not know passes, files or costs: they take what it returns.
 
 mod agree;
+mod attribution;
 mod chip;
 mod draws;
 mod engine;
@@ -52,6 +53,7 @@ pub mod statistics;
 mod windows;
 
 pub use agree::{Disagreement, agree};
+pub use attribution::{CodeErrors, ColumnErrors, LayerErrors, attribute};
 pub use chip::Chip;
 pub use engine::{Conversion, Device, Engine, Exact, Table};
 pub use error::SimError;
