@@ -125,13 +125,15 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type F32: Copy;
     /// 16 integers.
     type I32: Copy;
+    /// 16 answers.
+    type Mask: Copy;
 
     /// Floats from memory.
     fn load(self, from: &[f32; LANES]) -> Self::F32;
     /// One float in all lanes.
     fn splat(self, value: f32) -> Self::F32;
-    /// Bytes from memory, as floats.
-    fn load_bytes(self, from: &[u8; LANES]) -> Self::F32;
+    /// Bytes from memory, the lowest of the first word first, as floats.
+    fn load_bytes(self, from: &[u64; 2]) -> Self::F32;
     /// Floats to memory.
     fn store(self, vector: Self::F32, into: &mut [f32; LANES]);
     /// a + b.
@@ -150,10 +152,17 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// a · b.
     fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
-    /// count + 1 where a ≥ b, count elsewhere.
-    fn count_ge(self, count: Self::I32, a: Self::F32, b: Self::F32) -> Self::I32;
-    /// A bit for every lane, the first lane lowest: whether a and b differ.
-    fn differ(self, a: Self::I32, b: Self::I32) -> u16;
+    /// a ≥ b.
+    fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// yes where the mask holds, no elsewhere.
+    fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32;
+    /// a + b where the mask holds, a elsewhere.
+    fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// A bit for every lane, the first lane lowest.
+    fn bits(self, mask: Self::Mask) -> u16;
+    /// For every byte b of the words, with t the smaller one of b and 255 − b, below 128: the smaller
+    /// one of low\[t\], or of low\[15\] if t is over 15, and high\[t / 16\].
+    fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8];
     /// Writes `first` plus the place of every 1 of `word` from the front of `into`, ascending, and
     /// anything behind them; gives their number.
     fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize;
@@ -217,6 +226,7 @@ macro_rules! lanes {
 impl Simd for Portable {
     type F32 = [f32; LANES];
     type I32 = [i32; LANES];
+    type Mask = [bool; LANES];
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::F32 {
@@ -227,8 +237,8 @@ impl Simd for Portable {
         [value; LANES]
     }
     #[inline(always)]
-    fn load_bytes(self, from: &[u8; LANES]) -> Self::F32 {
-        lanes!(lane => f32::from(from[lane]))
+    fn load_bytes(self, from: &[u64; 2]) -> Self::F32 {
+        lanes!(lane => f32::from((from[lane / 8] >> (lane % 8 * 8)) as u8))
     }
     #[inline(always)]
     fn store(self, vector: Self::F32, into: &mut [f32; LANES]) {
@@ -267,18 +277,38 @@ impl Simd for Portable {
         lanes!(lane => a[lane].wrapping_mul(b[lane]))
     }
     #[inline(always)]
-    fn count_ge(self, count: Self::I32, a: Self::F32, b: Self::F32) -> Self::I32 {
-        lanes!(lane => count[lane].wrapping_add(i32::from(a[lane] >= b[lane])))
+    fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+        lanes!(lane => a[lane] >= b[lane])
     }
     #[inline(always)]
-    fn differ(self, a: Self::I32, b: Self::I32) -> u16 {
-        let mut mask = 0;
+    fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
+        lanes!(lane => if mask[lane] { yes[lane] } else { no[lane] })
+    }
+    #[inline(always)]
+    fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32 {
+        lanes!(lane => a[lane].wrapping_add(if mask[lane] { b[lane] } else { 0 }))
+    }
+    #[inline(always)]
+    fn bits(self, mask: Self::Mask) -> u16 {
+        let mut bits = 0;
         let mut lane = 0;
         while lane < LANES {
-            mask |= u16::from(a[lane] != b[lane]) << lane;
+            bits |= u16::from(mask[lane]) << lane;
             lane += 1;
         }
-        mask
+        bits
+    }
+    #[inline(always)]
+    fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
+        let mut found = [0; 8];
+        for (found, word) in found.iter_mut().zip(words) {
+            let bytes = word.to_le_bytes().map(|byte| {
+                let tail = byte.min(!byte);
+                low[usize::from(tail.min(15))].min(high[usize::from(tail >> 4)])
+            });
+            *found = u64::from_le_bytes(bytes);
+        }
+        found
     }
     #[inline(always)]
     fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
@@ -328,6 +358,7 @@ mod x86 {
     impl Simd for Avx2 {
         type F32 = [__m256; 2];
         type I32 = [__m256i; 2];
+        type Mask = [__m256; 2];
 
         instructions! {
             fn load(self, from: &[f32; LANES]) -> Self::F32 {
@@ -337,7 +368,7 @@ mod x86 {
             fn splat(self, value: f32) -> Self::F32 {
                 [_mm256_set1_ps(value); 2]
             }
-            fn load_bytes(self, from: &[u8; LANES]) -> Self::F32 {
+            fn load_bytes(self, from: &[u64; 2]) -> Self::F32 {
                 let from = _mm_loadu_si128(from.as_ptr().cast());
                 let high = _mm_unpackhi_epi64(from, from);
                 [
@@ -377,17 +408,44 @@ mod x86 {
             fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
                 [_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])]
             }
-            fn count_ge(self, count: Self::I32, a: Self::F32, b: Self::F32) -> Self::I32 {
-                // A lane that compares true is −1.
-                let ge = [0, 1].map(|half: usize| {
-                    _mm256_castps_si256(_mm256_cmp_ps::<_CMP_GE_OQ>(a[half], b[half]))
-                });
-                [_mm256_sub_epi32(count[0], ge[0]), _mm256_sub_epi32(count[1], ge[1])]
+            fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+                [_mm256_cmp_ps::<_CMP_GE_OQ>(a[0], b[0]), _mm256_cmp_ps::<_CMP_GE_OQ>(a[1], b[1])]
             }
-            fn differ(self, a: Self::I32, b: Self::I32) -> u16 {
-                let low = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a[0], b[0]));
-                let high = _mm256_castsi256_ps(_mm256_cmpeq_epi32(a[1], b[1]));
-                !(_mm256_movemask_ps(low) | _mm256_movemask_ps(high) << 8) as u16
+            fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
+                [
+                    _mm256_blendv_ps(no[0], yes[0], mask[0]),
+                    _mm256_blendv_ps(no[1], yes[1], mask[1]),
+                ]
+            }
+            fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32 {
+                [
+                    _mm256_add_epi32(a[0], _mm256_and_si256(b[0], _mm256_castps_si256(mask[0]))),
+                    _mm256_add_epi32(a[1], _mm256_and_si256(b[1], _mm256_castps_si256(mask[1]))),
+                ]
+            }
+            fn bits(self, mask: Self::Mask) -> u16 {
+                (_mm256_movemask_ps(mask[0]) | _mm256_movemask_ps(mask[1]) << 8) as u16
+            }
+            fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
+                let table = |bytes: &[u8; 16]| {
+                    _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast()))
+                };
+                let (low, high) = (table(low), table(high));
+                let fifteen = _mm256_set1_epi8(15);
+                let mut found = [0; 8];
+                let mut half = 0;
+                while half < 8 {
+                    let bytes = _mm256_loadu_si256(words.as_ptr().add(half).cast());
+                    let other = _mm256_xor_si256(bytes, _mm256_set1_epi8(-1));
+                    let tail = _mm256_min_epu8(bytes, other);
+                    let of_low = _mm256_shuffle_epi8(low, _mm256_min_epu8(tail, fifteen));
+                    let sixteenth = _mm256_and_si256(_mm256_srli_epi16::<4>(tail), fifteen);
+                    let of_high = _mm256_shuffle_epi8(high, sixteenth);
+                    let smaller = _mm256_min_epu8(of_low, of_high);
+                    _mm256_storeu_si256(found.as_mut_ptr().add(half).cast(), smaller);
+                    half += 4;
+                }
+                found
             }
         }
 
@@ -411,6 +469,12 @@ mod x86 {
     impl Simd for Avx512 {
         type F32 = __m512;
         type I32 = __m512i;
+        type Mask = __mmask16;
+
+        #[inline(always)]
+        fn bits(self, mask: Self::Mask) -> u16 {
+            mask
+        }
 
         instructions! {
             fn load(self, from: &[f32; LANES]) -> Self::F32 {
@@ -419,7 +483,7 @@ mod x86 {
             fn splat(self, value: f32) -> Self::F32 {
                 _mm512_set1_ps(value)
             }
-            fn load_bytes(self, from: &[u8; LANES]) -> Self::F32 {
+            fn load_bytes(self, from: &[u64; 2]) -> Self::F32 {
                 let from = _mm_loadu_si128(from.as_ptr().cast());
                 _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(from))
             }
@@ -450,12 +514,29 @@ mod x86 {
             fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
                 _mm512_mullo_epi32(a, b)
             }
-            fn count_ge(self, count: Self::I32, a: Self::F32, b: Self::F32) -> Self::I32 {
-                let ge = _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b);
-                _mm512_mask_add_epi32(count, ge, count, _mm512_set1_epi32(1))
+            fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+                _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b)
             }
-            fn differ(self, a: Self::I32, b: Self::I32) -> u16 {
-                _mm512_cmpneq_epi32_mask(a, b)
+            fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
+                _mm512_mask_blend_ps(mask, no, yes)
+            }
+            fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32 {
+                _mm512_mask_add_epi32(a, mask, a, b)
+            }
+            fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
+                let table = |bytes: &[u8; 16]| {
+                    _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast()))
+                };
+                let fifteen = _mm512_set1_epi8(15);
+                let bytes = _mm512_loadu_si512(words.as_ptr().cast());
+                let other = _mm512_xor_si512(bytes, _mm512_set1_epi8(-1));
+                let tail = _mm512_min_epu8(bytes, other);
+                let of_low = _mm512_shuffle_epi8(table(low), _mm512_min_epu8(tail, fifteen));
+                let sixteenth = _mm512_and_si512(_mm512_srli_epi16::<4>(tail), fifteen);
+                let of_high = _mm512_shuffle_epi8(table(high), sixteenth);
+                let mut found = [0; 8];
+                _mm512_storeu_si512(found.as_mut_ptr().cast(), _mm512_min_epu8(of_low, of_high));
+                found
             }
             fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
                 let places = _mm512_loadu_si512(PLACES.as_ptr().cast());
@@ -487,12 +568,13 @@ mod tests {
     struct Every {
         floats: [[f32; LANES]; 2],
         integers: [[i32; LANES]; 2],
-        bytes: [u8; LANES],
+        words: [u64; 8],
+        tables: [[u8; 16]; 2],
         word: u64,
     }
 
     impl Kernel for &Every {
-        type Output = (Vec<[f32; LANES]>, Vec<[i32; LANES]>, u16, Vec<u16>);
+        type Output = (Vec<[f32; LANES]>, Vec<[i32; LANES]>, u16, [u64; 8], Vec<u16>);
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Output {
@@ -502,7 +584,8 @@ mod tests {
             for vector in [
                 a,
                 simd.splat(self.floats[0][3]),
-                simd.load_bytes(&self.bytes),
+                simd.load_bytes(&[self.words[0], self.words[1]]),
+                simd.select(simd.ge(a, b), b, a),
                 simd.add(a, b),
                 simd.sub(a, b),
                 simd.mul(a, b),
@@ -517,9 +600,8 @@ mod tests {
                 simd.splat_i32(self.integers[1][5]),
                 simd.add_i32(i, j),
                 simd.mul_i32(i, j),
-                simd.count_ge(i, a, b),
-                simd.count_ge(i, b, a),
-                simd.count_ge(i, a, a),
+                simd.add_where(simd.ge(a, b), i, j),
+                simd.add_where(simd.ge(a, a), i, j),
             ] {
                 let mut stored = [0; LANES];
                 simd.store_i32(vector, &mut stored);
@@ -527,7 +609,8 @@ mod tests {
             }
             let mut places = [0; 64];
             let count = simd.positions(self.word, 1_000, &mut places);
-            (floats, integers, simd.differ(i, j), places[..count].to_vec())
+            let found = simd.look_up_tails(&self.words, &self.tables[0], &self.tables[1]);
+            (floats, integers, simd.bits(simd.ge(b, a)), found, places[..count].to_vec())
         }
     }
 
@@ -535,21 +618,30 @@ mod tests {
         /// Every level gives what the scalar operations give.
         #[test]
         fn levels_are_equal(
-            floats in proptest::array::uniform2(proptest::array::uniform16(-9.0f32..9.0)),
-            mut integers in proptest::array::uniform2(proptest::array::uniform16(any::<i32>())),
+            mut floats in proptest::array::uniform2(proptest::array::uniform16(-9.0f32..9.0)),
+            integers in proptest::array::uniform2(proptest::array::uniform16(any::<i32>())),
             equal in any::<u16>(),
-            bytes in any::<[u8; LANES]>(),
+            words in any::<[u64; 8]>(),
+            tables in any::<[[u8; 16]; 2]>(),
             word in any::<u64>(),
             and in any::<u64>(),
         ) {
             for lane in (0..LANES).filter(|lane| equal >> lane & 1 == 1) {
-                integers[1][lane] = integers[0][lane];
+                floats[1][lane] = floats[0][lane];
             }
             for word in [word, word & and, word | and, 0, u64::MAX] {
-                let every = Every { floats, integers, bytes, word };
+                let every = Every { floats, integers, words, tables, word };
                 let ones = (0..64).filter(|bit| word >> bit & 1 == 1).map(|bit| 1_000 + bit);
                 let expected = Isa(Level::Portable).run(&every);
-                prop_assert_eq!(&expected.3, &ones.collect::<Vec<u16>>());
+                let [a, b] = floats;
+                for lane in 0..LANES {
+                    let is_ge = a[lane] >= b[lane];
+                    let byte = (words[lane / 8] >> (lane % 8 * 8)) as u8;
+                    prop_assert_eq!(expected.0[2][lane], f32::from(byte));
+                    prop_assert_eq!(expected.0[3][lane], if is_ge { b[lane] } else { a[lane] });
+                    prop_assert_eq!(expected.2 >> lane & 1 == 1, b[lane] >= a[lane]);
+                }
+                prop_assert_eq!(&expected.4, &ones.collect::<Vec<u16>>());
                 for isa in Isa::all() {
                     prop_assert_eq!(&isa.run(&every), &expected, "{}", isa);
                 }

@@ -1,16 +1,23 @@
-//! Images per second of every engine on LeNet-5: one thread, all matrices or the last one only.
+//! Images per second of every engine on LeNet-5, by every set of kernels: `engine/case/kernels`.
 //!
-//! Throughput is per second of one thread; all terms of noise of the preset `gt-n40` are on.
+//! A recorded network on images of the committed subset; all terms of noise of the preset `gt-n40`
+//! are on, in all matrices or in the last one only. Throughput is per second that one thread was on a
+//! processor, so that other work on the machine moves it little.
 
 use std::hint::black_box;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hafnia_bits::Isa;
 use hafnia_cim::MacroSpec;
+use hafnia_data::Mnist;
 use hafnia_ir::{Mapping, Place, RowEntry, Stage, Tile, verify};
-use hafnia_model::{Network, random};
+use hafnia_model::Network;
+use hafnia_model::arithmetic::reduce_pixel;
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{Bootstrap, reduction};
-use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope, Prepared, evaluate};
+use hafnia_sim::{EngineKind, Evaluation, Images, Kernels, NoiseScope, Prepared, evaluate};
 
 /// Rows and columns in order, cut where a macro ends, a macro a tile.
 fn natural(network: &Network, spec: &MacroSpec) -> Mapping {
@@ -37,11 +44,20 @@ fn natural(network: &Network, spec: &MacroSpec) -> Mapping {
     mapping
 }
 
-fn images(network: &Network, count: u64) -> Images {
-    let image = |index| random::image(Seed(2).index(index), network.input());
+/// A recorded network: what it sees decides how many rows are on.
+fn recorded() -> Network {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hafnia-zoo/networks");
+    hafnia_artifact::load(folder.join("frontier/seed-1.hafnia")).expect("it is recorded")
+}
+
+/// Test images of the committed subset of MNIST, over and over.
+fn images(network: &Network, count: usize) -> Images {
+    let test = Mnist::subset().test;
+    let pixels = test.images.iter().map(|&pixel| reduce_pixel(pixel, network.input().shift));
+    let length = network.shape_before(0).len();
     Images {
-        activations: (0..count).flat_map(image).collect(),
-        labels: (0..count).map(|index| (index % 10) as u8).collect(),
+        activations: pixels.collect::<Vec<_>>().into_iter().cycle().take(count * length).collect(),
+        labels: test.labels.iter().copied().cycle().take(count).collect(),
     }
 }
 
@@ -49,40 +65,65 @@ fn images(network: &Network, count: u64) -> Images {
 fn check(evaluation: &Evaluation, scope: &NoiseScope) {
     let runs = (evaluation.images() * evaluation.chips()) as u64;
     let conversions = evaluation.events.iter().map(|events| events.conversions).sum::<u64>();
-    let expected = if *scope == NoiseScope::All { 8_000..60_000 } else { 40..200 };
+    let expected = if *scope == NoiseScope::All { 20_000..40_000 } else { 40..200 };
     assert!(expected.contains(&(conversions / runs)), "{} conversions", conversions / runs);
+    assert!(evaluation.exact_accuracy() > 0.97, "{}", evaluation.exact_accuracy());
+    assert!(evaluation.drops()[0].abs() < 0.05, "{:?}", evaluation.drops());
     let differs = evaluation.differences.iter().any(|images| !images.is_empty());
-    assert_eq!(differs, evaluation.engine != EngineKind::Exact);
+    assert!(!differs || evaluation.engine != EngineKind::Exact);
+}
+
+/// The time the calling thread was on a processor, where the system tells, else the time.
+fn thread_time(started: Instant) -> Duration {
+    let on_processor = || {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+        text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+    };
+    on_processor().unwrap_or_else(|| started.elapsed())
 }
 
 fn lenet5(criterion: &mut Criterion) {
     let spec = MacroSpec::preset("gt-n40").expect("a preset");
-    let network = random::lenet5(Seed(1));
+    let network = recorded();
     let mapping = natural(&network, &spec);
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-    for (name, scope, count) in
-        [("all-layers", NoiseScope::All, 128), ("final-layer", NoiseScope::Final, 8_192)]
-    {
-        let images = images(&network, count);
-        let prepared = Prepared::new(&network, &images, &scope).expect("images of the network");
-        let run = |engine| {
-            let evaluation =
-                evaluate(&prepared, &mapping, &spec, engine, 1, Seed(3), &|_, _| ()).expect("fits");
-            check(&evaluation, &scope);
-            evaluation
-        };
-        let mut group = criterion.benchmark_group(format!("lenet5/{name}"));
-        group.throughput(Throughput::Elements(count)).sample_size(10);
-        for (name, engine) in [
-            ("exact", EngineKind::Exact),
-            ("table", EngineKind::Table),
-            ("device", EngineKind::Device),
-        ] {
-            group.bench_function(name, |bencher| {
-                bencher.iter(|| one_thread.install(|| run(black_box(engine))));
-            });
+    let started = Instant::now();
+    let cases = [("all-layers", NoiseScope::All), ("final-layer", NoiseScope::Final)];
+    let vectors = Isa::all().into_iter().map(Kernels::Vectors);
+    let kernels: Vec<Kernels> = std::iter::once(Kernels::Plain).chain(vectors).collect();
+    for (case, scope) in cases {
+        for &kernels in &kernels {
+            let (isa, count) = match kernels {
+                Kernels::Plain => ("plain".to_owned(), 256),
+                Kernels::Vectors(isa) => (isa.to_string(), 2_048),
+            };
+            let images = images(&network, count);
+            let prepared =
+                Prepared::with_kernels(&network, &images, &scope, kernels).expect("it fits");
+            for (name, engine) in [
+                ("exact", EngineKind::Exact),
+                ("table", EngineKind::Table),
+                ("device", EngineKind::Device),
+            ] {
+                let run = || {
+                    let evaluation =
+                        evaluate(&prepared, &mapping, &spec, black_box(engine), 1, Seed(3), &|_, _| ());
+                    check(&evaluation.expect("it fits"), &scope);
+                };
+                let mut group = criterion.benchmark_group(name);
+                group.throughput(Throughput::Elements(count as u64)).sample_size(10);
+                group.bench_function(format!("{case}/{isa}"), |bencher| {
+                    bencher.iter_custom(|iterations| {
+                        one_thread.install(|| {
+                            let before = thread_time(started);
+                            (0..iterations).for_each(|_| run());
+                            thread_time(started) - before
+                        })
+                    });
+                });
+                group.finish();
+            }
         }
-        group.finish();
     }
 }
 

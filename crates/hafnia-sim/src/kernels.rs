@@ -17,8 +17,8 @@ use crate::layout::{Layout, TileLayout};
 use crate::schedule::{BATCH, Schedule};
 use crate::{Device, Exact, Table};
 
-/// Bytes of a word's highest byte in a batch of groups.
-const BYTES: usize = BATCH * LANES;
+/// Highest bytes of words: two words of eight bytes a group.
+const WORDS: usize = 2 * BATCH;
 
 const _: () = assert!(BATCH == BLOCKS && LANES == 16, "a Philox block is the bytes of a vector");
 
@@ -86,13 +86,18 @@ struct Open {
     block: u32,
     /// A bit a lane.
     lanes: u16,
-    bytes: [u8; LANES],
+    /// Their highest bytes.
+    bytes: [u64; 2],
     signal: [f32; LANES],
-    /// The codes that were taken for the time being.
-    codes: [i32; LANES],
+    /// Its lower bound, whose code was taken for the time being.
+    low: [f32; LANES],
 }
 
 impl Open {
+    fn byte(&self, lane: usize) -> u8 {
+        (self.bytes[lane / 8] >> (lane % 8 * 8)) as u8
+    }
+
     fn lanes(&self) -> impl Iterator<Item = usize> + use<> {
         let lanes = self.lanes;
         (0..LANES).filter(move |lane| lanes >> lane & 1 == 1)
@@ -111,8 +116,7 @@ impl Schedule {
 
     /// The ones of a column among the rows that are on.
     fn ones(&self, group: usize, tile: &TileLayout, block: usize, lane: usize) -> usize {
-        let of =
-            |&line: &u16| usize::from(tile.ones[usize::from(line) * tile.blocks + block][lane]);
+        let of = |&line: &u16| usize::from(tile.ones[usize::from(line) * tile.blocks + block][lane]);
         self.lines(group).iter().map(of).sum()
     }
 }
@@ -125,17 +129,15 @@ fn first_bytes(
     schedule: &Schedule,
     first: usize,
     block: usize,
-) -> [u8; BYTES] {
-    let positions = schedule.positions[first..first + BATCH].try_into().expect("a batch");
-    let plane_groups = schedule.plane_groups[first..first + BATCH].try_into().expect("a batch");
+) -> [u64; WORDS] {
+    let positions = schedule.positions[first..].first_chunk().expect("a batch");
+    let plane_groups = schedule.plane_groups[first..].first_chunk().expect("a batch");
     let words = source.blocks(image, positions, plane_groups, block as u32);
-    let mut bytes = [0; BYTES];
+    let mut bytes = [0; WORDS];
     let mut group = 0;
     while group < BATCH {
-        let low = words[0][group] | words[1][group] << 32;
-        let high = words[2][group] | words[3][group] << 32;
-        bytes[group * LANES..][..8].copy_from_slice(&low.to_le_bytes());
-        bytes[group * LANES + 8..][..8].copy_from_slice(&high.to_le_bytes());
+        bytes[2 * group] = words[0][group] | words[1][group] << 32;
+        bytes[2 * group + 1] = words[2][group] | words[3][group] << 32;
         group += 1;
     }
     bytes
@@ -216,43 +218,69 @@ impl Kernel for CountOnes<'_> {
 
 // ---- device --------------------------------------------------------------------------------
 
-/// Highest bytes of words from which on, either tail inwards, noise has a smaller bound.
-const TAILS: [u8; 8] = [0, 1, 2, 4, 8, 16, 32, 64];
+/// Lines that fit a byte, the one that is never on included.
+const FEW: usize = 256;
 
 /// [`Device`] over lists.
 pub(crate) struct DeviceKernel<'a> {
     layout: &'a Layout<'a>,
     device: &'a Device<'a>,
-    /// Per tile, (line, block): signals of cells, 0 in the line that is never on.
-    cells: Vec<Vec<[f32; LANES]>>,
-    /// Per byte from [`TAILS`], a bound of |z| in units of the largest |z| / 255.
-    reach: [u8; TAILS.len()],
+    tiles: Vec<DeviceTile>,
+    /// Bounds of |z| by the highest byte of a word, in units of the largest |z| / 255: see
+    /// [`Simd::look_up_tails`].
+    reach: [[u8; 16]; 2],
     /// Rows on: that unit in LSB for the largest standard deviation; empty without noise.
     unit: Vec<f32>,
 }
 
+struct DeviceTile {
+    /// Lines of a block, at least [`FEW`].
+    lines: usize,
+    /// (block, line): signals of cells, 0 in the line that is never on and behind it.
+    cells: Vec<[f32; LANES]>,
+    /// (block, comparator): thresholds of every column, ascending. A code is the number of those that
+    /// are reached, whichever they are.
+    thresholds: Vec<[f32; LANES]>,
+}
+
+impl DeviceTile {
+    fn new(tile: &TileLayout, chip: &crate::chip::ChipTile, comparators: usize) -> Self {
+        let lines = (tile.lines + 1).max(FEW);
+        let mut cells = vec![[0.0; LANES]; lines * tile.blocks];
+        let mut thresholds = chip.thresholds.clone();
+        for block in 0..tile.blocks {
+            for (line, &row) in tile.physical.iter().enumerate() {
+                cells[block * lines + line] = chip.cells[row as usize * tile.blocks + block];
+            }
+            let of_block = &mut thresholds[block * comparators..][..comparators];
+            for lane in 0..LANES {
+                let mut of_lane: Vec<f32> = of_block.iter().map(|lanes| lanes[lane]).collect();
+                of_lane.sort_by(f32::total_cmp);
+                of_block.iter_mut().zip(of_lane).for_each(|(lanes, of_lane)| lanes[lane] = of_lane);
+            }
+        }
+        Self { lines, cells, thresholds }
+    }
+}
+
 impl<'a> DeviceKernel<'a> {
     pub(crate) fn new(device: &'a Device<'a>, layout: &'a Layout<'a>) -> Self {
-        let cells = layout.tiles.iter().zip(&device.chip.tiles).map(|(tile, chip)| {
-            let mut cells = vec![[0.0; LANES]; (tile.lines + 1) * tile.blocks];
-            for (line, &row) in tile.physical.iter().enumerate() {
-                cells[line * tile.blocks..][..tile.blocks]
-                    .copy_from_slice(&chip.cells[row as usize * tile.blocks..][..tile.blocks]);
-            }
-            cells
-        });
+        let tiles = layout.tiles.iter().zip(&device.chip.tiles);
+        let tiles = tiles.map(|(tile, chip)| DeviceTile::new(tile, chip, device.comparators));
         // A word whose highest byte is b or !b, b < 128, has |z| at most that of the word b·2²⁴,
         // since `gaussian` increases.
-        let bound = |byte: u8| -gaussian(u32::from(byte) << 24);
-        let reach = TAILS.map(|byte| (bound(byte) / bound(0) * 255.0).ceil() as u8);
+        let bound = |byte: usize| -gaussian((byte as u32) << 24);
+        let units = |byte: usize| (bound(byte) / bound(0) * 255.0).ceil() as u8;
+        let low = std::array::from_fn(units);
+        let high = std::array::from_fn(|sixteenth| units((sixteenth * 16).min(127)));
         let largest = |deviations: &[f32]| deviations.iter().copied().fold(0.0f32, f32::max);
         // The product of a unit with a byte is rounded once, and so is noise: twice 2⁻²⁴ of it.
         let unit = |deviations| largest(deviations) * bound(0) / 255.0 * (1.0 + 1e-6);
         Self {
             layout,
             device,
-            cells: cells.collect(),
-            reach,
+            tiles: tiles.collect(),
+            reach: [low, high],
             unit: device.sigma.chunks(device.stride).map(unit).collect(),
         }
     }
@@ -276,12 +304,14 @@ impl<'a> DeviceKernel<'a> {
             let position = address.position as usize;
             for lane in open.lanes() {
                 let column = block * LANES + lane;
-                let word = word(&device.sources[tile], address, column, open.bytes[lane]);
+                let word = word(&device.sources[tile], address, column, open.byte(lane));
                 let ones = schedule.ones(group, layout, block, lane);
                 let signal = open.signal[lane] + sigma[ones] * gaussian(word);
-                let fired = thresholds.iter().filter(|threshold| signal >= threshold[lane]).count();
+                let code = |signal: f32| -> i32 {
+                    thresholds.iter().map(|threshold| i32::from(signal >= threshold[lane])).sum()
+                };
                 raw[position * layout.blocks + block][lane] +=
-                    schedule.weights[group] * (fired as i32 - open.codes[lane]);
+                    schedule.weights[group] * (code(signal) - code(open.low[lane]));
             }
         }
     }
@@ -303,9 +333,8 @@ impl Convert for DeviceKernel<'_> {
     ) {
         scratch.open.clear();
         isa.run(Compare {
-            cells: &self.cells[tile],
+            tile: &self.tiles[tile],
             blocks: self.layout.tiles[tile].blocks,
-            thresholds: &self.device.chip.tiles[tile].thresholds,
             comparators: self.device.comparators,
             source: &self.device.sources[tile],
             image,
@@ -321,14 +350,13 @@ impl Convert for DeviceKernel<'_> {
 
 /// Adds up cells and compares the sum, less and plus the bound of its noise, with the thresholds.
 struct Compare<'a> {
-    cells: &'a [[f32; LANES]],
+    tile: &'a DeviceTile,
     blocks: usize,
-    thresholds: &'a [[f32; LANES]],
     comparators: usize,
     source: &'a Counter,
     image: u32,
     unit: &'a [f32],
-    reach: [u8; TAILS.len()],
+    reach: [[u8; 16]; 2],
     schedule: &'a Schedule,
     open: &'a mut Vec<Open>,
     raw: &'a mut [[i32; LANES]],
@@ -340,7 +368,7 @@ impl Kernel for Compare<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         // The default macro with all that is constant in it, and any other.
-        if self.schedule.slots == 7 && self.comparators == 7 {
+        if self.schedule.slots == 7 && self.comparators == 7 && self.tile.lines == FEW {
             self.run_with::<S, true>(simd);
         } else {
             self.run_with::<S, false>(simd);
@@ -348,113 +376,144 @@ impl Kernel for Compare<'_> {
     }
 }
 
+/// Codes in the making: how many thresholds, sorted, a lower and an upper bound of a signal reach.
+struct Bounded<S: Simd> {
+    /// weight · code of the lower bound, added to a raw sum.
+    raw: S::I32,
+    /// A bit a lane: whether the upper bound has another code.
+    open: u16,
+}
+
+/// Searches seven thresholds in three steps.
+#[inline(always)]
+fn search<S: Simd>(
+    simd: S,
+    thresholds: &[S::F32; 7],
+    (low, high): (S::F32, S::F32),
+    raw: S::I32,
+    weight: S::I32,
+) -> Bounded<S> {
+    let [t1, t2, t3, t4, t5, t6, t7] = *thresholds;
+    let double = simd.add_i32(weight, weight);
+    // `next` is the lowest threshold that is not reached, as far as is known.
+    let four = simd.ge(low, t4);
+    let raw = simd.add_where(four, raw, simd.add_i32(double, double));
+    let next = simd.select(four, simd.splat(f32::INFINITY), t4);
+    let middle = simd.select(four, t6, t2);
+    let two = simd.ge(low, middle);
+    let raw = simd.add_where(two, raw, double);
+    let next = simd.select(two, next, middle);
+    let last = simd.select(four, simd.select(two, t7, t5), simd.select(two, t3, t1));
+    let one = simd.ge(low, last);
+    let raw = simd.add_where(one, raw, weight);
+    let next = simd.select(one, next, last);
+    Bounded { raw, open: simd.bits(simd.ge(high, next)) }
+}
+
+/// Searches any number of thresholds one by one.
+#[inline(always)]
+fn count<S: Simd>(
+    simd: S,
+    thresholds: &[[f32; LANES]],
+    (low, high): (S::F32, S::F32),
+    mut raw: S::I32,
+    weight: S::I32,
+) -> Bounded<S> {
+    let mut open = 0;
+    for threshold in thresholds {
+        let threshold = simd.load(threshold);
+        let is_reached = simd.ge(low, threshold);
+        raw = simd.add_where(is_reached, raw, weight);
+        open |= simd.bits(is_reached) ^ simd.bits(simd.ge(high, threshold));
+    }
+    Bounded { raw, open }
+}
+
 impl Compare<'_> {
     #[inline(always)]
     fn run_with<S: Simd, const IS_DEFAULT: bool>(self, simd: S) {
-        let blocks = self.blocks;
-        let schedule = self.schedule;
+        let Self { tile, blocks, source, image, unit, reach: tables, schedule, open, raw, .. } = self;
         let slots = if IS_DEFAULT { 7 } else { schedule.slots };
-        let comparators = if IS_DEFAULT { 7 } else { self.comparators };
-        let is_noisy = !self.unit.is_empty();
+        let is_noisy = !unit.is_empty();
+        let [positions, counts] = [&schedule.positions[..], &schedule.counts[..]];
         for block in 0..blocks {
-            let thresholds = &self.thresholds[block * comparators..][..comparators];
-            let mut registers = [simd.splat(0.0); 7];
+            let thresholds = &tile.thresholds[block * self.comparators..][..self.comparators];
+            let cells = &tile.cells[block * tile.lines..][..tile.lines];
+            let few: &[[f32; LANES]; FEW] = cells.first_chunk().expect("at least so many");
+            let mut seven = [simd.splat(0.0); 7];
             if IS_DEFAULT {
-                let mut k = 0;
-                while k < 7 {
-                    registers[k] = simd.load(&thresholds[k]);
-                    k += 1;
+                for (seven, threshold) in seven.iter_mut().zip(thresholds) {
+                    *seven = simd.load(threshold);
                 }
             }
             let mut first = 0;
             while first < schedule.len {
-                let mut bytes = [0; BYTES];
-                let mut reach = [0; BYTES];
+                let mut bytes = [0; WORDS];
+                let mut reach = [[0; 8]; WORDS / 8];
                 if is_noisy {
-                    bytes = first_bytes(self.source, self.image, schedule, first, block);
-                    reach = reach_of(&bytes, self.reach);
+                    bytes = first_bytes(source, image, schedule, first, block);
+                    let mut part = 0;
+                    while part < WORDS / 8 {
+                        let words = bytes[8 * part..].first_chunk().expect("a part");
+                        reach[part] = simd.look_up_tails(words, &tables[0], &tables[1]);
+                        part += 1;
+                    }
                 }
+                let reach = reach.as_flattened();
                 let end = (first + BATCH).min(schedule.len);
-                let mut group = first;
-                while group < end {
-                    let lines = &schedule.lines[group * slots..][..slots];
-                    let mut signal = simd.load(&self.cells[usize::from(lines[0]) * blocks + block]);
-                    let mut slot = 1;
-                    while slot < slots {
-                        let line = usize::from(lines[slot]);
-                        signal = simd.add(signal, simd.load(&self.cells[line * blocks + block]));
-                        slot += 1;
+                for group in first..end {
+                    let mut signal;
+                    if IS_DEFAULT {
+                        let lines: &[u16; 7] =
+                            schedule.lines[group * 7..].first_chunk().expect("seven slots");
+                        let cells_of = |line: u16| simd.load(&few[usize::from(line as u8)]);
+                        signal = cells_of(lines[0]);
+                        let mut slot = 1;
+                        while slot < 7 {
+                            signal = simd.add(signal, cells_of(lines[slot]));
+                            slot += 1;
+                        }
+                    } else {
+                        let lines = &schedule.lines[group * slots..][..slots];
+                        signal = simd.load(&cells[usize::from(lines[0])]);
+                        for &line in &lines[1..] {
+                            signal = simd.add(signal, simd.load(&cells[usize::from(line)]));
+                        }
                     }
                     let weight = simd.splat_i32(schedule.weights[group]);
-                    let raw = &mut self.raw[schedule.positions[group] as usize * blocks + block];
-                    let (mut low, mut high) = (signal, signal);
-                    let at = (group - first) * LANES;
+                    let sums = &mut raw[positions[group] as usize * blocks + block];
+                    let at = 2 * (group - first);
+                    let mut bounds = (signal, signal);
                     if is_noisy {
-                        let reach: &[u8; LANES] =
-                            reach[at..at + LANES].try_into().expect("a vector of bytes");
-                        let unit = self.unit[schedule.counts[group] as usize];
-                        let noise = simd.mul(simd.load_bytes(reach), simd.splat(unit));
-                        low = simd.sub(signal, noise);
-                        high = simd.add(signal, noise);
+                        let reach = simd.load_bytes(&[reach[at], reach[at + 1]]);
+                        let noise = simd.mul(reach, simd.splat(unit[counts[group] as usize]));
+                        bounds = (simd.sub(signal, noise), simd.add(signal, noise));
                     }
-                    let mut codes = simd.splat_i32(0);
-                    let mut most = simd.splat_i32(0);
-                    let mut k = 0;
-                    while k < comparators {
-                        let threshold =
-                            if IS_DEFAULT { registers[k] } else { simd.load(&thresholds[k]) };
-                        codes = simd.count_ge(codes, low, threshold);
-                        if is_noisy {
-                            most = simd.count_ge(most, high, threshold);
-                        }
-                        k += 1;
+                    let before = simd.load_i32(sums);
+                    let bounded = if IS_DEFAULT {
+                        search(simd, &seven, bounds, before, weight)
+                    } else {
+                        count(simd, thresholds, bounds, before, weight)
+                    };
+                    simd.store_i32(bounded.raw, sums);
+                    if is_noisy && bounded.open != 0 {
+                        let mut noted = Open {
+                            group: group as u32,
+                            block: block as u32,
+                            lanes: bounded.open,
+                            bytes: [bytes[at], bytes[at + 1]],
+                            signal: [0.0; LANES],
+                            low: [0.0; LANES],
+                        };
+                        simd.store(signal, &mut noted.signal);
+                        simd.store(bounds.0, &mut noted.low);
+                        open.push(noted);
                     }
-                    let sum = simd.add_i32(simd.load_i32(raw), simd.mul_i32(codes, weight));
-                    simd.store_i32(sum, raw);
-                    if is_noisy {
-                        let lanes = simd.differ(codes, most);
-                        if lanes != 0 {
-                            let mut open = Open {
-                                group: group as u32,
-                                block: block as u32,
-                                lanes,
-                                bytes: bytes[at..at + LANES].try_into().expect("a vector"),
-                                signal: [0.0; LANES],
-                                codes: [0; LANES],
-                            };
-                            simd.store(signal, &mut open.signal);
-                            simd.store_i32(codes, &mut open.codes);
-                            self.open.push(open);
-                        }
-                    }
-                    group += 1;
                 }
                 first += BATCH;
             }
         }
     }
-}
-
-/// Per byte, what `bounds` says of its tail.
-#[inline(always)]
-fn reach_of(bytes: &[u8; BYTES], bounds: [u8; TAILS.len()]) -> [u8; BYTES] {
-    let mut reach = [0; BYTES];
-    let mut at = 0;
-    while at < BYTES {
-        let byte = bytes[at];
-        let tail = if byte < !byte { byte } else { !byte };
-        let mut bound = bounds[7];
-        bound = if tail < TAILS[7] { bounds[6] } else { bound };
-        bound = if tail < TAILS[6] { bounds[5] } else { bound };
-        bound = if tail < TAILS[5] { bounds[4] } else { bound };
-        bound = if tail < TAILS[4] { bounds[3] } else { bound };
-        bound = if tail < TAILS[3] { bounds[2] } else { bound };
-        bound = if tail < TAILS[2] { bounds[1] } else { bound };
-        bound = if tail < TAILS[1] { bounds[0] } else { bound };
-        reach[at] = bound;
-        at += 1;
-    }
-    reach
 }
 
 // ---- table ---------------------------------------------------------------------------------
@@ -474,12 +533,12 @@ impl<'a> TableKernel<'a> {
     pub(crate) fn new(table: &'a Table, layout: &'a Layout<'a>) -> Self {
         let rows = || (1..table.stride).map(|rows| &table.pieces[rows * table.stride..][..=rows]);
         let certain = rows().map(|pieces| {
-            let likeliest =
-                pieces.iter().map(|pieces| pieces.bounds.first().map_or(1 << 32, |b| *b));
+            let likeliest = pieces.iter().map(|pieces| pieces.bounds.first().map_or(1 << 32, |b| *b));
             (likeliest.min().expect("there are no ones at least") >> 24) as i32 - 1
         });
-        let is_ones =
-            |(ones, pieces): (usize, &crate::engine::Pieces)| usize::from(pieces.likeliest) == ones;
+        let is_ones = |(ones, pieces): (usize, &crate::engine::Pieces)| {
+            usize::from(pieces.likeliest) == ones
+        };
         Self {
             layout,
             table,
@@ -559,7 +618,7 @@ impl Convert for TableKernel<'_> {
             for lane in open.lanes() {
                 let ones = schedule.ones(group, layout, block, lane);
                 let column = block * LANES + lane;
-                let code = pieces[ones].code(word(source, address, column, open.bytes[lane]));
+                let code = pieces[ones].code(word(source, address, column, open.byte(lane)));
                 if usize::from(code) != ones {
                     scratch.corrections.push(Correction {
                         position: address.position,
@@ -590,41 +649,29 @@ impl Kernel for FindOpen<'_> {
         let schedule = self.schedule;
         for block in 0..self.columns.div_ceil(LANES) {
             let columns = (self.columns - block * LANES).min(LANES);
+            let here = u128::MAX >> (128 - 8 * columns);
             let mut first = 0;
             while first < schedule.len {
                 let bytes = first_bytes(self.source, self.image, schedule, first, block);
-                let mut is_open = [0u8; BYTES];
-                let mut group = 0;
-                while group < BATCH {
-                    // Behind the last group there is anything.
-                    let rows = schedule.counts[first + group] as usize;
-                    let last = self.last_certain[rows.min(self.last_certain.len() - 1)] as u8;
-                    let mut lane = 0;
-                    while lane < LANES {
-                        let at = group * LANES + lane;
-                        is_open[at] = u8::from(bytes[at] > last);
-                        lane += 1;
-                    }
-                    group += 1;
-                }
                 let end = (first + BATCH).min(schedule.len);
                 for group in first..end {
-                    let at = (group - first) * LANES;
-                    let is_open: [u8; LANES] =
-                        is_open[at..at + LANES].try_into().expect("a vector of bytes");
-                    let flags = u128::from_le_bytes(is_open) & u128::MAX >> (128 - 8 * columns);
+                    let last = self.last_certain[schedule.counts[group] as usize];
+                    let at = 2 * (group - first);
+                    let halves = [bytes[at], bytes[at + 1]];
+                    let is_open = [0, 1].map(|half: usize| above(halves[half], last as u8));
+                    let flags = (u128::from(is_open[1]) << 64 | u128::from(is_open[0])) & here;
                     if flags != 0 {
                         let mut lanes = 0;
                         for lane in 0..LANES {
-                            lanes |= ((flags >> (8 * lane)) as u16 & 1) << lane;
+                            lanes |= ((flags >> (8 * lane + 7)) as u16 & 1) << lane;
                         }
                         self.open.push(Open {
                             group: group as u32,
                             block: block as u32,
                             lanes,
-                            bytes: bytes[at..at + LANES].try_into().expect("a vector"),
+                            bytes: halves,
                             signal: [0.0; LANES],
-                            codes: [0; LANES],
+                            low: [0.0; LANES],
                         });
                     }
                 }
@@ -632,4 +679,15 @@ impl Kernel for FindOpen<'_> {
             }
         }
     }
+}
+
+/// The highest bit of every byte that is above `last`.
+#[inline(always)]
+fn above(bytes: u64, last: u8) -> u64 {
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // The low seven bits are compared by a sum that carries into the eighth: 127 − last mod 128 takes
+    // what is above over 127. `last` has its own eighth bit, since it is at least 127.
+    let low = (bytes & !HIGH) + ONES * u64::from(127 - (last & 127));
+    if last >= 128 { low & bytes & HIGH } else { (low | bytes) & HIGH }
 }

@@ -98,56 +98,59 @@ impl Kernel for Scan<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { patches, planes, null, row, replica, schedule, digital } = self;
-        let slots = schedule.slots;
+        let Schedule { slots, len, lines, positions, plane_groups, counts, weights, rows_on } =
+            schedule;
+        let slots = *slots;
+        let [positions, plane_groups, counts] = [positions, plane_groups, counts].map(|v| &mut v[..]);
+        let (lines, weights) = (&mut lines[..], &mut weights[..]);
+        // As in `CountGroups`.
+        let inverse = (1u64 << 32) / slots as u64 + 1;
+        let steps: [u32; STEP] = [0, 1, 2, 3];
+        let (mut at, mut on) = (*len, 0);
         let (start, of) = (row.start, replica.1);
         for position in row {
             if of > 1 && position % of != replica.0 {
                 continue;
             }
             for plane in 0..planes {
-                let first = schedule.len * slots;
+                let first = at * slots;
                 let mut end = first;
                 for word in 0..patches.words {
-                    let lines = patches.word(plane, word, position - start);
-                    let into: &mut [u16; 64] =
-                        (&mut schedule.lines[end..end + 64]).try_into().expect("a slice of 64");
-                    end += simd.positions(lines, (word * 64) as u16, into);
-                }
-                let mut padded = 0;
-                while padded < slots {
-                    let into: &mut [u16; PADDING] = (&mut schedule.lines
-                        [end + padded..end + padded + PADDING])
-                        .try_into()
-                        .expect("a slice of sixteen");
-                    *into = [null; PADDING];
-                    padded += PADDING;
+                    let word_of_lines = patches.word(plane, word, position - start);
+                    let into = lines[end..].first_chunk_mut().expect("room for 64 lines");
+                    end += simd.positions(word_of_lines, (word * 64) as u16, into);
                 }
                 let count = end - first;
-                let groups = (count as u32).div_ceil(slots as u32) as usize;
-                let mut group = 0;
-                loop {
-                    let at = schedule.len + group;
-                    let range = at..at + STEP;
-                    schedule.positions[range.clone()].fill(position as u32);
-                    schedule.weights[range.clone()].fill(1 << plane);
-                    let mut step = 0;
-                    while step < STEP {
-                        schedule.plane_groups[range.start + step] =
-                            (plane << 24 | (group + step)) as u32;
-                        schedule.counts[range.start + step] =
-                            count.saturating_sub((group + step) * slots).min(slots) as u32;
-                        step += 1;
-                    }
-                    group += STEP;
-                    if group >= groups {
-                        break;
-                    }
+                if count == 0 {
+                    continue;
                 }
-                schedule.len += groups;
-                schedule.rows_on += count as u64;
+                let mut padded = end;
+                while padded < end + slots {
+                    *lines[padded..].first_chunk_mut().expect("room for a step") = [null; PADDING];
+                    padded += PADDING;
+                }
+                let groups = ((count + slots - 1) as u64 * inverse >> 32) as usize;
+                let plane_group = (plane << 24) as u32;
+                let mut group = 0;
+                while group < groups {
+                    let to = at + group;
+                    let steps = steps.map(|step| step + group as u32);
+                    *positions[to..].first_chunk_mut().expect("room") = [position as u32; STEP];
+                    *weights[to..].first_chunk_mut().expect("room") = [1 << plane; STEP];
+                    *plane_groups[to..].first_chunk_mut().expect("room") =
+                        steps.map(|step| plane_group + step);
+                    *counts[to..].first_chunk_mut().expect("room") = steps.map(|step| {
+                        (count as u32).saturating_sub(step * slots as u32).min(slots as u32)
+                    });
+                    group += STEP;
+                }
+                at += groups;
+                on += count as u64;
                 digital[position] += (count as i32) << plane;
             }
         }
+        *len = at;
+        *rows_on += on;
     }
 }
 
