@@ -43,6 +43,7 @@ mod prepared;
 mod profile;
 mod silicon;
 pub mod statistics;
+mod wires;
 
 pub use agree::{Disagreement, agree};
 pub use chip::Chip;
@@ -53,6 +54,7 @@ pub use mapped::{Events, Mapped, Plan};
 pub use prepared::{Images, NoiseScope, Prepared};
 pub use profile::{ProfileOptions, profile};
 pub use silicon::Silicon;
+pub use wires::Array;
 
 /// Told how much is done, and of how much; called from several threads, so not always in order.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
