@@ -12,7 +12,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Chip, Device, Engine, Events, Exact, Mapped, Plan, Prepared, Progress, SimError, Table,
+    Chip, Device, Engine, Events, Exact, Mapped, Plan, Prepared, Progress, SavedChip, SimError,
+    Table,
 };
 
 /// The name of an engine.
@@ -133,6 +134,27 @@ pub fn evaluate(
             Ok(trial.collect(engine, outcomes))
         }
     }
+}
+
+/// As [`evaluate`] with [`EngineKind::Device`], on chips that were saved, with the temporal noise of
+/// `spec`.
+///
+/// # Errors
+/// As [`evaluate`], and if a chip was programmed with another mapping or for another converter.
+pub fn evaluate_saved(
+    prepared: &Prepared<'_>,
+    mapping: &Mapping,
+    spec: &MacroSpec,
+    chips: &[SavedChip],
+    seed: Seed,
+    progress: Progress<'_>,
+) -> Result<Evaluation, SimError> {
+    let trial = Trial::new(prepared, mapping, spec, chips.len() as u32, progress)?;
+    let chips: Vec<&Chip> =
+        chips.iter().map(|chip| chip.chip(mapping, spec)).collect::<Result<_, _>>()?;
+    let run = |chip: &&Chip| trial.run(&Device::new(chip, spec, seed));
+    let outcomes = chips.par_iter().map(run).collect();
+    Ok(trial.collect(EngineKind::Device, outcomes))
 }
 
 /// As [`evaluate`] with [`EngineKind::Table`], for a code table that was measured.
