@@ -27,6 +27,7 @@ mod effect;
 mod effects;
 mod error;
 mod fault_map;
+pub mod fit;
 mod input_control;
 mod preset;
 mod signal;

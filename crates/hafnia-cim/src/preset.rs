@@ -270,6 +270,29 @@ impl MacroSpec {
         Ok(())
     }
 
+    /// The macro of which [`MacroSpec::values`] says all; keys that are not there are off.
+    ///
+    /// # Errors
+    /// As [`MacroSpec::load`], for an unknown key or value, and for a required key that is missing.
+    pub fn from_values<'v>(
+        name: &str,
+        values: impl IntoIterator<Item = (&'v str, &'v str)>,
+    ) -> Result<Self, CimError> {
+        let mut given = BTreeMap::new();
+        for (key, value) in values {
+            let known = KEYS.iter().find(|known| known.name == key);
+            given.insert(known.ok_or_else(|| unknown_key(name, key))?.name, value);
+        }
+        let mut spec = unset(name);
+        for key in &KEYS {
+            let missing = || CimError::MissingKey { name: name.to_owned(), key: key.name };
+            let text = given.get(key.name).copied().or(key.off).ok_or_else(missing)?;
+            key.read(&mut spec, text)?;
+        }
+        spec.validate()?;
+        Ok(spec)
+    }
+
     /// Every key with its value as text, in the order of the TOML file: the resolved
     /// configuration, as [`MacroSpec::set`] reads it.
     pub fn values(&self) -> Vec<(&'static str, String)> {

@@ -75,6 +75,12 @@ impl MacroSpec {
         [hrs, lrs, drift_hrs.1.unwrap_or(1.0), drift_lrs.1.unwrap_or(1.0)]
     }
 
+    /// What the reference subtracts for every row that is on, in LSB: the nominal G_HRS at the
+    /// temperature of the reference.
+    pub fn reference_leakage_lsb(&self) -> f64 {
+        self.cell.g_hrs_lsb() * self.temperature.factors()[2]
+    }
+
     /// Distance of the converter's thresholds, in LSB: 1 but for gain error and temperature.
     pub fn reference_step_lsb(&self) -> f64 {
         (1.0 + self.adc.gain_error_rel) * self.temperature.factors()[2]

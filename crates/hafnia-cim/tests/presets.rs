@@ -147,6 +147,9 @@ fn values_are_read_back() {
             other.set(key, &value).expect("own value");
         }
         assert_eq!(spec, other);
+        let values = spec.values();
+        let values = values.iter().map(|(key, value)| (*key, value.as_str()));
+        assert_eq!(MacroSpec::from_values(name, values).expect("own values"), spec);
     }
 }
 

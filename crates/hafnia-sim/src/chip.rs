@@ -1,11 +1,14 @@
 //! [`Chip`]: what is drawn once for a virtual chip, its cells and its comparators' offsets.
 
+use std::collections::BTreeMap;
+
 use hafnia_cim::MacroSpec;
 use hafnia_ir::{Mapping, Place, Stage, Tile, TileId};
 use hafnia_rng::Seed;
 use serde::{Deserialize, Serialize};
 
 use crate::silicon::Silicon;
+use crate::wires::Array;
 use crate::{LANES, SimError, mapped::check};
 
 /// A virtual chip: the macros of a placed mapping, programmed, with the static noise of `spec`.
@@ -67,7 +70,11 @@ impl Chip {
             let place = tile.place.expect("every tile of a placed mapping has its place");
             ChipTile::program(tile, place, &silicon)
         };
-        Self { number: chip, tiles: mapping.tiles.iter().map(program).collect() }
+        let mut tiles: Vec<_> = mapping.tiles.iter().map(program).collect();
+        if spec.wires.are_resistive() {
+            attenuate(mapping, spec, &mut tiles);
+        }
+        Self { number: chip, tiles }
     }
 
     /// What a cell adds to the signal of a conversion in which its row is on, in LSB: its
@@ -108,5 +115,43 @@ impl ChipTile {
             }
         }
         Self { blocks, cells, thresholds }
+    }
+}
+
+/// What the resistance of lines leaves of the programmed conductances.
+fn attenuate(mapping: &Mapping, spec: &MacroSpec, tiles: &mut [ChipTile]) {
+    let leakage = spec.reference_leakage_lsb();
+    let us_per_lsb = spec.wires.g_lrs_us / spec.cell.g_lrs_lsb();
+    // The cells of a row conduct whatever tile they are of.
+    let mut arrays: BTreeMap<u32, (Array, Vec<usize>)> = BTreeMap::new();
+    for (index, (tile, chip)) in mapping.tiles.iter().zip(tiles.iter()).enumerate() {
+        let place = tile.place.expect("every tile of a placed mapping has its place");
+        let (rows, columns) = (place.row as usize, place.column as usize);
+        let blank = || (Array::new(spec.rows, spec.columns), Vec::new());
+        let (array, of_macro) = arrays.entry(place.macro_index).or_insert_with(blank);
+        let (height, width) = (tile.physical_rows(), tile.bits.columns());
+        array.blocks.push((rows..rows + height, columns..columns + width));
+        of_macro.push(index);
+        for row in 0..height {
+            for column in 0..width {
+                let signal = chip.cells[row * chip.blocks + column / LANES][column % LANES];
+                let us = (f64::from(signal) + leakage) * us_per_lsb;
+                array.set_us(rows + row, columns + column, us);
+            }
+        }
+    }
+    for (array, of_macro) in arrays.into_values() {
+        let shares = array.shares(&spec.wires, spec.rows_per_conversion);
+        for (index, (rows, columns)) in of_macro.into_iter().zip(&array.blocks) {
+            let chip = &mut tiles[index];
+            for row in 0..rows.len() {
+                for column in 0..columns.len() {
+                    let share = shares[(rows.start + row) * spec.columns + columns.start + column];
+                    let signal =
+                        &mut chip.cells[row * chip.blocks + column / LANES][column % LANES];
+                    *signal = ((f64::from(*signal) + leakage) * share - leakage) as f32;
+                }
+            }
+        }
     }
 }

@@ -63,6 +63,28 @@ pub enum SimError {
     /// The description of the macro is wrong.
     #[error("the macro is not well described")]
     Spec(#[source] Box<CimError>),
+    /// A saved chip was programmed with another mapping.
+    #[error("chip {chip} was programmed with mapping {programmed}, not with {mapping}")]
+    OtherMapping {
+        /// Number of the chip.
+        chip: u64,
+        /// Digest of the mapping it was programmed with.
+        programmed: Digest,
+        /// Digest of the mapping that is run.
+        mapping: Digest,
+    },
+    /// A saved chip was programmed for another converter.
+    #[error("chip {chip} has {comparators} comparators a column, macro `{spec}` has {expected}")]
+    OtherConverter {
+        /// Number of the chip.
+        chip: u64,
+        /// Its comparators, a column.
+        comparators: usize,
+        /// Name of the spec.
+        spec: String,
+        /// Those of the spec.
+        expected: usize,
+    },
     /// An evaluation over no chip has no mean.
     #[error("0 chips were asked for, at least 1 is needed")]
     NoChips,

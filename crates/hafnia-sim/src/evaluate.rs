@@ -15,7 +15,8 @@ use crate::kernels::{Convert, DeviceKernel, ExactKernel, TableKernel};
 use crate::layout::Layout;
 use crate::runner::Runner;
 use crate::{
-    Chip, Device, Engine, Events, Exact, Kernels, Mapped, Plan, Prepared, Progress, SimError, Table,
+    Chip, Device, Engine, Events, Exact, Kernels, Mapped, Plan, Prepared, Progress, SavedChip,
+    SimError, Table,
 };
 
 /// The name of an engine.
@@ -141,6 +142,32 @@ pub fn evaluate(
             Ok(trial.collect(engine, outcomes))
         }
     }
+}
+
+/// As [`evaluate`] with [`EngineKind::Device`], on chips that were saved, with the temporal noise of
+/// `spec`.
+///
+/// # Errors
+/// As [`evaluate`], and if a chip was programmed with another mapping or for another converter.
+pub fn evaluate_saved(
+    prepared: &Prepared<'_>,
+    mapping: &Mapping,
+    spec: &MacroSpec,
+    chips: &[SavedChip],
+    seed: Seed,
+    progress: Progress<'_>,
+) -> Result<Evaluation, SimError> {
+    let number = chips.len() as u32;
+    let plan = plan(prepared, mapping, spec, number)?;
+    let trial = Trial::new(prepared, mapping, spec, &plan, number, progress);
+    let chips: Vec<&Chip> =
+        chips.iter().map(|chip| chip.chip(mapping, spec)).collect::<Result<_, _>>()?;
+    let run = |chip: &&Chip| {
+        let device = Device::new(chip, spec, seed);
+        trial.run(&device, |layout| DeviceKernel::new(&device, layout))
+    };
+    let outcomes = chips.par_iter().map(run).collect();
+    Ok(trial.collect(EngineKind::Device, outcomes))
 }
 
 /// As [`evaluate`] with [`EngineKind::Table`], for a code table that was measured.

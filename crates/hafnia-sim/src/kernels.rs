@@ -116,7 +116,8 @@ impl Schedule {
 
     /// The ones of a column among the rows that are on.
     fn ones(&self, group: usize, tile: &TileLayout, block: usize, lane: usize) -> usize {
-        let of = |&line: &u16| usize::from(tile.ones[usize::from(line) * tile.blocks + block][lane]);
+        let of =
+            |&line: &u16| usize::from(tile.ones[usize::from(line) * tile.blocks + block][lane]);
         self.lines(group).iter().map(of).sum()
     }
 }
@@ -432,7 +433,8 @@ fn count<S: Simd>(
 impl Compare<'_> {
     #[inline(always)]
     fn run_with<S: Simd, const IS_DEFAULT: bool>(self, simd: S) {
-        let Self { tile, blocks, source, image, unit, reach: tables, schedule, open, raw, .. } = self;
+        let Self { tile, blocks, source, image, unit, reach: tables, schedule, open, raw, .. } =
+            self;
         let slots = if IS_DEFAULT { 7 } else { schedule.slots };
         let is_noisy = !unit.is_empty();
         let [positions, counts] = [&schedule.positions[..], &schedule.counts[..]];
@@ -533,12 +535,12 @@ impl<'a> TableKernel<'a> {
     pub(crate) fn new(table: &'a Table, layout: &'a Layout<'a>) -> Self {
         let rows = || (1..table.stride).map(|rows| &table.pieces[rows * table.stride..][..=rows]);
         let certain = rows().map(|pieces| {
-            let likeliest = pieces.iter().map(|pieces| pieces.bounds.first().map_or(1 << 32, |b| *b));
+            let likeliest =
+                pieces.iter().map(|pieces| pieces.bounds.first().map_or(1 << 32, |b| *b));
             (likeliest.min().expect("there are no ones at least") >> 24) as i32 - 1
         });
-        let is_ones = |(ones, pieces): (usize, &crate::engine::Pieces)| {
-            usize::from(pieces.likeliest) == ones
-        };
+        let is_ones =
+            |(ones, pieces): (usize, &crate::engine::Pieces)| usize::from(pieces.likeliest) == ones;
         Self {
             layout,
             table,

@@ -47,21 +47,25 @@ mod packed;
 mod prepared;
 mod profile;
 mod runner;
+mod saved;
 mod schedule;
 mod silicon;
 pub mod statistics;
 mod windows;
+mod wires;
 
 pub use agree::{Disagreement, agree};
 pub use attribution::{CodeErrors, ColumnErrors, LayerErrors, attribute};
 pub use chip::Chip;
 pub use engine::{Conversion, Device, Engine, Exact, Table};
 pub use error::SimError;
-pub use evaluate::{EngineKind, Evaluation, evaluate, evaluate_table};
+pub use evaluate::{EngineKind, Evaluation, evaluate, evaluate_saved, evaluate_table};
 pub use mapped::{Events, Mapped, Plan};
 pub use prepared::{Images, Kernels, NoiseScope, Prepared};
 pub use profile::{ProfileOptions, profile};
+pub use saved::SavedChip;
 pub use silicon::Silicon;
+pub use wires::Array;
 
 /// Told how much is done, and of how much; called from several threads, so not always in order.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);

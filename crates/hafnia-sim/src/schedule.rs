@@ -101,7 +101,8 @@ impl Kernel for Scan<'_> {
         let Schedule { slots, len, lines, positions, plane_groups, counts, weights, rows_on } =
             schedule;
         let slots = *slots;
-        let [positions, plane_groups, counts] = [positions, plane_groups, counts].map(|v| &mut v[..]);
+        let [positions, plane_groups, counts] =
+            [positions, plane_groups, counts].map(|v| &mut v[..]);
         let (lines, weights) = (&mut lines[..], &mut weights[..]);
         // As in `CountGroups`.
         let inverse = (1u64 << 32) / slots as u64 + 1;

@@ -1,0 +1,95 @@
+//! Chips that are saved, loaded, run and exported.
+
+use hafnia_artifact::{load, save};
+use hafnia_cim::{FaultMap, MacroSpec};
+use hafnia_ir::{Geometry, Mapping, Stage};
+use hafnia_model::random::{self, Limits};
+use hafnia_model::{Network, run};
+use hafnia_rng::Seed;
+use hafnia_sim::{EngineKind, Images, NoiseScope, Prepared, SavedChip, evaluate, evaluate_saved};
+
+fn spec() -> MacroSpec {
+    let mut spec = MacroSpec::preset("gt-n40").expect("a preset");
+    for (key, value) in [("sigma_lrs_rel", "0.3"), ("stuck_hrs_rate", "0.05")] {
+        spec.set(key, value).expect("a valid override");
+    }
+    spec
+}
+
+fn network() -> Network {
+    random::network(Seed(1), Limits { outputs: 6, ..Limits::default() })
+}
+
+fn mapping(seed: u64, network: &Network, spec: &MacroSpec) -> Mapping {
+    hafnia_ir::random::mapping(Seed(seed), network, &Geometry::from(spec), Stage::Placed)
+}
+
+#[test]
+fn a_saved_chip_runs_as_a_fresh_one() {
+    let (spec, network) = (spec(), network());
+    let mapping = mapping(2, &network, &spec);
+    let folder = tempfile::tempdir().expect("a folder");
+    let chips: Vec<SavedChip> = (0..3)
+        .map(|number| {
+            let chip = SavedChip::program(&mapping, &spec, Seed(7), number).expect("it is placed");
+            let path = folder.path().join(format!("{number}.chip"));
+            save(&path, &chip).expect("a file");
+            let loaded: SavedChip = load(&path).expect("the file");
+            assert_eq!(loaded, chip);
+            loaded
+        })
+        .collect();
+    let mut images = Images { activations: Vec::new(), labels: Vec::new() };
+    for image in 0..20 {
+        let activations = random::image(Seed(100 + image), network.input());
+        let outputs = run(&network, &activations, &mut hafnia_model::Plain::new(&network));
+        images.labels.push(hafnia_model::arithmetic::argmax(&outputs) as u8);
+        images.activations.extend(activations);
+    }
+    let prepared = Prepared::new(&network, &images, &NoiseScope::All).expect("images");
+    let device = EngineKind::Device;
+    let fresh = evaluate(&prepared, &mapping, &spec, device, 3, Seed(7), &|_, _| ());
+    let saved = evaluate_saved(&prepared, &mapping, &spec, &chips, Seed(7), &|_, _| ());
+    assert_eq!(saved.expect("chips"), fresh.expect("chips"));
+    assert_eq!(chips[0].spec().expect("a macro"), spec);
+}
+
+#[test]
+fn a_chip_of_another_mapping_or_converter_is_refused() {
+    let (spec, network) = (spec(), network());
+    let [one, other] = [2, 3].map(|seed| mapping(seed, &network, &spec));
+    let chip = SavedChip::program(&one, &spec, Seed(7), 4).expect("it is placed");
+    let error = chip.chip(&other, &spec).expect_err("another mapping").to_string();
+    assert!(error.starts_with("chip 4 was programmed with mapping "), "{error}");
+    let mut wide = spec.clone();
+    wide.adc.bits = 4;
+    let error = chip.chip(&one, &wide).expect_err("another converter").to_string();
+    assert_eq!(error, "chip 4 has 7 comparators a column, macro `gt-n40` has 15");
+}
+
+#[test]
+fn exports_are_read_back() {
+    let (spec, network) = (spec(), network());
+    let mapping = mapping(2, &network, &spec);
+    let chip = SavedChip::program(&mapping, &spec, Seed(7), 0).expect("it is placed");
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("stuck.csv").display().to_string();
+    std::fs::write(&path, chip.stuck_csv()).expect("a file");
+    let map = FaultMap::load(&path).expect("a map");
+    assert_eq!(map.iter().collect::<Vec<_>>(), chip.stuck);
+
+    // With the map in place of the rate every chip has these stuck cells.
+    let mut mapped = spec.clone();
+    mapped.faults.stuck_hrs_rate = 0.0;
+    mapped.set("faults.map", &path).expect("the map");
+    let again = SavedChip::program(&mapping, &mapped, Seed(7), 0).expect("it is placed");
+    assert_eq!(again.stuck, chip.stuck);
+    assert_eq!(
+        again.chip(&mapping, &spec).expect("its mapping"),
+        chip.chip(&mapping, &spec).expect("its mapping")
+    );
+    let offsets = chip.offsets_csv().expect("a macro");
+    assert_eq!(offsets.lines().count(), 1 + mapping.macros() * spec.columns * 7);
+    let [hrs, lrs] = chip.states(&mapping, &spec).expect("its mapping");
+    assert!(hrs.0 < lrs.0 && hrs.2 + lrs.2 > 0);
+}
