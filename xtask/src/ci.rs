@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::validate::spice;
 use crate::{cargo, codegen, tidy};
 
 /// The commands, in the order in which they fail fastest.
@@ -37,6 +38,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
         eprintln!("$ cargo {}", arguments.join(" "));
         crate::run(&mut command)?;
         eprintln!("  took {:.0} s", start.elapsed().as_secs_f64());
+    }
+    if spice::is_there() {
+        spice::run()?;
+    } else {
+        eprintln!("left out for want of ngspice: cargo xtask validate --spice");
     }
     Ok(())
 }

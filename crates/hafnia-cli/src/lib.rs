@@ -12,6 +12,8 @@
 //! }
 //! ```
 
+mod attribute;
+mod bench;
 mod data;
 mod frontier;
 mod inspect;
@@ -71,6 +73,7 @@ enum Command {
     Passes(passes::Passes),
     Models(models::Models),
     Macros(macros::Macros),
+    Bench(bench::Bench),
     Inspect(inspect::Inspect),
 }
 
@@ -94,6 +97,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Passes(command) => command.run(&registry, output),
         Command::Models(command) => command.run(output),
         Command::Macros(command) => command.run(output),
+        Command::Bench(command) => command.run(&registry, output),
         Command::Inspect(command) => command.run(output),
     };
     match outcome {

@@ -14,6 +14,7 @@ use hafnia_sim::statistics::{self, Bootstrap, Interval, Reduction};
 use hafnia_sim::{EngineKind, Evaluation, Events, NoiseScope, Prepared, evaluate};
 use serde::Serialize;
 
+use crate::attribute::{AttributeOptions, Attribution, Subject};
 use crate::data::{self, DataOptions, Part};
 use crate::macros::SpecOptions;
 use crate::map::{load_pipeline, run_pipeline};
@@ -34,7 +35,8 @@ use crate::progress;
   hafnia sim --model final12/3 --pipeline natural --pipeline compact --set sigma_lrs_rel=0.2
   hafnia sim net.hafnia natural.map --engine exact
   hafnia sim net.hafnia natural.map best.map --set sigma_lrs_rel=0.2 --set offset_lsb=0.2
-  hafnia sim net.hafnia natural.map --noise-in all --chips 5 --format json")]
+  hafnia sim net.hafnia natural.map --noise-in all --chips 5 --format json
+  hafnia sim --model frontier --noise-in all --set sigma_lrs_rel=0.15 --attribute")]
 pub(crate) struct Sim {
     #[command(flatten)]
     network: NetworkOptions,
@@ -68,6 +70,8 @@ pub(crate) struct Sim {
     /// Also write the result as JSON, with a manifest.
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    attribute: AttributeOptions,
     #[command(flatten)]
     spec: SpecOptions,
     #[command(flatten)]
@@ -107,6 +111,9 @@ struct Simulated {
     /// Accuracy without noise (Wilson).
     exact_accuracy: Interval,
     mappings: Vec<SimulatedMapping>,
+    /// Where the accuracy of the first goes, if asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attribution: Option<Attribution>,
 }
 
 #[derive(Serialize)]
@@ -160,7 +167,7 @@ impl Sim {
         }
         let load = |name: String| load_pipeline(&name, registry).map(|loaded| (name, loaded));
         let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<anyhow::Result<_>>()?;
-        if let Some(out) = &self.out {
+        for out in self.out.iter().chain(&self.attribute.attribute_plot) {
             check_writable(out)?;
         }
         let config = serde_json::json!({
@@ -219,7 +226,26 @@ impl Sim {
             evaluations.push((name.as_str(), evaluation));
             bar.finish_and_clear();
         }
-        let simulated = self.summarise(&spec, &evaluations)?;
+        let mut simulated = self.summarise(&spec, &evaluations)?;
+        if self.attribute.attribute {
+            let (name, mapping) = &mappings[0];
+            let subject = Subject {
+                network,
+                name,
+                mapping,
+                spec: &spec,
+                images: &images,
+                engine: self.engine.into(),
+                chips: self.chips,
+                seed: Seed(self.seed),
+                bootstrap: self.bootstrap(),
+            };
+            let attribution = subject.attribute(&self.attribute, &prepared, &evaluations[0].1)?;
+            if let Some(path) = &self.attribute.attribute_plot {
+                attribution.draw(path)?;
+            }
+            simulated.attribution = Some(attribution);
+        }
         if let Some(out) = &self.out {
             let json = serde_json::to_string_pretty(&simulated)? + "\n";
             hafnia_artifact::write_whole(out, json.as_bytes())?;
@@ -250,13 +276,17 @@ impl Sim {
         }
     }
 
+    fn bootstrap(&self) -> Bootstrap {
+        let seed = Seed(self.seed).site("sim/bootstrap");
+        Bootstrap { replicates: self.replicates, seed }
+    }
+
     fn summarise(
         &self,
         spec: &MacroSpec,
         evaluations: &[(&str, Evaluation)],
     ) -> anyhow::Result<Simulated> {
-        let seed = Seed(self.seed).site("sim/bootstrap");
-        let bootstrap = Bootstrap { replicates: self.replicates, seed };
+        let bootstrap = self.bootstrap();
         let (_, first) = &evaluations[0];
         let mut mappings = Vec::new();
         for (index, (name, evaluation)) in evaluations.iter().enumerate() {
@@ -287,6 +317,7 @@ impl Sim {
             lossy: first.is_lossy,
             exact_accuracy: statistics::wilson(first.exact_correct_count(), first.images()),
             mappings,
+            attribution: None,
         })
     }
 }
@@ -338,7 +369,8 @@ fn text(simulated: &Simulated) -> String {
         EngineKind::Table => format!("{} repetitions (not chips)", simulated.chips),
         EngineKind::Device => format!("{} virtual chips", simulated.chips),
     };
-    text + &format!("{chips}, noise in: {}\n{table}", simulated.noise_in)
+    let attribution = simulated.attribution.as_ref().map(Attribution::text).unwrap_or_default();
+    text + &format!("{chips}, noise in: {}\n{table}{attribution}", simulated.noise_in)
 }
 
 /// A reduction in per cent and its interval, an end of which may be open.

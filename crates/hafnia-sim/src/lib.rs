@@ -43,6 +43,7 @@ mod evaluate;
 mod kernels;
 mod layout;
 mod mapped;
+mod nodal;
 mod packed;
 mod prepared;
 mod profile;

@@ -42,6 +42,11 @@ impl Array {
         Self { rows, columns, cells: vec![0.0; rows * columns], blocks: Vec::new() }
     }
 
+    /// Number of columns.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
     /// Sets the conductance of a cell, in µS. What is below 0 is taken for 0.
     ///
     /// # Panics

@@ -3,53 +3,7 @@
 use hafnia_cim::Wires;
 use hafnia_rng::Seed;
 use hafnia_sim::Array;
-use nalgebra::{DMatrix, DVector};
 use rand::RngExt as _;
-
-/// The currents, in µA at 1 V, that the columns of `array` carry when these rows are on: Kirchhoff's
-/// current law at every node of the lines, solved by a Cholesky decomposition.
-///
-/// Nodes are the crossings of rows that are on: of the row's line (row, column), then of the bit
-/// line. Both resistances are above 0.
-fn solve(array: &Array, columns: usize, wires: &Wires, on: &[usize]) -> Vec<f64> {
-    let nodes = on.len() * columns;
-    let mut matrix = DMatrix::<f64>::zeros(2 * nodes, 2 * nodes);
-    let mut source = DVector::<f64>::zeros(2 * nodes);
-    let mut join = |a: usize, b: Option<usize>, us: f64| {
-        matrix[(a, a)] += us;
-        if let Some(b) = b {
-            matrix[(b, b)] += us;
-            matrix[(a, b)] -= us;
-            matrix[(b, a)] -= us;
-        }
-    };
-    let [of_row, of_column] = [wires.word_line_ohm, wires.bit_line_ohm].map(|ohm| 1e6 / ohm);
-    for (index, &row) in on.iter().enumerate() {
-        for column in 0..columns {
-            let at = index * columns + column;
-            join(at, Some(nodes + at), array.us(row, column));
-            join(at, (column > 0).then(|| at - 1), of_row);
-            if column == 0 {
-                source[at] += of_row;
-            }
-            // Segments between rows that are on are in series; the last leads to the converter.
-            let below = index.checked_sub(1).map(|index| on[index]);
-            let segments = (row - below.unwrap_or(0)) as f64 + f64::from(u8::from(below.is_none()));
-            let next = below.map(|_| nodes + at - columns);
-            join(nodes + at, next, of_column / segments);
-        }
-    }
-    let voltages = matrix.cholesky().expect("a resistive network is positive definite");
-    let voltages = voltages.solve(&source);
-    let current = |column: usize| {
-        let through = |(index, &row): (usize, &usize)| {
-            let at = index * columns + column;
-            array.us(row, column) * (voltages[at] - voltages[nodes + at])
-        };
-        on.iter().enumerate().map(through).sum()
-    };
-    (0..columns).map(current).collect()
-}
 
 /// An array of random bits at 100 µS, on/off ratio 17, as one block.
 fn random_array(rows: usize, columns: usize, seed: Seed) -> Array {
@@ -79,7 +33,7 @@ fn the_solver_knows_two_resistors_in_series() {
     array.blocks.push((0..4, 0..3));
     let wires = Wires { bit_line_ohm: 20.0, word_line_ohm: 10.0, g_lrs_us: 1.0 };
     let expected = 1e6 / (3.0 * 10.0 + 1e6 / 500.0 + 4.0 * 20.0);
-    let currents = solve(&array, 3, &wires, &[3]);
+    let currents = array.nodal_currents(&wires, &[3]);
     assert!((currents[2] - expected).abs() < 1e-9 * expected, "{currents:?}");
     let shares = array.shares(&wires, 1);
     // a single cell: the fixed point is reached at once
@@ -104,7 +58,7 @@ fn compare(bit_line_ohm: f64, word_line_ohm: f64) -> Comparison {
         let shares = array.shares(&wires, 7);
         for (index, activity) in [0.2, 0.5, 0.9].into_iter().enumerate() {
             for on in groups(128, activity, Seed(100 + seed).index(index as u64)) {
-                for (column, current) in solve(&array, 32, &wires, &on).into_iter().enumerate() {
+                for (column, current) in array.nodal_currents(&wires, &on).into_iter().enumerate() {
                     let sum = |share: &dyn Fn(usize) -> f64| -> f64 {
                         on.iter().map(|&row| array.us(row, column) * share(row)).sum()
                     };

@@ -30,8 +30,8 @@ use serde::{Deserialize, Serialize};
 const SCRIPT: &str = include_str!("products.py");
 const SEED: Seed = Seed(1);
 /// Samples of every output.
-const SAMPLES: usize = 400;
-const INPUTS: usize = 10;
+const SAMPLES: usize = 200;
+const INPUTS: usize = 5;
 /// 99.9 % of a normal distribution lies within.
 const LIMIT: f64 = 3.29;
 

@@ -77,7 +77,8 @@ pub fn bars(x: &str, groups: &[&str], bars: &[Bars]) -> Result<String, ReportErr
                 let pixel = |x: f64, y: f64| chart.plotting_area().map_coordinate(&(x, y));
                 let corners = [pixel(0.0, y + 2.0), pixel(value, y + f64::from(BAR) - 2.0)];
                 canvas.draw(&Rectangle::new(corners, colour.filled()))?;
-                let whisker = [(lo, 0.5), (hi, 0.5)].map(|(x, part)| pixel(x, y + part * f64::from(BAR)));
+                let whisker =
+                    [(lo, 0.5), (hi, 0.5)].map(|(x, part)| pixel(x, y + part * f64::from(BAR)));
                 canvas.draw(&PathElement::new(whisker, INK.stroke_width(1)))?;
             }
         }
