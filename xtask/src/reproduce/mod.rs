@@ -2,14 +2,16 @@
 //!
 //! Every number comes from a step: one call of the release binary `hafnia`, whose outputs are kept
 //! and which is skipped as long as nothing it depends on has changed. [`plan`] is the run from top
-//! to bottom, [`mapping`] its part on the mapping compiler, [`recorded`] what `--full` adds, [`calls`] makes steps of calls and [`runner`]
-//! runs them, [`write_up`] turns their outputs into the report.
+//! to bottom, [`mapping`] its part on the mapping compiler, [`speed`] that on the engines,
+//! [`recorded`] what `--full` adds, [`calls`] makes steps of calls and [`runner`] runs them,
+//! [`write_up`] turns their outputs into the report.
 
 pub(crate) mod calls;
 mod mapping;
 pub(crate) mod plan;
 mod recorded;
 pub(crate) mod runner;
+mod speed;
 mod write_up;
 
 use std::path::PathBuf;

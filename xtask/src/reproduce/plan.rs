@@ -14,6 +14,7 @@ use super::calls::{Calls, Data, Trained};
 use super::mapping::{self, Compiled};
 use super::recorded::{Recorded, Records};
 use super::runner::{Runner, Step};
+use super::speed::{self, Speed};
 use crate::workspace;
 
 /// What the steps found.
@@ -40,6 +41,8 @@ pub(crate) struct Results {
     pub(crate) chips: u32,
     /// What the mapping compiler does.
     pub(crate) compiled: Compiled,
+    /// How fast the engines are.
+    pub(crate) speed: Speed,
     /// The recorded networks, if they were evaluated.
     pub(crate) recorded: Option<Recorded>,
 }
@@ -279,6 +282,7 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         all_layers,
         chips: plan.effort.chips,
         compiled: mapping::run(&plan, claims, options.is_full(), [&network, &profile])?,
+        speed: speed::run(&plan, &network)?,
         recorded: records.map(|records| records.evaluate(&plan)).transpose()?,
         data: plan.calls.data.clone(),
     })

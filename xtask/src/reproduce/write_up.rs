@@ -34,6 +34,7 @@ pub(crate) fn report(
         reorder(results, claims)?,
         all_layers(results),
         results.compiled.section(),
+        results.speed.section(),
     ];
     report.sections.extend(results.recorded.as_ref().map(Recorded::section));
     report.sections.push(reading());
@@ -128,6 +129,7 @@ fn metrics(results: &Results, claims: &Claims) -> anyhow::Result<Metrics> {
         }
     }
     results.compiled.add_metrics(&mut metrics)?;
+    results.speed.add_metrics(&mut metrics)?;
     if let Some(recorded) = &results.recorded {
         recorded.add_metrics(&mut metrics)?;
     }
@@ -552,6 +554,8 @@ pub(crate) fn manifest(results: &Results, options: &Options) -> anyhow::Result<M
         "full": options.is_full(),
         "retrain": options.retrain,
         "offline": options.offline,
+        "isa": results.speed.isa,
+        "threads": results.speed.processors,
         "recipes": results.tied.iter().chain(&results.untied).map(|t| &t.config).collect::<Vec<_>>(),
     });
     Ok(manifest)
