@@ -31,6 +31,7 @@
 
 mod bound;
 mod order;
+mod sets;
 mod tail;
 
 use hafnia_bits::BitMatrix;
@@ -43,6 +44,7 @@ use rayon::prelude::*;
 pub(crate) use bound::Completions;
 pub(crate) use order::Order;
 use order::Reading;
+pub(crate) use sets::{Set, Sets};
 use tail::Tail;
 
 /// Columns whose ones are counted at once.
