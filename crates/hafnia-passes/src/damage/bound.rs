@@ -77,7 +77,7 @@ impl Damage<'_> {
                 })
                 .collect();
             let open: Vec<bool> = to_come.iter().map(|rows| !rows.is_empty()).collect();
-            let (known, states) = reading.without_last(&open, sample.columns.len());
+            let (known, states) = reading.without_last(&open, [self.words, sample.columns.len()]);
             known.errors(self, sample, &mut errors);
             if rest.is_empty() {
                 self.each_term(sample, &errors, |term| damage += term);

@@ -59,8 +59,10 @@ impl<'a> Sets<'a> {
             move |entry: usize| activations[rows.logical()[entry] as usize] >> plane & 1 == 1
         };
         let is_one = |column: u16| {
+            let ones = damage.ones_of(column);
             move |entry: usize| {
-                damage.is_one(rows.get(entry).physical as usize, usize::from(column))
+                let row = rows.get(entry).physical as usize;
+                ones[row / 64] >> (row % 64) & 1 == 1
             }
         };
         Self {
