@@ -214,11 +214,7 @@ impl Reading {
 
     /// All but the last group of every plane that is `open`, and the states of these last groups;
     /// a group has `each` words of rows and states.
-    pub(super) fn without_last(
-        &self,
-        open: &[bool],
-        each: [usize; 2],
-    ) -> (Self, Vec<Vec<u16>>) {
+    pub(super) fn without_last(&self, open: &[bool], each: [usize; 2]) -> (Self, Vec<Vec<u16>>) {
         let (mut known, mut last) = (Self::default(), Vec::new());
         let mut start = 0;
         for (&end, &is_open) in self.ends.iter().zip(open) {
@@ -373,7 +369,8 @@ impl Reading {
         if count > 0 {
             let rows = &self.rows[self.rows.len() - damage.words..];
             let state = |&column: &u16| {
-                let ones = rows.iter().zip(damage.ones_of(column)).map(|(a, b)| (a & b).count_ones());
+                let ones =
+                    rows.iter().zip(damage.ones_of(column)).map(|(a, b)| (a & b).count_ones());
                 damage.state(count, ones.sum::<u32>() as usize) as u16
             };
             self.states.extend(sample.columns.iter().map(state));
