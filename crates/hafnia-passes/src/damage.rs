@@ -23,14 +23,15 @@
 //! say so, where they have too many rows for a table of covariances or the code table is a measured
 //! one.
 //!
-//! What is done for speed, without another result: ones are counted for 16 columns at once, a byte
-//! each; Φ comes from a table; the groups of every sample are kept, so that a swap of two entries
+//! What is done for speed, without another result: ones are counted by words of 64 rows; Φ comes
+//! from a table; the groups of every sample are kept, so that a swap of two entries
 //! scans a plane again only from the group of the first to where the groups are the old ones again,
 //! and works a sample out again only if a group is another one. [`Damage::focus`] leaves out what
 //! hardly counts. Sums run over samples in a fixed order.
 
 mod bound;
 mod order;
+mod sets;
 mod tail;
 
 use hafnia_bits::BitMatrix;
@@ -43,10 +44,8 @@ use rayon::prelude::*;
 pub(crate) use bound::Completions;
 pub(crate) use order::Order;
 use order::Reading;
+pub(crate) use sets::{Set, Sets};
 use tail::Tail;
-
-/// Columns whose ones are counted at once.
-const LANES: usize = 16;
 
 /// Samples that one thread takes at a time.
 const CHUNK: usize = 64;
@@ -70,12 +69,12 @@ pub(crate) struct Damage<'a> {
     /// them, as [`state`](Self::state) numbers them.
     moments: Vec<[f64; 2]>,
     covariance: Option<CodeCovariance>,
-    /// Lanes of one physical row.
-    lanes: usize,
-    /// (physical row, lane): the programmed bits, a byte a column, the first in the lowest.
-    bits: Vec<u128>,
-    /// (physical row, column): the same, a bit each.
-    ones: Vec<bool>,
+    /// (state, state): covariances of conversions that share no cell; they are looked up most.
+    apart: Vec<f64>,
+    /// Words of a set of physical rows.
+    words: usize,
+    /// (column, word): the physical rows whose cell holds a 1.
+    ones: Vec<u64>,
     /// Whether the damage is lost classifications; else it is squared error.
     is_last: bool,
     tail: Tail,
@@ -134,6 +133,7 @@ impl<'a> Damage<'a> {
                 [of_code.bias, of_code.variance]
             });
         let sample = |index| Sample::new(index, tile, profile, last);
+        let covariance = covariance(spec, code_table);
         Self {
             tile,
             profile,
@@ -147,10 +147,10 @@ impl<'a> Damage<'a> {
                 InputControl::FixedGroup => most,
             },
             moments: moments.collect(),
-            covariance: covariance(spec, code_table),
-            lanes: tile.columns.len().div_ceil(LANES),
-            bits: spread(tile),
-            ones: cells(tile),
+            apart: covariance.as_ref().map_or_else(Vec::new, |covariance| apart(covariance, most)),
+            covariance,
+            words: tile.physical_rows().div_ceil(64),
+            ones: ones(tile),
             is_last: last.is_some(),
             tail: Tail::new(),
         }
@@ -191,7 +191,7 @@ impl<'a> Damage<'a> {
 
     /// The same on the same samples for a tile that differs in the polarity of its columns.
     pub(crate) fn with_polarity(&self, tile: &'a Tile) -> Self {
-        Self { tile, bits: spread(tile), ones: cells(tile), ..self.clone() }
+        Self { tile, ones: ones(tile), ..self.clone() }
     }
 
     /// What the damage counts, for people.
@@ -293,14 +293,15 @@ impl<'a> Damage<'a> {
         rows * (self.rows_per_conversion + 1) + ones
     }
 
-    /// The programmed bits of a physical row, lane by lane.
-    fn row(&self, row: usize) -> &[u128] {
-        &self.bits[row * self.lanes..(row + 1) * self.lanes]
+    /// The covariance of conversions of these states that share no cell.
+    fn apart(&self, a: u16, b: u16) -> f64 {
+        let counts = self.rows_per_conversion + 1;
+        self.apart[usize::from(a) * counts * counts + usize::from(b)]
     }
 
-    /// Whether a cell holds a 1.
-    fn is_one(&self, row: usize, column: usize) -> bool {
-        self.ones[row * self.tile.columns.len() + column]
+    /// The physical rows whose cell in a column holds a 1.
+    fn ones_of(&self, column: u16) -> &[u64] {
+        &self.ones[usize::from(column) * self.words..][..self.words]
     }
 
     /// The damage of a sample whose errors are these, column by column.
@@ -323,23 +324,23 @@ impl<'a> Damage<'a> {
     }
 }
 
-/// The programmed bits by (physical row, lane), a byte a column, the first in the lowest.
-fn spread(tile: &Tile) -> Vec<u128> {
-    let lanes = tile.columns.len().div_ceil(LANES);
-    let mut spread = vec![0; tile.physical_rows() * lanes];
-    for row in 0..tile.physical_rows() {
-        for column in 0..tile.columns.len() {
-            let bit = u128::from(tile.bits.get(row, column));
-            spread[row * lanes + column / LANES] |= bit << (8 * (column % LANES));
+/// The physical rows whose cell holds a 1, by (column, word).
+fn ones(tile: &Tile) -> Vec<u64> {
+    let words = tile.physical_rows().div_ceil(64);
+    let mut ones = vec![0; tile.columns.len() * words];
+    for column in 0..tile.columns.len() {
+        for row in (0..tile.physical_rows()).filter(|&row| tile.bits.get(row, column)) {
+            ones[column * words + row / 64] |= 1 << (row % 64);
         }
     }
-    spread
+    ones
 }
 
-/// The programmed bits by (physical row, column).
-fn cells(tile: &Tile) -> Vec<bool> {
-    let row = |row| (0..tile.columns.len()).map(move |column| tile.bits.get(row, column));
-    (0..tile.physical_rows()).flat_map(row).collect()
+/// The covariances of conversions that share no cell, by the states of both.
+fn apart(covariance: &CodeCovariance, most: usize) -> Vec<f64> {
+    let states = ((most + 1) * (most + 1)) as u16;
+    let of = |a| (0..states).map(move |b| covariance.with(a).of(b, 0));
+    (0..states).flat_map(of).collect()
 }
 
 /// The smallest damage of a class that is looked at: what is less makes [`NEGLECTED`] in all.
@@ -379,6 +380,11 @@ impl Scan {
             Entry { physical, window: (position / damage.window) as u32, negative }
         };
         Self { entries: entries.iter().enumerate().map(entry).collect() }
+    }
+
+    /// Words of a set of positions.
+    fn words(&self) -> usize {
+        self.entries.len().div_ceil(64)
     }
 
     fn swap(&mut self, [p, q]: [usize; 2]) {

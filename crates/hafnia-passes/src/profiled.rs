@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 
 use hafnia_cim::ScanEntry;
-use hafnia_ir::{Mapping, MatrixId, MatrixProfile, Profile, RowEntry, Tile};
+use hafnia_ir::{Mapping, MatrixProfile, Profile, RowEntry, Tile};
 use hafnia_model::Weights;
 
 use crate::damage::Damage;
+use crate::matrices::chosen;
 use crate::{Context, PassError};
 
 /// The tiles of some matrices, and a profile of them if there is one.
@@ -18,7 +19,7 @@ pub(crate) struct Profiled<'a> {
 }
 
 impl<'a> Profiled<'a> {
-    /// The tiles of the matrices of these names; no name is the last matrix, `*` is all.
+    /// The tiles of the matrices that an option `matrices` has.
     ///
     /// The profile fits the network and has samples of them.
     pub(crate) fn new(
@@ -29,37 +30,16 @@ impl<'a> Profiled<'a> {
         let chosen = chosen(names, mapping)?;
         if let Some(profile) = context.profile {
             profile.check(context.network)?;
-            let is_empty = |id: &&MatrixId| profile.matrices[id.index()].samples() == 0;
-            if let Some(id) = chosen.iter().find(is_empty) {
-                let matrix = mapping.matrices[id.index()].name.clone();
+            let is_empty = |&index: &usize| chosen[index] && profile.matrices[index].samples() == 0;
+            if let Some(index) = (0..chosen.len()).find(is_empty) {
+                let matrix = mapping.matrices[index].name.clone();
                 return Err(PassError::NoSample { matrix });
             }
         }
-        let is_chosen = |&tile: &usize| chosen.contains(&mapping.tiles[tile].matrix);
+        let is_chosen = |&tile: &usize| chosen[mapping.tiles[tile].matrix.index()];
         let tiles = (0..mapping.tiles.len()).filter(is_chosen).collect();
         Ok(Self { tiles, profile: context.profile })
     }
-}
-
-fn chosen(names: &[String], mapping: &Mapping) -> Result<Vec<MatrixId>, PassError> {
-    let ids = |range: std::ops::Range<usize>| range.map(|index| MatrixId(index as u32));
-    let count = mapping.matrices.len();
-    if names.is_empty() {
-        return Ok(ids(count.saturating_sub(1)..count).collect());
-    }
-    let mut chosen = Vec::new();
-    for name in names {
-        if name == "*" {
-            return Ok(ids(0..count).collect());
-        }
-        let index = mapping.matrices.iter().position(|matrix| matrix.name == *name);
-        let index = index.ok_or_else(|| PassError::UnknownMatrix {
-            name: name.clone(),
-            known: mapping.matrices.iter().map(|matrix| matrix.name.clone()).collect(),
-        })?;
-        chosen.push(MatrixId(index as u32));
-    }
-    Ok(chosen)
 }
 
 /// A tile as the input control scans it, and what reaches it in the samples of a profile.

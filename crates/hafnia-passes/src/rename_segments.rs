@@ -27,7 +27,7 @@ use std::ops::Range;
 use hafnia_ir::{Mapping, Stage, Tile};
 use serde::{Deserialize, Serialize};
 
-use crate::matrices::named;
+use crate::matrices::{ALL, chosen};
 use crate::sharing::{Alike, MODES, share};
 use crate::tile::{cut, ranges};
 use crate::work::Cost;
@@ -39,7 +39,7 @@ use crate::{Context, Pass, PassError, PassInfo, RenameMode, Statistics};
 pub struct RenameSegments {
     /// Columns of a segment.
     pub columns: NonZeroUsize,
-    /// Names of the matrices to segment; none is all.
+    /// Names of the matrices to segment; `*` is all, none is the last.
     pub matrices: Vec<String>,
     /// How rows share cells.
     pub mode: RenameMode,
@@ -52,7 +52,7 @@ impl Default for RenameSegments {
     fn default() -> Self {
         Self {
             columns: NonZeroUsize::new(8).expect("not 0"),
-            matrices: Vec::new(),
+            matrices: vec![ALL.into()],
             mode: RenameMode::default(),
             table_bit: 0.0,
         }
@@ -75,7 +75,7 @@ impl Pass for RenameSegments {
         leaves: Some(Stage::Tiled),
         options: &[
             ("columns", "columns of a segment"),
-            ("matrices", "names of the matrices to segment; `[]`: all"),
+            ("matrices", "names of the matrices to segment; `[\"*\"]`: all, `[]`: the last"),
             ("mode", MODES),
             (
                 "table_bit",
@@ -86,7 +86,7 @@ impl Pass for RenameSegments {
 
     fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
         let before = Cost::of(mapping, context);
-        let is_chosen = named(&self.matrices, mapping)?;
+        let is_chosen = chosen(&self.matrices, mapping)?;
         let whole = (mapping.geometry.rows, mapping.geometry.columns);
         let (found, mut segmented) = (mapping.tiles.len(), 0);
         let mut tiles = Vec::new();

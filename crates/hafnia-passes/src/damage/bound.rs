@@ -77,7 +77,7 @@ impl Damage<'_> {
                 })
                 .collect();
             let open: Vec<bool> = to_come.iter().map(|rows| !rows.is_empty()).collect();
-            let (known, states) = reading.without_last(&open, sample.columns.len());
+            let (known, states) = reading.without_last(&open, [self.words, sample.columns.len()]);
             known.errors(self, sample, &mut errors);
             if rest.is_empty() {
                 self.each_term(sample, &errors, |term| damage += term);
@@ -113,7 +113,7 @@ impl Damage<'_> {
 
     /// The least damage to a sample if its errors are in these ranges: least variance, least and
     /// largest mean.
-    fn least(&self, sample: &Sample, ranges: &[[f64; 3]]) -> f64 {
+    pub(super) fn least(&self, sample: &Sample, ranges: &[[f64; 3]]) -> f64 {
         if !self.is_last {
             let square = |&[variance, least, largest]: &[f64; 3]| {
                 let mean = least.max(-largest).max(0.0);
@@ -138,6 +138,11 @@ impl Damage<'_> {
 }
 
 impl Completions {
+    /// The value of groups of all rows that are on, so many and so many ones.
+    pub(super) fn all(&self, [rows, ones]: [usize; 2]) -> [f64; 3] {
+        self.values[self.index(0, 0, rows, ones)]
+    }
+
     fn index(&self, rows: usize, ones: usize, left: usize, ones_left: usize) -> usize {
         ((rows * (self.most + 1) + ones) * (self.rows + 1) + left) * (self.rows + 1) + ones_left
     }

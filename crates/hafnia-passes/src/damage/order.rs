@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use hafnia_cim::CodeCovariance;
-
-use super::{Cost, Damage, LANES, Sample, Scan};
+use super::{Cost, Damage, Sample, Scan};
 
 /// One order, and how every sample is read in it.
 pub(crate) struct Order<'a> {
@@ -48,7 +46,6 @@ struct Group {
 #[derive(Default)]
 struct Scratch {
     reading: Reading,
-    ones: Vec<u128>,
     errors: Vec<[f64; 2]>,
 }
 
@@ -143,7 +140,7 @@ impl<'a> Order<'a> {
         self.entries.swap(swap[0], swap[1]);
         std::mem::swap(&mut self.costs, &mut self.changed);
         for (sample, reading) in self.damage.samples.iter().zip(&mut self.readings) {
-            if reading.is_touched(swap) {
+            if reading.is_touched(swap, self.scan.words()) {
                 reading.swap(self.damage, &self.scan, sample, swap, &mut self.scratch);
                 std::mem::swap(reading, &mut self.scratch.reading);
             }
@@ -170,7 +167,6 @@ impl Reading {
         let activations = damage.profile.sample(sample.index);
         let words = entries.len().div_ceil(64);
         let mut reading = Self::default();
-        let mut ones = Vec::new();
         for plane in 0..usize::from(damage.profile.bits) {
             let start = reading.active.len();
             reading.active.resize(start + words, 0);
@@ -180,7 +176,7 @@ impl Reading {
                 reading.active[start + position / 64] |= bit << (position % 64);
             }
             let whole = Part { plane, from: 0, known: &[], last: 0 };
-            reading.gather(damage, scan, sample, whole, &mut ones);
+            reading.gather(damage, scan, sample, whole);
             reading.ends.push(reading.groups.len());
         }
         reading
@@ -216,23 +212,24 @@ impl Reading {
         })
     }
 
-    /// All but the last group of every plane that is `open`, and the states of these last groups.
-    pub(super) fn without_last(&self, open: &[bool], columns: usize) -> (Self, Vec<Vec<u16>>) {
+    /// All but the last group of every plane that is `open`, and the states of these last groups;
+    /// a group has `each` words of rows and states.
+    pub(super) fn without_last(&self, open: &[bool], each: [usize; 2]) -> (Self, Vec<Vec<u16>>) {
         let (mut known, mut last) = (Self::default(), Vec::new());
         let mut start = 0;
         for (&end, &is_open) in self.ends.iter().zip(open) {
             let kept = if is_open { end.saturating_sub(1).max(start) } else { end };
-            known.copy(self, start..kept);
+            known.copy(self, start..kept, each);
             known.ends.push(known.groups.len());
-            last.push(self.states[kept * columns..end * columns].to_vec());
+            last.push(self.states[kept * each[1]..end * each[1]].to_vec());
             start = end;
         }
         (known, last)
     }
 
-    fn is_touched(&self, [p, q]: [usize; 2]) -> bool {
-        let words = self.active.len() / self.ends.len();
-        let mut planes = self.active.chunks(words);
+    /// Whether a plane is on at one of two positions; it has so many words.
+    fn is_touched(&self, [p, q]: [usize; 2], words: usize) -> bool {
+        let mut planes = self.active.chunks_exact(words);
         planes.any(|plane| (bit(plane, p) | bit(plane, q)) == 1)
     }
 
@@ -247,12 +244,13 @@ impl Reading {
         swap: [usize; 2],
         scratch: &mut Scratch,
     ) -> bool {
-        if !self.is_touched(swap) {
+        let words = scan.words();
+        if !self.is_touched(swap, words) {
             return false;
         }
         let [p, q] = [swap[0].min(swap[1]), swap[0].max(swap[1])];
-        let words = self.active.len() / self.ends.len();
-        let Scratch { reading: new, ones, .. } = scratch;
+        let each = [damage.words, sample.columns.len()];
+        let new = &mut scratch.reading;
         new.clear();
         new.active.extend_from_slice(&self.active);
         let mut is_other = false;
@@ -261,7 +259,7 @@ impl Reading {
             let active = &mut new.active[plane * words..(plane + 1) * words];
             let [at_p, at_q] = [bit(active, p), bit(active, q)];
             if at_p | at_q == 0 {
-                new.copy(self, start..end);
+                new.copy(self, start..end, each);
             } else {
                 let differ = at_p ^ at_q;
                 active[p / 64] ^= differ << (p % 64);
@@ -271,12 +269,12 @@ impl Reading {
                 let before = self.groups[start..end].partition_point(|group| group.first < p);
                 let kept = start + before.saturating_sub(1);
                 let from = self.groups.get(kept).map_or(p, |group| group.first.min(p));
-                new.copy(self, start..kept);
+                new.copy(self, start..kept, each);
                 let first = new.groups.len();
                 let part = Part { plane, from, known: &self.groups[kept..end], last: q };
-                let stay = kept + new.gather(damage, scan, sample, part, ones);
-                is_other |= new.is_other(first, self, kept..stay);
-                new.copy(self, stay..end);
+                let stay = kept + new.gather(damage, scan, sample, part);
+                is_other |= new.is_other(first, self, kept..stay, damage.words);
+                new.copy(self, stay..end, each);
             }
             new.ends.push(new.groups.len());
             start = end;
@@ -292,27 +290,19 @@ impl Reading {
         self.states.clear();
     }
 
-    /// Appends groups of `other`, which is of the same sample.
-    fn copy(&mut self, other: &Self, range: Range<usize>) {
-        let Some(each) = other.groups.len().checked_sub(1).map(|_| other.each()) else { return };
+    /// Appends groups of `other`, of which each has so many words of rows and so many states.
+    fn copy(&mut self, other: &Self, range: Range<usize>, [words, columns]: [usize; 2]) {
+        let of_each = |each: usize| range.start * each..range.end * each;
         self.groups.extend_from_slice(&other.groups[range.clone()]);
-        self.rows.extend_from_slice(&other.rows[range.start * each[0]..range.end * each[0]]);
-        self.states.extend_from_slice(&other.states[range.start * each[1]..range.end * each[1]]);
+        self.rows.extend_from_slice(&other.rows[of_each(words)]);
+        self.states.extend_from_slice(&other.states[of_each(columns)]);
     }
 
-    /// Words of rows and number of states of a group, of which there must be one.
-    fn each(&self) -> [usize; 2] {
-        [self.rows.len() / self.groups.len(), self.states.len() / self.groups.len()]
-    }
-
-    /// Whether the groups from `first` on differ from these of `other`.
-    fn is_other(&self, first: usize, other: &Self, range: Range<usize>) -> bool {
+    /// Whether the groups from `first` on differ from these of `other`; each has so many words.
+    fn is_other(&self, first: usize, other: &Self, range: Range<usize>, words: usize) -> bool {
         let (new, old) = (&self.groups[first..], &other.groups[range.clone()]);
-        if new.len() != old.len() || new.is_empty() {
-            return new.len() != old.len();
-        }
-        let words = self.each()[0];
-        self.rows[first * words..] != other.rows[range.start * words..range.end * words]
+        new.len() != old.len()
+            || self.rows[first * words..] != other.rows[range.start * words..range.end * words]
             || new.iter().zip(old).any(|(new, old)| new.factor != old.factor)
     }
 
@@ -325,21 +315,19 @@ impl Reading {
         scan: &Scan,
         sample: &Sample,
         part: Part<'_>,
-        ones: &mut Vec<u128>,
     ) -> usize {
         let Part { plane, from, known, last } = part;
-        let words = damage.tile.physical_rows().div_ceil(64);
+        let words = damage.words;
         let (mut count, mut known_again) = (0, 0);
         let mut first = scan.entries[0];
-        let planes = plane * scan.entries.len().div_ceil(64);
-        let active = planes..planes + scan.entries.len().div_ceil(64);
+        let active = plane * scan.words()..(plane + 1) * scan.words();
         let mut word = from / 64;
         let mut bits = self.active[active.start + word] & (!0 << (from % 64));
         loop {
             while bits == 0 {
                 word += 1;
                 if active.start + word == active.end {
-                    self.close(damage, sample, count, ones);
+                    self.close(damage, sample, count);
                     return known.len();
                 }
                 bits = self.active[active.start + word];
@@ -355,7 +343,7 @@ impl Reading {
                 || entry.negative != first.negative
                 || self.rows[group + at] & mask != 0;
             if closes {
-                self.close(damage, sample, count, ones);
+                self.close(damage, sample, count);
                 if position > last {
                     while known.get(known_again).is_some_and(|known| known.first < position) {
                         known_again += 1;
@@ -373,89 +361,56 @@ impl Reading {
             let group = self.rows.len() - words;
             self.rows[group + at] |= mask;
             count += 1;
-            // A conversion has at most 63 rows, so that no byte overflows.
-            for (ones, bits) in ones.iter_mut().zip(damage.row(entry.physical as usize)) {
-                *ones += bits;
-            }
         }
     }
 
-    /// Notes the states of a group of `count` rows, of which `ones` are ones.
-    fn close(&mut self, damage: &Damage<'_>, sample: &Sample, count: usize, ones: &mut Vec<u128>) {
+    /// Notes the states of the last group, which has `count` rows; there is none of 0.
+    fn close(&mut self, damage: &Damage<'_>, sample: &Sample, count: usize) {
         if count > 0 {
+            let rows = &self.rows[self.rows.len() - damage.words..];
             let state = |&column: &u16| {
-                let (lane, byte) = (usize::from(column) / LANES, usize::from(column) % LANES);
-                damage.state(count, usize::from((ones[lane] >> (8 * byte)) as u8)) as u16
+                let ones =
+                    rows.iter().zip(damage.ones_of(column)).map(|(a, b)| (a & b).count_ones());
+                damage.state(count, ones.sum::<u32>() as usize) as u16
             };
             self.states.extend(sample.columns.iter().map(state));
         }
-        ones.clear();
-        ones.resize(damage.lanes, 0);
     }
 
     /// Mean and variance of the error of every column that is looked at.
     pub(super) fn errors(&self, damage: &Damage<'_>, sample: &Sample, errors: &mut Vec<[f64; 2]>) {
         errors.clear();
+        errors.resize(sample.columns.len(), [0.0; 2]);
         let columns = sample.columns.len();
-        for (k, &column) in sample.columns.iter().enumerate() {
-            let [mut mean, mut variance] = [0.0; 2];
-            for (g, group) in self.groups.iter().enumerate() {
-                let state = self.states[g * columns + k];
-                let of_code = damage.moments[usize::from(state)];
-                mean += group.factor * of_code[0];
-                let Some(covariance) = &damage.covariance else {
-                    variance += group.factor * group.factor * of_code[1];
-                    continue;
-                };
-                let covariances = covariance.with(state);
-                let (mut sum, mut at) = (0.0, k);
-                for other in &self.groups[..g] {
-                    sum += other.factor * covariances.of(self.states[at], 0);
-                    at += columns;
-                }
-                variance += group.factor * (group.factor * of_code[1] + 2.0 * sum);
+        let states = |g: usize| &self.states[g * columns..(g + 1) * columns];
+        let rows = |g: usize| &self.rows[g * damage.words..(g + 1) * damage.words];
+        for (g, group) in self.groups.iter().enumerate() {
+            for ([mean, variance], &state) in errors.iter_mut().zip(states(g)) {
+                let [bias, of_code] = damage.moments[usize::from(state)];
+                *mean += group.factor * bias;
+                *variance += group.factor * group.factor * of_code;
             }
-            let is_inverted = damage.tile.columns[usize::from(column)].inverted;
-            errors.push([if is_inverted { -mean } else { mean }, variance]);
-        }
-        if let Some(covariance) = &damage.covariance {
-            self.add_shared(damage, covariance, sample, errors);
-        }
-    }
-
-    /// Adds to the variances what cells make that are on in two groups.
-    fn add_shared(
-        &self,
-        damage: &Damage<'_>,
-        covariance: &CodeCovariance,
-        sample: &Sample,
-        errors: &mut [[f64; 2]],
-    ) {
-        let words = damage.tile.physical_rows().div_ceil(64);
-        let columns = sample.columns.len();
-        let rows = |g: usize| &self.rows[g * words..(g + 1) * words];
-        for g in 1..self.groups.len() {
-            for h in 0..g {
-                let is_common = |(a, b): (&u64, &u64)| a & b != 0;
-                if !rows(g).iter().zip(rows(h)).any(is_common) {
-                    continue;
-                }
-                let both = 2.0 * self.groups[g].factor * self.groups[h].factor;
-                for (k, error) in errors.iter_mut().enumerate() {
-                    let column = usize::from(sample.columns[k]);
-                    let mut shared = 0;
-                    for (word, (a, b)) in rows(g).iter().zip(rows(h)).enumerate() {
-                        let mut common = a & b;
-                        while common != 0 {
-                            let row = word * 64 + common.trailing_zeros() as usize;
-                            shared += usize::from(damage.is_one(row, column));
-                            common &= common - 1;
-                        }
+            let Some(covariance) = &damage.covariance else { continue };
+            for (h, other) in self.groups[..g].iter().enumerate() {
+                let both = 2.0 * group.factor * other.factor;
+                let pairs = states(g).iter().zip(states(h)).zip(errors.iter_mut());
+                if rows(g).iter().zip(rows(h)).all(|(a, b)| a & b == 0) {
+                    for ((&a, &b), error) in pairs {
+                        error[1] += both * damage.apart(a, b);
                     }
-                    let [a, b] = [g, h].map(|group| self.states[group * columns + k]);
-                    let covariances = covariance.with(a);
-                    error[1] += both * (covariances.of(b, shared) - covariances.of(b, 0));
+                } else {
+                    // Cells that are on in both err in both.
+                    for (((&a, &b), error), &column) in pairs.zip(&sample.columns) {
+                        let of_rows = rows(g).iter().zip(rows(h)).zip(damage.ones_of(column));
+                        let shared = of_rows.map(|((a, b), ones)| (a & b & ones).count_ones());
+                        error[1] += both * covariance.with(a).of(b, shared.sum::<u32>() as usize);
+                    }
                 }
+            }
+        }
+        for (error, &column) in errors.iter_mut().zip(&sample.columns) {
+            if damage.tile.columns[usize::from(column)].inverted {
+                error[0] = -error[0];
             }
         }
     }
