@@ -6,6 +6,8 @@
 //! is never on, so that no kernel branches on the length of a group. A list is converted when it is
 //! long enough and then written anew: it does not grow with the images or the positions.
 
+use std::ops::Range;
+
 use hafnia_bits::{Kernel, Simd};
 
 use crate::windows::{POSITIONS, Patches};
@@ -84,7 +86,7 @@ pub(crate) struct Scan<'a> {
     /// The line that is never on.
     pub(crate) null: u16,
     /// The output positions of the row.
-    pub(crate) row: std::ops::Range<usize>,
+    pub(crate) row: Range<usize>,
     /// The tile has those that are this modulo the number of replicas.
     pub(crate) replica: (usize, usize),
     pub(crate) schedule: &'a mut Schedule,
@@ -112,13 +114,22 @@ impl Kernel for Scan<'_> {
             if of > 1 && position % of != replica.0 {
                 continue;
             }
+            let x = position - start;
+            let lane = x % POSITIONS;
+            let mut weighted = 0;
             for plane in 0..planes {
+                let of_plane = patches.lanes[plane * patches.words * patches.chunks..]
+                    [x / POSITIONS..]
+                    .iter()
+                    .step_by(patches.chunks)
+                    .take(patches.words);
                 let first = at * slots;
                 let mut end = first;
-                for word in 0..patches.words {
-                    let word_of_lines = patches.word(plane, word, position - start);
+                let mut name = 0;
+                for lanes in of_plane {
                     let into = lines[end..].first_chunk_mut().expect("room for 64 lines");
-                    end += simd.positions(word_of_lines, (word * 64) as u16, into);
+                    end += simd.positions(lanes[lane], name, into);
+                    name += 64;
                 }
                 let count = end - first;
                 if count == 0 {
@@ -134,20 +145,20 @@ impl Kernel for Scan<'_> {
                 let mut group = 0;
                 while group < groups {
                     let to = at + group;
-                    let steps = steps.map(|step| step + group as u32);
+                    let first = plane_group + group as u32;
                     *positions[to..].first_chunk_mut().expect("room") = [position as u32; STEP];
                     *weights[to..].first_chunk_mut().expect("room") = [1 << plane; STEP];
                     *plane_groups[to..].first_chunk_mut().expect("room") =
-                        steps.map(|step| plane_group + step);
-                    *counts[to..].first_chunk_mut().expect("room") = steps.map(|step| {
-                        (count as u32).saturating_sub(step * slots as u32).min(slots as u32)
-                    });
+                        steps.map(|step| first + step);
+                    *counts[to..].first_chunk_mut().expect("room") = [slots as u32; STEP];
                     group += STEP;
                 }
                 at += groups;
+                counts[at - 1] = (count - (groups - 1) * slots) as u32;
                 on += count as u64;
-                digital[position] += (count as i32) << plane;
+                weighted += (count as i32) << plane;
             }
+            digital[position] += weighted;
         }
         *len = at;
         *rows_on += on;
@@ -159,7 +170,7 @@ pub(crate) struct CountGroups<'a> {
     pub(crate) patches: &'a Patches,
     pub(crate) planes: usize,
     /// The output positions of the row.
-    pub(crate) row: std::ops::Range<usize>,
+    pub(crate) row: Range<usize>,
     /// As in [`Scan`].
     pub(crate) replica: (usize, usize),
     /// Rows a conversion may have.
@@ -178,9 +189,18 @@ impl Kernel for CountGroups<'_> {
         let (mut groups, mut rows_on) = ([0u64; POSITIONS], [0u64; POSITIONS]);
         for chunk in 0..patches.chunks {
             let mut is_here = [0u64; POSITIONS];
-            for (lane, is_here) in is_here.iter_mut().enumerate() {
-                let position = row.start + chunk * POSITIONS + lane;
-                *is_here = u64::from(position < row.end && position % replica.1 == replica.0);
+            let first = row.start + chunk * POSITIONS;
+            if replica.1 == 1 {
+                let here = (row.end - first) as u64;
+                let mut lane = 0;
+                while lane < POSITIONS {
+                    is_here[lane] = u64::from((lane as u64) < here);
+                    lane += 1;
+                }
+            } else {
+                for position in (first..row.end).take(POSITIONS) {
+                    is_here[position - first] = u64::from(position % replica.1 == replica.0);
+                }
             }
             for plane in 0..planes {
                 let mut on = [0u64; POSITIONS];
