@@ -16,7 +16,7 @@ use crate::layout::{Layout, MatrixLayout, TileLayout, What};
 use crate::packed::{
     ActivateColumns, ActivatePositions, AddProducts, MultiplyRow, MultiplyVector,
 };
-use crate::schedule::{CountGroups, ENOUGH, Scan, Schedule};
+use crate::schedule::{CountGroups, ENOUGH, Group, Scan, Schedule};
 use crate::windows::{Gather, POSITIONS, Pack, Patches, SLACK};
 
 /// Runs images on one thread.
@@ -376,8 +376,13 @@ impl Buffers {
                     let is_negative = scan[lines[0] as usize].negative;
                     let weight = if is_negative { -(1 << plane) } else { 1 << plane };
                     digital[position] += weight * lines.len() as i32;
-                    let at = (position as u32, (plane << 24 | group) as u32);
-                    schedule.push(at, lines, null, weight);
+                    let group = Group {
+                        position: position as u32,
+                        plane_group: (plane << 24 | group) as u32,
+                        rows: lines.len() as u32,
+                        weight,
+                    };
+                    schedule.push(group, lines, null);
                 }
             }
         }

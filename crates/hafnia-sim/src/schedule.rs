@@ -12,14 +12,25 @@ use hafnia_bits::{Kernel, Simd};
 
 use crate::windows::{POSITIONS, Patches};
 
-/// Groups that are written at once.
-const STEP: usize = 4;
 /// Slots that are written at once.
 const PADDING: usize = 16;
 /// Groups that are read at once.
 pub(crate) const BATCH: usize = 16;
 /// Groups after which a list is long enough.
 pub(crate) const ENOUGH: usize = 256;
+
+/// A conversion cycle.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Group {
+    /// Output position.
+    pub(crate) position: u32,
+    /// plane · 2²⁴ + group of the scan.
+    pub(crate) plane_group: u32,
+    /// Rows on.
+    pub(crate) rows: u32,
+    /// ±2^plane.
+    pub(crate) weight: i32,
+}
 
 /// Conversion cycles of a tile.
 #[derive(Debug, Clone, Default)]
@@ -28,16 +39,9 @@ pub(crate) struct Schedule {
     pub(crate) slots: usize,
     /// Number of groups; what the lists hold behind it is anything.
     pub(crate) len: usize,
+    pub(crate) groups: Vec<Group>,
     /// (group, slot): a line.
     pub(crate) lines: Vec<u16>,
-    /// Output positions of the groups.
-    pub(crate) positions: Vec<u32>,
-    /// plane · 2²⁴ + group of the scan.
-    pub(crate) plane_groups: Vec<u32>,
-    /// Rows on.
-    pub(crate) counts: Vec<u32>,
-    /// ±2^plane.
-    pub(crate) weights: Vec<i32>,
     /// Rows that were on, all groups added up.
     pub(crate) rows_on: u64,
 }
@@ -51,11 +55,8 @@ impl Schedule {
     /// Makes room for so many more groups, and for `lines` more lines of one scan.
     pub(crate) fn reserve(&mut self, groups: usize, lines: usize) {
         let groups = self.len + groups + BATCH;
-        if self.positions.len() < groups {
-            self.positions.resize(groups, 0);
-            self.plane_groups.resize(groups, 0);
-            self.counts.resize(groups, 0);
-            self.weights.resize(groups, 0);
+        if self.groups.len() < groups {
+            self.groups.resize(groups, Group::default());
         }
         let lines = groups * self.slots + lines + 64 + self.slots.next_multiple_of(PADDING);
         if self.lines.len() < lines {
@@ -64,15 +65,13 @@ impl Schedule {
     }
 
     /// Appends a group; there must be room for it.
-    pub(crate) fn push(&mut self, at: (u32, u32), lines: &[u32], null: u16, weight: i32) {
+    pub(crate) fn push(&mut self, group: Group, lines: &[u32], null: u16) {
         let slots = &mut self.lines[self.len * self.slots..][..self.slots];
         slots.fill(null);
         for (slot, &line) in slots.iter_mut().zip(lines) {
             *slot = line as u16;
         }
-        (self.positions[self.len], self.plane_groups[self.len]) = at;
-        self.counts[self.len] = lines.len() as u32;
-        self.weights[self.len] = weight;
+        self.groups[self.len] = group;
         self.len += 1;
         self.rows_on += lines.len() as u64;
     }
@@ -100,61 +99,46 @@ impl Kernel for Scan<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { patches, planes, null, row, replica, schedule, digital } = self;
-        let Schedule { slots, len, lines, positions, plane_groups, counts, weights, rows_on } =
-            schedule;
-        let slots = *slots;
-        let [positions, plane_groups, counts] = [positions, plane_groups, counts].map(|v| &mut v[..]);
-        let (lines, weights) = (&mut lines[..], &mut weights[..]);
+        let Schedule { slots, len, groups, lines, rows_on } = schedule;
+        let (slots, groups, lines) = (*slots, &mut groups[..], &mut lines[..]);
         // As in `CountGroups`.
         let inverse = (1u64 << 32) / slots as u64 + 1;
-        let steps: [u32; STEP] = [0, 1, 2, 3];
         let (mut at, mut on) = (*len, 0);
         let (start, of) = (row.start, replica.1);
         for position in row {
             if of > 1 && position % of != replica.0 {
                 continue;
             }
-            let x = position - start;
-            let lane = x % POSITIONS;
             let mut weighted = 0;
             for plane in 0..planes {
-                let of_plane = patches.lanes[plane * patches.words * patches.chunks..]
-                    [x / POSITIONS..]
-                    .iter()
-                    .step_by(patches.chunks)
-                    .take(patches.words);
                 let first = at * slots;
                 let mut end = first;
-                let mut name = 0;
-                for lanes in of_plane {
+                for word in 0..patches.words {
                     let into = lines[end..].first_chunk_mut().expect("room for 64 lines");
-                    end += simd.positions(lanes[lane], name, into);
-                    name += 64;
+                    let word_of_lines = patches.word(plane, word, position - start);
+                    end += simd.positions(word_of_lines, (word * 64) as u16, into);
                 }
                 let count = end - first;
                 if count == 0 {
                     continue;
                 }
-                let mut padded = end;
-                while padded < end + slots {
-                    *lines[padded..].first_chunk_mut().expect("room for a step") = [null; PADDING];
-                    padded += PADDING;
+                *lines[end..].first_chunk_mut().expect("room for a step") = [null; PADDING];
+                if slots > PADDING {
+                    lines[end..end + slots].fill(null);
                 }
-                let groups = ((count + slots - 1) as u64 * inverse >> 32) as usize;
-                let plane_group = (plane << 24) as u32;
-                let mut group = 0;
-                while group < groups {
-                    let to = at + group;
-                    let first = plane_group + group as u32;
-                    *positions[to..].first_chunk_mut().expect("room") = [position as u32; STEP];
-                    *weights[to..].first_chunk_mut().expect("room") = [1 << plane; STEP];
-                    *plane_groups[to..].first_chunk_mut().expect("room") =
-                        steps.map(|step| first + step);
-                    *counts[to..].first_chunk_mut().expect("room") = [slots as u32; STEP];
-                    group += STEP;
+                let more = ((count + slots - 1) as u64 * inverse >> 32) as usize;
+                let mut group = Group {
+                    position: position as u32,
+                    plane_group: (plane << 24) as u32,
+                    rows: slots as u32,
+                    weight: 1 << plane,
+                };
+                for into in &mut groups[at..at + more] {
+                    *into = group;
+                    group.plane_group += 1;
                 }
-                at += groups;
-                counts[at - 1] = (count - (groups - 1) * slots) as u32;
+                at += more;
+                groups[at - 1].rows = (count - (more - 1) * slots) as u32;
                 on += count as u64;
                 weighted += (count as i32) << plane;
             }
