@@ -14,11 +14,9 @@ use hafnia_rng::{BLOCKS, Counter, gaussian};
 
 use crate::draws::{Address, word};
 use crate::layout::{Layout, TileLayout};
-use crate::schedule::{BATCH, Schedule};
+use crate::schedule::{BATCH, Group, Schedule};
 use crate::{Device, Exact, Table};
 
-/// Highest bytes of words: two words of eight bytes a group.
-const WORDS: usize = 2 * BATCH;
 
 const _: () = assert!(BATCH == BLOCKS && LANES == 16, "a Philox block is the bytes of a vector");
 
@@ -99,14 +97,18 @@ impl Open {
     }
 
     fn lanes(&self) -> impl Iterator<Item = usize> + use<> {
-        let lanes = self.lanes;
-        (0..LANES).filter(move |lane| lanes >> lane & 1 == 1)
+        let mut left = self.lanes;
+        std::iter::from_fn(move || {
+            let lane = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            (lane < LANES).then_some(lane)
+        })
     }
 }
 
 impl Schedule {
     fn address(&self, group: usize, image: u32) -> Address {
-        let (position, plane_group) = (self.positions[group], self.plane_groups[group]);
+        let Group { position, plane_group, .. } = self.groups[group];
         Address { image, position, plane_group }
     }
 
@@ -130,15 +132,21 @@ fn first_bytes(
     schedule: &Schedule,
     first: usize,
     block: usize,
-) -> [u64; WORDS] {
-    let positions = schedule.positions[first..].first_chunk().expect("a batch");
-    let plane_groups = schedule.plane_groups[first..].first_chunk().expect("a batch");
-    let words = source.blocks(image, positions, plane_groups, block as u32);
-    let mut bytes = [0; WORDS];
+) -> [[u64; 2]; BATCH] {
+    let groups: &[Group; BATCH] = schedule.groups[first..].first_chunk().expect("a batch");
+    let (mut positions, mut plane_groups) = ([0; BATCH], [0; BATCH]);
     let mut group = 0;
     while group < BATCH {
-        bytes[2 * group] = words[0][group] | words[1][group] << 32;
-        bytes[2 * group + 1] = words[2][group] | words[3][group] << 32;
+        (positions[group], plane_groups[group]) =
+            (groups[group].position, groups[group].plane_group);
+        group += 1;
+    }
+    let words = source.blocks(image, &positions, &plane_groups, block as u32);
+    let mut bytes = [[0; 2]; BATCH];
+    let mut group = 0;
+    while group < BATCH {
+        bytes[group][0] = words[0][group] | words[1][group] << 32;
+        bytes[group][1] = words[2][group] | words[3][group] << 32;
         group += 1;
     }
     bytes
@@ -195,7 +203,7 @@ impl Kernel for CountOnes<'_> {
         let blocks = tile.blocks;
         for group in 0..schedule.len {
             let lines = &schedule.lines[group * schedule.slots..][..schedule.slots];
-            let weight = schedule.weights[group];
+            let Group { position, weight, .. } = schedule.groups[group];
             for block in 0..blocks {
                 let mut ones = [0u8; LANES];
                 for &line in lines {
@@ -206,7 +214,7 @@ impl Kernel for CountOnes<'_> {
                         lane += 1;
                     }
                 }
-                let raw = &mut raw[schedule.positions[group] as usize * blocks + block];
+                let raw = &mut raw[position as usize * blocks + block];
                 let mut lane = 0;
                 while lane < LANES {
                     raw[lane] += weight * i32::from(ones[lane].min(max_code));
@@ -300,7 +308,7 @@ impl<'a> DeviceKernel<'a> {
         for open in open {
             let (group, block) = (open.group as usize, open.block as usize);
             let address = schedule.address(group, image);
-            let sigma = &device.sigma[schedule.counts[group] as usize * device.stride..];
+            let sigma = &device.sigma[schedule.groups[group].rows as usize * device.stride..];
             let thresholds = &chip.thresholds[block * device.comparators..][..device.comparators];
             let position = address.position as usize;
             for lane in open.lanes() {
@@ -312,7 +320,7 @@ impl<'a> DeviceKernel<'a> {
                     thresholds.iter().map(|threshold| i32::from(signal >= threshold[lane])).sum()
                 };
                 raw[position * layout.blocks + block][lane] +=
-                    schedule.weights[group] * (code(signal) - code(open.low[lane]));
+                    schedule.groups[group].weight * (code(signal) - code(open.low[lane]));
             }
         }
     }
@@ -437,7 +445,7 @@ impl Compare<'_> {
             self;
         let slots = if IS_DEFAULT { 7 } else { schedule.slots };
         let is_noisy = !unit.is_empty();
-        let [positions, counts] = [&schedule.positions[..], &schedule.counts[..]];
+        let sevens = schedule.lines.as_chunks::<7>().0;
         for block in 0..blocks {
             let thresholds = &tile.thresholds[block * self.comparators..][..self.comparators];
             let cells = &tile.cells[block * tile.lines..][..tile.lines];
@@ -450,24 +458,22 @@ impl Compare<'_> {
             }
             let mut first = 0;
             while first < schedule.len {
-                let mut bytes = [0; WORDS];
-                let mut reach = [[0; 8]; WORDS / 8];
+                let mut bytes = [[0; 2]; BATCH];
+                let mut reach = [[0; 2]; BATCH];
                 if is_noisy {
                     bytes = first_bytes(source, image, schedule, first, block);
-                    let mut part = 0;
-                    while part < WORDS / 8 {
-                        let words = bytes[8 * part..].first_chunk().expect("a part");
-                        reach[part] = simd.look_up_tails(words, &tables[0], &tables[1]);
-                        part += 1;
+                    let of_bytes = bytes.as_flattened().as_chunks::<8>().0;
+                    let of_reach = reach.as_flattened_mut().as_chunks_mut::<8>().0;
+                    for (reach, bytes) in of_reach.iter_mut().zip(of_bytes) {
+                        *reach = simd.look_up_tails(bytes, &tables[0], &tables[1]);
                     }
                 }
-                let reach = reach.as_flattened();
                 let end = (first + BATCH).min(schedule.len);
-                for group in first..end {
+                let batch = schedule.groups[first..end].iter().zip(first..).zip(&reach);
+                for ((&Group { position, rows, weight, .. }, group), reach) in batch {
                     let mut signal;
                     if IS_DEFAULT {
-                        let lines: &[u16; 7] =
-                            schedule.lines[group * 7..].first_chunk().expect("seven slots");
+                        let lines = &sevens[group];
                         let cells_of = |line: u16| simd.load(&few[usize::from(line as u8)]);
                         signal = cells_of(lines[0]);
                         let mut slot = 1;
@@ -482,13 +488,12 @@ impl Compare<'_> {
                             signal = simd.add(signal, simd.load(&cells[usize::from(line)]));
                         }
                     }
-                    let weight = simd.splat_i32(schedule.weights[group]);
-                    let sums = &mut raw[positions[group] as usize * blocks + block];
-                    let at = 2 * (group - first);
+                    let weight = simd.splat_i32(weight);
+                    let sums = &mut raw[position as usize * blocks + block];
                     let mut bounds = (signal, signal);
                     if is_noisy {
-                        let reach = simd.load_bytes(&[reach[at], reach[at + 1]]);
-                        let noise = simd.mul(reach, simd.splat(unit[counts[group] as usize]));
+                        let unit = simd.splat(unit[rows as usize]);
+                        let noise = simd.mul(simd.load_bytes(reach), unit);
                         bounds = (simd.sub(signal, noise), simd.add(signal, noise));
                     }
                     let before = simd.load_i32(sums);
@@ -503,7 +508,7 @@ impl Compare<'_> {
                             group: group as u32,
                             block: block as u32,
                             lanes: bounded.open,
-                            bytes: [bytes[at], bytes[at + 1]],
+                            bytes: bytes[(group - first) % BATCH],
                             signal: [0.0; LANES],
                             low: [0.0; LANES],
                         };
@@ -573,7 +578,8 @@ impl Convert for TableKernel<'_> {
         let (source, tile) = (&self.table.sources[tile], &self.layout.tiles[tile]);
         for group in 0..schedule.len {
             let address = schedule.address(group, image);
-            let pieces = &self.table.pieces[schedule.counts[group] as usize * self.table.stride..];
+            let Group { rows, weight, .. } = schedule.groups[group];
+            let pieces = &self.table.pieces[rows as usize * self.table.stride..];
             for block in 0..tile.blocks {
                 let mut ones = [0u8; LANES];
                 for &line in schedule.lines(group) {
@@ -589,7 +595,7 @@ impl Convert for TableKernel<'_> {
                     let code = pieces.code_of_byte(bytes[lane]).unwrap_or_else(|| {
                         pieces.code(word(source, address, block * LANES + lane, bytes[lane]))
                     });
-                    raw[lane] += schedule.weights[group] * i32::from(code);
+                    raw[lane] += weight * i32::from(code);
                 }
             }
         }
@@ -616,7 +622,8 @@ impl Convert for TableKernel<'_> {
         for open in &scratch.open {
             let (group, block) = (open.group as usize, open.block as usize);
             let address = schedule.address(group, image);
-            let pieces = &self.table.pieces[schedule.counts[group] as usize * self.table.stride..];
+            let Group { rows, weight, .. } = schedule.groups[group];
+            let pieces = &self.table.pieces[rows as usize * self.table.stride..];
             for lane in open.lanes() {
                 let ones = schedule.ones(group, layout, block, lane);
                 let column = block * LANES + lane;
@@ -625,7 +632,7 @@ impl Convert for TableKernel<'_> {
                     scratch.corrections.push(Correction {
                         position: address.position,
                         column: column as u32,
-                        delta: schedule.weights[group] * (i32::from(code) - ones as i32),
+                        delta: weight * (i32::from(code) - ones as i32),
                     });
                 }
             }
@@ -657,9 +664,8 @@ impl Kernel for FindOpen<'_> {
                 let bytes = first_bytes(self.source, self.image, schedule, first, block);
                 let end = (first + BATCH).min(schedule.len);
                 for group in first..end {
-                    let last = self.last_certain[schedule.counts[group] as usize];
-                    let at = 2 * (group - first);
-                    let halves = [bytes[at], bytes[at + 1]];
+                    let last = self.last_certain[schedule.groups[group].rows as usize];
+                    let halves = bytes[(group - first) % BATCH];
                     let is_open = [0, 1].map(|half: usize| above(halves[half], last as u8));
                     let flags = (u128::from(is_open[1]) << 64 | u128::from(is_open[0])) & here;
                     if flags != 0 {

@@ -77,6 +77,8 @@ pub(crate) struct TileLayout {
     pub(crate) is_plain: bool,
     /// Whether its lines are all logical rows of its matrix, in any order.
     pub(crate) is_whole: bool,
+    /// Whether they are in the natural order too.
+    pub(crate) is_natural: bool,
     /// Of its scan.
     pub(crate) planes: usize,
     pub(crate) columns: usize,
@@ -153,6 +155,7 @@ impl<'a> Layout<'a> {
                 && !planned.rows.has_shared_rows();
             layout.tiles.push(TileLayout {
                 is_whole: is_one_to_one && lines.len() == of.rows,
+                is_natural: bits.as_ref() == Some(&of.natural),
                 bits,
                 lines: lines.len(),
                 is_plain,

@@ -65,19 +65,82 @@ impl Kernel for MultiplyRow<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
+        // The shapes of small convolutions with all that is constant in them, and any other.
+        match (self.matrix.planes, self.planes, self.matrix.words) {
+            (1, 2, 1) => self.run_small::<2, 1>(),
+            (1, 2, 2) => self.run_small::<2, 2>(),
+            (1, 2, 3) => self.run_small::<2, 3>(),
+            _ => self.run_any(),
+        }
+    }
+}
+
+/// Eight products, as the sums of columns take them.
+#[inline(always)]
+fn store(total: [u64; POSITIONS], sums: &mut [i32]) {
+    let into: &mut [i32; POSITIONS] = sums.first_chunk_mut().expect("sums by eights");
+    let mut lane = 0;
+    while lane < POSITIONS {
+        into[lane] = total[lane] as i32;
+        lane += 1;
+    }
+}
+
+/// sums += popcount(lines ∧ weights) · 2^plane.
+#[inline(always)]
+fn count_on(sums: &mut [u64; POSITIONS], lines: &[u64; POSITIONS], weights: u64, plane: usize) {
+    let mut lane = 0;
+    while lane < POSITIONS {
+        sums[lane] += u64::from((lines[lane] & weights).count_ones()) << plane;
+        lane += 1;
+    }
+}
+
+impl MultiplyRow<'_> {
+    #[inline(always)]
+    fn run_small<const PLANES: usize, const WORDS: usize>(self) {
+        let Self { matrix, patches, sums, at, stride, .. } = self;
+        let chunks = patches.chunks;
+        for chunk in 0..chunks {
+            let mut lines = [[[0; POSITIONS]; WORDS]; PLANES];
+            let mut digital = [0u64; POSITIONS];
+            for plane in 0..PLANES {
+                for word in 0..WORDS {
+                    lines[plane][word] = patches.lanes[(plane * WORDS + word) * chunks + chunk];
+                    count_on(&mut digital, &lines[plane][word], u64::MAX, plane);
+                }
+            }
+            let columns = matrix.by_column.as_chunks::<WORDS>().0;
+            for (column, weights) in columns.iter().enumerate() {
+                let mut ones = [0u64; POSITIONS];
+                for plane in 0..PLANES {
+                    for word in 0..WORDS {
+                        count_on(&mut ones, &lines[plane][word], weights[word], plane);
+                    }
+                }
+                let mut lane = 0;
+                while lane < POSITIONS {
+                    // The low 32 bits are those of the signed sum.
+                    ones[lane] = (2 * ones[lane]).wrapping_sub(digital[lane]);
+                    lane += 1;
+                }
+                store(ones, &mut sums[column * stride + at + chunk * POSITIONS..]);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn run_any(self) {
         let Self { matrix, patches, planes, sums, at, stride } = self;
         let (words, chunks) = (matrix.words, patches.chunks);
         for chunk in 0..chunks {
+            let lines =
+                |plane: usize, word: usize| &patches.lanes[(plane * words + word) * chunks + chunk];
             // Σ of the activations.
             let mut digital = [0u64; POSITIONS];
             for plane in 0..planes {
                 for word in 0..words {
-                    let lines = &patches.lanes[(plane * words + word) * chunks + chunk];
-                    let mut lane = 0;
-                    while lane < POSITIONS {
-                        digital[lane] += u64::from(lines[lane].count_ones()) << plane;
-                        lane += 1;
-                    }
+                    count_on(&mut digital, lines(plane, word), u64::MAX, plane);
                 }
             }
             for column in 0..matrix.columns {
@@ -87,38 +150,18 @@ impl Kernel for MultiplyRow<'_> {
                         [(weight_plane * matrix.columns + column) * words..][..words];
                     let mut ones = [0u64; POSITIONS];
                     for plane in 0..planes {
-                        let mut on = [0u64; POSITIONS];
                         for (word, &weights) in weights.iter().enumerate() {
-                            let lines = &patches.lanes[(plane * words + word) * chunks + chunk];
-                            let mut lane = 0;
-                            while lane < POSITIONS {
-                                on[lane] += u64::from((lines[lane] & weights).count_ones());
-                                lane += 1;
-                            }
-                        }
-                        let mut lane = 0;
-                        while lane < POSITIONS {
-                            ones[lane] += on[lane] << plane;
-                            lane += 1;
+                            count_on(&mut ones, lines(plane, word), weights, plane);
                         }
                     }
                     let mut lane = 0;
                     while lane < POSITIONS {
-                        // Wraps as i64 would: the low 32 bits are those of the signed sum.
                         let product = (2 * ones[lane]).wrapping_sub(digital[lane]);
                         total[lane] = total[lane].wrapping_add(product << weight_plane);
                         lane += 1;
                     }
                 }
-                let into: &mut [i32; POSITIONS] = (&mut sums
-                    [column * stride + at + chunk * POSITIONS..][..POSITIONS])
-                    .try_into()
-                    .expect("a slice of eight");
-                let mut lane = 0;
-                while lane < POSITIONS {
-                    into[lane] = total[lane] as i32;
-                    lane += 1;
-                }
+                store(total, &mut sums[column * stride + at + chunk * POSITIONS..]);
             }
         }
     }
@@ -206,13 +249,13 @@ impl Kernel for ActivateColumns<'_> {
         let row_stride = windows.chunks() * POSITIONS;
         let (height, width) = (windows.height / pool, windows.width / pool);
         row.clear();
-        row.resize(row_stride, 0);
+        row.resize((row_stride).next_multiple_of(2 * LANES), 0);
         for column in 0..matrix.columns {
             let thresholds = &matrix.thresholds[column * matrix.levels..][..matrix.levels];
             let sums = &sums[column * windows.height * row_stride..];
             for y in 0..height {
                 let of_y = &sums[y * pool * row_stride..];
-                row.copy_from_slice(&of_y[..row_stride]);
+                row[..row_stride].copy_from_slice(&of_y[..row_stride]);
                 for dy in 1..pool {
                     let other = &of_y[dy * row_stride..][..row_stride];
                     for (largest, &sum) in row.iter_mut().zip(other) {
@@ -220,27 +263,33 @@ impl Kernel for ActivateColumns<'_> {
                     }
                 }
                 let into = &mut activations[(column * height + y) * width..][..width];
-                if pool == 2 {
-                    for (largest, pair) in into.iter_mut().zip(row.as_chunks::<2>().0) {
-                        let sum = if pair[0] > pair[1] { pair[0] } else { pair[1] };
-                        let mut count = 0;
-                        for &threshold in thresholds {
-                            count += u8::from(sum >= threshold);
+                for (chunk, into) in into.chunks_mut(LANES).enumerate() {
+                    let mut largest = [0; LANES];
+                    if pool == 2 {
+                        let pairs: &[i32; 2 * LANES] =
+                            row[2 * chunk * LANES..].first_chunk().expect("a row is padded");
+                        let mut x = 0;
+                        while x < LANES {
+                            let (a, b) = (pairs[2 * x], pairs[2 * x + 1]);
+                            largest[x] = if a > b { a } else { b };
+                            x += 1;
                         }
-                        *largest = count;
+                    } else {
+                        for (x, largest) in largest.iter_mut().enumerate().take(into.len()) {
+                            let window = &row[(chunk * LANES + x) * pool..][..pool];
+                            *largest = window.iter().copied().fold(i32::MIN, i32::max);
+                        }
                     }
-                } else {
-                    for (x, activation) in into.iter_mut().enumerate() {
-                        let mut sum = row[x * pool];
-                        for &other in &row[x * pool + 1..][..pool - 1] {
-                            sum = sum.max(other);
+                    let mut counts = [0i32; LANES];
+                    for &threshold in thresholds {
+                        let mut x = 0;
+                        while x < LANES {
+                            counts[x] += i32::from(largest[x] >= threshold);
+                            x += 1;
                         }
-                        let mut count = 0;
-                        for &threshold in thresholds {
-                            count += u8::from(sum >= threshold);
-                        }
-                        *activation = count;
                     }
+                    let counts = counts.map(|count| count as u8);
+                    into.copy_from_slice(&counts[..into.len()]);
                 }
             }
         }
@@ -299,6 +348,46 @@ impl Kernel for ActivatePositions<'_> {
                     }
                 }
             }
+        }
+    }
+}
+
+/// Adds the products of a tile to the sums of its matrix, where its columns are in order.
+pub(crate) struct AddProducts<'a> {
+    /// (position, block): raw sums of the tile.
+    pub(crate) raw: &'a [[i32; LANES]],
+    /// Per position, Σ of the activations.
+    pub(crate) digital: &'a [i32],
+    /// (block): 1, or −1 for an inverted column.
+    pub(crate) signs: &'a [[i32; LANES]],
+    /// (position, block): sums of the matrix, whose blocks from `first` on are the tile's.
+    pub(crate) sums: &'a mut [[i32; LANES]],
+    pub(crate) blocks: usize,
+    pub(crate) first: usize,
+    /// The tile has the positions that are this modulo the number of replicas.
+    pub(crate) replica: (usize, usize),
+}
+
+impl Kernel for AddProducts<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        let Self { raw, digital, signs, sums, blocks, first, replica } = self;
+        let of_tile = signs.len();
+        let mut position = replica.0;
+        while position < digital.len() {
+            let raw = &raw[position * of_tile..][..of_tile];
+            let sums = &mut sums[position * blocks + first..][..of_tile];
+            let minus = simd.splat_i32(-digital[position]);
+            for block in 0..of_tile {
+                let raw = simd.load_i32(&raw[block]);
+                let product = simd.add_i32(simd.add_i32(raw, raw), minus);
+                let signed = simd.mul_i32(product, simd.load_i32(&signs[block]));
+                let sum = simd.add_i32(simd.load_i32(&sums[block]), signed);
+                simd.store_i32(sum, &mut sums[block]);
+            }
+            position += replica.1;
         }
     }
 }

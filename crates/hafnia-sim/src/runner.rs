@@ -13,8 +13,10 @@ use hafnia_model::arithmetic::{activate, max_pool, window};
 use crate::Events;
 use crate::kernels::{Convert, Scratch, Way};
 use crate::layout::{Layout, MatrixLayout, TileLayout, What};
-use crate::packed::{ActivateColumns, ActivatePositions, MultiplyRow, MultiplyVector};
-use crate::schedule::{CountGroups, ENOUGH, Scan, Schedule};
+use crate::packed::{
+    ActivateColumns, ActivatePositions, AddProducts, MultiplyRow, MultiplyVector,
+};
+use crate::schedule::{CountGroups, ENOUGH, Group, Scan, Schedule};
 use crate::windows::{Gather, POSITIONS, Pack, Patches, SLACK};
 
 /// Runs images on one thread.
@@ -147,7 +149,9 @@ impl<'a> Runner<'a> {
         buffers.by_position.resize(positions * of.blocks, [0; LANES]);
         for &id in &of.tiles {
             let tile = &layout.tiles[id.index()];
-            buffers.begin_tile(layout, of, tile);
+            buffers.begin_tile(layout, of);
+            buffers.raw.clear();
+            buffers.raw.resize(positions * tile.blocks, [0; LANES]);
             for y in 0..of.windows.height {
                 buffers.gather(layout, isa, of, id, y);
                 buffers.scan(layout, isa, of, id, y);
@@ -158,7 +162,7 @@ impl<'a> Runner<'a> {
                     schedule.clear(layout.slots);
                 }
             }
-            buffers.add_products(of, tile);
+            buffers.add_products(isa, of, tile);
         }
         self.add_digital_columns(matrix);
     }
@@ -174,6 +178,15 @@ impl<'a> Runner<'a> {
         let way = engine.map(|engine| engine.way());
         let buffers = &mut self.buffers;
         buffers.by_column.resize(of.columns.next_multiple_of(POSITIONS) * stride, 0);
+        // The tile of a matrix on one macro in the natural order takes the patches of the product.
+        let one = match (way, &of.tiles[..]) {
+            (Some(Way::Corrections), &[id]) if layout.tiles[id.index()].is_natural => Some(id),
+            _ => None,
+        };
+        if one.is_some() {
+            buffers.begin_tile(layout, of);
+            buffers.scratch.corrections.clear();
+        }
         for y in 0..windows.height {
             let Buffers { words, natural, by_column: sums, .. } = buffers;
             isa.run(Gather { windows, bits: &of.natural, words, y, patches: natural });
@@ -188,20 +201,20 @@ impl<'a> Runner<'a> {
                     self.events[index] += buffers.count(layout, isa, of, id, y);
                 }
             }
+            if let (Some(id), Some(engine)) = (one, engine) {
+                std::mem::swap(&mut buffers.natural, &mut buffers.lines);
+                self.events[index] += buffers.correct(layout, isa, of, (id, y), image, engine);
+            }
         }
         let Some(engine) = engine.filter(|_| way == Some(Way::Corrections)) else { return };
         for &id in &of.tiles {
             let tile = &layout.tiles[id.index()];
-            buffers.begin_tile(layout, of, tile);
-            buffers.scratch.corrections.clear();
-            for y in 0..windows.height {
-                buffers.gather(layout, isa, of, id, y);
-                buffers.scan(layout, isa, of, id, y);
-                if buffers.schedule.len >= ENOUGH || y + 1 == windows.height {
-                    let Buffers { schedule, scratch, .. } = buffers;
-                    engine.correct(isa, id.index(), image, schedule, scratch);
-                    self.events[index] += events(schedule, tile);
-                    schedule.clear(layout.slots);
+            if one.is_none() {
+                buffers.begin_tile(layout, of);
+                buffers.scratch.corrections.clear();
+                for y in 0..windows.height {
+                    buffers.gather(layout, isa, of, id, y);
+                    self.events[index] += buffers.correct(layout, isa, of, (id, y), image, engine);
                 }
             }
             for correction in &buffers.scratch.corrections {
@@ -293,11 +306,9 @@ fn events(schedule: &Schedule, tile: &TileLayout) -> Events {
 
 impl Buffers {
     /// Forgets what was there of another tile.
-    fn begin_tile(&mut self, layout: &Layout<'_>, of: &MatrixLayout, tile: &TileLayout) {
+    fn begin_tile(&mut self, layout: &Layout<'_>, of: &MatrixLayout) {
         let positions = of.windows.positions();
         self.schedule.clear(layout.slots);
-        self.raw.clear();
-        self.raw.resize(positions * tile.blocks, [0; LANES]);
         self.digital.clear();
         self.digital.resize(positions, 0);
     }
@@ -365,11 +376,38 @@ impl Buffers {
                     let is_negative = scan[lines[0] as usize].negative;
                     let weight = if is_negative { -(1 << plane) } else { 1 << plane };
                     digital[position] += weight * lines.len() as i32;
-                    let at = (position as u32, (plane << 24 | group) as u32);
-                    schedule.push(at, lines, null, weight);
+                    let group = Group {
+                        position: position as u32,
+                        plane_group: (plane << 24 | group) as u32,
+                        rows: lines.len() as u32,
+                        weight,
+                    };
+                    schedule.push(group, lines, null);
                 }
             }
         }
+    }
+
+    /// Lists the conversion cycles of the output positions of row `y`, whose lines were gathered, and
+    /// notes the corrections of the list when it is long enough; gives what happened in it.
+    fn correct(
+        &mut self,
+        layout: &Layout<'_>,
+        isa: Isa,
+        of: &MatrixLayout,
+        (id, y): (TileId, usize),
+        image: u32,
+        engine: &impl Convert,
+    ) -> Events {
+        self.scan(layout, isa, of, id, y);
+        if self.schedule.len < ENOUGH && y + 1 < of.windows.height {
+            return Events::default();
+        }
+        let Self { schedule, scratch, .. } = self;
+        engine.correct(isa, id.index(), image, schedule, scratch);
+        let events = events(schedule, &layout.tiles[id.index()]);
+        schedule.clear(layout.slots);
+        events
     }
 
     /// What happens in a tile at the output positions of row `y`; patches of its matrix in the
@@ -384,7 +422,7 @@ impl Buffers {
     ) -> Events {
         let tile = &layout.tiles[id.index()];
         if !tile.is_plain {
-            self.begin_tile(layout, of, tile);
+            self.begin_tile(layout, of);
             self.gather(layout, isa, of, id, y);
             self.scan(layout, isa, of, id, y);
             return events(&self.schedule, tile);
@@ -401,24 +439,19 @@ impl Buffers {
     }
 
     /// Adds the products of a tile to the sums of its matrix.
-    fn add_products(&mut self, of: &MatrixLayout, tile: &TileLayout) {
-        let (positions, blocks) = (of.windows.positions(), tile.blocks);
-        let (replica, replicas) = tile.replica;
-        for position in (replica..positions).step_by(replicas) {
-            let raw = &self.raw[position * blocks..][..blocks];
-            let sums = &mut self.by_position[position * of.blocks..][..of.blocks];
-            let digital = self.digital[position];
-            if let Some((first, signs)) = &tile.aligned {
-                for ((sums, raw), signs) in sums[*first..].iter_mut().zip(raw).zip(signs) {
-                    for lane in 0..LANES {
-                        sums[lane] += signs[lane] * (2 * raw[lane] - digital);
-                    }
-                }
-            } else {
-                for (index, &(column, sign)) in tile.logical.iter().enumerate() {
-                    sums[column / LANES][column % LANES] +=
-                        sign * (2 * raw[index / LANES][index % LANES] - digital);
-                }
+    fn add_products(&mut self, isa: Isa, of: &MatrixLayout, tile: &TileLayout) {
+        let (positions, replica) = (of.windows.positions(), tile.replica);
+        let Self { raw, digital, by_position: sums, .. } = self;
+        if let Some((first, signs)) = &tile.aligned {
+            let (first, blocks) = (*first, of.blocks);
+            isa.run(AddProducts { raw, digital, signs, sums, blocks, first, replica });
+            return;
+        }
+        for position in (replica.0..positions).step_by(replica.1) {
+            let raw = raw[position * tile.blocks..][..tile.blocks].as_flattened();
+            let sums = sums[position * of.blocks..][..of.blocks].as_flattened_mut();
+            for (&(column, sign), raw) in tile.logical.iter().zip(raw) {
+                sums[column] += sign * (2 * raw - digital[position]);
             }
         }
     }

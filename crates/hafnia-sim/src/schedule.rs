@@ -6,18 +6,31 @@
 //! is never on, so that no kernel branches on the length of a group. A list is converted when it is
 //! long enough and then written anew: it does not grow with the images or the positions.
 
+use std::ops::Range;
+
 use hafnia_bits::{Kernel, Simd};
 
 use crate::windows::{POSITIONS, Patches};
 
-/// Groups that are written at once.
-const STEP: usize = 4;
 /// Slots that are written at once.
 const PADDING: usize = 16;
 /// Groups that are read at once.
 pub(crate) const BATCH: usize = 16;
 /// Groups after which a list is long enough.
 pub(crate) const ENOUGH: usize = 256;
+
+/// A conversion cycle.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Group {
+    /// Output position.
+    pub(crate) position: u32,
+    /// plane · 2²⁴ + group of the scan.
+    pub(crate) plane_group: u32,
+    /// Rows on.
+    pub(crate) rows: u32,
+    /// ±2^plane.
+    pub(crate) weight: i32,
+}
 
 /// Conversion cycles of a tile.
 #[derive(Debug, Clone, Default)]
@@ -26,16 +39,9 @@ pub(crate) struct Schedule {
     pub(crate) slots: usize,
     /// Number of groups; what the lists hold behind it is anything.
     pub(crate) len: usize,
+    pub(crate) groups: Vec<Group>,
     /// (group, slot): a line.
     pub(crate) lines: Vec<u16>,
-    /// Output positions of the groups.
-    pub(crate) positions: Vec<u32>,
-    /// plane · 2²⁴ + group of the scan.
-    pub(crate) plane_groups: Vec<u32>,
-    /// Rows on.
-    pub(crate) counts: Vec<u32>,
-    /// ±2^plane.
-    pub(crate) weights: Vec<i32>,
     /// Rows that were on, all groups added up.
     pub(crate) rows_on: u64,
 }
@@ -49,11 +55,8 @@ impl Schedule {
     /// Makes room for so many more groups, and for `lines` more lines of one scan.
     pub(crate) fn reserve(&mut self, groups: usize, lines: usize) {
         let groups = self.len + groups + BATCH;
-        if self.positions.len() < groups {
-            self.positions.resize(groups, 0);
-            self.plane_groups.resize(groups, 0);
-            self.counts.resize(groups, 0);
-            self.weights.resize(groups, 0);
+        if self.groups.len() < groups {
+            self.groups.resize(groups, Group::default());
         }
         let lines = groups * self.slots + lines + 64 + self.slots.next_multiple_of(PADDING);
         if self.lines.len() < lines {
@@ -62,15 +65,13 @@ impl Schedule {
     }
 
     /// Appends a group; there must be room for it.
-    pub(crate) fn push(&mut self, at: (u32, u32), lines: &[u32], null: u16, weight: i32) {
+    pub(crate) fn push(&mut self, group: Group, lines: &[u32], null: u16) {
         let slots = &mut self.lines[self.len * self.slots..][..self.slots];
         slots.fill(null);
         for (slot, &line) in slots.iter_mut().zip(lines) {
             *slot = line as u16;
         }
-        (self.positions[self.len], self.plane_groups[self.len]) = at;
-        self.counts[self.len] = lines.len() as u32;
-        self.weights[self.len] = weight;
+        self.groups[self.len] = group;
         self.len += 1;
         self.rows_on += lines.len() as u64;
     }
@@ -84,7 +85,7 @@ pub(crate) struct Scan<'a> {
     /// The line that is never on.
     pub(crate) null: u16,
     /// The output positions of the row.
-    pub(crate) row: std::ops::Range<usize>,
+    pub(crate) row: Range<usize>,
     /// The tile has those that are this modulo the number of replicas.
     pub(crate) replica: (usize, usize),
     pub(crate) schedule: &'a mut Schedule,
@@ -98,57 +99,50 @@ impl Kernel for Scan<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { patches, planes, null, row, replica, schedule, digital } = self;
-        let Schedule { slots, len, lines, positions, plane_groups, counts, weights, rows_on } =
-            schedule;
-        let slots = *slots;
-        let [positions, plane_groups, counts] =
-            [positions, plane_groups, counts].map(|v| &mut v[..]);
-        let (lines, weights) = (&mut lines[..], &mut weights[..]);
+        let Schedule { slots, len, groups, lines, rows_on } = schedule;
+        let (slots, groups, lines) = (*slots, &mut groups[..], &mut lines[..]);
         // As in `CountGroups`.
         let inverse = (1u64 << 32) / slots as u64 + 1;
-        let steps: [u32; STEP] = [0, 1, 2, 3];
         let (mut at, mut on) = (*len, 0);
         let (start, of) = (row.start, replica.1);
         for position in row {
             if of > 1 && position % of != replica.0 {
                 continue;
             }
+            let mut weighted = 0;
             for plane in 0..planes {
                 let first = at * slots;
                 let mut end = first;
                 for word in 0..patches.words {
-                    let word_of_lines = patches.word(plane, word, position - start);
                     let into = lines[end..].first_chunk_mut().expect("room for 64 lines");
+                    let word_of_lines = patches.word(plane, word, position - start);
                     end += simd.positions(word_of_lines, (word * 64) as u16, into);
                 }
                 let count = end - first;
                 if count == 0 {
                     continue;
                 }
-                let mut padded = end;
-                while padded < end + slots {
-                    *lines[padded..].first_chunk_mut().expect("room for a step") = [null; PADDING];
-                    padded += PADDING;
+                *lines[end..].first_chunk_mut().expect("room for a step") = [null; PADDING];
+                if slots > PADDING {
+                    lines[end..end + slots].fill(null);
                 }
-                let groups = ((count + slots - 1) as u64 * inverse >> 32) as usize;
-                let plane_group = (plane << 24) as u32;
-                let mut group = 0;
-                while group < groups {
-                    let to = at + group;
-                    let steps = steps.map(|step| step + group as u32);
-                    *positions[to..].first_chunk_mut().expect("room") = [position as u32; STEP];
-                    *weights[to..].first_chunk_mut().expect("room") = [1 << plane; STEP];
-                    *plane_groups[to..].first_chunk_mut().expect("room") =
-                        steps.map(|step| plane_group + step);
-                    *counts[to..].first_chunk_mut().expect("room") = steps.map(|step| {
-                        (count as u32).saturating_sub(step * slots as u32).min(slots as u32)
-                    });
-                    group += STEP;
+                let more = ((count + slots - 1) as u64 * inverse >> 32) as usize;
+                let mut group = Group {
+                    position: position as u32,
+                    plane_group: (plane << 24) as u32,
+                    rows: slots as u32,
+                    weight: 1 << plane,
+                };
+                for into in &mut groups[at..at + more] {
+                    *into = group;
+                    group.plane_group += 1;
                 }
-                at += groups;
+                at += more;
+                groups[at - 1].rows = (count - (more - 1) * slots) as u32;
                 on += count as u64;
-                digital[position] += (count as i32) << plane;
+                weighted += (count as i32) << plane;
             }
+            digital[position] += weighted;
         }
         *len = at;
         *rows_on += on;
@@ -160,7 +154,7 @@ pub(crate) struct CountGroups<'a> {
     pub(crate) patches: &'a Patches,
     pub(crate) planes: usize,
     /// The output positions of the row.
-    pub(crate) row: std::ops::Range<usize>,
+    pub(crate) row: Range<usize>,
     /// As in [`Scan`].
     pub(crate) replica: (usize, usize),
     /// Rows a conversion may have.
@@ -179,9 +173,18 @@ impl Kernel for CountGroups<'_> {
         let (mut groups, mut rows_on) = ([0u64; POSITIONS], [0u64; POSITIONS]);
         for chunk in 0..patches.chunks {
             let mut is_here = [0u64; POSITIONS];
-            for (lane, is_here) in is_here.iter_mut().enumerate() {
-                let position = row.start + chunk * POSITIONS + lane;
-                *is_here = u64::from(position < row.end && position % replica.1 == replica.0);
+            let first = row.start + chunk * POSITIONS;
+            if replica.1 == 1 {
+                let here = (row.end - first) as u64;
+                let mut lane = 0;
+                while lane < POSITIONS {
+                    is_here[lane] = u64::from((lane as u64) < here);
+                    lane += 1;
+                }
+            } else {
+                for position in (first..row.end).take(POSITIONS) {
+                    is_here[position - first] = u64::from(position % replica.1 == replica.0);
+                }
             }
             for plane in 0..planes {
                 let mut on = [0u64; POSITIONS];

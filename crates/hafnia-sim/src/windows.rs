@@ -262,30 +262,61 @@ impl Kernel for Gather<'_> {
         let Self { windows, bits, words, y, patches } = self;
         let (per_plane, chunks) = (windows.words(), windows.chunks());
         patches.reset(windows.planes, bits.words(), chunks);
-        let first = y * windows.stride;
-        for plane in 0..windows.planes {
-            let words = &words[plane * per_plane..][..per_plane];
-            for chunk in 0..chunks {
-                let mut steps = [0u64; POSITIONS];
-                for (lane, step) in steps.iter_mut().enumerate() {
-                    *step = ((chunk * POSITIONS + lane) * windows.stride) as u64;
+        let words = &words[y * windows.stride..];
+        let (mut at, vectors) = (0, windows.planes * chunks);
+        while at < vectors {
+            let width = if at + 4 <= vectors { 4 } else { 1 };
+            let of = |vector: usize| {
+                let (plane, chunk) = (vector / chunks, vector % chunks);
+                let first = chunk * POSITIONS * windows.stride;
+                (&words[plane * per_plane..], first as u64, plane * bits.words() * chunks + chunk)
+            };
+            if width == 4 {
+                let parts = [of(at), of(at + 1), of(at + 2), of(at + 3)];
+                gather(windows, bits, chunks, parts, &mut patches.lanes);
+            } else {
+                gather(windows, bits, chunks, [of(at)], &mut patches.lanes);
+            }
+            at += width;
+        }
+    }
+}
+
+/// Gathers some vectors, each of a bit-plane and a chunk: the words of the activations, the first bit
+/// of the first lane, and where the first word of lines goes.
+#[inline(always)]
+fn gather<const N: usize>(
+    windows: &Windows,
+    bits: &LineBits,
+    chunks: usize,
+    parts: [(&[u64], u64, usize); N],
+    into: &mut [[u64; POSITIONS]],
+) {
+    let mut steps = [[0u64; POSITIONS]; N];
+    for (steps, part) in steps.iter_mut().zip(&parts) {
+        for (lane, step) in steps.iter_mut().enumerate() {
+            *step = part.1 + (lane * windows.stride) as u64;
+        }
+    }
+    let mut start = 0;
+    for (word, &end) in bits.ends.iter().enumerate() {
+        let mut lines = [[0u64; POSITIONS]; N];
+        for segment in &bits.segments[start..end] {
+            let mut part = 0;
+            while part < N {
+                let row = parts[part].0[segment.word as usize];
+                let mut lane = 0;
+                while lane < POSITIONS {
+                    let shift = (steps[part][lane] + u64::from(segment.shift)) & 63;
+                    lines[part][lane] |= (row >> shift & segment.mask) << (segment.bit & 63);
+                    lane += 1;
                 }
-                let mut start = 0;
-                for (word, &end) in bits.ends.iter().enumerate() {
-                    let mut lines = [0u64; POSITIONS];
-                    for segment in &bits.segments[start..end] {
-                        let row = words[first + segment.word as usize];
-                        let mut lane = 0;
-                        while lane < POSITIONS {
-                            let shift = (steps[lane] + u64::from(segment.shift)) & 63;
-                            lines[lane] |= (row >> shift & segment.mask) << (segment.bit & 63);
-                            lane += 1;
-                        }
-                    }
-                    patches.lanes[(plane * bits.words() + word) * chunks + chunk] = lines;
-                    start = end;
-                }
+                part += 1;
             }
         }
+        for (lines, part) in lines.iter().zip(&parts) {
+            into[part.2 + word * chunks] = *lines;
+        }
+        start = end;
     }
 }
