@@ -106,8 +106,15 @@ fn lenet5(criterion: &mut Criterion) {
                 ("device", EngineKind::Device),
             ] {
                 let run = || {
-                    let evaluation =
-                        evaluate(&prepared, &mapping, &spec, black_box(engine), 1, Seed(3), &|_, _| ());
+                    let evaluation = evaluate(
+                        &prepared,
+                        &mapping,
+                        &spec,
+                        black_box(engine),
+                        1,
+                        Seed(3),
+                        &|_, _| (),
+                    );
                     check(&evaluation.expect("it fits"), &scope);
                 };
                 let mut group = criterion.benchmark_group(name);

@@ -143,9 +143,10 @@ impl<'a> Layout<'a> {
             let rows = planned.rows.logical().iter().map(|&row| row as usize);
             let bits = is_one_to_one.then(|| LineBits::new(&of.windows, rows));
             let is_signed = lines.iter().any(|line| line.negative);
-            let logical = tile.columns.iter().map(|column| {
-                (column.logical as usize, if column.inverted { -1 } else { 1 })
-            });
+            let logical = tile
+                .columns
+                .iter()
+                .map(|column| (column.logical as usize, if column.inverted { -1 } else { 1 }));
             let logical: Vec<(usize, i32)> = logical.collect();
             let aligned = aligned(&logical);
             let is_plain = spec.input_control == InputControl::OrderedScan
@@ -178,7 +179,8 @@ impl<'a> Layout<'a> {
 /// Where columns in order that start with a vector start, and their signs.
 fn aligned(logical: &[(usize, i32)]) -> Option<(usize, Vec<[i32; LANES]>)> {
     let first = logical.first()?.0;
-    let is_in_order = logical.iter().zip(first..).all(|(&(column, _), expected)| column == expected);
+    let is_in_order =
+        logical.iter().zip(first..).all(|(&(column, _), expected)| column == expected);
     if !is_in_order || !first.is_multiple_of(LANES) {
         return None;
     }

@@ -288,8 +288,13 @@ impl Kernel for ActivateColumns<'_> {
                             x += 1;
                         }
                     }
-                    let counts = counts.map(|count| count as u8);
-                    into.copy_from_slice(&counts[..into.len()]);
+                    let mut bytes = [0; LANES];
+                    let mut x = 0;
+                    while x < LANES {
+                        bytes[x] = counts[x] as u8;
+                        x += 1;
+                    }
+                    into.copy_from_slice(&bytes[..into.len()]);
                 }
             }
         }

@@ -163,9 +163,8 @@ impl<'a> Prepared<'a> {
         let labels = images.labels.clone();
         let mut activations = vec![0; images.len() * length];
         let of_images = activations.par_chunks_mut(length).enumerate();
-        let is_correct = |outputs: &[i32], image: usize| {
-            argmax(outputs) == usize::from(labels[image])
-        };
+        let is_correct =
+            |outputs: &[i32], image: usize| argmax(outputs) == usize::from(labels[image]);
         let layout = Layout::of_network(network);
         let exact_correct = match (kernels, &layout) {
             (Kernels::Vectors(isa), Some(layout)) => {

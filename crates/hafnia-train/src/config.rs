@@ -311,7 +311,9 @@ impl TrainConfig {
             range("teacher.weight", weight, 0.0, 1.0)?;
             range("teacher.temperature", temperature, 0.1, 100.0)?;
         }
-        if let Some(Noise { sigma_lrs, adc_offset_lsb, strength, pull, from_epoch, .. }) = self.noise {
+        if let Some(Noise { sigma_lrs, adc_offset_lsb, strength, pull, from_epoch, .. }) =
+            self.noise
+        {
             range("noise.pull", pull, 0.0, 1.0)?;
             range("noise.strength", strength, 0.0, 10.0)?;
             range("noise.sigma_lrs", sigma_lrs, 0.0, 1.0)?;
