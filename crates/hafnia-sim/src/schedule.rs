@@ -145,7 +145,7 @@ impl Kernel for Scan<'_> {
                 if slots > PADDING {
                     lines[end..end + slots].fill(null);
                 }
-                let more = ((count + slots - 1) as u64 * inverse >> 32) as usize;
+                let more = (((count + slots - 1) as u64 * inverse) >> 32) as usize;
                 // Eight groups at once, whether there are as many or none: mostly no branch.
                 *positions[at..].first_chunk_mut().expect("room") = [position as u32; STEP];
                 *weights[at..].first_chunk_mut().expect("room") = [1 << plane; STEP];
@@ -255,7 +255,7 @@ impl Kernel for CountGroups<'_> {
                 while lane < POSITIONS {
                     let on = on[lane] * is_here[lane];
                     rows_on[lane] += on;
-                    groups[lane] += (on + slots as u64 - 1) * inverse >> 32;
+                    groups[lane] += ((on + slots as u64 - 1) * inverse) >> 32;
                     lane += 1;
                 }
             }
