@@ -163,6 +163,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// For every byte b of the words, with t the smaller one of b and 255 − b, below 128: the smaller
     /// one of low\[t\], or of low\[15\] if t is over 15, and high\[t / 16\].
     fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8];
+    /// A bit for every byte of the words, the lowest of the first word lowest: whether it is above
+    /// `last`.
+    fn above(self, words: &[u64; 8], last: u8) -> u64;
     /// Writes `first` plus the place of every 1 of `word` from the front of `into`, ascending, and
     /// anything behind them; gives their number.
     fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize;
@@ -311,6 +314,16 @@ impl Simd for Portable {
         found
     }
     #[inline(always)]
+    fn above(self, words: &[u64; 8], last: u8) -> u64 {
+        let mut bits = 0;
+        for (word, bytes) in words.iter().enumerate() {
+            for (byte, value) in bytes.to_le_bytes().into_iter().enumerate() {
+                bits |= u64::from(value > last) << (8 * word + byte);
+            }
+        }
+        bits
+    }
+    #[inline(always)]
     fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
         positions_by_byte(word, first, into)
     }
@@ -447,6 +460,15 @@ mod x86 {
                 }
                 found
             }
+            fn above(self, words: &[u64; 8], last: u8) -> u64 {
+                let last = _mm256_set1_epi8(last.cast_signed());
+                let half = |half: usize| {
+                    let bytes = _mm256_loadu_si256(words.as_ptr().add(half).cast());
+                    let is_not = _mm256_cmpeq_epi8(_mm256_max_epu8(bytes, last), last);
+                    u64::from(!_mm256_movemask_epi8(is_not).cast_unsigned())
+                };
+                half(0) | half(4) << 32
+            }
         }
 
         #[inline(always)]
@@ -538,6 +560,10 @@ mod x86 {
                 _mm512_storeu_si512(found.as_mut_ptr().cast(), _mm512_min_epu8(of_low, of_high));
                 found
             }
+            fn above(self, words: &[u64; 8], last: u8) -> u64 {
+                let bytes = _mm512_loadu_si512(words.as_ptr().cast());
+                _mm512_cmpgt_epu8_mask(bytes, _mm512_set1_epi8(last.cast_signed()))
+            }
             fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
                 let places = _mm512_loadu_si512(PLACES.as_ptr().cast());
                 let places = _mm512_add_epi16(places, _mm512_set1_epi16(first.cast_signed()));
@@ -574,7 +600,7 @@ mod tests {
     }
 
     impl Kernel for &Every {
-        type Output = (Vec<[f32; LANES]>, Vec<[i32; LANES]>, u16, [u64; 8], Vec<u16>);
+        type Output = (Vec<[f32; LANES]>, Vec<[i32; LANES]>, u16, [u64; 9], Vec<u16>);
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Output {
@@ -609,7 +635,9 @@ mod tests {
             }
             let mut places = [0; 64];
             let count = simd.positions(self.word, 1_000, &mut places);
-            let found = simd.look_up_tails(&self.words, &self.tables[0], &self.tables[1]);
+            let mut found = [simd.above(&self.words, self.tables[0][0]); 9];
+            let tails = simd.look_up_tails(&self.words, &self.tables[0], &self.tables[1]);
+            found[..8].copy_from_slice(&tails);
             (floats, integers, simd.bits(simd.ge(b, a)), found, places[..count].to_vec())
         }
     }

@@ -52,8 +52,12 @@ impl Counter {
     ) -> [[u64; BLOCKS]; 4] {
         const LOW: u64 = 0xffff_ffff;
         let mut c0 = [u64::from(first); BLOCKS];
-        let mut c1 = second.map(u64::from);
-        let mut c2 = third.map(u64::from);
+        let (mut c1, mut c2) = ([0; BLOCKS], [0; BLOCKS]);
+        let mut lane = 0;
+        while lane < BLOCKS {
+            (c1[lane], c2[lane]) = (u64::from(second[lane]), u64::from(third[lane]));
+            lane += 1;
+        }
         let mut c3 = [u64::from(last); BLOCKS];
         let [mut k0, mut k1] = self.key;
         for _ in 0..ROUNDS {

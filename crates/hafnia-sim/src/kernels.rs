@@ -14,9 +14,8 @@ use hafnia_rng::{BLOCKS, Counter, gaussian};
 
 use crate::draws::{Address, word};
 use crate::layout::{Layout, TileLayout};
-use crate::schedule::{BATCH, Group, Schedule};
+use crate::schedule::{BATCH, Schedule};
 use crate::{Device, Exact, Table};
-
 
 const _: () = assert!(BATCH == BLOCKS && LANES == 16, "a Philox block is the bytes of a vector");
 
@@ -108,7 +107,7 @@ impl Open {
 
 impl Schedule {
     fn address(&self, group: usize, image: u32) -> Address {
-        let Group { position, plane_group, .. } = self.groups[group];
+        let (position, plane_group) = (self.positions[group], self.plane_groups[group]);
         Address { image, position, plane_group }
     }
 
@@ -133,15 +132,9 @@ fn first_bytes(
     first: usize,
     block: usize,
 ) -> [[u64; 2]; BATCH] {
-    let groups: &[Group; BATCH] = schedule.groups[first..].first_chunk().expect("a batch");
-    let (mut positions, mut plane_groups) = ([0; BATCH], [0; BATCH]);
-    let mut group = 0;
-    while group < BATCH {
-        (positions[group], plane_groups[group]) =
-            (groups[group].position, groups[group].plane_group);
-        group += 1;
-    }
-    let words = source.blocks(image, &positions, &plane_groups, block as u32);
+    let positions = schedule.positions[first..].first_chunk().expect("a batch");
+    let plane_groups = schedule.plane_groups[first..].first_chunk().expect("a batch");
+    let words = source.blocks(image, positions, plane_groups, block as u32);
     let mut bytes = [[0; 2]; BATCH];
     let mut group = 0;
     while group < BATCH {
@@ -203,7 +196,7 @@ impl Kernel for CountOnes<'_> {
         let blocks = tile.blocks;
         for group in 0..schedule.len {
             let lines = &schedule.lines[group * schedule.slots..][..schedule.slots];
-            let Group { position, weight, .. } = schedule.groups[group];
+            let (position, weight) = (schedule.positions[group], schedule.weights[group]);
             for block in 0..blocks {
                 let mut ones = [0u8; LANES];
                 for &line in lines {
@@ -308,7 +301,7 @@ impl<'a> DeviceKernel<'a> {
         for open in open {
             let (group, block) = (open.group as usize, open.block as usize);
             let address = schedule.address(group, image);
-            let sigma = &device.sigma[schedule.groups[group].rows as usize * device.stride..];
+            let sigma = &device.sigma[schedule.rows[group] as usize * device.stride..];
             let thresholds = &chip.thresholds[block * device.comparators..][..device.comparators];
             let position = address.position as usize;
             for lane in open.lanes() {
@@ -320,7 +313,7 @@ impl<'a> DeviceKernel<'a> {
                     thresholds.iter().map(|threshold| i32::from(signal >= threshold[lane])).sum()
                 };
                 raw[position * layout.blocks + block][lane] +=
-                    schedule.groups[group].weight * (code(signal) - code(open.low[lane]));
+                    schedule.weights[group] * (code(signal) - code(open.low[lane]));
             }
         }
     }
@@ -469,8 +462,10 @@ impl Compare<'_> {
                     }
                 }
                 let end = (first + BATCH).min(schedule.len);
-                let batch = schedule.groups[first..end].iter().zip(first..).zip(&reach);
-                for ((&Group { position, rows, weight, .. }, group), reach) in batch {
+                let batch = (first..end).zip(&schedule.positions[first..end]);
+                let batch =
+                    batch.zip(&schedule.rows[first..end]).zip(&schedule.weights[first..end]);
+                for ((((group, &position), &rows), &weight), reach) in batch.zip(&reach) {
                     let mut signal;
                     if IS_DEFAULT {
                         let lines = &sevens[group];
@@ -529,9 +524,9 @@ impl Compare<'_> {
 pub(crate) struct TableKernel<'a> {
     layout: &'a Layout<'a>,
     table: &'a Table,
-    /// Rows on: the largest byte below which every word has the likeliest code, whatever the ones;
-    /// less 1.
-    last_certain: Vec<i32>,
+    /// The largest byte whose words all have the likeliest code, whatever the rows and the ones; −1
+    /// if there is none.
+    last_certain: i32,
     /// Whether the likeliest code is always the number of ones.
     is_unbiased: bool,
 }
@@ -539,17 +534,15 @@ pub(crate) struct TableKernel<'a> {
 impl<'a> TableKernel<'a> {
     pub(crate) fn new(table: &'a Table, layout: &'a Layout<'a>) -> Self {
         let rows = || (1..table.stride).map(|rows| &table.pieces[rows * table.stride..][..=rows]);
-        let certain = rows().map(|pieces| {
-            let likeliest =
-                pieces.iter().map(|pieces| pieces.bounds.first().map_or(1 << 32, |b| *b));
-            (likeliest.min().expect("there are no ones at least") >> 24) as i32 - 1
-        });
+        let likeliest =
+            rows().flatten().map(|pieces| pieces.bounds.first().map_or(1 << 32, |b| *b));
+        let certain = likeliest.min().expect("a conversion has a row") >> 24;
         let is_ones =
             |(ones, pieces): (usize, &crate::engine::Pieces)| usize::from(pieces.likeliest) == ones;
         Self {
             layout,
             table,
-            last_certain: std::iter::once(-1).chain(certain).collect(),
+            last_certain: certain as i32 - 1,
             is_unbiased: rows().all(|pieces| pieces.iter().enumerate().all(is_ones)),
         }
     }
@@ -558,7 +551,7 @@ impl<'a> TableKernel<'a> {
 impl Convert for TableKernel<'_> {
     fn way(&self) -> Way {
         // Below half a byte that settles a code, whole words are drawn for most columns either way.
-        let is_rare = self.last_certain[1..].iter().all(|&last| last >= 127);
+        let is_rare = self.last_certain >= 127;
         if self.layout.is_proved && self.is_unbiased && is_rare {
             Way::Corrections
         } else {
@@ -578,7 +571,7 @@ impl Convert for TableKernel<'_> {
         let (source, tile) = (&self.table.sources[tile], &self.layout.tiles[tile]);
         for group in 0..schedule.len {
             let address = schedule.address(group, image);
-            let Group { rows, weight, .. } = schedule.groups[group];
+            let (rows, weight) = (schedule.rows[group], schedule.weights[group]);
             let pieces = &self.table.pieces[rows as usize * self.table.stride..];
             for block in 0..tile.blocks {
                 let mut ones = [0u8; LANES];
@@ -615,14 +608,14 @@ impl Convert for TableKernel<'_> {
             columns: layout.columns,
             source,
             image,
-            last_certain: &self.last_certain,
+            last_certain: self.last_certain as u8,
             schedule,
             open: &mut scratch.open,
         });
         for open in &scratch.open {
             let (group, block) = (open.group as usize, open.block as usize);
             let address = schedule.address(group, image);
-            let Group { rows, weight, .. } = schedule.groups[group];
+            let (rows, weight) = (schedule.rows[group], schedule.weights[group]);
             let pieces = &self.table.pieces[rows as usize * self.table.stride..];
             for lane in open.lanes() {
                 let ones = schedule.ones(group, layout, block, lane);
@@ -645,7 +638,8 @@ struct FindOpen<'a> {
     columns: usize,
     source: &'a Counter,
     image: u32,
-    last_certain: &'a [i32],
+    /// The largest byte that settles every code.
+    last_certain: u8,
     schedule: &'a Schedule,
     open: &'a mut Vec<Open>,
 }
@@ -654,48 +648,36 @@ impl Kernel for FindOpen<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         let schedule = self.schedule;
         for block in 0..self.columns.div_ceil(LANES) {
             let columns = (self.columns - block * LANES).min(LANES);
-            let here = u128::MAX >> (128 - 8 * columns);
+            let here = u64::from(u16::MAX >> (LANES - columns)) * 0x0001_0001_0001_0001;
             let mut first = 0;
             while first < schedule.len {
                 let bytes = first_bytes(self.source, self.image, schedule, first, block);
-                let end = (first + BATCH).min(schedule.len);
-                for group in first..end {
-                    let last = self.last_certain[schedule.groups[group].rows as usize];
-                    let halves = bytes[(group - first) % BATCH];
-                    let is_open = [0, 1].map(|half: usize| above(halves[half], last as u8));
-                    let flags = (u128::from(is_open[1]) << 64 | u128::from(is_open[0])) & here;
-                    if flags != 0 {
-                        let mut lanes = 0;
-                        for lane in 0..LANES {
-                            lanes |= ((flags >> (8 * lane + 7)) as u16 & 1) << lane;
+                for (four, words) in bytes.as_flattened().as_chunks::<8>().0.iter().enumerate() {
+                    let mut left = simd.above(words, self.last_certain) & here;
+                    // A vector is a quarter of the bits.
+                    while left != 0 {
+                        let quarter = left.trailing_zeros() as usize / LANES;
+                        let lanes = (left >> (quarter * LANES)) as u16;
+                        left &= !(0xffff << (quarter * LANES));
+                        let group = first + 4 * four + quarter;
+                        if group < schedule.len {
+                            self.open.push(Open {
+                                group: group as u32,
+                                block: block as u32,
+                                lanes,
+                                bytes: [words[2 * quarter], words[2 * quarter + 1]],
+                                signal: [0.0; LANES],
+                                low: [0.0; LANES],
+                            });
                         }
-                        self.open.push(Open {
-                            group: group as u32,
-                            block: block as u32,
-                            lanes,
-                            bytes: halves,
-                            signal: [0.0; LANES],
-                            low: [0.0; LANES],
-                        });
                     }
                 }
                 first += BATCH;
             }
         }
     }
-}
-
-/// The highest bit of every byte that is above `last`.
-#[inline(always)]
-fn above(bytes: u64, last: u8) -> u64 {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    // The low seven bits are compared by a sum that carries into the eighth: 127 − last mod 128 takes
-    // what is above over 127. `last` has its own eighth bit, since it is at least 127.
-    let low = (bytes & !HIGH) + ONES * u64::from(127 - (last & 127));
-    if last >= 128 { low & bytes & HIGH } else { (low | bytes) & HIGH }
 }

@@ -7,6 +7,9 @@
 //! - [`Device`] sums the currents of a programmed [`Chip`] and adds temporal noise;
 //! - [`Table`] samples P(code | m ones, n rows on).
 //!
+//! These are the definitions, conversion by conversion. An evaluation computes the same in vectors
+//! unless it is told not to: [`Kernels`].
+//!
 //! With zero noise all three are equal bit for bit. Otherwise [`Table`] and [`Device`] agree per
 //! conversion when a fresh chip is drawn for each, and end to end when every static term is 0.
 //! With static noise [`Table`] is an approximation, and claims use [`Device`].

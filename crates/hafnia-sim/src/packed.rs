@@ -104,18 +104,18 @@ impl MultiplyRow<'_> {
         for chunk in 0..chunks {
             let mut lines = [[[0; POSITIONS]; WORDS]; PLANES];
             let mut digital = [0u64; POSITIONS];
-            for plane in 0..PLANES {
-                for word in 0..WORDS {
-                    lines[plane][word] = patches.lanes[(plane * WORDS + word) * chunks + chunk];
-                    count_on(&mut digital, &lines[plane][word], u64::MAX, plane);
+            for (plane, words) in lines.iter_mut().enumerate() {
+                for (word, lines) in words.iter_mut().enumerate() {
+                    *lines = patches.lanes[(plane * WORDS + word) * chunks + chunk];
+                    count_on(&mut digital, lines, u64::MAX, plane);
                 }
             }
             let columns = matrix.by_column.as_chunks::<WORDS>().0;
             for (column, weights) in columns.iter().enumerate() {
                 let mut ones = [0u64; POSITIONS];
-                for plane in 0..PLANES {
-                    for word in 0..WORDS {
-                        count_on(&mut ones, &lines[plane][word], weights[word], plane);
+                for (plane, words) in lines.iter().enumerate() {
+                    for (lines, &weights) in words.iter().zip(weights) {
+                        count_on(&mut ones, lines, weights, plane);
                     }
                 }
                 let mut lane = 0;
@@ -288,8 +288,13 @@ impl Kernel for ActivateColumns<'_> {
                             x += 1;
                         }
                     }
-                    let counts = counts.map(|count| count as u8);
-                    into.copy_from_slice(&counts[..into.len()]);
+                    let mut bytes = [0; LANES];
+                    let mut x = 0;
+                    while x < LANES {
+                        bytes[x] = counts[x] as u8;
+                        x += 1;
+                    }
+                    into.copy_from_slice(&bytes[..into.len()]);
                 }
             }
         }

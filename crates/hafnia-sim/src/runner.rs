@@ -13,9 +13,7 @@ use hafnia_model::arithmetic::{activate, max_pool, window};
 use crate::Events;
 use crate::kernels::{Convert, Scratch, Way};
 use crate::layout::{Layout, MatrixLayout, TileLayout, What};
-use crate::packed::{
-    ActivateColumns, ActivatePositions, AddProducts, MultiplyRow, MultiplyVector,
-};
+use crate::packed::{ActivateColumns, ActivatePositions, AddProducts, MultiplyRow, MultiplyVector};
 use crate::schedule::{CountGroups, ENOUGH, Group, Scan, Schedule};
 use crate::windows::{Gather, POSITIONS, Pack, Patches, SLACK};
 

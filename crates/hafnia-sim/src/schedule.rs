@@ -12,6 +12,8 @@ use hafnia_bits::{Kernel, Simd};
 
 use crate::windows::{POSITIONS, Patches};
 
+/// Groups that are written at once.
+const STEP: usize = 8;
 /// Slots that are written at once.
 const PADDING: usize = 16;
 /// Groups that are read at once.
@@ -39,7 +41,11 @@ pub(crate) struct Schedule {
     pub(crate) slots: usize,
     /// Number of groups; what the lists hold behind it is anything.
     pub(crate) len: usize,
-    pub(crate) groups: Vec<Group>,
+    /// What [`Group`] says of every group, part by part.
+    pub(crate) positions: Vec<u32>,
+    pub(crate) plane_groups: Vec<u32>,
+    pub(crate) rows: Vec<u32>,
+    pub(crate) weights: Vec<i32>,
     /// (group, slot): a line.
     pub(crate) lines: Vec<u16>,
     /// Rows that were on, all groups added up.
@@ -55,8 +61,11 @@ impl Schedule {
     /// Makes room for so many more groups, and for `lines` more lines of one scan.
     pub(crate) fn reserve(&mut self, groups: usize, lines: usize) {
         let groups = self.len + groups + BATCH;
-        if self.groups.len() < groups {
-            self.groups.resize(groups, Group::default());
+        if self.positions.len() < groups {
+            self.positions.resize(groups, 0);
+            self.plane_groups.resize(groups, 0);
+            self.rows.resize(groups, 0);
+            self.weights.resize(groups, 0);
         }
         let lines = groups * self.slots + lines + 64 + self.slots.next_multiple_of(PADDING);
         if self.lines.len() < lines {
@@ -71,7 +80,9 @@ impl Schedule {
         for (slot, &line) in slots.iter_mut().zip(lines) {
             *slot = line as u16;
         }
-        self.groups[self.len] = group;
+        (self.positions[self.len], self.plane_groups[self.len]) =
+            (group.position, group.plane_group);
+        (self.rows[self.len], self.weights[self.len]) = (group.rows, group.weight);
         self.len += 1;
         self.rows_on += lines.len() as u64;
     }
@@ -99,14 +110,25 @@ impl Kernel for Scan<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { patches, planes, null, row, replica, schedule, digital } = self;
-        let Schedule { slots, len, groups, lines, rows_on } = schedule;
-        let (slots, groups, lines) = (*slots, &mut groups[..], &mut lines[..]);
+        let Schedule { slots, len, lines, positions, plane_groups, rows, weights, rows_on } =
+            schedule;
+        let (slots, lines, weights) = (*slots, &mut lines[..], &mut weights[..]);
+        let (positions, plane_groups, rows) =
+            (&mut positions[..], &mut plane_groups[..], &mut rows[..]);
         // As in `CountGroups`.
         let inverse = (1u64 << 32) / slots as u64 + 1;
         let (mut at, mut on) = (*len, 0);
         let (start, of) = (row.start, replica.1);
         for position in row {
             if of > 1 && position % of != replica.0 {
+                continue;
+            }
+            // Where nothing is on, mostly nothing is on beside it either: a branch that is foreseen.
+            let mut any = 0;
+            for plane_word in 0..planes * patches.words {
+                any |= patches.word(0, plane_word, position - start);
+            }
+            if any == 0 {
                 continue;
             }
             let mut weighted = 0;
@@ -119,33 +141,65 @@ impl Kernel for Scan<'_> {
                     end += simd.positions(word_of_lines, (word * 64) as u16, into);
                 }
                 let count = end - first;
-                if count == 0 {
-                    continue;
-                }
                 *lines[end..].first_chunk_mut().expect("room for a step") = [null; PADDING];
                 if slots > PADDING {
                     lines[end..end + slots].fill(null);
                 }
-                let more = ((count + slots - 1) as u64 * inverse >> 32) as usize;
-                let mut group = Group {
-                    position: position as u32,
-                    plane_group: (plane << 24) as u32,
-                    rows: slots as u32,
-                    weight: 1 << plane,
-                };
-                for into in &mut groups[at..at + more] {
-                    *into = group;
-                    group.plane_group += 1;
+                let more = (((count + slots - 1) as u64 * inverse) >> 32) as usize;
+                // Eight groups at once, whether there are as many or none: mostly no branch.
+                *positions[at..].first_chunk_mut().expect("room") = [position as u32; STEP];
+                *weights[at..].first_chunk_mut().expect("room") = [1 << plane; STEP];
+                let names: &mut [u32; STEP] = plane_groups[at..].first_chunk_mut().expect("room");
+                let left: &mut [u32; STEP] = rows[at..].first_chunk_mut().expect("room");
+                let (most, count) = (slots as i32, count as i32);
+                let mut step = 0;
+                while step < STEP {
+                    names[step] = (plane << 24 | step) as u32;
+                    let behind = count - step as i32 * most;
+                    let behind = if behind < 0 { 0 } else { behind };
+                    left[step] = if behind < most { behind as u32 } else { most as u32 };
+                    step += 1;
+                }
+                if more > STEP {
+                    let group = Group {
+                        position: position as u32,
+                        plane_group: (plane << 24) as u32,
+                        rows: count as u32,
+                        weight: 1 << plane,
+                    };
+                    let to = at..at + more;
+                    let (positions, plane_groups) =
+                        (&mut positions[to.clone()], &mut plane_groups[to.clone()]);
+                    let (rows, weights) = (&mut rows[to.clone()], &mut weights[to]);
+                    write_rest(group, slots as u32, positions, plane_groups, rows, weights);
                 }
                 at += more;
-                groups[at - 1].rows = (count - (more - 1) * slots) as u32;
                 on += count as u64;
-                weighted += (count as i32) << plane;
+                weighted += count << plane;
             }
             digital[position] += weighted;
         }
         *len = at;
         *rows_on += on;
+    }
+}
+
+/// The groups of a long scan behind the first eight, one by one; `all` has its rows and its first name.
+#[cold]
+#[inline(never)]
+fn write_rest(
+    all: Group,
+    slots: u32,
+    positions: &mut [u32],
+    plane_groups: &mut [u32],
+    rows: &mut [u32],
+    weights: &mut [i32],
+) {
+    for group in STEP..positions.len() {
+        positions[group] = all.position;
+        plane_groups[group] = all.plane_group + group as u32;
+        rows[group] = slots.min(all.rows - group as u32 * slots);
+        weights[group] = all.weight;
     }
 }
 
@@ -201,7 +255,7 @@ impl Kernel for CountGroups<'_> {
                 while lane < POSITIONS {
                     let on = on[lane] * is_here[lane];
                     rows_on[lane] += on;
-                    groups[lane] += (on + slots as u64 - 1) * inverse >> 32;
+                    groups[lane] += ((on + slots as u64 - 1) * inverse) >> 32;
                     lane += 1;
                 }
             }

@@ -16,7 +16,7 @@ pub(crate) const POSITIONS: usize = 8;
 pub(crate) const SLACK: usize = 8;
 
 /// How the rows of a matrix lie in the activations that reach it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Windows {
     input: Shape,
     kernel: usize,
@@ -29,6 +29,8 @@ pub(crate) struct Windows {
     pub(crate) planes: usize,
     /// A vector, whose words hold 64 activations each, and not an image.
     is_vector: bool,
+    /// (chunk): the bit of the activations where a window starts, a lane a position.
+    steps: Vec<[u64; POSITIONS]>,
 }
 
 impl Windows {
@@ -43,6 +45,7 @@ impl Windows {
             width: output.width,
             planes: planes.into(),
             is_vector: false,
+            steps: steps(output.width, conv.stride),
         };
         (input.width + 2 * conv.padding <= 64).then_some(windows)
     }
@@ -58,6 +61,7 @@ impl Windows {
             width: 1,
             planes: planes.into(),
             is_vector: true,
+            steps: steps(1, 1),
         }
     }
 
@@ -94,6 +98,11 @@ impl Windows {
             (row / (self.kernel * self.kernel), row % (self.kernel * self.kernel));
         (channel * self.padded() + within / self.kernel, within % self.kernel)
     }
+}
+
+fn steps(width: usize, stride: usize) -> Vec<[u64; POSITIONS]> {
+    let of = |chunk| std::array::from_fn(|lane| ((chunk * POSITIONS + lane) * stride) as u64);
+    (0..width.div_ceil(POSITIONS)).map(of).collect()
 }
 
 /// Cuts activations, with [`SLACK`] behind them, into bit-planes.
@@ -268,36 +277,29 @@ impl Kernel for Gather<'_> {
             let width = if at + 4 <= vectors { 4 } else { 1 };
             let of = |vector: usize| {
                 let (plane, chunk) = (vector / chunks, vector % chunks);
-                let first = chunk * POSITIONS * windows.stride;
-                (&words[plane * per_plane..], first as u64, plane * bits.words() * chunks + chunk)
+                let words = &words[plane * per_plane..];
+                (words, &windows.steps[chunk], plane * bits.words() * chunks + chunk)
             };
             if width == 4 {
                 let parts = [of(at), of(at + 1), of(at + 2), of(at + 3)];
-                gather(windows, bits, chunks, parts, &mut patches.lanes);
+                gather(bits, chunks, parts, &mut patches.lanes);
             } else {
-                gather(windows, bits, chunks, [of(at)], &mut patches.lanes);
+                gather(bits, chunks, [of(at)], &mut patches.lanes);
             }
             at += width;
         }
     }
 }
 
-/// Gathers some vectors, each of a bit-plane and a chunk: the words of the activations, the first bit
-/// of the first lane, and where the first word of lines goes.
+/// Gathers some vectors, each of a bit-plane and a chunk: the words of the activations, where windows
+/// start in them, and where the first word of lines goes.
 #[inline(always)]
 fn gather<const N: usize>(
-    windows: &Windows,
     bits: &LineBits,
     chunks: usize,
-    parts: [(&[u64], u64, usize); N],
+    parts: [(&[u64], &[u64; POSITIONS], usize); N],
     into: &mut [[u64; POSITIONS]],
 ) {
-    let mut steps = [[0u64; POSITIONS]; N];
-    for (steps, part) in steps.iter_mut().zip(&parts) {
-        for (lane, step) in steps.iter_mut().enumerate() {
-            *step = part.1 + (lane * windows.stride) as u64;
-        }
-    }
     let mut start = 0;
     for (word, &end) in bits.ends.iter().enumerate() {
         let mut lines = [[0u64; POSITIONS]; N];
@@ -307,7 +309,7 @@ fn gather<const N: usize>(
                 let row = parts[part].0[segment.word as usize];
                 let mut lane = 0;
                 while lane < POSITIONS {
-                    let shift = (steps[part][lane] + u64::from(segment.shift)) & 63;
+                    let shift = (parts[part].1[lane] + u64::from(segment.shift)) & 63;
                     lines[part][lane] |= (row >> shift & segment.mask) << (segment.bit & 63);
                     lane += 1;
                 }
