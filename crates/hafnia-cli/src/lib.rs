@@ -12,7 +12,9 @@
 //! }
 //! ```
 
+mod chip;
 mod data;
+mod fit;
 mod frontier;
 mod inspect;
 mod macros;
@@ -71,6 +73,8 @@ enum Command {
     Passes(passes::Passes),
     Models(models::Models),
     Macros(macros::Macros),
+    Chip(chip::ChipCommand),
+    Fit(fit::Fit),
     Inspect(inspect::Inspect),
 }
 
@@ -94,6 +98,8 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Passes(command) => command.run(&registry, output),
         Command::Models(command) => command.run(output),
         Command::Macros(command) => command.run(output),
+        Command::Chip(command) => command.run(output),
+        Command::Fit(command) => command.run(output),
         Command::Inspect(command) => command.run(output),
     };
     match outcome {

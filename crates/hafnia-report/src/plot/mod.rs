@@ -4,6 +4,7 @@
 //! their markers. No font is needed to draw: text is left to the viewer's sans-serif. The same
 //! input gives the same bytes.
 
+mod fit;
 mod frontier;
 mod noise;
 mod rows;
@@ -18,6 +19,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::ReportError;
+pub use fit::{Fitted, fit};
 pub use frontier::{Candidate, frontier};
 pub use noise::{Series, Spread, accuracy_over_noise};
 pub use rows::{RowEntry, rows_before_after};
