@@ -11,6 +11,9 @@ use crate::MacroSpec;
 /// distances in deviations and ρ the correlation that the shared cells, and for k = l the offset,
 /// make; the covariance of the codes is the sum over k and l.
 ///
+/// What is not normal, such as stuck cells, stands with its mean and variance, and a converter by
+/// successive approximation for one whose comparators have offsets of their own.
+///
 /// Shared cells in HRS are left out: their variance is (σ_HRS / (σ_LRS · on/off ratio))² of that of
 /// cells in LRS, for `gt-n40` an eighth at its default σ_LRS of 5 % and 1/72 at 15 %.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +53,7 @@ impl CodeCovariance {
             .flat_map(|rows| (0..=rows).map(move |ones| (rows, ones)))
             .map(|(rows, ones)| State::new(spec, rows, ones))
             .collect();
-        let cell = spec.cell.static_variance_lsb2(1, 1);
+        let (_, cell) = spec.cell_moments(1, 1);
         let offset = spec.adc.offset_lsb * spec.adc.offset_lsb;
         let mut values = vec![0.0; counts.pow(5)];
         for (i, a) in states.iter().enumerate() {
@@ -129,12 +132,14 @@ struct State {
 impl State {
     fn new(spec: &MacroSpec, rows: usize, ones: usize) -> Self {
         let square = |x: f64| x * x;
-        let variance = spec.cell.static_variance_lsb2(ones, rows)
+        let (mean, of_cells) = spec.cell_moments(ones, rows);
+        let variance = of_cells
             + spec.cell.read_variance_lsb2(ones, rows)
             + square(spec.adc.comparator_noise_lsb)
             + square(spec.adc.offset_lsb);
         let deviation = libm::sqrt(variance);
-        let distance = |comparator| (comparator as f64 + 0.5 - ones as f64) / deviation;
+        let step = spec.reference_step_lsb();
+        let distance = |comparator| ((comparator as f64 + 0.5) * step - mean) / deviation;
         Self { rows, ones, deviation, distances: (0..spec.adc.max_code()).map(distance).collect() }
     }
 }

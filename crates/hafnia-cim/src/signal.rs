@@ -120,6 +120,21 @@ impl MacroSpec {
         outcomes
     }
 
+    /// Mean and static variance, in LSB and LSB², of the signal of `ones` cells programmed to LRS
+    /// among `rows` on a fresh chip, IR drop left out.
+    pub fn cell_moments(&self, ones: usize, rows: usize) -> (f64, f64) {
+        let outcomes = self.outcomes(ones, rows);
+        if let [only] = &outcomes[..] {
+            return (only.mean_lsb, only.variance_lsb2);
+        }
+        let mean: f64 = outcomes.iter().map(|o| o.probability * o.mean_lsb).sum();
+        let square = |o: &Outcome| {
+            let off = o.mean_lsb - mean;
+            o.probability * (off * off + o.variance_lsb2)
+        };
+        (mean, outcomes.iter().map(square).sum())
+    }
+
     /// Standard deviations, in LSB, of what is common to the comparators of a conversion and of
     /// what is each comparator's own, the cells left out.
     pub(crate) fn converter_sigmas(&self) -> [f64; 2] {
@@ -168,18 +183,8 @@ mod tests {
         spec
     }
 
-    /// Mean and variance of the outcomes.
-    fn moments(spec: &MacroSpec, ones: usize, rows: usize) -> (f64, f64) {
-        let outcomes = spec.outcomes(ones, rows);
-        let mean: f64 = outcomes.iter().map(|o| o.probability * o.mean_lsb).sum();
-        let square = |o: &Outcome| {
-            o.probability * ((o.mean_lsb - mean) * (o.mean_lsb - mean) + o.variance_lsb2)
-        };
-        (mean, outcomes.iter().map(square).sum())
-    }
-
     fn check(spec: &MacroSpec, ones: usize, rows: usize, mean: f64, variance: f64) {
-        let found = moments(spec, ones, rows);
+        let found = spec.cell_moments(ones, rows);
         assert!((found.0 - mean).abs() < 1e-12, "{ones} of {rows}: mean {}, not {mean}", found.0);
         let difference = (found.1 - variance).abs();
         assert!(difference < 1e-12, "{ones} of {rows}: variance {}, not {variance}", found.1);

@@ -23,7 +23,7 @@ use crate::progress;
 pub(crate) struct AttributeOptions {
     /// Also say where accuracy goes under the first mapping: the drop by layer and by effect, and
     /// the signal-to-noise ratio and error rates of conversions.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["saved", "code_table"])]
     pub(crate) attribute: bool,
     /// Images on which errors of conversions are counted, one by one, on 3 chips at most.
     #[arg(long, value_name = "N", default_value_t = 200)]

@@ -14,7 +14,9 @@
 
 mod attribute;
 mod bench;
+mod chip;
 mod data;
+mod fit;
 mod frontier;
 mod inspect;
 mod macros;
@@ -74,6 +76,8 @@ enum Command {
     Models(models::Models),
     Macros(macros::Macros),
     Bench(bench::Bench),
+    Chip(chip::ChipCommand),
+    Fit(fit::Fit),
     Inspect(inspect::Inspect),
 }
 
@@ -98,6 +102,8 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Models(command) => command.run(output),
         Command::Macros(command) => command.run(output),
         Command::Bench(command) => command.run(&registry, output),
+        Command::Chip(command) => command.run(output),
+        Command::Fit(command) => command.run(output),
         Command::Inspect(command) => command.run(output),
     };
     match outcome {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
-use hafnia_cim::{MacroSpec, preset_names, sources};
+use hafnia_cim::{MacroSpec, SourcedValue, preset_names, sources};
 use hafnia_report::{Align, Table};
 use serde::Serialize;
 
@@ -47,11 +47,12 @@ impl SpecOptions {
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia macros
-  hafnia macros gt-n40
-  hafnia macros my-macro.toml --format json")]
+  hafnia macros show gt-n40
+  hafnia macros show my-macro.toml --format json")]
 pub(crate) struct Macros {
-    /// Preset or TOML file to show.
-    name: Option<String>,
+    /// `show` and the preset or TOML file to show; the name alone does too.
+    #[arg(value_name = "show NAME|FILE", num_args = 0..=2)]
+    words: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -60,23 +61,37 @@ struct Value {
     value: String,
     unit: &'static str,
     source: String,
+    /// Preset or file that gives it, empty where none does.
+    from: String,
 }
 
 impl Macros {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
-        let Some(name) = &self.name else {
-            let names: Vec<&str> = preset_names().collect();
-            return output.print(&names, |names| names.join("\n"));
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        let name = match words[..] {
+            [] => {
+                let names: Vec<&str> = preset_names().collect();
+                return output.print(&names, |names| names.join("\n"));
+            }
+            ["show"] => bail!("which macro? presets are listed by `hafnia macros`"),
+            ["show", name] | [name] => name,
+            _ => bail!("`hafnia macros` takes `show` and one name, not `{}`", words.join(" ")),
         };
         let values: Vec<Value> = sources(name)?
             .into_iter()
-            .map(|v| Value { key: v.key, value: v.value, unit: v.unit, source: v.source })
+            .map(|SourcedValue { key, value, unit, source, from }| Value {
+                key,
+                value,
+                unit,
+                source,
+                from,
+            })
             .collect();
         output.print(&values, |values| {
-            let header = ["key", "value", "unit", "source"].map(|name| (name, Align::Left));
+            let header = ["key", "value", "unit", "from", "source"].map(|name| (name, Align::Left));
             let mut table = Table::new(header);
             for value in values {
-                table.row([value.key, &value.value, value.unit, &value.source]);
+                table.row([value.key, &value.value, value.unit, &value.from, &value.source]);
             }
             table.to_string()
         })

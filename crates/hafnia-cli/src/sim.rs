@@ -11,10 +11,11 @@ use hafnia_passes::{Context as PassContext, Registry};
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{self, Bootstrap, Interval, Reduction};
-use hafnia_sim::{EngineKind, Evaluation, Events, NoiseScope, Prepared, evaluate};
+use hafnia_sim::{EngineKind, Evaluation, Events, NoiseScope, Prepared, evaluate, evaluate_table};
 use serde::Serialize;
 
 use crate::attribute::{AttributeOptions, Attribution, Subject};
+use crate::chip::SavedChips;
 use crate::data::{self, DataOptions, Part};
 use crate::macros::SpecOptions;
 use crate::map::{load_pipeline, run_pipeline};
@@ -49,6 +50,14 @@ pub(crate) struct Sim {
     /// exact: no noise; device: programmed chips; table: codes sampled from P(code | m, n).
     #[arg(long, value_enum, default_value_t = Kind::Device)]
     engine: Kind,
+    /// Sample this measured code table (hafnia fit codes), not that of the macro; needs
+    /// --engine table.
+    #[arg(long, value_name = "FILE")]
+    code_table: Option<PathBuf>,
+    /// Run a saved chip (hafnia chip program), of the mapping that it was programmed with; as many
+    /// for every mapping, and the same ones. Takes the place of --chips; the macro is the chips'.
+    #[arg(long = "chip", value_name = "FILE", conflicts_with_all = ["chips", "seed"])]
+    saved: Vec<PathBuf>,
     /// Virtual chips (of `table`: repetitions).
     #[arg(long, default_value_t = 50)]
     chips: u32,
@@ -79,7 +88,7 @@ pub(crate) struct Sim {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+pub(crate) enum Kind {
     Exact,
     Table,
     Device,
@@ -157,7 +166,19 @@ impl PerImage {
 
 impl Sim {
     pub(crate) fn run(&self, registry: &Registry, output: Output) -> anyhow::Result<()> {
-        let spec = self.spec.load()?;
+        let saved = SavedChips::load(&self.saved)?;
+        let spec = match &saved {
+            Some(saved) => saved.spec(&self.spec, self.engine)?,
+            None => self.spec.load()?,
+        };
+        let seed = saved.as_ref().map_or(Seed(self.seed), SavedChips::seed);
+        let measured = self.code_table.as_deref().map(CodeTable::load_csv).transpose()?;
+        match (&measured, self.engine) {
+            (Some(table), Kind::Table) => table.check_size(&spec)?,
+            (Some(_), _) => bail!("--code-table is for --engine table"),
+            (None, Kind::Table) => spec.check_table()?,
+            (None, _) => {}
+        }
         let (chosen, files) = self.network.load_beside(&self.mappings)?;
         let network = &chosen.network;
         let scope = self.scope(network)?;
@@ -177,11 +198,16 @@ impl Sim {
             "part": self.part,
             "images": self.images,
             "replicates": self.replicates,
+            "code_table": self.code_table,
+            "saved_chips": self.saved,
             "pipelines": pipelines.iter().map(|(_, pipeline)| pipeline).collect::<Vec<_>>(),
             "macro": self.spec.resolved(&spec),
         });
-        let mut record = Record::begin(&config, Some(self.seed))?;
+        let mut record = Record::begin(&config, Some(seed.0))?;
         record.network(&chosen);
+        for path in self.code_table.iter().chain(&self.saved) {
+            record.input(path)?;
+        }
         let mut mappings = Vec::new();
         for path in &files {
             let name = path.display().to_string();
@@ -196,7 +222,7 @@ impl Sim {
                 spec: &spec,
                 profile: None,
                 code_table: &CodeTable::from_spec(&spec),
-                seed: Seed(self.seed),
+                seed,
                 progress: &|_, _| {},
             };
             let (mapping, _) = run_pipeline(pipeline, context, None, false)?;
@@ -220,13 +246,21 @@ impl Sim {
             let bar = progress::bar(&format!("map {}/{}", index + 1, mappings.len()));
             let moves = progress::moves(&bar);
             let kind = self.engine.into();
-            let seed = Seed(self.seed);
-            let evaluation = evaluate(&prepared, mapping, &spec, kind, self.chips, seed, &moves)
-                .with_context(|| name.clone())?;
+            let evaluation = match (&saved, &measured) {
+                (Some(saved), _) => saved.evaluate(&prepared, mapping, &spec, &moves),
+                (None, Some(table)) => {
+                    let runs = self.chips;
+                    evaluate_table(&prepared, mapping, &spec, table, runs, seed, &moves)
+                        .map_err(Into::into)
+                }
+                (None, None) => evaluate(&prepared, mapping, &spec, kind, self.chips, seed, &moves)
+                    .map_err(Into::into),
+            }
+            .with_context(|| name.clone())?;
             evaluations.push((name.as_str(), evaluation));
             bar.finish_and_clear();
         }
-        let mut simulated = self.summarise(&spec, &evaluations)?;
+        let mut simulated = self.summarise(&spec, seed, &evaluations)?;
         if self.attribute.attribute {
             let (name, mapping) = &mappings[0];
             let subject = Subject {
@@ -237,8 +271,8 @@ impl Sim {
                 images: &images,
                 engine: self.engine.into(),
                 chips: self.chips,
-                seed: Seed(self.seed),
-                bootstrap: self.bootstrap(),
+                seed,
+                bootstrap: self.bootstrap(seed),
             };
             let attribution = subject.attribute(&self.attribute, &prepared, &evaluations[0].1)?;
             if let Some(path) = &self.attribute.attribute_plot {
@@ -276,17 +310,17 @@ impl Sim {
         }
     }
 
-    fn bootstrap(&self) -> Bootstrap {
-        let seed = Seed(self.seed).site("sim/bootstrap");
-        Bootstrap { replicates: self.replicates, seed }
+    fn bootstrap(&self, seed: Seed) -> Bootstrap {
+        Bootstrap { replicates: self.replicates, seed: seed.site("sim/bootstrap") }
     }
 
     fn summarise(
         &self,
         spec: &MacroSpec,
+        seed: Seed,
         evaluations: &[(&str, Evaluation)],
     ) -> anyhow::Result<Simulated> {
-        let bootstrap = self.bootstrap();
+        let bootstrap = self.bootstrap(seed);
         let (_, first) = &evaluations[0];
         let mut mappings = Vec::new();
         for (index, (name, evaluation)) in evaluations.iter().enumerate() {
@@ -311,8 +345,8 @@ impl Sim {
             noise_in: self.noise_in.clone(),
             part: self.part,
             images: first.images(),
-            chips: self.chips,
-            seed: self.seed,
+            chips: first.chips() as u32,
+            seed: seed.0,
             spec: self.spec.resolved(spec),
             lossy: first.is_lossy,
             exact_accuracy: statistics::wilson(first.exact_correct_count(), first.images()),

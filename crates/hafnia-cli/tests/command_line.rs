@@ -164,6 +164,82 @@ fn a_recorded_network_needs_no_file() {
 }
 
 #[test]
+fn a_chip_is_kept_and_run_again() {
+    let place = Place::new();
+    place.run("map net.hafnia --pipeline natural --out natural.map");
+    place.run("map net.hafnia --pipeline rename --out rename.map");
+    let set = "--seed 1 --set sigma_lrs_rel=0.3 --set stuck_hrs_rate=0.01";
+    for (number, mapping) in [(0, "natural"), (1, "natural"), (0, "rename"), (1, "rename")] {
+        let out = format!("--number {number} --out {mapping}-{number}.chip");
+        place.run(&format!("chip program {mapping}.map {set} {out}"));
+    }
+    let shown = place.json("chip show natural-1.chip --mapping natural.map");
+    assert_eq!((&shown["number"], &shown["stuck_lrs"]), (&Value::from(1), &Value::from(0)));
+    assert!(shown["stuck_hrs"].as_u64().unwrap() > 0);
+    assert!(shown["states"][1]["sd_lsb"].as_f64().unwrap() > 0.2);
+    place.run("chip export natural-1.chip --out chip1");
+    let stuck = std::fs::read_to_string(place.path("chip1/stuck.csv")).unwrap();
+    assert_eq!(stuck.lines().count() as u64, 1 + shown["stuck_hrs"].as_u64().unwrap());
+    place.run("chip program natural.map --set faults.map=chip1/stuck.csv --out mapped.chip");
+    assert!(place.path("chip1/offsets.csv").exists());
+
+    // The same chips, saved or fresh, under two mappings.
+    let fresh = place.json(&format!(
+        "sim net.hafnia natural.map rename.map --chips 2 --images 60 --offline {set}"
+    ));
+    let chips: Vec<_> = ["natural-0", "rename-1", "natural-1", "rename-0"]
+        .map(|name| format!("--chip {name}.chip"))
+        .into();
+    let sim = "sim net.hafnia natural.map rename.map --images 60 --offline";
+    let saved = place.json(&format!("{sim} {}", chips.join(" ")));
+    assert_eq!(saved["mappings"], fresh["mappings"]);
+    assert_eq!(saved["chips"], fresh["chips"]);
+
+    let output = place.call("sim net.hafnia rename.map --chip natural-0.chip --images 9 --offline");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("chip 0 was programmed with mapping "), "{stderr}");
+}
+
+#[test]
+fn measurements_become_presets_and_tables() {
+    let place = Place::new();
+    let cell = |state: &str, i: usize, mean: f64| {
+        format!("{state},{}\n", mean * (1.0 + 0.01 * (i % 9) as f64))
+    };
+    let cells: String = (0..90).map(|i| cell("LRS", i, 40.0) + &cell("HRS", i, 2.0)).collect();
+    std::fs::write(place.path("cells.csv"), format!("state,g_us\n{cells}")).unwrap();
+    let fitted = place.json("fit cells cells.csv --out cells.toml --plot cells.svg");
+    assert_eq!((&fitted[0]["state"], &fitted[0]["cells"]), (&"HRS".into(), &90.into()));
+    assert!(std::fs::read_to_string(place.path("cells.svg")).unwrap().starts_with("<svg"));
+    assert!(place.run("macros show cells.toml").contains("fitted to cells.csv: 90 cells"));
+
+    let mut counts = "n,m,code,count\n".to_owned();
+    for n in 1..=7 {
+        for m in 0..=n {
+            for code in 0..8 {
+                counts += &format!("{n},{m},{code},{}\n", if code == m { 99 } else { 0 });
+            }
+        }
+    }
+    std::fs::write(place.path("codes.csv"), counts).unwrap();
+    let rates = place.json("fit codes codes.csv --out codes-table.csv --plot codes.svg");
+    assert_eq!(rates.as_array().unwrap().len(), 35);
+    assert_eq!(rates[34]["wrong"], 0.0);
+    assert!(rates[34]["hi"].as_f64().unwrap() > 0.03);
+    place.run("map net.hafnia --pipeline natural --out natural.map");
+    let sim = "sim net.hafnia natural.map --engine table --code-table codes-table.csv --chips 2 \
+               --images 50 --noise-in all --offline";
+    assert_eq!(place.json(sim)["mappings"][0]["drop_points"]["value"], 0.0);
+    place.fail(
+        "sim net.hafnia natural.map --engine table --set lrs_distribution=log-normal --offline",
+        1,
+        expect![[r#"
+            error: macro `gt-n40`: engine `table` cannot show programming variation, log-normal or from points (programming.lrs_distribution, programming.hrs_distribution): the sum of such cells is not normal, which a code table takes it for
+        "#]],
+    );
+}
+
+#[test]
 fn what_there_is_can_be_listed() {
     let place = Place::new();
     let listed = place.json("passes");
@@ -174,14 +250,17 @@ fn what_there_is_can_be_listed() {
     }
     assert_eq!(place.json("passes reorder")["name"], "reorder");
     assert!(place.run("macros").contains("gt-n40"));
-    assert!(place.run("macros gt-n40").contains("assumed"));
+    assert!(place.run("macros show gt-n40").contains("assumed"));
+    assert_eq!(place.json("macros show gt-n40"), place.json("macros gt-n40"));
 }
 
 #[test]
 fn every_command_has_examples() {
     let place = Place::new();
-    let commands =
-        ["data", "train", "profile", "map", "sim", "passes", "models", "macros", "inspect"];
+    let commands = [
+        "data", "train", "profile", "map", "sim", "passes", "models", "macros", "inspect", "chip",
+        "fit",
+    ];
     for command in commands {
         assert!(place.run(&format!("{command} --help")).contains("Examples:"), "{command}");
     }

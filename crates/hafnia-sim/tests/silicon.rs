@@ -143,3 +143,18 @@ fn a_search_has_one_offset() {
         assert!((threshold - (comparator as f64 + 0.5) * 1.1 - offset).abs() < 1e-12);
     }
 }
+
+/// Cells far from where lines are driven and read add less; what they lose at 1 Ω a cell is first
+/// order the drop of all lines: of cell (127, 127), in a full macro of 64 cells in LRS a row, at
+/// most 128 segments times 64·100 µS of the row, and 128 times 7·100 µS of the bit line.
+#[test]
+fn ir_drop_grows_with_distance() {
+    let spec = spec(&[("bit_line_ohm", "1"), ("word_line_ohm", "1"), ("on_off_ratio", "inf")]);
+    let chip = Chip::program(&halves(&spec), &spec, Seed(5), 0).expect("it is placed");
+    let cell = |row, column| chip.cell_lsb(TileId(0), row, column);
+    assert_eq!(cell(0, 127), 0.0, "a cell that does not conduct has nothing to lose");
+    let (near, far) = (cell(0, 0), cell(127, 63));
+    assert!(near > cell(127, 0) && cell(127, 0) > far && near > cell(0, 63), "{near} {far}");
+    let most = 128.0 * (64.0 + 7.0) * 100e-6;
+    assert!(far > 1.0 / (1.0 + most), "{far}");
+}

@@ -201,10 +201,6 @@ pub struct Noise {
     /// Factor of the deviations of all errors, 0 to 10; their means are not exaggerated.
     #[serde(default = "unity")]
     pub strength: f64,
-    /// Pull of every latent weight towards −1, a multiple of the learning rate, 0 to 1: a weight
-    /// that the loss has no use for becomes a cell that hardly conducts and hardly errs.
-    #[serde(default)]
-    pub pull: f64,
     /// First epoch that suffers them, counted from 1.
     pub from_epoch: usize,
 }
@@ -311,10 +307,7 @@ impl TrainConfig {
             range("teacher.weight", weight, 0.0, 1.0)?;
             range("teacher.temperature", temperature, 0.1, 100.0)?;
         }
-        if let Some(Noise { sigma_lrs, adc_offset_lsb, strength, pull, from_epoch, .. }) =
-            self.noise
-        {
-            range("noise.pull", pull, 0.0, 1.0)?;
+        if let Some(Noise { sigma_lrs, adc_offset_lsb, strength, from_epoch, .. }) = self.noise {
             range("noise.strength", strength, 0.0, 10.0)?;
             range("noise.sigma_lrs", sigma_lrs, 0.0, 1.0)?;
             range("noise.adc_offset_lsb", adc_offset_lsb, 0.0, 1.0)?;

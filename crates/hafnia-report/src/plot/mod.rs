@@ -5,6 +5,7 @@
 //! input gives the same bytes.
 
 mod bars;
+mod fit;
 mod frontier;
 mod noise;
 mod rows;
@@ -20,6 +21,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::ReportError;
 pub use bars::{Bars, bars};
+pub use fit::{Fitted, fit};
 pub use frontier::{Candidate, frontier};
 pub use noise::{Series, Spread, accuracy_over_noise};
 pub use rows::{RowEntry, rows_before_after};
