@@ -82,7 +82,7 @@ pub struct EpochRecord {
     /// Part of the validation images that are right after the epoch, 0 to 1.
     pub validation_accuracy: f64,
     /// The same under the errors that the recipe trains for, the mean over 8 chips; none if it
-    /// trains for none.
+    /// trains for none, and in the first half of the epochs.
     #[serde(default)]
     pub noisy_accuracy: Option<f64>,
     /// Wall time, seconds, validation included.
@@ -100,7 +100,7 @@ pub struct TrainReport {
     /// The epochs in order.
     pub epochs: Vec<EpochRecord>,
     /// The epoch whose weights are the network's, counted from 1: the last of those with the best
-    /// validation accuracy, that under errors if the recipe trains for them.
+    /// validation accuracy, that under errors (in the second half) if the recipe trains for them.
     pub best_epoch: usize,
     /// The integer network.
     pub network: Network,
@@ -305,9 +305,14 @@ impl<'a> Run<'a> {
             observer(&Event::Step { epoch, step, steps, loss: of_step });
         }
         let validation_accuracy = self.accuracy(state, &split.validation);
-        let noisy_accuracy = self.noisy_accuracy(state, &split.validation);
+        // The first half of a training for errors is far from the best: what it loses to them, which
+        // takes as long as a sixth of an epoch, is not asked.
+        let is_judged = self.errors.is_none() || 2 * (epoch + 1) > config.epochs;
+        let noisy_accuracy =
+            if is_judged { self.noisy_accuracy(state, &split.validation) } else { None };
         let accuracy = noisy_accuracy.unwrap_or(validation_accuracy);
-        if is_gathered && state.best.as_ref().is_none_or(|best| accuracy >= best.accuracy) {
+        let is_best = state.best.as_ref().is_none_or(|best| accuracy >= best.accuracy);
+        if is_gathered && is_judged && is_best {
             let latents = state.latents.clone();
             state.best = Some(Best { epoch, accuracy, latents });
         }
