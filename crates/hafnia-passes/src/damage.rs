@@ -31,6 +31,7 @@
 
 mod bound;
 mod order;
+mod plain;
 mod sets;
 mod tail;
 
@@ -311,6 +312,7 @@ impl<'a> Damage<'a> {
         terms
     }
 
+    #[inline(always)]
     fn each_term(&self, sample: &Sample, errors: &[[f64; 2]], mut take: impl FnMut(f64)) {
         if !self.is_last {
             return errors.iter().for_each(|[mean, variance]| take(mean * mean + variance));
