@@ -35,7 +35,7 @@ pub(super) struct Plain<'a> {
     starts: Vec<usize>,
     groups: Vec<Positions>,
     /// By the number of rows that are on before one: which group of its plane that one is in.
-    group_of: [u8; Positions::BITS as usize],
+    group_of: [u8; 256],
     scratch: Scratch,
 }
 
@@ -74,13 +74,11 @@ impl Swap {
     }
 }
 
-/// What a swap does to the groups of a plane.
+/// What a swap does to the positions that are on in the groups of a plane.
 #[derive(Clone, Copy)]
 enum Effect {
-    /// Nothing: both are off.
+    /// Nothing: both are off or both on.
     None,
-    /// Both are on, in these groups, which exchange an entry.
-    Exchange([usize; 2]),
     /// The entry at p goes to q: from group to group.
     Later([usize; 2]),
     /// The entry at q goes to p: from group to group.
@@ -88,20 +86,11 @@ enum Effect {
 }
 
 impl Effect {
-    /// Whether a group is then another set of entries.
-    #[inline(always)]
-    fn is_other(self) -> bool {
-        match self {
-            Self::None => false,
-            Self::Exchange([a, b]) | Self::Later([a, b]) | Self::Earlier([a, b]) => a != b,
-        }
-    }
-
     /// Changes the positions that are on in a plane.
     #[inline(always)]
     fn make(self, groups: &mut [Positions], Swap { p, q, .. }: Swap) {
         match self {
-            Self::None | Self::Exchange(_) => {}
+            Self::None => {}
             Self::Later([from, to]) => {
                 let mut out = p;
                 for k in from..to {
@@ -174,27 +163,39 @@ impl<'a> Plain<'a> {
         usize::from(self.damage.profile.bits)
     }
 
+    /// The groups of a plane between which a swap moves a row, that of the first position first; it
+    /// does nothing if both positions are off.
+    #[inline(always)]
+    fn between(&self, active: Positions, swap: Swap) -> [u8; 2] {
+        let before = |set: Positions| (active & set).count_ones() as u8;
+        // What goes from p to q is no more before q.
+        let is_later = (active & swap.p != 0) & (active & swap.q == 0);
+        let ranks = [before(swap.before_p), before(swap.before_q) - u8::from(is_later)];
+        ranks.map(|rank| self.group_of[usize::from(rank)])
+    }
+
     /// What a swap does to a plane in which these positions are on.
     #[inline(always)]
     fn effect(&self, active: Positions, swap: Swap) -> Effect {
-        let group_of = |rank: u32| usize::from(self.group_of[rank as usize]);
-        let (p, q) = ((active & swap.before_p).count_ones(), (active & swap.before_q).count_ones());
+        let [p, q] = self.between(active, swap).map(usize::from);
         match (active & swap.p != 0, active & swap.q != 0) {
-            (false, false) => Effect::None,
-            (true, true) => Effect::Exchange([group_of(p), group_of(q)]),
-            (true, false) => Effect::Later([group_of(p), group_of(q - 1)]),
-            (false, true) => Effect::Earlier([group_of(q), group_of(p)]),
+            (true, false) => Effect::Later([p, q]),
+            (false, true) => Effect::Earlier([q, p]),
+            _ => Effect::None,
         }
     }
 
-    /// Whether a group of a sample is another one after a swap.
+    /// Whether a group of a sample is another set of entries after a swap.
+    ///
+    /// Without a branch, as what is on is anybody's guess; `any` would not be compiled for the
+    /// instruction set.
     #[inline(always)]
     fn is_other(&self, sample: usize, swap: Swap) -> bool {
         let planes = self.planes();
         let mut is_other = false;
-        // `any` would not be compiled for the instruction set.
         for &active in &self.active[sample * planes..][..planes] {
-            is_other |= self.effect(active, swap).is_other();
+            let [p, q] = self.between(active, swap);
+            is_other |= (active & (swap.p | swap.q) != 0) & (p != q);
         }
         is_other
     }
@@ -318,9 +319,11 @@ impl Kernel for Changed<'_, '_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Self { plain, samples, swap, costs, changed } = self;
-        for (sample, (changed, &cost)) in samples.zip(changed.iter_mut().zip(costs)) {
-            let is_other = plain.is_other(sample, swap);
-            *changed = if is_other { plain.cost(sample, swap) } else { cost };
+        changed.copy_from_slice(costs);
+        for (sample, changed) in samples.zip(changed) {
+            if plain.is_other(sample, swap) {
+                *changed = plain.cost(sample, swap);
+            }
         }
     }
 }
