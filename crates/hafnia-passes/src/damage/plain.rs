@@ -95,19 +95,19 @@ impl Effect {
                 let mut out = p;
                 for k in from..to {
                     let next = groups[k + 1] & groups[k + 1].wrapping_neg();
-                    groups[k] = groups[k] ^ out | next;
+                    groups[k] = (groups[k] ^ out) | next;
                     out = next;
                 }
-                groups[to] = groups[to] ^ out | q;
+                groups[to] = (groups[to] ^ out) | q;
             }
             Self::Earlier([from, to]) => {
                 let mut into = p;
                 for group in &mut groups[to..from] {
                     let last = 1 << (Positions::BITS - 1 - group.leading_zeros());
-                    *group = *group ^ last | into;
+                    *group = (*group ^ last) | into;
                     into = last;
                 }
-                groups[from] = groups[from] ^ q | into;
+                groups[from] = (groups[from] ^ q) | into;
             }
         }
     }
