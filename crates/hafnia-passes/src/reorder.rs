@@ -31,8 +31,9 @@
 //! Assumes: samples are like the images to come. Every physical row of a tile is used by an entry.
 //!
 //! Cost: on the last tile of `frontier/2`, 84×10, the 2000 most damaged samples of 2 bit-planes, one
-//! run of 20 000 steps took 8 s of processor time with a busy machine around it (AMD EPYC).
-//! It grows with samples near a flip, active rows, and pairs of groups of a sample.
+//! run of 20 000 steps took 3.2 s of processor time with a busy machine around it (Intel Xeon,
+//! AVX-512), of which 1.0 s was spent before the first; 8.7 s where rows are read as if they were
+//! shared or negative. It grows with samples near a flip, active rows, and pairs of groups of a sample.
 //! `benches/reorder.rs` times it.
 
 mod anneal;

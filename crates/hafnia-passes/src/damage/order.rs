@@ -2,6 +2,9 @@
 
 use std::ops::Range;
 
+use hafnia_bits::Isa;
+
+use super::plain::Plain;
 use super::{Cost, Damage, Sample, Scan};
 
 /// One order, and how every sample is read in it.
@@ -9,14 +12,42 @@ pub(crate) struct Order<'a> {
     damage: &'a Damage<'a>,
     /// Entry of the tile at every scan position.
     entries: Vec<usize>,
-    scan: Scan,
-    readings: Vec<Reading>,
+    readings: Box<dyn Readings + 'a>,
     costs: Vec<Cost>,
     /// From every sample on: the sum of squares of damages, in the order to begin with.
     left: Vec<f64>,
     /// The swap that was proposed, and what each sample would then cost.
     proposed: Option<[usize; 2]>,
     changed: Vec<Cost>,
+}
+
+/// How all samples are read in an order, in which two entries can be tried the other way round.
+pub(super) trait Readings {
+    /// What samples cost in the order.
+    fn costs(&mut self) -> Vec<Cost>;
+
+    /// Swaps two entries in what samples have in common; the same again takes it back.
+    fn swap(&mut self, swap: [usize; 2]);
+
+    /// Into `changed`: what these samples cost after this swap, which was made by
+    /// [`swap`](Self::swap). In `costs` is what they cost before.
+    fn changed(
+        &mut self,
+        samples: Range<usize>,
+        swap: [usize; 2],
+        costs: &[Cost],
+        changed: &mut [Cost],
+    );
+
+    /// Makes the swap, which was made by [`swap`](Self::swap), in every sample.
+    fn accept(&mut self, swap: [usize; 2]);
+}
+
+/// Readings of any tile.
+struct Gathered<'a> {
+    damage: &'a Damage<'a>,
+    scan: Scan,
+    readings: Vec<Reading>,
     scratch: Scratch,
 }
 
@@ -58,29 +89,31 @@ const SURE: f64 = 3.0;
 
 impl<'a> Order<'a> {
     pub(super) fn new(damage: &'a Damage<'a>, entries: &[usize]) -> Self {
-        let scan = Scan::new(damage, entries);
-        let readings: Vec<Reading> = damage
-            .samples
-            .iter()
-            .map(|sample| Reading::new(damage, &scan, entries, sample))
-            .collect();
-        let mut scratch = Scratch::default();
-        let costs: Vec<Cost> = damage
-            .samples
-            .iter()
-            .zip(&readings)
-            .map(|(sample, reading)| reading.cost(damage, sample, &mut scratch.errors))
-            .collect();
+        match Plain::new(damage, entries, Isa::best()) {
+            Some(plain) => Self::read(damage, entries, Box::new(plain)),
+            None => Self::gathered(damage, entries),
+        }
+    }
+
+    /// The same, read as any tile is.
+    pub(super) fn gathered(damage: &'a Damage<'a>, entries: &[usize]) -> Self {
+        Self::read(damage, entries, Box::new(Gathered::new(damage, entries)))
+    }
+
+    pub(super) fn read(
+        damage: &'a Damage<'a>,
+        entries: &[usize],
+        mut readings: Box<dyn Readings + 'a>,
+    ) -> Self {
+        let costs = readings.costs();
         Self {
             damage,
             entries: entries.to_vec(),
-            left: squares_from(&costs),
-            scan,
             readings,
+            left: squares_from(&costs),
             changed: costs.clone(),
             costs,
             proposed: None,
-            scratch,
         }
     }
 
@@ -102,36 +135,32 @@ impl<'a> Order<'a> {
     /// is left to come has a deviation that goes with the root of the sum of squared damages.
     pub(crate) fn propose(&mut self, swap: [usize; 2], rise: f64) -> Option<Cost> {
         if let Some(dropped) = self.proposed.take() {
-            self.scan.swap(dropped);
+            self.readings.swap(dropped);
         }
-        self.scan.swap(swap);
-        let (damage, count) = (self.damage, self.readings.len());
-        let rise = rise * damage.total;
+        self.readings.swap(swap);
+        let count = self.costs.len();
+        let rise = rise * self.damage.total;
         let [mut change, mut squares] = [0.0; 2];
-        let samples = damage.samples.iter().zip(&self.readings).zip(&self.costs);
-        for (index, ((sample, reading), &cost)) in samples.enumerate() {
-            let is_other = reading.swap(damage, &self.scan, sample, swap, &mut self.scratch);
-            self.changed[index] = if is_other {
-                let Scratch { reading, errors, .. } = &mut self.scratch;
-                reading.cost(damage, sample, errors)
-            } else {
-                cost
-            };
-            let of_sample = self.changed[index].damage - cost.damage;
-            change += of_sample;
-            squares += of_sample * of_sample;
-            let seen = index + 1;
-            if seen.is_multiple_of(BLOCK) && seen < count {
-                let [seen, left] = [self.left[0] - self.left[seen], self.left[seen]];
-                let deviation = (squares / seen * left).sqrt();
+        for start in (0..count).step_by(BLOCK) {
+            let seen = count.min(start + BLOCK);
+            let (costs, changed) = (&self.costs[start..seen], &mut self.changed[start..seen]);
+            self.readings.changed(start..seen, swap, costs, changed);
+            for (changed, cost) in changed.iter().zip(costs) {
+                let of_sample = changed.damage - cost.damage;
+                change += of_sample;
+                squares += of_sample * of_sample;
+            }
+            if seen < count {
+                let [before, left] = [self.left[0] - self.left[seen], self.left[seen]];
+                let deviation = (squares / before * left).sqrt();
                 if change - SURE * deviation > rise {
-                    self.scan.swap(swap);
+                    self.readings.swap(swap);
                     return None;
                 }
             }
         }
         self.proposed = Some(swap);
-        Some(damage.mean(&self.changed))
+        Some(self.damage.mean(&self.changed))
     }
 
     /// Makes the proposed swap, if the proposal was not given up.
@@ -139,10 +168,55 @@ impl<'a> Order<'a> {
         let Some(swap) = self.proposed.take() else { return };
         self.entries.swap(swap[0], swap[1]);
         std::mem::swap(&mut self.costs, &mut self.changed);
-        for (sample, reading) in self.damage.samples.iter().zip(&mut self.readings) {
-            if reading.is_touched(swap, self.scan.words()) {
-                reading.swap(self.damage, &self.scan, sample, swap, &mut self.scratch);
-                std::mem::swap(reading, &mut self.scratch.reading);
+        self.readings.accept(swap);
+    }
+}
+
+impl<'a> Gathered<'a> {
+    fn new(damage: &'a Damage<'a>, entries: &[usize]) -> Self {
+        let scan = Scan::new(damage, entries);
+        let reading = |sample| Reading::new(damage, &scan, entries, sample);
+        let readings = damage.samples.iter().map(reading).collect();
+        Self { damage, scan, readings, scratch: Scratch::default() }
+    }
+}
+
+impl Readings for Gathered<'_> {
+    fn costs(&mut self) -> Vec<Cost> {
+        let samples = self.damage.samples.iter().zip(&self.readings);
+        let errors = &mut self.scratch.errors;
+        samples.map(|(sample, reading)| reading.cost(self.damage, sample, errors)).collect()
+    }
+
+    fn swap(&mut self, swap: [usize; 2]) {
+        self.scan.swap(swap);
+    }
+
+    fn changed(
+        &mut self,
+        samples: Range<usize>,
+        swap: [usize; 2],
+        costs: &[Cost],
+        changed: &mut [Cost],
+    ) {
+        let Self { damage, scan, readings, scratch } = self;
+        let samples = damage.samples[samples.clone()].iter().zip(&readings[samples]);
+        for ((sample, reading), (changed, &cost)) in samples.zip(changed.iter_mut().zip(costs)) {
+            *changed = if reading.swap(damage, scan, sample, swap, scratch) {
+                let Scratch { reading, errors } = &mut *scratch;
+                reading.cost(damage, sample, errors)
+            } else {
+                cost
+            };
+        }
+    }
+
+    fn accept(&mut self, swap: [usize; 2]) {
+        let Self { damage, scan, readings, scratch } = self;
+        for (sample, reading) in damage.samples.iter().zip(readings) {
+            if reading.is_touched(swap, scan.words()) {
+                reading.swap(damage, scan, sample, swap, scratch);
+                std::mem::swap(reading, &mut scratch.reading);
             }
         }
     }

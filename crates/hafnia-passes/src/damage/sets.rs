@@ -21,18 +21,21 @@ pub(crate) struct Sets<'a> {
 }
 
 impl Damage<'_> {
-    /// The samples that are looked at, where the input control gathers rows that are on without
-    /// regard to where else they stand: none are shared or negative, and all are in one window.
-    ///
-    /// None if it does not, or if there are over 16 rows.
+    /// The samples that are looked at; none if the tile is not [plain](Self::is_plain) or has over 16
+    /// rows.
     pub(crate) fn sets(&self) -> Option<Vec<Sets<'_>>> {
-        let rows = &self.tile.rows;
-        let is_plain = rows.len() <= Set::BITS as usize
-            && rows.len() <= self.window
-            && !rows.has_shared_rows()
-            && rows.iter().all(|entry| !entry.negative);
         let sets = |sample| Sets::new(self, sample);
+        let is_plain = self.is_plain() && self.tile.rows.len() <= Set::BITS as usize;
         is_plain.then(|| self.samples.iter().map(sets).collect())
+    }
+
+    /// Whether a conversion takes the next rows that are on, whatever they are: none are shared or
+    /// negative, and all are in one window.
+    pub(super) fn is_plain(&self) -> bool {
+        let rows = &self.tile.rows;
+        rows.len() <= self.window
+            && !rows.has_shared_rows()
+            && rows.iter().all(|entry| !entry.negative)
     }
 
     /// Rows in a conversion, at most.

@@ -24,6 +24,7 @@ impl Tail {
     }
 
     /// P(x < 0) for a normal x of this mean and variance.
+    #[inline(always)]
     pub(crate) fn below_zero(&self, mean: f64, variance: f64) -> f64 {
         const LIMIT: f64 = (Tail::DEVIATIONS * Tail::DEVIATIONS) as f64;
         // This also settles variance 0.
