@@ -164,6 +164,50 @@ fn a_recorded_network_needs_no_file() {
 }
 
 #[test]
+fn where_accuracy_goes_is_told() {
+    let place = Place::new();
+    let call = "sim net.hafnia --offline --noise-in conv2,fc3 --images 8 --chips 2 --attribute \
+                --attribute-images 4 --attribute-plot drops.svg";
+    let told = &place.json(call)["attribution"];
+    let layers: Vec<&str> =
+        told["layers"].as_array().unwrap().iter().map(|of| of["layer"].as_str().unwrap()).collect();
+    assert_eq!(layers, ["conv2", "fc3"]);
+    let effects: Vec<&str> =
+        told["effects"].as_array().unwrap().iter().map(|of| of["keys"].as_str().unwrap()).collect();
+    assert!(effects.contains(&"adc.offset_lsb"), "{effects:?}");
+    let columns = told["layers"][1]["columns"].as_array().unwrap().len();
+    assert_eq!(columns, 10);
+    let by_ones = told["layers"][0]["by_ones"].as_array().unwrap();
+    assert!(by_ones.iter().map(|of| of[0].as_u64().unwrap()).sum::<u64>() > 1_000);
+    assert!(std::fs::read_to_string(place.path("drops.svg")).unwrap().starts_with("<svg "));
+    assert!(place.run(call).contains("codes that err"));
+    place.fail(
+        "sim net.hafnia --offline --images 8 --attribute --attribute-images 9",
+        1,
+        expect![[r#"
+            error: --attribute-images is 9, it must lie in 1..=8
+        "#]],
+    );
+}
+
+#[test]
+fn engines_are_measured() {
+    let place = Place::new();
+    let told = place.json("bench net.hafnia --images 64 --seconds 0.1");
+    let engines = told["engines"].as_array().unwrap();
+    let names: Vec<&str> = engines.iter().map(|of| of["engine"].as_str().unwrap()).collect();
+    assert_eq!(names, ["exact", "table", "device"]);
+    assert!(engines.iter().all(|of| of["images_per_cpu_s"].as_f64().unwrap() > 0.0));
+    place.fail(
+        "bench net.hafnia --images 1",
+        1,
+        expect![[r#"
+            error: --images is 1, it must lie in 64..=100000
+        "#]],
+    );
+}
+
+#[test]
 fn a_chip_is_kept_and_run_again() {
     let place = Place::new();
     place.run("map net.hafnia --pipeline natural --out natural.map");

@@ -179,7 +179,6 @@ impl Case {
         let mut chip = chip_of(0)?;
         let mut outputs = Vec::new();
         for (index, values) in self.inputs.iter().enumerate() {
-            let pixels: Vec<u8> = values.iter().map(|value| value << input.shift).collect();
             let mut samples = Vec::new();
             for sample in index * SAMPLES..(index + 1) * SAMPLES {
                 if self.sigma_lrs_rel > 0.0 {
@@ -187,7 +186,7 @@ impl Case {
                 }
                 let mut mapped = Mapped::new(&plan, Device::new(&chip, &spec, SEED));
                 mapped.image = sample as u32;
-                samples.push(run_network(&network, &pixels, &mut mapped));
+                samples.push(run_network(&network, values, &mut mapped));
             }
             outputs.push(samples);
         }

@@ -60,7 +60,16 @@ impl Damage<'_> {
         let scan = Scan::new(self, prefix);
         let last = prefix.len() - 1;
         let window = |position: usize| scan.entries[position].window;
-        let mut splits = last > 0 && window(last) != window(last - 1);
+        // An entry whose physical row others share may close a group that its neighbour would join.
+        let is_shared = |entry: usize| {
+            let physical = self.tile.rows.get(entry).physical;
+            (0..self.tile.rows.len())
+                .any(|other| other != entry && self.tile.rows.get(other).physical == physical)
+        };
+        let mut splits = last > 0
+            && (window(last) != window(last - 1)
+                || is_shared(prefix[last])
+                || is_shared(prefix[last - 1]));
         let mut damage = self.elsewhere;
         let mut errors = Vec::new();
         for sample in &self.samples {

@@ -3,7 +3,8 @@
 //! Orders are built from the front, position by position; a beginning is given up when no way to go
 //! on can do less damage than the best order known. What no way to go on can do less than is
 //! `damage/bound.rs`. Of orders that differ in nothing but two neighbours which share a conversion
-//! wherever both are on, one is looked at: the damage of the others is the same.
+//! wherever both are on, and their physical rows with no other entry, one is looked at: the damage
+//! of the others is the same.
 
 use super::ends::Closed;
 use crate::damage::{Completions, Damage};
