@@ -33,6 +33,18 @@ pub(crate) struct AttributeOptions {
     pub(crate) attribute_plot: Option<PathBuf>,
 }
 
+impl AttributeOptions {
+    /// Checks that there are enough images.
+    pub(crate) fn check(&self, images: usize) -> anyhow::Result<()> {
+        let wanted = self.attribute_images;
+        ensure!(
+            !self.attribute || (1..=images).contains(&wanted),
+            "--attribute-images is {wanted}, it must lie in 1..={images}"
+        );
+        Ok(())
+    }
+}
+
 /// Chips on which errors of conversions are counted.
 const CHIPS: u32 = 3;
 
@@ -100,12 +112,6 @@ impl Subject<'_> {
         prepared: &Prepared<'_>,
         evaluation: &Evaluation,
     ) -> anyhow::Result<Attribution> {
-        ensure!(
-            (1..=prepared.images()).contains(&options.attribute_images),
-            "--attribute-images is {}, it must lie in 1..={}",
-            options.attribute_images,
-            prepared.images()
-        );
         let bar = progress::bar("conversions");
         let errors = attribute(
             prepared,

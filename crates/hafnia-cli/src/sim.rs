@@ -239,6 +239,7 @@ impl Sim {
             );
             dataset = dataset.select(&(0..images).collect::<Vec<_>>());
         }
+        self.attribute.check(dataset.len())?;
         let images = data::images(network, &dataset);
         let prepared = Prepared::new(network, &images, &scope)?;
         let mut evaluations = Vec::new();

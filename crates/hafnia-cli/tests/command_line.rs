@@ -185,6 +185,7 @@ fn where_accuracy_goes_is_told() {
         "sim net.hafnia --offline --images 8 --attribute --attribute-images 9",
         1,
         expect![[r#"
+            note: this is the small subset of MNIST that is part of hafnia
             error: --attribute-images is 9, it must lie in 1..=8
         "#]],
     );
