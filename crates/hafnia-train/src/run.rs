@@ -306,7 +306,7 @@ impl<'a> Run<'a> {
         }
         let validation_accuracy = self.accuracy(state, &split.validation);
         // The first half of a training for errors is far from the best: what it loses to them, which
-        // takes as long as a sixth of an epoch, is not asked.
+        // takes as long as a third of an epoch, is not asked.
         let is_judged = self.errors.is_none() || 2 * (epoch + 1) > config.epochs;
         let noisy_accuracy =
             if is_judged { self.noisy_accuracy(state, &split.validation) } else { None };
