@@ -414,7 +414,7 @@ mod tests {
             runs = 2
             samples = 2000
             seed = 0
-            steps = 20000
+            steps = 50000
 
             [[pass]]
             use = "pack"

@@ -113,7 +113,7 @@ impl Default for ReorderRows {
     fn default() -> Self {
         Self {
             method: ReorderMethod::Anneal,
-            steps: 20_000,
+            steps: 50_000,
             runs: NonZeroU32::new(2).expect("not 0"),
             cycles: 1.25,
             seed: 0,

@@ -165,12 +165,12 @@ pub(crate) fn run(
     })
 }
 
-/// The mean gap of annealing over 20 random tiles of 8 rows, whose best orders branch and bound finds.
+/// The mean gap of annealing over 20 random tiles of 16 rows, whose best orders branch and bound finds.
 fn anneal_gap(seed: u64) -> anyhow::Result<f64> {
     const CASES: u64 = 20;
     let mut spec = MacroSpec::preset("gt-n40")?;
     (spec.cell.sigma_lrs_rel, spec.adc.offset_lsb) = (0.2, 0.2);
-    let gaps = anneal_gaps(&spec, Seed(seed), CASES, 8, 1_000_000)?;
+    let gaps = anneal_gaps(&spec, Seed(seed), CASES, 16, 1_000_000)?;
     Ok(gaps.iter().map(AnnealGap::relative).sum::<f64>() / CASES as f64)
 }
 
@@ -234,7 +234,7 @@ fn by_every_pass(
 ) -> anyhow::Result<Vec<Mapped>> {
     let mut noise = noise(setting);
     let steps = format!("steps = {}", plan.effort.anneal_steps);
-    let search = format!("steps = {}", plan.effort.anneal_steps / 4);
+    let search = format!("steps = {}", plan.effort.anneal_steps / 10);
     let mut mappings = Vec::new();
     for (number, (_, passes)) in PIPELINES.iter().enumerate() {
         let filled = |&(pass, options)| match options {
@@ -405,7 +405,7 @@ impl Compiled {
             ));
         }
         lines.push(format!(
-            "On 20 random tiles of 8 rows annealing ends {:.3} % above the best order in the mean.",
+            "On 20 random tiles of 16 rows annealing ends {:.3} % above the best order in the mean.",
             100.0 * self.anneal_gap
         ));
         let [natural, best] = self.ends();
