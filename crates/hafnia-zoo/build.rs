@@ -14,8 +14,11 @@ fn main() -> io::Result<()> {
     let folder = |name| env::var_os(name).ok_or_else(|| io::Error::other(name));
     let networks = Path::new(&folder("CARGO_MANIFEST_DIR")?).join("networks");
     let mut list = String::from("&[\n");
-    for (name, path) in folder::files(&networks)? {
-        writeln!(list, "({name:?}, include_bytes!({path:?})),").map_err(io::Error::other)?;
+    for (name, _) in folder::files(&networks)? {
+        // The path is left to the compiler: a target folder may be used by several copies of the tree.
+        let path = format!("/networks/{name}");
+        let bytes = format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {path:?}))");
+        writeln!(list, "({name:?}, {bytes}),").map_err(io::Error::other)?;
     }
     fs::write(Path::new(&folder("OUT_DIR")?).join("files.rs"), list + "]\n")
 }
