@@ -158,7 +158,7 @@ impl Subject<'_> {
         let bar = progress::bar(what);
         let moves = progress::moves(&bar);
         let Self { mapping, engine, chips, seed, .. } = *self;
-        let evaluation = evaluate(prepared, mapping, spec, engine, chips, seed, &moves)?;
+        let evaluation = evaluate(prepared, mapping, spec, engine, 0..chips, seed, &moves)?;
         bar.finish_and_clear();
         Ok(drop_points(&evaluation, self.bootstrap))
     }

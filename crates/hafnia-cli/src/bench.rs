@@ -102,7 +102,7 @@ impl Bench {
         let mut engines = Vec::new();
         for engine in [EngineKind::Exact, EngineKind::Table, EngineKind::Device] {
             let run =
-                || evaluate(&prepared, &mapping, &spec, engine, 1, Seed(1), &|_, _| ()).map(|_| ());
+                || evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(1), &|_, _| ()).map(|_| ());
             let mut rates = Vec::new();
             let mut spent = Duration::ZERO;
             one.install(|| -> anyhow::Result<()> {

@@ -133,7 +133,7 @@ impl Frontier {
                 let (mapping, kind) = (&candidate.mapping, EngineKind::Device);
                 let (seed, moves) = (Seed(self.seed), progress::moves(&bar));
                 let evaluation =
-                    evaluate(&prepared, mapping, &spec, kind, self.chips, seed, &moves)?;
+                    evaluate(&prepared, mapping, &spec, kind, 0..self.chips, seed, &moves)?;
                 bar.finish_and_clear();
                 let seed = Seed(self.seed).site("frontier/bootstrap");
                 drop = Some(drop_points(&evaluation, Bootstrap { replicates: 2000, seed }));

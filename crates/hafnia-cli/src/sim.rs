@@ -1,16 +1,17 @@
 //! `hafnia sim`: mapped networks on virtual chips, with intervals.
 
+use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, ValueEnum};
 use hafnia_cim::{CodeTable, MacroSpec};
-use hafnia_ir::read_mapping;
+use hafnia_ir::{Mapping, read_mapping};
 use hafnia_model::Network;
 use hafnia_passes::{Context as PassContext, Registry};
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
-use hafnia_sim::statistics::{self, Bootstrap, Interval, Reduction};
+use hafnia_sim::statistics::{self, Bootstrap, Interval, Reduction, Summary};
 use hafnia_sim::{EngineKind, Evaluation, Events, NoiseScope, Prepared, evaluate, evaluate_table};
 use serde::Serialize;
 
@@ -37,6 +38,7 @@ use crate::progress;
   hafnia sim net.hafnia natural.map --engine exact
   hafnia sim net.hafnia natural.map best.map --set sigma_lrs_rel=0.2 --set offset_lsb=0.2
   hafnia sim net.hafnia natural.map --noise-in all --chips 5 --format json
+  hafnia sim --model frontier --set sigma_lrs_rel=0.2 --until ±0.02 --yield-at 98.9
   hafnia sim --model frontier --noise-in all --set sigma_lrs_rel=0.15 --attribute")]
 pub(crate) struct Sim {
     #[command(flatten)]
@@ -61,6 +63,17 @@ pub(crate) struct Sim {
     /// Virtual chips (of `table`: repetitions).
     #[arg(long, default_value_t = 50)]
     chips: u32,
+    /// Add chips, as many again as --chips at a time, until the interval over chips of the accuracy
+    /// of every mapping reaches no further than so many points to either side, such as ±0.02. That
+    /// of a drop holds the choice of images too, which more chips do not narrow.
+    #[arg(long, value_name = "±POINTS", value_parser = reach, conflicts_with = "saved")]
+    until: Option<f64>,
+    /// Chips at which --until gives up.
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "until")]
+    most_chips: u32,
+    /// Also tell the yield: the share of chips that reach this accuracy, in per cent.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    yield_at: Option<f64>,
     /// Where there is noise: `final`, `all`, or names of layers, separated by commas.
     #[arg(long, default_value = "final", value_name = "SCOPE")]
     noise_in: String,
@@ -111,7 +124,11 @@ struct Simulated {
     noise_in: String,
     part: Part,
     images: usize,
+    /// Chips of every mapping.
     chips: u32,
+    /// The reach that chips were added for, in points, and whether it was reached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Until>,
     seed: u64,
     #[serde(rename = "macro")]
     spec: std::collections::BTreeMap<String, String>,
@@ -125,16 +142,27 @@ struct Simulated {
     attribution: Option<Attribution>,
 }
 
+#[derive(Clone, Copy, Serialize)]
+struct Until {
+    points: f64,
+    reached: bool,
+}
+
 #[derive(Serialize)]
 struct SimulatedMapping {
     /// Its file, or the pipeline that made it.
     mapping: String,
     /// Mean accuracy over chips.
     accuracy_mean: f64,
+    /// Its interval over chips, the images staying the same; open for a single chip.
+    accuracy_interval: Interval,
     /// Standard deviation of the accuracy from chip to chip.
     accuracy_sd: f64,
     /// Accuracy of the worst chip.
     accuracy_worst: f64,
+    /// Share of chips that reach an accuracy, if asked for.
+    #[serde(rename = "yield", skip_serializing_if = "Option::is_none")]
+    yield_at: Option<Interval>,
     /// Exact accuracy minus mean accuracy.
     drop_points: Interval,
     /// Against the first mapping; its `rel` is null where the first has no drop.
@@ -194,6 +222,9 @@ impl Sim {
         let config = serde_json::json!({
             "engine": EngineKind::from(self.engine),
             "chips": self.chips,
+            "until_points": self.until,
+            "most_chips": self.most_chips,
+            "yield_at": self.yield_at,
             "noise_in": self.noise_in,
             "part": self.part,
             "images": self.images,
@@ -242,26 +273,51 @@ impl Sim {
         self.attribute.check(dataset.len())?;
         let images = data::images(network, &dataset);
         let prepared = Prepared::new(network, &images, &scope)?;
-        let mut evaluations = Vec::new();
-        for (index, (name, mapping)) in mappings.iter().enumerate() {
+        let part = |index: usize, chips: Range<u32>| {
+            let (name, mapping): &(String, Mapping) = &mappings[index];
             let bar = progress::bar(&format!("map {}/{}", index + 1, mappings.len()));
             let moves = progress::moves(&bar);
-            let kind = self.engine.into();
             let evaluation = match (&saved, &measured) {
                 (Some(saved), _) => saved.evaluate(&prepared, mapping, &spec, &moves),
                 (None, Some(table)) => {
-                    let runs = self.chips;
-                    evaluate_table(&prepared, mapping, &spec, table, runs, seed, &moves)
+                    evaluate_table(&prepared, mapping, &spec, table, chips, seed, &moves)
                         .map_err(Into::into)
                 }
-                (None, None) => evaluate(&prepared, mapping, &spec, kind, self.chips, seed, &moves)
-                    .map_err(Into::into),
-            }
-            .with_context(|| name.clone())?;
-            evaluations.push((name.as_str(), evaluation));
+                (None, None) => {
+                    evaluate(&prepared, mapping, &spec, self.engine.into(), chips, seed, &moves)
+                        .map_err(Into::into)
+                }
+            };
             bar.finish_and_clear();
-        }
+            evaluation.with_context(|| name.clone())
+        };
+        let all = 0..mappings.len();
+        let mut evaluations: Vec<Evaluation> =
+            all.clone().map(|index| part(index, 0..self.chips)).collect::<anyhow::Result<_>>()?;
+        let is_narrow = |evaluations: &[Evaluation], points: f64| {
+            evaluations.iter().all(|evaluation| {
+                let Interval { value, hi, .. } =
+                    statistics::mean_over_chips(&evaluation.accuracies());
+                100.0 * (hi - value) <= points
+            })
+        };
+        let until = self.until.map(|points| {
+            let mut chips = self.chips;
+            let mut reached = is_narrow(&evaluations, points);
+            while !reached && chips < self.most_chips {
+                let more = chips..self.most_chips.min(chips.saturating_add(self.chips));
+                for (index, evaluation) in evaluations.iter_mut().enumerate() {
+                    evaluation.append(part(index, more.clone())?)?;
+                }
+                (chips, reached) = (more.end, is_narrow(&evaluations, points));
+            }
+            anyhow::Ok(Until { points, reached })
+        });
+        let until = until.transpose()?;
+        let names = mappings.iter().map(|(name, _)| name.as_str());
+        let evaluations: Vec<(&str, Evaluation)> = names.zip(evaluations).collect();
         let mut simulated = self.summarise(&spec, seed, &evaluations)?;
+        simulated.until = until;
         if self.attribute.attribute {
             let (name, mapping) = &mappings[0];
             let subject = Subject {
@@ -325,18 +381,19 @@ impl Sim {
         let (_, first) = &evaluations[0];
         let mut mappings = Vec::new();
         for (index, (name, evaluation)) in evaluations.iter().enumerate() {
-            let accuracies = evaluation.accuracies();
-            let spread = statistics::mean_sd(&accuracies);
+            let summary = Summary::of(evaluation, bootstrap);
             let reduction = match index {
                 0 => None,
                 _ => Some(statistics::reduction(first, evaluation, bootstrap)?),
             };
             mappings.push(SimulatedMapping {
                 mapping: (*name).to_owned(),
-                accuracy_mean: spread.mean,
-                accuracy_sd: spread.sd,
-                accuracy_worst: accuracies.iter().copied().fold(f64::INFINITY, f64::min),
-                drop_points: statistics::drop_points(evaluation, bootstrap),
+                accuracy_mean: summary.accuracy.value,
+                accuracy_interval: summary.accuracy,
+                accuracy_sd: summary.accuracy_sd,
+                accuracy_worst: summary.accuracy_worst,
+                yield_at: self.yield_at.map(|at| statistics::yield_at(evaluation, at / 100.0)),
+                drop_points: summary.drop_points,
                 reduction,
                 per_image: PerImage::of(evaluation),
             });
@@ -347,6 +404,7 @@ impl Sim {
             part: self.part,
             images: first.images(),
             chips: first.chips() as u32,
+            until: None,
             seed: seed.0,
             spec: self.spec.resolved(spec),
             lossy: first.is_lossy,
@@ -385,7 +443,11 @@ fn text(simulated: &Simulated) -> String {
         let drop = mapping.drop_points;
         let [reduction, range] = match &mapping.reduction {
             None => ["-", "-"].map(str::to_owned),
-            Some(reduction) => relative(reduction.rel),
+            Some(Reduction { rel, points, .. }) => {
+                let [value, range] = relative(*rel);
+                let holds_0 = points.lo <= 0.0 && 0.0 <= points.hi && !rel.value.is_nan();
+                [if holds_0 { "no difference".to_owned() } else { value }, range]
+            }
         };
         table.row([
             mapping.mapping.clone(),
@@ -404,8 +466,36 @@ fn text(simulated: &Simulated) -> String {
         EngineKind::Table => format!("{} repetitions (not chips)", simulated.chips),
         EngineKind::Device => format!("{} virtual chips", simulated.chips),
     };
+    let mut below = String::from("\n");
+    if let Some(Until { points, reached }) = simulated.until {
+        let are = if reached { "are reached" } else { "are not reached (--most-chips)" };
+        below += &format!("±{points} points over chips {are}\n");
+    }
+    for mapping in &simulated.mappings {
+        if let Some(Interval { value, lo, hi }) = mapping.yield_at {
+            let [value, lo, hi] = [value, lo, hi].map(|share| 100.0 * share);
+            below += &format!("yield of {}: {value:.1} % ({lo:.1} to {hi:.1})\n", mapping.mapping);
+        }
+    }
     let attribution = simulated.attribution.as_ref().map(Attribution::text).unwrap_or_default();
-    text + &format!("{chips}, noise in: {}\n{table}{attribution}", simulated.noise_in)
+    text + &format!("{chips}, noise in: {}\n{table}{below}{attribution}", simulated.noise_in)
+}
+
+/// How far an interval may reach, in points: `±0.02`, `+-0.02` or `0.02`.
+fn reach(text: &str) -> Result<f64, String> {
+    let number = text.trim_start_matches('±').trim_start_matches("+-");
+    match number.parse() {
+        Ok(points) if points > 0.0 && points <= 100.0 => Ok(points),
+        _ => Err("give points above 0 and up to 100, such as ±0.02".to_owned()),
+    }
+}
+
+/// An accuracy in per cent.
+fn percent(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        _ => Err("give per cent from 0 to 100".to_owned()),
+    }
 }
 
 /// A reduction in per cent and its interval, an end of which may be open.

@@ -111,7 +111,7 @@ fn lenet5(criterion: &mut Criterion) {
                         &mapping,
                         &spec,
                         black_box(engine),
-                        1,
+                        0..1,
                         Seed(3),
                         &|_, _| (),
                     );

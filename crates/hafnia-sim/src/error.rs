@@ -88,6 +88,9 @@ pub enum SimError {
     /// An evaluation over no chip has no mean.
     #[error("0 chips were asked for, at least 1 is needed")]
     NoChips,
+    /// Evaluations that are not of one thing.
+    #[error("these evaluations are of different images, networks, engines or converters")]
+    Unlike,
     /// An evaluation or a profile over no image.
     #[error("there are no images, at least 1 is needed")]
     NoImages,

@@ -1,5 +1,6 @@
 //! [`evaluate`]: a mapped network over a data set, on many virtual chips.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hafnia_bits::Isa;
@@ -85,6 +86,24 @@ impl Evaluation {
         self.drops().iter().map(|drop| exact - drop).collect()
     }
 
+    /// Adds the chips of another evaluation of the same thing, so that a range of chips may be run in
+    /// parts.
+    ///
+    /// # Errors
+    /// [`SimError::Unlike`] if it is of another engine or other images, or not of as many matrices.
+    pub fn append(&mut self, more: Self) -> Result<(), SimError> {
+        let is_alike = self.engine == more.engine
+            && self.exact_correct == more.exact_correct
+            && self.events.len() == more.events.len()
+            && self.is_lossy == more.is_lossy;
+        if !is_alike {
+            return Err(SimError::Unlike);
+        }
+        self.differences.extend(more.differences);
+        add(&mut self.events, &more.events);
+        Ok(())
+    }
+
     /// What a difference on this image costs: 1 if the noiseless network is right, −1 if not.
     pub(crate) fn loss(&self, image: u32) -> i32 {
         if self.exact_correct[image as usize] { 1 } else { -1 }
@@ -94,11 +113,12 @@ impl Evaluation {
 /// Images of one unit of work: enough to make up for the start of a worker.
 const BLOCK: usize = 64;
 
-/// Runs the mapped network of `prepared` over its images on `chips` virtual chips.
+/// Runs the mapped network of `prepared` over its images on these virtual chips.
 ///
-/// [`EngineKind::Device`] programs chips 0, 1, … of `seed`; [`EngineKind::Table`] takes repetitions
-/// 0, 1, …, which are not chips; [`EngineKind::Exact`] draws nothing, is run once and counts for
-/// all. `progress` is told of (chip, image) pairs. The result depends on no number of threads.
+/// [`EngineKind::Device`] programs chips of `seed`, by their numbers; [`EngineKind::Table`] takes
+/// repetitions, which are not chips; [`EngineKind::Exact`] draws nothing, is run once and counts for
+/// all. `progress` is told of (chip, image) pairs. The result depends on no number of threads, and
+/// [`Evaluation::append`] makes of two ranges what the whole range gives.
 ///
 /// # Errors
 /// If there are no chips, the mapping is of another network, for macros of another size or not
@@ -109,36 +129,36 @@ pub fn evaluate(
     mapping: &Mapping,
     spec: &MacroSpec,
     engine: EngineKind,
-    chips: u32,
+    chips: Range<u32>,
     seed: Seed,
     progress: Progress<'_>,
 ) -> Result<Evaluation, SimError> {
     match engine {
         EngineKind::Exact => {
-            let plan = plan(prepared, mapping, spec, chips)?;
-            let trial = Trial::new(prepared, mapping, spec, &plan, chips.min(1), progress);
+            let plan = plan(prepared, mapping, spec, chips.len())?;
+            let trial = Trial::new(prepared, mapping, spec, &plan, 1, progress);
             let exact = Exact::new(spec);
             let once = trial.run(&exact, |layout| ExactKernel::new(&exact, layout));
-            Ok(trial.collect(engine, vec![once; chips as usize]))
+            Ok(trial.collect(engine, vec![once; chips.len()]))
         }
         EngineKind::Table => {
             spec.check_table().map_err(|error| SimError::Spec(Box::new(error)))?;
-            let plan = plan(prepared, mapping, spec, chips)?;
-            let trial = Trial::new(prepared, mapping, spec, &plan, chips, progress);
+            let plan = plan(prepared, mapping, spec, chips.len())?;
+            let trial = Trial::new(prepared, mapping, spec, &plan, chips.len(), progress);
             Ok(trial.sample(&CodeTable::from_spec(spec), mapping, spec, chips, seed))
         }
         EngineKind::Device => {
             if mapping.stage != Stage::Placed {
                 return Err(SimError::Stage { stage: mapping.stage });
             }
-            let plan = plan(prepared, mapping, spec, chips)?;
-            let trial = Trial::new(prepared, mapping, spec, &plan, chips, progress);
-            let run = |number| {
-                let chip = Chip::program_checked(mapping, spec, seed, number);
+            let plan = plan(prepared, mapping, spec, chips.len())?;
+            let trial = Trial::new(prepared, mapping, spec, &plan, chips.len(), progress);
+            let run = |number: u32| {
+                let chip = Chip::program_checked(mapping, spec, seed, number.into());
                 let device = Device::new(&chip, spec, seed);
                 trial.run(&device, |layout| DeviceKernel::new(&device, layout))
             };
-            let outcomes = (0..u64::from(chips)).into_par_iter().map(run).collect();
+            let outcomes = chips.into_par_iter().map(run).collect();
             Ok(trial.collect(engine, outcomes))
         }
     }
@@ -157,9 +177,8 @@ pub fn evaluate_saved(
     seed: Seed,
     progress: Progress<'_>,
 ) -> Result<Evaluation, SimError> {
-    let number = chips.len() as u32;
-    let plan = plan(prepared, mapping, spec, number)?;
-    let trial = Trial::new(prepared, mapping, spec, &plan, number, progress);
+    let plan = plan(prepared, mapping, spec, chips.len())?;
+    let trial = Trial::new(prepared, mapping, spec, &plan, chips.len(), progress);
     let chips: Vec<&Chip> =
         chips.iter().map(|chip| chip.chip(mapping, spec)).collect::<Result<_, _>>()?;
     let run = |chip: &&Chip| {
@@ -179,12 +198,12 @@ pub fn evaluate_table(
     mapping: &Mapping,
     spec: &MacroSpec,
     table: &CodeTable,
-    repetitions: u32,
+    repetitions: Range<u32>,
     seed: Seed,
     progress: Progress<'_>,
 ) -> Result<Evaluation, SimError> {
-    let plan = plan(prepared, mapping, spec, repetitions)?;
-    let trial = Trial::new(prepared, mapping, spec, &plan, repetitions, progress);
+    let plan = plan(prepared, mapping, spec, repetitions.len())?;
+    let trial = Trial::new(prepared, mapping, spec, &plan, repetitions.len(), progress);
     table.check_size(spec).map_err(|error| SimError::Spec(Box::new(error)))?;
     Ok(trial.sample(table, mapping, spec, repetitions, seed))
 }
@@ -225,7 +244,7 @@ fn plan(
     prepared: &Prepared<'_>,
     mapping: &Mapping,
     spec: &MacroSpec,
-    chips: u32,
+    chips: usize,
 ) -> Result<Plan, SimError> {
     if chips == 0 { Err(SimError::NoChips) } else { Plan::new(prepared.network, mapping, spec) }
 }
@@ -249,7 +268,7 @@ impl<'a> Trial<'a> {
         mapping: &Mapping,
         spec: &MacroSpec,
         plan: &'a Plan,
-        chips: u32,
+        chips: usize,
         progress: Progress<'a>,
     ) -> Self {
         let layout = match prepared.kernels {
@@ -259,7 +278,7 @@ impl<'a> Trial<'a> {
                 layout.map(|layout| (layout, isa))
             }
         };
-        let total = u64::from(chips) * prepared.images() as u64;
+        let total = chips as u64 * prepared.images() as u64;
         let (is_lossy, done) = (!spec.is_lossless(), AtomicU64::new(0));
         Self { prepared, plan, layout, is_lossy, total, done, progress }
     }
@@ -270,15 +289,15 @@ impl<'a> Trial<'a> {
         table: &CodeTable,
         mapping: &Mapping,
         spec: &MacroSpec,
-        repetitions: u32,
+        repetitions: Range<u32>,
         seed: Seed,
     ) -> Evaluation {
         let tiles = mapping.tiles.len();
-        let run = |repetition| {
-            let table = Table::new(table, spec, tiles, seed, repetition);
+        let run = |repetition: u32| {
+            let table = Table::new(table, spec, tiles, seed, repetition.into());
             self.run(&table, |layout| TableKernel::new(&table, layout))
         };
-        let outcomes = (0..u64::from(repetitions)).into_par_iter().map(run).collect();
+        let outcomes = repetitions.into_par_iter().map(run).collect();
         self.collect(EngineKind::Table, outcomes)
     }
 

@@ -28,7 +28,7 @@
 //! let geometry = Geometry::from(&spec);
 //! let mapping = hafnia_ir::random::mapping(Seed(4), &network, &geometry, Stage::Placed);
 //! let evaluation =
-//!     evaluate(&prepared, &mapping, &spec, EngineKind::Device, 2, Seed(3), &|_, _| ())?;
+//!     evaluate(&prepared, &mapping, &spec, EngineKind::Device, 0..2, Seed(3), &|_, _| ())?;
 //! assert_eq!(evaluation.differences.len(), 2);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -65,6 +65,55 @@ pub struct Reduction {
     pub undefined: u32,
 }
 
+/// What is said of one evaluation. Shares are of 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Summary {
+    /// Number of chips, or of repetitions.
+    pub chips: usize,
+    /// Number of images.
+    pub images: usize,
+    /// Accuracy without noise ([`wilson`]).
+    pub exact_accuracy: Interval,
+    /// Mean accuracy over chips ([`mean_over_chips`]).
+    pub accuracy: Interval,
+    /// Standard deviation of the accuracy from chip to chip.
+    pub accuracy_sd: f64,
+    /// Accuracy of the worst chip.
+    pub accuracy_worst: f64,
+    /// Exact accuracy minus mean accuracy ([`drop_points`]).
+    pub drop_points: Interval,
+}
+
+impl Summary {
+    /// The summary of an evaluation.
+    pub fn of(evaluation: &Evaluation, bootstrap: Bootstrap) -> Self {
+        let accuracies = evaluation.accuracies();
+        Self {
+            chips: evaluation.chips(),
+            images: evaluation.images(),
+            exact_accuracy: wilson(evaluation.exact_correct_count(), evaluation.images()),
+            accuracy: mean_over_chips(&accuracies),
+            accuracy_sd: mean_sd(&accuracies).sd,
+            accuracy_worst: accuracies.iter().copied().fold(f64::INFINITY, f64::min),
+            drop_points: drop_points(evaluation, bootstrap),
+        }
+    }
+}
+
+/// The yield: the share of chips that are right on at least this share of the images ([`wilson`]
+/// over chips).
+pub fn yield_at(evaluation: &Evaluation, accuracy: f64) -> Interval {
+    // In whole images, so that a chip exactly at the threshold counts whatever the rounding.
+    let needed = (accuracy * evaluation.images() as f64 - 1e-9).ceil() as i64;
+    let right = |images: &Vec<u32>| {
+        let lost: i64 = images.iter().map(|&image| i64::from(evaluation.loss(image))).sum();
+        evaluation.exact_correct_count() as i64 - lost
+    };
+    let good = evaluation.differences.iter().filter(|images| right(images) >= needed).count();
+    wilson(good, evaluation.chips())
+}
+
 /// The share of `correct` among `n`, with Wilson's score interval (1927).
 ///
 /// # Panics
@@ -390,6 +439,19 @@ mod tests {
         assert!(reduction.correlation.expect("both vary") > 0.9);
         let drop = drop_points(&natural, BOOTSTRAP);
         close(reduction.points.value, drop.value * reduction.rel.value, 1e-9);
+    }
+
+    #[test]
+    fn a_summary_and_the_yield_count_chips() {
+        // Of 20 images 18 are right without noise; the chips get 16, 18 and 19.
+        let evaluation = evaluation(20, vec![vec![0, 1], vec![3, 9], vec![19]]);
+        let summary = Summary::of(&evaluation, BOOTSTRAP);
+        close(summary.accuracy.value, (16.0 + 18.0 + 19.0) / 60.0, 1e-12);
+        close(summary.accuracy_worst, 0.8, 1e-12);
+        assert_eq!((summary.chips, summary.images), (3, 20));
+        for (accuracy, good) in [(0.0, 3), (0.8, 3), (0.801, 2), (0.9, 2), (0.95, 1), (0.96, 0)] {
+            assert_eq!(yield_at(&evaluation, accuracy), wilson(good, 3), "at {accuracy}");
+        }
     }
 
     /// The interval of a drop covers the truth about as often as it says.

@@ -33,7 +33,7 @@ fn without_noise_nothing_errs_and_all_conversions_are_counted() {
     let mapping = placed(&network, &spec);
     let (engine, seed) = (EngineKind::Device, Seed(3));
     let evaluation =
-        evaluate(&prepared(&network), &mapping, &spec, engine, CHIPS, seed, &|_, _| ()).unwrap();
+        evaluate(&prepared(&network), &mapping, &spec, engine, 0..CHIPS, seed, &|_, _| ()).unwrap();
     let layers = attributed(&network, &spec, engine);
     assert_eq!(layers.len(), evaluation.events.len());
     for (layer, events) in layers.iter().zip(&evaluation.events) {

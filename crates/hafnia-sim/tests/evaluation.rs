@@ -80,7 +80,7 @@ fn evaluate_on(engine: EngineKind, scope: &NoiseScope, chips: u32) -> Evaluation
     let images = images(&network, 150);
     let prepared = Prepared::new(&network, &images, scope).expect("images of the network");
     let mapping = placed(&network, &spec);
-    evaluate(&prepared, &mapping, &spec, engine, chips, Seed(7), &|_, _| ()).expect("it fits")
+    evaluate(&prepared, &mapping, &spec, engine, 0..chips, Seed(7), &|_, _| ()).expect("it fits")
 }
 
 #[test]
@@ -178,9 +178,28 @@ fn progress_ends_at_the_total() {
     for (engine, expected) in [(EngineKind::Device, 210), (EngineKind::Exact, 70)] {
         most.store(0, Ordering::Relaxed);
         let mapping = placed(&network, &spec);
-        evaluate(&prepared, &mapping, &spec, engine, 3, Seed(7), &progress).expect("it fits");
+        evaluate(&prepared, &mapping, &spec, engine, 0..3, Seed(7), &progress).expect("it fits");
         assert_eq!(most.load(Ordering::Relaxed), expected);
         assert_eq!(total.load(Ordering::Relaxed), expected);
+    }
+}
+
+#[test]
+fn chips_may_be_run_in_parts() {
+    let (network, spec) = (network(), spec());
+    let mapping = placed(&network, &spec);
+    let some = images(&network, 70);
+    let prepared = Prepared::new(&network, &some, &NoiseScope::All).expect("it fits");
+    for engine in [EngineKind::Exact, EngineKind::Table, EngineKind::Device] {
+        let run = |chips| {
+            evaluate(&prepared, &mapping, &spec, engine, chips, Seed(7), &|_, _| ()).expect("fits")
+        };
+        let mut parts = run(0..2);
+        parts.append(run(2..5)).expect("of one thing");
+        assert_eq!(parts, run(0..5));
+        let other = if engine == EngineKind::Exact { EngineKind::Table } else { EngineKind::Exact };
+        let other = evaluate(&prepared, &mapping, &spec, other, 0..1, Seed(7), &|_, _| ());
+        check(parts.append(other.expect("it fits")).map(|()| parts), "different");
     }
 }
 
@@ -197,7 +216,7 @@ fn what_does_not_fit_is_refused() {
     let prepared = Prepared::new(&network, &some, &NoiseScope::All).expect("it fits");
     let mapping = placed(&network, &spec);
     let run = |mapping: &Mapping, spec: &MacroSpec, engine, chips| {
-        evaluate(&prepared, mapping, spec, engine, chips, Seed(7), &|_, _| ())
+        evaluate(&prepared, mapping, spec, engine, 0..chips, Seed(7), &|_, _| ())
     };
     let (exact, device) = (EngineKind::Exact, EngineKind::Device);
     for engine in [exact, EngineKind::Table, device] {
@@ -228,7 +247,7 @@ fn what_does_not_fit_is_refused() {
     of_wide.network = wide.digest();
     let prepared_wide = Prepared::new(&wide, &some, &NoiseScope::All).expect("it runs plainly");
     check(
-        evaluate(&prepared_wide, &of_wide, &spec, exact, 1, Seed(7), &|_, _| ()),
+        evaluate(&prepared_wide, &of_wide, &spec, exact, 0..1, Seed(7), &|_, _| ()),
         "layer `last` has 2-bit weights, a mapping holds 1-bit weights",
     );
 
@@ -244,7 +263,7 @@ fn what_does_not_fit_is_refused() {
     wider.adc.bits = 4;
     let table = CodeTable::from_spec(&wider);
     check(
-        evaluate_table(&prepared, &mapping, &spec, &table, 1, Seed(7), &|_, _| ()),
+        evaluate_table(&prepared, &mapping, &spec, &table, 0..1, Seed(7), &|_, _| ()),
         "not well described",
     );
 }

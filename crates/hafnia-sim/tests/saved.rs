@@ -48,7 +48,7 @@ fn a_saved_chip_runs_as_a_fresh_one() {
     }
     let prepared = Prepared::new(&network, &images, &NoiseScope::All).expect("images");
     let device = EngineKind::Device;
-    let fresh = evaluate(&prepared, &mapping, &spec, device, 3, Seed(7), &|_, _| ());
+    let fresh = evaluate(&prepared, &mapping, &spec, device, 0..3, Seed(7), &|_, _| ());
     let saved = evaluate_saved(&prepared, &mapping, &spec, &chips, Seed(7), &|_, _| ());
     assert_eq!(saved.expect("chips"), fresh.expect("chips"));
     assert_eq!(chips[0].spec().expect("a macro"), spec);

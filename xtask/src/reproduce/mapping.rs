@@ -234,7 +234,7 @@ fn by_every_pass(
 ) -> anyhow::Result<Vec<Mapped>> {
     let mut noise = noise(setting);
     let steps = format!("steps = {}", plan.effort.anneal_steps);
-    let search = format!("steps = {}", plan.effort.anneal_steps / 10);
+    let search = format!("steps = {}", plan.effort.anneal_steps / 4);
     let mut mappings = Vec::new();
     for (number, (_, passes)) in PIPELINES.iter().enumerate() {
         let filled = |&(pass, options)| match options {

@@ -188,7 +188,7 @@ impl Effort {
             chips: protocol.chips,
             all_layers_chips: 5,
             random_orders: protocol.random_orders,
-            anneal_steps: 50_000,
+            anneal_steps: 20_000,
             profile_images: 30_000,
             free_networks: 5,
         }
