@@ -28,6 +28,7 @@ mod passes;
 mod profile;
 mod progress;
 mod sim;
+mod sweep;
 mod train;
 
 use std::process::ExitCode;
@@ -71,6 +72,7 @@ enum Command {
     Profile(profile::TakeProfile),
     Map(map::Map),
     Sim(sim::Sim),
+    Sweep(sweep::Sweep),
     Frontier(frontier::Frontier),
     Passes(passes::Passes),
     Models(models::Models),
@@ -97,6 +99,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Profile(command) => command.run(output),
         Command::Map(command) => command.run(&registry, output),
         Command::Sim(command) => command.run(&registry, output),
+        Command::Sweep(command) => command.run(&registry, output),
         Command::Frontier(command) => command.run(output),
         Command::Passes(command) => command.run(&registry, output),
         Command::Models(command) => command.run(output),

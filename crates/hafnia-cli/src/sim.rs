@@ -209,7 +209,7 @@ impl Sim {
         }
         let (chosen, files) = self.network.load_beside(&self.mappings)?;
         let network = &chosen.network;
-        let scope = self.scope(network)?;
+        let scope = noise_scope(&self.noise_in, network)?;
         let mut pipelines = self.pipelines.clone();
         if pipelines.is_empty() && files.is_empty() {
             pipelines.push("compact".to_owned());
@@ -345,28 +345,6 @@ impl Sim {
         output.print(&simulated, text)
     }
 
-    fn scope(&self, network: &Network) -> anyhow::Result<NoiseScope> {
-        match self.noise_in.as_str() {
-            "final" => Ok(NoiseScope::Final),
-            "all" => Ok(NoiseScope::All),
-            names => {
-                let matrices = network.matrices();
-                let find = |name: &str| {
-                    let found = matrices.iter().position(|matrix| matrix.name == name);
-                    let known = || matrices.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
-                    match found {
-                        Some(index) => Ok(index),
-                        None => bail!(
-                            "--noise-in names layer `{name}`: give final, all, or some of {}",
-                            known()
-                        ),
-                    }
-                };
-                Ok(NoiseScope::Matrices(names.split(',').map(find).collect::<Result<_, _>>()?))
-            }
-        }
-    }
-
     fn bootstrap(&self, seed: Seed) -> Bootstrap {
         Bootstrap { replicates: self.replicates, seed: seed.site("sim/bootstrap") }
     }
@@ -412,6 +390,28 @@ impl Sim {
             mappings,
             attribution: None,
         })
+    }
+}
+
+/// Where there is noise: `final`, `all`, or names of layers, separated by commas.
+pub(crate) fn noise_scope(text: &str, network: &Network) -> anyhow::Result<NoiseScope> {
+    match text {
+        "final" => Ok(NoiseScope::Final),
+        "all" => Ok(NoiseScope::All),
+        names => {
+            let matrices = network.matrices();
+            let find = |name: &str| {
+                let found = matrices.iter().position(|matrix| matrix.name == name);
+                let known = || matrices.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
+                found.with_context(|| {
+                    format!(
+                        "noise in layer `{name}`: give final, all, or some of {}",
+                        known()
+                    )
+                })
+            };
+            Ok(NoiseScope::Matrices(names.split(',').map(find).collect::<Result<_, _>>()?))
+        }
     }
 }
 
