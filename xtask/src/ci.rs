@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+#[cfg(target_os = "linux")]
+use crate::validate::slurm;
 use crate::validate::spice;
 use crate::{cargo, codegen, tidy};
 
@@ -43,6 +45,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
         spice::run()?;
     } else {
         eprintln!("left out for want of ngspice: cargo xtask validate --spice");
+    }
+    #[cfg(target_os = "linux")]
+    match &slurm::missing()[..] {
+        [] => slurm::run()?,
+        missing => {
+            eprintln!("left out for want of {}: cargo xtask validate --slurm", missing.join(", "));
+        }
     }
     Ok(())
 }

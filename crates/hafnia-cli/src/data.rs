@@ -97,10 +97,13 @@ impl DataOptions {
         let mnist = mnist?;
         match &mnist.origin {
             Origin::Subset => {
-                eprintln!("note: this is the small subset of MNIST that is part of hafnia");
+                progress::note("note: this is the small subset of MNIST that is part of hafnia");
             }
             Origin::Folder(folder) if !mnist.is_full() => {
-                eprintln!("note: {} holds a data set other than MNIST", folder.display());
+                progress::note(&format!(
+                    "note: {} holds a data set other than MNIST",
+                    folder.display()
+                ));
             }
             _ => {}
         }

@@ -27,13 +27,14 @@ mod output;
 mod passes;
 mod profile;
 mod progress;
+mod shell;
 mod sim;
 mod sweep;
 mod train;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use hafnia_passes::Registry;
 
 use crate::output::{Format, Output};
@@ -60,6 +61,9 @@ struct Cli {
     /// Say what is going on, on stderr.
     #[arg(long, short, global = true)]
     verbose: bool,
+    /// Print results and errors only: no bars, no notes.
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    quiet: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -81,6 +85,8 @@ enum Command {
     Chip(chip::ChipCommand),
     Fit(fit::Fit),
     Inspect(inspect::Inspect),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// Runs the command line of this process with the given passes.
@@ -89,7 +95,12 @@ enum Command {
 /// itself ends the process with 2.
 pub fn run(registry: Registry) -> ExitCode {
     let cli = Cli::parse();
-    let level = if cli.verbose { tracing::Level::DEBUG } else { tracing::Level::WARN };
+    let level = match (cli.verbose, cli.quiet) {
+        (true, _) => tracing::Level::DEBUG,
+        (false, true) => tracing::Level::ERROR,
+        (false, false) => tracing::Level::WARN,
+    };
+    progress::set_quiet(cli.quiet);
     tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     let output = Output { format: cli.format };
     let outcome = match &cli.command {
@@ -108,6 +119,11 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Chip(command) => command.run(output),
         Command::Fit(command) => command.run(output),
         Command::Inspect(command) => command.run(output),
+        Command::Completions(command) => {
+            command.run(Cli::command());
+            Ok(())
+        }
+        Command::Man(command) => command.run(Cli::command()),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,6 @@
 //! What every command prints and leaves beside its files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::path::Path;
 use std::time::Instant;
@@ -7,7 +8,9 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::ValueEnum;
 use hafnia_artifact::{Digest, Manifest};
+use hafnia_report::{Align, Table};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::models::Chosen;
 
@@ -18,6 +21,9 @@ pub(crate) enum Format {
     Text,
     /// One JSON document for machines.
     Json,
+    /// The list that the JSON document is about, a line an entry; of names within names the parts
+    /// are joined by dots.
+    Csv,
 }
 
 /// Where results go: stdout, in one of two forms.
@@ -36,6 +42,7 @@ impl Output {
         let mut printed = match self.format {
             Format::Text => text(result),
             Format::Json => serde_json::to_string_pretty(result)?,
+            Format::Csv => to_csv(&serde_json::to_value(result)?),
         };
         if !printed.ends_with('\n') {
             printed.push('\n');
@@ -46,6 +53,54 @@ impl Output {
             outcome => outcome.context("stdout cannot be written"),
         }
     }
+}
+
+/// The entries of a list as CSV: of the document if it is one, or else of its first field that is a
+/// list of objects. A document without such a list is one entry.
+fn to_csv(document: &Value) -> String {
+    let is_list = |value: &&Value| {
+        value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object))
+    };
+    let list = match document {
+        Value::Object(fields) => fields.values().find(is_list),
+        document => Some(document),
+    };
+    let entries = match list.and_then(Value::as_array) {
+        Some(list) => list.iter().collect(),
+        None => vec![document],
+    };
+    let rows: Vec<BTreeMap<String, String>> = entries
+        .into_iter()
+        .map(|entry| {
+            let mut row = BTreeMap::new();
+            flatten(entry, "", &mut row);
+            row
+        })
+        .collect();
+    let columns: BTreeSet<&String> = rows.iter().flat_map(BTreeMap::keys).collect();
+    let mut table = Table::new(columns.iter().map(|column| (column.as_str(), Align::Left)));
+    for row in &rows {
+        table.row(columns.iter().map(|column| row.get(*column).cloned().unwrap_or_default()));
+    }
+    table.to_csv()
+}
+
+/// Puts a value under its name, objects under the names of their fields; lists stay JSON.
+fn flatten(value: &Value, name: &str, row: &mut BTreeMap<String, String>) {
+    let text = match value {
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                let dot = if name.is_empty() { "" } else { "." };
+                flatten(value, &format!("{name}{dot}{field}"), row);
+            }
+            return;
+        }
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let name = if name.is_empty() { "value" } else { name };
+    row.insert(name.to_owned(), text);
 }
 
 /// An error and its causes in one line.
@@ -114,4 +169,40 @@ pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
         .and_then(|()| std::fs::write(&probe, b""))
         .and_then(|()| std::fs::remove_file(&probe))
         .with_context(|| format!("output folder {} cannot be written", folder.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use serde_json::json;
+
+    use super::*;
+
+    fn check(document: &Value, expected: Expect) {
+        expected.assert_eq(&to_csv(document));
+    }
+
+    #[test]
+    fn csv_is_the_list_of_a_document() {
+        check(
+            &json!({ "seed": 1, "mappings": [
+                { "mapping": "a,b", "drop": { "lo": 0.5, "hi": null } },
+                { "mapping": "c", "rows": [1, 2] },
+            ] }),
+            expect![[r#"
+                drop.hi,drop.lo,mapping,rows
+                ,0.5,"a,b",
+                ,,c,"[1,2]"
+            "#]],
+        );
+        check(&json!({ "full": true, "test": { "images": 3 } }), expect![[r#"
+            full,test.images
+            true,3
+        "#]]);
+        check(&json!(["gt-n40", "ideal"]), expect![[r#"
+            value
+            gt-n40
+            ideal
+        "#]]);
+    }
 }

@@ -174,7 +174,7 @@ impl Sweep {
         let mut swept = Swept::of(folder.plan(), todo.len());
         // A point that fails says so when it is run.
         swept.seconds_left = worker.estimate(&todo).ok();
-        eprintln!("{}", swept.text());
+        progress::note(&swept.text());
         let mut tally = worker.work(&folder, &todo)?;
         tally.skipped += shards.len() - todo.len();
         (swept.tally, swept.seconds_left) = (Some(tally), None);

@@ -190,7 +190,13 @@ impl Free {
         };
         let steps = plan.effort.anneal_steps;
         let polarity = format!("matrices = {matrices}");
-        let reorder = format!("matrices = {matrices}\nsteps = {steps}");
+        let reorder = match layers {
+            Where::Final => format!("matrices = {matrices}\nsteps = {steps}"),
+            // The other layers have ten times the columns and nine tiles: a swap takes longer.
+            Where::All => {
+                format!("matrices = {matrices}\nsteps = {}\nsamples = 500", steps / 10)
+            }
+        };
         let order = [("tile", ""), ("reorder", reorder.as_str()), ("pack", "")];
         let both = [
             ("tile", ""),

@@ -1,0 +1,55 @@
+//! `hafnia completions` and `hafnia man`: the command line, told to shells and to man.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::{Args, Command};
+use clap_complete::Shell;
+use hafnia_artifact::write_whole;
+
+/// Print completions for a shell.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  hafnia completions bash > ~/.local/share/bash-completion/completions/hafnia
+  hafnia completions fish > ~/.config/fish/completions/hafnia.fish")]
+pub(crate) struct Completions {
+    /// The shell.
+    shell: Shell,
+}
+
+impl Completions {
+    pub(crate) fn run(&self, mut command: Command) {
+        clap_complete::generate(self.shell, &mut command, "hafnia", &mut io::stdout());
+    }
+}
+
+/// Write the manual pages, one a command.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  hafnia man --out ~/.local/share/man/man1")]
+pub(crate) struct Man {
+    /// Folder to write them into.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+}
+
+impl Man {
+    pub(crate) fn run(&self, mut command: Command) -> anyhow::Result<()> {
+        // Subcommands learn their full names.
+        command.build();
+        std::fs::create_dir_all(&self.out)
+            .with_context(|| format!("folder {} cannot be made", self.out.display()))?;
+        write(&self.out, &command, "hafnia")
+    }
+}
+
+fn write(folder: &Path, command: &Command, name: &str) -> anyhow::Result<()> {
+    let mut page = Vec::new();
+    clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut page)?;
+    write_whole(folder.join(format!("{name}.1")), &page)?;
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        write(folder, below, &format!("{name}-{}", below.get_name()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! Sweeps that are killed, go on, and are done in parts.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use hafnia_rng::Seed;
+use rand::RngExt;
+use tempfile::TempDir;
+
+/// Twelve points, the last three of which no macro can be: 54 shards that can be computed.
+const SWEEP: &str = r#"
+name = "small"
+engine = "table"
+chips = 6
+shard_chips = 1
+images = 40
+pareto = ["max accuracy", "min cells"]
+[base]
+model = "frontier"
+[axes]
+pipeline = ["natural", "rename", "compact"]
+"macro.cell.sigma_lrs_rel" = [0.05, 0.1, 0.2, 7.0]
+"#;
+
+fn place() -> TempDir {
+    let place = TempDir::new().unwrap();
+    fs::write(place.path().join("sweep.toml"), SWEEP).unwrap();
+    place
+}
+
+fn hafnia(place: &Path, line: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hafnia"));
+    command.args(line.split_whitespace()).current_dir(place);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// All files of a folder, by name.
+fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
+    let read = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().unwrap();
+        // A name that is not there any more was that of a file being written.
+        fs::read(entry.path()).ok().map(|bytes| (name, bytes))
+    };
+    entries.filter_map(|entry| read(entry.unwrap())).collect()
+}
+
+#[test]
+fn twenty_kills_lose_nothing_and_break_nothing() {
+    let place = place();
+    let place = place.path();
+    let whole = hafnia(place, "sweep sweep.toml --offline --out whole");
+    let start = Instant::now();
+    let output = { whole }.output().unwrap();
+    let took = start.elapsed();
+    // Three points fail, which is said; all others are done.
+    assert_eq!(output.status.code(), Some(1));
+    let expected = files(&place.join("whole/shards"));
+    assert_eq!(expected.len(), 54);
+
+    let rng = &mut Seed(6).site("tests/sweep/kills").rng();
+    let mut before = BTreeMap::new();
+    for _ in 0..20 {
+        let mut child = hafnia(place, "sweep sweep.toml --offline --out killed").spawn().unwrap();
+        // All moments between the start and a third of the way, so that something is left to do.
+        std::thread::sleep(took.mul_f64(rng.random_range(0.0..0.35)).max(Duration::from_millis(1)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let now = files(&place.join("killed/shards"));
+        for (name, bytes) in &before {
+            assert_eq!(now.get(name), Some(bytes), "{name} was finished before");
+        }
+        for (name, bytes) in now.iter().filter(|(name, _)| name.ends_with(".shard")) {
+            assert_eq!(expected.get(name), Some(bytes), "{name} is whole");
+            before.insert(name.clone(), bytes.clone());
+        }
+    }
+    let output = hafnia(place, "sweep --offline --out killed").output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "the failed points are tried again, in vain");
+    for name in ["results.csv", "results.jsonl", "sweep.json"] {
+        let read = |folder: &str| fs::read(place.join(folder).join(name)).unwrap();
+        assert_eq!(read("whole"), read("killed"), "{name}");
+    }
+    let mut now = files(&place.join("killed/shards"));
+    now.retain(|name, _| name.ends_with(".shard"));
+    assert_eq!(now, expected);
+}
+
+#[test]
+fn shares_are_collected_into_the_same_results() {
+    let place = place();
+    let place = place.path();
+    let run = |line: &str| hafnia(place, line).output().unwrap();
+    run("sweep sweep.toml --offline --out whole");
+    for share in ["1/3", "0/3", "2/3"] {
+        run(&format!("sweep sweep.toml --offline --out parts --share {share}"));
+    }
+    assert!(!place.join("parts/results.csv").exists());
+    let collected = run("sweep --out parts --collect");
+    assert!(collected.status.success());
+    let text = String::from_utf8(collected.stdout).unwrap();
+    assert!(text.contains("12 points in 72 shards, 18 of them missing"), "{text}");
+    assert!(text.contains("must lie in"), "{text}");
+    let csv = |folder: &str| fs::read_to_string(place.join(folder).join("results.csv")).unwrap();
+    assert_eq!(csv("whole"), csv("parts"));
+    assert_eq!(csv("whole").lines().count(), 13);
+}
+
+/// Runs a command that fails, and gives what it says.
+#[track_caller]
+fn fails(place: &Path, line: &str, expected: &str) {
+    let output = hafnia(place, line).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(expected), "`{said}` does not say `{expected}`");
+}
+
+#[test]
+fn what_cannot_be_swept_is_said() {
+    let place = place();
+    let place = place.path();
+    let put = |text: &str| fs::write(place.join("wrong.toml"), text).unwrap();
+    let run = "sweep wrong.toml --offline --out out";
+    put("name = \"x\"\n[axes]\n\"macro.sigma_lrs\" = [0.1]");
+    fails(place, run, "no key `macro.sigma_lrs` can be swept, the nearest is `macro.sigma_lrs_rel`");
+    put("name = \"x\"\n[axes]\npipeline = []");
+    fails(place, run, "axis `pipeline`: it has no values");
+    put("name = \"x\"\n[axes]\n\"macro.rows\" = { from = 1.0, to = 9.0, steps = 20000 }");
+    fails(place, run, "the sweep has 20000 points, more than 10000: give --yes if that is meant");
+    put("name = \"x\"\nimages = 0\n[axes]\nmodel = [\"frontier\"]");
+    fails(place, run, "`images` is 0, it must lie in 1..=1000");
+    fails(place, "sweep --offline --out nothing", "holds no sweep");
+    put("name = \"x\"\nimages = 9\n[axes]\nmodel = [\"frontier\"]");
+    let slurm = hafnia(place, "sweep wrong.toml --offline --out cluster --engine slurm")
+        .env("PATH", place)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(slurm.stderr).unwrap();
+    assert!(said.contains("sbatch cannot be run"), "{said}");
+    assert!(place.join("cluster/slurm/array.sh").exists());
+
+    // A folder that holds another sweep, and a shard that is not its own.
+    hafnia(place, "sweep sweep.toml --offline --out out --share 0/60").output().unwrap();
+    fails(place, "sweep wrong.toml --offline --out out", "holds another sweep");
+    let shards = place.join("out/shards");
+    fs::copy(shards.join("p00000-c00000.shard"), shards.join("p00000-c00001.shard")).unwrap();
+    fails(place, "sweep --offline --out out", "p00000-c00001.shard is not a shard of this sweep");
+}
+
+/// A disk that takes no more: finished shards stay, and the error names the file.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_keeps_what_is_finished() {
+    let place = place();
+    let place = place.path();
+    hafnia(place, "sweep sweep.toml --offline --out out --share 0/60").output().unwrap();
+    let before = files(&place.join("out/shards"));
+    assert!(!before.is_empty());
+    // No file may become larger than 0 bytes, as on a full disk.
+    let binary = env!("CARGO_BIN_EXE_hafnia");
+    let script = format!("trap '' XFSZ; ulimit -f 0; exec {binary} sweep --offline --out out");
+    let output =
+        Command::new("sh").args(["-c", &script]).current_dir(place).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("out") && said.contains("cannot"), "{said}");
+    let after = files(&place.join("out/shards"));
+    assert_eq!(after, before);
+}
