@@ -39,6 +39,8 @@ pub(crate) struct Compiled {
     in_final: Vec<(usize, Vec<Lost>)>,
     /// At the operating point with noise in all layers, all of which are reordered with polarity.
     in_all: Option<Vec<Lost>>,
+    /// At the operating point, by assumption: what every network loses in the final layer.
+    assumed: Vec<(&'static str, Vec<Lost>)>,
     /// The deployed network: in natural order first, then by every pass alone, then by `best`.
     deployed: Vec<Mapped>,
     /// How much more damage annealed orders of small tiles do than the best, relative, in the mean.
@@ -77,6 +79,25 @@ const PIPELINES: [(&str, &[(&str, &str)]); 12] = [
     ("`pack` with cuts", &[("tile", ""), ("pack", "cut = true")]),
     ("`duplicate`", &[("tile", ""), ("pack", ""), ("duplicate", "")]),
     ("`best`", &[("best", SEARCH)]),
+];
+
+/// What the preset assumes, one thing at a time otherwise than it has it: keys of the macro.
+const ASSUMPTIONS: [(&str, &[&str]); 15] = [
+    ("as the preset has it", &[]),
+    ("input control: windows of 16 rows", &["input_control=fixed-window{16}"]),
+    ("input control: groups of 7 rows", &["input_control=fixed-group"]),
+    ("3 rows a conversion, 2-bit ADC", &["rows_per_conversion=3", "adc.bits=2"]),
+    ("15 rows a conversion, 4-bit ADC", &["rows_per_conversion=15", "adc.bits=4"]),
+    ("on/off ratio 5", &["cell.on_off_ratio=5"]),
+    ("on/off ratio 150", &["cell.on_off_ratio=150"]),
+    ("σ_LRS 15 %", &["cell.sigma_lrs_rel=0.15"]),
+    ("σ_LRS 35 %", &["cell.sigma_lrs_rel=0.35"]),
+    ("σ_HRS 10 %", &["cell.sigma_hrs_rel=0.1"]),
+    ("σ_HRS 60 %", &["cell.sigma_hrs_rel=0.6"]),
+    ("offset 0.10 LSB", &["adc.offset_lsb=0.1"]),
+    ("offset 0.40 LSB", &["adc.offset_lsb=0.4"]),
+    ("read noise 5 %", &["cell.read_noise_rel=0.05"]),
+    ("comparator noise 0.20 LSB", &["adc.comparator_noise_lsb=0.2"]),
 ];
 
 /// Stands for the steps of an annealing.
@@ -142,17 +163,26 @@ pub(crate) fn run(
     let mut in_final = Vec::new();
     for (index, setting) in claims.settings.iter().enumerate() {
         if is_full || operating == Some(index) {
-            let lost = free.iter().map(|network| network.lost(plan, setting, Where::Final));
+            let lost = free.iter().map(|network| network.lost(plan, setting, Where::Final, &[]));
             in_final.push((index, lost.collect::<Result<_, _>>()?));
         }
     }
     let in_all = match operating.filter(|_| is_full) {
         None => None,
         Some(index) => {
-            let lost = free.iter().map(|n| n.lost(plan, &claims.settings[index], Where::All));
+            let setting = &claims.settings[index];
+            let lost = free.iter().map(|network| network.lost(plan, setting, Where::All, &[]));
             Some(lost.collect::<Result<_, _>>()?)
         }
     };
+    let mut assumed = Vec::new();
+    for (what, keys) in ASSUMPTIONS {
+        if let Some(index) = operating.filter(|_| is_full) {
+            let setting = &claims.settings[index];
+            let lost = free.iter().map(|network| network.lost(plan, setting, Where::Final, keys));
+            assumed.push((what, lost.collect::<Result<_, _>>()?));
+        }
+    }
     Ok(Compiled {
         seeds: free.iter().map(|network| network.seed).collect(),
         settings: claims.settings.clone(),
@@ -160,6 +190,7 @@ pub(crate) fn run(
         operating,
         in_final,
         in_all,
+        assumed,
         anneal_gap: anneal_gap(plan.seed)?,
         deployed: by_every_pass(plan, &claims.settings[operating.unwrap_or(0)], deployed)?,
     })
@@ -182,8 +213,15 @@ enum Where {
 }
 
 impl Free {
-    /// What noise costs this network, by mappings made for the setting.
-    fn lost(&self, plan: &Plan<'_>, setting: &Setting, layers: Where) -> anyhow::Result<Lost> {
+    /// What noise costs this network, by mappings made for the setting and for these keys of the
+    /// macro.
+    fn lost(
+        &self,
+        plan: &Plan<'_>,
+        setting: &Setting,
+        layers: Where,
+        keys: &[&str],
+    ) -> anyhow::Result<Lost> {
         let (scope, matrices) = match layers {
             Where::Final => ("final", "[]"),
             Where::All => ("all", "[\"*\"]"),
@@ -205,8 +243,15 @@ impl Free {
             ("polarity", polarity.as_str()),
             ("pack", ""),
         ];
-        let name = format!("{RECIPE}-{}-{scope}-{}", self.seed, slug(setting));
-        let mut arguments = noise(setting);
+        let mut name = format!("{RECIPE}-{}-{scope}-{}", self.seed, slug(setting));
+        for key in keys {
+            // As part of a file name.
+            name += "-";
+            name.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }));
+        }
+        let mut macro_arguments = noise(setting);
+        macro_arguments.extend(keys.iter().map(|key| format!("--set={key}")));
+        let mut arguments = macro_arguments.clone();
         arguments.push(format!("--profile={}", self.profile.display()));
         let mut mappings = vec![self.natural.clone()];
         let all: [(&str, &[(&str, &str)]); 2] = [("order", &order), ("polarity", &both)];
@@ -220,7 +265,7 @@ impl Free {
                 &arguments,
             )?);
         }
-        let mut arguments = noise(setting);
+        let mut arguments = macro_arguments;
         arguments.push(format!("--noise-in={scope}"));
         arguments.push(match layers {
             Where::Final => plan.chips(),
@@ -330,6 +375,26 @@ impl Compiled {
         table
     }
 
+    /// What order and polarity give if an assumption is another.
+    fn sensitivity(&self) -> Option<Table> {
+        let mut table = Table::new([
+            ("at the operating point, but", Align::Left),
+            ("natural drop", Align::Right),
+            ("reordered: reduction, %", Align::Right),
+            ("reordered, with polarity: reduction, %", Align::Right),
+        ]);
+        for (what, lost) in &self.assumed {
+            let natural = lost.iter().map(|lost| lost.natural_points).sum::<f64>();
+            table.row([
+                (*what).to_owned(),
+                format!("{:.3}", natural / lost.len() as f64),
+                in_percent(reduction(lost, 0)),
+                in_percent(reduction(lost, 1)),
+            ]);
+        }
+        (!self.assumed.is_empty()).then_some(table)
+    }
+
     /// Adds what was found to the metrics of the run.
     pub(crate) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
         let mut insert = |key: &str, found: Option<Interval>| -> anyhow::Result<()> {
@@ -389,7 +454,7 @@ impl Compiled {
         Section {
             title: "The mapping compiler".to_owned(),
             text: self.text(),
-            tables: vec![table, self.passes()],
+            tables: [table, self.passes()].into_iter().chain(self.sensitivity()).collect(),
             ..Section::default()
         }
     }
