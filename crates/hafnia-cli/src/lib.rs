@@ -119,10 +119,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Chip(command) => command.run(output),
         Command::Fit(command) => command.run(output),
         Command::Inspect(command) => command.run(output),
-        Command::Completions(command) => {
-            command.run(Cli::command());
-            Ok(())
-        }
+        Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),
     };
     match outcome {

@@ -47,11 +47,16 @@ impl Output {
         if !printed.ends_with('\n') {
             printed.push('\n');
         }
-        match io::stdout().write_all(printed.as_bytes()) {
-            // The reader has seen enough, as in `hafnia inspect … | head`.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            outcome => outcome.context("stdout cannot be written"),
-        }
+        print(printed.as_bytes())
+    }
+}
+
+/// Writes to stdout.
+pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    match io::stdout().write_all(bytes) {
+        // The reader has seen enough, as in `hafnia inspect … | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        outcome => outcome.context("stdout cannot be written"),
     }
 }
 

@@ -1,12 +1,13 @@
 //! `hafnia completions` and `hafnia man`: the command line, told to shells and to man.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
 use hafnia_artifact::write_whole;
+
+use crate::output::print;
 
 /// Print completions for a shell.
 #[derive(Args)]
@@ -19,8 +20,10 @@ pub(crate) struct Completions {
 }
 
 impl Completions {
-    pub(crate) fn run(&self, mut command: Command) {
-        clap_complete::generate(self.shell, &mut command, "hafnia", &mut io::stdout());
+    pub(crate) fn run(&self, mut command: Command) -> anyhow::Result<()> {
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, "hafnia", &mut script);
+        print(&script)
     }
 }
 
