@@ -106,7 +106,7 @@ fn shares_are_collected_into_the_same_results() {
     assert!(collected.status.success());
     let text = String::from_utf8(collected.stdout).unwrap();
     assert!(text.contains("12 points in 72 shards, 18 of them missing"), "{text}");
-    assert!(text.contains("must lie in"), "{text}");
+    assert!(text.contains("it must be in 0..=1"), "{text}");
     let csv = |folder: &str| fs::read_to_string(place.join(folder).join("results.csv")).unwrap();
     assert_eq!(csv("whole"), csv("parts"));
     assert_eq!(csv("whole").lines().count(), 13);
@@ -127,8 +127,8 @@ fn what_cannot_be_swept_is_said() {
     let place = place.path();
     let put = |text: &str| fs::write(place.join("wrong.toml"), text).unwrap();
     let run = "sweep wrong.toml --offline --out out";
-    put("name = \"x\"\n[axes]\n\"macro.sigma_lrs\" = [0.1]");
-    fails(place, run, "no key `macro.sigma_lrs` can be swept, the nearest is `macro.sigma_lrs_rel`");
+    put("name = \"x\"\n[axes]\n\"macro.sigma_lsr_rel\" = [0.1]");
+    fails(place, run, "no key `macro.sigma_lsr_rel` can be swept, the nearest is `macro.sigma_lrs_rel`");
     put("name = \"x\"\n[axes]\npipeline = []");
     fails(place, run, "axis `pipeline`: it has no values");
     put("name = \"x\"\n[axes]\n\"macro.rows\" = { from = 1.0, to = 9.0, steps = 20000 }");
