@@ -18,7 +18,7 @@
 //!     .flat_map(|exporter| exporter.export(&report))
 //!     .map(|(name, _bytes)| name)
 //!     .collect();
-//! assert_eq!(files, ["report.md", "report.json", "metrics.csv"]);
+//! assert_eq!(files, ["report.md", "report.json", "metrics.csv", "report.html"]);
 //! println!("{}", report.verdict_table());
 //! # Ok(())
 //! # }
@@ -28,8 +28,11 @@
 //! gives names and bytes, and the caller writes them whole or not at all.
 
 mod claims;
+mod compare;
 mod error;
 mod export;
+mod html;
+mod layout;
 mod metrics;
 pub mod plot;
 mod report;
@@ -37,9 +40,12 @@ mod table;
 mod verdict;
 
 pub use claims::{Claim, Claims, JudgedClaim, Protocol, Reading, Setting};
+pub use compare::{ComparedClaim, ComparedMetric, Comparison, Found};
 pub use error::ReportError;
-pub use export::{Csv, Exporter, Json, Markdown, Svg, exporters};
+pub use export::{Cells, Csv, Exporter, Json, Markdown, Svg, exporters};
+pub use html::Html;
+pub use layout::{Block, CellMap, CellRow, Layout};
 pub use metrics::Metrics;
-pub use report::{Figure, Report, Scope, Section};
+pub use report::{Figure, Part, Report, Scope, Section};
 pub use table::{Align, Table};
 pub use verdict::{Interval, Target, Verdict};
