@@ -245,7 +245,8 @@ pub(crate) mod tests {
             │ network/cells       ┆ 61470 ┆  30000 ┆     -31470 │
             │ rename/final/saving ┆   0.5 ┆    0.5 ┆          0 │
             │ speed               ┆     – ┆    1.5 ┆          – │
-            └─────────────────────┴───────┴────────┴────────────┘"#]].assert_eq(&comparison.metrics_table().to_string());
+            └─────────────────────┴───────┴────────┴────────────┘"#]]
+        .assert_eq(&comparison.metrics_table().to_string());
     }
 
     #[test]
