@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use crate::validate::spice;
-use crate::{cargo, codegen, tidy};
+use crate::validate::{html, spice};
+use crate::{cargo, codegen, tidy, workspace};
 
 /// The commands, in the order in which they fail fastest.
 const COMMANDS: &[&[&str]] = &[
@@ -26,6 +26,9 @@ const COMMANDS: &[&[&str]] = &[
     ],
 ];
 
+/// The page that the last of them writes.
+const PAGE: &str = "target/ci-reproduce/report.html";
+
 pub(crate) fn run() -> anyhow::Result<()> {
     tidy::run()?;
     codegen::run(true)?;
@@ -43,6 +46,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
         spice::run()?;
     } else {
         eprintln!("left out for want of ngspice: cargo xtask validate --spice");
+    }
+    if html::is_there() {
+        html::run(Some(&workspace().join(PAGE)), None)?;
+    } else {
+        eprintln!("left out for want of chromium: cargo xtask validate --html");
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ mod output;
 mod passes;
 mod profile;
 mod progress;
+mod report;
 mod sim;
 mod train;
 
@@ -79,6 +80,7 @@ enum Command {
     Chip(chip::ChipCommand),
     Fit(fit::Fit),
     Inspect(inspect::Inspect),
+    Report(report::ReportRuns),
 }
 
 /// Runs the command line of this process with the given passes.
@@ -105,6 +107,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Chip(command) => command.run(output),
         Command::Fit(command) => command.run(output),
         Command::Inspect(command) => command.run(output),
+        Command::Report(command) => command.run(output),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -120,23 +120,28 @@ impl Comparison {
         }
         let mut table = Table::new(columns);
         for claim in &self.claims {
-            let decimals = usize::from(claim.decimals.max(2));
+            // Small numbers get a decimal more, as in the table of verdicts.
+            let written = |value: f64| {
+                fixed(value, usize::from(claim.decimals.max(2)) + usize::from(value.abs() < 1.0))
+            };
             let paper = format!("{} {}", fixed(claim.paper, claim.decimals.into()), claim.unit);
             let mut row = vec![claim.name.clone(), paper];
             for (index, found) in claim.found.iter().enumerate() {
                 let ours = found.and_then(|found| found.ours);
-                row.push(ours.map_or(none(), |ours| fixed(ours.value, decimals)));
+                row.push(ours.map_or(none(), |ours| written(ours.value)));
                 row.push(ours.map_or(none(), |Interval { value, lo, hi }| {
                     if lo == value && hi == value {
                         "exact".to_owned()
                     } else {
-                        format!("[{}, {}]", fixed(lo, decimals), fixed(hi, decimals))
+                        format!("[{}, {}]", written(lo), written(hi))
                     }
                 }));
                 let difference = found.and_then(|found| found.difference);
-                row.extend((index > 0).then(|| {
-                    difference.map_or(none(), |difference| signed(fixed(difference, decimals)))
-                }));
+                row.extend(
+                    (index > 0).then(|| {
+                        difference.map_or(none(), |difference| signed(written(difference)))
+                    }),
+                );
                 row.push(found.map_or(none(), |found| found.verdict.to_string()));
             }
             table.row(row);
@@ -171,7 +176,7 @@ fn none() -> String {
 }
 
 /// A number with six digits at most, which is more than a run knows.
-fn digits(value: f64) -> String {
+pub(crate) fn digits(value: f64) -> String {
     if value == 0.0 || !value.is_finite() {
         return "0".to_owned();
     }

@@ -11,7 +11,8 @@ pub(crate) fn layout(name: &str, path: &Path) -> anyhow::Result<Layout> {
     of(name, &read_mapping(path)?).with_context(|| path.display().to_string())
 }
 
-fn of(name: &str, mapping: &Mapping) -> anyhow::Result<Layout> {
+/// Lays the tiles of a mapping out on macros.
+pub(crate) fn of(name: &str, mapping: &Mapping) -> anyhow::Result<Layout> {
     let blocks = mapping.tiles.iter().map(|tile| {
         let place = tile.place.context("a tile has no place")?;
         Ok(Block {

@@ -112,7 +112,7 @@ impl Frontier {
             part: Part::Frontier,
             title: "What can be had together".to_owned(),
             text: format!(
-                "The deployed network by {} candidates of the search of `hafnia frontier`, for {}; those that none beats in cells, macros, cycles and expected noise have a letter.\n\
+                "The deployed network by {} candidates of the search of `hafnia frontier`, for {}; those that none beats in cells, cycles and expected noise have a letter.\n\
                  Expected noise is a multiple of the plain mapping's; drops are those with noise in the final layer on {chips} virtual chips and {images} test images.",
                 candidates.len(),
                 self.setting

@@ -1,8 +1,10 @@
-//! `cargo xtask validate`: the macro's engines against tools that others wrote.
+//! `cargo xtask validate`: the macro's engines against tools that others wrote, and pages in a browser.
 //!
 //! It installs nothing: where a tool is missing it says which, and fails.
 
 mod aihwkit;
+mod browser;
+pub(crate) mod html;
 pub(crate) mod spice;
 
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::Args;
 
-/// Holds the engines against tools that others wrote.
+/// Holds the engines against tools that others wrote, and pages against what they must do.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Compare products of matrices with aihwkit's analog tiles; needs Python with aihwkit 1.1.0.
@@ -19,13 +21,28 @@ pub(crate) struct Options {
     /// Compare IR drop with ngspice.
     #[arg(long)]
     spice: bool,
+    /// Look at the page of a report in headless Chromium.
+    #[arg(long)]
+    html: bool,
+    /// Also look at this page, beside its report.json.
+    #[arg(long, value_name = "FILE", requires = "html")]
+    page: Option<PathBuf>,
+    /// Take a picture of the top of that page: a PNG file.
+    #[arg(long, value_name = "FILE", requires = "page")]
+    screenshot: Option<PathBuf>,
     /// The Python that has aihwkit.
     #[arg(long, value_name = "FILE", default_value = "python3")]
     python: PathBuf,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    ensure!(options.aihwkit || options.spice, "nothing to validate: give --spice or --aihwkit");
+    ensure!(
+        options.aihwkit || options.spice || options.html,
+        "nothing to validate: give --html, --spice or --aihwkit"
+    );
+    if options.html {
+        html::run(options.page.as_deref(), options.screenshot.as_deref())?;
+    }
     if options.spice {
         spice::run()?;
     }

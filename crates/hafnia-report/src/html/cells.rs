@@ -51,7 +51,7 @@ pub(super) fn cells(map: &CellMap) -> String {
             );
         }
     }
-    html + "<p class=\"status\" role=\"status\">Point at a row of a macro, or move to a macro and use \
+    html + "<p class=\"status\" role=\"status\" aria-live=\"polite\">Point at a row of a macro, or move to a macro and use \
             the arrow keys, to see which logical rows it holds.</p>\n</div>\n"
 }
 
@@ -97,19 +97,23 @@ fn picture(layout: &Layout, index: usize, classes: &Classes<'_>) -> String {
         columns + MARGIN,
     );
     for block in blocks {
-        let _ = writeln!(
-            html,
-            "<g data-m=\"{}\" role=\"group\" aria-label=\"{0}\"><rect class=\"block\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"/>",
-            escape(&block.matrix),
+        let place = format!(
+            "x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\"",
             block.column,
             block.row,
             block.columns(),
             block.cells.len()
         );
+        let matrix = escape(&block.matrix);
+        let _ = writeln!(
+            html,
+            "<g data-m=\"{matrix}\" role=\"group\" aria-label=\"{matrix}\"><rect class=\"block\" {place}/>"
+        );
         for (offset, row) in block.cells.iter().enumerate() {
             html += &row_of(block, block.row + offset, row, classes);
         }
-        html += "</g>\n";
+        // Above the rows, so that neighbours can be told apart.
+        let _ = writeln!(html, "<rect class=\"edge\" {place}/></g>");
     }
     html + &format!("</svg>\n<figcaption>macro {index}: {list}</figcaption>\n</figure>\n")
 }
@@ -248,7 +252,7 @@ mod tests {
             <g class="r" role="option" data-l="1"><title>fc&lt;3&gt;, row 1 of macro 0 holds logical row 1</title><rect x="1" y="1" width="3" height="1"/><path d="M1 1.5m1 0h2"/></g>
             <g class="r k0" role="option" data-l="2"><title>fc&lt;3&gt;, row 2 of macro 0 holds logical row 2</title><rect x="1" y="2" width="3" height="1"/><path d="M1 2.5h1m1 0h1"/></g>
             <g class="r" role="option" data-l="3"><title>fc&lt;3&gt;, row 3 of macro 0 holds logical row 3</title><rect x="1" y="3" width="3" height="1"/><path d="M1 3.5"/></g>
-            </g>
+            <rect class="edge" x="1" y="0" width="3" height="4"/></g>
             </svg>
             <figcaption>macro 0: fc&lt;3&gt; 4 × 3</figcaption>
             </figure>
@@ -262,7 +266,7 @@ mod tests {
             <g class="r k0 s" role="option" data-l="0 2"><title>fc&lt;3&gt;, row 2 of macro 0 holds logical rows 0, 2</title><rect x="1" y="2" width="3" height="1"/><path d="M1 2.5h1m1 0h1"/><path class="mark" d="M-4 1.6l3 .9-3 .9z"/></g>
             <g class="r" role="option" data-l="1"><title>fc&lt;3&gt;, row 3 of macro 0 holds logical row 1</title><rect x="1" y="3" width="3" height="1"/><path d="M1 3.5m1 0h2"/></g>
             <g class="r" role="option" data-l="3"><title>fc&lt;3&gt;, row 4 of macro 0 holds logical row 3</title><rect x="1" y="4" width="3" height="1"/><path d="M1 4.5"/></g>
-            </g>
+            <rect class="edge" x="1" y="2" width="3" height="3"/></g>
             </svg>
             <figcaption>macro 0: fc&lt;3&gt; 3 × 3</figcaption>
             </figure>
