@@ -24,8 +24,12 @@
 //! # }
 //! ```
 //!
+//! [`Html`] makes the page of a report, which needs nothing but itself; [`Report::open`] reads a report
+//! back from its files, and a [`Comparison`] puts several side by side.
+//!
 //! It computes no statistics: values and intervals are handed in. It writes no file: an exporter
-//! gives names and bytes, and the caller writes them whole or not at all.
+//! gives names and bytes, and the caller writes them whole or not at all. It knows no mapping: cells
+//! of macros come as a [`Layout`], plain data.
 
 mod claims;
 mod compare;

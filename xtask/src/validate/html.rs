@@ -99,7 +99,12 @@ fn claims_of(report: &Report) -> Vec<Vec<String>> {
 }
 
 /// Opens a page so many times and uses it.
-fn look(browser: &mut Browser, html: &str, claims: Option<&[Vec<String>]>) -> anyhow::Result<Seen> {
+fn look(
+    browser: &mut Browser,
+    html: &str,
+    claims: Option<&[Vec<String>]>,
+    loads: usize,
+) -> anyhow::Result<Seen> {
     let folder = TempDir::new()?;
     let path = folder.path().join("report.html");
     std::fs::write(&path, html)?;
@@ -219,7 +224,10 @@ fn rows(browser: &mut Browser, faults: &mut Vec<String>) -> anyhow::Result<()> {
         "(() => { const row = document.querySelector('.r.s') ?? document.querySelector('.r');
             row.scrollIntoView({ block: 'center', behavior: 'instant' });
             const box = row.querySelector('rect').getBoundingClientRect();
-            return [box.x + box.width / 2, box.y + box.height / 2, row.querySelector('title').textContent]; })()",
+            // Rows can be less than two pixels high: the one that is under a whole pixel counts.
+            const [x, y] = [Math.round(box.x + box.width / 2), Math.round(box.y + box.height / 2)];
+            const under = document.elementFromPoint(x, y)?.closest('.r');
+            return [x, y, under?.querySelector('title').textContent]; })()",
     )?;
     let coordinate = |index: usize| shared[index].as_f64().context("a row has a place");
     browser.point(coordinate(0)?, coordinate(1)?)?;
