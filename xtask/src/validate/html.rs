@@ -437,7 +437,7 @@ fn picture(page: &Path, file: &Path) -> anyhow::Result<()> {
     chromium
         .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
         .arg(format!("--user-data-dir={}", profile.path().display()))
-        .args(["--window-size=1280,1240"])
+        .args(["--window-size=1280,1480"])
         .arg(format!("--screenshot={}", file.display()))
         .arg(format!("file://{}", page.display()))
         .stderr(Stdio::null());
