@@ -2,10 +2,8 @@
 
 use std::time::Instant;
 
-#[cfg(target_os = "linux")]
-use crate::validate::slurm;
-use crate::validate::spice;
-use crate::{cargo, codegen, tidy};
+use crate::validate::{html, slurm, spice};
+use crate::{cargo, codegen, tidy, workspace};
 
 /// The commands, in the order in which they fail fastest.
 const COMMANDS: &[&[&str]] = &[
@@ -28,6 +26,9 @@ const COMMANDS: &[&[&str]] = &[
     ],
 ];
 
+/// The page that the last of them writes.
+const PAGE: &str = "target/ci-reproduce/report.html";
+
 pub(crate) fn run() -> anyhow::Result<()> {
     tidy::run()?;
     codegen::run(true)?;
@@ -46,12 +47,16 @@ pub(crate) fn run() -> anyhow::Result<()> {
     } else {
         eprintln!("left out for want of ngspice: cargo xtask validate --spice");
     }
-    #[cfg(target_os = "linux")]
     match &slurm::missing()[..] {
         [] => slurm::run()?,
         missing => {
             eprintln!("left out for want of {}: cargo xtask validate --slurm", missing.join(", "));
         }
+    }
+    if html::is_there() {
+        html::run(Some(&workspace().join(PAGE)), None)?;
+    } else {
+        eprintln!("left out for want of chromium: cargo xtask validate --html");
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ enum Chore {
     Reproduce(reproduce::Options),
     /// Make the record of a recipe from what its trainings gave; it becomes part of hafnia.
     Record(record::Options),
-    /// Hold the engines against tools that others wrote.
+    /// Hold the engines against tools that others wrote, and look at pages in a browser.
     Validate(validate::Options),
     /// Everything that must pass before a change lands.
     Ci,

@@ -28,6 +28,7 @@ mod passes;
 mod profile;
 mod progress;
 mod shell;
+mod report;
 mod sim;
 mod sweep;
 mod train;
@@ -87,6 +88,7 @@ enum Command {
     Inspect(inspect::Inspect),
     Completions(shell::Completions),
     Man(shell::Man),
+    Report(report::ReportRuns),
 }
 
 /// Runs the command line of this process with the given passes.
@@ -121,6 +123,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Inspect(command) => command.run(output),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),
+        Command::Report(command) => command.run(output),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -300,11 +300,46 @@ fn what_there_is_can_be_listed() {
 }
 
 #[test]
+fn runs_are_shown_again_and_side_by_side() {
+    let place = Place::new();
+    for (run, saving) in [("a", 0.5), ("b", 0.25)] {
+        let claims = include_str!("../../../docs/claims.toml");
+        let claims = hafnia_report::Claims::parse(claims, Path::new("claims.toml")).unwrap();
+        let mut metrics = hafnia_report::Metrics::default();
+        metrics.insert("rename/final/saving", saving).unwrap();
+        let scope = hafnia_report::Scope::default();
+        let report = hafnia_report::Report::new(run, scope, &claims, metrics).unwrap();
+        std::fs::create_dir(place.path(run)).unwrap();
+        for exporter in hafnia_report::exporters() {
+            for (name, bytes) in exporter.export(&report) {
+                std::fs::write(place.path(run).join(name), bytes).unwrap();
+            }
+        }
+    }
+    let page = place.path("a/report.html");
+    let first = std::fs::read(&page).unwrap();
+    std::fs::remove_file(&page).unwrap();
+    assert!(place.run("report a").contains("50.00 %"));
+    assert_eq!(std::fs::read(&page).unwrap(), first);
+
+    let compared = place.json("report a b --out both.html");
+    assert_eq!(compared["metrics"]["rename/final/saving"]["differences"][1], -0.25);
+    let both = std::fs::read_to_string(place.path("both.html")).unwrap();
+    assert!(both.contains("2 runs side by side"));
+    assert!(place.run("report a b").contains("-25.00"));
+    place.fail(
+        "report a .",
+        1,
+        expect!["error: . holds no report.json: make one with `cargo xtask reproduce --out .`\n"],
+    );
+}
+
+#[test]
 fn every_command_has_examples() {
     let place = Place::new();
     let commands = [
         "data", "train", "profile", "map", "sim", "passes", "models", "macros", "inspect", "chip",
-        "fit",
+        "fit", "report",
     ];
     for command in commands {
         assert!(place.run(&format!("{command} --help")).contains("Examples:"), "{command}");

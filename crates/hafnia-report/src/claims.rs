@@ -90,7 +90,7 @@ pub struct Reading {
 /// A reading of a claim beside our numbers.
 ///
 /// A claim with two readings gives two of these, with one `id` and one `verdict`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JudgedClaim {
     /// Id of the claim.
     pub id: String,

@@ -116,6 +116,45 @@ pub enum ReportError {
         /// How many rows there are.
         rows: usize,
     },
+    /// A cell is neither 0 nor 1.
+    #[error("{what} has a cell `{cell}`, it must be 0 or 1")]
+    Cell {
+        /// Whose cell.
+        what: String,
+        /// What stands for it.
+        cell: char,
+    },
+    /// A block of cells does not lie on its macro.
+    #[error("{what} takes {len} from {side} {start}, a macro has {of}")]
+    Beyond {
+        /// Name of the block.
+        what: String,
+        /// `row` or `column`.
+        side: &'static str,
+        /// Where it begins.
+        start: usize,
+        /// How many it takes.
+        len: usize,
+        /// How many there are.
+        of: usize,
+    },
+    /// A folder holds no report.
+    #[error("{} holds no report.json: make one with `cargo xtask reproduce --out {}`", folder.display(), folder.display())]
+    NoReport {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A file of a report is not what it should be.
+    #[error("{} is not a {what}", path.display())]
+    NotReport {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        what: &'static str,
+        /// What and where.
+        #[source]
+        source: serde_json::Error,
+    },
     /// The plotting library failed.
     #[error("the plot could not be drawn")]
     Plot(#[source] Box<dyn std::error::Error + Send + Sync>),

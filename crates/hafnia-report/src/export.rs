@@ -1,6 +1,6 @@
 //! A report as files.
 
-use crate::{Align, Report, Scope, Table};
+use crate::{Align, Html, Report, Scope, Table};
 
 /// Turns a report into files. To add a format, implement this and add it to [`exporters`].
 pub trait Exporter {
@@ -13,8 +13,8 @@ pub trait Exporter {
 
 /// Every exporter there is.
 #[must_use]
-pub fn exporters() -> [&'static dyn Exporter; 4] {
-    [&Markdown, &Json, &Csv, &Svg]
+pub fn exporters() -> [&'static dyn Exporter; 6] {
+    [&Markdown, &Json, &Csv, &Svg, &Cells, &Html]
 }
 
 /// `report.md`: everything but the metrics, to be read.
@@ -35,6 +35,10 @@ pub struct Csv;
 /// The figures, each in `NAME.svg`.
 #[derive(Debug, Clone, Copy)]
 pub struct Svg;
+
+/// The cells of mappings, each map in `NAME.json`: a list of layouts.
+#[derive(Debug, Clone, Copy)]
+pub struct Cells;
 
 const SUBSET: &str =
     "**This report was made on the committed subset of MNIST: no claim is judged.**";
@@ -95,6 +99,23 @@ impl Exporter for Json {
             .expect("a report is structs, strings and finite numbers, which JSON can hold");
         text.push(b'\n');
         vec![("report.json".to_owned(), text)]
+    }
+}
+
+impl Exporter for Cells {
+    fn name(&self) -> &'static str {
+        "cells"
+    }
+
+    fn export(&self, report: &Report) -> Vec<(String, Vec<u8>)> {
+        let maps = report.sections.iter().flat_map(|section| &section.maps);
+        let file = |map: &crate::CellMap| {
+            let mut text = serde_json::to_vec(&map.layouts)
+                .expect("layouts are structs, strings and numbers, which JSON can hold");
+            text.push(b'\n');
+            (format!("{}.json", map.name), text)
+        };
+        maps.map(file).collect()
     }
 }
 
@@ -342,6 +363,9 @@ mod tests {
 
     #[test]
     fn names_differ() {
-        assert_eq!(exporters().map(|e| e.name()), ["markdown", "json", "csv", "svg"]);
+        assert_eq!(
+            exporters().map(|e| e.name()),
+            ["markdown", "json", "csv", "svg", "cells", "html"]
+        );
     }
 }

@@ -18,18 +18,25 @@
 //!     .flat_map(|exporter| exporter.export(&report))
 //!     .map(|(name, _bytes)| name)
 //!     .collect();
-//! assert_eq!(files, ["report.md", "report.json", "metrics.csv"]);
+//! assert_eq!(files, ["report.md", "report.json", "metrics.csv", "report.html"]);
 //! println!("{}", report.verdict_table());
 //! # Ok(())
 //! # }
 //! ```
 //!
+//! [`Html`] makes the page of a report, which needs nothing but itself; [`Report::open`] reads a report
+//! back from its files, and a [`Comparison`] puts several side by side.
+//!
 //! It computes no statistics: values and intervals are handed in. It writes no file: an exporter
-//! gives names and bytes, and the caller writes them whole or not at all.
+//! gives names and bytes, and the caller writes them whole or not at all. It knows no mapping: cells
+//! of macros come as a [`Layout`], plain data.
 
 mod claims;
+mod compare;
 mod error;
 mod export;
+mod html;
+mod layout;
 mod metrics;
 pub mod plot;
 mod report;
@@ -37,9 +44,12 @@ mod table;
 mod verdict;
 
 pub use claims::{Claim, Claims, JudgedClaim, Protocol, Reading, Setting};
+pub use compare::{ComparedClaim, ComparedMetric, Comparison, Found};
 pub use error::ReportError;
-pub use export::{Csv, Exporter, Json, Markdown, Svg, exporters};
+pub use export::{Cells, Csv, Exporter, Json, Markdown, Svg, exporters};
+pub use html::Html;
+pub use layout::{Block, CellMap, CellRow, Layout};
 pub use metrics::Metrics;
-pub use report::{Figure, Report, Scope, Section};
+pub use report::{Figure, Part, Report, Scope, Section};
 pub use table::{Align, Table};
 pub use verdict::{Interval, Target, Verdict};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::ReportError;
 
@@ -10,7 +10,7 @@ use crate::ReportError;
 ///
 /// A key reads `subject/part/what_unit`, as in `rename/final/accuracy_cost_points`; shares are
 /// fractions of 1, and the ends of an interval add `_lo` and `_hi`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Metrics(BTreeMap<String, f64>);
 

@@ -1,8 +1,12 @@
 //! What a run has to say: verdicts, metrics, and sections of text, tables and figures.
 
-use serde::Serialize;
+use std::fs;
+use std::path::Path;
 
-use crate::{Align, Claims, JudgedClaim, Metrics, ReportError, Table};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::{Align, CellMap, Claims, JudgedClaim, Metrics, ReportError, Table};
 
 /// What a run covered; the default is everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,7 +18,7 @@ pub struct Scope {
 }
 
 /// A report. Its claims were judged when it was made, on the metrics it holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     title: String,
     subset: bool,
@@ -25,11 +29,17 @@ pub struct Report {
     pub sections: Vec<Section>,
     /// What the run was made of: resolved configuration, seed, version, digests; a line each.
     pub manifest: Vec<String>,
+    /// All of it, as `manifest.json` beside the report has it; only the page shows it.
+    #[serde(skip)]
+    pub record: Option<serde_json::Value>,
 }
 
 /// A part of a report.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Section {
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "is_other")]
+    pub part: Part,
     /// Heading.
     pub title: String,
     /// Markdown, a sentence a line; may be empty.
@@ -38,10 +48,39 @@ pub struct Section {
     pub tables: Vec<Table>,
     /// Figures, after the tables.
     pub figures: Vec<Figure>,
+    /// Mappings cell by cell, after the figures; only the page shows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub maps: Vec<CellMap>,
+}
+
+/// What a section is about. The page has its sections in this order, and sections alike in the order
+/// of the report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// Accuracy over noise.
+    Noise,
+    /// Mappings, row by row and cell by cell.
+    Mapping,
+    /// What can be had of several costs at once.
+    Frontier,
+    /// Area, energy and time.
+    Cost,
+    /// Where accuracy goes, by layer and by effect.
+    Attribution,
+    /// Trainings and their curves.
+    Training,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+fn is_other(part: &Part) -> bool {
+    *part == Part::Other
 }
 
 /// A plot and its caption.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// Name of the file, without `.svg`; unique in a report.
     pub name: String,
@@ -77,7 +116,37 @@ impl Report {
             metrics,
             sections: Vec::new(),
             manifest: Vec::new(),
+            record: None,
         })
+    }
+
+    /// Reads a report from the folder that its files were written to: `report.json`, the figures and
+    /// cells that it names, and `manifest.json` if there is one.
+    ///
+    /// # Errors
+    /// [`ReportError::NoReport`] without `report.json`; [`ReportError::Read`] or
+    /// [`ReportError::NotReport`] for a file that cannot be read or is not what it should be.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, ReportError> {
+        let folder = folder.as_ref();
+        let path = folder.join("report.json");
+        if !path.exists() {
+            return Err(ReportError::NoReport { folder: folder.to_owned() });
+        }
+        let mut report: Self = parse(&path, "report")?;
+        for section in &mut report.sections {
+            for figure in &mut section.figures {
+                figure.svg = read(&folder.join(format!("{}.svg", figure.name)))?;
+            }
+            for map in &mut section.maps {
+                map.layouts = parse(&folder.join(format!("{}.json", map.name)), "map of cells")?;
+                map.layouts.iter().try_for_each(|layout| layout.check())?;
+            }
+        }
+        let manifest = folder.join("manifest.json");
+        if manifest.exists() {
+            report.record = Some(parse(&manifest, "manifest")?);
+        }
+        Ok(report)
     }
 
     /// The heading.
@@ -121,14 +190,31 @@ impl Report {
     }
 }
 
+fn read(path: &Path) -> Result<String, ReportError> {
+    fs::read_to_string(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })
+}
+
+fn parse<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, ReportError> {
+    serde_json::from_str(&read(path)?).map_err(|source| ReportError::NotReport {
+        path: path.to_owned(),
+        what,
+        source,
+    })
+}
+
 impl JudgedClaim {
-    /// The cells of its row in the verdict table.
-    fn cells(&self) -> [String; 5] {
-        let Self { id, title, unit, paper, .. } = self;
-        let name = match &self.reading {
+    /// Its id, title and, where there are several, reading.
+    pub(crate) fn name(&self) -> String {
+        let Self { id, title, .. } = self;
+        match &self.reading {
             Some(reading) => format!("{id} {title} ({reading})"),
             None => format!("{id} {title}"),
-        };
+        }
+    }
+
+    /// The cells of its row in the verdict table.
+    pub(crate) fn cells(&self) -> [String; 5] {
+        let Self { unit, paper, .. } = self;
         // Small numbers get a decimal more: 0.024 points must not read as 0.0.
         let small = self.ours.is_some_and(|ours| ours.abs() < 1.0);
         let fine = usize::from(self.decimals.max(2)) + usize::from(small);
@@ -145,12 +231,12 @@ impl JudgedClaim {
             format!("{} (here: {})", self.verdict, self.reading_verdict)
         };
         let paper = format!("{} {unit}", fixed(*paper, usize::from(self.decimals)));
-        [name, paper, ours, interval, verdict]
+        [self.name(), paper, ours, interval, verdict]
     }
 }
 
 /// A number with so many decimals, never as minus zero.
-fn fixed(number: f64, decimals: usize) -> String {
+pub(crate) fn fixed(number: f64, decimals: usize) -> String {
     let text = format!("{number:.decimals$}");
     match text.strip_prefix('-') {
         Some(digits) if digits.chars().all(|c| matches!(c, '0' | '.')) => digits.to_owned(),
@@ -191,6 +277,7 @@ pub(crate) mod tests {
                 caption: "Accuracy over noise.".to_owned(),
                 svg: "<svg/>".to_owned(),
             }],
+            ..Section::default()
         });
         report.manifest = vec!["hafnia 0.1.0".to_owned(), "seed 1".to_owned()];
         report

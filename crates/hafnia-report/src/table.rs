@@ -4,10 +4,12 @@ use std::fmt;
 
 use comfy_table::CellAlignment;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::ReportError;
 
 /// Which side the cells of a column are set to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Align {
     /// For words.
@@ -32,11 +34,35 @@ pub enum Align {
 /// ");
 /// assert_eq!(table.to_csv(), "layer,rows\nfc3,84\n");
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Table {
     header: Vec<String>,
     align: Vec<Align>,
     rows: Vec<Vec<String>>,
+}
+
+/// A table as it is read.
+#[derive(Deserialize)]
+struct Unchecked {
+    header: Vec<String>,
+    align: Vec<Align>,
+    rows: Vec<Vec<String>>,
+}
+
+impl TryFrom<Unchecked> for Table {
+    type Error = ReportError;
+
+    fn try_from(Unchecked { header, align, rows }: Unchecked) -> Result<Self, ReportError> {
+        let expected = header.len();
+        let lengths = rows.iter().map(|row| ("row of a table", row.len()));
+        for (what, len) in std::iter::once(("alignment of a table", align.len())).chain(lengths) {
+            if len != expected {
+                return Err(ReportError::Length { what: what.to_owned(), len, expected });
+            }
+        }
+        Ok(Self { header, align, rows })
+    }
 }
 
 impl Table {
@@ -60,6 +86,12 @@ impl Table {
     #[must_use]
     pub fn header(&self) -> &[String] {
         &self.header
+    }
+
+    /// Which side the cells of each column are set to.
+    #[must_use]
+    pub fn align(&self) -> &[Align] {
+        &self.align
     }
 
     /// The rows, from the top.

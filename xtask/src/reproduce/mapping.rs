@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use hafnia_cim::MacroSpec;
 use hafnia_passes::{AnnealGap, anneal_gaps};
-use hafnia_report::{Align, Claims, Interval, Metrics, Section, Setting, Table};
+use hafnia_report::{Align, Claims, Interval, Metrics, Part, Section, Setting, Table};
 use hafnia_rng::Seed;
 use hafnia_zoo::Zoo;
 
@@ -58,6 +58,7 @@ struct Lost {
 /// The deployed network by one pipeline.
 struct Mapped {
     what: &'static str,
+    file: PathBuf,
     mapping: Mapping,
     /// Conversion cycles of all layers, an image.
     cycles: f64,
@@ -308,6 +309,7 @@ fn by_every_pass(
     for (number, (what, _)) in PIPELINES.into_iter().enumerate() {
         found.push(Mapped {
             what,
+            file: mappings[number].clone(),
             mapping: plan.inspect(&format!("pass-{number}"), &mappings[number])?,
             cycles: exact.mappings[number].per_image.groups,
             drop: noisy.mappings[number].drop_points,
@@ -348,6 +350,11 @@ impl Compiled {
         [&self.deployed[0], &self.deployed[self.deployed.len() - 1]]
     }
 
+    /// The file of the deployed network's mapping by `best`.
+    pub(crate) fn best(&self) -> &PathBuf {
+        &self.ends()[1].file
+    }
+
     /// The deployed network by every pipeline.
     fn passes(&self) -> Table {
         let mut table = Table::new([
@@ -360,7 +367,7 @@ impl Compiled {
             ("final layer: drop, points", Align::Right),
             ("95 % interval", Align::Right),
         ]);
-        for Mapped { what, mapping, cycles, drop } in &self.deployed {
+        for Mapped { what, mapping, cycles, drop, .. } in &self.deployed {
             table.row([
                 (*what).to_owned(),
                 mapping.total.physical_rows.to_string(),
@@ -452,6 +459,7 @@ impl Compiled {
             table.row(row);
         }
         Section {
+            part: Part::Mapping,
             title: "The mapping compiler".to_owned(),
             text: self.text(),
             tables: [table, self.passes()].into_iter().chain(self.sensitivity()).collect(),

@@ -6,11 +6,14 @@ use std::thread;
 
 use anyhow::{Context, ensure};
 use hafnia_artifact::{Digest, write_whole};
-use hafnia_report::{Claims, Interval, Setting};
+use hafnia_report::{Claims, Interval, Layout, Setting};
 use serde::Deserialize;
 
 use super::Options;
+use super::attribution::{self, Attribution};
 use super::calls::{Calls, Data, Trained};
+use super::cells;
+use super::frontier::{self, Frontier};
 use super::mapping::{self, Compiled};
 use super::recorded::{Recorded, Records};
 use super::runner::{Runner, Step};
@@ -41,6 +44,12 @@ pub(crate) struct Results {
     pub(crate) chips: u32,
     /// What the mapping compiler does.
     pub(crate) compiled: Compiled,
+    /// The deployed network on macros: in natural order, renamed, by `best`.
+    pub(crate) layouts: Vec<Layout>,
+    /// What cells, cycles and noise can be had together.
+    pub(crate) frontier: Frontier,
+    /// Where accuracy goes.
+    pub(crate) attribution: Attribution,
     /// How fast the engines are.
     pub(crate) speed: Speed,
     /// The recorded networks, if they were evaluated.
@@ -269,7 +278,16 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
     let all_layers =
         plan.simulate("all-layers", &network, &[&renamed], &["--noise-in=all", &chips])?;
     plan.check_default(&all_layers)?;
+    let compiled = mapping::run(&plan, claims, options.is_full(), [&network, &profile])?;
+    let layouts = [("natural", &natural), ("rename", &renamed), ("best", compiled.best())];
+    let setting = claims.settings[operating.unwrap_or(0)];
     Ok(Results {
+        layouts: layouts
+            .into_iter()
+            .map(|(name, path)| cells::layout(name, path))
+            .collect::<Result<_, _>>()?,
+        frontier: frontier::run(&plan, setting, &network, &profile)?,
+        attribution: attribution::run(&plan, setting, &network, &renamed)?,
         tied,
         untied,
         compared,
@@ -281,7 +299,7 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         noisy,
         all_layers,
         chips: plan.effort.chips,
-        compiled: mapping::run(&plan, claims, options.is_full(), [&network, &profile])?,
+        compiled,
         speed: speed::run(&plan, &network)?,
         recorded: records.map(|records| records.evaluate(&plan)).transpose()?,
         data: plan.calls.data.clone(),

@@ -9,7 +9,7 @@ use hafnia_report::plot::{
     training_curve,
 };
 use hafnia_report::{
-    Align, Claims, Figure, Interval, Metrics, Report, Scope, Section, Setting, Table,
+    Align, CellMap, Claims, Figure, Interval, Metrics, Part, Report, Scope, Section, Setting, Table,
 };
 
 use super::Options;
@@ -34,6 +34,9 @@ pub(crate) fn report(
         reorder(results, claims)?,
         all_layers(results),
         results.compiled.section(),
+        cells(results),
+        results.frontier.section(),
+        results.attribution.section(),
         results.speed.section(),
     ];
     report.sections.extend(results.recorded.as_ref().map(Recorded::section));
@@ -221,6 +224,7 @@ fn accuracy(results: &Results) -> anyhow::Result<Section> {
         },
     );
     Ok(Section {
+        part: Part::Training,
         title: "Accuracy".to_owned(),
         text,
         tables: vec![table],
@@ -229,6 +233,7 @@ fn accuracy(results: &Results) -> anyhow::Result<Section> {
             caption: "Loss and validation accuracy of the first seed.".to_owned(),
             svg: training_curve(&curves)?,
         }],
+        ..Section::default()
     })
 }
 
@@ -276,6 +281,7 @@ fn rename(results: &Results) -> anyhow::Result<Section> {
         renamed.macros, natural.macros, renamed.table_bits
     );
     Ok(Section {
+        part: Part::Mapping,
         title: "Row rename".to_owned(),
         text,
         tables: vec![table],
@@ -284,6 +290,7 @@ fn rename(results: &Results) -> anyhow::Result<Section> {
             caption: "Rows of the final layer before and after rename.".to_owned(),
             svg: rows_figure(&results.renamed)?,
         }],
+        ..Section::default()
     })
 }
 
@@ -383,6 +390,7 @@ fn noise(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
         if results.operating.is_none() { "; here none is, so reorder is not judged" } else { "" },
     );
     Ok(Section {
+        part: Part::Noise,
         title: "Noise in the final layer".to_owned(),
         text,
         tables: vec![table],
@@ -391,6 +399,7 @@ fn noise(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
             caption: "Accuracy over noise for natural, random and reordered rows.".to_owned(),
             svg: accuracy_over_noise(100.0 * exact.value, &claims.settings, &all)?,
         }],
+        ..Section::default()
     })
 }
 
@@ -406,11 +415,11 @@ fn random_range(simulated: &Simulated) -> Option<Interval> {
 }
 
 fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
-    let title = "Row reorder at the operating point".to_owned();
+    let (part, title) = (Part::Noise, "Row reorder at the operating point".to_owned());
     let Some(operating) = results.operating else {
         let text =
             "No setting of the grid costs the natural order enough to be the operating point.";
-        return Ok(Section { title, text: text.to_owned(), ..Section::default() });
+        return Ok(Section { part, title, text: text.to_owned(), ..Section::default() });
     };
     let Setting { sigma_lrs_rel, offset_lsb } = claims.settings[operating];
     let simulated = &results.noisy[operating];
@@ -457,13 +466,14 @@ fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
                 - 1.0),
         reduction.correlation.map_or("undefined".to_owned(), |r| format!("{r:.2}")),
     );
-    Ok(Section { title, text, tables: vec![table], ..Section::default() })
+    Ok(Section { part, title, text, tables: vec![table], ..Section::default() })
 }
 
 fn all_layers(results: &Results) -> Section {
     let simulated = &results.all_layers;
     let mapping = &simulated.mappings[0];
     Section {
+        part: Part::Noise,
         title: "Noise in all layers (indicative)".to_owned(),
         text: format!(
             "With the preset's default noise in all layers, the natural order loses {:.3} points ({:.3} to {:.3}) on {} virtual chip(s): indicative only.\n\
@@ -475,6 +485,22 @@ fn all_layers(results: &Results) -> Section {
             mapping.per_image.groups,
             mapping.per_image.conversions,
         ),
+        ..Section::default()
+    }
+}
+
+/// The deployed network on macros, before and after.
+fn cells(results: &Results) -> Section {
+    Section {
+        part: Part::Mapping,
+        title: "The macros, cell by cell".to_owned(),
+        text: "The deployed network in natural order, after `rename`, and by the search `best`; report.html shows every cell, and which logical rows a physical row holds."
+            .to_owned(),
+        maps: vec![CellMap {
+            name: "cells".to_owned(),
+            caption: "Every macro before and after.".to_owned(),
+            layouts: results.layouts.clone(),
+        }],
         ..Section::default()
     }
 }

@@ -3,7 +3,8 @@
 //! It installs nothing: where a tool is missing it says which, and fails.
 
 mod aihwkit;
-#[cfg(target_os = "linux")]
+mod browser;
+pub(crate) mod html;
 pub(crate) mod slurm;
 pub(crate) mod spice;
 
@@ -12,7 +13,7 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use clap::Args;
 
-/// Holds the engines against tools that others wrote.
+/// Holds the engines against tools that others wrote, and pages against what they must do.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Compare products of matrices with aihwkit's analog tiles; needs Python with aihwkit 1.1.0.
@@ -22,28 +23,34 @@ pub(crate) struct Options {
     #[arg(long)]
     spice: bool,
     /// Run a sweep on a Slurm cluster of two nodes, started and stopped on this machine; needs root.
-    #[cfg(target_os = "linux")]
     #[arg(long)]
     slurm: bool,
+    /// Look at the page of a report in headless Chromium.
+    #[arg(long)]
+    html: bool,
+    /// Also look at this page, beside its report.json.
+    #[arg(long, value_name = "FILE", requires = "html")]
+    page: Option<PathBuf>,
+    /// Take a picture of the top of that page: a PNG file.
+    #[arg(long, value_name = "FILE", requires = "page")]
+    screenshot: Option<PathBuf>,
     /// The Python that has aihwkit.
     #[arg(long, value_name = "FILE", default_value = "python3")]
     python: PathBuf,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    #[cfg(target_os = "linux")]
-    let slurm = options.slurm;
-    #[cfg(not(target_os = "linux"))]
-    let slurm = false;
     ensure!(
-        options.aihwkit || slurm || options.spice,
-        "nothing to validate: give --spice, --slurm or --aihwkit"
+        options.aihwkit || options.html || options.slurm || options.spice,
+        "nothing to validate: give --html, --spice, --slurm or --aihwkit"
     );
+    if options.html {
+        html::run(options.page.as_deref(), options.screenshot.as_deref())?;
+    }
     if options.spice {
         spice::run()?;
     }
-    #[cfg(target_os = "linux")]
-    if slurm {
+    if options.slurm {
         slurm::run()?;
     }
     if options.aihwkit {

@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -46,10 +45,33 @@ pub(crate) fn missing() -> Vec<String> {
     let has = |program: &&str| find(program).is_some();
     let mut missing: Vec<String> =
         PROGRAMS.iter().filter(|program| !has(program)).map(|name| (*name).to_owned()).collect();
-    if fs::metadata("/proc/self").is_ok_and(|of| of.uid() != 0) {
+    if !is_root() {
         missing.push("root".to_owned());
     }
     missing
+}
+
+#[cfg(unix)]
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata("/proc/self").is_ok_and(|of| of.uid() == 0)
+}
+
+#[cfg(not(unix))]
+fn is_root() -> bool {
+    false
+}
+
+/// Sets the permissions that munge asks for.
+#[cfg(unix)]
+fn allow(path: &Path, mode: u32) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn allow(_path: &Path, _mode: u32) -> std::io::Result<()> {
+    Ok(())
 }
 
 fn find(program: &str) -> Option<PathBuf> {
@@ -177,17 +199,16 @@ struct Cluster<'a> {
 
 impl<'a> Cluster<'a> {
     fn start(place: &'a Path) -> anyhow::Result<Self> {
-        fs::set_permissions(place, fs::Permissions::from_mode(0o755))?;
+        allow(place, 0o755)?;
         for folder in ["munge", "state"] {
             fs::create_dir_all(place.join(folder))?;
-            fs::set_permissions(place.join(folder), fs::Permissions::from_mode(0o755))?;
+            allow(&place.join(folder), 0o755)?;
         }
         let mut key = vec![0; 1024];
         std::io::Read::read_exact(&mut fs::File::open("/dev/urandom")?, &mut key)?;
         let key_file = place.join("munge/key");
-        let mut file = fs::File::create(&key_file)?;
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.write_all(&key)?;
+        fs::File::create(&key_file)?.write_all(&key)?;
+        allow(&key_file, 0o600)?;
         let host = fs::read_to_string("/proc/sys/kernel/hostname")?;
         fs::write(place.join("slurm.conf"), configuration(place, host.trim()))?;
 

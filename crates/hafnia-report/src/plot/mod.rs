@@ -10,6 +10,7 @@ mod frontier;
 mod noise;
 mod rows;
 mod scaling;
+mod stacked;
 mod trade_off;
 mod training;
 
@@ -26,6 +27,7 @@ pub use frontier::{Candidate, frontier};
 pub use noise::{Series, Spread, accuracy_over_noise};
 pub use rows::{RowEntry, rows_before_after};
 pub use scaling::{Measured, scaling};
+pub use stacked::{Stack, stacked};
 pub use trade_off::{TradeOff, trade_off};
 pub use training::{CurvePoint, CurveRun, training_curve};
 

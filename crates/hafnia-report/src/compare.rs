@@ -1,0 +1,279 @@
+//! Runs side by side: their claims and metrics, and by how much they differ.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::report::fixed;
+use crate::{Align, Interval, Report, ReportError, Table, Verdict};
+
+/// Reports side by side. Differences are to the first, in the unit of what differs; they are plain
+/// differences of estimates, without an interval of their own.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// Names of the runs.
+    pub runs: Vec<String>,
+    /// Every claim and reading that a run has, in the order in which they first come up.
+    pub claims: Vec<ComparedClaim>,
+    /// Every metric that a run has, by key.
+    pub metrics: BTreeMap<String, ComparedMetric>,
+}
+
+/// A reading of a claim in every run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComparedClaim {
+    /// Id, title and, where there are several, reading.
+    pub name: String,
+    /// Unit of all numbers.
+    pub unit: String,
+    /// The paper's number.
+    pub paper: f64,
+    /// Decimals that the paper prints.
+    pub decimals: u8,
+    /// What each run found; nothing for a run that does not have the claim.
+    pub found: Vec<Option<Found>>,
+}
+
+/// What a run found for a reading of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Found {
+    /// Its number and interval; nothing if it was not measured.
+    pub ours: Option<Interval>,
+    /// By how much it lies above that of the first run, if both measured it.
+    pub difference: Option<f64>,
+    /// Verdict of the claim.
+    pub verdict: Verdict,
+}
+
+/// A metric in every run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ComparedMetric {
+    /// Its values; nothing for a run that does not have it.
+    pub values: Vec<Option<f64>>,
+    /// By how much each lies above that of the first run, if both have it.
+    pub differences: Vec<Option<f64>>,
+}
+
+impl Comparison {
+    /// Compares runs with names.
+    ///
+    /// # Errors
+    /// [`ReportError::Empty`] without runs.
+    pub fn of(runs: &[(String, Report)]) -> Result<Self, ReportError> {
+        if runs.is_empty() {
+            return Err(ReportError::Empty { what: "list of runs".to_owned() });
+        }
+        let reports = || runs.iter().map(|(_, report)| report);
+        let mut claims: Vec<ComparedClaim> = Vec::new();
+        for (run, report) in reports().enumerate() {
+            for claim in report.claims() {
+                let name = claim.name();
+                let at = claims.iter().position(|of| of.name == name && of.unit == claim.unit);
+                let at = at.unwrap_or_else(|| {
+                    claims.push(ComparedClaim {
+                        name,
+                        unit: claim.unit.clone(),
+                        paper: claim.paper,
+                        decimals: claim.decimals,
+                        found: vec![None; runs.len()],
+                    });
+                    claims.len() - 1
+                });
+                let ours = match (claim.ours, claim.lo, claim.hi) {
+                    (Some(value), Some(lo), Some(hi)) => Some(Interval { value, lo, hi }),
+                    _ => None,
+                };
+                let of_first = claims[at].found[0].and_then(|found| found.ours);
+                let first = if run == 0 { ours } else { of_first };
+                claims[at].found[run] = Some(Found {
+                    ours,
+                    difference: ours.zip(first).map(|(ours, first)| ours.value - first.value),
+                    verdict: claim.verdict,
+                });
+            }
+        }
+        let keys = reports().flat_map(|report| report.metrics().iter().map(|(key, _)| key));
+        let metric = |key: &str| {
+            let values: Vec<_> = reports().map(|report| report.metrics().get(key)).collect();
+            let difference = |value: &Option<f64>| value.zip(values[0]).map(|(v, first)| v - first);
+            let differences = values.iter().map(difference).collect();
+            ComparedMetric { values, differences }
+        };
+        Ok(Self {
+            runs: runs.iter().map(|(name, _)| name.clone()).collect(),
+            claims,
+            metrics: keys.map(|key| (key.to_owned(), metric(key))).collect(),
+        })
+    }
+
+    /// Claim, paper, and for every run its number, interval and verdict; from the second on also the
+    /// difference to the first.
+    #[must_use]
+    pub fn claims_table(&self) -> Table {
+        let mut columns =
+            vec![("claim".to_owned(), Align::Left), ("paper".to_owned(), Align::Right)];
+        for (index, run) in self.runs.iter().enumerate() {
+            columns
+                .extend([(run.clone(), Align::Right), ("95 % interval".to_owned(), Align::Right)]);
+            columns.extend((index > 0).then(|| ("difference".to_owned(), Align::Right)));
+            columns.push(("verdict".to_owned(), Align::Left));
+        }
+        let mut table = Table::new(columns);
+        for claim in &self.claims {
+            // Small numbers get a decimal more, as in the table of verdicts.
+            let written = |value: f64| {
+                fixed(value, usize::from(claim.decimals.max(2)) + usize::from(value.abs() < 1.0))
+            };
+            let paper = format!("{} {}", fixed(claim.paper, claim.decimals.into()), claim.unit);
+            let mut row = vec![claim.name.clone(), paper];
+            for (index, found) in claim.found.iter().enumerate() {
+                let ours = found.and_then(|found| found.ours);
+                row.push(ours.map_or(none(), |ours| written(ours.value)));
+                row.push(ours.map_or(none(), |Interval { value, lo, hi }| {
+                    if lo == value && hi == value {
+                        "exact".to_owned()
+                    } else {
+                        format!("[{}, {}]", written(lo), written(hi))
+                    }
+                }));
+                let difference = found.and_then(|found| found.difference);
+                row.extend(
+                    (index > 0).then(|| {
+                        difference.map_or(none(), |difference| signed(written(difference)))
+                    }),
+                );
+                row.push(found.map_or(none(), |found| found.verdict.to_string()));
+            }
+            table.row(row);
+        }
+        table
+    }
+
+    /// Every metric of every run; from the second on also the difference to the first.
+    #[must_use]
+    pub fn metrics_table(&self) -> Table {
+        let mut columns = vec![("metric".to_owned(), Align::Left)];
+        for (index, run) in self.runs.iter().enumerate() {
+            columns.push((run.clone(), Align::Right));
+            columns.extend((index > 0).then(|| ("difference".to_owned(), Align::Right)));
+        }
+        let mut table = Table::new(columns);
+        for (key, ComparedMetric { values, differences }) in &self.metrics {
+            let mut row = vec![key.clone()];
+            for (index, (value, difference)) in values.iter().zip(differences).enumerate() {
+                row.push(value.map_or(none(), digits));
+                let difference = || difference.map_or(none(), |value| signed(digits(value)));
+                row.extend((index > 0).then(difference));
+            }
+            table.row(row);
+        }
+        table
+    }
+}
+
+fn none() -> String {
+    "–".to_owned()
+}
+
+/// A number with six digits at most, which is more than a run knows.
+pub(crate) fn digits(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return "0".to_owned();
+    }
+    let before = value.abs().log10().floor() as i32;
+    let decimals = (5 - before).clamp(0, 9) as usize;
+    let text = fixed(value, decimals);
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// With its sign, unless it is nothing.
+fn signed(text: String) -> String {
+    let is_nothing = text.chars().all(|c| matches!(c, '0' | '.'));
+    if is_nothing || text.starts_with('-') { text } else { format!("+{text}") }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::claims::tests::{claims, metrics};
+    use crate::{Metrics, Scope};
+
+    /// Two runs that differ, and one that measured nothing.
+    pub(crate) fn runs() -> Vec<(String, Report)> {
+        let run = |name: &str, metrics| {
+            let report = Report::new(name, Scope::default(), &claims(), metrics).unwrap();
+            (name.to_owned(), report)
+        };
+        let of = |accuracy: f64, cells: f64| {
+            metrics(&[
+                ("accuracy/exact", accuracy),
+                ("accuracy/exact_lo", accuracy - 0.003),
+                ("accuracy/exact_hi", accuracy + 0.003),
+                ("rename/final/saving", 0.5),
+                ("network/cells", cells),
+            ])
+        };
+        let mut second = of(0.9875, 30000.0);
+        second.insert("speed", 1.5).unwrap();
+        vec![run("a", of(0.975, 61470.0)), run("b", second), run("<empty>", Metrics::default())]
+    }
+
+    #[test]
+    fn claims_differ_from_the_first_run() {
+        let comparison = Comparison::of(&runs()).unwrap();
+        expect![[r#"
+            ┌────────────────────────────────────┬────────────┬───────┬────────────────┬────────────┬───────┬────────────────┬────────────┬────────────┬─────────┬───────────────┬────────────┬────────────┐
+            │ claim                              ┆      paper ┆     a ┆  95 % interval ┆ verdict    ┆     b ┆  95 % interval ┆ difference ┆ verdict    ┆ <empty> ┆ 95 % interval ┆ difference ┆ verdict    │
+            ╞════════════════════════════════════╪════════════╪═══════╪════════════════╪════════════╪═══════╪════════════════╪════════════╪════════════╪═════════╪═══════════════╪════════════╪════════════╡
+            │ P1 LeNet-5 test accuracy           ┆    96.66 % ┆ 97.50 ┆ [97.20, 97.80] ┆ surpassed  ┆ 98.75 ┆ [98.45, 99.05] ┆      +1.25 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
+            │ P2 final layer rows saved          ┆    45.24 % ┆ 50.00 ┆          exact ┆ surpassed  ┆ 50.00 ┆          exact ┆       0.00 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
+            │ P3 noise impact removed (relative) ┆      5.6 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
+            │ P3 noise impact removed (points)   ┆ 5.6 points ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
+            └────────────────────────────────────┴────────────┴───────┴────────────────┴────────────┴───────┴────────────────┴────────────┴────────────┴─────────┴───────────────┴────────────┴────────────┘"#]].assert_eq(&comparison.claims_table().to_string());
+    }
+
+    #[test]
+    fn metrics_differ_from_the_first_run() {
+        let comparison = Comparison::of(&runs()[..2]).unwrap();
+        expect![[r#"
+            ┌─────────────────────┬───────┬────────┬────────────┐
+            │ metric              ┆     a ┆      b ┆ difference │
+            ╞═════════════════════╪═══════╪════════╪════════════╡
+            │ accuracy/exact      ┆ 0.975 ┆ 0.9875 ┆    +0.0125 │
+            │ accuracy/exact_hi   ┆ 0.978 ┆ 0.9905 ┆    +0.0125 │
+            │ accuracy/exact_lo   ┆ 0.972 ┆ 0.9845 ┆    +0.0125 │
+            │ network/cells       ┆ 61470 ┆  30000 ┆     -31470 │
+            │ rename/final/saving ┆   0.5 ┆    0.5 ┆          0 │
+            │ speed               ┆     – ┆    1.5 ┆          – │
+            └─────────────────────┴───────┴────────┴────────────┘"#]]
+        .assert_eq(&comparison.metrics_table().to_string());
+    }
+
+    #[test]
+    fn a_run_differs_from_itself_by_nothing() {
+        let run = runs().remove(0);
+        let comparison = Comparison::of(&[run.clone(), run]).unwrap();
+        for metric in comparison.metrics.values() {
+            assert_eq!(metric.differences, [Some(0.0); 2]);
+        }
+        assert!(Comparison::of(&[]).is_err());
+    }
+
+    #[test]
+    fn numbers_have_six_digits() {
+        let check = |value: f64, text| assert_eq!(digits(value), text);
+        check(61470.0, "61470");
+        check(0.45238095, "0.452381");
+        check(-0.5, "-0.5");
+        check(1234567.8, "1234568");
+        check(0.0, "0");
+        check(1e-12, "0");
+        assert_eq!(signed("0.00".to_owned()), "0.00");
+        assert_eq!(signed("1".to_owned()), "+1");
+    }
+}

@@ -1,0 +1,327 @@
+//! `report.html`: a report as one page that needs nothing but itself.
+//!
+//! Claims come first, then the sections by what they are about, the metrics, and how to repeat the
+//! run; what a report has not is not there. The page fetches nothing and says so to the browser; its
+//! script toggles the theme and shows what a row of a macro holds, and without it everything is still
+//! there to read. The same report gives the same bytes. Most of a page are the cells of macros,
+//! 250 kB for LeNet-5 in one mapping.
+
+mod cells;
+mod comparison;
+mod markup;
+mod picture;
+
+use std::fmt::Write as _;
+
+use self::markup::{escape, inline, table, text};
+use crate::compare::digits;
+use crate::{Align, Exporter, JudgedClaim, Report, Scope, Section, Table, Verdict};
+
+/// `report.html`: all of a report on one page.
+#[derive(Debug, Clone, Copy)]
+pub struct Html;
+
+impl Exporter for Html {
+    fn name(&self) -> &'static str {
+        "html"
+    }
+
+    fn export(&self, report: &Report) -> Vec<(String, Vec<u8>)> {
+        vec![("report.html".to_owned(), page(report).into_bytes())]
+    }
+}
+
+/// A part of a page, with a heading and a place among the contents.
+struct Chapter {
+    title: String,
+    /// Markup below the heading.
+    body: String,
+}
+
+/// The page of a report.
+fn page(report: &Report) -> String {
+    let mut chapters = vec![claims(report)];
+    let mut sections: Vec<&Section> = report.sections.iter().collect();
+    sections.sort_by_key(|section| section.part);
+    chapters.extend(sections.into_iter().map(section));
+    chapters.extend(metrics(report));
+    chapters.extend(repeat(report));
+    document(report.title(), &scope(report.scope()), &chapters)
+}
+
+fn scope(scope: Scope) -> String {
+    let mut notices = String::new();
+    if scope.subset {
+        notices +=
+            "<p class=\"notice\">Made on the committed subset of MNIST: no claim is judged.</p>\n";
+    }
+    if scope.quick {
+        notices += "<p class=\"notice\">A quick run: less training, fewer chips, wider intervals; no claim is judged.</p>\n";
+    }
+    notices
+}
+
+/// The whole page: `notices` are markup.
+fn document(title: &str, notices: &str, chapters: &[Chapter]) -> String {
+    let title = escape(title);
+    let mut contents = String::new();
+    let mut main = String::new();
+    for (index, Chapter { title, body }) in chapters.iter().enumerate() {
+        let (id, title) = (id(index, title), inline(title));
+        let _ = writeln!(contents, "<li><a href=\"#{id}\">{title}</a></li>");
+        let _ = writeln!(
+            main,
+            "<section id=\"{id}\" aria-labelledby=\"{id}-heading\">\n<h2 id=\"{id}-heading\">{title}</h2>\n{body}</section>"
+        );
+    }
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; \
+         style-src 'unsafe-inline'; script-src 'unsafe-inline'; base-uri 'none'; form-action 'none'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <meta name=\"generator\" content=\"hafnia\">\n\
+         <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
+         <a class=\"skip\" href=\"#main\">Skip to the report</a>\n\
+         <header>\n<div>\n<h1>{title}</h1>\n<p>hafnia: trained, mapped and run on a simulated RRAM macro</p>\n{notices}</div>\n\
+         <button id=\"theme\" type=\"button\" aria-pressed=\"false\" hidden>Dark theme</button>\n</header>\n\
+         <nav aria-label=\"Contents\">\n<ol>\n{contents}</ol>\n</nav>\n\
+         <main id=\"main\" tabindex=\"-1\">\n{main}</main>\n\
+         <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+    )
+}
+
+const STYLE: &str = include_str!("style.css");
+const SCRIPT: &str = include_str!("script.js");
+
+/// The id of a chapter: its title in small letters and digits, and after the first its number.
+fn id(index: usize, title: &str) -> String {
+    let words = title.to_lowercase();
+    let words: Vec<&str> =
+        words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    match index {
+        0 => words.join("-"),
+        _ => format!("{}-{index}", words.join("-")),
+    }
+}
+
+fn claims(report: &Report) -> Chapter {
+    let mut body = String::from(
+        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Claims\">\n<table class=\"claims\">\n\
+         <caption class=\"unseen\">What the paper claims, and what this run found</caption>\n<thead>\n\
+         <tr><th scope=\"col\">claim</th><th scope=\"col\" class=\"number\">paper</th><th scope=\"col\" class=\"number\">ours</th>\
+         <th scope=\"col\" class=\"number\">95 % interval</th><th scope=\"col\">verdict</th></tr>\n</thead>\n<tbody>\n",
+    );
+    for claim in report.claims() {
+        let [_, paper, ours, interval, _] = claim.cells().map(|cell| escape(&cell));
+        let _ = writeln!(
+            body,
+            "<tr><th scope=\"row\">{}</th><td class=\"number\">{paper}</td><td class=\"number\">{ours}</td>\
+             <td class=\"number\">{interval}</td><td>{}</td></tr>",
+            claim_name(claim),
+            verdicts(claim)
+        );
+    }
+    body +=
+        "</tbody>\n</table>\n</div>\n<details>\n<summary>How each claim was read</summary>\n<dl>\n";
+    let mut read: Vec<&JudgedClaim> = report.claims().iter().collect();
+    read.dedup_by_key(|claim| &claim.id);
+    for claim in read {
+        let _ = writeln!(
+            body,
+            "<dt>{} {}</dt>\n<dd>{}</dd>",
+            escape(&claim.id),
+            escape(&claim.title),
+            inline(&claim.note)
+        );
+    }
+    body += "</dl>\n</details>\n";
+    Chapter { title: "Claims".to_owned(), body }
+}
+
+/// Id, title and reading of a claim.
+fn claim_name(claim: &JudgedClaim) -> String {
+    let reading =
+        claim.reading.as_ref().map_or(String::new(), |reading| format!(" ({})", escape(reading)));
+    format!("<b>{}</b> {}{reading}", escape(&claim.id), escape(&claim.title))
+}
+
+/// The verdict of a claim, and of the reading where that is another.
+fn verdicts(claim: &JudgedClaim) -> String {
+    let mut html = verdict(claim.verdict);
+    if claim.reading_verdict != claim.verdict {
+        let _ = write!(html, " (here: {})", escape(&claim.reading_verdict.to_string()));
+    }
+    html
+}
+
+/// A verdict: its word, and a sign that does not hang on colour.
+fn verdict(verdict: Verdict) -> String {
+    let sign = match verdict {
+        Verdict::Surpassed => "▲",
+        Verdict::Reproduced => "✓",
+        Verdict::NotReproduced => "✕",
+        Verdict::UnitAmbiguous => "≈",
+        Verdict::NotJudged => "○",
+    };
+    let word = verdict.to_string();
+    let class = word.replace(' ', "-");
+    format!("<span class=\"verdict {class}\"><span aria-hidden=\"true\">{sign}</span>{word}</span>")
+}
+
+fn section(section: &Section) -> Chapter {
+    let Section { title, text: words, tables, figures, maps, .. } = section;
+    let mut body = text(words);
+    for (index, given) in tables.iter().enumerate() {
+        let name = match index {
+            0 => title.clone(),
+            _ => format!("{title}, table {}", index + 1),
+        };
+        body += &table(&name, given);
+    }
+    for figure in figures {
+        body += &self::figure(&figure.svg, &figure.caption, &figure.caption);
+    }
+    for map in maps {
+        body += &cells::cells(map);
+    }
+    Chapter { title: title.clone(), body }
+}
+
+/// A plot by this name, and what is written below it.
+fn figure(svg: &str, name: &str, caption: &str) -> String {
+    format!(
+        "<figure>\n{}\n<figcaption>{}</figcaption>\n</figure>\n",
+        picture::picture(svg, name).trim_end(),
+        inline(caption)
+    )
+}
+
+fn metrics(report: &Report) -> Option<Chapter> {
+    let mut found = Table::new([("metric", Align::Left), ("value", Align::Right)]);
+    for (key, value) in report.metrics().iter() {
+        found.row([format!("`{key}`"), digits(value)]);
+    }
+    let count = found.rows().len();
+    (count > 0).then(|| Chapter {
+        title: "All metrics".to_owned(),
+        body: format!(
+            "<details>\n<summary>{count} numbers of this run</summary>\n{}</details>\n",
+            table("All metrics", &found)
+        ),
+    })
+}
+
+/// How to repeat the run.
+fn repeat(report: &Report) -> Option<Chapter> {
+    let mut body = String::new();
+    if !report.manifest.is_empty() {
+        let _ = writeln!(body, "<pre>{}</pre>", escape(&report.manifest.join("\n")));
+    }
+    if let Some(record) = &report.record {
+        // `{:#}` of a JSON value is pretty JSON.
+        let _ = writeln!(
+            body,
+            "<details>\n<summary>Configuration and digests (manifest.json)</summary>\n<pre>{}</pre>\n</details>",
+            escape(&format!("{record:#}"))
+        );
+    }
+    (!body.is_empty()).then(|| Chapter { title: "How to repeat this".to_owned(), body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CellMap;
+    use crate::layout::tests::layouts;
+    use crate::report::tests::report;
+    use crate::{Claims, Metrics, Part};
+
+    /// The small report with cells, and a title and cells of a table that are not markup.
+    fn whole() -> Report {
+        let mut report = report(Scope::default());
+        let mut table = Table::new([("<i>", Align::Left)]);
+        table.row(["</td><script>"]);
+        report.sections.push(Section {
+            part: Part::Mapping,
+            title: "Cells & <b>".to_owned(),
+            text: "Before, and <after>.".to_owned(),
+            tables: vec![table],
+            maps: vec![CellMap {
+                name: "cells".to_owned(),
+                caption: "Rows.".to_owned(),
+                layouts: layouts(),
+            }],
+            ..Section::default()
+        });
+        report.record = Some(serde_json::json!({"config": "<x>"}));
+        report
+    }
+
+    #[test]
+    fn nothing_but_the_page_itself_is_markup_or_fetched() {
+        let page = page(&whole());
+        for text in ["<i>", "</td><script>", "<after>", "<b>", "<x>", "fc<3>"] {
+            // `<b>` stands around the ids of claims, which are P1 to P3.
+            let page = page.replace("<b>P", "");
+            assert!(!page.contains(text), "{text}");
+            assert!(page.contains(&escape(text)), "{text}");
+        }
+        for text in ["http://", "https://", "src=", "@import", "url("] {
+            assert!(
+                !page.replace("img alt=\"Accuracy over noise.\" src=", "").contains(text),
+                "{text}"
+            );
+        }
+        assert_eq!(page, super::page(&whole()));
+    }
+
+    #[test]
+    fn claims_come_first_and_sections_by_what_they_are_about() {
+        let page = page(&whole());
+        let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is there"));
+        assert!(at("<h2 id=\"claims-heading\">") < at(">Cells &amp; &lt;b&gt;</h2>"));
+        assert!(at(">Cells &amp; &lt;b&gt;</h2>") < at(">Noise</h2>"));
+        assert!(at(">Noise</h2>") < at(">How to repeat this</h2>"));
+        assert!(page.contains("<span class=\"verdict reproduced\">"));
+    }
+
+    #[test]
+    fn what_a_report_has_not_is_not_there() {
+        let text = include_str!("../../../../docs/claims.toml");
+        let claims = Claims::parse(text, "claims".as_ref()).unwrap();
+        let report = Report::new("Bare", Scope::default(), &claims, Metrics::default()).unwrap();
+        let page = page(&report);
+        for text in
+            ["All metrics", "How to repeat", "<figure", "class=\"notice\"", "class=\"cells\""]
+        {
+            assert!(!page.contains(text), "{text}");
+        }
+        assert_eq!(page.matches("<li><a href").count(), 1);
+    }
+
+    #[test]
+    fn a_report_is_read_back_from_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let report = whole();
+        for exporter in crate::exporters() {
+            for (name, bytes) in exporter.export(&report) {
+                std::fs::write(folder.path().join(name), bytes).unwrap();
+            }
+        }
+        std::fs::write(folder.path().join("manifest.json"), "{\"config\": \"<x>\"}").unwrap();
+        let read = Report::open(folder.path()).unwrap();
+        assert_eq!(read.sections, report.sections);
+        assert_eq!(page(&read), page(&report));
+
+        std::fs::write(folder.path().join("report.json"), "{}").unwrap();
+        let error = Report::open(folder.path()).unwrap_err().to_string();
+        assert!(error.ends_with("report.json is not a report"), "{error}");
+        std::fs::remove_file(folder.path().join("report.json")).unwrap();
+        let error = Report::open(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.contains("holds no report.json: make one with `cargo xtask reproduce"),
+            "{error}"
+        );
+    }
+}
