@@ -15,6 +15,7 @@
 mod attribute;
 mod bench;
 mod chip;
+mod cost;
 mod data;
 mod fit;
 mod frontier;
@@ -71,6 +72,7 @@ enum Command {
     Profile(profile::TakeProfile),
     Map(map::Map),
     Sim(sim::Sim),
+    Cost(cost::Cost),
     Frontier(frontier::Frontier),
     Passes(passes::Passes),
     Models(models::Models),
@@ -97,6 +99,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Profile(command) => command.run(output),
         Command::Map(command) => command.run(&registry, output),
         Command::Sim(command) => command.run(&registry, output),
+        Command::Cost(command) => command.run(&registry, output),
         Command::Frontier(command) => command.run(output),
         Command::Passes(command) => command.run(&registry, output),
         Command::Models(command) => command.run(output),

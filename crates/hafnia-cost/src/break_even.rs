@@ -129,7 +129,8 @@ impl BreakEven {
             let draws = draws.map(|(natural, other)| one(natural, other)).collect();
             Range::of(one(&natural.typical, &other.typical), draws)
         };
-        let saving = |natural: &Side, other: &Side, ratio| 1.0 - other.at(ratio) / natural.at(ratio);
+        let saving =
+            |natural: &Side, other: &Side, ratio| 1.0 - other.at(ratio) / natural.at(ratio);
         let bits = |assessment| Side::of(assessment, scope, layer).table_bits;
         let (natural_bits, bits) = (bits(&natural.typical), bits(&other.typical));
         let even = |natural: &Side, other: &Side, _| {

@@ -170,8 +170,7 @@ impl Scaled {
     }
 
     fn gops_per_mm2(&self) -> f64 {
-        let um2 =
-            self.constants.cells_um2() + self.area_scale * self.constants.periphery_um2();
+        let um2 = self.constants.cells_um2() + self.area_scale * self.constants.periphery_um2();
         1e6 * self.constants.gops() / um2
     }
 }
@@ -254,6 +253,8 @@ pub struct Figure {
     pub model: Range,
     /// How far the model's typical value lies above the published one, relative to it.
     pub miss_rel: f64,
+    /// The same miss of a forecast that knows nothing: the efficiency it was calibrated on, again.
+    pub naive_miss_rel: f64,
     /// Whether the model's range holds the published value.
     pub held: bool,
 }
@@ -266,15 +267,17 @@ impl Calibrated {
 
     /// What the calibration found, and how it foretells the figures it did not use.
     pub fn calibration(&self) -> Calibration {
+        let Constants { binary_tops_per_w, ternary_tops_per_w, .. } = self.typical.constants;
+        let Constants { ecc_tops_per_w, gops_per_mm2, .. } = self.typical.constants;
         let figure = |name, fitted, published: f64, value: fn(&Scaled) -> f64| {
             let model = self.range(value);
             let miss_rel = model.typical / published - 1.0;
             // The figures that were fitted come out but for rounding.
             let held = fitted || model.holds(published);
-            Figure { name, fitted, published, model, miss_rel, held }
+            let naive_miss_rel =
+                if fitted { miss_rel } else { binary_tops_per_w / published - 1.0 };
+            Figure { name, fitted, published, model, miss_rel, naive_miss_rel, held }
         };
-        let Constants { binary_tops_per_w, ternary_tops_per_w, .. } = self.typical.constants;
-        let Constants { ecc_tops_per_w, gops_per_mm2, .. } = self.typical.constants;
         Calibration {
             draws: self.draws.len(),
             refused: self.refused,

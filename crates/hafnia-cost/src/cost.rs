@@ -195,7 +195,10 @@ impl Assessment {
 impl<T> Breakdown<T> {
     fn map<U>(&self, f: &mut impl FnMut(&T) -> U) -> Breakdown<U> {
         let total = f(&self.total);
-        Breakdown { total, parts: self.parts.iter().map(|(&part, value)| (part, f(value))).collect() }
+        Breakdown {
+            total,
+            parts: self.parts.iter().map(|(&part, value)| (part, f(value))).collect(),
+        }
     }
 }
 

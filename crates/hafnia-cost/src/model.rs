@@ -337,11 +337,15 @@ mod tests {
     fn what_is_wrong_is_named_with_its_value() {
         refused(
             ("clock_mhz = { value = 100", "clock_mhz = { value = -1"),
-            expect!["cost model `mine.toml`: chip.clock_mhz is -1 MHz, it must lie in 0.000001..=1000000000"],
+            expect![
+                "cost model `mine.toml`: chip.clock_mhz is -1 MHz, it must lie in 0.000001..=1000000000"
+            ],
         );
         refused(
             ("clock_mhz", "clock_khz"),
-            expect!["cost model `mine.toml`: no key `chip.clock_khz`; keys are chip.rows, chip.columns, chip.rows_per_conversion, chip.adc_bits, chip.columns_per_adc, chip.clock_mhz, chip.supply_v, published.binary_tops_per_w, published.ternary_tops_per_w, published.ecc_tops_per_w, published.gops_per_mm2, conditions.rows_on, conditions.ops_per_row_on, conditions.binary_lrs_share, conditions.ternary_zero_share, conditions.ecc_lrs_share, conditions.ecc_energy_rel, energy.read_v, energy.lrs_kohm, energy.on_off_ratio, energy.read_ns, energy.comparator_fj, energy.word_line_ff_per_cell, energy.control_fj_per_cycle, energy.add_fj_per_bit, energy.table_fj_per_bit, area.cell_um2, area.cells_per_weight, area.comparator_um2, area.driver_um2, area.column_um2, area.adder_um2, area.control_um2, area.table_bit_um2, latency.scan_cycles, latency.table_cycles"],
+            expect![
+                "cost model `mine.toml`: no key `chip.clock_khz`; keys are chip.rows, chip.columns, chip.rows_per_conversion, chip.adc_bits, chip.columns_per_adc, chip.clock_mhz, chip.supply_v, published.binary_tops_per_w, published.ternary_tops_per_w, published.ecc_tops_per_w, published.gops_per_mm2, conditions.rows_on, conditions.ops_per_row_on, conditions.binary_lrs_share, conditions.ternary_zero_share, conditions.ecc_lrs_share, conditions.ecc_energy_rel, energy.read_v, energy.lrs_kohm, energy.on_off_ratio, energy.read_ns, energy.comparator_fj, energy.word_line_ff_per_cell, energy.control_fj_per_cycle, energy.add_fj_per_bit, energy.table_fj_per_bit, area.cell_um2, area.cells_per_weight, area.comparator_um2, area.driver_um2, area.column_um2, area.adder_um2, area.control_um2, area.table_bit_um2, latency.scan_cycles, latency.table_cycles"
+            ],
         );
         refused(
             ("unit = \"MHz\"", "unit = \"GHz\""),
@@ -349,22 +353,31 @@ mod tests {
         );
         refused(
             ("read_v = { value = 0.2, lo = 0.1", "read_v = { value = 0.2, lo = 0.25"),
-            expect!["cost model `mine.toml`: energy.read_v is assumed to be 0.2, so it must have lo and hi with lo <= value <= hi"],
+            expect![
+                "cost model `mine.toml`: energy.read_v is assumed to be 0.2, so it must have lo and hi with lo <= value <= hi"
+            ],
         );
         refused(
             ("unit = \"V\", source = \"Lu", "lo = 0.8, unit = \"V\", source = \"Lu"),
-            expect!["cost model `mine.toml`: chip.supply_v has lo or hi, but its source does not say `assumed`"],
+            expect![
+                "cost model `mine.toml`: chip.supply_v has lo or hi, but its source does not say `assumed`"
+            ],
         );
         refused(
             ("supply_v = { value = 0.9, unit = \"V\", source", "supply_v = { value = 0.9, why"),
-            expect!["cost model `mine.toml`: chip.supply_v is not of the form `{ value = …, lo = …, hi = …, unit = \"…\", source = \"…\" }`"],
+            expect![
+                "cost model `mine.toml`: chip.supply_v is not of the form `{ value = …, lo = …, hi = …, unit = \"…\", source = \"…\" }`"
+            ],
         );
     }
 
     #[test]
     fn a_key_must_be_there() {
         let line = BUILT_IN.1.lines().find(|line| line.starts_with("scan_cycles")).unwrap();
-        refused((line, ""), expect!["cost model `mine.toml`: key `latency.scan_cycles` is missing"]);
+        refused(
+            (line, ""),
+            expect!["cost model `mine.toml`: key `latency.scan_cycles` is missing"],
+        );
     }
 
     #[test]

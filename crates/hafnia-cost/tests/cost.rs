@@ -35,7 +35,10 @@ fn assess(
 
 #[track_caller]
 fn close(found: f64, expected: f64) {
-    assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{found} is not {expected}");
+    assert!(
+        (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+        "{found} is not {expected}"
+    );
 }
 
 /// A layer of 3 rows and 2 columns, all weights +1 but one, given 1, 2, 3 in two bits.
