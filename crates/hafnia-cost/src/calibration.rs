@@ -13,7 +13,8 @@
 //! cut into as many strata of one probability as there are draws, and each stratum is taken once, in
 //! an order of its own. Every draw is calibrated on its own, so that ranges hold what is not known
 //! once the two figures are. A draw that cannot meet them, because what is not scaled alone takes
-//! more, is left out and counted.
+//! more, is left out and counted. How many columns share a converter is drawn too, in whole numbers,
+//! and a mapping is priced on macros with as many.
 //!
 //! Cost: a draw is arithmetic on a few dozen numbers.
 
@@ -210,7 +211,8 @@ impl CostModel {
         let of_key: std::collections::HashMap<&str, &Vec<f64>> =
             self.constants().iter().map(|constant| constant.key).zip(&strata).collect();
         let drawn = (0..draws).map(|draw| {
-            let constants = self.pick(|constant| constant.quantile(of_key[constant.key][draw]));
+            let mut constants = self.pick(|constant| constant.quantile(of_key[constant.key][draw]));
+            constants.columns_per_adc = constants.columns_per_adc.round();
             Scaled::new(&self.name, constants)
         });
         let met: Vec<Scaled> = drawn.filter_map(Result::ok).collect();

@@ -5,6 +5,7 @@
 //! A group takes a cycle for each column that shares a converter.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
@@ -138,6 +139,9 @@ pub struct Assessment {
 impl Calibrated {
     /// What a mapping of `network` costs, given what was counted while it ran.
     ///
+    /// At the typical constants it is on macros of `spec`; in a draw as many times more or fewer
+    /// columns share a converter as in the chip of that draw, because that is not known of either.
+    ///
     /// ```
     /// use hafnia_cim::MacroSpec;
     /// use hafnia_cost::CostModel;
@@ -168,9 +172,22 @@ impl Calibrated {
         spec: &MacroSpec,
         tally: &Tally,
     ) -> Result<Assessment, CostError> {
-        let inventory = Inventory::of(network, mapping, spec, tally)?;
-        let draws = self.draws.iter().map(|scaled| scaled.cost(&inventory)).collect();
-        Ok(Assessment { typical: self.typical.cost(&inventory), draws })
+        // Few numbers of columns a converter are drawn, many times each.
+        let mut inventories = BTreeMap::new();
+        let typical = self.typical.constants.columns_per_adc;
+        let mut price = |scaled: &Scaled| {
+            let shared = spec.columns_per_adc as f64 * scaled.constants.columns_per_adc / typical;
+            let shared = (shared.round() as usize).clamp(1, spec.columns);
+            let inventory = match inventories.entry(shared) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(vacant) => {
+                    vacant.insert(Inventory::of(network, mapping, spec, shared, tally)?)
+                }
+            };
+            Ok(scaled.cost(inventory))
+        };
+        let draws = self.draws.iter().map(&mut price).collect::<Result<_, CostError>>()?;
+        Ok(Assessment { typical: price(&self.typical)?, draws })
     }
 }
 

@@ -22,7 +22,7 @@ pub fn constants_table(model: &CostModel) -> String {
 
 /// What a calibration met and foretold, and the factors it took.
 pub fn calibration_table(calibration: &Calibration) -> String {
-    let mut text = "| figure | used | published | model | miss | miss of 36.4 again |\n| :-- | :-- | --: | --: | --: | --: |\n"
+    let mut text = "| figure | used | published | model | miss | miss of the binary figure again |\n| :-- | :-- | --: | --: | --: | --: |\n"
         .to_owned();
     for figure in &calibration.figures {
         let used = match (figure.fitted, figure.held) {

@@ -73,11 +73,13 @@ pub(crate) struct TileAmounts {
 }
 
 impl Inventory {
-    /// Of a mapping and what was counted while it ran.
+    /// Of a mapping and what was counted while it ran, on macros of `spec` of whose columns so many
+    /// share a converter.
     pub(crate) fn of(
         network: &Network,
         mapping: &Mapping,
         spec: &MacroSpec,
+        columns_per_adc: usize,
         tally: &Tally,
     ) -> Result<Self, CostError> {
         let (tiles, images) = (mapping.tiles.len(), tally.images);
@@ -97,7 +99,7 @@ impl Inventory {
                 add_bits: adds * adder_bits(most),
             }
         });
-        let mut floor = Floor::of(mapping, spec);
+        let floor = Floor::of(mapping, spec, columns_per_adc);
         let amounts = mapping.tiles.iter().zip(&tally.tiles).enumerate();
         let amounts = amounts.map(|(index, (tile, events))| {
             let bits = matrices[tile.matrix.index()].input_bits;
@@ -137,10 +139,9 @@ struct Users {
 }
 
 impl Floor {
-    fn of(mapping: &Mapping, spec: &MacroSpec) -> Self {
+    fn of(mapping: &Mapping, spec: &MacroSpec, columns_per_adc: usize) -> Self {
         let is_placed = mapping.tiles.iter().all(|tile| tile.place.is_some());
         let whole = is_placed.then_some((spec.rows, spec.columns));
-        let columns_per_adc = spec.columns_per_adc;
         let mut floor = Self { whole, columns_per_adc, macros: Vec::new() };
         for (index, tile) in mapping.tiles.iter().enumerate() {
             let (index, rows, columns) = floor.place(index, tile);
@@ -177,7 +178,7 @@ impl Floor {
     }
 
     /// What a tile uses: macro, columns that take turns, and its share of every part.
-    fn parts(&mut self, index: usize, tile: &Tile) -> (usize, usize, Parts) {
+    fn parts(&self, index: usize, tile: &Tile) -> (usize, usize, Parts) {
         let (index, rows, columns) = self.place(index, tile);
         let (users, size) = (&self.macros[index], self.columns_per_adc);
         let share = |users: &[u32]| users.iter().map(|&users| 1.0 / f64::from(users)).sum();

@@ -46,20 +46,20 @@ impl Range {
     }
 }
 
-/// Three digits that count: `12.3 (8.01 to 20.5)`; without a range where nothing is assumed.
+/// Three digits that count: `12.3 (8.01 to 20.5)`; without a range where it would not show.
 impl fmt::Display for Range {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { typical, lo, hi } = *self;
+        let [typical, lo, hi] = [self.typical, self.lo, self.hi].map(digits);
         if lo == hi && lo == typical {
-            return f.write_str(&digits(typical));
+            return f.write_str(&typical);
         }
-        write!(f, "{} ({} to {})", digits(typical), digits(lo), digits(hi))
+        write!(f, "{typical} ({lo} to {hi})")
     }
 }
 
-/// A number with three digits that count, or all of its whole part.
+/// A number with three digits that count, or all of its whole part; 0 for what rounding leaves.
 pub(crate) fn digits(value: f64) -> String {
-    if value == 0.0 {
+    if value.abs() < 1e-9 {
         return "0".to_owned();
     }
     let whole = value.abs().log10().floor() as i32;

@@ -131,6 +131,28 @@ fn replicas_work_side_by_side() {
     close(same, energy);
 }
 
+/// Nobody knows how many columns share a converter: the latency is so wide.
+#[test]
+fn what_is_assumed_of_converters_reaches_the_latency() {
+    let network = random::lenet5(Seed(1));
+    let image = random::image(Seed(2), network.input());
+    let mut spec = spec();
+    spec.rows = 512;
+    let mapping = Mapping::logical(&network, &spec).unwrap();
+    let model = CostModel::gt_n40().with("latency.scan_cycles", 0.0).unwrap();
+    let conversions = |model: CostModel| {
+        let calibrated = model.calibrate(200, Seed(1)).unwrap();
+        let cost = assess(&calibrated, &network, &mapping, &spec, image.clone()).cost();
+        cost.layers[1].latency_ns.parts[&Component::Conversions]
+    };
+    // 16 columns: all in turns at the most, as many as share a converter at the least.
+    let range = conversions(model.clone());
+    assert!(range.lo < 0.6 * range.typical && range.hi > 1.8 * range.typical, "{range}");
+    let known = conversions(model.with("chip.columns_per_adc", 8.0).unwrap());
+    assert_eq!((known.lo, known.hi), (known.typical, known.typical));
+    assert_eq!(known.typical, range.typical);
+}
+
 /// The row table of a shared row costs area, look-ups and stalls.
 #[test]
 fn a_shared_row_stalls() {
