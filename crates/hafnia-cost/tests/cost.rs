@@ -199,19 +199,19 @@ fn events_of_another_mapping_are_refused() {
 fn the_calibration_is_what_the_document_says() {
     let table = calibration_table(&calibrated(DRAWS).calibration());
     expect![[r#"
-        | figure | used | published | model | miss |
-        | :-- | :-- | --: | --: | --: |
-        | binary VGG-8, TOPS/W | to calibrate | 36.4 | 36.4 | by construction |
-        | peak, GOPS/mm2 | to calibrate | 97.8 | 97.8 | by construction |
-        | ternary VGG-8, TOPS/W | foretold, within the range | 44.5 | 44.2 (37.3 to 52.9) | -0.7 % |
-        | peak with MAC-ECC, TOPS/W | foretold, within the range | 42.7 | 40.2 (31.7 to 51.3) | -5.9 % |
+        | figure | used | published | model | miss | miss of the binary figure again |
+        | :-- | :-- | --: | --: | --: | --: |
+        | binary VGG-8, TOPS/W | to calibrate | 36.4 | 36.4 | by construction |  |
+        | peak, GOPS/mm2 | to calibrate | 97.8 | 97.8 | by construction |  |
+        | ternary VGG-8, TOPS/W | foretold, within the range | 44.5 | 44.2 (37.3 to 52.9) | -0.7 % | -18.2 % |
+        | peak with MAC-ECC, TOPS/W | foretold, within the range | 42.7 | 40.2 (31.7 to 51.3) | -5.9 % | -14.8 % |
 
         | found by it | value |
         | :-- | --: |
-        | factor of analog energies | 1.47 (0.546 to 4.56) |
-        | factor of the area of periphery | 5.47 (1.79 to 12.2) |
-        | area of a macro, mm2 | 0.229 (0.126 to 0.575) |
-        | the array of cells in it, % | 2.20 (0.473 to 6.15) |
+        | factor of analog energies | 1.47 (0.548 to 4.57) |
+        | factor of the area of periphery | 5.47 (1.80 to 12.4) |
+        | area of a macro, mm2 | 0.229 (0.123 to 0.590) |
+        | the array of cells in it, % | 2.20 (0.478 to 6.05) |
         | draws, and draws that cannot be calibrated | 1000, 0 |
     "#]].assert_eq(&table);
 }
