@@ -1,5 +1,7 @@
 //! Costs against closed forms, properties of all of them, and the calibration.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use expect_test::expect;
 use hafnia_bits::BitMatrix;
 use hafnia_cim::MacroSpec;
