@@ -15,6 +15,7 @@
 mod attribute;
 mod bench;
 mod chip;
+mod cost;
 mod data;
 mod fit;
 mod frontier;
@@ -78,6 +79,7 @@ enum Command {
     Map(map::Map),
     Sim(sim::Sim),
     Sweep(sweep::Sweep),
+    Cost(cost::Cost),
     Frontier(frontier::Frontier),
     Passes(passes::Passes),
     Models(models::Models),
@@ -113,6 +115,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Map(command) => command.run(&registry, output),
         Command::Sim(command) => command.run(&registry, output),
         Command::Sweep(command) => command.run(&registry, output),
+        Command::Cost(command) => command.run(&registry, output),
         Command::Frontier(command) => command.run(output),
         Command::Passes(command) => command.run(&registry, output),
         Command::Models(command) => command.run(output),

@@ -285,6 +285,69 @@ fn measurements_become_presets_and_tables() {
 }
 
 #[test]
+fn costs_add_up_and_are_compared() {
+    let place = Place::new();
+    place.run("map net.hafnia --pipeline natural --out natural.map");
+    let call = "cost net.hafnia --pipeline rename --against natural.map --draws 50 --images 8 \
+                --offline --out cost.json --plot saving.svg";
+    let told = place.json(call);
+    assert_eq!(told, place.json(call), "the same call gives the same numbers");
+    let text = std::fs::read_to_string(place.path("cost.json")).unwrap();
+    assert_eq!(told, serde_json::from_str::<Value>(&text).unwrap());
+    assert!(place.path("cost.json.manifest.json").exists());
+    assert!(std::fs::read_to_string(place.path("saving.svg")).unwrap().contains("<svg"));
+
+    let number = |value: &Value| value.as_f64().unwrap();
+    let cost = &told["cost"];
+    for kind in ["area_um2", "energy_fj", "latency_ns"] {
+        let layers = cost["layers"].as_array().unwrap().iter();
+        let sum: f64 = layers.map(|layer| number(&layer[kind]["total"]["typical"])).sum();
+        let total = &cost[kind]["total"];
+        assert!((sum / number(&total["typical"]) - 1.0).abs() < 1e-12, "{kind}");
+        assert!(number(&total["lo"]) < number(&total["hi"]), "{kind}");
+    }
+    assert_eq!(told["calibration"]["figures"].as_array().unwrap().len(), 4);
+    assert_eq!(told["against"]["savings"][0]["scope"], "cells");
+    assert!(place.run(call).contains("foretold"));
+
+    place.fail(
+        "cost net.hafnia natural.map --constant area=1 --draws 0 --offline",
+        1,
+        expect![[r#"
+        error: --draws is 0, it must lie in 1..=1000000
+    "#]],
+    );
+    place.fail(
+        "cost net.hafnia natural.map --constant energy.read_v=x --offline",
+        1,
+        expect![[r#"
+        error: --constant is `energy.read_v=x`, it must be KEY=NUMBER: invalid float literal
+    "#]],
+    );
+    place.fail(
+        "cost net.hafnia natural.map --constant energy.read_v=-1 --offline",
+        1,
+        expect![[r#"
+        error: cost model `gt-n40`: energy.read_v is -1 V, it must lie in 0.001..=10
+    "#]],
+    );
+    place.fail(
+        "cost net.hafnia natural.map --pipeline rename --offline",
+        1,
+        expect![[r#"
+        error: give one mapping, or --pipeline
+    "#]],
+    );
+    place.fail(
+        "cost net.hafnia natural.map --cost-model gt-41 --offline",
+        1,
+        expect![[r#"
+        error: no cost model `gt-41`; there is gt-n40, and a path has a `/` or ends in `.toml`
+    "#]],
+    );
+}
+
+#[test]
 fn what_there_is_can_be_listed() {
     let place = Place::new();
     let listed = place.json("passes");
@@ -339,7 +402,7 @@ fn every_command_has_examples() {
     let place = Place::new();
     let commands = [
         "data", "train", "profile", "map", "sim", "passes", "models", "macros", "inspect", "chip",
-        "fit", "report",
+        "fit", "cost", "report", "sweep",
     ];
     for command in commands {
         assert!(place.run(&format!("{command} --help")).contains("Examples:"), "{command}");

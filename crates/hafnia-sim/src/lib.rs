@@ -55,6 +55,7 @@ mod saved;
 mod schedule;
 mod silicon;
 pub mod statistics;
+mod tally;
 mod windows;
 mod wires;
 
@@ -69,6 +70,7 @@ pub use prepared::{Images, Kernels, NoiseScope, Prepared};
 pub use profile::{ProfileOptions, profile};
 pub use saved::SavedChip;
 pub use silicon::Silicon;
+pub use tally::{Tally, TileEvents, tally};
 pub use wires::Array;
 
 /// Told how much is done, and of how much; called from several threads, so not always in order.

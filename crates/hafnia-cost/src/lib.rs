@@ -1,0 +1,29 @@
+//! Area, energy and latency of a mapped network, from the events that the simulation counted.
+//!
+//! - [`CostModel`]: what parts take and spend, from a TOML file in which every constant has a unit
+//!   and a source, and what is assumed a range;
+//! - [`Calibrated`]: the model scaled to two published figures, in every draw of what is assumed,
+//!   and its forecast of two more: [`Calibration`];
+//! - [`Cost`]: what a mapping costs by layer and [`Component`], each number a [`Range`];
+//! - [`BreakEven`]: the area that a mapping saves, over what a bit of its rename tables takes.
+//!
+//! Events come from [`hafnia_sim::tally`], the places of tiles from the mapping; nothing is counted
+//! here. It does not know passes, files of results or reports. What is not modelled is said in
+//! `docs/cost.md`.
+
+mod break_even;
+mod calibration;
+mod cost;
+mod document;
+mod error;
+mod inventory;
+mod model;
+mod range;
+
+pub use break_even::{BreakEven, SavingAt, Scope};
+pub use calibration::{Calibrated, Calibration, DRAWS, Figure, Scaled};
+pub use cost::{Assessment, Breakdown, Component, Cost, LayerCost};
+pub use document::{calibration_table, constants_table};
+pub use error::CostError;
+pub use model::{Constant, Constants, CostModel};
+pub use range::{Range, TAIL};

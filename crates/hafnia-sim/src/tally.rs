@@ -1,0 +1,253 @@
+//! [`tally`]: the events of an evaluation, tile by tile.
+//!
+//! [`Evaluation::events`](crate::Evaluation::events) adds up what happens for a matrix; what that
+//! costs depends on the tile: how many columns share a converter, which macro is busy, how many of
+//! the cells that are on conduct. Here the noiseless network runs once, without a converter, and the
+//! scans of every tile are grouped as the engines group them ([`InputControl::groups`]), with one
+//! look at every row that is on. Added up over a matrix the counts are those of an evaluation with
+//! [`EngineKind::Exact`](crate::EngineKind::Exact) on a macro that loses nothing; a test holds them
+//! to it. Noise changes activations and so the counts, hardly.
+//!
+//! [`InputControl::groups`]: hafnia_cim::InputControl::groups
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hafnia_cim::{Groups, MacroSpec};
+use hafnia_ir::{Lines, Mapping, Tile};
+use hafnia_model::{Multiply, Network, Plain, run};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{Events, Images, Plan, Progress, SimError};
+
+/// What happened over some images, per tile of a mapping.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tally {
+    /// Images that were run.
+    pub images: u64,
+    /// By [`TileId`](hafnia_ir::TileId).
+    pub tiles: Vec<TileEvents>,
+}
+
+/// How often the parts of a macro work for one tile.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TileEvents {
+    /// Input vectors that reached it: output positions of a convolution, or 1 an image.
+    pub positions: u64,
+    /// Scans: one an input vector and bit-plane.
+    pub scans: u64,
+    /// Conversion cycles: groups of rows that were on.
+    pub groups: u64,
+    /// Conversion cycles that the same active rows would have taken in full groups; the others are
+    /// stalls, where a group closed early.
+    pub full_groups: u64,
+    /// Rows that were on, added up over the groups.
+    pub rows_on: u64,
+    /// Cells in LRS in the rows that were on, added up over the groups.
+    pub lrs_on: u64,
+}
+
+impl std::ops::AddAssign for TileEvents {
+    fn add_assign(&mut self, other: Self) {
+        self.positions += other.positions;
+        self.scans += other.scans;
+        self.groups += other.groups;
+        self.full_groups += other.full_groups;
+        self.rows_on += other.rows_on;
+        self.lrs_on += other.lrs_on;
+    }
+}
+
+impl Tally {
+    /// The counts by matrix, as an evaluation gives them.
+    ///
+    /// # Panics
+    /// If `mapping` has another number of tiles.
+    pub fn by_matrix(&self, mapping: &Mapping) -> Vec<Events> {
+        assert_eq!(self.tiles.len(), mapping.tiles.len(), "the mapping that was run");
+        let mut events = vec![Events::default(); mapping.matrices.len()];
+        for (tile, counted) in mapping.tiles.iter().zip(&self.tiles) {
+            events[tile.matrix.index()] += Events {
+                groups: counted.groups,
+                conversions: counted.groups * tile.columns.len() as u64,
+                rows_on: counted.rows_on,
+            };
+        }
+        events
+    }
+}
+
+/// Counts what happens in every tile of `mapping`, at any stage, while the noiseless network runs
+/// over `images`.
+///
+/// `progress` is told of images. The result depends on no number of threads.
+///
+/// # Errors
+/// If the images do not fit the network, or the mapping is of another network, for macros of
+/// another size or not well formed.
+pub fn tally(
+    network: &Network,
+    images: &Images,
+    mapping: &Mapping,
+    spec: &MacroSpec,
+    progress: Progress<'_>,
+) -> Result<Tally, SimError> {
+    images.check(network)?;
+    // A plan is made of what fits together, and of nothing else.
+    Plan::new(network, mapping, spec)?;
+    let layers = network.matrices();
+    let input_bits = |tile: &Tile| layers[tile.matrix.index()].input_bits;
+    let tiles: Vec<Counted> =
+        mapping.tiles.iter().map(|tile| Counted::new(tile, input_bits(tile))).collect();
+    let mut of_matrix = vec![Vec::new(); layers.len()];
+    for (id, tile) in mapping.tiles() {
+        of_matrix[tile.matrix.index()].push((tile.replica as usize, id.index()));
+    }
+    let replicas: Vec<usize> = of_matrix
+        .iter()
+        .map(|tiles| tiles.iter().map(|&(replica, _)| replica + 1).max().unwrap_or(0))
+        .collect();
+    let plain = Plain::new(network);
+    let start = || Counter {
+        spec,
+        tiles: &tiles,
+        of_matrix: &of_matrix,
+        replicas: &replicas,
+        plain: plain.clone(),
+        events: vec![TileEvents::default(); tiles.len()],
+        sums: Vec::new(),
+        active: Vec::new(),
+        groups: Groups::default(),
+    };
+    let done = AtomicU64::new(0);
+    let add = |mut all: Vec<TileEvents>, events: Vec<TileEvents>| {
+        all.iter_mut().zip(events).for_each(|(all, events)| *all += events);
+        all
+    };
+    let events = (0..images.len())
+        .into_par_iter()
+        .fold(start, |mut counter, image| {
+            run(network, images.image(image), &mut counter);
+            progress(done.fetch_add(1, Ordering::Relaxed) + 1, images.len() as u64);
+            counter
+        })
+        .map(|counter| counter.events)
+        .reduce(|| vec![TileEvents::default(); tiles.len()], add);
+    Ok(Tally { images: images.len() as u64, tiles: events })
+}
+
+/// A tile as it is scanned.
+struct Counted<'a> {
+    tile: &'a Tile,
+    lines: Lines,
+    planes: u8,
+    /// Per physical row, its cells in LRS.
+    lrs: Vec<u64>,
+}
+
+impl<'a> Counted<'a> {
+    /// Of a tile whose matrix is given activations of `input_bits` bits.
+    fn new(tile: &'a Tile, input_bits: u8) -> Self {
+        let (rows, columns) = (tile.physical_rows(), tile.columns.len());
+        let lrs = |row| (0..columns).filter(|&column| tile.bits.get(row, column)).count() as u64;
+        let lines = tile.lines();
+        let planes = lines.planes(input_bits);
+        Self { tile, lines, planes, lrs: (0..rows).map(lrs).collect() }
+    }
+}
+
+/// Multiplies plainly and counts what the tiles would have done.
+struct Counter<'a> {
+    spec: &'a MacroSpec,
+    tiles: &'a [Counted<'a>],
+    /// Per matrix: replica and index of its tiles.
+    of_matrix: &'a [Vec<(usize, usize)>],
+    /// Per matrix.
+    replicas: &'a [usize],
+    plain: Plain,
+    events: Vec<TileEvents>,
+    sums: Vec<u32>,
+    active: Vec<u32>,
+    groups: Groups,
+}
+
+impl Counter<'_> {
+    fn count(&mut self, index: usize, activations: &[u8]) {
+        let Counted { tile, lines, planes, lrs } = &self.tiles[index];
+        let (scan, most) = (&lines.scan, self.spec.rows_per_conversion);
+        self.sums.resize(self.sums.len().max(scan.len()), 0);
+        lines.add_up(&tile.rows, activations, &mut self.sums);
+        let events = &mut self.events[index];
+        events.positions += 1;
+        for plane in 0..*planes {
+            let is_on = |&line: &u32| self.sums[line as usize] >> plane & 1 == 1;
+            self.active.clear();
+            self.active.extend((0..scan.len() as u32).filter(is_on));
+            self.spec.input_control.groups(most, scan, &self.active, &mut self.groups);
+            events.scans += 1;
+            events.groups += self.groups.len() as u64;
+            events.full_groups += self.active.len().div_ceil(most) as u64;
+            events.rows_on += self.active.len() as u64;
+            let physical = |&line: &u32| lrs[scan[line as usize].physical as usize];
+            events.lrs_on += self.active.iter().map(physical).sum::<u64>();
+        }
+    }
+}
+
+impl Multiply for Counter<'_> {
+    fn multiply(&mut self, matrix: usize, position: usize, activations: &[u8], sums: &mut [i32]) {
+        let (tiles, replicas) = (self.of_matrix, self.replicas[matrix]);
+        for &(replica, tile) in &tiles[matrix] {
+            if position % replicas == replica {
+                self.count(tile, activations);
+            }
+        }
+        self.plain.multiply(matrix, position, activations, sums);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hafnia_ir::{Geometry, Stage};
+    use hafnia_model::random;
+    use hafnia_rng::Seed;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{EngineKind, NoiseScope, Prepared, evaluate};
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+
+        /// One definition of events: what is counted here is what the engine counted.
+        #[test]
+        fn adds_up_to_the_events_of_an_evaluation(seed: u64, stage in 0usize..3, window in 0usize..9) {
+            let seed = Seed(seed);
+            let network = random::network(seed.site("network"), random::Limits::default());
+            let mut spec = MacroSpec::preset("gt-n40").unwrap();
+            (spec.rows, spec.columns, spec.columns_per_adc) = (24, 16, 4);
+            if window > 0 {
+                spec.set("input_control", &format!("fixed-window{{{window}}}")).unwrap();
+            }
+            let mapping = hafnia_ir::random::mapping(
+                seed.site("mapping"), &network, &Geometry::from(&spec), Stage::ALL[stage],
+            );
+            let activations: Vec<u8> = (0..3)
+                .flat_map(|image| random::image(seed.site("image").index(image), network.input()))
+                .collect();
+            let images = Images { activations, labels: vec![0; 3] };
+            let counted = tally(&network, &images, &mapping, &spec, &|_, _| ()).unwrap();
+            let prepared = Prepared::new(&network, &images, &NoiseScope::All).unwrap();
+            let evaluation =
+                evaluate(&prepared, &mapping, &spec, EngineKind::Exact, 1, seed, &|_, _| ()).unwrap();
+            prop_assert_eq!(counted.by_matrix(&mapping), evaluation.events);
+            for (tile, events) in mapping.tiles.iter().zip(&counted.tiles) {
+                prop_assert!(events.full_groups <= events.groups);
+                prop_assert!(events.groups <= events.rows_on);
+                prop_assert!(events.lrs_on <= events.rows_on * tile.columns.len() as u64);
+            }
+        }
+    }
+}
