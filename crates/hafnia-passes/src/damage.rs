@@ -513,7 +513,7 @@ mod tests {
             let code_table = CodeTable::from_spec(&spec);
             let noise = (&spec, &code_table);
             // The tile is whole: shared, negative and inverted at random.
-            let geometry = Geometry { name: "wide".into(), rows: 128, columns: 128 };
+            let geometry = Geometry::new("wide", 128, 128);
             let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
             let tile = &mapping.tiles[0];
             let profile = &profile(seed, &network, 70).matrices[0];

@@ -14,7 +14,7 @@ use crate::sample;
 
 /// A macro of this geometry.
 fn spec(geometry: &Geometry) -> MacroSpec {
-    let Geometry { name, rows, columns } = geometry.clone();
+    let Geometry { name, rows, columns, .. } = geometry.clone();
     MacroSpec { name, rows, columns, ..MacroSpec::preset("gt-n40").unwrap() }
 }
 
@@ -57,7 +57,7 @@ fn check(changes: &[(&str, &str, &str)], expected: Expect) {
 fn a_folder_goes_round_and_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/program");
-    let geometry = Geometry { name: "small".into(), rows: 3, columns: 2 };
+    let geometry = Geometry::new("small", 3, 2);
     let larger = random::mapping(Seed(1), &sample::network(), &geometry, Stage::Placed);
     for mapping in [larger, sample::stripped(), sample::mapping()] {
         let written = program(&mapping);
@@ -355,7 +355,7 @@ proptest! {
     #[test]
     fn any_placed_mapping_goes_round(seed: u64, rows in 1usize..30, columns in 1usize..9) {
         let network = hafnia_model::random::network(Seed(seed), Default::default());
-        let geometry = Geometry { name: "small".into(), rows, columns };
+        let geometry = Geometry::new("small", rows, columns);
         let mapping = random::mapping(Seed(seed), &network, &geometry, Stage::Placed);
         let program = program(&mapping);
         let files: BTreeMap<String, Vec<u8>> = program.files().collect();

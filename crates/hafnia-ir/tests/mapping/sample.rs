@@ -140,7 +140,7 @@ pub(crate) fn random(seed: u64) -> (Network, Mapping) {
     let network = hafnia_model::random::network(seed, Default::default());
     let rows = 1 + (seed.index(0).0 % 30) as usize;
     let columns = 1 + (seed.index(1).0 % 9) as usize;
-    let geometry = Geometry { name: "small".into(), rows, columns };
+    let geometry = Geometry::new("small", rows, columns);
     let stage = Stage::ALL[(seed.index(2).0 % 3) as usize];
     let mapping = random::mapping(seed, &network, &geometry, stage);
     (network, mapping)

@@ -135,7 +135,7 @@ fn layout_and_comments_are_free() {
 fn any_name_goes_round() {
     for name in ["", "%", "a b", "#", "ß\n", "gt-n40.toml", "%zz"] {
         let mapping = Mapping {
-            geometry: Geometry { name: name.into(), rows: 1, columns: 1 },
+            geometry: Geometry::new(name, 1, 1),
             matrices: vec![Matrix::new(name, 2, 1)],
             tiles: Vec::new(),
             ..sample::mapping()
@@ -147,7 +147,7 @@ fn any_name_goes_round() {
 #[test]
 fn long_lists_are_wrapped() {
     let network = hafnia_model::random::lenet5(Seed(0));
-    let geometry = Geometry { name: "gt-n40".into(), rows: 128, columns: 128 };
+    let geometry = Geometry::new("gt-n40", 128, 128);
     let mapping = random::mapping(Seed(0), &network, &geometry, Stage::Tiled);
     assert!(mapping.to_string().lines().all(|line| line.len() <= 100));
     let last = mapping.to_string().lines().filter(|line| line.contains("rows")).count();
