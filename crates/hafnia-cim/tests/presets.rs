@@ -2,7 +2,7 @@
 
 use expect_test::{Expect, expect};
 use hafnia_cim::{
-    Adc, AdcKind, CellModel, CimError, Disturb, Faults, InputControl, MacroSpec, Programming,
+    Adc, AdcKind, CellModel, CimError, Disturb, Faults, InputControl, LevelSigmas, MacroSpec, Programming,
     Retention, SourcedValue, Telegraph, Temperature, Wires, preset_names, sources,
 };
 
@@ -42,6 +42,8 @@ fn the_default_macro() {
             sigma_lrs_rel: 0.05,
             sigma_hrs_rel: 0.3,
             read_noise_rel: 0.01,
+            bits_per_cell: 1,
+            level_sigmas: LevelSigmas::Linear,
         },
         input_control: InputControl::OrderedScan,
         programming: Programming::default(),
@@ -110,6 +112,8 @@ fn values_with_units_and_sources() {
         cell.sigma_lrs_rel = 0.05 [G_LRS] assumed
         cell.sigma_hrs_rel = 0.3 [G_HRS] assumed
         cell.read_noise_rel = 0.01 [G of the state] assumed
+        cell.bits_per_cell = 1 [bit] off
+        cell.level_sigmas = linear [G_LRS] off
         programming.lrs_distribution = normal [] off
         programming.hrs_distribution = normal [] off
         telegraph.rate = 0 [per cell] off

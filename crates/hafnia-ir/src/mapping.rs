@@ -106,7 +106,8 @@ impl Geometry {
 
 impl From<&MacroSpec> for Geometry {
     fn from(spec: &MacroSpec) -> Self {
-        Self::new(spec.name.clone(), spec.rows, spec.columns)
+        let cell_bits = spec.cell.bits_per_cell;
+        Self { cell_bits, ..Self::new(spec.name.clone(), spec.rows, spec.columns) }
     }
 }
 

@@ -174,7 +174,7 @@ fn codes(spec: &MacroSpec, chip: u64, address: (u32, u32, u8, u32)) -> [Vec<u8>;
     [0, 1].map(|tile| {
         let tile = TileId(tile);
         let mut codes = vec![0; 16];
-        let conversion = Conversion { tile, image, position, plane, group, rows, ones: &ones };
+        let conversion = Conversion { tile, image, position, plane, group, rows, ones: &ones, squares: &[] };
         device.convert(&conversion, &mut codes);
         codes
     })

@@ -219,8 +219,8 @@ impl<'a> Plain<'a> {
         errors.clear();
         for &column in &sample.columns {
             let error = errors_of(damage, self.ones[usize::from(column)], (groups, ends), states);
-            let is_inverted = damage.tile.columns[usize::from(column)].inverted;
-            errors.push(if is_inverted { [-error[0], error[1]] } else { error });
+            let factor = damage.factors[usize::from(column)];
+            errors.push([factor * error[0], factor * factor * error[1]]);
         }
         let mut cost = Cost { damage: 0.0, cycles: groups.len() as f64 };
         damage.each_term(sample, errors, |term| cost.damage += term);
