@@ -104,6 +104,16 @@ impl Geometry {
     }
 }
 
+impl fmt::Display for Geometry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}x{}", self.name, self.rows, self.columns)?;
+        match self.cell_bits {
+            1 => Ok(()),
+            bits => write!(f, ", {bits} bits a cell"),
+        }
+    }
+}
+
 impl From<&MacroSpec> for Geometry {
     fn from(spec: &MacroSpec) -> Self {
         let cell_bits = spec.cell.bits_per_cell;

@@ -3,7 +3,7 @@
 //!
 //! They let engines and passes be tested against every feature of a tile, none of which needs a
 //! pass: shared rows, activations added first, signs, inverted columns, any order, uneven splits,
-//! replicas, dead rows and digital columns.
+//! replicas, dead rows, digital columns, slices of weights and cells of two bits.
 
 use std::collections::BTreeMap;
 
@@ -63,6 +63,12 @@ pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage)
         place(rng, &mut mapping);
     }
     mapping
+}
+
+/// Bits of a cell that the weights of `network` fill: 1, or in half of the cases 2 where it can be.
+pub fn cell_bits(seed: Seed, network: &Network) -> u8 {
+    let fills = network.matrices().iter().all(|matrix| matrix.weights.bits() > 1);
+    if fills && seed.site("ir/random/cells").rng().random() { 2 } else { 1 }
 }
 
 /// What a tile holds: cells, rows, columns.

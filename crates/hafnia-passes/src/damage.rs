@@ -527,6 +527,8 @@ fn covariance(spec: &MacroSpec, code_table: &CodeTable) -> Option<CodeCovariance
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use hafnia_cim::Groups;
     use hafnia_ir::{Geometry, Stage, random};
     use hafnia_rng::Seed;
@@ -542,6 +544,7 @@ mod tests {
         profile: &MatrixProfile,
         (spec, code_table): (&MacroSpec, &CodeTable),
         last: Option<&Weights>,
+        weight_bits: u8,
     ) -> f64 {
         let covariance = CodeCovariance::from_spec(spec);
         let mut total = 0.0;
@@ -589,20 +592,27 @@ mod tests {
                     }
                 }
             }
+            // Of outputs, whose slices add up.
+            let mut outputs: BTreeMap<usize, [f64; 2]> = BTreeMap::new();
+            for (column, kind) in tile.columns.iter().enumerate() {
+                let (output, slice) =
+                    (kind.logical / u32::from(weight_bits), kind.logical % u32::from(weight_bits));
+                let [mean, variance] = outputs.entry(output as usize).or_default();
+                *mean += f64::from(slice).exp2() * means[column];
+                *variance += f64::from(2 * slice).exp2() * variances[column];
+            }
             let Some(weights) = last else {
-                total += means.iter().map(|mean| mean * mean).sum::<f64>();
-                total += variances.iter().sum::<f64>();
+                total += outputs.values().map(|[mean, variance]| mean * mean + variance).sum::<f64>();
                 continue;
             };
             let sums = accumulate(weights, activations);
             let class = argmax(&sums);
-            let logical = |column: usize| tile.columns[column].logical as usize;
-            let winner = (0..sums.len()).find(|&column| logical(column) == class).unwrap();
-            for column in (0..sums.len()).filter(|&column| column != winner) {
-                let tie = if logical(column) < class { -1.0 } else { 1.0 };
-                let lead = f64::from(sums[class] - sums[logical(column)]) + tie;
-                let mean = lead + means[winner] - means[column];
-                let deviation = (variances[winner] + variances[column]).sqrt();
+            let [winner_mean, winner_variance] = outputs[&class];
+            for (&output, [mean, variance]) in outputs.iter().filter(|(other, _)| **other != class) {
+                let tie = if output < class { -1.0 } else { 1.0 };
+                let lead = f64::from(sums[class] - sums[output]) + tie;
+                let mean = lead + winner_mean - mean;
+                let deviation = (winner_variance + variance).sqrt();
                 total += if deviation > 0.0 {
                     0.5 * libm::erfc(mean / deviation / std::f64::consts::SQRT_2)
                 } else {
@@ -620,13 +630,18 @@ mod tests {
         fn damage_is_the_obvious_one(seed: u64, is_last: bool) {
             let seed = Seed(seed);
             let rng = &mut seed.rng();
-            let (rows, columns) = (rng.random_range(1..=90), rng.random_range(1..=20));
+            let (rows, outputs) = (rng.random_range(1..=90), rng.random_range(1..=20));
+            let weight_bits = Weights::BITS[rng.random_range(0..3)];
             // Few different rows, so that some are shared.
             let kinds: Vec<u32> = (0..rng.random_range(1..=30)).map(|_| rng.random()).collect();
             let weights: Vec<u32> =
                 (0..rows).map(|_| kinds[rng.random_range(0..kinds.len())]).collect();
-            let weights =
-                BitMatrix::from_fn(rows, columns, |row, column| weights[row] >> column & 1 == 1);
+            let plane = |plane: u8| {
+                let bit = |row: usize, column: usize| weights[row].rotate_right(plane.into()) >> column & 1 == 1;
+                BitMatrix::from_fn(rows, outputs, bit)
+            };
+            let weights = Weights::from_planes((0..weight_bits).map(plane).collect()).unwrap();
+            let columns = weights.slices().columns();
             let network = linear(weights, rng.random_range(1..=3));
             let spec = spec(seed);
             let code_table = CodeTable::from_spec(&spec);
@@ -639,11 +654,11 @@ mod tests {
             let is_whole = tile.columns.len() == columns;
             let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
 
-            let damage = Damage::new(tile, profile, noise, last);
+            let damage = Damage::sliced(tile, profile, noise, last, weight_bits);
             let mut entries: Vec<usize> = (0..rows).collect();
             entries.shuffle(rng);
             let check = |found: f64, entries: &[usize]| {
-                let expected = obvious(&tile.with_order(entries), profile, noise, last);
+                let expected = obvious(&tile.with_order(entries), profile, noise, last, weight_bits);
                 // Sums of some thousand terms in another order; up to 19 tails right to 1e-10 each.
                 let tolerance = 1e-9 * expected.abs() + 19e-10;
                 prop_assert!((found - expected).abs() <= tolerance, "{found} {expected}");

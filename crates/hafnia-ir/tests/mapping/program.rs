@@ -7,6 +7,7 @@ use std::fs;
 use expect_test::{Expect, expect, expect_file};
 use hafnia_cim::MacroSpec;
 use hafnia_ir::{Geometry, Mapping, Program, Stage, random};
+use hafnia_model::random::Limits;
 use hafnia_rng::Seed;
 use proptest::prelude::*;
 
@@ -351,10 +352,21 @@ fn wrong_cells_are_refused() {
     check(good, expect!["macro-1/cells.npy: cell (0, 0) is 0, cells.hex says 1"]);
 }
 
+#[test]
+fn multi_level_cells_make_no_program() {
+    let spec = MacroSpec { rows: 4, columns: 4, ..MacroSpec::preset("gt-n40-mlc").unwrap() };
+    let spec = MacroSpec { name: "levels".into(), ..spec };
+    assert_eq!(
+        Program::of(&sample::levels(), &spec).unwrap_err().to_string(),
+        "macro `levels` has cells of 2 bits, the files of a program hold 1 bit a cell"
+    );
+}
+
 proptest! {
     #[test]
     fn any_placed_mapping_goes_round(seed: u64, rows in 1usize..30, columns in 1usize..9) {
-        let network = hafnia_model::random::network(Seed(seed), Default::default());
+        let limits = Limits { weight_bits: 8, ..Limits::default() };
+        let network = hafnia_model::random::network(Seed(seed), limits);
         let geometry = Geometry::new("small", rows, columns);
         let mapping = random::mapping(Seed(seed), &network, &geometry, Stage::Placed);
         let program = program(&mapping);
