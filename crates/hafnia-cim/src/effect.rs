@@ -43,7 +43,8 @@ pub const EFFECTS: &[Effect] = &[
         name: "programming variation, normal",
         keys: "cell.sigma_lrs_rel, cell.sigma_hrs_rel",
         is_on: |s| {
-            let given = matches!(s.cell.level_sigmas, LevelSigmas::Given(given) if given != [0.0; 2]);
+            let given =
+                matches!(s.cell.level_sigmas, LevelSigmas::Given(given) if given != [0.0; 2]);
             s.cell.sigma_lrs_rel > 0.0 || s.cell.sigma_hrs_rel > 0.0 || given
         },
         off: Some(|s| {
@@ -70,7 +71,9 @@ pub const EFFECTS: &[Effect] = &[
         is_on: |s| s.cell.bits_per_cell > 1,
         off: None,
         device: Shown("levels evenly spaced from G_HRS to G_LRS, σ of each by its level"),
-        table: Refused("it knows the sum of levels, and how far a code errs depends on which they are"),
+        table: Refused(
+            "it knows the sum of levels, and how far a code errs depends on which they are",
+        ),
     },
     Effect {
         name: "HRS leakage",

@@ -15,8 +15,8 @@ use serde::Deserialize as _;
 
 use crate::{
     Adc, AdcKind, CellModel, CimError, Curve, Distribution, Disturb, FaultMap, Faults,
-    InputControl, LevelSigmas, MacroSpec, Programming, Retention, Telegraph, Temperature, Wires, curve,
-    distribution, input_control,
+    InputControl, LevelSigmas, MacroSpec, Programming, Retention, Telegraph, Temperature, Wires,
+    curve, distribution, input_control,
 };
 
 /// The presets that come with the crate, by name.

@@ -65,9 +65,8 @@ impl MacroSpec {
         let [hrs, lrs] = self.states();
         let top = self.cell.top_level();
         let level = |level: usize| {
-            let between = |hrs: f64, lrs: f64| {
-                (level as f64 * lrs + (top - level) as f64 * hrs) / top as f64
-            };
+            let between =
+                |hrs: f64, lrs: f64| (level as f64 * lrs + (top - level) as f64 * hrs) / top as f64;
             let mut state = CellState {
                 mean_lsb: between(hrs.mean_lsb, lrs.mean_lsb),
                 sigma_rel: between(hrs.sigma_rel, lrs.sigma_rel),

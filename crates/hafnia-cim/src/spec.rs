@@ -307,9 +307,8 @@ impl MacroSpec {
         let bits = self.cell.bits_per_cell;
         self.check([1, 2].contains(&bits), "cell.bits_per_cell", bits.to_string(), "1 or 2")?;
         let sigmas = self.cell.level_sigmas;
-        let check = |is_right, range| {
-            self.check(is_right, "cell.level_sigmas", sigmas.to_string(), range)
-        };
+        let check =
+            |is_right, range| self.check(is_right, "cell.level_sigmas", sigmas.to_string(), range);
         if let LevelSigmas::Given(given) = sigmas {
             check(given.iter().all(|sigma| (0.0..=1.0).contains(sigma)), "two of 0..=1")?;
             check(bits == 2, "linear where cell.bits_per_cell is 1")?;

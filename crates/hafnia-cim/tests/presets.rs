@@ -2,8 +2,8 @@
 
 use expect_test::{Expect, expect};
 use hafnia_cim::{
-    Adc, AdcKind, CellModel, CimError, Disturb, Faults, InputControl, LevelSigmas, MacroSpec, Programming,
-    Retention, SourcedValue, Telegraph, Temperature, Wires, preset_names, sources,
+    Adc, AdcKind, CellModel, CimError, Disturb, Faults, InputControl, LevelSigmas, MacroSpec,
+    Programming, Retention, SourcedValue, Telegraph, Temperature, Wires, preset_names, sources,
 };
 
 fn gt_n40() -> MacroSpec {

@@ -57,7 +57,9 @@ pub enum ProgramError {
         spec: Geometry,
     },
     /// Cells hold more than a bit, which the files have no form for.
-    #[error("macro `{name}` has cells of {cell_bits} bits, the files of a program hold 1 bit a cell")]
+    #[error(
+        "macro `{name}` has cells of {cell_bits} bits, the files of a program hold 1 bit a cell"
+    )]
     MultiLevel {
         /// The macro.
         name: String,

@@ -276,8 +276,7 @@ fn prove_stripped(
     }
     let largest = largest_activations(network);
     for (index, (of, largest)) in mapping.matrices.iter().zip(&largest).enumerate() {
-        let (matrix, name, weights) =
-            (MatrixId(index as u32), || of.name.clone(), &weights[index]);
+        let (matrix, name, weights) = (MatrixId(index as u32), || of.name.clone(), &weights[index]);
         for &row in &of.dead {
             match largest.get(row as usize) {
                 Some(0) => {}

@@ -102,9 +102,8 @@ fn strip(
     let mut digital = Vec::new();
     for columns in (0..matrix.columns).step_by(cell).map(|first| first..first + cell) {
         let first = |column| weights.get(alive[0], column);
-        let is_constant = |column: usize| {
-            alive.iter().all(|&row| weights.get(row, column) == first(column))
-        };
+        let is_constant =
+            |column: usize| alive.iter().all(|&row| weights.get(row, column) == first(column));
         if columns.clone().all(is_constant) && rng.random_ratio(3, 4) {
             let stripped =
                 |column| DigitalColumn { logical: column as u32, negative: !first(column) };

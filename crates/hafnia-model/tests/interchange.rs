@@ -204,7 +204,9 @@ fn weights_of_two_bits_say_so() {
     };
     check_bits(
         "1",
-        expect!["DIR/fc1.weights.npy holds -3 at [0, 0], a 1-bit weight must be an odd number in -1..=1"],
+        expect![
+            "DIR/fc1.weights.npy holds -3 at [0, 0], a 1-bit weight must be an odd number in -1..=1"
+        ],
     );
     check_bits(
         "3",
@@ -243,7 +245,9 @@ fn weights_of_eight_bits_are_int16() {
     check_of(
         &network,
         edit("\"weight_bits\": 8", "\"weight_bits\": 4"),
-        expect!["cannot take DIR/fc1.weights.npy: its elements are `<i2`, they must be int8 (`|i1`)"],
+        expect![
+            "cannot take DIR/fc1.weights.npy: its elements are `<i2`, they must be int8 (`|i1`)"
+        ],
     );
 }
 

@@ -602,13 +602,15 @@ mod tests {
                 *variance += f64::from(2 * slice).exp2() * variances[column];
             }
             let Some(weights) = last else {
-                total += outputs.values().map(|[mean, variance]| mean * mean + variance).sum::<f64>();
+                total +=
+                    outputs.values().map(|[mean, variance]| mean * mean + variance).sum::<f64>();
                 continue;
             };
             let sums = accumulate(weights, activations);
             let class = argmax(&sums);
             let [winner_mean, winner_variance] = outputs[&class];
-            for (&output, [mean, variance]) in outputs.iter().filter(|(other, _)| **other != class) {
+            for (&output, [mean, variance]) in outputs.iter().filter(|(other, _)| **other != class)
+            {
                 let tie = if output < class { -1.0 } else { 1.0 };
                 let lead = f64::from(sums[class] - sums[output]) + tie;
                 let mean = lead + winner_mean - mean;

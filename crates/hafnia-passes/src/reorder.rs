@@ -157,7 +157,7 @@ impl Pass for ReorderRows {
         options: &[
             (
                 "method",
-                "`anneal`: search by simulated annealing; `natural`: by logical row; `random`; `frequency`: most active rows first; `chain`: each row by the one most active with it and most alike; `exact`: the best order, by branch and bound, for up to 16 rows. All but `natural` and `random` need a profile",
+                "`anneal`: search by simulated annealing; `natural`: by logical row; `random`; `frequency`: most active rows first; `chain`: each row by the one most active with it and most alike; `exact`: the best order, by branch and bound, for up to 16 rows and weights of 1 bit. All but `natural` and `random` need a profile",
             ),
             (
                 "steps",

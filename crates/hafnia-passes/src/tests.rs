@@ -116,7 +116,8 @@ fn pipeline(seed: Seed, mut stage: Stage, cell_bits: u8) -> Pipeline {
         let legal: Vec<&PassInfo> =
             registry.infos().filter(is_legal).filter(|info| info.name != "best").collect();
         let pass = legal[rng.random_range(0..legal.len())];
-        text += &format!("[[pass]]\nuse = \"{}\"\n{}", pass.name, options(pass.name, cell_bits, rng));
+        text +=
+            &format!("[[pass]]\nuse = \"{}\"\n{}", pass.name, options(pass.name, cell_bits, rng));
         stage = pass.leaves.unwrap_or(stage);
         left = left.saturating_sub(1);
     }
@@ -197,10 +198,32 @@ fn what_slices_and_levels_cannot_have() {
     let reorder = |method| {
         format!("[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nmethod = \"{method}\"\n")
     };
-    refused("gt-n40-mlc", &reorder("anneal"), expect![[r#""#]]);
-    refused("gt-n40-mlc", &reorder("chain"), expect![[r#""#]]);
-    refused("gt-n40-mlc", "[[pass]]\nuse = \"best\"\n", expect![[r#""#]]);
-    refused("gt-n40", &reorder("exact"), expect![[r#""#]]);
+    refused(
+        "gt-n40-mlc",
+        &reorder("anneal"),
+        expect![
+            "method `anneal` weighs the errors of codes, which are known of cells of 1 bit only: `gt-n40-mlc` has cells of 2 bits"
+        ],
+    );
+    refused(
+        "gt-n40-mlc",
+        &reorder("chain"),
+        expect![
+            "method `chain` weighs the errors of codes, which are known of cells of 1 bit only: `gt-n40-mlc` has cells of 2 bits"
+        ],
+    );
+    refused(
+        "gt-n40-mlc",
+        "[[pass]]\nuse = \"best\"\n",
+        expect![
+            "pass `best` weighs the errors of codes, which are known of cells of 1 bit only: `gt-n40-mlc` has cells of 2 bits"
+        ],
+    );
+    refused(
+        "gt-n40",
+        &reorder("exact"),
+        expect!["method `exact` takes weights of 1 bit, those of matrix `only` have 2"],
+    );
 }
 
 /// The mapping that a pipeline makes of an 8×3 matrix with four different rows, on macros of 3×2.

@@ -152,7 +152,8 @@ impl Cells<'_> {
             let stuck = self.state[column].map(|is_lrs| if is_lrs { top } else { 0 });
             let level = stuck.unwrap_or_else(|| level(column));
             let state = &self.silicon.levels[level];
-            let x = shapes[usize::from(level == top)].standard(state.sigma_rel, f64::from(self.z[column]));
+            let x = shapes[usize::from(level == top)]
+                .standard(state.sigma_rel, f64::from(self.z[column]));
             *signal = state.mean_lsb + state.sigma_lsb * x;
             if self.filled[column] {
                 *signal -= state.trapped_lsb;

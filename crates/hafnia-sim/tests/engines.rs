@@ -189,7 +189,8 @@ fn codes(spec: &MacroSpec, chip: u64, address: (u32, u32, u8, u32)) -> [Vec<u8>;
     [0, 1].map(|tile| {
         let tile = TileId(tile);
         let mut codes = vec![0; 16];
-        let conversion = Conversion { tile, image, position, plane, group, rows, ones: &ones, squares: &[] };
+        let conversion =
+            Conversion { tile, image, position, plane, group, rows, ones: &ones, squares: &[] };
         device.convert(&conversion, &mut codes);
         codes
     })
@@ -273,8 +274,7 @@ fn read_noise_follows_levels() {
         let (tile, rows) = (TileId(0), &[0, 1][..]);
         let (ones, squares) = (&ones[..], &squares[..]);
         let (image, position, plane) = (0, 0, 0);
-        let conversion =
-            Conversion { tile, image, position, plane, group, rows, ones, squares };
+        let conversion = Conversion { tile, image, position, plane, group, rows, ones, squares };
         device.convert(&conversion, &mut codes);
         fired += codes.iter().filter(|&&code| code > 3).count();
     }

@@ -40,7 +40,8 @@ pub(crate) fn wide_network() -> Network {
 
 /// A matrix of 3x2 weights of 4 bits; output 1 is +15 throughout.
 pub(crate) fn network_of_levels() -> Network {
-    let weights = Weights::from_fn(3, 2, 4, |row, column| [[-15, 15], [3, 15], [9, 15]][row][column]);
+    let weights =
+        Weights::from_fn(3, 2, 4, |row, column| [[-15, 15], [3, 15], [9, 15]][row][column]);
     let layers = vec![Layer::Linear(Linear { name: "out".into(), weights, thresholds: None })];
     let input = Input { channels: 3, height: 1, width: 1, bits: 2, shift: 6 };
     Network::new(input, layers).unwrap()
