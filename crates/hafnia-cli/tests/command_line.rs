@@ -76,6 +76,21 @@ fn wide_network() -> Network {
     Network::new(input, vec![Layer::Linear(fc1)]).unwrap()
 }
 
+/// Weights of 2 bits are mapped too, a slice a column or two in a cell.
+#[test]
+fn wide_weights_are_mapped() {
+    let place = Place::new();
+    hafnia_artifact::save(place.path("wide.hafnia"), &wide_network()).unwrap();
+    let check = |options: &str, line: &str| {
+        place.run(&format!("map wide.hafnia --pipeline natural {options} --out wide.map"));
+        let text = std::fs::read_to_string(place.path("wide.map")).unwrap();
+        assert!(text.contains(line), "{text}");
+        place.run("inspect wide.map");
+    };
+    check("", "\nmatrix m0 fc1 4x2 weights 2\n");
+    check("--macro gt-n40-mlc", "\nmacro gt-n40-mlc 128x128 cells 2\n");
+}
+
 #[test]
 fn a_network_goes_all_the_way() {
     let place = Place::new();
