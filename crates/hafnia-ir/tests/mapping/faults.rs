@@ -239,7 +239,7 @@ fn slices_and_levels() {
                 m.tiles[0].columns.swap(1, 3);
             }),
             ("half a cell", |m| keep_columns(&mut m.tiles[0], &[0, 1, 2])),
-            ("half a cell digital", |m| drop(m.matrices[0].digital.pop())),
+            ("half a cell digital", |m| m.matrices[0].digital.truncate(1)),
             ("a digital slice of the other sign", |m| m.matrices[0].digital[0].negative = true),
             ("weights of 2 bits", |m| m.matrices[0].weight_bits = 2),
             ("weights of 3 bits", |m| m.matrices[0].weight_bits = 3),
