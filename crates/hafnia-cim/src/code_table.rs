@@ -47,6 +47,9 @@ impl CodeTable {
     /// fault map and the resistance of lines for none. Passes may weigh mappings by such a table;
     /// the engine `table` refuses it.
     ///
+    /// Of multi-level cells, which it refuses too, it would be the table of those at the lowest and
+    /// the highest level.
+    ///
     /// `spec` is a valid one ([`MacroSpec::validate`]). With 7 rows and 3 bits it takes
     /// milliseconds, with 63 rows and 6 bits seconds, and with telegraph noise minutes.
     pub fn from_spec(spec: &MacroSpec) -> Self {

@@ -3,8 +3,8 @@
 //! `docs/noise.md` prints this list; a test holds it to that.
 
 use crate::{
-    AdcKind, CimError, Distribution, Disturb, FaultMap, MacroSpec, Programming, Retention,
-    Telegraph, Temperature, Wires,
+    AdcKind, CimError, Distribution, Disturb, FaultMap, LevelSigmas, MacroSpec, Programming,
+    Retention, Telegraph, Temperature, Wires,
 };
 
 /// What an engine makes of an effect.
@@ -42,8 +42,15 @@ pub const EFFECTS: &[Effect] = &[
     Effect {
         name: "programming variation, normal",
         keys: "cell.sigma_lrs_rel, cell.sigma_hrs_rel",
-        is_on: |s| s.cell.sigma_lrs_rel > 0.0 || s.cell.sigma_hrs_rel > 0.0,
-        off: Some(|s| [s.cell.sigma_lrs_rel, s.cell.sigma_hrs_rel] = [0.0; 2]),
+        is_on: |s| {
+            let given =
+                matches!(s.cell.level_sigmas, LevelSigmas::Given(given) if given != [0.0; 2]);
+            s.cell.sigma_lrs_rel > 0.0 || s.cell.sigma_hrs_rel > 0.0 || given
+        },
+        off: Some(|s| {
+            [s.cell.sigma_lrs_rel, s.cell.sigma_hrs_rel] = [0.0; 2];
+            s.cell.level_sigmas = LevelSigmas::Linear;
+        }),
         device: Shown("a draw per cell and chip"),
         table: Shown("in the variance of the signal"),
     },
@@ -57,6 +64,16 @@ pub const EFFECTS: &[Effect] = &[
         off: Some(|s| s.programming = Programming::default()),
         device: Shown("a draw per cell and chip"),
         table: Refused("the sum of such cells is not normal, which a code table takes it for"),
+    },
+    Effect {
+        name: "multi-level cells",
+        keys: "cell.bits_per_cell, cell.level_sigmas",
+        is_on: |s| s.cell.bits_per_cell > 1,
+        off: None,
+        device: Shown("levels evenly spaced from G_HRS to G_LRS, σ of each by its level"),
+        table: Refused(
+            "it knows the sum of levels, and how far a code errs depends on which they are",
+        ),
     },
     Effect {
         name: "HRS leakage",
@@ -202,7 +219,19 @@ impl MacroSpec {
     /// # Errors
     /// [`CimError::Unsupported`] with the first effect that it cannot.
     pub fn check_table(&self) -> Result<(), CimError> {
-        for effect in EFFECTS {
+        self.check_effects(|_| true)
+    }
+
+    /// Checks that a code table that was measured can be of such cells.
+    ///
+    /// # Errors
+    /// [`CimError::Unsupported`] if they are multi-level.
+    pub fn check_measured_table(&self) -> Result<(), CimError> {
+        self.check_effects(|effect| effect.keys.starts_with("cell.bits_per_cell"))
+    }
+
+    fn check_effects(&self, is_checked: impl Fn(&Effect) -> bool) -> Result<(), CimError> {
+        for effect in EFFECTS.iter().filter(|effect| is_checked(effect)) {
             if let (true, Refused(why)) = ((effect.is_on)(self), effect.table) {
                 return Err(CimError::Unsupported {
                     name: self.name.clone(),

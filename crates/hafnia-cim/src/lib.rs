@@ -46,4 +46,4 @@ pub use fault_map::{FAULT_MAP_HEADER, FaultMap};
 pub use input_control::{GroupFault, Groups, InputControl, ScanEntry};
 pub use preset::{SourcedValue, preset_names, sources};
 pub use signal::CellState;
-pub use spec::{Adc, AdcKind, CellModel, MacroSpec};
+pub use spec::{Adc, AdcKind, CellModel, LevelSigmas, MacroSpec};

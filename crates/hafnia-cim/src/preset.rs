@@ -15,13 +15,14 @@ use serde::Deserialize as _;
 
 use crate::{
     Adc, AdcKind, CellModel, CimError, Curve, Distribution, Disturb, FaultMap, Faults,
-    InputControl, MacroSpec, Programming, Retention, Telegraph, Temperature, Wires, curve,
-    distribution, input_control,
+    InputControl, LevelSigmas, MacroSpec, Programming, Retention, Telegraph, Temperature, Wires,
+    curve, distribution, input_control,
 };
 
 /// The presets that come with the crate, by name.
-const PRESETS: [(&str, &str); 4] = [
+const PRESETS: [(&str, &str); 5] = [
     ("gt-n40", include_str!("../presets/gt-n40.toml")),
+    ("gt-n40-mlc", include_str!("../presets/gt-n40-mlc.toml")),
     ("neurram-130", include_str!("../presets/neurram-130.toml")),
     ("nthu-22", include_str!("../presets/nthu-22.toml")),
     ("ideal", include_str!("../presets/ideal.toml")),
@@ -66,6 +67,7 @@ enum Field<'a> {
     Real(&'a mut f64),
     InputControl(&'a mut InputControl),
     AdcKind(&'a mut AdcKind),
+    LevelSigmas(&'a mut LevelSigmas),
     Distribution(&'a mut Distribution),
     Curve(&'a mut Curve),
     FaultMap(&'a mut FaultMap),
@@ -91,7 +93,7 @@ const fn switch(
 }
 
 #[rustfmt::skip]
-const KEYS: [Key; 38] = [
+const KEYS: [Key; 40] = [
     key("rows", "word lines", |s| Field::Count(&mut s.rows)),
     key("columns", "bit lines", |s| Field::Count(&mut s.columns)),
     key("rows_per_conversion", "word lines", |s| Field::Count(&mut s.rows_per_conversion)),
@@ -107,6 +109,8 @@ const KEYS: [Key; 38] = [
     key("cell.sigma_lrs_rel", "G_LRS", |s| Field::Real(&mut s.cell.sigma_lrs_rel)),
     key("cell.sigma_hrs_rel", "G_HRS", |s| Field::Real(&mut s.cell.sigma_hrs_rel)),
     key("cell.read_noise_rel", "G of the state", |s| Field::Real(&mut s.cell.read_noise_rel)),
+    switch("cell.bits_per_cell", "bit", "1", |s| Field::Bits(&mut s.cell.bits_per_cell)),
+    switch("cell.level_sigmas", "G_LRS", "linear", |s| Field::LevelSigmas(&mut s.cell.level_sigmas)),
     switch("programming.lrs_distribution", "", "normal", |s| Field::Distribution(&mut s.programming.lrs_distribution)),
     switch("programming.hrs_distribution", "", "normal", |s| Field::Distribution(&mut s.programming.hrs_distribution)),
     switch("telegraph.rate", "per cell", "0", |s| Field::Real(&mut s.telegraph.rate)),
@@ -178,6 +182,7 @@ impl Field<'_> {
             Self::Real(field) => parse(text, field, "a number"),
             Self::InputControl(field) => parse(text, field, input_control::FORMS),
             Self::AdcKind(field) => parse(text, field, "flash or sar"),
+            Self::LevelSigmas(field) => parse(text, field, "linear, or two numbers"),
             Self::Distribution(field) => parse(text, field, distribution::FORMS),
             Self::Curve(field) => parse(text, field, curve::FORMS),
             Self::FaultMap(field) => {
@@ -196,6 +201,7 @@ impl fmt::Display for Field<'_> {
             Self::Real(field) => field.fmt(f),
             Self::InputControl(field) => field.fmt(f),
             Self::AdcKind(field) => field.fmt(f),
+            Self::LevelSigmas(field) => field.fmt(f),
             Self::Distribution(field) => field.fmt(f),
             Self::Curve(field) => field.fmt(f),
             Self::FaultMap(field) => field.fmt(f),
@@ -434,6 +440,8 @@ fn unset(name: &str) -> MacroSpec {
             sigma_lrs_rel: f64::NAN,
             sigma_hrs_rel: f64::NAN,
             read_noise_rel: f64::NAN,
+            bits_per_cell: 0,
+            level_sigmas: LevelSigmas::Linear,
         },
         input_control: InputControl::FixedWindow { window: 0 },
         programming: Programming::default(),

@@ -1,9 +1,9 @@
 //! What cells add to the signal of a conversion and where the converter's thresholds are, once
 //! every effect of a spec has had its say.
 
-use crate::{AdcKind, MacroSpec};
+use crate::{AdcKind, LevelSigmas, MacroSpec};
 
-/// A cell that is in HRS or LRS, as a conversion sees it.
+/// A cell that is in HRS or LRS, or at a level between, as a conversion sees it.
 ///
 /// It adds `mean_lsb + sigma_lsb · x` to the signal, x being its draw of mean 0 and standard
 /// deviation 1, less `trapped_lsb` if its trap is filled.
@@ -30,7 +30,7 @@ pub(crate) struct Outcome {
 const NEGLIGIBLE: f64 = 1e-16;
 
 impl MacroSpec {
-    /// Cells in HRS and in LRS, in this order, so that a programmed bit is the index.
+    /// Cells in HRS and in LRS, in this order.
     ///
     /// Retention, temperature and disturb act on the mean conductance as factors. The reference
     /// subtracts the nominal G_HRS, at the temperature of the reference, for every row that is on.
@@ -40,9 +40,9 @@ impl MacroSpec {
         let [read_hrs, read_lrs] = self.disturb.factors();
         let [wide_hrs, wide_lrs, old_hrs, old_lrs] = self.aged();
         let subtracted = cell.g_hrs_lsb() * (hot_reference - 1.0);
-        let state = |bit: f64, nominal: f64, factor: f64, sigma_rel: f64, trapped_rel: f64| {
-            // bit + what the factor adds: without effects exactly the bit
-            let mean_lsb = bit + nominal * (factor - 1.0) - subtracted;
+        let state = |level: f64, nominal: f64, factor: f64, sigma_rel: f64, trapped_rel: f64| {
+            // level + what the factor adds: without effects exactly the level
+            let mean_lsb = level + nominal * (factor - 1.0) - subtracted;
             CellState {
                 mean_lsb,
                 sigma_rel,
@@ -53,8 +53,35 @@ impl MacroSpec {
         let [hrs, lrs] = [hot_hrs * read_hrs * old_hrs, hot_lrs * read_lrs * old_lrs];
         [
             state(0.0, cell.g_hrs_lsb(), hrs, wide_hrs, self.telegraph.hrs_rel),
-            state(1.0, cell.g_lrs_lsb(), lrs, wide_lrs, self.telegraph.lrs_rel),
+            state(cell.top_level() as f64, cell.g_lrs_lsb(), lrs, wide_lrs, self.telegraph.lrs_rel),
         ]
+    }
+
+    /// Cells of every level, from HRS to LRS: two, or four with 2 bits a cell.
+    ///
+    /// What lies between takes mean, σ and traps evenly spaced between what becomes of HRS and of
+    /// LRS, unless its σ is given. Assumed.
+    pub fn levels(&self) -> Vec<CellState> {
+        let [hrs, lrs] = self.states();
+        let top = self.cell.top_level();
+        let level = |level: usize| {
+            let between =
+                |hrs: f64, lrs: f64| (level as f64 * lrs + (top - level) as f64 * hrs) / top as f64;
+            let mut state = CellState {
+                mean_lsb: between(hrs.mean_lsb, lrs.mean_lsb),
+                sigma_rel: between(hrs.sigma_rel, lrs.sigma_rel),
+                sigma_lsb: between(hrs.sigma_lsb, lrs.sigma_lsb),
+                trapped_lsb: between(hrs.trapped_lsb, lrs.trapped_lsb),
+            };
+            if let LevelSigmas::Given(given) = self.cell.level_sigmas {
+                let conductance = state.mean_lsb + self.reference_leakage_lsb();
+                state.sigma_lsb = given[level - 1] * self.cell.g_lrs_lsb();
+                state.sigma_rel = state.sigma_lsb / conductance;
+            }
+            state
+        };
+        let between = (1..top).map(level);
+        std::iter::once(hrs).chain(between).chain([lrs]).collect()
     }
 
     /// σ of cells in HRS and LRS and the factors on their means, at the time of retention.
@@ -194,11 +221,32 @@ mod tests {
     fn without_effects_a_cell_adds_its_bit() {
         for name in crate::preset_names() {
             let spec = MacroSpec::preset(name).unwrap();
-            assert_eq!(spec.states().map(|state| state.mean_lsb), [0.0, 1.0]);
+            let means: Vec<f64> = spec.levels().iter().map(|state| state.mean_lsb).collect();
+            let levels: Vec<f64> = (0..=spec.cell.top_level()).map(|level| level as f64).collect();
+            assert_eq!(means, levels);
             assert_eq!(spec.reference_step_lsb(), 1.0);
         }
         let spec = spec(&[]);
         check(&spec, 3, 7, 3.0, spec.cell.static_variance_lsb2(3, 7));
+    }
+
+    /// By hand: G_HRS is 3/16 LSB and G_LRS 3 LSB more; what is between is a third of the way on.
+    #[test]
+    fn levels_between_are_evenly_spaced() {
+        let mut spec = spec(&[("cell.bits_per_cell", "2"), ("sigma_lrs_rel", "0.08")]);
+        let (low, high) = (0.3 * 3.0 / 16.0, 0.08 * 51.0 / 16.0);
+        let sigmas: Vec<f64> = spec.levels().iter().map(|state| state.sigma_lsb).collect();
+        let expected = [low, (2.0 * low + high) / 3.0, (low + 2.0 * high) / 3.0, high];
+        let is_near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-12;
+        assert!(sigmas.iter().zip(&expected).all(is_near), "{sigmas:?}");
+        spec.set("level_sigmas", "0.1 0.05").unwrap();
+        let sigmas: Vec<f64> = spec.levels().iter().map(|state| state.sigma_lsb).collect();
+        let expected = [low, 0.1 * 51.0 / 16.0, 0.05 * 51.0 / 16.0, high];
+        assert!(sigmas.iter().zip(&expected).all(is_near), "{sigmas:?}");
+        // Levels 1 and 3 in two rows: sum 4, sum of squares 10.
+        let rel = spec.cell.read_noise_rel;
+        let read = rel * rel * ((19.0f64 / 16.0).powi(2) + (51.0f64 / 16.0).powi(2));
+        assert!((spec.cell.read_variance_of_levels_lsb2(2, 4, 10) - read).abs() < 1e-15);
     }
 
     /// Closed forms, cells in LRS being stuck at HRS with probability q and back with p: the mean

@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::{
-    CimError, Disturb, Faults, InputControl, Programming, Retention, Telegraph, Temperature, Wires,
+    CimError, Distribution, Disturb, Faults, InputControl, Programming, Retention, Telegraph,
+    Temperature, Wires,
 };
 
 /// A compute-in-memory macro: geometry, converter, cells and input control.
@@ -16,7 +17,7 @@ pub struct MacroSpec {
     pub name: String,
     /// Word lines: physical rows of cells.
     pub rows: usize,
-    /// Bit lines: columns of cells.
+    /// Bit lines: columns of cells, whatever bits a cell holds.
     pub columns: usize,
     /// Most rows that are on in one conversion.
     pub rows_per_conversion: usize,
@@ -107,6 +108,9 @@ impl Adc {
 /// subtracts the nominal HRS leakage of the rows that are on, so that m cells in LRS among n rows
 /// make a mean signal of m LSB.
 ///
+/// A cell of 2 bits is programmed to one of four levels, evenly spaced from HRS (level 0) to LRS
+/// (level 3). One LSB is then (G_LRS − G_HRS) / 3, so that the mean signal is the sum of levels.
+///
 /// The model is assumed: statistics of the chip itself are not published.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CellModel {
@@ -119,17 +123,69 @@ pub struct CellModel {
     /// Standard deviation of read noise per cell and read, relative to the nominal conductance of
     /// the cell's state.
     pub read_noise_rel: f64,
+    /// Bits that a cell holds: 1, or 2 for a multi-level cell.
+    pub bits_per_cell: u8,
+    /// Static standard deviations of the levels between HRS and LRS.
+    pub level_sigmas: LevelSigmas,
+}
+
+/// The static standard deviations of the two levels of a cell of 2 bits that lie between HRS and LRS.
+///
+/// As text: `linear`, or two numbers, as in `0.07 0.06`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum LevelSigmas {
+    /// Those of HRS and LRS, as conductances, and evenly spaced between.
+    #[default]
+    Linear,
+    /// Of levels 1 and 2, relative to G_LRS.
+    Given([f64; 2]),
+}
+
+impl fmt::Display for LevelSigmas {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Linear => f.write_str("linear"),
+            Self::Given([one, two]) => write!(f, "{one} {two}"),
+        }
+    }
+}
+
+impl FromStr for LevelSigmas {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        if text == "linear" {
+            return Ok(Self::Linear);
+        }
+        let numbers: Result<Vec<f64>, _> = text.split_whitespace().map(str::parse).collect();
+        numbers.map_err(|_| ())?.try_into().map(Self::Given).map_err(|_| ())
+    }
 }
 
 impl CellModel {
-    /// G_LRS in LSB: 1 / (1 − 1/ratio).
-    pub fn g_lrs_lsb(&self) -> f64 {
-        1.0 / (1.0 - 1.0 / self.on_off_ratio)
+    /// The highest level of a cell: 1, or 3 with 2 bits.
+    pub fn top_level(&self) -> usize {
+        (1 << self.bits_per_cell) - 1
     }
 
-    /// G_HRS in LSB: 1 / (ratio − 1).
+    /// G_LRS in LSB: top level / (1 − 1/ratio).
+    pub fn g_lrs_lsb(&self) -> f64 {
+        self.top_level() as f64 / (1.0 - 1.0 / self.on_off_ratio)
+    }
+
+    /// G_HRS in LSB: top level / (ratio − 1).
     pub fn g_hrs_lsb(&self) -> f64 {
-        1.0 / (self.on_off_ratio - 1.0)
+        self.top_level() as f64 / (self.on_off_ratio - 1.0)
+    }
+
+    /// Variance, in LSB², that is drawn afresh at every read of `rows` cells, of whose levels this
+    /// is the sum and this the sum of squares.
+    ///
+    /// A cell of level l conducts G_HRS + l LSB.
+    pub fn read_variance_of_levels_lsb2(&self, rows: usize, sum: usize, squares: usize) -> f64 {
+        let low = self.g_hrs_lsb();
+        let conductances = rows as f64 * low * low + 2.0 * low * sum as f64 + squares as f64;
+        self.read_noise_rel * self.read_noise_rel * conductances
     }
 
     /// Variance, in LSB², of the signal of `ones` cells in LRS among `rows` that comes from how the
@@ -155,7 +211,7 @@ impl MacroSpec {
     /// Whether conversions lose nothing when there is no noise: no partial sum exceeds the largest
     /// code.
     pub fn is_lossless(&self) -> bool {
-        self.rows_per_conversion <= self.adc.max_code()
+        self.rows_per_conversion * self.cell.top_level() <= self.adc.max_code()
     }
 
     /// The same macro without any noise: nothing varies, drifts, sticks or is off its place.
@@ -168,8 +224,13 @@ impl MacroSpec {
             mismatch_lsb: 0.0,
             ..self.adc
         };
-        let cell =
-            CellModel { sigma_lrs_rel: 0.0, sigma_hrs_rel: 0.0, read_noise_rel: 0.0, ..self.cell };
+        let cell = CellModel {
+            sigma_lrs_rel: 0.0,
+            sigma_hrs_rel: 0.0,
+            read_noise_rel: 0.0,
+            level_sigmas: LevelSigmas::Linear,
+            ..self.cell
+        };
         Self {
             adc,
             cell,
@@ -219,6 +280,7 @@ impl MacroSpec {
         share("cell.read_noise_rel", self.cell.read_noise_rel)?;
         let ratio = self.cell.on_off_ratio;
         self.check(ratio > 1.0, "cell.on_off_ratio", ratio.to_string(), "above 1, or inf")?;
+        self.validate_levels()?;
         share("telegraph.rate", self.telegraph.rate)?;
         share("telegraph.lrs_rel", self.telegraph.lrs_rel)?;
         share("telegraph.hrs_rel", self.telegraph.hrs_rel)?;
@@ -238,6 +300,30 @@ impl MacroSpec {
         };
         let value = self.input_control.to_string();
         self.check(window_is_right, "input_control", value, "a window of 1..=rows entries")
+    }
+
+    /// Checks what concerns the levels of cells.
+    fn validate_levels(&self) -> Result<(), CimError> {
+        let bits = self.cell.bits_per_cell;
+        self.check([1, 2].contains(&bits), "cell.bits_per_cell", bits.to_string(), "1 or 2")?;
+        let sigmas = self.cell.level_sigmas;
+        let check =
+            |is_right, range| self.check(is_right, "cell.level_sigmas", sigmas.to_string(), range);
+        if let LevelSigmas::Given(given) = sigmas {
+            check(given.iter().all(|sigma| (0.0..=1.0).contains(sigma)), "two of 0..=1")?;
+            check(bits == 2, "linear where cell.bits_per_cell is 1")?;
+            let is_fresh = self.retention.time_s == 0.0;
+            check(is_fresh, "linear where retention.time_s is over 0")?;
+        }
+        let shapes = [
+            ("programming.lrs_distribution", &self.programming.lrs_distribution),
+            ("programming.hrs_distribution", &self.programming.hrs_distribution),
+        ];
+        for (key, shape) in shapes {
+            let is_known = bits == 1 || *shape == Distribution::Normal;
+            self.check(is_known, key, shape.to_string(), "normal where cell.bits_per_cell is 2")?;
+        }
+        Ok(())
     }
 
     /// Checks what moves the mean of conductances and references.

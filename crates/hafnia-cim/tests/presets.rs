@@ -2,8 +2,8 @@
 
 use expect_test::{Expect, expect};
 use hafnia_cim::{
-    Adc, AdcKind, CellModel, CimError, Disturb, Faults, InputControl, MacroSpec, Programming,
-    Retention, SourcedValue, Telegraph, Temperature, Wires, preset_names, sources,
+    Adc, AdcKind, CellModel, CimError, Disturb, Faults, InputControl, LevelSigmas, MacroSpec,
+    Programming, Retention, SourcedValue, Telegraph, Temperature, Wires, preset_names, sources,
 };
 
 fn gt_n40() -> MacroSpec {
@@ -42,6 +42,8 @@ fn the_default_macro() {
             sigma_lrs_rel: 0.05,
             sigma_hrs_rel: 0.3,
             read_noise_rel: 0.01,
+            bits_per_cell: 1,
+            level_sigmas: LevelSigmas::Linear,
         },
         input_control: InputControl::OrderedScan,
         programming: Programming::default(),
@@ -110,6 +112,8 @@ fn values_with_units_and_sources() {
         cell.sigma_lrs_rel = 0.05 [G_LRS] assumed
         cell.sigma_hrs_rel = 0.3 [G_HRS] assumed
         cell.read_noise_rel = 0.01 [G of the state] assumed
+        cell.bits_per_cell = 1 [bit] off
+        cell.level_sigmas = linear [G_LRS] off
         programming.lrs_distribution = normal [] off
         programming.hrs_distribution = normal [] off
         telegraph.rate = 0 [per cell] off
@@ -188,14 +192,14 @@ fn refused_overrides() {
         "sigma_lsr_rel",
         "0.1",
         expect![
-            "macro `gt-n40`: no key `sigma_lsr_rel`, the nearest is `cell.sigma_lrs_rel`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
+            "macro `gt-n40`: no key `sigma_lsr_rel`, the nearest is `cell.sigma_lrs_rel`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_refused(
         "adc.offset",
         "0.1",
         expect![
-            "macro `gt-n40`: no key `adc.offset`, the nearest is `adc.offset_lsb`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
+            "macro `gt-n40`: no key `adc.offset`, the nearest is `adc.offset_lsb`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_refused(
@@ -267,7 +271,7 @@ fn refused_overrides() {
 fn unknown_presets() {
     let error = MacroSpec::load("gt-n14").expect_err("no such preset");
     expect![
-        "no preset `gt-n14`; presets are gt-n40, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"
+        "no preset `gt-n14`; presets are gt-n40, gt-n40-mlc, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"
     ]
     .assert_eq(&error.to_string());
     let error = MacroSpec::load("no/such.toml").expect_err("no such file");
@@ -323,7 +327,7 @@ fn refused_files() {
         "bits =",
         "bit =",
         expect![
-            "macro `m.toml`: no key `adc.bit`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
+            "macro `m.toml`: no key `adc.bit`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_file(
@@ -331,7 +335,7 @@ fn refused_files() {
         "[cell]",
         "[cells]",
         expect![
-            "macro `m.toml`: no key `cells`, the nearest is `temperature.celsius`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
+            "macro `m.toml`: no key `cells`, the nearest is `temperature.celsius`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_file(
@@ -351,7 +355,7 @@ fn refused_files() {
         "[cell]",
         "[cell]\nbits = { value = 3, source = \"x\" }",
         expect![
-            "macro `m.toml`: no key `cell.bits`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
+            "macro `m.toml`: no key `cell.bits`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_file(
@@ -359,7 +363,7 @@ fn refused_files() {
         "[adc]",
         "[other]\nx = 1\n[adc]",
         expect![
-            "macro `m.toml`: no key `other`, the nearest is `telegraph.rate`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
+            "macro `m.toml`: no key `other`, the nearest is `telegraph.rate`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_file(
@@ -473,7 +477,7 @@ fn inheritance_gone_wrong() {
         "unknown",
         &[("a.toml", "inherits = \"gt-40\"")],
         expect![
-            "no preset `gt-40`; presets are gt-n40, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"
+            "no preset `gt-40`; presets are gt-n40, gt-n40-mlc, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"
         ],
     );
     check_among(

@@ -89,7 +89,7 @@ struct Described {
     stuck_hrs: usize,
     bytes: usize,
     /// Of cells programmed to HRS and to LRS; none without the mapping.
-    states: Option<[State; 2]>,
+    states: Option<Vec<State>>,
 }
 
 #[derive(Serialize)]
@@ -105,8 +105,9 @@ impl Described {
         let states = match mapping {
             None => None,
             Some(mapping) => {
-                let states = chip.states(mapping, &chip.spec()?)?;
-                Some(states.map(|(mean_lsb, sd_lsb, cells)| State { cells, mean_lsb, sd_lsb }))
+                let states = chip.states(mapping, &chip.spec()?)?.into_iter();
+                let state = |(mean_lsb, sd_lsb, cells)| State { cells, mean_lsb, sd_lsb };
+                Some(states.map(state).collect())
             }
         };
         Ok(Self {
@@ -136,7 +137,12 @@ impl Described {
             self.stuck_hrs,
             self.bytes
         );
-        for (name, state) in ["HRS", "LRS"].iter().zip(self.states.iter().flatten()) {
+        let states = self.states.as_deref().unwrap_or_default();
+        let names: &[&str] = match states.len() {
+            2 => &["HRS", "LRS"],
+            _ => &["HRS", "level 1", "level 2", "LRS"],
+        };
+        for (name, state) in names.iter().zip(states) {
             let State { cells, mean_lsb, sd_lsb } = state;
             text +=
                 &format!("{cells} cells in {name}: mean {mean_lsb:.4} LSB, sd {sd_lsb:.4} LSB\n");

@@ -187,11 +187,10 @@ impl DescribedMapping {
             column_table: tile.columns.iter().map(|c| (c.logical, c.inverted)).collect(),
             cells: tile.bits.to_string().lines().map(str::to_owned).collect(),
         });
-        let geometry = &mapping.geometry;
         Self {
             stage: mapping.stage.to_string(),
             network: mapping.network,
-            geometry: format!("{} {}x{}", geometry.name, geometry.rows, geometry.columns),
+            geometry: mapping.geometry.to_string(),
             matrices,
             total,
             tiles: tiles.collect(),
@@ -207,7 +206,6 @@ const LINES: usize = 2;
 /// A mapping for people: tables of its tiles and matrices, then its text form, both folded unless
 /// `full`.
 fn mapping_text(mapping: &Mapping, full: bool) -> String {
-    let geometry = &mapping.geometry;
     let mut table = Table::new([
         ("tile", Align::Left),
         ("matrix", Align::Left),
@@ -242,8 +240,8 @@ fn mapping_text(mapping: &Mapping, full: bool) -> String {
         false => (folded(&text), more_tiles(mapping.tiles.len())),
     };
     format!(
-        "mapping for {} {}x{}, stage {}\n\n{table}\n{more}\n{sizes}\n\n{form}",
-        geometry.name, geometry.rows, geometry.columns, mapping.stage
+        "mapping for {}, stage {}\n\n{table}\n{more}\n{sizes}\n\n{form}",
+        mapping.geometry, mapping.stage
     )
 }
 

@@ -144,7 +144,7 @@ pub(crate) fn sizes(mapping: &Mapping) -> (Vec<MatrixSize>, Totals) {
             logical_rows: tiles.iter().map(|tile| tile.rows.len()).sum(),
             physical_rows: tiles.iter().map(|tile| tile.physical_rows()).sum(),
             columns: matrix.columns,
-            cells: tiles.iter().map(|tile| tile.cells()).sum(),
+            cells: tiles.iter().map(|t| t.physical_rows() * mapping.geometry.width(t)).sum(),
             dead_rows: matrix.dead.clone(),
             digital_columns: matrix.digital.iter().map(|column| column.logical).collect(),
         });

@@ -76,6 +76,21 @@ fn wide_network() -> Network {
     Network::new(input, vec![Layer::Linear(fc1)]).unwrap()
 }
 
+/// Weights of 2 bits are mapped too, a slice a column or two in a cell.
+#[test]
+fn wide_weights_are_mapped() {
+    let place = Place::new();
+    hafnia_artifact::save(place.path("wide.hafnia"), &wide_network()).unwrap();
+    let check = |options: &str, line: &str| {
+        place.run(&format!("map wide.hafnia --pipeline natural {options} --out wide.map"));
+        let text = std::fs::read_to_string(place.path("wide.map")).unwrap();
+        assert!(text.contains(line), "{text}");
+        place.run("inspect wide.map");
+    };
+    check("", "\nmatrix m0 fc1 4x2 weights 2\n");
+    check("--macro gt-n40-mlc", "\nmacro gt-n40-mlc 128x128 cells 2\n");
+}
+
 #[test]
 fn a_network_goes_all_the_way() {
     let place = Place::new();
@@ -423,7 +438,6 @@ fn wrong_input_is_named_and_nothing_is_written() {
     .unwrap();
     std::fs::write(place.path("text.map"), "hafnia-mapping 1\nnetwrk\n").unwrap();
     hafnia_artifact::save(place.path("other.hafnia"), &random::lenet5(Seed(2))).unwrap();
-    hafnia_artifact::save(place.path("wide.hafnia"), &wide_network()).unwrap();
     std::fs::write(place.path("file"), "").unwrap();
     std::fs::write(place.path("wrong-pass.toml"), "name = \"x\"\n[[pass]]\nuse = \"renmae\"\n")
         .unwrap();
@@ -500,10 +514,10 @@ fn wrong_input_is_named_and_nothing_is_written() {
     "#]],
     );
     place.fail("sim net.hafnia natural.map --set sigma=0.1 --offline", 1, expect![[r#"
-        error: macro `gt-n40`: no key `sigma`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us
+        error: macro `gt-n40`: no key `sigma`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us
     "#]]);
     place.fail("sim net.hafnia natural.map --macro gt-n41 --offline", 1, expect![[r#"
-        error: no preset `gt-n41`; presets are gt-n40, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`
+        error: no preset `gt-n41`; presets are gt-n40, gt-n40-mlc, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`
     "#]]);
     place.fail(
         "sim net.hafnia natural.map --noise-in fc9 --offline",
@@ -532,10 +546,10 @@ fn wrong_input_is_named_and_nothing_is_written() {
         error: pass `reorder` stopped: method `anneal` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`
     "#]]);
     place.fail(
-        "map wide.hafnia --pipeline natural --out x.map",
+        "map net.hafnia --pipeline natural --macro gt-n40-mlc --out x.map",
         1,
         expect![[r#"
-        error: layer `fc1` has 2-bit weights, a mapping holds 1-bit weights
+        error: layer `conv1` has 1-bit weights, which do not fill cells of 2 bits: they need weights of 2, 4 or 8
     "#]],
     );
     place.fail("map net.hafnia --pipeline best-of-all --out x.map", 1, expect![[r#"

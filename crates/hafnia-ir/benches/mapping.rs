@@ -19,7 +19,7 @@ fn mapping(c: &mut Criterion) {
     ];
     let input = Input { channels: side, height: 1, width: 1, bits: 2, shift: 6 };
     let network = Network::new(input, layers).expect("one layer");
-    let geometry = Geometry { name: "macro".into(), rows: 128, columns: 128 };
+    let geometry = Geometry::new("macro", 128, 128);
     let mapping = random::mapping(Seed(1), &network, &geometry, Stage::Placed);
     let text = mapping.to_string();
 

@@ -14,7 +14,7 @@
 //! use hafnia_rng::Seed;
 //!
 //! let network = lenet5(Seed(1));
-//! let geometry = Geometry { name: "gt-n40".into(), rows: 128, columns: 128 };
+//! let geometry = Geometry::new("gt-n40", 128, 128);
 //! let mapping = random::mapping(Seed(1), &network, &geometry, Stage::Placed);
 //! verify(&mapping)?;
 //! prove(&mapping, &network)?;
@@ -36,7 +36,7 @@ mod verifier;
 pub use file::{MappingFileError, read_mapping, write_mapping};
 pub use mapping::{
     Column, DigitalColumn, Geometry, Lines, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable,
-    Stage, Tile, TileId, WeightName, WideWeights, mappable,
+    Stage, Tile, TileId, UnfilledCells, WeightName, mappable,
 };
 pub use profile::{MatrixProfile, Profile, ProfileError};
 pub use program::{Program, ProgramError};

@@ -1,12 +1,13 @@
 //! [`Mapping`] and its parts: plain data, checked by [`verify`](crate::verify).
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use hafnia_artifact::Digest;
 use hafnia_bits::BitMatrix;
 use hafnia_cim::{MacroSpec, ScanEntry};
-use hafnia_model::{MatrixLayer, Network};
+use hafnia_model::{MatrixLayer, Network, Weights};
 
 /// Index of a matrix: its position in [`Network::matrices`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -80,13 +81,43 @@ pub struct Geometry {
     pub name: String,
     /// Physical rows of a macro.
     pub rows: usize,
-    /// Columns of a macro.
+    /// Columns of cells of a macro.
     pub columns: usize,
+    /// Bits that a cell holds, 1 or 2: so many columns of a tile make a column of cells.
+    pub cell_bits: u8,
+}
+
+impl Geometry {
+    /// A macro with cells of 1 bit.
+    pub fn new(name: impl Into<String>, rows: usize, columns: usize) -> Self {
+        Self { name: name.into(), rows, columns, cell_bits: 1 }
+    }
+
+    /// Columns of a tile that fit side by side on a macro.
+    pub fn tile_columns(&self) -> usize {
+        self.columns * usize::from(self.cell_bits)
+    }
+
+    /// Columns of cells that a tile takes.
+    pub fn width(&self, tile: &Tile) -> usize {
+        tile.bits.columns() / usize::from(self.cell_bits)
+    }
+}
+
+impl fmt::Display for Geometry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}x{}", self.name, self.rows, self.columns)?;
+        match self.cell_bits {
+            1 => Ok(()),
+            bits => write!(f, ", {bits} bits a cell"),
+        }
+    }
 }
 
 impl From<&MacroSpec> for Geometry {
     fn from(spec: &MacroSpec) -> Self {
-        Self { name: spec.name.clone(), rows: spec.rows, columns: spec.columns }
+        let cell_bits = spec.cell.bits_per_cell;
+        Self { cell_bits, ..Self::new(spec.name.clone(), spec.rows, spec.columns) }
     }
 }
 
@@ -105,15 +136,21 @@ pub struct Mapping {
     pub tiles: Vec<Tile>,
 }
 
-/// A logical matrix: rows are inputs, columns outputs.
+/// A logical matrix: rows are inputs, columns the slices of outputs, that is the bits of their
+/// weights.
+///
+/// Column c is slice p = c mod `weight_bits` of output c / `weight_bits`, rounded down; its product
+/// counts 2^p times. With weights of 1 bit a column is an output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matrix {
     /// Name of the layer.
     pub name: String,
     /// Logical rows.
     pub rows: usize,
-    /// Logical columns.
+    /// Logical columns: outputs times bits of a weight.
     pub columns: usize,
+    /// Bits of a weight: 1, 2, 4 or 8.
+    pub weight_bits: u8,
     /// Logical rows whose activation is 0 for every input of the network, ascending: no tile holds
     /// them.
     pub dead: Vec<u32>,
@@ -132,9 +169,31 @@ pub struct DigitalColumn {
 }
 
 impl Matrix {
-    /// A matrix all of whose weights are in tiles.
+    /// A matrix of weights of 1 bit, all of which are in tiles.
     pub fn new(name: impl Into<String>, rows: usize, columns: usize) -> Self {
-        Self { name: name.into(), rows, columns, dead: Vec::new(), digital: Vec::new() }
+        let (name, weight_bits) = (name.into(), 1);
+        Self { name, rows, columns, weight_bits, dead: Vec::new(), digital: Vec::new() }
+    }
+
+    /// The same for weights of so many bits.
+    pub fn sliced(name: impl Into<String>, rows: usize, outputs: usize, weight_bits: u8) -> Self {
+        let columns = outputs * usize::from(weight_bits);
+        Self { weight_bits, ..Self::new(name, rows, columns) }
+    }
+
+    /// Outputs of the layer.
+    pub fn outputs(&self) -> usize {
+        self.columns / usize::from(self.weight_bits)
+    }
+
+    /// The output that a column is a slice of.
+    pub fn output(&self, column: u32) -> usize {
+        column as usize / usize::from(self.weight_bits)
+    }
+
+    /// What the product of a column counts in its output: 2^p for slice p.
+    pub fn factor(&self, column: u32) -> i32 {
+        1 << (column % u32::from(self.weight_bits))
     }
 
     /// The longest side of a matrix or macro.
@@ -149,25 +208,34 @@ impl Matrix {
     }
 }
 
-/// A network with wider weights than a mapping holds.
+/// A network whose weights do not fill the cells of a macro.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("layer `{layer}` has {bits}-bit weights, a mapping holds 1-bit weights")]
-pub struct WideWeights {
+#[error(
+    "layer `{layer}` has {bits}-bit weights, which do not fill cells of {cell_bits} bits: they need weights of 2, 4 or 8"
+)]
+pub struct UnfilledCells {
     /// Name of the first layer that has them.
     pub layer: String,
     /// Bits of its weights.
     pub bits: u8,
+    /// Bits of a cell.
+    pub cell_bits: u8,
 }
 
-/// The weights of a layer as a mapping holds them: a bit each, 1 for +1 and 0 for −1.
+/// The weights of a layer as a mapping holds them: a column for every slice of an output
+/// ([`Matrix`]), a bit each, 1 for +1 and 0 for −1.
 ///
 /// # Errors
-/// If they have more than 1 bit.
-pub fn mappable<'a>(layer: &MatrixLayer<'a>) -> Result<&'a BitMatrix, WideWeights> {
-    layer
-        .weights
-        .as_binary()
-        .ok_or_else(|| WideWeights { layer: layer.name.to_owned(), bits: layer.weights.bits() })
+/// If a weight is no whole number of cells of `cell_bits` bits.
+pub fn mappable<'a>(
+    layer: &MatrixLayer<'a>,
+    cell_bits: u8,
+) -> Result<Cow<'a, BitMatrix>, UnfilledCells> {
+    let (weights, bits): (&'a Weights, u8) = (layer.weights, layer.weights.bits());
+    if bits.is_multiple_of(cell_bits) {
+        return Ok(weights.slices());
+    }
+    Err(UnfilledCells { layer: layer.name.to_owned(), bits, cell_bits })
 }
 
 /// One weight of one replica, as messages name it.
@@ -181,14 +249,19 @@ pub struct WeightName {
     pub replica: u32,
     /// Logical row.
     pub row: usize,
-    /// Logical column.
-    pub column: usize,
+    /// Output.
+    pub output: usize,
+    /// Which slice of the weight; none if it has but one.
+    pub slice: Option<usize>,
 }
 
 impl fmt::Display for WeightName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { matrix, name, replica, row, column } = self;
-        write!(f, "weight ({row}, {column}) of {matrix} ({name}) replica {replica}")
+        let Self { matrix, name, replica, row, output, slice } = self;
+        if let Some(slice) = slice {
+            write!(f, "slice {slice} of ")?;
+        }
+        write!(f, "weight ({row}, {output}) of {matrix} ({name}) replica {replica}")
     }
 }
 
@@ -374,7 +447,7 @@ impl Tile {
         self.bits.rows()
     }
 
-    /// Cells: physical rows × columns.
+    /// Bits in cells: physical rows × columns.
     pub fn cells(&self) -> usize {
         self.bits.rows() * self.bits.columns()
     }
@@ -456,8 +529,8 @@ impl Mapping {
     /// The mapping everything starts from: one tile a matrix, rows and columns as in the network.
     ///
     /// # Errors
-    /// If a layer has weights of more than 1 bit.
-    pub fn logical(network: &Network, spec: &MacroSpec) -> Result<Self, WideWeights> {
+    /// If the weights of a layer do not fill the cells of the macro.
+    pub fn logical(network: &Network, spec: &MacroSpec) -> Result<Self, UnfilledCells> {
         let mut mapping = Self {
             stage: Stage::Logical,
             network: network.digest(),
@@ -466,15 +539,16 @@ impl Mapping {
             tiles: Vec::new(),
         };
         for (index, matrix) in network.matrices().iter().enumerate() {
-            let bits = mappable(matrix)?;
+            let bits = mappable(matrix, mapping.geometry.cell_bits)?;
             let (rows, columns) = (bits.rows(), bits.columns());
-            mapping.matrices.push(Matrix::new(matrix.name, rows, columns));
+            let (outputs, weight_bits) = (matrix.weights.columns(), matrix.weights.bits());
+            mapping.matrices.push(Matrix::sliced(matrix.name, rows, outputs, weight_bits));
             let entry = |row| RowEntry { logical: row, physical: row, negative: false };
             let column = |column| Column { logical: column, inverted: false };
             mapping.tiles.push(Tile {
                 matrix: MatrixId(index as u32),
                 replica: 0,
-                bits: bits.clone(),
+                bits: bits.into_owned(),
                 rows: (0..rows as u32).map(entry).collect(),
                 columns: (0..columns as u32).map(column).collect(),
                 pre_add: false,
@@ -507,7 +581,7 @@ impl Mapping {
 
     /// Cells in all tiles.
     pub fn cells(&self) -> usize {
-        self.tiles.iter().map(Tile::cells).sum()
+        self.tiles.iter().map(Tile::cells).sum::<usize>() / usize::from(self.geometry.cell_bits)
     }
 
     /// Physical rows of a matrix, summed over its tiles: tiles side by side count each, as do
@@ -535,8 +609,11 @@ impl Mapping {
         row: usize,
         column: usize,
     ) -> WeightName {
-        let name = self.matrices[matrix.index()].name.clone();
-        WeightName { matrix, name, replica, row, column }
+        let of = &self.matrices[matrix.index()];
+        let bits = usize::from(of.weight_bits);
+        let (name, output) = (of.name.clone(), column / bits);
+        let slice = (bits > 1).then_some(column % bits);
+        WeightName { matrix, name, replica, row, output, slice }
     }
 
     /// The tiles of every replica of every matrix that has some, each list ascending.

@@ -56,6 +56,16 @@ pub enum ProgramError {
         /// The macro that is programmed.
         spec: Geometry,
     },
+    /// Cells hold more than a bit, which the files have no form for.
+    #[error(
+        "macro `{name}` has cells of {cell_bits} bits, the files of a program hold 1 bit a cell"
+    )]
+    MultiLevel {
+        /// The macro.
+        name: String,
+        /// Bits of a cell.
+        cell_bits: u8,
+    },
     /// The mapping breaks a rule.
     #[error("the mapping breaks a rule of mappings")]
     Mapping(#[source] Violation),
@@ -157,7 +167,8 @@ impl Program {
     /// The program of a mapping for macros of this kind.
     ///
     /// # Errors
-    /// If the mapping is not placed, not for these macros, or not valid.
+    /// If the mapping is not placed, not for these macros, for macros with multi-level cells, or not
+    /// valid.
     pub fn of(mapping: &Mapping, spec: &MacroSpec) -> Result<Self, ProgramError> {
         if mapping.stage != Stage::Placed {
             return Err(ProgramError::Stage { stage: mapping.stage });
@@ -168,6 +179,10 @@ impl Program {
                 mapping: mapping.geometry.clone(),
                 spec: geometry,
             });
+        }
+        if geometry.cell_bits > 1 {
+            let Geometry { name, cell_bits, .. } = geometry;
+            return Err(ProgramError::MultiLevel { name, cell_bits });
         }
         verify(mapping).map_err(ProgramError::Mapping)?;
         Ok(Self {

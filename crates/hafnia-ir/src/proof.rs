@@ -8,14 +8,15 @@
 //! It is written cell by cell and shares no code with passes or verifier, so that it stays the
 //! obvious definition of what a tile means.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hafnia_artifact::Digest;
 use hafnia_bits::BitMatrix;
 use hafnia_model::arithmetic::{activate, max_pool, window};
-use hafnia_model::{Layer, Network, Thresholds, Weights};
+use hafnia_model::{Layer, MatrixLayer, Network, Thresholds, Weights};
 
-use crate::{Column, Mapping, MatrixId, RowEntry, TileId, WeightName, WideWeights, mappable};
+use crate::{Column, Mapping, MatrixId, RowEntry, TileId, UnfilledCells, WeightName, mappable};
 
 /// How a mapping differs from the network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,9 +30,9 @@ pub enum ProofError {
         /// Digest of the network.
         network: Digest,
     },
-    /// The network's weights are wider than those of any mapping.
+    /// The network's weights do not fill the cells of the macro.
     #[error(transparent)]
-    WideWeights(#[from] WideWeights),
+    UnfilledCells(#[from] UnfilledCells),
     /// The mapping has another number of matrices.
     #[error("mapping has {mapping} matrices, the network has {network}")]
     MatrixCount {
@@ -64,6 +65,20 @@ pub enum ProofError {
         mapping: (usize, usize),
         /// (rows, columns) in the network.
         network: (usize, usize),
+    },
+    /// A matrix has weights of another width.
+    #[error(
+        "matrix {matrix} ({name}) has weights of {mapping} bits in the mapping, of {network} in the network"
+    )]
+    WeightBits {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Its name.
+        name: String,
+        /// Bits of a weight in the mapping.
+        mapping: u8,
+        /// Bits of a weight in the network.
+        network: u8,
     },
     /// A row is declared dead, though some input may turn it on.
     #[error(
@@ -182,9 +197,11 @@ fn sign(bit: bool) -> &'static str {
 /// The first difference, tiles in the order of their ids.
 pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
     prove_matrices(mapping, network)?;
-    let weights: Vec<&BitMatrix> =
-        network.matrices().iter().map(mappable).collect::<Result<_, _>>()?;
-    prove_stripped(mapping, network)?;
+    let cell_bits = mapping.geometry.cell_bits;
+    let slices = |layer: &MatrixLayer<'_>| mappable(layer, cell_bits).map(Cow::into_owned);
+    let weights: Vec<BitMatrix> =
+        network.matrices().iter().map(slices).collect::<Result<_, _>>()?;
+    prove_stripped(mapping, network, &weights)?;
     // At first, the weights that no tile may hold.
     let nothing = |matrix: MatrixId| {
         let of = &mapping.matrices[matrix.index()];
@@ -201,7 +218,7 @@ pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
         .map(|matrix| ((MatrixId(matrix), 0), nothing(MatrixId(matrix))))
         .collect();
     for (id, tile) in mapping.tiles() {
-        let Some(&weights) = weights.get(tile.matrix.index()) else {
+        let Some(weights) = weights.get(tile.matrix.index()) else {
             return Err(ProofError::UnknownMatrix { tile: id, matrix: tile.matrix });
         };
         let key = (tile.matrix, tile.replica);
@@ -235,8 +252,12 @@ fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), ProofError
         if name != layer.name {
             return Err(ProofError::Name { matrix, mapping: name, network: layer.name.to_owned() });
         }
-        let mapping = (of.rows, of.columns);
-        let network = (layer.weights.rows(), layer.weights.columns());
+        let (mapping, network) = (of.weight_bits, layer.weights.bits());
+        if mapping != network {
+            return Err(ProofError::WeightBits { matrix, name, mapping, network });
+        }
+        let (columns, bits) = (layer.weights.columns(), usize::from(network));
+        let (mapping, network) = ((of.rows, of.columns), (layer.weights.rows(), columns * bits));
         if mapping != network {
             return Err(ProofError::Size { matrix, name, mapping, network });
         }
@@ -245,15 +266,17 @@ fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), ProofError
 }
 
 /// Dead rows are dead, and digital columns constant.
-fn prove_stripped(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
+fn prove_stripped(
+    mapping: &Mapping,
+    network: &Network,
+    weights: &[BitMatrix],
+) -> Result<(), ProofError> {
     if mapping.matrices.iter().all(|of| of.dead.is_empty() && of.digital.is_empty()) {
         return Ok(());
     }
     let largest = largest_activations(network);
-    let layers = network.matrices();
     for (index, (of, largest)) in mapping.matrices.iter().zip(&largest).enumerate() {
-        let (matrix, name, weights) =
-            (MatrixId(index as u32), || of.name.clone(), layers[index].weights);
+        let (matrix, name, weights) = (MatrixId(index as u32), || of.name.clone(), &weights[index]);
         for &row in &of.dead {
             match largest.get(row as usize) {
                 Some(0) => {}
@@ -274,7 +297,7 @@ fn prove_stripped(mapping: &Mapping, network: &Network) -> Result<(), ProofError
             }
             let is_other = |&row: &usize| {
                 let is_dead = of.dead.contains(&(row as u32));
-                !is_dead && (weights.value(row, column as usize) > 0) != declared
+                !is_dead && weights.get(row, column as usize) != declared
             };
             if let Some(row) = (0..of.rows).find(is_other) {
                 let name = name();

@@ -3,7 +3,7 @@
 //!
 //! They let engines and passes be tested against every feature of a tile, none of which needs a
 //! pass: shared rows, activations added first, signs, inverted columns, any order, uneven splits,
-//! replicas, dead rows and digital columns.
+//! replicas, dead rows, digital columns, slices of weights and cells of two bits.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use crate::{
 /// [`prove`](crate::prove) accept.
 ///
 /// # Panics
-/// If the macro has no cells, or a layer has weights of more than 1 bit.
+/// If the macro has no cells, or the weights of a layer do not fill them.
 pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage) -> Mapping {
     let rng = &mut seed.site("ir/random/mapping").rng();
     let mut mapping = Mapping {
@@ -35,16 +35,18 @@ pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage)
     };
     let largest = largest_activations(network);
     for (index, layer) in network.matrices().into_iter().enumerate() {
-        let weights = mappable(&layer).expect("weights of 1 bit");
-        let mut matrix = Matrix::new(layer.name, weights.rows(), weights.columns());
+        let weights = &*mappable(&layer, geometry.cell_bits).expect("weights that fill cells");
+        let (outputs, bits) = (layer.weights.columns(), layer.weights.bits());
+        let mut matrix = Matrix::sliced(layer.name, weights.rows(), outputs, bits);
+        let cell = usize::from(geometry.cell_bits);
         if rng.random() {
-            strip(rng, &mut matrix, weights, &largest[index]);
+            strip(rng, &mut matrix, weights, &largest[index], cell);
         }
         let replicas = if rng.random_ratio(1, 4) { 2 } else { 1 };
         for replica in 0..replicas {
             let blocks = match stage {
                 Stage::Logical => {
-                    let (rows, columns) = (rows_of(rng, &matrix), columns_of(rng, &matrix));
+                    let (rows, columns) = (rows_of(rng, &matrix), columns_of(rng, &matrix, cell));
                     vec![block(rng, weights, &rows, &columns)]
                 }
                 Stage::Tiled | Stage::Placed => split(rng, weights, &matrix, geometry),
@@ -63,6 +65,12 @@ pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage)
     mapping
 }
 
+/// Bits of a cell that the weights of `network` fill: 1, or in half of the cases 2 where it can be.
+pub fn cell_bits(seed: Seed, network: &Network) -> u8 {
+    let fills = network.matrices().iter().all(|matrix| matrix.weights.bits() > 1);
+    if fills && seed.site("ir/random/cells").rng().random() { 2 } else { 1 }
+}
+
 /// What a tile holds: cells, rows, columns.
 type Block = (BitMatrix, RowTable, Vec<Column>);
 
@@ -76,8 +84,14 @@ fn shuffled(rng: &mut ChaCha8Rng, count: usize) -> Vec<u32> {
 }
 
 /// Takes rows that are never on, and then columns that are constant, out of the tiles: some of
-/// them, at random, and never all.
-fn strip(rng: &mut ChaCha8Rng, matrix: &mut Matrix, weights: &BitMatrix, largest: &[u8]) {
+/// them, at random, and never all. Columns go by whole cells, of so many columns each.
+fn strip(
+    rng: &mut ChaCha8Rng,
+    matrix: &mut Matrix,
+    weights: &BitMatrix,
+    largest: &[u8],
+    cell: usize,
+) {
     let is_dead = |row: &usize| largest[*row] == 0 && rng.random_ratio(3, 4);
     let dead: Vec<usize> = (0..matrix.rows).filter(is_dead).collect();
     if dead.len() < matrix.rows {
@@ -86,11 +100,14 @@ fn strip(rng: &mut ChaCha8Rng, matrix: &mut Matrix, weights: &BitMatrix, largest
     let alive: Vec<usize> =
         (0..matrix.rows).filter(|row| !matrix.dead.contains(&(*row as u32))).collect();
     let mut digital = Vec::new();
-    for column in 0..matrix.columns {
-        let first = weights.get(alive[0], column);
-        let is_constant = alive.iter().all(|&row| weights.get(row, column) == first);
-        if is_constant && rng.random_ratio(3, 4) {
-            digital.push(DigitalColumn { logical: column as u32, negative: !first });
+    for columns in (0..matrix.columns).step_by(cell).map(|first| first..first + cell) {
+        let first = |column| weights.get(alive[0], column);
+        let is_constant =
+            |column: usize| alive.iter().all(|&row| weights.get(row, column) == first(column));
+        if columns.clone().all(is_constant) && rng.random_ratio(3, 4) {
+            let stripped =
+                |column| DigitalColumn { logical: column as u32, negative: !first(column) };
+            digital.extend(columns.map(stripped));
         }
     }
     if digital.len() < matrix.columns {
@@ -105,17 +122,20 @@ fn rows_of(rng: &mut ChaCha8Rng, matrix: &Matrix) -> Vec<u32> {
     rows
 }
 
-/// The columns that tiles hold, some inverted.
-fn columns_of(rng: &mut ChaCha8Rng, matrix: &Matrix) -> Vec<Column> {
+/// The columns that tiles hold, some inverted; those of a cell, so many, stay together.
+fn columns_of(rng: &mut ChaCha8Rng, matrix: &Matrix, cell: usize) -> Vec<Column> {
     let inverts = rng.random();
     let mut column = |logical| Column { logical, inverted: inverts && rng.random() };
     let is_held = |logical: &u32| matrix.digital.iter().all(|column| column.logical != *logical);
-    let held = (0..matrix.columns as u32).filter(is_held);
-    let mut columns: Vec<Column> = held.map(&mut column).collect();
+    let held = (0..matrix.columns as u32).step_by(cell).filter(is_held);
+    let mut cells: Vec<Column> = held.map(&mut column).collect();
     if rng.random() {
-        columns.shuffle(rng);
+        cells.shuffle(rng);
     }
-    columns
+    let columns = |first: Column| {
+        (0..cell as u32).map(move |plane| Column { logical: first.logical + plane, ..first })
+    };
+    cells.into_iter().flat_map(columns).collect()
 }
 
 /// A matrix in blocks that fit the macro; every block of columns is cut into rows on its own.
@@ -125,8 +145,9 @@ fn split(
     matrix: &Matrix,
     geometry: &Geometry,
 ) -> Vec<Block> {
-    let columns = columns_of(rng, matrix);
-    let width = rng.random_range(1..=geometry.columns);
+    let cell = usize::from(geometry.cell_bits);
+    let columns = columns_of(rng, matrix, cell);
+    let width = cell * rng.random_range(1..=geometry.columns);
     let mut blocks = Vec::new();
     for columns in columns.chunks(width) {
         let rows = rows_of(rng, matrix);
@@ -189,7 +210,7 @@ fn block(rng: &mut ChaCha8Rng, weights: &BitMatrix, rows: &[u32], columns: &[Col
 fn place(rng: &mut ChaCha8Rng, mapping: &mut Mapping) {
     let (mut macro_index, mut column) = (0, 0);
     for tile in &mut mapping.tiles {
-        let (rows, columns) = (tile.bits.rows(), tile.bits.columns());
+        let (rows, columns) = (tile.bits.rows(), mapping.geometry.width(tile));
         let is_full = column + columns > mapping.geometry.columns;
         if is_full || (column > 0 && rng.random_ratio(1, 4)) {
             (macro_index, column) = (macro_index + 1, 0);

@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 use hafnia_artifact::Digest;
 use hafnia_bits::{BitMatrix, HexError};
+use hafnia_model::Weights;
 
 use crate::{
     Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// The version of the text form that is printed. Version 1, which is read as well, had no `pre-add`,
-/// `dead`, `digital` and `weights`.
+/// `dead`, `digital`, `weights` and `cells`.
 const VERSION: u32 = 2;
 
 /// Lines are broken before this column.
@@ -43,15 +44,23 @@ pub struct TextError {
 
 impl fmt::Display for Mapping {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Geometry { name, rows, columns } = &self.geometry;
+        let Geometry { name, rows, columns, cell_bits } = &self.geometry;
         writeln!(f, "hafnia-mapping {VERSION}")?;
         writeln!(f, "network {}", self.network)?;
-        writeln!(f, "macro {} {rows}x{columns}", escape(name))?;
+        write!(f, "macro {} {rows}x{columns}", escape(name))?;
+        if *cell_bits != 1 {
+            write!(f, " cells {cell_bits}")?;
+        }
+        writeln!(f)?;
         writeln!(f, "stage {}", self.stage)?;
         for (index, matrix) in self.matrices.iter().enumerate() {
-            let Matrix { name, rows, columns, dead, digital } = matrix;
-            let id = MatrixId(index as u32);
-            writeln!(f, "matrix {id} {} {rows}x{columns}", escape(name))?;
+            let Matrix { name, rows, weight_bits, dead, digital, .. } = matrix;
+            let (id, outputs) = (MatrixId(index as u32), matrix.outputs());
+            write!(f, "matrix {id} {} {rows}x{outputs}", escape(name))?;
+            if *weight_bits != 1 {
+                write!(f, " weights {weight_bits}")?;
+            }
+            writeln!(f)?;
             if !dead.is_empty() {
                 write_list(f, "dead", dead_items(dead))?;
             }
@@ -208,7 +217,13 @@ impl FromStr for Mapping {
             words.parse("64 lower-case hexadecimal digits", |word| Digest::from_str(word).ok())?;
         words.keyword("macro")?;
         let (name, (rows, columns)) = words.named_size()?;
-        let geometry = Geometry { name, rows, columns };
+        let mut geometry = Geometry::new(name, rows, columns);
+        if words.peek().text == "cells" {
+            words.next();
+            let is_width = |bits: &u8| [1, 2].contains(bits);
+            geometry.cell_bits =
+                words.parse("cells of 1 or 2 bits", |word| bits_of(word).filter(is_width))?;
+        }
         words.keyword("stage")?;
         let stage = words.parse("`logical`, `tiled` or `placed`", |word| {
             Stage::ALL.into_iter().find(|stage| stage.name() == word)
@@ -334,14 +349,18 @@ impl<'a> Words<'a> {
 
     /// A matrix, without its keyword and id.
     fn matrix(&mut self) -> Result<Matrix, TextError> {
-        let (name, (rows, columns)) = self.named_size()?;
-        let mut matrix = Matrix::new(name, rows, columns);
+        let (name, (rows, outputs)) = self.named_size()?;
+        let mut weight_bits = 1;
         if self.peek().text == "weights" {
             self.next();
-            self.parse("weights of 1 bit (2, 4 and 8 bits are reserved)", |word| {
-                number(word).filter(|&bits| bits == 1)
-            })?;
+            let is_width = |&bits: &u8| {
+                Weights::BITS.contains(&bits) && Matrix::is_size(rows, outputs * usize::from(bits))
+            };
+            let expected = "weights of 1, 2, 4 or 8 bits, of no more cells than a matrix may have";
+            weight_bits = self.parse(expected, |word| bits_of(word).filter(is_width))?;
         }
+        let mut matrix = Matrix::sliced(name, rows, outputs, weight_bits);
+        let columns = matrix.columns;
         let unsigned = |word| Some(((), word));
         let dead = self.list("dead", "a dead row", rows, unsigned)?;
         matrix.dead = dead.into_iter().map(|(row, ())| row).collect();
@@ -516,6 +535,11 @@ impl<'a> Words<'a> {
 fn number(word: &str) -> Option<u32> {
     // `parse` alone would take a sign.
     word.bytes().all(|digit| digit.is_ascii_digit()).then(|| word.parse().ok())?
+}
+
+/// A number of bits.
+fn bits_of(word: &str) -> Option<u8> {
+    number(word)?.try_into().ok()
 }
 
 /// Whether the word has this sign in front, and the rest of it.

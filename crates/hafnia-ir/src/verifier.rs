@@ -6,7 +6,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Mapping, Matrix, MatrixId, Stage, Tile, TileId, WeightName};
+use hafnia_model::Weights;
+
+use crate::{Column, Mapping, Matrix, MatrixId, Stage, Tile, TileId, WeightName};
 
 /// Which rule a mapping breaks, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +43,21 @@ pub enum Violation {
         rows: usize,
         /// Its columns.
         columns: usize,
+    },
+    /// Weights or cells have a number of bits that there is none of, or a weight is no whole number
+    /// of cells.
+    #[error(
+        "matrix {matrix} ({name}) has weights of {bits} bits in cells of {cell_bits}: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more"
+    )]
+    WeightBits {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Its name.
+        name: String,
+        /// Bits of a weight.
+        bits: u8,
+        /// Bits of a cell.
+        cell_bits: u8,
     },
     /// A dead row does not exist, or stands after a higher one or the same.
     #[error("matrix {matrix} ({name}): dead row {row} must lie in {first}..{rows}, as they ascend")]
@@ -218,6 +235,19 @@ pub enum Violation {
         /// The logical column.
         column: u32,
     },
+    /// The columns of a cell are not neighbouring slices of one output with one polarity.
+    #[error(
+        "tile {tile} of {matrix}: columns {index} and {} share cells, so they must be an even logical column and the next, both inverted or neither",
+        index + 1
+    )]
+    BrokenCell {
+        /// The tile.
+        tile: TileId,
+        /// Its matrix.
+        matrix: MatrixId,
+        /// Position of the first of the two in the column list.
+        index: usize,
+    },
     /// No physical row is shared, yet the scan order is not the order of the rows: no table is
     /// stored that could say so.
     #[error(
@@ -380,10 +410,12 @@ pub enum Violation {
 ///
 /// The rules, in the order they are checked; the first that is broken is reported.
 /// - Every matrix and the macro have a size within [`Matrix::MAX_SIDE`] and [`Matrix::MAX_CELLS`].
+///   Weights have 1, 2, 4 or 8 bits and are a whole number of cells, of 1 or 2 bits.
 /// - Dead rows and digital columns exist, ascend and leave a row and a column to the tiles.
 /// - Every tile is of an existing matrix and has cells, one listed column per column of cells, and
 ///   entries and columns in range and neither dead nor digital. A logical row and a logical column
-///   come at most once in a tile.
+///   come at most once in a tile. The columns of a cell of 2 bits are neighbouring slices of one
+///   output, the even one first, with one polarity.
 ///   Every physical row is used, and entries stand in the order of physical rows unless some row is
 ///   shared.
 /// - The replicas of a matrix are numbered from 0 without gaps, and each holds every weight exactly
@@ -433,6 +465,18 @@ fn check_sizes(mapping: &Mapping) -> Result<(), Violation> {
         let (name, rows, columns) = (geometry.name.clone(), geometry.rows, geometry.columns);
         return Err(Violation::MacroSize { name, rows, columns });
     }
+    let cell_bits = geometry.cell_bits;
+    for (index, of) in mapping.matrices.iter().enumerate() {
+        let bits = of.weight_bits;
+        let is_filled = Weights::BITS.contains(&bits)
+            && [1, 2].contains(&cell_bits)
+            && bits.is_multiple_of(cell_bits)
+            && of.columns.is_multiple_of(bits.into());
+        if !is_filled {
+            let (matrix, name) = (MatrixId(index as u32), of.name.clone());
+            return Err(Violation::WeightBits { matrix, name, bits, cell_bits });
+        }
+    }
     Ok(())
 }
 
@@ -474,7 +518,26 @@ fn check_tile(mapping: &Mapping, id: TileId, block: &Tile) -> Result<(), Violati
         return Err(Violation::EmptyTile { tile, matrix, rows, columns });
     }
     check_columns(id, block, of)?;
+    if mapping.geometry.cell_bits > 1 {
+        check_cells(id, block)?;
+    }
     check_rows(id, block, of)
+}
+
+/// The pairs of columns that make a column of cells of 2 bits.
+fn check_cells(tile: TileId, block: &Tile) -> Result<(), Violation> {
+    let is_cell = |pair: &[Column]| match pair {
+        [low, high] => {
+            low.logical.is_multiple_of(2)
+                && high.logical == low.logical + 1
+                && low.inverted == high.inverted
+        }
+        _ => false,
+    };
+    match block.columns.chunks(2).position(|pair| !is_cell(pair)) {
+        None => Ok(()),
+        Some(cell) => Err(Violation::BrokenCell { tile, matrix: block.matrix, index: 2 * cell }),
+    }
 }
 
 fn check_columns(tile: TileId, block: &Tile, of: &Matrix) -> Result<(), Violation> {
@@ -612,7 +675,7 @@ fn check_fit(mapping: &Mapping) -> Result<(), Violation> {
     let geometry = &mapping.geometry;
     for (tile, block) in mapping.tiles() {
         let (matrix, name) = (block.matrix, || geometry.name.clone());
-        let (rows, columns) = (block.bits.rows(), block.bits.columns());
+        let (rows, columns) = (block.bits.rows(), geometry.width(block));
         if rows > geometry.rows {
             let limit = geometry.rows;
             return Err(Violation::TooHigh { tile, matrix, rows, name: name(), limit });
@@ -652,7 +715,7 @@ fn check_places(mapping: &Mapping) -> Result<(), Violation> {
         let macro_index = place.macro_index;
         let (row, column) = (place.row as usize, place.column as usize);
         let rows = row..row + block.bits.rows();
-        let columns = column..column + block.bits.columns();
+        let columns = column..column + mapping.geometry.width(block);
         if rows.end > mapping.geometry.rows {
             let (first, end, limit) = (rows.start, rows.end, mapping.geometry.rows);
             return Err(Violation::BeyondRows { tile, matrix, macro_index, first, end, limit });

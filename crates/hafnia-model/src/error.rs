@@ -7,7 +7,7 @@ use crate::Shape;
 #[non_exhaustive]
 pub enum WeightsError {
     /// There is no bit plane, or more than a weight has bits.
-    #[error("weights have {bits} bit planes, they must have 1 or 2")]
+    #[error("weights have {bits} bit planes, they must have 1, 2, 4 or 8")]
     Bits {
         /// Bit planes that are there.
         bits: usize,
@@ -90,6 +90,14 @@ pub enum ShapeError {
         columns: usize,
         /// Thresholds that are there.
         values: usize,
+    },
+    /// A layer has weights of a number of bits that none may have.
+    #[error("layer `{layer}` has weights of {bits} bits, they must have 1, 2, 4 or 8")]
+    WeightBits {
+        /// Name of the layer.
+        layer: String,
+        /// Bits of its weights.
+        bits: u8,
     },
     /// A channel's thresholds do not ascend.
     #[error("layer `{layer}`, channel {channel}: thresholds {values:?} do not ascend")]

@@ -1,7 +1,7 @@
 //! The interchange folder: a network as JSON and NumPy arrays, for other tools to read and write.
 //!
 //! The format is described in `docs/interchange.md`. In short, `network.json` lists the input and
-//! the layers, and names for each matrix layer a file of weights, `int8`, and for all but the last a
+//! the layers, and names for each matrix layer a file of weights, `int8` or for 8 bits `int16`, and for all but the last a
 //! file of thresholds, `int32`. `reference_logits.npy` may hold outputs to check against.
 //!
 //! ```
@@ -33,7 +33,6 @@ use std::path::{Path, PathBuf};
 use hafnia_artifact::{ArtifactError, write_whole};
 use serde::{Deserialize, Serialize};
 
-use crate::network::range;
 pub use crate::npy::NpyError;
 use crate::npy::{self, Element};
 use crate::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds, Weights};
@@ -131,7 +130,7 @@ pub enum InterchangeError {
     },
     /// A weight is none of those that its bits give.
     #[error(
-        "{} holds {value} at {index:?}, a {bits}-bit weight must be one of {allowed:?}",
+        "{} holds {value} at {index:?}, a {bits}-bit weight must be an odd number in -{largest}..={largest}",
         path.display()
     )]
     Weight {
@@ -140,11 +139,11 @@ pub enum InterchangeError {
         /// Where in the tensor.
         index: Vec<usize>,
         /// What is there.
-        value: i8,
+        value: i32,
         /// Bits of the layer's weights.
         bits: u8,
-        /// The values that so many bits give.
-        allowed: Vec<i32>,
+        /// The largest value that so many bits give.
+        largest: i32,
     },
     /// The thresholds of a channel descend somewhere.
     #[error("{} holds {values:?} for channel {channel}, thresholds must ascend", path.display())]
@@ -386,17 +385,26 @@ fn write_layer(channels: usize, layer: &Layer, folder: &Path) -> Result<Step, In
     })
 }
 
+/// Whether weights of so many bits are stored as `int16`: those of 8 bits go to ±255.
+fn is_wide(bits: u8) -> bool {
+    bits == 8
+}
+
 fn write_weights(
     folder: &Path,
     layer: &str,
     shape: &[usize],
     weights: &Weights,
 ) -> Result<String, InterchangeError> {
-    let values: Vec<i8> = (0..weights.columns())
-        .flat_map(|out| (0..weights.rows()).map(move |input| weights.value(input, out) as i8))
-        .collect();
+    let values = (0..weights.columns())
+        .flat_map(|out| (0..weights.rows()).map(move |input| weights.value(input, out)));
+    let bytes = if is_wide(weights.bits()) {
+        npy::encode(shape, &values.map(|value| value as i16).collect::<Vec<_>>())
+    } else {
+        npy::encode(shape, &values.map(|value| value as i8).collect::<Vec<_>>())
+    };
     let name = format!("{layer}.weights.npy");
-    write_whole(folder.join(&name), &npy::encode(shape, &values))?;
+    write_whole(folder.join(&name), &bytes)?;
     Ok(name)
 }
 
@@ -431,10 +439,13 @@ fn read_layer(folder: &Path, step: Step) -> Result<Layer, InterchangeError> {
     })
 }
 
-/// Refuses weights of more bits than there may be, or none.
+/// Refuses weights of a number of bits that none may have.
 fn check_bits(folder: &Path, layer: &str, bits: u8) -> Result<(), InterchangeError> {
-    range(format!("weight bits of layer `{layer}`"), bits.into(), 1, Weights::MAX_BITS.into())
-        .map_err(|source| InterchangeError::Network { path: folder.join(NETWORK), source })
+    if Weights::BITS.contains(&bits) {
+        return Ok(());
+    }
+    let source = ShapeError::WeightBits { layer: layer.to_owned(), bits };
+    Err(InterchangeError::Network { path: folder.join(NETWORK), source })
 }
 
 /// The weights of a convolution with this kernel, or of a linear layer, as rows of inputs.
@@ -445,7 +456,11 @@ fn read_weights(
     kernel: Option<usize>,
 ) -> Result<Weights, InterchangeError> {
     let path = tensor_path(folder, name)?;
-    let npy::Array { shape, values } = read_array::<i8>(&path)?;
+    let npy::Array { shape, values } = if is_wide(bits) {
+        integers(read_array::<i16>(&path)?)
+    } else {
+        integers(read_array::<i8>(&path)?)
+    };
     let is_fitting = match (kernel, &shape[..]) {
         (Some(kernel), &[_, _, height, width]) => (height, width) == (kernel, kernel),
         (None, &[_, _]) => true,
@@ -458,14 +473,21 @@ fn read_weights(
         };
         return Err(wrong_shape(path, shape, expected));
     }
-    let allowed: Vec<i32> = Weights::values(bits).collect();
-    if let Some(flat) = values.iter().position(|&value| !allowed.contains(&value.into())) {
+    let largest = (1 << bits) - 1;
+    let is_weight = |value: &i32| value.abs() <= largest && value & 1 == 1;
+    if let Some(flat) = values.iter().position(|value| !is_weight(value)) {
         let (index, value) = (index_in(&shape, flat), values[flat]);
-        return Err(InterchangeError::Weight { path, index, value, bits, allowed });
+        return Err(InterchangeError::Weight { path, index, value, bits, largest });
     }
     let (outputs, inputs) = (shape[0], values.len() / shape[0]);
-    let weight = |input, out| i32::from(values[out * inputs + input]);
+    let weight = |input, out| values[out * inputs + input];
     Ok(Weights::from_fn(inputs, outputs, bits, weight))
+}
+
+/// An array of weights as numbers of one type.
+fn integers<T: Element + Into<i32>>(array: npy::Array<T>) -> npy::Array<i32> {
+    let values = array.values.into_iter().map(Into::into).collect();
+    npy::Array { shape: array.shape, values }
 }
 
 fn read_thresholds(

@@ -1,7 +1,7 @@
 //! The trained network of integers: plain data, its arithmetic, and the interpreter that defines
 //! what is correct.
 //!
-//! A [`Network`] holds [`Weights`] of 1 or 2 bits and integer [`Thresholds`], nothing else; no float
+//! A [`Network`] holds [`Weights`] of 1, 2, 4 or 8 bits and integer [`Thresholds`], nothing else; no float
 //! is left in it. Its arithmetic is defined once, in [`arithmetic`]; [`run`] walks the layers and
 //! leaves only the product of a matrix with a vector of activations to a [`Multiply`], so that the
 //! reference ([`Plain`]) and every engine of a simulated macro share all else by construction.

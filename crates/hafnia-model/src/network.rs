@@ -41,9 +41,9 @@ pub struct Input {
 /// One step of a network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Layer {
-    /// Cross-correlation with weights of 1 or 2 bits.
+    /// Cross-correlation with weights of 1, 2, 4 or 8 bits.
     Conv(Conv),
-    /// Product with a matrix of weights of 1 or 2 bits.
+    /// Product with a matrix of weights of 1, 2, 4 or 8 bits.
     Linear(Linear),
     /// Maximum over square windows that do not overlap.
     MaxPool {

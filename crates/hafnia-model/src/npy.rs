@@ -1,4 +1,4 @@
-//! NumPy's `.npy` files, as far as folders of ours take them: arrays of `int8` and `int32`.
+//! NumPy's `.npy` files, as far as folders of ours take them: arrays of `int8`, `int16` and `int32`.
 //!
 //! The format is documented at
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>: a magic, a version, the
@@ -95,6 +95,20 @@ impl Element for i8 {
 
     fn read(bytes: &[u8]) -> Self {
         i8::from_le_bytes([bytes[0]])
+    }
+
+    fn write(self, into: &mut Vec<u8>) {
+        into.extend(self.to_le_bytes());
+    }
+}
+
+impl Element for i16 {
+    const NAME: &'static str = "int16";
+    const DESCRS: &'static [&'static str] = &["<i2"];
+    const SIZE: usize = 2;
+
+    fn read(bytes: &[u8]) -> Self {
+        i16::from_le_bytes([bytes[0], bytes[1]])
     }
 
     fn write(self, into: &mut Vec<u8>) {

@@ -25,7 +25,7 @@ pub struct Limits {
     pub outputs: usize,
     /// Bits of the input, up to 8, and of activations, up to 4.
     pub bits: u8,
-    /// Bits of weights, 1 or 2: every matrix draws how many it has.
+    /// Most bits of weights, 1, 2, 4 or 8: every matrix draws how many it has.
     pub weight_bits: u8,
 }
 
@@ -51,8 +51,7 @@ impl Default for Limits {
 /// channels that are always on or always off.
 ///
 /// # Panics
-/// If `limits` leave nothing to draw (a 0 other than `convolutions`), `bits` is over 8 or
-/// `weight_bits` over 2.
+/// If `limits` leave nothing to draw (a 0 other than `convolutions`), or `bits` is over 8.
 pub fn network(seed: Seed, limits: Limits) -> Network {
     let rng = &mut seed.site("model/random/network").rng();
     let bits = rng.random_range(1..=limits.bits);
@@ -96,13 +95,15 @@ pub fn network(seed: Seed, limits: Limits) -> Network {
     Network::new(input, layers).expect("drawn to fit")
 }
 
-/// A matrix of random weights with 1 to `max_columns` columns and 1 to `max_bits` bits.
+/// A matrix of random weights with 1 to `max_columns` columns and 1, 2, 4 or 8, at most `max_bits`,
+/// bits.
 fn matrix(rng: &mut impl Rng, rows: usize, max_columns: usize, max_bits: u8) -> Weights {
     let columns = rng.random_range(1..=max_columns);
     // Nothing is drawn where there is no choice: what else is drawn stays the same.
-    let bits = if max_bits == 1 { 1 } else { rng.random_range(1..=max_bits) };
+    let widths = Weights::BITS.iter().filter(|&&bits| bits <= max_bits).count();
+    let bits = Weights::BITS[if widths == 1 { 0 } else { rng.random_range(0..widths) }];
     let plane = |_| BitMatrix::from_fn(rows, columns, |_, _| rng.random());
-    Weights::from_planes((0..bits).map(plane).collect()).expect("1 or 2 bits")
+    Weights::from_planes((0..bits).map(plane).collect()).expect("1, 2, 4 or 8 bits")
 }
 
 /// Thresholds within the sums that inputs of up to `levels` can reach, and one step beyond; `levels`

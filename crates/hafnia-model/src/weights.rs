@@ -1,14 +1,17 @@
 //! [`Weights`]: the integers of a matrix, held as planes of bits.
 
+use std::borrow::Cow;
+
 use hafnia_bits::BitMatrix;
 use serde::{Deserialize, Serialize};
 
 use crate::{WeightsError, arithmetic};
 
-/// The weights of a matrix, all of 1 or all of 2 bits: rows are inputs, columns outputs.
+/// The weights of a matrix, all of 1, 2, 4 or 8 bits: rows are inputs, columns outputs.
 ///
 /// A weight is Σ over planes p of 2^p · (2·b − 1) for its bit b in the plane: −1 and +1 with
-/// 1 bit; −3, −1, +1 and +3 with 2 bits. None is 0.
+/// 1 bit; −3, −1, +1 and +3 with 2 bits; the odd numbers of −15..=15 with 4 and of −255..=255 with
+/// 8. None is 0.
 ///
 /// ```
 /// use hafnia_model::Weights;
@@ -21,13 +24,14 @@ use crate::{WeightsError, arithmetic};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Parts")]
 pub struct Weights {
-    /// 1 to [`MAX_BITS`](Self::MAX_BITS) matrices of one size, that of factor 1 first.
+    /// As many matrices as a weight may have [bits](Self::BITS), all of one size, that of factor 1
+    /// first.
     planes: Vec<BitMatrix>,
 }
 
 impl Weights {
-    /// The most bits of a weight.
-    pub const MAX_BITS: u8 = 2;
+    /// How many bits a weight may have.
+    pub const BITS: [u8; 4] = [1, 2, 4, 8];
 
     /// Weights of 1 bit: 1 is +1, 0 is −1.
     pub fn binary(bits: BitMatrix) -> Self {
@@ -37,9 +41,9 @@ impl Weights {
     /// Weights of as many bits as there are planes, that of factor 1 first.
     ///
     /// # Errors
-    /// If there are not 1 or 2 planes, or they differ in size.
+    /// If there are not 1, 2, 4 or 8 planes, or they differ in size.
     pub fn from_planes(planes: Vec<BitMatrix>) -> Result<Self, WeightsError> {
-        if !(1..=usize::from(Self::MAX_BITS)).contains(&planes.len()) {
+        if !Self::BITS.iter().any(|&bits| usize::from(bits) == planes.len()) {
             return Err(WeightsError::Bits { bits: planes.len() });
         }
         let size = |plane: &BitMatrix| (plane.rows(), plane.columns());
@@ -53,44 +57,47 @@ impl Weights {
     /// Weights of `bits` bits whose value at (row, column) is `value(row, column)`.
     ///
     /// # Panics
-    /// If `bits` is not 1 or 2, or a value is none of [`values`](Self::values).
+    /// If `bits` is not 1, 2, 4 or 8, or a value is none of [`values`](Self::values).
     pub fn from_fn(
         rows: usize,
         columns: usize,
         bits: u8,
         mut value: impl FnMut(usize, usize) -> i32,
     ) -> Self {
+        assert!(Self::BITS.contains(&bits), "weights of {bits} bits");
         let mut planes = vec![BitMatrix::zeros(rows, columns); bits.into()];
+        let largest = (1 << bits) - 1;
         for row in 0..rows {
             for column in 0..columns {
                 let value = value(row, column);
-                // The values ascend as the numbers do that the bits write.
-                let number = Self::values(bits).position(|one| one == value);
-                let Some(number) = number else { panic!("{value} is no weight of {bits} bits") };
+                let is_weight = value.abs() <= largest && value & 1 == 1;
+                assert!(is_weight, "{value} is no weight of {bits} bits");
+                // The values ascend, in steps of 2, as the numbers do that the bits write.
+                let number = (value + largest) / 2;
                 for (bit, plane) in planes.iter_mut().enumerate() {
                     plane.set(row, column, number >> bit & 1 == 1);
                 }
             }
         }
-        Self::from_planes(planes).expect("1 or 2 bits")
+        Self::from_planes(planes).expect("1, 2, 4 or 8 bits")
     }
 
     /// The values that a weight of `bits` bits takes, ascending.
     ///
     /// # Panics
-    /// If `bits` is not 1 or 2.
+    /// If `bits` is not 1, 2, 4 or 8.
     pub fn values(bits: u8) -> impl Iterator<Item = i32> {
-        assert!((1..=Self::MAX_BITS).contains(&bits), "weights of {bits} bits");
-        (0u8..1 << bits)
+        assert!(Self::BITS.contains(&bits), "weights of {bits} bits");
+        (0u16..1 << bits)
             .map(move |number| arithmetic::weight((0..bits).map(|bit| number >> bit & 1 == 1)))
     }
 
-    /// Bits of a weight, 1 or 2.
+    /// Bits of a weight: 1, 2, 4 or 8.
     pub fn bits(&self) -> u8 {
         self.planes.len() as u8
     }
 
-    /// The largest value that its bits can give, 1 or 3; the smallest is its opposite.
+    /// The largest value that its bits can give: 1, 3, 15 or 255; the smallest is its opposite.
     pub fn largest(&self) -> i32 {
         (1 << self.bits()) - 1
     }
@@ -116,6 +123,18 @@ impl Weights {
     /// The planes of bits, that of factor 1 first.
     pub fn planes(&self) -> &[BitMatrix] {
         &self.planes
+    }
+
+    /// The planes side by side as cells hold them: column c·bits + p is plane p of column c.
+    pub fn slices(&self) -> Cow<'_, BitMatrix> {
+        let [first, others @ ..] = &self.planes[..] else { unreachable!("there is a plane") };
+        if others.is_empty() {
+            return Cow::Borrowed(first);
+        }
+        let bits = self.planes.len();
+        Cow::Owned(BitMatrix::from_fn(self.rows(), bits * self.columns(), |row, slice| {
+            self.planes[slice % bits].get(row, slice / bits)
+        }))
     }
 
     /// The bits of weights of 1 bit: 1 is +1, 0 is −1.
@@ -152,6 +171,7 @@ impl TryFrom<Parts> for Weights {
 mod tests {
     use expect_test::{Expect, expect};
     use proptest::prelude::*;
+    use proptest::sample::select;
 
     use super::*;
 
@@ -159,6 +179,11 @@ mod tests {
     fn values_ascend_in_steps_of_two() {
         assert_eq!(Weights::values(1).collect::<Vec<_>>(), [-1, 1]);
         assert_eq!(Weights::values(2).collect::<Vec<_>>(), [-3, -1, 1, 3]);
+        for bits in Weights::BITS {
+            let largest = (1 << bits) - 1;
+            let expected: Vec<i32> = (-largest..=largest).step_by(2).collect();
+            assert_eq!(Weights::values(bits).collect::<Vec<_>>(), expected);
+        }
     }
 
     #[test]
@@ -171,8 +196,8 @@ mod tests {
             assert_eq!(error, read);
             expected.assert_eq(&error);
         };
-        check(&[], expect!["weights have 0 bit planes, they must have 1 or 2"]);
-        check(&[(1, 1); 3], expect!["weights have 3 bit planes, they must have 1 or 2"]);
+        check(&[], expect!["weights have 0 bit planes, they must have 1, 2, 4 or 8"]);
+        check(&[(1, 1); 3], expect!["weights have 3 bit planes, they must have 1, 2, 4 or 8"]);
         check(&[(2, 3), (3, 2)], expect!["bit plane 1 of weights is 3x2, plane 0 is 2x3"]);
     }
 
@@ -190,19 +215,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn values_are_kept(columns in 1usize..5, bits in 1u8..=2, numbers: Vec<u8>) {
+        fn values_are_kept(columns in 1usize..5, bits in select(Weights::BITS.to_vec()), numbers: Vec<u8>) {
             let rows = numbers.len() / columns;
             let largest = (1 << bits) - 1;
             let value = |row: usize, column: usize| {
-                i32::from(numbers[row * columns + column] % (1 << bits)) * 2 - largest
+                i32::from(numbers[row * columns + column]) % (1 << bits) * 2 - largest
             };
             let weights = Weights::from_fn(rows, columns, bits, value);
             prop_assert_eq!((weights.rows(), weights.columns()), (rows, columns));
             prop_assert_eq!((weights.bits(), weights.planes().len()), (bits, bits.into()));
             prop_assert_eq!(weights.as_binary().is_some(), bits == 1);
+            let slices = weights.slices();
+            prop_assert_eq!(slices.columns(), columns * usize::from(bits));
             for row in 0..rows {
                 for column in 0..columns {
                     prop_assert_eq!(weights.value(row, column), value(row, column));
+                    let slice = |p: usize| slices.get(row, column * usize::from(bits) + p);
+                    let sum = arithmetic::weight((0..bits.into()).map(slice));
+                    prop_assert_eq!(sum, value(row, column));
                 }
             }
             let json = serde_json::to_string(&weights).unwrap();

@@ -14,6 +14,7 @@ use hafnia_model::{
 };
 use hafnia_rng::Seed;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 /// The example of `docs/interchange.md`.
 fn example() -> Network {
@@ -97,7 +98,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn networks_round_trip(seed: u64, weight_bits in 1u8..=2) {
+    fn networks_round_trip(seed: u64, weight_bits in select(vec![1u8, 2, 4, 8])) {
         let limits = Limits { weight_bits, ..Limits::default() };
         let network = random::network(Seed(seed), limits);
         let parent = tempfile::tempdir().unwrap();
@@ -184,14 +185,14 @@ fn weights_of_two_bits_say_so() {
         &network,
         change(weights, |bytes| bytes[129] = 0),
         expect![
-            "DIR/fc1.weights.npy holds 0 at [0, 1], a 2-bit weight must be one of [-3, -1, 1, 3]"
+            "DIR/fc1.weights.npy holds 0 at [0, 1], a 2-bit weight must be an odd number in -3..=3"
         ],
     );
     check_of(
         &network,
         change(weights, |bytes| bytes[131] = 5),
         expect![
-            "DIR/fc1.weights.npy holds 5 at [0, 3], a 2-bit weight must be one of [-3, -1, 1, 3]"
+            "DIR/fc1.weights.npy holds 5 at [0, 3], a 2-bit weight must be an odd number in -3..=3"
         ],
     );
     let check_bits = |bits: &str, expected| {
@@ -203,18 +204,49 @@ fn weights_of_two_bits_say_so() {
     };
     check_bits(
         "1",
-        expect!["DIR/fc1.weights.npy holds -3 at [0, 0], a 1-bit weight must be one of [-1, 1]"],
+        expect![
+            "DIR/fc1.weights.npy holds -3 at [0, 0], a 1-bit weight must be an odd number in -1..=1"
+        ],
     );
     check_bits(
         "3",
         expect![
-            "the layers of DIR/network.json do not make a network: weight bits of layer `fc1` is 3, it must lie in 1..=2"
+            "the layers of DIR/network.json do not make a network: layer `fc1` has weights of 3 bits, they must have 1, 2, 4 or 8"
         ],
     );
     check_bits(
         "null",
         expect![
             "DIR/network.json does not describe a network: invalid type: null, expected u8 at line 17 column 3"
+        ],
+    );
+}
+
+/// Weights of 8 bits go to ±255, which `int8` does not hold.
+#[test]
+fn weights_of_eight_bits_are_int16() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("network");
+    let weights = Weights::from_fn(4, 1, 8, |row, _| [-255, -1, 127, 255][row]);
+    let layer = Layer::Linear(Linear { name: "fc1".into(), weights, thresholds: None });
+    let input = Input { channels: 4, height: 1, width: 1, bits: 2, shift: 6 };
+    let network = Network::new(input, vec![layer]).unwrap();
+    export(&network, &folder).unwrap();
+    let bytes = fs::read(folder.join("fc1.weights.npy")).unwrap();
+    assert_eq!(bytes[128..], [-255i16, -1, 127, 255].map(i16::to_le_bytes).concat());
+    assert_eq!(import(&folder).unwrap(), network);
+    check_of(
+        &network,
+        change("fc1.weights.npy", |bytes| bytes[132] = 126),
+        expect![
+            "DIR/fc1.weights.npy holds 126 at [0, 2], a 8-bit weight must be an odd number in -255..=255"
+        ],
+    );
+    check_of(
+        &network,
+        edit("\"weight_bits\": 8", "\"weight_bits\": 4"),
+        expect![
+            "cannot take DIR/fc1.weights.npy: its elements are `<i2`, they must be int8 (`|i1`)"
         ],
     );
 }
@@ -364,13 +396,13 @@ fn tensors_that_are_refused() {
     check(
         change(weights, |bytes| bytes[133] = 0),
         expect![
-            "DIR/conv1.weights.npy holds 0 at [1, 0, 0, 1], a 1-bit weight must be one of [-1, 1]"
+            "DIR/conv1.weights.npy holds 0 at [1, 0, 0, 1], a 1-bit weight must be an odd number in -1..=1"
         ],
     );
     check(
         change(weights, |bytes| bytes[135] = 3),
         expect![
-            "DIR/conv1.weights.npy holds 3 at [1, 0, 1, 1], a 1-bit weight must be one of [-1, 1]"
+            "DIR/conv1.weights.npy holds 3 at [1, 0, 1, 1], a 1-bit weight must be an odd number in -1..=1"
         ],
     );
     check(

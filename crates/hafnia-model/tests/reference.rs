@@ -8,6 +8,7 @@ use hafnia_model::{
 use hafnia_model::{activations_before, arithmetic, run, run_from};
 use hafnia_rng::Seed;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 /// Activations or sums of one image: a grid a channel.
 type Grids = Vec<Vec<Vec<i64>>>;
@@ -18,13 +19,13 @@ fn weight(weights: &Weights, input: usize, out: usize) -> i64 {
     match weights.planes() {
         [one] => 2 * bit(one) - 1,
         [one, two] => (2 * bit(one) - 1) + 2 * (2 * bit(two) - 1),
-        planes => panic!("{} planes", planes.len()),
+        planes => planes.iter().rev().fold(0, |sum, plane| 2 * sum + 2 * bit(plane) - 1),
     }
 }
 
-/// Networks of 1-bit weights, and networks that may have 2-bit weights.
+/// Networks of 1-bit weights, and networks that may have wider ones.
 fn networks() -> impl Strategy<Value = (Seed, Network)> {
-    (any::<u64>(), 1u8..=2).prop_map(|(seed, weight_bits)| {
+    (any::<u64>(), select(Weights::BITS.to_vec())).prop_map(|(seed, weight_bits)| {
         let limits = Limits { weight_bits, ..Limits::default() };
         (Seed(seed), random::network(Seed(seed), limits))
     })

@@ -33,7 +33,7 @@ use hafnia_ir::{Mapping, MatrixId, Stage};
 use serde::{Deserialize, Serialize};
 
 use crate::damage::Damage;
-use crate::profiled::{Profiled, Scanned};
+use crate::profiled::{Profiled, Scanned, refuse_levels};
 use crate::reorder::at_least_one;
 use crate::work::Work;
 use crate::{
@@ -121,12 +121,13 @@ impl SearchMappings {
     /// All candidates, those under the spec's own input control first.
     ///
     /// # Errors
-    /// [`PassError::NeedsProfile`] without a profile, and what stops a pass of a candidate.
+    /// [`PassError::NeedsProfile`] without a profile, [`PassError::MultiLevel`], and what stops a pass of a candidate.
     pub fn candidates(
         &self,
         mapping: &Mapping,
         context: &Context<'_>,
     ) -> Result<Vec<Candidate>, PassError> {
+        refuse_levels("pass `best`", mapping)?;
         let controls = controls(context.spec);
         let ways = RENAMINGS.len() * 2;
         let all = (2 * controls.len() * ways) as u64;

@@ -10,6 +10,10 @@
 //! how far. So output k is off by μ_k on average, the sum of factors times means, with a variance
 //! v_k that is the sum over pairs of conversions of both factors times their covariance.
 //!
+//! A column is a slice of an output: the errors of slice p count 2^p times, and those of the slices
+//! of an output that the tile holds add up, means and variances, as slices share neither cells nor
+//! comparators.
+//!
 //! The damage of a sample is then
 //! - for the last matrix, if the tile holds it whole, the expected number of classes that overtake
 //!   the winner c of the noiseless sums: Σ over j ≠ c of
@@ -36,9 +40,11 @@ mod plain;
 mod sets;
 mod tail;
 
+use std::ops::Range;
+
 use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeCovariance, CodeTable, InputControl, MacroSpec};
-use hafnia_ir::{MatrixProfile, RowEntry, Tile};
+use hafnia_ir::{Column, MatrixProfile, RowEntry, Tile};
 use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
 use rayon::prelude::*;
@@ -77,6 +83,10 @@ pub(crate) struct Damage<'a> {
     words: usize,
     /// (column, word): the physical rows whose cell holds a 1.
     ones: Vec<u64>,
+    /// By column: how often an error of its code counts in its output, negative if it is inverted.
+    factors: Vec<f64>,
+    /// Bits of a weight.
+    weight_bits: u8,
     /// Whether the damage is lost classifications; else it is squared error.
     is_last: bool,
     tail: Tail,
@@ -87,10 +97,13 @@ pub(crate) struct Damage<'a> {
 struct Sample {
     /// Index in the profile.
     index: usize,
-    /// Tile columns that are looked at. Of a last matrix the first is that of the winning class.
+    /// Tile columns that are looked at, output by output. Of a last matrix the first is that of the
+    /// winning class.
     columns: Vec<u16>,
-    /// Of a last matrix, for every one of `columns`: the winning output minus this one, in the
-    /// noiseless sums, ± 1 as ties go.
+    /// How many of `columns` are of every output; empty where all are of outputs of their own.
+    slices: Vec<usize>,
+    /// Of a last matrix, for every output: the winning one minus this one, in the noiseless sums,
+    /// ± 1 as ties go.
     leads: Vec<f64>,
 }
 
@@ -118,15 +131,26 @@ struct Entry {
 }
 
 impl<'a> Damage<'a> {
-    /// The damage to `tile` on all samples of its matrix. `last` is the network's last matrix if
-    /// `tile` holds it whole.
+    /// [`sliced`](Self::sliced) for weights of 1 bit.
+    pub(crate) fn new(
+        tile: &'a Tile,
+        profile: &'a MatrixProfile,
+        noise: (&MacroSpec, &CodeTable),
+        last: Option<&Weights>,
+    ) -> Self {
+        Self::sliced(tile, profile, noise, last, 1)
+    }
+
+    /// The damage to `tile` on all samples of its matrix, which has weights of so many bits. `last`
+    /// is the network's last matrix if `tile` holds it whole.
     ///
     /// The profile must have samples, with a row for every row of the matrix.
-    pub(crate) fn new(
+    pub(crate) fn sliced(
         tile: &'a Tile,
         profile: &'a MatrixProfile,
         (spec, code_table): (&MacroSpec, &CodeTable),
         last: Option<&Weights>,
+        weight_bits: u8,
     ) -> Self {
         let most = spec.rows_per_conversion;
         let moments =
@@ -134,7 +158,7 @@ impl<'a> Damage<'a> {
                 let of_code = code_table.moments(rows, ones.min(rows));
                 [of_code.bias, of_code.variance]
             });
-        let sample = |index| Sample::new(index, tile, profile, last);
+        let sample = |index| Sample::new(index, tile, profile, last, weight_bits);
         let covariance = covariance(spec, code_table);
         Self {
             tile,
@@ -153,6 +177,8 @@ impl<'a> Damage<'a> {
             covariance,
             words: tile.physical_rows().div_ceil(64),
             ones: ones(tile),
+            factors: factors(tile, weight_bits),
+            weight_bits,
             is_last: last.is_some(),
             tail: Tail::new(),
         }
@@ -175,17 +201,13 @@ impl<'a> Damage<'a> {
         let least = if self.is_last { least(&by_damage, &terms) } else { 0.0 };
         let mut samples = Vec::new();
         for index in by_damage {
-            let (Sample { index, columns, leads }, terms) = (&self.samples[index], &terms[index]);
+            let (sample, terms) = (&self.samples[index], &terms[index]);
             // The winner, which has no damage of its own, stays.
             let counts = |&k: &usize| !self.is_last || k == 0 || terms[k] >= least;
-            let kept: Vec<usize> = (0..columns.len()).filter(counts).collect();
+            let kept: Vec<usize> = (0..terms.len()).filter(counts).collect();
             let all: f64 = terms.iter().sum();
             self.elsewhere += all - kept.iter().map(|&k| terms[k]).sum::<f64>();
-            samples.push(Sample {
-                index: *index,
-                columns: kept.iter().map(|&k| columns[k]).collect(),
-                leads: if self.is_last { kept.iter().map(|&k| leads[k]).collect() } else { vec![] },
-            });
+            samples.push(sample.with_outputs(&kept));
         }
         self.samples = samples;
         self
@@ -193,7 +215,8 @@ impl<'a> Damage<'a> {
 
     /// The same on the same samples for a tile that differs in the polarity of its columns.
     pub(crate) fn with_polarity(&self, tile: &'a Tile) -> Self {
-        Self { tile, ones: ones(tile), ..self.clone() }
+        let factors = factors(tile, self.weight_bits);
+        Self { tile, ones: ones(tile), factors, ..self.clone() }
     }
 
     /// What the damage counts, for people.
@@ -237,6 +260,12 @@ impl<'a> Damage<'a> {
     /// The tile columns that are looked at, by sample; of a last matrix the winner comes first.
     pub(crate) fn columns(&self) -> impl Iterator<Item = &[u16]> {
         self.samples.iter().map(|sample| &sample.columns[..])
+    }
+
+    /// The positions, among the columns of a sample that are looked at, of every output; for a
+    /// matrix that is not last, where they are the same in all samples.
+    pub(crate) fn outputs(&self) -> Vec<Range<usize>> {
+        self.samples.first().map_or_else(Vec::new, Sample::outputs)
     }
 
     /// The damage if a sample's errors are these, as [`of`](Self::of).
@@ -306,7 +335,7 @@ impl<'a> Damage<'a> {
         &self.ones[usize::from(column) * self.words..][..self.words]
     }
 
-    /// The damage of a sample whose errors are these, column by column.
+    /// The damage of a sample whose errors are these, column by column: a term an output.
     fn terms(&self, sample: &Sample, errors: &[[f64; 2]]) -> Vec<f64> {
         let mut terms = Vec::with_capacity(errors.len());
         self.each_term(sample, errors, |term| terms.push(term));
@@ -314,13 +343,33 @@ impl<'a> Damage<'a> {
     }
 
     #[inline(always)]
-    fn each_term(&self, sample: &Sample, errors: &[[f64; 2]], mut take: impl FnMut(f64)) {
-        if !self.is_last {
-            return errors.iter().for_each(|[mean, variance]| take(mean * mean + variance));
+    fn each_term(&self, sample: &Sample, errors: &[[f64; 2]], take: impl FnMut(f64)) {
+        if sample.slices.is_empty() {
+            return self.each_term_of(sample, errors.iter().copied(), take);
         }
-        let [winner_mean, winner_variance] = errors[0];
+        let mut left = errors;
+        let outputs = sample.slices.iter().map(|&slices| {
+            let (of_output, others) = left.split_at(slices);
+            left = others;
+            of_output.iter().fold([0.0; 2], |sum, error| [sum[0] + error[0], sum[1] + error[1]])
+        });
+        self.each_term_of(sample, outputs, take);
+    }
+
+    /// [`each_term`](Self::each_term) of the errors of outputs.
+    #[inline(always)]
+    fn each_term_of(
+        &self,
+        sample: &Sample,
+        mut errors: impl Iterator<Item = [f64; 2]>,
+        mut take: impl FnMut(f64),
+    ) {
+        if !self.is_last {
+            return errors.for_each(|[mean, variance]| take(mean * mean + variance));
+        }
+        let Some([winner_mean, winner_variance]) = errors.next() else { return };
         take(0.0);
-        for (lead, [mean, variance]) in sample.leads.iter().zip(errors).skip(1) {
+        for (lead, [mean, variance]) in sample.leads.iter().skip(1).zip(errors) {
             let behind = lead + winner_mean - mean;
             take(self.tail.below_zero(behind, winner_variance + variance));
         }
@@ -337,6 +386,15 @@ fn ones(tile: &Tile) -> Vec<u64> {
         }
     }
     ones
+}
+
+/// How often an error of the code of every column counts in its output: 2^slice, or minus that.
+fn factors(tile: &Tile, weight_bits: u8) -> Vec<f64> {
+    let factor = |column: &Column| {
+        let factor = f64::from(1u32 << (column.logical % u32::from(weight_bits)));
+        if column.inverted { -factor } else { factor }
+    };
+    tile.columns.iter().map(factor).collect()
 }
 
 /// The covariances of conversions that share no cell, by the states of both.
@@ -359,19 +417,80 @@ fn least(samples: &[usize], terms: &[Vec<f64>]) -> f64 {
 }
 
 impl Sample {
-    fn new(index: usize, tile: &Tile, profile: &MatrixProfile, last: Option<&Weights>) -> Self {
-        let mut columns: Vec<u16> = (0..tile.columns.len() as u16).collect();
-        let Some(weights) = last else { return Self { index, columns, leads: Vec::new() } };
+    fn new(
+        index: usize,
+        tile: &Tile,
+        profile: &MatrixProfile,
+        last: Option<&Weights>,
+        weight_bits: u8,
+    ) -> Self {
+        let columns: Vec<u16> = (0..tile.columns.len() as u16).collect();
+        let mut sample = Self { index, columns, slices: Vec::new(), leads: Vec::new() };
+        let output = |column: u16| {
+            tile.columns[usize::from(column)].logical as usize / usize::from(weight_bits)
+        };
+        if weight_bits > 1 {
+            sample.gather(output);
+        }
+        let Some(weights) = last else { return sample };
         let sums = accumulate(weights, profile.sample(index));
         let class = argmax(&sums);
-        let logical = |column: u16| tile.columns[usize::from(column)].logical as usize;
-        let winner = columns.iter().position(|&column| logical(column) == class);
-        columns.swap(0, winner.expect("a whole matrix"));
-        let lead = |&column: &u16| {
-            let tie = if logical(column) < class { -1.0 } else { 1.0 };
-            f64::from(sums[class] - sums[logical(column)]) + tie
+        let outputs: Vec<usize> =
+            sample.outputs().into_iter().map(|of| output(sample.columns[of.start])).collect();
+        let winner = outputs.iter().position(|&output| output == class);
+        let mut order: Vec<usize> = (0..outputs.len()).collect();
+        order.swap(0, winner.expect("a whole matrix"));
+        let lead = |&output: &usize| {
+            let tie = if output < class { -1.0 } else { 1.0 };
+            f64::from(sums[class] - sums[output]) + tie
         };
-        Self { index, leads: columns.iter().map(lead).collect(), columns }
+        sample.leads = outputs.iter().map(lead).collect();
+        sample.with_outputs(&order)
+    }
+
+    /// Puts the columns of an output, as `output` tells, next to each other: the outputs in the
+    /// order in which their first columns come, the columns of each as they come.
+    fn gather(&mut self, output: impl Fn(u16) -> usize) {
+        let mut outputs: Vec<(usize, Vec<u16>)> = Vec::new();
+        for &column in &self.columns {
+            let of = output(column);
+            match outputs.iter_mut().find(|(known, _)| *known == of) {
+                Some((_, columns)) => columns.push(column),
+                None => outputs.push((of, vec![column])),
+            }
+        }
+        self.slices = outputs.iter().map(|(_, columns)| columns.len()).collect();
+        self.columns = outputs.into_iter().flat_map(|(_, columns)| columns).collect();
+    }
+
+    /// The positions in `columns` of every output.
+    fn outputs(&self) -> Vec<Range<usize>> {
+        if self.slices.is_empty() {
+            return (0..self.columns.len()).map(|column| column..column + 1).collect();
+        }
+        let mut end = 0;
+        let range = |&slices: &usize| {
+            end += slices;
+            end - slices..end
+        };
+        self.slices.iter().map(range).collect()
+    }
+
+    /// The same with only these outputs, in this order.
+    fn with_outputs(&self, kept: &[usize]) -> Self {
+        let outputs = self.outputs();
+        let of = |&output: &usize| self.columns[outputs[output].clone()].iter().copied();
+        let all = |of: &[usize]| kept.iter().map(|&output| of[output]).collect();
+        Self {
+            index: self.index,
+            columns: kept.iter().flat_map(of).collect(),
+            slices: if self.slices.is_empty() { Vec::new() } else { all(&self.slices) },
+            leads: if self.leads.is_empty() {
+                Vec::new()
+            } else {
+                kept.iter().map(|&output| self.leads[output]).collect()
+            },
+        }
     }
 }
 
@@ -408,6 +527,8 @@ fn covariance(spec: &MacroSpec, code_table: &CodeTable) -> Option<CodeCovariance
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use hafnia_cim::Groups;
     use hafnia_ir::{Geometry, Stage, random};
     use hafnia_rng::Seed;
@@ -423,6 +544,7 @@ mod tests {
         profile: &MatrixProfile,
         (spec, code_table): (&MacroSpec, &CodeTable),
         last: Option<&Weights>,
+        weight_bits: u8,
     ) -> f64 {
         let covariance = CodeCovariance::from_spec(spec);
         let mut total = 0.0;
@@ -470,20 +592,29 @@ mod tests {
                     }
                 }
             }
+            // Of outputs, whose slices add up.
+            let mut outputs: BTreeMap<usize, [f64; 2]> = BTreeMap::new();
+            for (column, kind) in tile.columns.iter().enumerate() {
+                let (output, slice) =
+                    (kind.logical / u32::from(weight_bits), kind.logical % u32::from(weight_bits));
+                let [mean, variance] = outputs.entry(output as usize).or_default();
+                *mean += f64::from(slice).exp2() * means[column];
+                *variance += f64::from(2 * slice).exp2() * variances[column];
+            }
             let Some(weights) = last else {
-                total += means.iter().map(|mean| mean * mean).sum::<f64>();
-                total += variances.iter().sum::<f64>();
+                total +=
+                    outputs.values().map(|[mean, variance]| mean * mean + variance).sum::<f64>();
                 continue;
             };
             let sums = accumulate(weights, activations);
             let class = argmax(&sums);
-            let logical = |column: usize| tile.columns[column].logical as usize;
-            let winner = (0..sums.len()).find(|&column| logical(column) == class).unwrap();
-            for column in (0..sums.len()).filter(|&column| column != winner) {
-                let tie = if logical(column) < class { -1.0 } else { 1.0 };
-                let lead = f64::from(sums[class] - sums[logical(column)]) + tie;
-                let mean = lead + means[winner] - means[column];
-                let deviation = (variances[winner] + variances[column]).sqrt();
+            let [winner_mean, winner_variance] = outputs[&class];
+            for (&output, [mean, variance]) in outputs.iter().filter(|(other, _)| **other != class)
+            {
+                let tie = if output < class { -1.0 } else { 1.0 };
+                let lead = f64::from(sums[class] - sums[output]) + tie;
+                let mean = lead + winner_mean - mean;
+                let deviation = (winner_variance + variance).sqrt();
                 total += if deviation > 0.0 {
                     0.5 * libm::erfc(mean / deviation / std::f64::consts::SQRT_2)
                 } else {
@@ -501,30 +632,35 @@ mod tests {
         fn damage_is_the_obvious_one(seed: u64, is_last: bool) {
             let seed = Seed(seed);
             let rng = &mut seed.rng();
-            let (rows, columns) = (rng.random_range(1..=90), rng.random_range(1..=20));
+            let (rows, outputs) = (rng.random_range(1..=90), rng.random_range(1..=20));
+            let weight_bits = Weights::BITS[rng.random_range(0..3)];
             // Few different rows, so that some are shared.
             let kinds: Vec<u32> = (0..rng.random_range(1..=30)).map(|_| rng.random()).collect();
             let weights: Vec<u32> =
                 (0..rows).map(|_| kinds[rng.random_range(0..kinds.len())]).collect();
-            let weights =
-                BitMatrix::from_fn(rows, columns, |row, column| weights[row] >> column & 1 == 1);
+            let plane = |plane: u8| {
+                let bit = |row: usize, column: usize| weights[row].rotate_right(plane.into()) >> column & 1 == 1;
+                BitMatrix::from_fn(rows, outputs, bit)
+            };
+            let weights = Weights::from_planes((0..weight_bits).map(plane).collect()).unwrap();
+            let columns = weights.slices().columns();
             let network = linear(weights, rng.random_range(1..=3));
             let spec = spec(seed);
             let code_table = CodeTable::from_spec(&spec);
             let noise = (&spec, &code_table);
             // The tile is whole: shared, negative and inverted at random.
-            let geometry = Geometry { name: "wide".into(), rows: 128, columns: 128 };
+            let geometry = Geometry::new("wide", 128, 128);
             let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
             let tile = &mapping.tiles[0];
             let profile = &profile(seed, &network, 70).matrices[0];
             let is_whole = tile.columns.len() == columns;
             let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
 
-            let damage = Damage::new(tile, profile, noise, last);
+            let damage = Damage::sliced(tile, profile, noise, last, weight_bits);
             let mut entries: Vec<usize> = (0..rows).collect();
             entries.shuffle(rng);
             let check = |found: f64, entries: &[usize]| {
-                let expected = obvious(&tile.with_order(entries), profile, noise, last);
+                let expected = obvious(&tile.with_order(entries), profile, noise, last, weight_bits);
                 // Sums of some thousand terms in another order; up to 19 tails right to 1e-10 each.
                 let tolerance = 1e-9 * expected.abs() + 19e-10;
                 prop_assert!((found - expected).abs() <= tolerance, "{found} {expected}");

@@ -25,7 +25,7 @@
 
 use std::collections::BTreeMap;
 
-use hafnia_ir::{Mapping, MatrixId, Place, Stage, Tile};
+use hafnia_ir::{Geometry, Mapping, MatrixId, Place, Stage, Tile};
 use serde::{Deserialize, Serialize};
 
 use crate::rooms::{Extent, RULES, Rectangle, Rooms};
@@ -133,7 +133,8 @@ impl Floor {
         }
         for tile in &mapping.tiles {
             let place = tile.place.expect("every tile of a placed mapping has its place");
-            let (row, column, extent) = (place.row, place.column, extent(tile));
+            let (row, column) = (place.row, place.column);
+            let extent = extent(&mapping.geometry, tile);
             rooms.take(place.macro_index as usize, Rectangle { row, column, extent });
         }
         Self { rooms, most, per_scan: cycles_per_scan(mapping, context) }
@@ -161,7 +162,7 @@ impl Floor {
             }
             let mut macros: Vec<usize> = (0..busy.len()).collect();
             macros.sort_by(|&a, &b| busy[a].total_cmp(&busy[b]));
-            let extent = extent(&mapping.tiles[index]);
+            let extent = extent(&mapping.geometry, &mapping.tiles[index]);
             let room = macros.into_iter().find_map(|index| {
                 if index == self.rooms.macros() {
                     return Some(self.rooms.open());
@@ -180,6 +181,6 @@ impl Floor {
     }
 }
 
-fn extent(tile: &Tile) -> Extent {
-    Extent { rows: tile.physical_rows() as u32, columns: tile.columns.len() as u32 }
+fn extent(geometry: &Geometry, tile: &Tile) -> Extent {
+    Extent { rows: tile.physical_rows() as u32, columns: geometry.width(tile) as u32 }
 }

@@ -40,6 +40,26 @@ pub enum PassError {
         /// The names that there are.
         known: Vec<String>,
     },
+    /// What is asked for weighs noise, and nobody knows that of cells with more than two levels.
+    #[error(
+        "{what} weighs the errors of codes, which are known of cells of 1 bit only: `{name}` has cells of {cell_bits} bits"
+    )]
+    MultiLevel {
+        /// What is asked for.
+        what: &'static str,
+        /// Name of the macro.
+        name: String,
+        /// Bits of a cell.
+        cell_bits: u8,
+    },
+    /// An exact search has no bound for outputs of several columns.
+    #[error("method `exact` takes weights of 1 bit, those of matrix `{matrix}` have {bits}")]
+    Slices {
+        /// Name of the matrix.
+        matrix: String,
+        /// Bits of its weights.
+        bits: u8,
+    },
     /// The macros that a pass may use are fewer than those in use.
     #[error("`macros` is {wanted}, but {used} are in use: it must be at least that, or 0")]
     TooFewMacros {

@@ -128,7 +128,7 @@ impl MatrixTotals {
         mapping.tiles_of(matrix).fold(none, |totals, (_, tile)| Self {
             tiles: totals.tiles + 1,
             physical_rows: totals.physical_rows + tile.physical_rows(),
-            cells: totals.cells + tile.cells(),
+            cells: totals.cells + tile.cells() / usize::from(mapping.geometry.cell_bits),
             table_bits: totals.table_bits + tile.table_bits(),
             inverted_columns: totals.inverted_columns
                 + tile.columns.iter().filter(|column| column.inverted).count(),

@@ -62,7 +62,7 @@ impl Pass for PackTiles {
         let tiles: Vec<Extent> = mapping
             .tiles
             .iter()
-            .map(|tile| extent(tile.physical_rows(), tile.columns.len()))
+            .map(|tile| extent(tile.physical_rows(), mapping.geometry.width(tile)))
             .collect();
         let whole = extent(mapping.geometry.rows, mapping.geometry.columns);
         let bound = lower_bound(&tiles, whole, self.cut);
@@ -89,15 +89,16 @@ impl Pass for PackTiles {
 
 /// Cuts tiles and places them.
 fn place(mapping: &mut Mapping, packing: Packing) {
+    let cell = usize::from(mapping.geometry.cell_bits);
     let place_block = |(block, place): (Block, Place)| {
         let tile = &mapping.tiles[block.tile];
         let place = Some(place);
-        if block.part.extent.cells() as usize == tile.cells() {
+        if block.part.extent.cells() as usize * cell == tile.cells() {
             return Tile { place, ..tile.clone() };
         }
         let ((row_end, column_end), part) = (block.part.end(), block.part);
         let rows = part.row as usize..row_end as usize;
-        let columns = part.column as usize..column_end as usize;
+        let columns = part.column as usize * cell..column_end as usize * cell;
         Tile { place, ..Blocks::of(tile).block(rows, columns) }
     };
     mapping.tiles = packing.places.into_iter().map(place_block).collect();

@@ -9,12 +9,15 @@
 //! in the order of rows as it is:
 //! 1. The error of every column is worked out once as it is stored and once inverted; columns do not
 //!    disturb each other.
-//! 2. Where the damage is squared error, every column takes the better one.
+//! 2. Where the damage is squared error, every column takes the better one; those that are slices of
+//!    one output, whose errors add up, are searched as in 3.
 //! 3. Where it is lost classifications, columns act together, as winner and rivals of an image: from
 //!    the polarity found, one or two columns at a time are inverted, always those that help most,
 //!    until none do.
 //!
-//! Without a profile a column is inverted if more than half of its cells are ones.
+//! Without a profile a column is inverted if more than half of its cells are ones. So it is, with or
+//! without a profile, on a macro whose cells hold two bits, and then for both at once: if the mean
+//! level is over a half of the highest.
 //!
 //! With the option `rows`, first every row with more ones than zeros is stored as its complement,
 //! with a negative sign, and scanned after the others. That is as exact, but rows of unlike sign share
@@ -103,7 +106,7 @@ impl Pass for SetPolarity {
             let inverts;
             match scanned.damage(context) {
                 None => {
-                    inverts = by_ones(tile);
+                    inverts = by_ones(tile, mapping.geometry.cell_bits.into());
                     let changed = invert(tile, &inverts);
                     let ones = |tile: &Tile| tile.bits.count_ones() as f64;
                     statistics = statistics.changed(name("ones"), ones(tile), ones(&changed));
@@ -165,11 +168,16 @@ fn invert(tile: &Tile, columns: &[bool]) -> Tile {
     tile
 }
 
-/// Whether to invert each column: if more than half of its cells are ones.
-fn by_ones(tile: &Tile) -> Vec<bool> {
+/// Whether to invert each column: if more than half of its cells are ones. The columns of a cell, so
+/// many, go together, by the sum of levels.
+fn by_ones(tile: &Tile, cell: usize) -> Vec<bool> {
     let rows = tile.physical_rows();
     let ones = |column| (0..rows).filter(|&row| tile.bits.get(row, column)).count();
-    (0..tile.columns.len()).map(|column| 2 * ones(column) > rows).collect()
+    let is_high = |first: usize| {
+        let levels: usize = (0..cell).map(|plane| ones(first + plane) << plane).sum();
+        2 * levels > rows * ((1 << cell) - 1)
+    };
+    (0..tile.columns.len()).map(|column| is_high(column - column % cell)).collect()
 }
 
 /// Whether to invert each column, for the least damage.
@@ -178,13 +186,26 @@ fn by_damage(tile: &Tile, damage: &Damage<'_>, order: &[usize]) -> Vec<bool> {
     let other = invert(tile, &vec![true; columns]);
     let errors = [damage.errors(order), damage.with_polarity(&other).errors(order)];
     if !damage.is_last() {
-        let squared = |errors: &[Vec<[f64; 2]>], column: usize| -> f64 {
-            errors.iter().map(|of_sample| of_sample[column]).map(|[m, v]| m * m + v).sum()
-        };
-        let [as_found, inverted] = errors;
-        return (0..columns)
-            .map(|column| squared(&inverted, column) < squared(&as_found, column))
-            .collect();
+        let mut inverts = vec![false; columns];
+        let looked_at = damage.columns().next().unwrap_or_default();
+        for output in damage.outputs() {
+            let squared = |inverts: &[bool]| -> f64 {
+                let of_sample = |sample: usize| {
+                    let slices = output.clone().zip(inverts);
+                    let [m, v] = slices.fold([0.0; 2], |sum, (k, &inverts)| {
+                        let [m, v] = errors[usize::from(inverts)][sample][k];
+                        [sum[0] + m, sum[1] + v]
+                    });
+                    m * m + v
+                };
+                (0..errors[0].len()).map(of_sample).sum()
+            };
+            let found = search(output.len(), squared);
+            for (k, is_inverted) in output.zip(found) {
+                inverts[usize::from(looked_at[k])] = is_inverted;
+            }
+        }
+        return inverts;
     }
     let chosen: Vec<&[u16]> = damage.columns().collect();
     search(columns, |inverts| {

@@ -21,7 +21,8 @@ pub(crate) struct Profiled<'a> {
 impl<'a> Profiled<'a> {
     /// The tiles of the matrices that an option `matrices` has.
     ///
-    /// The profile fits the network and has samples of them.
+    /// The profile fits the network and has samples of them. On a macro with multi-level cells there
+    /// is none, as if none were given: damage is not known there.
     pub(crate) fn new(
         names: &[String],
         mapping: &Mapping,
@@ -38,8 +39,18 @@ impl<'a> Profiled<'a> {
         }
         let is_chosen = |&tile: &usize| chosen[mapping.tiles[tile].matrix.index()];
         let tiles = (0..mapping.tiles.len()).filter(is_chosen).collect();
-        Ok(Self { tiles, profile: context.profile })
+        let profile = context.profile.filter(|_| mapping.geometry.cell_bits == 1);
+        Ok(Self { tiles, profile })
     }
+}
+
+/// Refuses to weigh noise on a macro with multi-level cells.
+pub(crate) fn refuse_levels(what: &'static str, mapping: &Mapping) -> Result<(), PassError> {
+    let (name, cell_bits) = (&mapping.geometry.name, mapping.geometry.cell_bits);
+    if cell_bits == 1 {
+        return Ok(());
+    }
+    Err(PassError::MultiLevel { what, name: name.clone(), cell_bits })
 }
 
 /// A tile as the input control scans it, and what reaches it in the samples of a profile.
@@ -51,6 +62,8 @@ pub(crate) struct Scanned<'a> {
     profile: Option<Cow<'a, MatrixProfile>>,
     /// The weights of the network's last matrix, if the tile holds it whole.
     last: Option<&'a Weights>,
+    /// Bits of a weight.
+    weight_bits: u8,
     /// The entries of every line, where a line is more than an entry.
     lines: Option<Vec<Vec<usize>>>,
 }
@@ -66,10 +79,11 @@ impl<'a> Scanned<'a> {
         let is_last = id + 1 == mapping.matrices.len();
         let is_whole = tile.rows.len() == matrix.rows && tile.columns.len() == matrix.columns;
         let last = (is_last && is_whole).then(|| context.network.matrices()[id].weights);
+        let weight_bits = matrix.weight_bits;
         let profile = profile.map(|profile| &profile.matrices[id]);
         if !tile.pre_add {
             let (tile, profile) = (Cow::Borrowed(tile), profile.map(Cow::Borrowed));
-            return Ok(Self { tile, profile, last, lines: None });
+            return Ok(Self { tile, profile, last, weight_bits, lines: None });
         }
         let of_tile = tile.lines();
         let mut lines = vec![Vec::new(); of_tile.scan.len()];
@@ -103,20 +117,24 @@ impl<'a> Scanned<'a> {
             }
         };
         let tile = Cow::Owned(Tile { rows, pre_add: false, ..tile.clone() });
-        Ok(Self { tile, profile: summed, last, lines: Some(lines) })
+        Ok(Self { tile, profile: summed, last, weight_bits, lines: Some(lines) })
     }
 
     /// The damage to the tile, if there is a profile: lost classifications if it holds the last
     /// matrix whole, else squared error.
     pub(crate) fn damage(&self, context: &Context<'_>) -> Option<Damage<'_>> {
-        let noise = (context.spec, context.code_table);
-        self.profile.as_ref().map(|profile| Damage::new(&self.tile, profile, noise, self.last))
+        self.damage_to(self.last, context)
     }
 
     /// The same as if the tile were of any other matrix.
     pub(crate) fn squared_error(&self, context: &Context<'_>) -> Option<Damage<'_>> {
+        self.damage_to(None, context)
+    }
+
+    fn damage_to(&self, last: Option<&Weights>, context: &Context<'_>) -> Option<Damage<'_>> {
         let noise = (context.spec, context.code_table);
-        self.profile.as_ref().map(|profile| Damage::new(&self.tile, profile, noise, None))
+        let new = |profile| Damage::sliced(&self.tile, profile, noise, last, self.weight_bits);
+        self.profile.as_deref().map(new)
     }
 
     /// The order of the original tile's entries that is this order of the entries seen here.

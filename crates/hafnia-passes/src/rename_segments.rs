@@ -87,17 +87,18 @@ impl Pass for RenameSegments {
     fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
         let before = Cost::of(mapping, context);
         let is_chosen = chosen(&self.matrices, mapping)?;
-        let whole = (mapping.geometry.rows, mapping.geometry.columns);
+        let whole = (mapping.geometry.rows, mapping.geometry.tile_columns());
+        let cell = mapping.geometry.cell_bits.into();
         let (found, mut segmented) = (mapping.tiles.len(), 0);
         let mut tiles = Vec::new();
         for tile in &mapping.tiles {
             let kept = cut(tile, whole);
             let segments = if is_chosen[tile.matrix.index()] {
-                self.segments(tile, whole)
+                self.segments(tile, whole, cell)
             } else {
                 Vec::new()
             };
-            if !segments.is_empty() && self.area(&segments) < self.area(&kept) {
+            if !segments.is_empty() && self.area(&segments, cell) < self.area(&kept, cell) {
                 segmented += 1;
                 tiles.extend(segments);
             } else {
@@ -114,8 +115,10 @@ impl Pass for RenameSegments {
 }
 
 impl RenameSegments {
-    fn segments(&self, tile: &Tile, whole: (usize, usize)) -> Vec<Tile> {
-        let segments = ranges(tile.columns.len(), self.columns.get().min(whole.1));
+    /// The segments of a tile; a column of cells, of so many columns of the tile, stays whole.
+    fn segments(&self, tile: &Tile, whole: (usize, usize), cell: usize) -> Vec<Tile> {
+        let columns = self.columns.get().min(whole.1).next_multiple_of(cell);
+        let segments = ranges(tile.columns.len(), columns);
         let segment = |columns: Range<usize>| {
             let segment = tile.with_columns(&columns.collect::<Vec<usize>>());
             cut(&share(&segment, Alike::Equal, self.mode), whole)
@@ -123,9 +126,9 @@ impl RenameSegments {
         segments.flat_map(segment).collect()
     }
 
-    /// What tiles take, in cells.
-    fn area(&self, tiles: &[Tile]) -> f64 {
-        let cells: usize = tiles.iter().map(Tile::cells).sum();
+    /// What tiles take, in cells of so many bits.
+    fn area(&self, tiles: &[Tile], cell: usize) -> f64 {
+        let cells = tiles.iter().map(Tile::cells).sum::<usize>() / cell;
         let bits: usize = tiles.iter().map(Tile::table_bits).sum();
         cells as f64 + self.table_bit * bits as f64
     }

@@ -51,7 +51,7 @@ use self::anneal::Anneal;
 use self::exact::Exact;
 pub use self::gap::{AnnealGap, anneal_gaps};
 use crate::damage::Damage;
-use crate::profiled::{Profiled, Scanned};
+use crate::profiled::{Profiled, Scanned, refuse_levels};
 use crate::{Context, Pass, PassError, PassInfo, Statistics};
 
 /// The pass `reorder`.
@@ -109,6 +109,20 @@ impl ReorderMethod {
     }
 }
 
+impl ReorderMethod {
+    /// As messages call it.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Anneal => "method `anneal`",
+            Self::Natural => "method `natural`",
+            Self::Frequency => "method `frequency`",
+            Self::Random => "method `random`",
+            Self::Chain => "method `chain`",
+            Self::Exact => "method `exact`",
+        }
+    }
+}
+
 impl Default for ReorderRows {
     fn default() -> Self {
         Self {
@@ -143,7 +157,7 @@ impl Pass for ReorderRows {
         options: &[
             (
                 "method",
-                "`anneal`: search by simulated annealing; `natural`: by logical row; `random`; `frequency`: most active rows first; `chain`: each row by the one most active with it and most alike; `exact`: the best order, by branch and bound, for up to 16 rows. All but `natural` and `random` need a profile",
+                "`anneal`: search by simulated annealing; `natural`: by logical row; `random`; `frequency`: most active rows first; `chain`: each row by the one most active with it and most alike; `exact`: the best order, by branch and bound, for up to 16 rows and weights of 1 bit. All but `natural` and `random` need a profile",
             ),
             (
                 "steps",
@@ -164,10 +178,18 @@ impl Pass for ReorderRows {
     };
 
     fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
+        if !matches!(self.method, ReorderMethod::Natural | ReorderMethod::Random) {
+            refuse_levels(self.method.what(), mapping)?;
+        }
         let Profiled { tiles, profile } = Profiled::new(&self.matrices, mapping, context)?;
         let seed = context.seed.site("passes/reorder").index(self.seed);
         let mut statistics = Statistics::default();
         for (done, &index) in tiles.iter().enumerate() {
+            let of = &mapping.matrices[mapping.tiles[index].matrix.index()];
+            if self.method == ReorderMethod::Exact && of.weight_bits > 1 {
+                let (matrix, bits) = (of.name.clone(), of.weight_bits);
+                return Err(PassError::Slices { matrix, bits });
+            }
             let scanned = Scanned::new(&mapping.tiles[index], profile, mapping, context)?;
             let (tile, whole) = (&*scanned.tile, scanned.damage(context));
             let natural = rules::natural(tile);

@@ -20,7 +20,7 @@
 
 use hafnia_ir::{DigitalColumn, Mapping, Matrix, Stage, Tile};
 use hafnia_model::arithmetic::{activate_all, max_pool, window};
-use hafnia_model::{Layer, Multiply, Network, Plain, Thresholds};
+use hafnia_model::{Layer, Multiply, Network, Plain, Thresholds, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::work::Cost;
@@ -48,10 +48,11 @@ impl Pass for StripDead {
         };
         let [dead, digital] = counts(mapping);
         let layers = context.network.matrices();
+        let cell = mapping.geometry.cell_bits;
         for (index, is_dead) in dead_rows(context.network).iter().enumerate() {
-            let weight =
-                |row: u32, column: u32| layers[index].weights.value(row as usize, column as usize);
-            strip(&mut mapping.matrices[index], is_dead, weight);
+            let slices = layers[index].weights.slices();
+            let bit = |row: u32, column: u32| slices.get(row as usize, column as usize);
+            strip(&mut mapping.matrices[index], is_dead, bit, cell);
         }
         for tile in &mut mapping.tiles {
             *tile = without(tile, &mapping.matrices[tile.matrix.index()]);
@@ -66,8 +67,8 @@ impl Pass for StripDead {
     }
 }
 
-/// Declares rows dead and columns digital.
-fn strip(of: &mut Matrix, is_dead: &[bool], weight: impl Fn(u32, u32) -> i32) {
+/// Declares rows dead and columns digital; the columns that share cells of `cell` bits only together.
+fn strip(of: &mut Matrix, is_dead: &[bool], bit: impl Fn(u32, u32) -> bool, cell: u8) {
     let (rows, columns) = (0..of.rows as u32, 0..of.columns as u32);
     // What tiles hold now, and of that the first, stays if nothing else would.
     let stays = rows.clone().find(|row| !of.dead.contains(row));
@@ -79,13 +80,16 @@ fn strip(of: &mut Matrix, is_dead: &[bool], weight: impl Fn(u32, u32) -> i32) {
     let is_digital = |column: u32| of.digital.iter().any(|digital| digital.logical == column);
     let stays = columns.clone().find(|&column| !is_digital(column));
     let constant = |logical: u32| {
-        let sign = weight(*alive.first()?, logical);
-        let is_constant = alive.iter().all(|&row| weight(row, logical) == sign);
-        is_constant.then_some(DigitalColumn { logical, negative: sign < 0 })
+        let first = bit(*alive.first()?, logical);
+        let is_constant = alive.iter().all(|&row| bit(row, logical) == first);
+        is_constant.then_some(DigitalColumn { logical, negative: !first })
     };
-    let mut digital: Vec<DigitalColumn> = columns.filter_map(constant).collect();
+    let cell_of = |column: u32| column / u32::from(cell);
+    let constant: Vec<DigitalColumn> = columns.filter_map(constant).collect();
+    let cells = constant.chunk_by(|a, b| cell_of(a.logical) == cell_of(b.logical));
+    let mut digital = cells.filter(|of| of.len() == usize::from(cell)).collect::<Vec<_>>().concat();
     if digital.len() == of.columns {
-        digital.retain(|column| stays != Some(column.logical));
+        digital.retain(|column| stays.map(cell_of) != Some(cell_of(column.logical)));
     }
     of.digital = digital;
 }
@@ -127,7 +131,7 @@ fn dead_rows(network: &Network) -> Vec<Vec<bool>> {
                     window(conv, shape, &bounds.lo, place, &mut at.lo);
                     window(conv, shape, &bounds.hi, place, &mut at.hi);
                     is_dead.iter_mut().zip(&at.hi).for_each(|(dead, hi)| *dead &= *hi == 0);
-                    let after = at.after(&mut plain, matrix, thresholds);
+                    let after = at.after(&mut plain, matrix, &conv.weights, thresholds);
                     for channel in 0..out.channels {
                         let to = channel * positions + position;
                         (next.lo[to], next.hi[to]) = (after.lo[channel], after.hi[channel]);
@@ -139,7 +143,7 @@ fn dead_rows(network: &Network) -> Vec<Vec<bool>> {
             Layer::Linear(linear) => {
                 dead.push(bounds.hi.iter().map(|hi| *hi == 0).collect());
                 if let Some(thresholds) = &linear.thresholds {
-                    bounds = bounds.after(&mut plain, matrix, thresholds);
+                    bounds = bounds.after(&mut plain, matrix, &linear.weights, thresholds);
                 }
             }
             Layer::MaxPool { size } => {
@@ -160,19 +164,34 @@ struct Bounds {
 }
 
 impl Bounds {
-    /// The bounds of the activations that a matrix of weights ±1 makes of these.
+    /// The bounds of the activations that a matrix makes of these.
     ///
-    /// With d = hi − lo, Σ w·lo is the sum at the lower ends, and going to an upper end adds d where
-    /// w is +1 and takes d where it is −1: (Σ d + Σ w·d) / 2 in all, or −(Σ d − Σ w·d) / 2.
-    fn after(&self, plain: &mut Plain, matrix: usize, thresholds: &Thresholds) -> Self {
+    /// With d = hi − lo, Σ w·lo is the sum at the lower ends, and going to an upper end adds w·d where
+    /// w is positive and takes as much where it is negative: (Σ |w|·d + Σ w·d) / 2 in all, or
+    /// −(Σ |w|·d − Σ w·d) / 2.
+    fn after(
+        &self,
+        plain: &mut Plain,
+        matrix: usize,
+        weights: &Weights,
+        thresholds: &Thresholds,
+    ) -> Self {
         let columns = thresholds.values.len() / thresholds.levels;
         let d: Vec<u8> = self.hi.iter().zip(&self.lo).map(|(hi, lo)| hi - lo).collect();
         let (mut base, mut products) = (vec![0; columns], vec![0; columns]);
         plain.multiply(matrix, 0, &self.lo, &mut base);
         plain.multiply(matrix, 0, &d, &mut products);
         let width: i32 = d.iter().copied().map(i32::from).sum();
+        let magnitude = |row: usize, column| weights.value(row, column).abs() * i32::from(d[row]);
+        let widths: Vec<i32> = match weights.as_binary() {
+            Some(_) => vec![width; columns],
+            None => (0..columns)
+                .map(|column| (0..d.len()).map(|row| magnitude(row, column)).sum())
+                .collect(),
+        };
         let end = |sign: i32| -> Vec<u8> {
-            let ends = base.iter().zip(&products).map(|(base, p)| base + (p + sign * width) / 2);
+            let sums = base.iter().zip(&products).zip(&widths);
+            let ends = sums.map(|((base, p), width)| base + (p + sign * width) / 2);
             activate_all(&ends.collect::<Vec<i32>>(), thresholds)
         };
         Self { lo: end(-1), hi: end(1) }
@@ -211,7 +230,8 @@ mod tests {
     proptest! {
         #[test]
         fn dead_rows_are_never_on(seed: u64) {
-            let network = network(Seed(seed), Limits::default());
+            let limits = Limits { weight_bits: 8, ..Limits::default() };
+            let network = network(Seed(seed), limits);
             let dead = dead_rows(&network);
             let on = dead.iter().map(|rows| vec![false; rows.len()]).collect();
             let mut seen = Seen { plain: Plain::new(&network), on };

@@ -10,6 +10,7 @@ use hafnia_model::random::{Limits, lenet5, network};
 use hafnia_model::{Input, Layer, Linear, Network, Weights};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use proptest::prelude::*;
+use proptest::sample::select;
 use rand::RngExt;
 
 use crate::{Context, Outcome, PassInfo, Pipeline, PipelineError, Registry};
@@ -56,10 +57,11 @@ pub(crate) fn profile(seed: Seed, network: &Network, samples: usize) -> Profile 
 }
 
 /// A network of one linear layer.
-pub(crate) fn linear(weights: BitMatrix, bits: u8) -> Network {
+pub(crate) fn linear(weights: impl Into<Weights>, bits: u8) -> Network {
+    let weights = weights.into();
     let width = weights.rows();
     let input = Input { channels: 1, height: 1, width, bits, shift: 8 - bits };
-    let linear = Linear { name: "only".into(), weights: weights.into(), thresholds: None };
+    let linear = Linear { name: "only".into(), weights, thresholds: None };
     Network::new(input, vec![Layer::Flatten, Layer::Linear(linear)]).unwrap()
 }
 
@@ -73,8 +75,9 @@ pub(crate) fn context<'a>(
     Context { network, spec, profile: None, code_table, seed: Seed(1), progress }
 }
 
-/// Random options of a pass, as lines of TOML; of a pass that is not named here, none.
-fn options(name: &str, rng: &mut ChaCha8Rng) -> String {
+/// Random options of a pass, as lines of TOML; of a pass that is not named here, none. Those that
+/// weigh noise are for cells of 1 bit.
+fn options(name: &str, cell_bits: u8, rng: &mut ChaCha8Rng) -> String {
     let mut one_of = |choices: &[&str]| choices[rng.random_range(0..choices.len())].to_owned();
     let mode = one_of(&["repeat", "pre-add"]);
     match name {
@@ -85,8 +88,9 @@ fn options(name: &str, rng: &mut ChaCha8Rng) -> String {
         }
         "tile" => format!("rows = \"{}\"\n", one_of(&["natural", "alike"])),
         "reorder" => {
-            let methods = ["anneal", "natural", "frequency", "random", "chain"];
-            let (method, matrices) = (one_of(&methods), one_of(&["[]", "[]", "[\"*\"]"]));
+            let methods = ["natural", "random", "anneal", "frequency", "chain"];
+            let methods = &methods[..if cell_bits == 1 { 5 } else { 2 }];
+            let (method, matrices) = (one_of(methods), one_of(&["[]", "[]", "[\"*\"]"]));
             format!("method = \"{method}\"\nsteps = 30\nmatrices = {matrices}\n")
         }
         "polarity" => format!("rows = {}\n", one_of(&["true", "false"])),
@@ -98,7 +102,7 @@ fn options(name: &str, rng: &mut ChaCha8Rng) -> String {
 
 /// A pipeline of random passes in a legal order, whatever passes there are, from `stage` to placed
 /// tiles.
-fn pipeline(seed: Seed, mut stage: Stage) -> Pipeline {
+fn pipeline(seed: Seed, mut stage: Stage, cell_bits: u8) -> Pipeline {
     let rng = &mut seed.site("passes/tests/pipeline").rng();
     let registry = Registry::builtin();
     let mut text = String::from("name = \"random\"\n");
@@ -112,7 +116,8 @@ fn pipeline(seed: Seed, mut stage: Stage) -> Pipeline {
         let legal: Vec<&PassInfo> =
             registry.infos().filter(is_legal).filter(|info| info.name != "best").collect();
         let pass = legal[rng.random_range(0..legal.len())];
-        text += &format!("[[pass]]\nuse = \"{}\"\n{}", pass.name, options(pass.name, rng));
+        text +=
+            &format!("[[pass]]\nuse = \"{}\"\n{}", pass.name, options(pass.name, cell_bits, rng));
         stage = pass.leaves.unwrap_or(stage);
         left = left.saturating_sub(1);
     }
@@ -123,10 +128,15 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(32))]
 
     #[test]
-    fn every_pipeline_keeps_the_network(seed: u64, start in 0usize..4) {
+    fn every_pipeline_keeps_the_network(
+        seed: u64,
+        start in 0usize..4,
+        weight_bits in select(Weights::BITS.to_vec()),
+    ) {
         let seed = Seed(seed);
-        let network = network(seed, Limits { side: 5, linears: 2, ..Limits::default() });
-        let spec = spec(seed);
+        let network = network(seed, Limits { side: 5, linears: 2, weight_bits, ..Limits::default() });
+        let mut spec = spec(seed);
+        spec.cell.bits_per_cell = random::cell_bits(seed, &network);
         let profile = profile(seed, &network, 20);
         let context = Context {
             network: &network,
@@ -140,7 +150,7 @@ proptest! {
             Some(&stage) => random::mapping(seed, &network, &(&spec).into(), stage),
             None => Mapping::logical(&network, &spec).unwrap(),
         };
-        let pipeline = pipeline(seed, start.stage);
+        let pipeline = pipeline(seed, start.stage, spec.cell.bits_per_cell);
         let mut seen = Vec::new();
         let outcome = pipeline.run(start.clone(), &context, &mut |after| {
             assert_eq!(after.index, seen.len());
@@ -167,6 +177,53 @@ proptest! {
         let again = pipeline.run(start, &context, &mut |_| Ok(())).unwrap();
         prop_assert_eq!(outcome, again);
     }
+}
+
+/// What weighs noise is refused where cells hold two bits, and orders proved the best where weights
+/// do.
+#[test]
+fn what_slices_and_levels_cannot_have() {
+    let weights = Weights::from_fn(4, 2, 2, |row, column| [-3, -1, 1, 3][(row + column) % 4]);
+    let network = linear(weights, 2);
+    let refused = |preset: &str, passes: &str, expected: Expect| {
+        let spec = MacroSpec::preset(preset).unwrap();
+        let profile = profile(Seed(1), &network, 20);
+        let code_table = CodeTable::from_spec(&spec);
+        let context = Context { profile: Some(&profile), ..context(&network, &spec, &code_table) };
+        let pipeline = Pipeline::parse(&format!("name = \"x\"\n{passes}"), &Registry::builtin());
+        let start = Mapping::logical(&network, &spec).unwrap();
+        let error = pipeline.unwrap().run(start, &context, &mut |_| Ok(())).unwrap_err();
+        expected.assert_eq(&std::error::Error::source(&error).unwrap().to_string());
+    };
+    let reorder = |method| {
+        format!("[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nmethod = \"{method}\"\n")
+    };
+    refused(
+        "gt-n40-mlc",
+        &reorder("anneal"),
+        expect![
+            "method `anneal` weighs the errors of codes, which are known of cells of 1 bit only: `gt-n40-mlc` has cells of 2 bits"
+        ],
+    );
+    refused(
+        "gt-n40-mlc",
+        &reorder("chain"),
+        expect![
+            "method `chain` weighs the errors of codes, which are known of cells of 1 bit only: `gt-n40-mlc` has cells of 2 bits"
+        ],
+    );
+    refused(
+        "gt-n40-mlc",
+        "[[pass]]\nuse = \"best\"\n",
+        expect![
+            "pass `best` weighs the errors of codes, which are known of cells of 1 bit only: `gt-n40-mlc` has cells of 2 bits"
+        ],
+    );
+    refused(
+        "gt-n40",
+        &reorder("exact"),
+        expect!["method `exact` takes weights of 1 bit, those of matrix `only` have 2"],
+    );
 }
 
 /// The mapping that a pipeline makes of an 8×3 matrix with four different rows, on macros of 3×2.

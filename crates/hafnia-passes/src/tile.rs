@@ -1,6 +1,6 @@
 //! `tile`: cuts every matrix into tiles that fit a macro.
 //!
-//! Columns are cut into chunks of the macro's `columns`. Rows are cut by *physical* rows: every
+//! Columns are cut into chunks of the macro's `columns`, twice as many where a cell holds two. Rows are cut by *physical* rows: every
 //! `rows` of the macro make a chunk, and all entries of a physical row go with it, in the order they
 //! had. After `rename` a tile may so hold any number of logical rows. Row chunks of one output are
 //! added digitally. Signs, polarities, replicas and modes are kept.
@@ -65,7 +65,7 @@ impl Pass for CutTiles {
 
     fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
         let before = Cost::of(mapping, context);
-        let whole = (mapping.geometry.rows, mapping.geometry.columns);
+        let whole = (mapping.geometry.rows, mapping.geometry.tile_columns());
         let natural = || mapping.tiles.iter().flat_map(|tile| cut(tile, whole));
         let (tiles, statistics) = match self.rows {
             TileRows::Natural => (natural().collect(), Statistics::default()),

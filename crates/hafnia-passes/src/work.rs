@@ -14,7 +14,7 @@ use crate::{Context, Size, Statistics};
 pub(crate) struct Work {
     /// Scans of a tile.
     scans: u64,
-    /// Digital additions: of the row chunks of an output, of activations before a shared row, and of
+    /// Digital additions: of the row chunks and slices of an output, of activations before a shared row, and of
     /// all activations of a matrix with digital columns.
     additions: u64,
     /// Conversion cycles; see [`cycles_per_scan`].
@@ -55,16 +55,17 @@ impl Work {
         {
             let added_first =
                 if tile.pre_add { tile.rows.len() - tile.lines().scan.len() } else { 0 };
-            let (columns, cycles) = (tile.columns.len(), scans as f64 * per_scan);
+            let (columns, cycles) = (mapping.geometry.width(tile), scans as f64 * per_scan);
             work.scans += scans;
             work.additions += scans * (columns + added_first) as u64;
             work.cycles += cycles;
             work.conversions += cycles * columns as f64;
         }
         for (layer, of) in layers.iter().zip(&mapping.matrices) {
-            // The first chunk of an output is not added to another.
-            let outputs = of.columns - of.digital.len();
-            work.additions -= (layer.positions * outputs) as u64;
+            // Digital columns are parts of an output too, and its first part is not added to another.
+            let digital = of.digital.len() / usize::from(mapping.geometry.cell_bits);
+            work.additions += (layer.positions * digital) as u64;
+            work.additions -= (layer.positions * of.outputs()) as u64;
             if !of.digital.is_empty() {
                 work.additions += (layer.positions * (of.rows - of.dead.len() - 1)) as u64;
             }

@@ -17,7 +17,7 @@ use expect_test::expect_file;
 use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Matrix, MatrixProfile, Profile};
-use hafnia_model::{Conv, Input, Layer, Linear, Network, Thresholds};
+use hafnia_model::{Conv, Input, Layer, Linear, Network, Thresholds, Weights};
 use hafnia_passes::{Context, Pipeline, Registry};
 use hafnia_rng::Seed;
 use rand::RngExt;
@@ -56,8 +56,8 @@ impl Default for Case {
 }
 
 /// The weights that the first replica of a matrix holds; in digital columns those they stand for.
-fn weights(mapping: &Mapping, index: usize) -> BitMatrix {
-    let Matrix { rows, columns, ref digital, .. } = mapping.matrices[index];
+fn weights(mapping: &Mapping, index: usize) -> Weights {
+    let Matrix { rows, columns, weight_bits, ref digital, .. } = mapping.matrices[index];
     let is_one = |column| digital.iter().any(|of| of.logical as usize == column && !of.negative);
     let mut weights = BitMatrix::from_fn(rows, columns, |_, column| is_one(column));
     let of_matrix = |tile: &&hafnia_ir::Tile| tile.matrix.index() == index && tile.replica == 0;
@@ -70,16 +70,21 @@ fn weights(mapping: &Mapping, index: usize) -> BitMatrix {
             }
         }
     }
-    weights
+    let bits = usize::from(weight_bits);
+    let plane = |plane| {
+        let columns: Vec<usize> = (plane..columns).step_by(bits).collect();
+        weights.select_columns(&columns)
+    };
+    Weights::from_planes((0..bits).map(plane).collect()).expect("planes of a size")
 }
 
 /// The network that a mapping holds.
 fn network(mapping: &Mapping, case: &Case) -> Network {
     let mut layers = Vec::new();
     let last = mapping.matrices.len() - 1;
-    for (index, Matrix { name, columns, .. }) in mapping.matrices.iter().enumerate() {
-        let (name, weights) = (name.clone(), weights(mapping, index).into());
-        let values = case.thresholds.get(index).cloned().unwrap_or_else(|| vec![1; *columns]);
+    for (index, of) in mapping.matrices.iter().enumerate() {
+        let (name, weights) = (of.name.clone(), weights(mapping, index));
+        let values = case.thresholds.get(index).cloned().unwrap_or_else(|| vec![1; of.outputs()]);
         let thresholds = (index < last).then_some(Thresholds { levels: 1, values });
         let kernel = case.kernels.get(index).copied().unwrap_or(0);
         if kernel > 0 {
@@ -124,6 +129,7 @@ fn outcome(input: &str) -> String {
     let mut spec = MacroSpec::preset("gt-n40").expect("a preset");
     (spec.name, spec.rows, spec.columns) = (geometry.name, geometry.rows, geometry.columns);
     (spec.columns_per_adc, spec.rows_per_conversion) = (1, case.rows_per_conversion);
+    spec.cell.bits_per_cell = geometry.cell_bits;
     let profile = case.profile.map(|samples| profile(&network, samples));
     let context = Context {
         network: &network,

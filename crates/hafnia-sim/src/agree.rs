@@ -15,7 +15,7 @@ pub enum Disagreement {
     /// The mapping cannot be run at all.
     #[error(transparent)]
     Unfit(#[from] SimError),
-    /// A column of a matrix gives another sum.
+    /// An output of a matrix gives another sum.
     #[error(
         "matrix `{matrix}`, position {position}, column {column}: the mapping gives {found}, the network {expected}"
     )]
@@ -24,7 +24,7 @@ pub enum Disagreement {
         matrix: String,
         /// Output position.
         position: usize,
-        /// Logical column.
+        /// The output: the logical column, where weights have 1 bit.
         column: usize,
         /// The sum of the mapped matrix.
         found: i32,
@@ -85,7 +85,8 @@ fn agree_on(
     seed: Seed,
     plan: &Plan,
 ) -> Result<(), Disagreement> {
-    let wide_enough = spec.rows_per_conversion.max(spec.adc.max_code()) as u8;
+    let most = spec.rows_per_conversion * spec.cell.top_level();
+    let wide_enough = most.max(spec.adc.max_code()) as u8;
     let layers = network.matrices();
     let lines = |tile: &Tile| {
         let lines = tile.lines();

@@ -98,7 +98,7 @@ pub fn attribute(
         plan: &plan,
         images,
         codes: spec.adc.max_code() + 1,
-        most: spec.rows_per_conversion,
+        most: spec.rows_per_conversion * spec.cell.top_level(),
         total: u64::from(chips) * images as u64,
         done: AtomicU64::new(0),
         progress,

@@ -40,7 +40,8 @@ impl Chip {
     ///
     /// A cell conducts g·(1 + σ·z), g and σ of its state. As g_LRS − g_HRS is one LSB and the
     /// reference subtracts g_HRS for every row on, it adds bit + g·σ·z to the signal of a
-    /// conversion. Comparator k has its threshold at k + 0.5 + offset·z. Whatever else `spec`
+    /// conversion. A cell of 2 bits does so with its level in place of the bit, g_LRS − g_HRS being
+    /// three LSB. Comparator k has its threshold at k + 0.5 + offset·z. Whatever else `spec`
     /// switches on acts on these numbers (`docs/noise.md`).
     ///
     /// # Errors
@@ -78,7 +79,7 @@ impl Chip {
     }
 
     /// What a cell adds to the signal of a conversion in which its row is on, in LSB: its
-    /// programmed bit but for static noise.
+    /// programmed bit, or level, but for static noise. `column` counts cells.
     ///
     /// # Panics
     /// If there is no such tile, physical row or column.
@@ -90,15 +91,19 @@ impl Chip {
 
 impl ChipTile {
     fn program(tile: &Tile, place: Place, silicon: &Silicon<'_>) -> Self {
-        let (rows, columns) = (tile.physical_rows(), tile.bits.columns());
+        let cell = usize::from(silicon.spec.cell.bits_per_cell);
+        let (rows, columns) = (tile.physical_rows(), tile.bits.columns() / cell);
         let blocks = columns.div_ceil(LANES);
         let first = place.column as usize;
 
         let mut row_of_cells = silicon.cells(place.macro_index, first, columns);
         let mut cells = vec![[0.0; LANES]; rows * blocks];
         for row in 0..rows {
-            let signals =
-                row_of_cells.program(place.row + row as u32, |column| tile.bits.get(row, column));
+            let level = |column| {
+                let bit = |plane| usize::from(tile.bits.get(row, column * cell + plane)) << plane;
+                (0..cell).map(bit).sum()
+            };
+            let signals = row_of_cells.program(place.row + row as u32, level);
             for (column, &signal) in signals.iter().enumerate() {
                 cells[row * blocks + column / LANES][column % LANES] = signal as f32;
             }
@@ -129,7 +134,7 @@ fn attenuate(mapping: &Mapping, spec: &MacroSpec, tiles: &mut [ChipTile]) {
         let (rows, columns) = (place.row as usize, place.column as usize);
         let blank = || (Array::new(spec.rows, spec.columns), Vec::new());
         let (array, of_macro) = arrays.entry(place.macro_index).or_insert_with(blank);
-        let (height, width) = (tile.physical_rows(), tile.bits.columns());
+        let (height, width) = (tile.physical_rows(), mapping.geometry.width(tile));
         array.blocks.push((rows..rows + height, columns..columns + width));
         of_macro.push(index);
         for row in 0..height {

@@ -1,6 +1,6 @@
 //! [`Engine`]: what the converters answer when a group of rows is on, in three versions.
 
-use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_cim::{CellModel, CodeTable, MacroSpec};
 use hafnia_ir::TileId;
 use hafnia_rng::{Counter, Seed, gaussian};
 
@@ -22,8 +22,11 @@ pub struct Conversion<'a> {
     pub group: u32,
     /// Physical rows that are on, within the tile: n of them, at most 63.
     pub rows: &'a [u32],
-    /// Per column of the tile, how many of the rows that are on are programmed to LRS.
+    /// Per column of cells of the tile, how many of the rows that are on are programmed to LRS; the
+    /// sum of their levels, where cells hold 2 bits.
     pub ones: &'a [u8],
+    /// The sum of the squares of these levels; empty where cells hold 1 bit.
+    pub squares: &'a [u16],
 }
 
 impl Conversion<'_> {
@@ -46,7 +49,7 @@ impl<E: Engine + ?Sized> Engine for &E {
     }
 }
 
-/// The definition: the code is the number of ones, clipped by the ADC.
+/// The definition: the code is the number of ones, or the sum of levels, clipped by the ADC.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exact {
     /// The largest code of the ADC.
@@ -82,6 +85,9 @@ pub struct Device<'a> {
     pub(crate) sigma: Vec<f32>,
     /// Values of `ones` in a row of `sigma`.
     pub(crate) stride: usize,
+    /// Cells and variance of the converter, in LSB², where cells hold 2 bits: the noise of a
+    /// conversion is then worked out for every column.
+    levels: Option<(CellModel, f64)>,
     /// One a tile.
     pub(crate) sources: Vec<Counter>,
 }
@@ -97,11 +103,12 @@ impl<'a> Device<'a> {
             |tile: &crate::chip::ChipTile| tile.thresholds.len() == tile.blocks * comparators;
         assert!(chip.tiles.iter().all(fits), "the chip was programmed for another ADC");
         let most = spec.rows_per_conversion;
+        let of_converter = spec.adc.comparator_noise_lsb * spec.adc.comparator_noise_lsb;
+        let levels = (spec.cell.bits_per_cell > 1).then_some((spec.cell, of_converter));
         let mut sigma = vec![0.0; (most + 1) * (most + 1)];
         for rows in 0..=most {
             for ones in 0..=rows {
-                let variance = spec.cell.read_variance_lsb2(ones, rows)
-                    + spec.adc.comparator_noise_lsb * spec.adc.comparator_noise_lsb;
+                let variance = spec.cell.read_variance_lsb2(ones, rows) + of_converter;
                 sigma[rows * (most + 1) + ones] = variance.sqrt() as f32;
             }
         }
@@ -110,7 +117,17 @@ impl<'a> Device<'a> {
         }
         let source = seed.site("read/device").index(chip.number);
         let sources = (0..chip.tiles.len()).map(|tile| source.index(tile as u64).counter());
-        Self { chip, comparators, sigma, stride: most + 1, sources: sources.collect() }
+        Self { chip, comparators, sigma, stride: most + 1, levels, sources: sources.collect() }
+    }
+
+    /// The standard deviation of the temporal noise of a conversion in a column, in LSB.
+    fn sigma(&self, conversion: &Conversion<'_>, column: usize) -> f32 {
+        let (rows, ones) = (conversion.rows.len(), usize::from(conversion.ones[column]));
+        let Some((cell, of_converter)) = &self.levels else {
+            return self.sigma[rows * self.stride + ones];
+        };
+        let squares = conversion.squares[column].into();
+        (cell.read_variance_of_levels_lsb2(rows, ones, squares) + of_converter).sqrt() as f32
     }
 }
 
@@ -118,7 +135,6 @@ impl Engine for Device<'_> {
     fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
         let tile = &self.chip.tiles[conversion.tile.index()];
         let source = &self.sources[conversion.tile.index()];
-        let sigma = self.sigma.get(conversion.rows.len() * self.stride..);
         let columns = codes.chunks_mut(LANES).zip(conversion.ones.chunks(LANES));
         for (block, (codes, ones)) in columns.enumerate() {
             let mut signal = [0.0f32; LANES];
@@ -128,12 +144,12 @@ impl Engine for Device<'_> {
                     *signal += cell;
                 }
             }
-            if let Some(sigma) = sigma {
+            if !self.sigma.is_empty() {
                 let bytes = first_bytes(source, conversion.address(), block);
-                for (lane, &ones) in ones.iter().enumerate() {
+                for lane in 0..ones.len() {
                     let column = block * LANES + lane;
                     let z = gaussian(word(source, conversion.address(), column, bytes[lane]));
-                    signal[lane] += sigma[usize::from(ones)] * z;
+                    signal[lane] += self.sigma(conversion, column) * z;
                 }
             }
             let mut fired = [0u32; LANES];

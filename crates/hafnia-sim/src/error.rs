@@ -2,7 +2,7 @@
 
 use hafnia_artifact::Digest;
 use hafnia_cim::CimError;
-use hafnia_ir::{MatrixId, Stage, Violation, WideWeights};
+use hafnia_ir::{MatrixId, Stage, Violation};
 
 /// Why a chip, an evaluation, a profile or a statistic was refused.
 #[derive(Debug, thiserror::Error)]
@@ -38,9 +38,30 @@ pub enum SimError {
         /// Digest of the network.
         network: Digest,
     },
-    /// The network's weights are wider than those of any mapping.
-    #[error(transparent)]
-    WideWeights(#[from] WideWeights),
+    /// A matrix of the mapping has weights of another width than the network's.
+    #[error(
+        "matrix {matrix} has weights of {bits} bits in the mapping, of {network_bits} in the network"
+    )]
+    WeightBits {
+        /// The matrix.
+        matrix: MatrixId,
+        /// Bits of a weight in the mapping.
+        bits: u8,
+        /// Bits of a weight in the network.
+        network_bits: u8,
+    },
+    /// The mapping was made for cells that hold another number of bits.
+    #[error(
+        "the mapping is for cells of {cell_bits} bits, those of macro `{spec}` hold {spec_bits}"
+    )]
+    CellBits {
+        /// Bits of a cell that the mapping was made for.
+        cell_bits: u8,
+        /// Name of the spec.
+        spec: String,
+        /// Bits of a cell of the spec.
+        spec_bits: u8,
+    },
     /// A matrix of the mapping has another size than the network's.
     #[error(
         "matrix {matrix} is {rows}x{columns} in the mapping, {network_rows}x{network_columns} in the network"

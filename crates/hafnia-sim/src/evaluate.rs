@@ -192,7 +192,8 @@ pub fn evaluate_saved(
 /// As [`evaluate`] with [`EngineKind::Table`], for a code table that was measured.
 ///
 /// # Errors
-/// As [`evaluate`], and if `table` is for another ADC or another number of rows.
+/// As [`evaluate`], and if `table` is for another ADC or another number of rows, or cells are
+/// multi-level.
 pub fn evaluate_table(
     prepared: &Prepared<'_>,
     mapping: &Mapping,
@@ -204,7 +205,8 @@ pub fn evaluate_table(
 ) -> Result<Evaluation, SimError> {
     let plan = plan(prepared, mapping, spec, repetitions.len())?;
     let trial = Trial::new(prepared, mapping, spec, &plan, repetitions.len(), progress);
-    table.check_size(spec).map_err(|error| SimError::Spec(Box::new(error)))?;
+    let checked = spec.check_measured_table().and_then(|()| table.check_size(spec));
+    checked.map_err(|error| SimError::Spec(Box::new(error)))?;
     Ok(trial.sample(table, mapping, spec, repetitions, seed))
 }
 

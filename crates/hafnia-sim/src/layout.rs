@@ -119,6 +119,11 @@ impl<'a> Layout<'a> {
         plan: &'a Plan,
         spec: &MacroSpec,
     ) -> Option<Self> {
+        // Slices and levels are for the engines themselves.
+        let has_slices = mapping.matrices.iter().any(|of| of.weight_bits > 1);
+        if has_slices || mapping.geometry.cell_bits > 1 {
+            return None;
+        }
         let mut layout = Self::of_network(network)?;
         for (id, tile) in mapping.tiles() {
             let matrix = tile.matrix.index();

@@ -2,9 +2,9 @@
 
 use hafnia_cim::{Groups, InputControl, MacroSpec, ScanEntry};
 use hafnia_ir::{
-    Column, DigitalColumn, Lines, Mapping, MatrixId, RowTable, Tile, TileId, mappable, verify,
+    Column, DigitalColumn, Lines, Mapping, Matrix, MatrixId, RowTable, Tile, TileId, verify,
 };
-use hafnia_model::{Multiply, Network};
+use hafnia_model::{MatrixLayer, Multiply, Network};
 use serde::{Deserialize, Serialize};
 
 use crate::{Conversion, Engine, LANES, SimError};
@@ -46,8 +46,9 @@ pub(crate) type Grouper = fn(InputControl, usize, &[ScanEntry], &[u32], &mut Gro
 struct MatrixPlan {
     /// The tiles of every replica.
     replicas: Vec<Vec<TileId>>,
-    /// The columns that need no tile.
-    digital: Vec<DigitalColumn>,
+    /// The columns that need no tile: the output of each, and how often the sum of all activations
+    /// counts in it.
+    digital: Vec<(usize, i32)>,
 }
 
 #[derive(Debug, Clone)]
@@ -57,19 +58,22 @@ pub(crate) struct TilePlan {
     pub(crate) lines: Lines,
     /// Bit-planes of a scan.
     pub(crate) planes: u8,
-    columns: Vec<Column>,
-    /// Blocks of [`LANES`] columns.
+    /// Per column of cells its output, and how often its product counts there: 2^slice, negated if
+    /// it is inverted.
+    outputs: Vec<(usize, i32)>,
+    /// The highest level of a cell: 1, or 3 with 2 bits.
+    top_level: i32,
+    /// Blocks of [`LANES`] columns of cells.
     blocks: usize,
-    /// (physical row, block): programmed bits, a byte each.
-    bits: Vec<[u8; LANES]>,
+    /// (physical row, block): programmed levels, a byte each.
+    levels: Vec<[u8; LANES]>,
 }
 
 impl Plan {
     /// Lays out a mapping of `network`, at any stage, for macros of `spec`.
     ///
     /// # Errors
-    /// If the mapping is of another network, for macros of another size, or not well formed, or the
-    /// network has weights of more than 1 bit.
+    /// If the mapping is of another network, for other macros, or not well formed.
     pub fn new(network: &Network, mapping: &Mapping, spec: &MacroSpec) -> Result<Self, SimError> {
         check(mapping, spec)?;
         let digest = network.digest();
@@ -77,12 +81,13 @@ impl Plan {
             return Err(SimError::Network { mapping: mapping.network, network: digest });
         }
         let layers = network.matrices();
-        let weights = layers.iter().map(mappable).collect::<Result<Vec<_>, _>>()?;
         for index in 0..layers.len().max(mapping.matrices.len()) {
-            let mapped = mapping.matrices.get(index).map_or((0, 0), |m| (m.rows, m.columns));
-            let own = weights.get(index).map_or((0, 0), |bits| (bits.rows(), bits.columns()));
+            let matrix = MatrixId(index as u32);
+            let sides = |m: &Matrix| (m.rows, m.outputs());
+            let mapped = mapping.matrices.get(index).map_or((0, 0), sides);
+            let sides = |m: &MatrixLayer<'_>| (m.weights.rows(), m.weights.columns());
+            let own = layers.get(index).map_or((0, 0), sides);
             if mapped != own {
-                let matrix = MatrixId(index as u32);
                 let ((rows, columns), (network_rows, network_columns)) = (mapped, own);
                 return Err(SimError::Matrix {
                     matrix,
@@ -92,13 +97,22 @@ impl Plan {
                     network_columns,
                 });
             }
+            let (bits, network_bits) =
+                (mapping.matrices[index].weight_bits, layers[index].weights.bits());
+            if bits != network_bits {
+                return Err(SimError::WeightBits { matrix, bits, network_bits });
+            }
         }
         let mut matrices: Vec<MatrixPlan> = mapping
             .matrices
             .iter()
-            .map(|of| MatrixPlan { replicas: Vec::new(), digital: of.digital.clone() })
+            .map(|of| MatrixPlan { replicas: Vec::new(), digital: digital(of) })
             .collect();
-        let tile = |tile: &Tile| TilePlan::new(tile, layers[tile.matrix.index()].input_bits);
+        let tile = |tile: &Tile| {
+            let matrix = tile.matrix.index();
+            let of = &mapping.matrices[matrix];
+            TilePlan::new(tile, of, mapping.geometry.cell_bits, layers[matrix].input_bits)
+        };
         for (id, tile) in mapping.tiles() {
             let replicas = &mut matrices[tile.matrix.index()].replicas;
             let replica = tile.replica as usize;
@@ -126,8 +140,9 @@ impl Plan {
         (self.grouper)(self.control, self.rows_per_conversion, scan, active, groups);
     }
 
-    /// The columns of a matrix that need no tile.
-    pub(crate) fn digital(&self, matrix: usize) -> &[DigitalColumn] {
+    /// The columns of a matrix that need no tile: the output of each, and how often the sum of all
+    /// activations counts in it.
+    pub(crate) fn digital(&self, matrix: usize) -> &[(usize, i32)] {
         &self.matrices[matrix].digital
     }
 
@@ -140,32 +155,52 @@ impl Plan {
     }
 }
 
+fn digital(of: &Matrix) -> Vec<(usize, i32)> {
+    let column = |column: &DigitalColumn| {
+        let factor = of.factor(column.logical);
+        (of.output(column.logical), if column.negative { -factor } else { factor })
+    };
+    of.digital.iter().map(column).collect()
+}
+
 impl TilePlan {
-    /// Lays out a tile whose matrix is given activations of `input_bits` bits.
-    fn new(tile: &Tile, input_bits: u8) -> Self {
-        let blocks = tile.bits.columns().div_ceil(LANES);
-        let mut bits = vec![[0; LANES]; tile.physical_rows() * blocks];
+    /// Lays out a tile of a matrix that is given activations of `input_bits` bits.
+    fn new(tile: &Tile, of: &Matrix, cell_bits: u8, input_bits: u8) -> Self {
+        let cell = usize::from(cell_bits);
+        let blocks = (tile.bits.columns() / cell).div_ceil(LANES);
+        let mut levels = vec![[0; LANES]; tile.physical_rows() * blocks];
         for row in 0..tile.physical_rows() {
             for column in 0..tile.bits.columns() {
-                bits[row * blocks + column / LANES][column % LANES] =
-                    u8::from(tile.bits.get(row, column));
+                let (bit, plane) = (u8::from(tile.bits.get(row, column)), column % cell);
+                let column = column / cell;
+                levels[row * blocks + column / LANES][column % LANES] |= bit << plane;
             }
         }
-        let (rows, columns, lines) = (tile.rows.clone(), tile.columns.clone(), tile.lines());
-        Self { rows, planes: lines.planes(input_bits), lines, columns, blocks, bits }
+        let output = |column: &Column| {
+            let factor = of.factor(column.logical);
+            (of.output(column.logical), if column.inverted { -factor } else { factor })
+        };
+        let outputs = tile.columns.iter().step_by(cell).map(output).collect();
+        let (rows, lines, top_level) = (tile.rows.clone(), tile.lines(), (1 << cell_bits) - 1);
+        Self { rows, planes: lines.planes(input_bits), lines, outputs, top_level, blocks, levels }
     }
 
-    /// Counts, per column, the rows that are programmed to LRS.
-    fn count_ones(&self, rows: &[u32], ones: &mut [u8]) {
-        for (block, ones) in ones.chunks_mut(LANES).enumerate() {
-            let mut sums = [0u8; LANES];
+    /// Adds up, per column, what `of` makes of the levels of these rows.
+    fn add_up<T: Copy + Default + std::ops::AddAssign>(
+        &self,
+        rows: &[u32],
+        of: impl Fn(u8) -> T,
+        sums: &mut [T],
+    ) {
+        for (block, sums) in sums.chunks_mut(LANES).enumerate() {
+            let mut of_block = [T::default(); LANES];
             for &row in rows {
-                let bits = &self.bits[row as usize * self.blocks + block];
-                for (sum, bit) in sums.iter_mut().zip(bits) {
-                    *sum += bit;
+                let levels = &self.levels[row as usize * self.blocks + block];
+                for (sum, &level) in of_block.iter_mut().zip(levels) {
+                    *sum += of(level);
                 }
             }
-            ones.copy_from_slice(&sums[..ones.len()]);
+            sums.copy_from_slice(&of_block[..sums.len()]);
         }
     }
 }
@@ -183,6 +218,10 @@ pub(crate) fn check(mapping: &Mapping, spec: &MacroSpec) -> Result<(), SimError>
             columns: spec.columns,
         });
     }
+    let (cell_bits, spec_bits) = (geometry.cell_bits, spec.cell.bits_per_cell);
+    if cell_bits != spec_bits {
+        return Err(SimError::CellBits { cell_bits, spec: spec.name.clone(), spec_bits });
+    }
     verify(mapping).map_err(|violation| SimError::Mapping(Box::new(violation)))
 }
 
@@ -193,8 +232,11 @@ pub(crate) fn check(mapping: &Mapping, spec: &MacroSpec) -> Result<(), SimError>
 /// weight of the bit-plane, negated for a group of negative lines. Of the raw sum R of a column,
 /// and the digital S = Σ sign·a over the entries, a product of weights ±1 is 2·R − S. In an inverted
 /// column a conversion of n rows counts n − code; as those n add up to S just as the codes do to R,
-/// its product is 2·(S − R) − S = −(2·R − S). The product of a digital column is the sum of all
-/// activations of its matrix, or minus that.
+/// its product is 2·(S − R) − S = −(2·R − S). A cell of 2 bits holds a level l = b₀ + 2·b₁ of 0 to 3,
+/// which stands for the weight 2·l − 3: a code is a sum of levels, the product 2·R − 3·S, and minus
+/// that if all levels are 3 − l. The product of a digital column is the sum of all activations of its
+/// matrix, or minus that. A product counts 2^p times in its output, p being its slice or that of the
+/// lower bit of its cells.
 #[derive(Debug)]
 pub struct Mapped<'a, E> {
     /// Index of the image that is being run: part of the address of temporal draws.
@@ -216,8 +258,9 @@ struct Scratch {
     /// Their physical rows.
     rows: Vec<u32>,
     groups: Groups,
-    /// Per column: ones, codes and the raw sum.
+    /// Per column of cells: sum of levels, of their squares, codes and the raw sum.
     ones: Vec<u8>,
+    squares: Vec<u16>,
     codes: Vec<u8>,
     raw: Vec<i32>,
 }
@@ -227,13 +270,14 @@ impl<'a, E: Engine> Mapped<'a, E> {
     pub fn new(plan: &'a Plan, engine: E) -> Self {
         let most = |len: fn(&TilePlan) -> usize| plan.tiles.iter().map(len).max().unwrap_or(0);
         let lines = most(|tile| tile.lines.scan.len());
-        let columns = most(|tile| tile.columns.len());
+        let columns = most(|tile| tile.outputs.len());
         let scratch = Scratch {
             sums: vec![0; lines],
             active: vec![0; lines],
             rows: vec![0; lines],
             groups: Groups::default(),
             ones: vec![0; columns],
+            squares: vec![0; columns],
             codes: vec![0; columns],
             raw: vec![0; columns],
         };
@@ -250,11 +294,12 @@ impl<'a, E: Engine> Mapped<'a, E> {
         products: &mut [i32],
     ) -> Events {
         let (plan, tile) = (self.plan, &self.plan.tiles[id.index()]);
-        let columns = tile.columns.len();
-        let Scratch { sums, active, rows, groups, ones, codes, raw } = &mut self.scratch;
+        let columns = tile.outputs.len();
+        let Scratch { sums, active, rows, groups, ones, squares, codes, raw } = &mut self.scratch;
         tile.lines.add_up(&tile.rows, activations, sums);
         let scan = &tile.lines.scan;
         let (ones, codes) = (&mut ones[..columns], &mut codes[..columns]);
+        let squares = if tile.top_level > 1 { &mut squares[..columns] } else { &mut [] };
         let raw = &mut raw[..columns];
         raw.fill(0);
         let mut digital = 0;
@@ -272,9 +317,11 @@ impl<'a, E: Engine> Mapped<'a, E> {
             for (group, range) in groups.iter().enumerate() {
                 let is_negative = scan[active[range.start] as usize].negative;
                 let rows = &rows[range];
-                tile.count_ones(rows, ones);
+                tile.add_up(rows, |level| level, ones);
+                tile.add_up(rows, |level| u16::from(level * level), squares);
                 let (image, position, group) = (self.image, position as u32, group as u32);
-                let conversion = Conversion { tile: id, image, position, plane, group, rows, ones };
+                let conversion =
+                    Conversion { tile: id, image, position, plane, group, rows, ones, squares };
                 self.engine.convert(&conversion, codes);
                 let weight = if is_negative { -(1 << plane) } else { 1 << plane };
                 for (raw, &code) in raw.iter_mut().zip(&*codes) {
@@ -285,9 +332,8 @@ impl<'a, E: Engine> Mapped<'a, E> {
             events.groups += groups.len() as u64;
             events.rows_on += count as u64;
         }
-        for (column, &raw) in tile.columns.iter().zip(&*raw) {
-            let product = 2 * raw - digital;
-            products[column.logical as usize] += if column.inverted { -product } else { product };
+        for (&(output, factor), &raw) in tile.outputs.iter().zip(&*raw) {
+            products[output] += factor * (2 * raw - tile.top_level * digital);
         }
         events.conversions = events.groups * columns as u64;
         events
@@ -305,8 +351,8 @@ impl<E: Engine> Multiply for Mapped<'_, E> {
         let digital = &plan.matrices[matrix].digital;
         if !digital.is_empty() {
             let sum: i32 = activations.iter().copied().map(i32::from).sum();
-            for column in digital {
-                sums[column.logical as usize] = if column.negative { -sum } else { sum };
+            for &(output, factor) in digital {
+                sums[output] += factor * sum;
             }
         }
     }

@@ -34,7 +34,8 @@ pub enum NoiseScope {
 pub enum Kernels {
     /// Conversion by conversion with an [`Engine`](crate::Engine), and the reference elsewhere: what
     /// the others are held to. It is also taken where a network does not suit the others, because a
-    /// padded row of an image is wider than 64 pixels or a tile has 65 535 lines.
+    /// padded row of an image is wider than 64 pixels or a tile has 65 535 lines, or a mapping,
+    /// because it has weights of more than 1 bit.
     Plain,
     /// In vectors, for this instruction set.
     Vectors(Isa),

@@ -287,10 +287,9 @@ impl<'a> Runner<'a> {
                     }
                 }
                 let position = y * windows.width + x;
-                for column in digital {
-                    let logical = column.logical as usize;
-                    by_position[position * of.blocks + logical / LANES][logical % LANES] =
-                        if column.negative { -sum } else { sum };
+                for &(output, factor) in digital {
+                    by_position[position * of.blocks + output / LANES][output % LANES] =
+                        factor * sum;
                 }
             }
         }

@@ -106,8 +106,8 @@ impl SavedChip {
         Ok(&self.chip)
     }
 
-    /// Mean and standard deviation, in LSB, of what cells programmed to HRS and to LRS add to a
-    /// signal, and how many there are.
+    /// Mean and standard deviation, in LSB, of what cells programmed to HRS, to LRS, or to every
+    /// level from one to the other, add to a signal, and how many there are.
     ///
     /// # Errors
     /// If it was programmed with another mapping or for another converter.
@@ -115,25 +115,29 @@ impl SavedChip {
         &self,
         mapping: &Mapping,
         spec: &MacroSpec,
-    ) -> Result<[(f64, f64, usize); 2], SimError> {
+    ) -> Result<Vec<(f64, f64, usize)>, SimError> {
         let chip = self.chip(mapping, spec)?;
-        let mut signals = [Vec::new(), Vec::new()];
+        let cell = usize::from(mapping.geometry.cell_bits);
+        let mut signals = vec![Vec::new(); 1 << cell];
         for (id, tile) in mapping.tiles() {
             for row in 0..tile.physical_rows() {
-                for column in 0..tile.bits.columns() {
+                for column in 0..mapping.geometry.width(tile) {
+                    let bit = |plane| usize::from(tile.bits.get(row, column * cell + plane));
+                    let level: usize = (0..cell).map(|plane| bit(plane) << plane).sum();
                     let signal = chip.cell_lsb(TileId(id.0), row, column);
-                    signals[usize::from(tile.bits.get(row, column))].push(f64::from(signal));
+                    signals[level].push(f64::from(signal));
                 }
             }
         }
-        Ok(signals.map(|signals| {
+        let moments = |signals: Vec<f64>| {
             let n = signals.len();
             let mean = signals.iter().sum::<f64>() / n.max(1) as f64;
             let square = |signal: &f64| (signal - mean) * (signal - mean);
             let variance =
                 signals.iter().map(square).sum::<f64>() / n.saturating_sub(1).max(1) as f64;
             (mean, variance.sqrt(), n)
-        }))
+        };
+        Ok(signals.into_iter().map(moments).collect())
     }
 
     /// The stuck cells as CSV, which the key `faults.map` reads.

@@ -16,14 +16,14 @@ pub struct Silicon<'a> {
     pub(crate) spec: &'a MacroSpec,
     seed: Seed,
     number: u64,
-    /// Cells in HRS and in LRS.
-    states: [CellState; 2],
+    /// Cells of every level, from HRS to LRS.
+    levels: Vec<CellState>,
 }
 
 impl<'a> Silicon<'a> {
     /// The chip; draws nothing yet.
     pub fn new(spec: &'a MacroSpec, seed: Seed, number: u64) -> Self {
-        Self { spec, seed, number, states: spec.states() }
+        Self { spec, seed, number, levels: spec.levels() }
     }
 
     /// The draws of one kind on one macro.
@@ -39,7 +39,7 @@ impl<'a> Silicon<'a> {
             macro_index,
             first,
             deviations: self
-                .states
+                .levels
                 .iter()
                 .any(shape)
                 .then(|| self.source("chip/cells", macro_index)),
@@ -133,9 +133,9 @@ pub(crate) struct Cells<'a> {
 }
 
 impl Cells<'_> {
-    /// What the cells of a row add to the signal of a conversion, in LSB, when `bit` is programmed
+    /// What the cells of a row add to the signal of a conversion, in LSB, when `level` is programmed
     /// into each, IR drop left out.
-    pub(crate) fn program(&mut self, row: u32, bit: impl Fn(usize) -> bool) -> &[f64] {
+    pub(crate) fn program(&mut self, row: u32, level: impl Fn(usize) -> usize) -> &[f64] {
         if let Some(source) = &self.deviations {
             draw(source, self.first, &mut self.z, |quad| [row, quad, 0, 0]);
         }
@@ -145,11 +145,15 @@ impl Cells<'_> {
         }
         self.draw_stuck(row);
         let shapes = &self.silicon.spec.programming;
+        // Levels between are normal: a spec with another shape of theirs is refused.
         let shapes: [&Distribution; 2] = [&shapes.hrs_distribution, &shapes.lrs_distribution];
+        let top = self.silicon.levels.len() - 1;
         for (column, signal) in self.signals.iter_mut().enumerate() {
-            let index = usize::from(self.state[column].unwrap_or_else(|| bit(column)));
-            let state = &self.silicon.states[index];
-            let x = shapes[index].standard(state.sigma_rel, f64::from(self.z[column]));
+            let stuck = self.state[column].map(|is_lrs| if is_lrs { top } else { 0 });
+            let level = stuck.unwrap_or_else(|| level(column));
+            let state = &self.silicon.levels[level];
+            let x = shapes[usize::from(level == top)]
+                .standard(state.sigma_rel, f64::from(self.z[column]));
             *signal = state.mean_lsb + state.sigma_lsb * x;
             if self.filled[column] {
                 *signal -= state.trapped_lsb;

@@ -58,6 +58,7 @@ fn check_conversions(spec: &MacroSpec) {
                 group,
                 rows: &rows,
                 ones: &ones,
+                squares: &[],
             };
             device.convert(&conversion, &mut codes);
             for (&ones, &code) in ones.iter().zip(&codes) {

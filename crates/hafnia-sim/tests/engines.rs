@@ -4,12 +4,14 @@ use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_ir::{Mapping, Place, RowEntry, Stage, Tile, TileId, random as random_mapping};
 use hafnia_model::random::{self, Limits};
-use hafnia_model::{Input, Layer, Linear, Network, Plain, run};
+use hafnia_model::{Input, Layer, Linear, Network, Plain, Weights, run};
 use hafnia_rng::Seed;
 use hafnia_sim::{
-    Chip, Conversion, Device, Disagreement, Engine, Events, Exact, Mapped, Plan, Table, agree,
+    Chip, Conversion, Device, Disagreement, Engine, Events, Exact, Mapped, Plan, SavedChip, Table,
+    agree,
 };
 use proptest::prelude::*;
+use proptest::sample::select;
 
 fn small_macro() -> MacroSpec {
     MacroSpec { rows: 24, columns: 20, ..MacroSpec::preset("gt-n40").expect("a preset") }
@@ -36,9 +38,10 @@ fn placed(network: &Network, spec: &MacroSpec, seed: Seed) -> Mapping {
 }
 
 /// One linear layer of `weights`, on one macro in the natural order.
-fn linear(weights: BitMatrix, spec: &MacroSpec) -> (Network, Mapping) {
+fn linear(weights: impl Into<Weights>, spec: &MacroSpec) -> (Network, Mapping) {
+    let weights = weights.into();
     let input = Input { channels: weights.rows(), height: 1, width: 1, bits: 2, shift: 6 };
-    let layer = Linear { name: "only".into(), weights: weights.into(), thresholds: None };
+    let layer = Linear { name: "only".into(), weights, thresholds: None };
     let network = Network::new(input, vec![Layer::Linear(layer)]).expect("it fits");
     let mut mapping = Mapping::logical(&network, spec).expect("weights of 1 bit");
     mapping.stage = Stage::Placed;
@@ -62,22 +65,29 @@ proptest! {
             (1usize..=24).prop_map(|window| InputControl::FixedWindow { window }),
         ],
         on_off_ratio in prop_oneof![Just(f64::INFINITY), 1.01f64..200.0],
+        weight_bits in select(Weights::BITS.to_vec()),
     ) {
         let mut spec = MacroSpec { rows_per_conversion, input_control, ..small_macro() };
         spec.adc.bits = bits;
         spec.cell.on_off_ratio = on_off_ratio;
+        let network = random::network(seed, Limits { side: 6, weight_bits, ..Limits::default() });
+        spec.cell.bits_per_cell = random_mapping::cell_bits(seed, &network);
+        if spec.cell.bits_per_cell == 2 && bits == 4 {
+            spec.adc.bits = 6;
+        }
         let noisy = spec.clone();
         let spec = spec.without_noise();
-        let network = random::network(seed, Limits { side: 6, ..Limits::default() });
         let mapping = placed(&network, &spec, seed);
         let plan = Plan::new(&network, &mapping, &spec).expect("it fits");
 
         let exact = outputs(&network, &plan, Exact::new(&spec));
         let chip = Chip::program(&mapping, &spec, seed, 0).expect("it is placed");
         prop_assert_eq!(&outputs(&network, &plan, Device::new(&chip, &spec, seed)), &exact);
-        let table = CodeTable::from_spec(&spec);
-        let table = Table::new(&table, &spec, mapping.tiles.len(), seed, 0);
-        prop_assert_eq!(&outputs(&network, &plan, table), &exact);
+        if spec.cell.bits_per_cell == 1 {
+            let table = CodeTable::from_spec(&spec);
+            let table = Table::new(&table, &spec, mapping.tiles.len(), seed, 0);
+            prop_assert_eq!(&outputs(&network, &plan, table), &exact);
+        }
         if spec.is_lossless() {
             prop_assert_eq!(exact, reference(&network));
         }
@@ -86,9 +96,14 @@ proptest! {
     }
 
     #[test]
-    fn right_mappings_agree_at_every_stage(seed in any::<u64>().prop_map(Seed), stage in 0usize..3) {
-        let spec = small_macro();
-        let network = random::network(seed, Limits { side: 5, ..Limits::default() });
+    fn right_mappings_agree_at_every_stage(
+        seed in any::<u64>().prop_map(Seed),
+        stage in 0usize..3,
+        weight_bits in select(Weights::BITS.to_vec()),
+    ) {
+        let mut spec = small_macro();
+        let network = random::network(seed, Limits { side: 5, weight_bits, ..Limits::default() });
+        spec.cell.bits_per_cell = random_mapping::cell_bits(seed, &network);
         let mapping = random_mapping::mapping(seed, &network, &(&spec).into(), Stage::ALL[stage]);
         let agreed = agree(&network, &mapping, &spec, seed);
         prop_assert!(agreed.is_ok(), "{:?}", agreed);
@@ -174,7 +189,8 @@ fn codes(spec: &MacroSpec, chip: u64, address: (u32, u32, u8, u32)) -> [Vec<u8>;
     [0, 1].map(|tile| {
         let tile = TileId(tile);
         let mut codes = vec![0; 16];
-        let conversion = Conversion { tile, image, position, plane, group, rows, ones: &ones };
+        let conversion =
+            Conversion { tile, image, position, plane, group, rows, ones: &ones, squares: &[] };
         device.convert(&conversion, &mut codes);
         codes
     })
@@ -212,6 +228,80 @@ fn temporal_noise_does_not_recur() {
     all.sort();
     all.dedup();
     assert_eq!(all.len(), 2 * 2 * ADDRESSES.len());
+}
+
+/// By hand: weights of 4 bits on cells of 2, two rows of activation 1 in one conversion.
+#[test]
+fn levels_add_up() {
+    let spec = MacroSpec { rows: 4, ..MacroSpec::preset("gt-n40-mlc").expect("a preset") };
+    let spec = spec.without_noise();
+    let values = [[-15, 15], [3, -7]];
+    let weights = Weights::from_fn(2, 2, 4, |row, column| values[row][column]);
+    let (network, mapping) = linear(weights, &spec);
+    let plan = Plan::new(&network, &mapping, &spec).expect("it fits");
+    assert!(spec.is_lossless());
+    let mut exact = Mapped::new(&plan, Exact::new(&spec));
+    assert_eq!(run(&network, &[1, 1], &mut exact), [-12, 8]);
+    // One group, on four columns of cells.
+    assert_eq!(exact.events, [Events { groups: 1, conversions: 4, rows_on: 2 }]);
+    assert_eq!(run(&network, &[3, 2], &mut exact), [-39, 31]);
+    // Codes of 1 bit: 1 of the sums 0 + 1 and 0 + 2, 1 of 3 + 0 and 3 + 1, with 2·R − 3·2 of each:
+    // slices 0 and 1 count once, slices 2 and 3 four times.
+    let mut clipped = spec.clone();
+    clipped.adc.bits = 1;
+    assert!(!clipped.is_lossless());
+    let codes = run(&network, &[1, 1], &mut Mapped::new(&plan, Exact::new(&clipped)));
+    assert_eq!(codes, [-4 * 5, -4 * 5]);
+}
+
+/// Closed form: cells of levels 2 and 1 make a signal of 3 LSB, and read noise of deviation
+/// 0.3 · √(g₂² + g₁²) fires the comparator at 3.5 LSB with probability p. Of N conversions the
+/// share is off p by more than 5·√(p·(1 − p)/N) once in 1.7 million.
+#[test]
+fn read_noise_follows_levels() {
+    let mut spec = MacroSpec { rows: 4, ..MacroSpec::preset("gt-n40-mlc").expect("a preset") };
+    spec = spec.without_noise();
+    spec.cell.read_noise_rel = 0.3;
+    let weights = Weights::from_fn(2, 16, 2, |row, _| [1, -1][row]);
+    let (_, mapping) = linear(weights, &spec);
+    let chip = Chip::program(&mapping, &spec, Seed(1), 0).expect("it is placed");
+    let device = Device::new(&chip, &spec, Seed(1));
+    let (ones, squares) = ([3; 16], [5; 16]);
+    let groups = 4000;
+    let mut fired = 0;
+    for group in 0..groups {
+        let mut codes = [0; 16];
+        let (tile, rows) = (TileId(0), &[0, 1][..]);
+        let (ones, squares) = (&ones[..], &squares[..]);
+        let (image, position, plane) = (0, 0, 0);
+        let conversion = Conversion { tile, image, position, plane, group, rows, ones, squares };
+        device.convert(&conversion, &mut codes);
+        fired += codes.iter().filter(|&&code| code > 3).count();
+    }
+    // g is level + 3/16 LSB, so that the deviation is 0.746712 LSB; Φ(−0.5 / 0.746712).
+    let p = 0.251556;
+    let n = f64::from(16 * groups);
+    let share = fired as f64 / n;
+    assert!((share - p).abs() < 5.0 * (p * (1.0 - p) / n).sqrt(), "{share}, not {p}");
+}
+
+/// Cells of every level have its mean and σ: of n cells the mean is off by more than 5·σ/√n, the
+/// deviation by more than 5·σ/√(2·n), once in 1.7 million.
+#[test]
+fn cells_are_programmed_to_levels() {
+    let spec = MacroSpec::preset("gt-n40-mlc").expect("a preset");
+    let weights =
+        Weights::from_fn(128, 128, 2, |row, column| [-3, -1, 1, 3][(row + column * column) % 4]);
+    let (_, mapping) = linear(weights, &spec);
+    let chip = SavedChip::program(&mapping, &spec, Seed(1), 0).expect("it is placed");
+    let found = chip.states(&mapping, &spec).expect("its mapping");
+    assert_eq!(found.len(), 4);
+    for ((mean, deviation, n), expected) in found.into_iter().zip(spec.levels()) {
+        let (n, sigma) = (n as f64, expected.sigma_lsb);
+        assert!(n > 1000.0);
+        assert!((mean - expected.mean_lsb).abs() < 5.0 * sigma / n.sqrt(), "{mean}");
+        assert!((deviation - sigma).abs() < 5.0 * sigma / (2.0 * n).sqrt(), "{deviation}");
+    }
 }
 
 /// The same cell of a macro is the same whatever tile lies on it.

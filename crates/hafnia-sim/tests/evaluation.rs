@@ -248,7 +248,17 @@ fn what_does_not_fit_is_refused() {
     let prepared_wide = Prepared::new(&wide, &some, &NoiseScope::All).expect("it runs plainly");
     check(
         evaluate(&prepared_wide, &of_wide, &spec, exact, 0..1, Seed(7), &|_, _| ()),
-        "layer `last` has 2-bit weights, a mapping holds 1-bit weights",
+        "has weights of 1 bits in the mapping, of 2 in the network",
+    );
+
+    let mut levels = spec.clone();
+    levels.cell.bits_per_cell = 2;
+    check(run(&mapping, &levels, exact, 1), "for cells of 1 bits, those of macro `gt-n40` hold 2");
+    check(run(&mapping, &levels, EngineKind::Table, 1), "not well described");
+    let table = CodeTable::from_spec(&spec);
+    check(
+        evaluate_table(&prepared, &mapping, &levels, &table, 0..1, Seed(7), &|_, _| ()),
+        "for cells of 1 bits",
     );
 
     let mut outside = mapping.clone();

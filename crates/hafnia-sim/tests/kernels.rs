@@ -46,7 +46,8 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Any network on any mapping of any macro: shared rows, signs, inverted columns, replicas,
-    /// activations added first, every input control, lossy converters, much noise and none.
+    /// activations added first, every input control, lossy converters, much noise and none. With
+    /// wider weights no kernel runs mappings, but the networks beside them.
     #[test]
     fn kernels_give_what_engines_give(
         seed in any::<u64>().prop_map(Seed),
@@ -61,6 +62,7 @@ proptest! {
         columns in prop_oneof![Just(8usize), Just(16), Just(20), Just(40)],
         noise in prop_oneof![Just(0.0), Just(1.0), 0.0f64..6.0],
         is_all in any::<bool>(),
+        weight_bits in prop_oneof![Just(1u8), Just(1), Just(2), Just(8)],
     ) {
         let mut spec = MacroSpec { rows: 70, columns, ..MacroSpec::preset("gt-n40").expect("a preset") };
         if !is_default {
@@ -72,7 +74,7 @@ proptest! {
         spec.cell.sigma_lrs_rel *= noise;
         spec.cell.sigma_hrs_rel = (spec.cell.sigma_hrs_rel * noise).min(1.0);
         spec.cell.read_noise_rel *= noise;
-        let network = random::network(seed, Limits { side: 9, ..Limits::default() });
+        let network = random::network(seed, Limits { side: 9, weight_bits, ..Limits::default() });
         let mapping =
             random_mapping::mapping(seed, &network, &(&spec).into(), Stage::Placed);
         let images = images(seed, network.input(), network.classes(), 5);

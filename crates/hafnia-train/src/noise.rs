@@ -86,6 +86,8 @@ impl Errors {
         spec.cell.sigma_lrs_rel = noise.sigma_lrs;
         spec.adc.offset_lsb = noise.adc_offset_lsb;
         spec.validate()?;
+        // The errors are those of a code table.
+        spec.check_measured_table()?;
         Ok(Self::of_spec(&spec, noise.strength))
     }
 

@@ -16,7 +16,7 @@ use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 
 /// The texts that all inputs come from.
-const CORPUS: [&str; 10] = [
+const CORPUS: [&str; 11] = [
     include_str!("../../tests/corpus/documented.map"),
     include_str!("../../tests/corpus/stripped.map"),
     include_str!("../../tests/corpus/pre-add.map"),
@@ -27,6 +27,7 @@ const CORPUS: [&str; 10] = [
     include_str!("../../tests/corpus/tiled.map"),
     include_str!("../../tests/corpus/placed.map"),
     include_str!("../../tests/corpus/truncated.map"),
+    include_str!("../../tests/corpus/levels.map"),
 ];
 
 /// The longest input in bytes.
@@ -387,7 +388,8 @@ fn proof(mapping: &Mapping, network: &Network) -> String {
 /// The program of a mapping that is not large; it has to go round.
 fn small_program(mapping: &Mapping) -> Result<Option<Program>, String> {
     let (rows, columns) = (mapping.geometry.rows, mapping.geometry.columns);
-    if rows * columns * mapping.macros() > PROGRAM_CELLS {
+    let is_large = rows * columns * mapping.macros() > PROGRAM_CELLS;
+    if is_large || mapping.geometry.cell_bits > 1 {
         return Ok(None);
     }
     let name = mapping.geometry.name.clone();

@@ -57,8 +57,19 @@ pub(super) struct Listed {
     pub(super) name: String,
     pub(super) rows: usize,
     pub(super) columns: usize,
+    /// Bits of a weight; so many columns are an output.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub(super) weight_bits: u8,
     pub(super) dead_rows: Vec<u32>,
     pub(super) digital_columns: Vec<Digital>,
+}
+
+fn one() -> u8 {
+    1
+}
+
+fn is_one(bits: &u8) -> bool {
+    *bits == one()
 }
 
 /// A column whose product is the sum of all activations, or minus that.
@@ -139,7 +150,7 @@ fn numbers(cells: &BitMatrix) -> Vec<i8> {
 
 fn header(program: &Program) -> String {
     let mapping = &program.mapping;
-    let Geometry { name, rows, columns } = mapping.geometry.clone();
+    let Geometry { name, rows, columns, .. } = mapping.geometry.clone();
     let digital = |&DigitalColumn { logical, negative }: &DigitalColumn| Digital {
         column: logical,
         sign: polarity(negative),
@@ -148,6 +159,7 @@ fn header(program: &Program) -> String {
         name: matrix.name.clone(),
         rows: matrix.rows,
         columns: matrix.columns,
+        weight_bits: matrix.weight_bits,
         dead_rows: matrix.dead.clone(),
         digital_columns: matrix.digital.iter().map(digital).collect(),
     };

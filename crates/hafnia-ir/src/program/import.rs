@@ -22,15 +22,16 @@ pub(super) fn program(at: &Path, open: Open<'_>) -> Result<Program, ProgramError
     let mut mapping = Mapping {
         stage: Stage::Placed,
         network: header.network,
-        geometry: Geometry { name, rows, columns },
+        geometry: Geometry::new(name, rows, columns),
         matrices: Vec::new(),
         tiles: Vec::new(),
     };
-    for Listed { name, rows, columns, dead_rows, digital_columns } in header.matrices {
+    for Listed { name, rows, columns, weight_bits, dead_rows, digital_columns } in header.matrices {
         let digital =
             |Digital { column, sign }| DigitalColumn { logical: column, negative: sign < 0 };
         let digital = digital_columns.into_iter().map(digital).collect();
-        mapping.matrices.push(Matrix { name, rows, columns, dead: dead_rows, digital });
+        let dead = dead_rows;
+        mapping.matrices.push(Matrix { name, rows, columns, weight_bits, dead, digital });
     }
     let tiles = tiles(at, &mapping, header.macros, open)?;
     // Blocks are read macro by macro and put where their tiles stand.

@@ -34,7 +34,7 @@ fn said(old: &str, new: &str) -> String {
 #[test]
 fn the_examples_are_right() {
     let examples = examples();
-    assert_eq!(examples.len(), 2);
+    assert_eq!(examples.len(), 3);
     for example in examples {
         assert_eq!(verify(&example.parse().unwrap()), Ok(()));
     }

@@ -55,8 +55,11 @@ fn keep_columns(tile: &mut Tile, kept: &[usize]) {
 
 #[test]
 fn the_samples_are_right() {
-    let samples =
-        [(sample::mapping(), sample::network()), (sample::stripped(), sample::network_to_strip())];
+    let samples = [
+        (sample::mapping(), sample::network()),
+        (sample::stripped(), sample::network_to_strip()),
+        (sample::levels(), sample::network_of_levels()),
+    ];
     for (mapping, network) in samples {
         assert_eq!(verify(&mapping), Ok(()));
         assert_eq!(prove(&mapping, &network), Ok(()));
@@ -196,15 +199,105 @@ fn what_is_programmed() {
     );
 }
 
+/// Weights have to fill cells; if they do, their slices are columns.
 #[test]
 fn weights_of_two_bits() {
     let network = sample::wide_network();
-    let expected = "layer `out` has 2-bit weights, a mapping holds 1-bit weights";
-    let error = Mapping::logical(&network, &MacroSpec::preset("gt-n40").unwrap()).unwrap_err();
-    assert_eq!(error.to_string(), expected);
+    let levels = MacroSpec::preset("gt-n40-mlc").unwrap();
+    assert_eq!(
+        Mapping::logical(&network, &levels).unwrap_err().to_string(),
+        "layer `hidden` has 1-bit weights, which do not fill cells of 2 bits: they need weights of 2, 4 or 8"
+    );
+    let mapping = Mapping::logical(&network, &MacroSpec::preset("gt-n40").unwrap()).unwrap();
+    let [hidden, out] = &mapping.matrices[..] else { panic!("two matrices") };
+    assert_eq!((hidden.columns, hidden.outputs()), (4, 4));
+    assert_eq!((out.columns, out.outputs(), out.output(5), out.factor(5)), (6, 3, 2, 2));
+    assert_eq!((verify(&mapping), prove(&mapping, &network)), (Ok(()), Ok(())));
     let mut mapping = sample::mapping();
     mapping.network = network.digest();
-    assert_eq!(prove(&mapping, &network).unwrap_err().to_string(), expected);
+    assert_eq!(
+        prove(&mapping, &network).unwrap_err().to_string(),
+        "matrix m1 (out) has weights of 1 bits in the mapping, of 2 in the network"
+    );
+}
+
+#[test]
+fn slices_and_levels() {
+    check_in(
+        &sample::levels(),
+        &sample::network_of_levels(),
+        &[
+            ("another level", |m| {
+                let bit = m.tiles[0].bits.get(0, 0);
+                m.tiles[0].bits.set(0, 0, !bit);
+            }),
+            ("half a cell inverted", |m| m.tiles[0].columns[2].inverted = false),
+            ("the bits of a cell exchanged", |m| m.tiles[0].columns.swap(0, 1)),
+            ("a cell of two others' halves", |m| m.tiles[0].columns.swap(1, 3)),
+            ("cells exchanged", |m| {
+                m.tiles[0].columns.swap(0, 2);
+                m.tiles[0].columns.swap(1, 3);
+            }),
+            ("half a cell", |m| keep_columns(&mut m.tiles[0], &[0, 1, 2])),
+            ("half a cell digital", |m| m.matrices[0].digital.truncate(1)),
+            ("a digital slice of the other sign", |m| m.matrices[0].digital[0].negative = true),
+            ("weights of 2 bits", |m| m.matrices[0].weight_bits = 2),
+            ("weights of 3 bits", |m| m.matrices[0].weight_bits = 3),
+            ("weights of 1 bit", |m| m.matrices[0].weight_bits = 1),
+            ("weights of no bits", |m| m.matrices[0].weight_bits = 0),
+            ("columns that are no whole output", |m| m.matrices[0].columns = 6),
+            ("cells of 3 bits", |m| m.geometry.cell_bits = 3),
+            ("too wide", |m| m.geometry.columns = 1),
+            ("beside the macro", |m| m.geometry.columns = 2),
+            ("one over the other", |m| m.tiles[1].place.as_mut().unwrap().column = 1),
+        ],
+        expect![[r#"
+            another level
+              prove: tile t0 holds slice 2 of weight (0, 0) of m0 (out) replica 0 as +1, not -1
+            half a cell inverted
+              verify: tile t0 of m0: columns 2 and 3 share cells, so they must be an even logical column and the next, both inverted or neither
+              prove: tile t0 holds slice 0 of weight (0, 0) of m0 (out) replica 0 as +1, not -1
+            the bits of a cell exchanged
+              verify: tile t0 of m0: columns 0 and 1 share cells, so they must be an even logical column and the next, both inverted or neither
+              prove: tile t0 holds slice 3 of weight (1, 0) of m0 (out) replica 0 as -1, not +1
+            a cell of two others' halves
+              verify: tile t0 of m0: columns 0 and 1 share cells, so they must be an even logical column and the next, both inverted or neither
+              prove: tile t0 holds slice 1 of weight (0, 0) of m0 (out) replica 0 as +1, not -1
+            cells exchanged
+              prove: tile t0 holds slice 0 of weight (0, 0) of m0 (out) replica 0 as +1, not -1
+            half a cell
+              verify: tile t0 of m0: columns 2 and 3 share cells, so they must be an even logical column and the next, both inverted or neither
+              prove: no tile holds slice 1 of weight (0, 0) of m0 (out) replica 0
+            half a cell digital
+              verify: slice 3 of weight (0, 1) of m0 (out) replica 0 is in no tile
+              prove: no tile holds slice 3 of weight (0, 1) of m0 (out) replica 0
+            a digital slice of the other sign
+              prove: column 6 of m0 (out) is declared digital with weights -1, but that of row 0 is +1
+            weights of 2 bits
+              prove: matrix m0 (out) has weights of 2 bits in the mapping, of 4 in the network
+            weights of 3 bits
+              verify: matrix m0 (out) has weights of 3 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
+              prove: matrix m0 (out) has weights of 3 bits in the mapping, of 4 in the network
+            weights of 1 bit
+              verify: matrix m0 (out) has weights of 1 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
+              prove: matrix m0 (out) has weights of 1 bits in the mapping, of 4 in the network
+            weights of no bits
+              verify: matrix m0 (out) has weights of 0 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
+              prove: matrix m0 (out) has weights of 0 bits in the mapping, of 4 in the network
+            columns that are no whole output
+              verify: matrix m0 (out) has weights of 4 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
+              prove: matrix m0 (out) is 3x6 in the mapping, 3x8 in the network
+            cells of 3 bits
+              verify: matrix m0 (out) has weights of 4 bits in cells of 3: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
+              prove: layer `out` has 4-bit weights, which do not fill cells of 3 bits: they need weights of 2, 4 or 8
+            too wide
+              verify: tile t0 of m0 is 2 columns wide, macro `levels` has 1
+            beside the macro
+              verify: tile t1 of m0 takes columns 2..3 of macro 0, which has 2
+            one over the other
+              verify: tiles t0 and t1 both take cell (0, 1) of macro 0
+        "#]],
+    );
 }
 
 #[test]
@@ -415,7 +508,7 @@ fn stages_and_places() {
 #[test]
 fn random_mappings_have_every_feature() {
     let mappings: Vec<Mapping> = (0..100).map(|seed| sample::random(seed).1).collect();
-    let features: [Feature; 8] = [
+    let features: [Feature; 10] = [
         ("dead rows", |m| m.matrices.iter().any(|of| !of.dead.is_empty())),
         ("digital columns", |m| m.matrices.iter().any(|of| of.digital.iter().any(|c| !c.negative))),
         ("digital columns of -1", |m| {
@@ -430,6 +523,8 @@ fn random_mappings_have_every_feature() {
             m.tiles.iter().any(|tile| tile.columns.iter().any(|c| c.inverted))
         }),
         ("replicas", |m| m.tiles.iter().any(|tile| tile.replica > 0)),
+        ("slices", |m| m.matrices.iter().any(|of| of.weight_bits > 1)),
+        ("cells of two bits", |m| m.geometry.cell_bits > 1),
     ];
     for (name, has) in features {
         assert!(mappings.iter().any(has), "{name}");

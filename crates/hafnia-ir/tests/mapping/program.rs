@@ -7,6 +7,7 @@ use std::fs;
 use expect_test::{Expect, expect, expect_file};
 use hafnia_cim::MacroSpec;
 use hafnia_ir::{Geometry, Mapping, Program, Stage, random};
+use hafnia_model::random::Limits;
 use hafnia_rng::Seed;
 use proptest::prelude::*;
 
@@ -14,7 +15,7 @@ use crate::sample;
 
 /// A macro of this geometry.
 fn spec(geometry: &Geometry) -> MacroSpec {
-    let Geometry { name, rows, columns } = geometry.clone();
+    let Geometry { name, rows, columns, .. } = geometry.clone();
     MacroSpec { name, rows, columns, ..MacroSpec::preset("gt-n40").unwrap() }
 }
 
@@ -57,7 +58,7 @@ fn check(changes: &[(&str, &str, &str)], expected: Expect) {
 fn a_folder_goes_round_and_is_replaced() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a/program");
-    let geometry = Geometry { name: "small".into(), rows: 3, columns: 2 };
+    let geometry = Geometry::new("small", 3, 2);
     let larger = random::mapping(Seed(1), &sample::network(), &geometry, Stage::Placed);
     for mapping in [larger, sample::stripped(), sample::mapping()] {
         let written = program(&mapping);
@@ -351,11 +352,22 @@ fn wrong_cells_are_refused() {
     check(good, expect!["macro-1/cells.npy: cell (0, 0) is 0, cells.hex says 1"]);
 }
 
+#[test]
+fn multi_level_cells_make_no_program() {
+    let spec = MacroSpec { rows: 4, columns: 4, ..MacroSpec::preset("gt-n40-mlc").unwrap() };
+    let spec = MacroSpec { name: "levels".into(), ..spec };
+    assert_eq!(
+        Program::of(&sample::levels(), &spec).unwrap_err().to_string(),
+        "macro `levels` has cells of 2 bits, the files of a program hold 1 bit a cell"
+    );
+}
+
 proptest! {
     #[test]
     fn any_placed_mapping_goes_round(seed: u64, rows in 1usize..30, columns in 1usize..9) {
-        let network = hafnia_model::random::network(Seed(seed), Default::default());
-        let geometry = Geometry { name: "small".into(), rows, columns };
+        let limits = Limits { weight_bits: 8, ..Limits::default() };
+        let network = hafnia_model::random::network(Seed(seed), limits);
+        let geometry = Geometry::new("small", rows, columns);
         let mapping = random::mapping(Seed(seed), &network, &geometry, Stage::Placed);
         let program = program(&mapping);
         let files: BTreeMap<String, Vec<u8>> = program.files().collect();

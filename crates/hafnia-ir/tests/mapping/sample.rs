@@ -2,6 +2,7 @@
 
 use hafnia_bits::BitMatrix;
 use hafnia_ir::{Geometry, Mapping, Stage, random};
+use hafnia_model::random::Limits;
 use hafnia_model::{Input, Layer, Linear, Network, Thresholds, Weights};
 use hafnia_rng::Seed;
 use proptest::prelude::*;
@@ -35,6 +36,49 @@ pub(crate) fn wide_network() -> Network {
     let Some(Layer::Linear(out)) = layers.last_mut() else { panic!("it ends in a linear layer") };
     out.weights = Weights::from_fn(4, 3, 2, |row, column| [-3, -1, 1, 3][(row + column) % 4]);
     Network::new(*network().input(), layers).unwrap()
+}
+
+/// A matrix of 3x2 weights of 4 bits; output 1 is +15 throughout.
+pub(crate) fn network_of_levels() -> Network {
+    let weights =
+        Weights::from_fn(3, 2, 4, |row, column| [[-15, 15], [3, 15], [9, 15]][row][column]);
+    let layers = vec![Layer::Linear(Linear { name: "out".into(), weights, thresholds: None })];
+    let input = Input { channels: 3, height: 1, width: 1, bits: 2, shift: 6 };
+    Network::new(input, layers).unwrap()
+}
+
+/// A placed mapping of [`network_of_levels`] on cells of 2 bits.
+pub(crate) fn text_of_levels() -> String {
+    let network = network_of_levels().digest();
+    format!(
+        "\
+hafnia-mapping 2
+network {network}
+macro levels 4x4 cells 2
+stage placed
+matrix m0 out 3x2 weights 4
+  digital +6 +7
+tile t0 m0 replica 0 size 3x4 at macro 0 row 0 column 0
+  columns 2 3 ~0 ~1
+  rows 0..3
+  bits
+    c
+    a
+    f
+tile t1 m0 replica 0 size 3x2 at macro 0 row 0 column 2
+  columns 4 5
+  rows 0..3
+  bits
+    3
+    3
+    3
+"
+    )
+}
+
+/// The mapping of [`text_of_levels`].
+pub(crate) fn levels() -> Mapping {
+    text_of_levels().parse().unwrap()
 }
 
 /// A placed mapping of [`network`].
@@ -137,10 +181,13 @@ pub(crate) fn stripped() -> Mapping {
 /// A random network and mapping of any stage.
 pub(crate) fn random(seed: u64) -> (Network, Mapping) {
     let seed = Seed(seed).site("ir/tests");
-    let network = hafnia_model::random::network(seed, Default::default());
+    let weight_bits = Weights::BITS[(seed.index(3).0 % 4) as usize];
+    let limits = Limits { weight_bits, ..Limits::default() };
+    let network = hafnia_model::random::network(seed, limits);
     let rows = 1 + (seed.index(0).0 % 30) as usize;
     let columns = 1 + (seed.index(1).0 % 9) as usize;
-    let geometry = Geometry { name: "small".into(), rows, columns };
+    let cell_bits = random::cell_bits(seed, &network);
+    let geometry = Geometry { cell_bits, ..Geometry::new("small", rows, columns) };
     let stage = Stage::ALL[(seed.index(2).0 % 3) as usize];
     let mapping = random::mapping(seed, &network, &geometry, stage);
     (network, mapping)

@@ -29,6 +29,7 @@ fn check_in(text: &str, changes: &[(&str, &str)], expected: Expect) {
 fn the_samples_are_canonical() {
     assert_eq!(sample::mapping().to_string(), sample::text());
     assert_eq!(sample::stripped().to_string(), sample::stripped_text());
+    assert_eq!(sample::levels().to_string(), sample::text_of_levels());
 }
 
 #[test]
@@ -42,15 +43,25 @@ fn weights_of_one_bit_may_be_said() {
     let text = sample::text().replace("hidden 6x4", "hidden 6x4 weights 1");
     assert_eq!(text.parse(), Ok(sample::mapping()));
     check(
-        &[("6x4", "6x4 weights"), ("6x4", "6x4 weights 2"), ("6x4", "6x4 weights 8")],
+        &[
+            ("6x4", "6x4 weights"),
+            ("6x4", "6x4 weights 3"),
+            ("6x4", "1048576x33 weights 8"),
+            ("4x8", "4x8 cells"),
+            ("4x8", "4x8 cells 3"),
+        ],
         expect![[r#"
-        6x4 -> 6x4 weights
-          line 6, column 1: expected weights of 1 bit (2, 4 and 8 bits are reserved), found `matrix`
-        6x4 -> 6x4 weights 2
-          line 5, column 30: expected weights of 1 bit (2, 4 and 8 bits are reserved), found `2`
-        6x4 -> 6x4 weights 8
-          line 5, column 30: expected weights of 1 bit (2, 4 and 8 bits are reserved), found `8`
-    "#]],
+            6x4 -> 6x4 weights
+              line 6, column 1: expected weights of 1, 2, 4 or 8 bits, of no more cells than a matrix may have, found `matrix`
+            6x4 -> 6x4 weights 3
+              line 5, column 30: expected weights of 1, 2, 4 or 8 bits, of no more cells than a matrix may have, found `3`
+            6x4 -> 1048576x33 weights 8
+              line 5, column 37: expected weights of 1, 2, 4 or 8 bits, of no more cells than a matrix may have, found `8`
+            4x8 -> 4x8 cells
+              line 4, column 1: expected cells of 1 or 2 bits, found `stage`
+            4x8 -> 4x8 cells 3
+              line 3, column 22: expected cells of 1 or 2 bits, found `3`
+        "#]],
     );
 }
 
@@ -115,7 +126,7 @@ fn the_documented_examples_are_the_samples() {
     let page = include_str!("../../../../docs/ir.md");
     let blocks = page.split("```text\n").skip(1).filter_map(|block| block.split("```").next());
     let mut examples = blocks.filter(|block| block.starts_with("hafnia-mapping"));
-    for sample in [sample::mapping(), sample::stripped()] {
+    for sample in [sample::mapping(), sample::stripped(), sample::levels()] {
         assert_eq!(examples.next().unwrap().parse(), Ok(sample));
     }
 }
@@ -135,7 +146,7 @@ fn layout_and_comments_are_free() {
 fn any_name_goes_round() {
     for name in ["", "%", "a b", "#", "ß\n", "gt-n40.toml", "%zz"] {
         let mapping = Mapping {
-            geometry: Geometry { name: name.into(), rows: 1, columns: 1 },
+            geometry: Geometry::new(name, 1, 1),
             matrices: vec![Matrix::new(name, 2, 1)],
             tiles: Vec::new(),
             ..sample::mapping()
@@ -147,7 +158,7 @@ fn any_name_goes_round() {
 #[test]
 fn long_lists_are_wrapped() {
     let network = hafnia_model::random::lenet5(Seed(0));
-    let geometry = Geometry { name: "gt-n40".into(), rows: 128, columns: 128 };
+    let geometry = Geometry::new("gt-n40", 128, 128);
     let mapping = random::mapping(Seed(0), &network, &geometry, Stage::Tiled);
     assert!(mapping.to_string().lines().all(|line| line.len() <= 100));
     let last = mapping.to_string().lines().filter(|line| line.contains("rows")).count();

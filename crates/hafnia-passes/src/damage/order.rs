@@ -483,9 +483,8 @@ impl Reading {
             }
         }
         for (error, &column) in errors.iter_mut().zip(&sample.columns) {
-            if damage.tile.columns[usize::from(column)].inverted {
-                error[0] = -error[0];
-            }
+            let factor = damage.factors[usize::from(column)];
+            *error = [factor * error[0], factor * factor * error[1]];
         }
     }
 }

@@ -219,8 +219,8 @@ impl<'a> Plain<'a> {
         errors.clear();
         for &column in &sample.columns {
             let error = errors_of(damage, self.ones[usize::from(column)], (groups, ends), states);
-            let is_inverted = damage.tile.columns[usize::from(column)].inverted;
-            errors.push(if is_inverted { [-error[0], error[1]] } else { error });
+            let factor = damage.factors[usize::from(column)];
+            errors.push([factor * error[0], factor * factor * error[1]]);
         }
         let mut cost = Cost { damage: 0.0, cycles: groups.len() as f64 };
         damage.each_term(sample, errors, |term| cost.damage += term);
@@ -355,6 +355,7 @@ mod tests {
     use hafnia_bits::BitMatrix;
     use hafnia_cim::{CodeTable, InputControl};
     use hafnia_ir::Mapping;
+    use hafnia_model::Weights;
     use hafnia_rng::Seed;
     use proptest::prelude::*;
     use rand::{RngExt, seq::SliceRandom};
@@ -372,7 +373,9 @@ mod tests {
             let seed = Seed(seed);
             let rng = &mut seed.rng();
             let (rows, columns) = (rng.random_range(2..=128), rng.random_range(1..=12));
-            let weights = BitMatrix::from_fn(rows, columns, |_, _| rng.random());
+            let weight_bits = Weights::BITS[rng.random_range(0..3)];
+            let plane = |_| BitMatrix::from_fn(rows, columns, |_, _| rng.random());
+            let weights = Weights::from_planes((0..weight_bits).map(plane).collect()).unwrap();
             let network = linear(weights, rng.random_range(1..=3));
             let mut spec = spec(seed);
             spec.input_control = InputControl::OrderedScan;
@@ -381,7 +384,8 @@ mod tests {
             tile.columns.iter_mut().for_each(|column| column.inverted = rng.random());
             let profile = &profile(seed, &network, 70).matrices[0];
             let last = is_last.then_some(network.matrices()[0].weights);
-            let damage = Damage::new(&tile, profile, (&spec, &code_table), last);
+            let noise = (&spec, &code_table);
+            let damage = Damage::sliced(&tile, profile, noise, last, weight_bits);
             assert!(damage.is_plain());
 
             let mut entries: Vec<usize> = (0..rows).collect();

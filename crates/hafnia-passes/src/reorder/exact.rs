@@ -81,7 +81,7 @@ mod tests {
             spec.rows_per_conversion = rng.random_range(1..=3);
             spec.input_control = InputControl::OrderedScan;
             let code_table = CodeTable::from_spec(&spec);
-            let geometry = Geometry { name: "wide".into(), rows: 128, columns: 128 };
+            let geometry = Geometry::new("wide", 128, 128);
             let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
             let mut tile = mapping.tiles[0].clone();
             let positive = |entry| RowEntry { negative: false, ..entry };
