@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::validate::spice;
-use crate::{cargo, codegen, tidy};
+use crate::{cargo, codegen, instructions, tidy};
 
 /// The commands, in the order in which they fail fastest.
 const COMMANDS: &[&[&str]] = &[
@@ -43,6 +43,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
         spice::run()?;
     } else {
         eprintln!("left out for want of ngspice: cargo xtask validate --spice");
+    }
+    if instructions::is_there() {
+        instructions::run(&instructions::Options { bless: false })?;
+    } else {
+        eprintln!("left out for want of valgrind: cargo xtask instructions");
     }
     Ok(())
 }
