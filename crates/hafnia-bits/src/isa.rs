@@ -14,6 +14,9 @@
 
 use std::fmt;
 
+/// A one in every byte.
+const BYTES: u64 = 0x0101_0101_0101_0101;
+
 /// Lanes of a vector.
 pub const LANES: usize = 16;
 
@@ -165,7 +168,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Bits from memory.
     fn load_bits(self, from: &[u8; 64]) -> Self::Bits;
     /// Bits from words.
-    fn from_words(self, words: &[u64; 8]) -> Self::Bits;
+    fn load_words(self, words: &[u64; 8]) -> Self::Bits;
     /// A word eight times over.
     fn splat_bits(self, word: u64) -> Self::Bits;
     /// Bits as words.
@@ -189,6 +192,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Of the ones of a word, the lowest first, those behind the first `skipped`, at most `count` of
     /// them; both are below 64.
     fn pick(self, word: u64, skipped: u32, count: u32) -> u64;
+    /// The lowest eight bits of a word as bytes of 0 or 1, the lowest first.
+    fn spread(self, word: u64) -> u64;
     /// Writes `first` plus the place of every 1 of `word` from the front of `into`, ascending, and
     /// anything behind them; gives their number.
     fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize;
@@ -343,7 +348,7 @@ impl Simd for Portable {
         words!(word => u64::from_le_bytes(words[word]))
     }
     #[inline(always)]
-    fn from_words(self, words: &[u64; 8]) -> Self::Bits {
+    fn load_words(self, words: &[u64; 8]) -> Self::Bits {
         *words
     }
     #[inline(always)]
@@ -411,6 +416,12 @@ impl Simd for Portable {
         behind & !rest
     }
     #[inline(always)]
+    fn spread(self, word: u64) -> u64 {
+        // Byte i keeps bit i, and carries to its highest bit unless that is 0.
+        let kept = (word & 0xff).wrapping_mul(BYTES) & 0x8040_2010_0804_0201;
+        (kept + 0x7f7f_7f7f_7f7f_7f7f) >> 7 & BYTES
+    }
+    #[inline(always)]
     fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
         positions_by_byte(word, first, into)
     }
@@ -420,7 +431,7 @@ impl Simd for Portable {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Kernel, LANES, Simd, positions_by_byte};
+    use super::{BYTES, Kernel, LANES, Simd, positions_by_byte};
 
     /// AVX2: two registers a vector.
     #[derive(Debug, Clone, Copy)]
@@ -531,7 +542,7 @@ mod x86 {
                 let from = from.as_ptr();
                 [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())]
             }
-            fn from_words(self, words: &[u64; 8]) -> Self::Bits {
+            fn load_words(self, words: &[u64; 8]) -> Self::Bits {
                 let from: *const u64 = words.as_ptr();
                 [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(4).cast())]
             }
@@ -560,6 +571,9 @@ mod x86 {
             }
             fn pick(self, word: u64, skipped: u32, count: u32) -> u64 {
                 _pdep_u64(((1 << (count & 63)) - 1) << (skipped & 63), word)
+            }
+            fn spread(self, word: u64) -> u64 {
+                _pdep_u64(word, BYTES)
             }
             fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
                 let table = |bytes: &[u8; 16]| {
@@ -678,7 +692,7 @@ mod x86 {
             fn load_bits(self, from: &[u8; 64]) -> Self::Bits {
                 _mm512_loadu_si512(from.as_ptr().cast())
             }
-            fn from_words(self, words: &[u64; 8]) -> Self::Bits {
+            fn load_words(self, words: &[u64; 8]) -> Self::Bits {
                 _mm512_loadu_si512(words.as_ptr().cast())
             }
             fn splat_bits(self, word: u64) -> Self::Bits {
@@ -708,6 +722,9 @@ mod x86 {
             }
             fn pick(self, word: u64, skipped: u32, count: u32) -> u64 {
                 _pdep_u64(((1 << (count & 63)) - 1) << (skipped & 63), word)
+            }
+            fn spread(self, word: u64) -> u64 {
+                _pdep_u64(word, BYTES)
             }
             fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
                 let table = |bytes: &[u8; 16]| {
@@ -764,8 +781,15 @@ mod tests {
     }
 
     impl Kernel for &Every {
-        type Output =
-            (Vec<[f32; LANES]>, Vec<[i32; LANES]>, u16, [u64; 9], Vec<u16>, Vec<[u64; 8]>, u64);
+        type Output = (
+            Vec<[f32; LANES]>,
+            Vec<[i32; LANES]>,
+            u16,
+            [u64; 9],
+            Vec<u16>,
+            Vec<[u64; 8]>,
+            [u64; 2],
+        );
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Output {
@@ -809,7 +833,7 @@ mod tests {
                 *from = word.to_le_bytes();
             }
             let words = simd.load_bits(&from);
-            let again = simd.from_words(&self.words);
+            let again = simd.load_words(&self.words);
             let other = simd.splat_bits(self.word);
             let third = simd.shift_right(words, u32::from(self.tables[0][0]) % 64);
             let sum = simd.full_add(words, other, third);
@@ -821,7 +845,15 @@ mod tests {
             let [skipped, picked] =
                 [self.tables[0][1], self.tables[0][2]].map(|n| u32::from(n % 64));
             let picked = simd.pick(self.word, skipped, picked);
-            (floats, integers, lanes, found, places[..count].to_vec(), bits, picked)
+            (
+                floats,
+                integers,
+                lanes,
+                found,
+                places[..count].to_vec(),
+                bits,
+                [picked, simd.spread(self.word)],
+            )
         }
     }
 
@@ -863,7 +895,11 @@ mod tests {
                 }
                 let [skipped, count] = [tables[0][1], tables[0][2]].map(|n| usize::from(n % 64));
                 let picked = ones.clone().skip(skipped).take(count);
-                prop_assert_eq!(expected.6, picked.map(|bit| 1 << (bit - 1_000)).sum::<u64>());
+                prop_assert_eq!(expected.6[0], picked.map(|bit| 1 << (bit - 1_000)).sum::<u64>());
+                let bytes = expected.6[1].to_le_bytes();
+                for (bit, &byte) in bytes.iter().enumerate() {
+                    prop_assert_eq!(u64::from(byte), word >> bit & 1);
+                }
                 prop_assert_eq!(&expected.4, &ones.collect::<Vec<u16>>());
                 for isa in Isa::all() {
                     prop_assert_eq!(&isa.run(&every), &expected, "{}", isa);

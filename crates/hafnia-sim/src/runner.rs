@@ -181,16 +181,21 @@ impl<'a> Runner<'a> {
         let of = &layout.matrices[index];
         let corrects = engine.filter(|engine| engine.way() == Way::Corrections);
         let Some(sliced) = of.sliced.as_ref().filter(|_| pool <= 2) else { return false };
-        let mut tiles = of.tiles.iter().map(|id| &layout.tiles[id.index()]);
-        if engine.is_some() && tiles.any(|tile| tile.counted.is_none())
-            || corrects.is_some() && !of.holds_errors
-        {
+        let is_counted = |id: &TileId| layout.tiles[id.index()].counted.is_some();
+        if corrects.is_some() && !(of.holds_errors && of.tiles.iter().all(is_counted)) {
             return false;
         }
-        let Buffers { next, words, sliced: buffers, scratch, .. } = &mut self.buffers;
+        let Buffers { words, sliced: buffers, .. } = &mut self.buffers;
         isa.run(Fill { sliced, words, buffers });
         for &id in of.tiles.iter().filter(|_| engine.is_some()) {
             let tile = &layout.tiles[id.index()];
+            if tile.counted.is_none() {
+                for y in 0..of.windows.height {
+                    self.events[index] += self.buffers.count(layout, isa, of, id, y);
+                }
+                continue;
+            }
+            let Buffers { words, sliced: buffers, scratch, .. } = &mut self.buffers;
             let (groups, rows_on) = match (corrects, &tile.counted) {
                 (Some(engine), _) => {
                     let windows = &of.windows;
@@ -212,6 +217,7 @@ impl<'a> Runner<'a> {
             let conversions = groups * tile.columns as u64;
             self.events[index] += Events { groups, conversions, rows_on };
         }
+        let Buffers { next, sliced: buffers, .. } = &mut self.buffers;
         next.resize(of.activations(pool) + SLACK, 0);
         isa.run(MultiplySliced { sliced, buffers, pool, activations: next });
         std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
@@ -420,6 +426,9 @@ impl Buffers {
                         active.push((word * 64) as u32 + left.trailing_zeros());
                         left &= left - 1;
                     }
+                }
+                if active.is_empty() {
+                    continue;
                 }
                 plan.group(id, active, groups);
                 for (group, range) in groups.iter().enumerate() {

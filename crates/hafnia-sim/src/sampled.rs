@@ -81,7 +81,7 @@ impl Sample<'_> {
         let (mut len, mut rows_on) = (0, [0u64; 8]);
         for (vector, valid) in counted.valid.iter().enumerate() {
             let lines = count::<S, BITS>(simd, buffers.of_vector(vector), &counted.taps);
-            let valid = simd.from_words(valid);
+            let valid = simd.load_words(valid);
             for (number, zeros) in counted.least.chunks_exact(BITS).enumerate() {
                 let words = simd.words(simd.and(at_least(simd, &lines, zeros), valid));
                 let mut any = 0;

@@ -402,7 +402,7 @@ impl MultiplySliced<'_> {
                 let mut carry = simd.splat_bits(0);
                 let mut bit = 0;
                 while bit < TOTAL {
-                    let digital = simd.from_words(&digital[bit]);
+                    let digital = simd.load_words(&digital[bit]);
                     let twice = if bit == 0 { carry } else { ones[bit - 1] };
                     (sum[bit], carry) = simd.full_add(digital, twice, carry);
                     bit += 1;
@@ -414,7 +414,7 @@ impl MultiplySliced<'_> {
                     let mut carry = simd.splat_bits(0);
                     let mut bit = 0;
                     while bit < TOTAL {
-                        let correction = simd.from_words(&of_vector[bit]);
+                        let correction = simd.load_words(&of_vector[bit]);
                         (sum[bit], carry) = simd.full_add(sum[bit], correction, carry);
                         bit += 1;
                     }
@@ -441,11 +441,14 @@ impl MultiplySliced<'_> {
                         rows[level] |= of_level[bit / 64] >> (bit % 64);
                     }
                 }
+                // Three answers at most are two bits, which are fewer to spread.
+                let [a, b, c] = [rows[0], rows[1], rows[2]];
+                let (low, high) = (a ^ b ^ c, a & b | a & c | b & c);
                 let mut x = 0;
                 while x < width {
-                    let mut eight = 0;
-                    for row in &rows[..levels] {
-                        eight += spread((row >> x) as u8);
+                    let mut eight = simd.spread(low >> x) + 2 * simd.spread(high >> x);
+                    for row in rows.iter().take(levels).skip(3) {
+                        eight += simd.spread(row >> x);
                     }
                     activations[into..into + 8].copy_from_slice(&u64::to_le_bytes(eight));
                     into += 8;
@@ -457,14 +460,6 @@ impl MultiplySliced<'_> {
         let end = sliced.columns.len() * height * width;
         activations[end..].fill(0);
     }
-}
-
-/// Bits as bytes of 0 or 1, the lowest first.
-#[inline(always)]
-fn spread(bits: u8) -> u64 {
-    // Byte i keeps bit i, and carries to its highest bit unless that is 0.
-    let kept = u64::from(bits) * 0x0101_0101_0101_0101 & 0x8040_2010_0804_0201;
-    (kept + 0x7f7f_7f7f_7f7f_7f7f) >> 7 & 0x0101_0101_0101_0101
 }
 
 /// Every other bit of every lane, packed at its lower end.
@@ -515,7 +510,7 @@ impl CountSliced<'_> {
         let (mut groups, mut rows_on) = ([0u64; 8], [0u64; 8]);
         for (vector, valid) in counted.valid.iter().enumerate().take(sliced.vectors) {
             let lines = count::<S, BITS>(simd, &buffers.streams[vector * BYTES..], &counted.taps);
-            let valid = simd.from_words(valid);
+            let valid = simd.load_words(valid);
             for zeros in counted.least.chunks_exact(BITS) {
                 let words = simd.words(simd.and(at_least(simd, &lines, zeros), valid));
                 let mut word = 0;

@@ -3,9 +3,7 @@
 
 use hafnia_bits::Isa;
 use hafnia_cim::{InputControl, MacroSpec};
-use hafnia_ir::{
-    Column, Mapping, Place, RowEntry, Stage, Tile, random as random_mapping, verify,
-};
+use hafnia_ir::{Column, Mapping, Place, RowEntry, Stage, Tile, random as random_mapping, verify};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{Input, Network};
 use hafnia_rng::Seed;
@@ -100,7 +98,8 @@ fn plain(seed: Seed, network: &Network, spec: &MacroSpec, copies: u32) -> Mappin
                 bits.set(row, column, !whole.bits.get(row, column));
             }
         }
-        let is_conv = network.shape_before(network.matrices()[whole.matrix.index()].layer).height > 1;
+        let is_conv =
+            network.shape_before(network.matrices()[whole.matrix.index()].layer).height > 1;
         for replica in 0..if is_conv { copies } else { 1 } {
             let mut all: Vec<usize> = (0..bits.rows()).collect();
             all.shuffle(&mut seed.index(u64::from(replica)).rng());
