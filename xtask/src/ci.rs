@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::validate::{html, slurm, spice};
-use crate::{cargo, codegen, tidy, workspace};
+use crate::{cargo, codegen, instructions, tidy, workspace};
 
 /// The commands, in the order in which they fail fastest.
 const COMMANDS: &[&[&str]] = &[
@@ -57,6 +57,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
         html::run(Some(&workspace().join(PAGE)), None)?;
     } else {
         eprintln!("left out for want of chromium: cargo xtask validate --html");
+    }
+    if instructions::is_there() {
+        instructions::run(&instructions::Options { bless: false })?;
+    } else {
+        eprintln!("left out for want of valgrind: cargo xtask instructions");
     }
     Ok(())
 }

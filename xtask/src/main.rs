@@ -5,6 +5,7 @@
 
 mod ci;
 mod codegen;
+mod instructions;
 mod record;
 mod reproduce;
 mod tidy;
@@ -26,6 +27,8 @@ enum Chore {
     Record(record::Options),
     /// Hold the engines against tools that others wrote, and look at pages in a browser.
     Validate(validate::Options),
+    /// Count the instructions of the engines, and hold them to what is committed.
+    Instructions(instructions::Options),
     /// Everything that must pass before a change lands.
     Ci,
     /// Check the invariants of docs/architecture.md.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Chore::Reproduce(options) => reproduce::run(&options),
         Chore::Record(options) => record::run(&options),
         Chore::Validate(options) => validate::run(&options),
+        Chore::Instructions(options) => instructions::run(&options),
         Chore::Ci => ci::run(),
         Chore::Tidy => tidy::run(),
         Chore::Codegen { check } => codegen::run(check),

@@ -14,6 +14,9 @@
 
 use std::fmt;
 
+/// A one in every byte.
+const BYTES: u64 = 0x0101_0101_0101_0101;
+
 /// Lanes of a vector.
 pub const LANES: usize = 16;
 
@@ -127,6 +130,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     type I32: Copy;
     /// 16 answers.
     type Mask: Copy;
+    /// 512 bits.
+    type Bits: Copy;
 
     /// Floats from memory.
     fn load(self, from: &[f32; LANES]) -> Self::F32;
@@ -160,12 +165,35 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32;
     /// A bit for every lane, the first lane lowest.
     fn bits(self, mask: Self::Mask) -> u16;
+    /// Bits from memory.
+    fn load_bits(self, from: &[u8; 64]) -> Self::Bits;
+    /// Bits from words.
+    fn load_words(self, words: &[u64; 8]) -> Self::Bits;
+    /// A word eight times over.
+    fn splat_bits(self, word: u64) -> Self::Bits;
+    /// Bits as words.
+    fn words(self, bits: Self::Bits) -> [u64; 8];
+    /// a ∧ b.
+    fn and(self, a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// a ∨ b.
+    fn or(self, a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// a ⊕ b.
+    fn xor(self, a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// The sum of three bits, bit by bit: its low and its high bit.
+    fn full_add(self, a: Self::Bits, b: Self::Bits, c: Self::Bits) -> (Self::Bits, Self::Bits);
+    /// Every word of 64 bits, shifted right by less than 64.
+    fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits;
     /// For every byte b of the words, with t the smaller one of b and 255 − b, below 128: the smaller
     /// one of low\[t\], or of low\[15\] if t is over 15, and high\[t / 16\].
     fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8];
     /// A bit for every byte of the words, the lowest of the first word lowest: whether it is above
     /// `last`.
     fn above(self, words: &[u64; 8], last: u8) -> u64;
+    /// Of the ones of a word, the lowest first, those behind the first `skipped`, at most `count` of
+    /// them; both are below 64.
+    fn pick(self, word: u64, skipped: u32, count: u32) -> u64;
+    /// The lowest eight bits of a word as bytes of 0 or 1, the lowest first.
+    fn spread(self, word: u64) -> u64;
     /// Writes `first` plus the place of every 1 of `word` from the front of `into`, ascending, and
     /// anything behind them; gives their number.
     fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize;
@@ -226,10 +254,23 @@ macro_rules! lanes {
     }};
 }
 
+macro_rules! words {
+    ($word:ident => $value:expr) => {{
+        let mut bits = [0u64; 8];
+        let mut $word = 0;
+        while $word < 8 {
+            bits[$word] = $value;
+            $word += 1;
+        }
+        bits
+    }};
+}
+
 impl Simd for Portable {
     type F32 = [f32; LANES];
     type I32 = [i32; LANES];
     type Mask = [bool; LANES];
+    type Bits = [u64; 8];
 
     #[inline(always)]
     fn load(self, from: &[f32; LANES]) -> Self::F32 {
@@ -302,6 +343,45 @@ impl Simd for Portable {
         bits
     }
     #[inline(always)]
+    fn load_bits(self, from: &[u8; 64]) -> Self::Bits {
+        let words = from.as_chunks::<8>().0;
+        words!(word => u64::from_le_bytes(words[word]))
+    }
+    #[inline(always)]
+    fn load_words(self, words: &[u64; 8]) -> Self::Bits {
+        *words
+    }
+    #[inline(always)]
+    fn splat_bits(self, word: u64) -> Self::Bits {
+        [word; 8]
+    }
+    #[inline(always)]
+    fn words(self, bits: Self::Bits) -> [u64; 8] {
+        bits
+    }
+    #[inline(always)]
+    fn and(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+        words!(word => a[word] & b[word])
+    }
+    #[inline(always)]
+    fn or(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+        words!(word => a[word] | b[word])
+    }
+    #[inline(always)]
+    fn xor(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+        words!(word => a[word] ^ b[word])
+    }
+    #[inline(always)]
+    fn full_add(self, a: Self::Bits, b: Self::Bits, c: Self::Bits) -> (Self::Bits, Self::Bits) {
+        let either = self.xor(a, b);
+        let high = self.or(self.and(a, b), self.and(either, c));
+        (self.xor(either, c), high)
+    }
+    #[inline(always)]
+    fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits {
+        words!(word => bits[word] >> (by & 63))
+    }
+    #[inline(always)]
     fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
         let mut found = [0; 8];
         for (found, word) in found.iter_mut().zip(words) {
@@ -324,6 +404,24 @@ impl Simd for Portable {
         bits
     }
     #[inline(always)]
+    fn pick(self, word: u64, skipped: u32, count: u32) -> u64 {
+        let mut behind = word;
+        for _ in 0..skipped {
+            behind &= behind.wrapping_sub(1);
+        }
+        let mut rest = behind;
+        for _ in 0..count {
+            rest &= rest.wrapping_sub(1);
+        }
+        behind & !rest
+    }
+    #[inline(always)]
+    fn spread(self, word: u64) -> u64 {
+        // Byte i keeps bit i, and carries to its highest bit unless that is 0.
+        let kept = (word & 0xff).wrapping_mul(BYTES) & 0x8040_2010_0804_0201;
+        (kept + 0x7f7f_7f7f_7f7f_7f7f) >> 7 & BYTES
+    }
+    #[inline(always)]
     fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
         positions_by_byte(word, first, into)
     }
@@ -333,7 +431,7 @@ impl Simd for Portable {
 mod x86 {
     use std::arch::x86_64::*;
 
-    use super::{Kernel, LANES, Simd, positions_by_byte};
+    use super::{BYTES, Kernel, LANES, Simd, positions_by_byte};
 
     /// AVX2: two registers a vector.
     #[derive(Debug, Clone, Copy)]
@@ -372,6 +470,7 @@ mod x86 {
         type F32 = [__m256; 2];
         type I32 = [__m256i; 2];
         type Mask = [__m256; 2];
+        type Bits = [__m256i; 2];
 
         instructions! {
             fn load(self, from: &[f32; LANES]) -> Self::F32 {
@@ -439,6 +538,43 @@ mod x86 {
             fn bits(self, mask: Self::Mask) -> u16 {
                 (_mm256_movemask_ps(mask[0]) | _mm256_movemask_ps(mask[1]) << 8) as u16
             }
+            fn load_bits(self, from: &[u8; 64]) -> Self::Bits {
+                let from = from.as_ptr();
+                [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())]
+            }
+            fn load_words(self, words: &[u64; 8]) -> Self::Bits {
+                let from: *const u64 = words.as_ptr();
+                [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(4).cast())]
+            }
+            fn splat_bits(self, word: u64) -> Self::Bits {
+                [_mm256_set1_epi64x(word.cast_signed()); 2]
+            }
+            fn words(self, bits: Self::Bits) -> [u64; 8] {
+                let mut words = [0; 8];
+                let into: *mut u64 = words.as_mut_ptr();
+                _mm256_storeu_si256(into.cast(), bits[0]);
+                _mm256_storeu_si256(into.add(4).cast(), bits[1]);
+                words
+            }
+            fn and(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+                [_mm256_and_si256(a[0], b[0]), _mm256_and_si256(a[1], b[1])]
+            }
+            fn or(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+                [_mm256_or_si256(a[0], b[0]), _mm256_or_si256(a[1], b[1])]
+            }
+            fn xor(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+                [_mm256_xor_si256(a[0], b[0]), _mm256_xor_si256(a[1], b[1])]
+            }
+            fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits {
+                let by = _mm_cvtsi32_si128(by.cast_signed());
+                [_mm256_srl_epi64(bits[0], by), _mm256_srl_epi64(bits[1], by)]
+            }
+            fn pick(self, word: u64, skipped: u32, count: u32) -> u64 {
+                _pdep_u64(((1 << (count & 63)) - 1) << (skipped & 63), word)
+            }
+            fn spread(self, word: u64) -> u64 {
+                _pdep_u64(word, BYTES)
+            }
             fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
                 let table = |bytes: &[u8; 16]| {
                     _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast()))
@@ -472,6 +608,13 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn full_add(self, a: Self::Bits, b: Self::Bits, c: Self::Bits) -> (Self::Bits, Self::Bits) {
+            let either = self.xor(a, b);
+            let high = self.or(self.and(a, b), self.and(either, c));
+            (self.xor(either, c), high)
+        }
+
+        #[inline(always)]
         fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
             positions_by_byte(word, first, into)
         }
@@ -492,6 +635,7 @@ mod x86 {
         type F32 = __m512;
         type I32 = __m512i;
         type Mask = __mmask16;
+        type Bits = __m512i;
 
         #[inline(always)]
         fn bits(self, mask: Self::Mask) -> u16 {
@@ -544,6 +688,43 @@ mod x86 {
             }
             fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32 {
                 _mm512_mask_add_epi32(a, mask, a, b)
+            }
+            fn load_bits(self, from: &[u8; 64]) -> Self::Bits {
+                _mm512_loadu_si512(from.as_ptr().cast())
+            }
+            fn load_words(self, words: &[u64; 8]) -> Self::Bits {
+                _mm512_loadu_si512(words.as_ptr().cast())
+            }
+            fn splat_bits(self, word: u64) -> Self::Bits {
+                _mm512_set1_epi64(word.cast_signed())
+            }
+            fn words(self, bits: Self::Bits) -> [u64; 8] {
+                let mut words = [0; 8];
+                _mm512_storeu_si512(words.as_mut_ptr().cast(), bits);
+                words
+            }
+            fn and(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+                _mm512_and_si512(a, b)
+            }
+            fn or(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+                _mm512_or_si512(a, b)
+            }
+            fn xor(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+                _mm512_xor_si512(a, b)
+            }
+            fn full_add(self, a: Self::Bits, b: Self::Bits, c: Self::Bits) -> (Self::Bits, Self::Bits) {
+                // The truth tables of a ⊕ b ⊕ c and of the majority.
+                let low = _mm512_ternarylogic_epi64::<0x96>(a, b, c);
+                (low, _mm512_ternarylogic_epi64::<0xe8>(a, b, c))
+            }
+            fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits {
+                _mm512_srl_epi64(bits, _mm_cvtsi32_si128(by.cast_signed()))
+            }
+            fn pick(self, word: u64, skipped: u32, count: u32) -> u64 {
+                _pdep_u64(((1 << (count & 63)) - 1) << (skipped & 63), word)
+            }
+            fn spread(self, word: u64) -> u64 {
+                _pdep_u64(word, BYTES)
             }
             fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
                 let table = |bytes: &[u8; 16]| {
@@ -600,7 +781,15 @@ mod tests {
     }
 
     impl Kernel for &Every {
-        type Output = (Vec<[f32; LANES]>, Vec<[i32; LANES]>, u16, [u64; 9], Vec<u16>);
+        type Output = (
+            Vec<[f32; LANES]>,
+            Vec<[i32; LANES]>,
+            u16,
+            [u64; 9],
+            Vec<u16>,
+            Vec<[u64; 8]>,
+            [u64; 2],
+        );
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Output {
@@ -638,7 +827,33 @@ mod tests {
             let mut found = [simd.above(&self.words, self.tables[0][0]); 9];
             let tails = simd.look_up_tails(&self.words, &self.tables[0], &self.tables[1]);
             found[..8].copy_from_slice(&tails);
-            (floats, integers, simd.bits(simd.ge(b, a)), found, places[..count].to_vec())
+            let mut bits = Vec::new();
+            let mut from = [0; 64];
+            for (from, word) in from.as_chunks_mut().0.iter_mut().zip(self.words) {
+                *from = word.to_le_bytes();
+            }
+            let words = simd.load_bits(&from);
+            let again = simd.load_words(&self.words);
+            let other = simd.splat_bits(self.word);
+            let third = simd.shift_right(words, u32::from(self.tables[0][0]) % 64);
+            let sum = simd.full_add(words, other, third);
+            let (and, or) = (simd.and(words, other), simd.or(words, other));
+            for vector in [words, other, third, sum.0, sum.1, and, or, simd.xor(again, other)] {
+                bits.push(simd.words(vector));
+            }
+            let lanes = simd.bits(simd.ge(b, a));
+            let [skipped, picked] =
+                [self.tables[0][1], self.tables[0][2]].map(|n| u32::from(n % 64));
+            let picked = simd.pick(self.word, skipped, picked);
+            (
+                floats,
+                integers,
+                lanes,
+                found,
+                places[..count].to_vec(),
+                bits,
+                [picked, simd.spread(self.word)],
+            )
         }
     }
 
@@ -668,6 +883,22 @@ mod tests {
                     prop_assert_eq!(expected.0[2][lane], f32::from(byte));
                     prop_assert_eq!(expected.0[3][lane], if is_ge { b[lane] } else { a[lane] });
                     prop_assert_eq!(expected.2 >> lane & 1 == 1, b[lane] >= a[lane]);
+                }
+                for (place, &sum) in expected.5[3].iter().enumerate() {
+                    let [a, b, c] = [0, 1, 2].map(|vector| expected.5[vector][place]);
+                    prop_assert_eq!(expected.5[0][place], words[place]);
+                    prop_assert_eq!(sum, a ^ b ^ c);
+                    prop_assert_eq!(expected.5[4][place], a & b | a & c | b & c);
+                    prop_assert_eq!(expected.5[5][place], a & b);
+                    prop_assert_eq!(expected.5[6][place], a | b);
+                    prop_assert_eq!(expected.5[7][place], a ^ b);
+                }
+                let [skipped, count] = [tables[0][1], tables[0][2]].map(|n| usize::from(n % 64));
+                let picked = ones.clone().skip(skipped).take(count);
+                prop_assert_eq!(expected.6[0], picked.map(|bit| 1 << (bit - 1_000)).sum::<u64>());
+                let bytes = expected.6[1].to_le_bytes();
+                for (bit, &byte) in bytes.iter().enumerate() {
+                    prop_assert_eq!(u64::from(byte), word >> bit & 1);
                 }
                 prop_assert_eq!(&expected.4, &ones.collect::<Vec<u16>>());
                 for isa in Isa::all() {

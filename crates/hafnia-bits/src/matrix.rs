@@ -177,6 +177,7 @@ impl BitMatrix {
         Ok(())
     }
 
+    #[inline]
     fn locate(&self, row: usize, column: usize) -> (usize, u64) {
         assert!(
             row < self.rows && column < self.columns,

@@ -91,20 +91,19 @@ impl InputControl {
     ) {
         groups.ends.clear();
         let span = self.span(rows_per_conversion);
-        let mut start = 0;
-        for (index, &position) in active.iter().enumerate() {
-            if index == start {
-                continue;
-            }
+        // The first position that may not share a conversion with one.
+        let bound = |position: u32| (position as usize / span + 1).saturating_mul(span);
+        let (mut start, mut end) = (0, active.first().map_or(0, |&first| bound(first)));
+        for (index, &position) in active.iter().enumerate().skip(1) {
             let (entry, held) = (scan[position as usize], &active[start..index]);
             let first = held[0] as usize;
             let closes = held.len() == rows_per_conversion
-                || first / span != position as usize / span
+                || position as usize >= end
                 || scan[first].negative != entry.negative
                 || held.iter().any(|&other| scan[other as usize].physical == entry.physical);
             if closes {
                 groups.ends.push(index as u32);
-                start = index;
+                (start, end) = (index, bound(position));
             }
         }
         if start < active.len() {

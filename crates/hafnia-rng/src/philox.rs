@@ -60,19 +60,28 @@ impl Counter {
         }
         let mut c3 = [u64::from(last); BLOCKS];
         let [mut k0, mut k1] = self.key;
+        // Above the low half of a word is anything until the end.
         for _ in 0..ROUNDS {
             let mut lane = 0;
             while lane < BLOCKS {
                 let product0 = u64::from(MULTIPLIERS[0]) * (c0[lane] & LOW);
                 let product1 = u64::from(MULTIPLIERS[1]) * (c2[lane] & LOW);
                 c0[lane] = (product1 >> 32) ^ c1[lane] ^ u64::from(k0);
-                c1[lane] = product1 & LOW;
+                c1[lane] = product1;
                 c2[lane] = (product0 >> 32) ^ c3[lane] ^ u64::from(k1);
-                c3[lane] = product0 & LOW;
+                c3[lane] = product0;
                 lane += 1;
             }
             k0 = k0.wrapping_add(WEYL[0]);
             k1 = k1.wrapping_add(WEYL[1]);
+        }
+        let mut lane = 0;
+        while lane < BLOCKS {
+            c0[lane] &= LOW;
+            c1[lane] &= LOW;
+            c2[lane] &= LOW;
+            c3[lane] &= LOW;
+            lane += 1;
         }
         [c0, c1, c2, c3]
     }

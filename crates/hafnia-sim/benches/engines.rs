@@ -4,74 +4,18 @@
 //! are on, in all matrices or in the last one only. Throughput is per second that one thread was on a
 //! processor, so that other work on the machine moves it little.
 
+mod lenet5;
+
 use std::hint::black_box;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hafnia_bits::Isa;
 use hafnia_cim::MacroSpec;
-use hafnia_data::Mnist;
-use hafnia_ir::{Mapping, Place, RowEntry, Stage, Tile, verify};
-use hafnia_model::Network;
-use hafnia_model::arithmetic::reduce_pixel;
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{Bootstrap, reduction};
-use hafnia_sim::{EngineKind, Evaluation, Images, Kernels, NoiseScope, Prepared, evaluate};
-
-/// Rows and columns in order, cut where a macro ends, a macro a tile.
-fn natural(network: &Network, spec: &MacroSpec) -> Mapping {
-    let logical = Mapping::logical(network, spec).expect("weights of 1 bit");
-    let mut tiles = Vec::new();
-    for whole in &logical.tiles {
-        let all: Vec<usize> = (0..whole.bits.rows()).collect();
-        for rows in all.chunks(spec.rows) {
-            let entry = |(physical, row): (u32, &usize)| RowEntry {
-                logical: *row as u32,
-                physical,
-                negative: false,
-            };
-            tiles.push(Tile {
-                bits: whole.bits.select_rows(rows.iter().copied()),
-                rows: (0..).zip(rows).map(entry).collect(),
-                place: Some(Place { macro_index: tiles.len() as u32, row: 0, column: 0 }),
-                ..whole.clone()
-            });
-        }
-    }
-    let mapping = Mapping { stage: Stage::Placed, tiles, ..logical };
-    verify(&mapping).expect("the columns of LeNet-5 fit a macro");
-    mapping
-}
-
-/// A recorded network: what it sees decides how many rows are on.
-fn recorded() -> Network {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../hafnia-zoo/networks");
-    hafnia_artifact::load(folder.join("frontier/seed-1.hafnia")).expect("it is recorded")
-}
-
-/// Test images of the committed subset of MNIST, over and over.
-fn images(network: &Network, count: usize) -> Images {
-    let test = Mnist::subset().test;
-    let pixels = test.images.iter().map(|&pixel| reduce_pixel(pixel, network.input().shift));
-    let length = network.shape_before(0).len();
-    Images {
-        activations: pixels.collect::<Vec<_>>().into_iter().cycle().take(count * length).collect(),
-        labels: test.labels.iter().copied().cycle().take(count).collect(),
-    }
-}
-
-/// What must hold of a result, whatever it took to compute it.
-fn check(evaluation: &Evaluation, scope: &NoiseScope) {
-    let runs = (evaluation.images() * evaluation.chips()) as u64;
-    let conversions = evaluation.events.iter().map(|events| events.conversions).sum::<u64>();
-    let expected = if *scope == NoiseScope::All { 20_000..40_000 } else { 40..200 };
-    assert!(expected.contains(&(conversions / runs)), "{} conversions", conversions / runs);
-    assert!(evaluation.exact_accuracy() > 0.97, "{}", evaluation.exact_accuracy());
-    assert!(evaluation.drops()[0].abs() < 0.05, "{:?}", evaluation.drops());
-    let differs = evaluation.differences.iter().any(|images| !images.is_empty());
-    assert!(!differs || evaluation.engine != EngineKind::Exact);
-}
+use hafnia_sim::{EngineKind, Evaluation, Kernels, NoiseScope, Prepared, evaluate};
+use lenet5::{check, images, natural, recorded};
 
 /// The time the calling thread was on a processor, where the system tells, else the time.
 fn thread_time(started: Instant) -> Duration {
@@ -82,7 +26,7 @@ fn thread_time(started: Instant) -> Duration {
     on_processor().unwrap_or_else(|| started.elapsed())
 }
 
-fn lenet5(criterion: &mut Criterion) {
+fn engines(criterion: &mut Criterion) {
     let spec = MacroSpec::preset("gt-n40").expect("a preset");
     let network = recorded();
     let mapping = natural(&network, &spec);
@@ -159,5 +103,5 @@ fn bootstrap(criterion: &mut Criterion) {
     );
 }
 
-criterion_group!(benches, lenet5, bootstrap);
+criterion_group!(benches, engines, bootstrap);
 criterion_main!(benches);

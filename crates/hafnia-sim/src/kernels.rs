@@ -14,7 +14,10 @@ use hafnia_rng::{BLOCKS, Counter, gaussian};
 
 use crate::draws::{Address, word};
 use crate::layout::{Layout, TileLayout};
+use crate::sampled::{Sample, Sampled};
 use crate::schedule::{BATCH, Schedule};
+use crate::sliced::{Sliced, SlicedBuffers};
+use crate::windows::Windows;
 use crate::{Device, Exact, Table};
 
 const _: () = assert!(BATCH == BLOCKS && LANES == 16, "a Philox block is the bytes of a vector");
@@ -67,6 +70,28 @@ pub(crate) trait Convert: Sync {
     ) {
         unreachable!("nothing is corrected this way")
     }
+
+    /// As [`correct`](Self::correct), of a whole tile in slices; gives its groups and the rows that were
+    /// on in them.
+    fn correct_sliced(
+        &self,
+        _isa: Isa,
+        _tile: usize,
+        _image: u32,
+        _sliced: SlicedTile<'_>,
+        _scratch: &mut Scratch,
+    ) -> (u64, u64) {
+        unreachable!("nothing is corrected this way")
+    }
+}
+
+/// A tile of a convolution in slices, its image moved into streams.
+pub(crate) struct SlicedTile<'a> {
+    pub(crate) windows: &'a Windows,
+    /// Bit-planes of the activations.
+    pub(crate) words: &'a [u64],
+    pub(crate) sliced: &'a Sliced,
+    pub(crate) buffers: &'a SlicedBuffers,
 }
 
 /// What kernels note, used anew for every list.
@@ -74,6 +99,7 @@ pub(crate) trait Convert: Sync {
 pub(crate) struct Scratch {
     open: Vec<Open>,
     pub(crate) corrections: Vec<Correction>,
+    sampled: Sampled,
 }
 
 /// Columns of a group whose code a byte does not settle.
@@ -619,8 +645,11 @@ impl Convert for TableKernel<'_> {
             let pieces = &self.table.pieces[rows as usize * self.table.stride..];
             for lane in open.lanes() {
                 let ones = schedule.ones(group, layout, block, lane);
-                let column = block * LANES + lane;
-                let code = pieces[ones].code(word(source, address, column, open.byte(lane)));
+                let (column, byte) = (block * LANES + lane, open.byte(lane));
+                if pieces[ones].code_of_byte(byte).is_some() {
+                    continue;
+                }
+                let code = pieces[ones].code(word(source, address, column, byte));
                 if usize::from(code) != ones {
                     scratch.corrections.push(Correction {
                         position: address.position,
@@ -630,6 +659,36 @@ impl Convert for TableKernel<'_> {
                 }
             }
         }
+    }
+
+    fn correct_sliced(
+        &self,
+        isa: Isa,
+        index: usize,
+        image: u32,
+        sliced: SlicedTile<'_>,
+        scratch: &mut Scratch,
+    ) -> (u64, u64) {
+        let tile = &self.layout.tiles[index];
+        let (Some(counted), Some(bits)) = (&tile.counted, &tile.bits) else {
+            unreachable!("what is counted has its own lines");
+        };
+        let SlicedTile { windows, words, sliced, buffers } = sliced;
+        isa.run(Sample {
+            table: self.table,
+            last_certain: self.last_certain as u8,
+            source: &self.table.sources[index],
+            image,
+            windows,
+            words,
+            buffers,
+            sliced,
+            tile,
+            counted,
+            bits,
+            sampled: &mut scratch.sampled,
+            corrections: &mut scratch.corrections,
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use hafnia_model::{Layer, MatrixLayer, Network, Shape, Thresholds};
 
 use crate::Plan;
 use crate::packed::PackedMatrix;
+use crate::sliced::{Counted, Sliced};
 use crate::windows::{LineBits, Windows};
 
 /// Everything the kernels read that no noise changes.
@@ -52,6 +53,10 @@ pub(crate) struct MatrixLayout {
     /// Bits of the logical rows in order.
     pub(crate) natural: LineBits,
     pub(crate) packed: PackedMatrix,
+    /// How its product is computed for all positions at once, if that suits it.
+    pub(crate) sliced: Option<Sliced>,
+    /// Whether that holds the errors of its tiles, too.
+    pub(crate) holds_errors: bool,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     /// Vectors of columns.
@@ -79,6 +84,9 @@ pub(crate) struct TileLayout {
     pub(crate) is_whole: bool,
     /// Whether they are in the natural order too.
     pub(crate) is_natural: bool,
+    /// How its groups are counted for all positions at once, if the matrix is sliced and nothing but
+    /// the number of active lines decides them.
+    pub(crate) counted: Option<Counted>,
     /// Of its scan.
     pub(crate) planes: usize,
     pub(crate) columns: usize,
@@ -89,6 +97,8 @@ pub(crate) struct TileLayout {
     pub(crate) physical: Vec<u32>,
     /// (line, block): programmed bits, a byte each; 0 in the line that is never on.
     pub(crate) ones: Vec<[u8; LANES]>,
+    /// (column, word of lines): programmed bits.
+    pub(crate) weights: Vec<u64>,
     /// Per column the logical one, and 1, or −1 if it is inverted.
     pub(crate) logical: Vec<(usize, i32)>,
     /// (block): the signs of `logical`, if its columns are in order and start where a vector of the
@@ -144,6 +154,14 @@ impl<'a> Layout<'a> {
                         u8::from(tile.bits.get(row as usize, column));
                 }
             }
+            let words = lines.len().div_ceil(64);
+            let mut weights = vec![0; tile.bits.columns() * words];
+            for (line, &row) in physical.iter().enumerate() {
+                for column in 0..tile.bits.columns() {
+                    weights[column * words + line / 64] |=
+                        u64::from(tile.bits.get(row as usize, column)) << (line % 64);
+                }
+            }
             let is_one_to_one = lines.len() == planned.rows.len();
             let rows = planned.rows.logical().iter().map(|&row| row as usize);
             let bits = is_one_to_one.then(|| LineBits::new(&of.windows, rows));
@@ -158,7 +176,14 @@ impl<'a> Layout<'a> {
                 && is_one_to_one
                 && !is_signed
                 && !planned.rows.has_shared_rows();
+            let replica = (tile.replica as usize, replicas);
+            let count = |sliced: &Sliced| {
+                let rows = planned.rows.logical().iter().map(|&row| row as usize);
+                sliced.counted(&of.windows, rows, spec.rows_per_conversion, replica)
+            };
+            let counted = of.sliced.as_ref().filter(|_| is_plain).map(count);
             layout.tiles.push(TileLayout {
+                counted,
                 is_whole: is_one_to_one && lines.len() == of.rows,
                 is_natural: bits.as_ref() == Some(&of.natural),
                 bits,
@@ -167,12 +192,20 @@ impl<'a> Layout<'a> {
                 planes: planned.planes.into(),
                 columns: tile.bits.columns(),
                 blocks,
-                replica: (tile.replica as usize, replicas),
+                replica,
                 physical: std::mem::take(&mut physical),
                 ones,
+                weights,
                 logical,
                 aligned,
             });
+        }
+        for (matrix, of) in layout.matrices.iter_mut().enumerate() {
+            let tiles = of.tiles.len().div_ceil(plan.replicas(matrix).max(1));
+            let (slots, max_code) = (spec.rows_per_conversion, spec.adc.max_code());
+            let sliced = of.sliced.as_ref();
+            of.holds_errors =
+                sliced.is_some_and(|sliced| sliced.holds_errors(tiles, slots, max_code));
         }
         layout.plan = Some(plan);
         layout.slots = spec.rows_per_conversion;
@@ -244,6 +277,8 @@ impl MatrixLayout {
             layer: matrix.layer,
             natural: LineBits::new(&windows, 0..rows),
             packed: PackedMatrix::new(matrix.weights),
+            sliced: Sliced::new(&windows, matrix.weights, *levels, values),
+            holds_errors: false,
             windows,
             rows,
             columns,

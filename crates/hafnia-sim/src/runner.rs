@@ -11,10 +11,11 @@ use hafnia_model::Layer;
 use hafnia_model::arithmetic::{activate, max_pool, window};
 
 use crate::Events;
-use crate::kernels::{Convert, Scratch, Way};
+use crate::kernels::{Convert, Scratch, SlicedTile, Way};
 use crate::layout::{Layout, MatrixLayout, TileLayout, What};
 use crate::packed::{ActivateColumns, ActivatePositions, AddProducts, MultiplyRow, MultiplyVector};
 use crate::schedule::{CountGroups, ENOUGH, Group, Scan, Schedule};
+use crate::sliced::{CountSliced, Fill, MultiplySliced, SlicedBuffers};
 use crate::windows::{Gather, POSITIONS, Pack, Patches, SLACK};
 
 /// Runs images on one thread.
@@ -34,6 +35,7 @@ struct Buffers {
     next: Vec<u8>,
     /// Their bit-planes.
     words: Vec<u64>,
+    sliced: SlicedBuffers,
     /// Logical rows, and lines of a tile.
     natural: Patches,
     lines: Patches,
@@ -123,6 +125,7 @@ impl<'a> Runner<'a> {
                             self.convert(matrix, image, engine);
                             self.finish_positions(of, pool);
                         }
+                        _ if self.multiply_sliced(matrix, image, engine, pool) => {}
                         _ => {
                             self.multiply(matrix, image, engine);
                             self.finish_columns(of, pool);
@@ -163,6 +166,62 @@ impl<'a> Runner<'a> {
             buffers.add_products(isa, of, tile);
         }
         self.add_digital_columns(matrix);
+    }
+
+    /// Multiplies a matrix by its weights in slices, and corrects the sums if an engine is there, to the
+    /// activations behind the pool; says whether that suits it.
+    fn multiply_sliced<C: Convert>(
+        &mut self,
+        index: usize,
+        image: u32,
+        engine: Option<&C>,
+        pool: usize,
+    ) -> bool {
+        let (layout, isa) = (self.layout, self.isa);
+        let of = &layout.matrices[index];
+        let corrects = engine.filter(|engine| engine.way() == Way::Corrections);
+        let Some(sliced) = of.sliced.as_ref().filter(|_| pool <= 2) else { return false };
+        let is_counted = |id: &TileId| layout.tiles[id.index()].counted.is_some();
+        if corrects.is_some() && !(of.holds_errors && of.tiles.iter().all(is_counted)) {
+            return false;
+        }
+        let Buffers { words, sliced: buffers, .. } = &mut self.buffers;
+        isa.run(Fill { sliced, words, buffers });
+        for &id in of.tiles.iter().filter(|_| engine.is_some()) {
+            let tile = &layout.tiles[id.index()];
+            if tile.counted.is_none() {
+                for y in 0..of.windows.height {
+                    self.events[index] += self.buffers.count(layout, isa, of, id, y);
+                }
+                continue;
+            }
+            let Buffers { words, sliced: buffers, scratch, .. } = &mut self.buffers;
+            let (groups, rows_on) = match (corrects, &tile.counted) {
+                (Some(engine), _) => {
+                    let windows = &of.windows;
+                    scratch.corrections.clear();
+                    let sliced_tile = SlicedTile { windows, words, sliced, buffers };
+                    let counts =
+                        engine.correct_sliced(isa, id.index(), image, sliced_tile, scratch);
+                    for correction in &scratch.corrections {
+                        let (column, sign) = tile.logical[correction.column as usize];
+                        let position = correction.position as usize;
+                        let at = (position / windows.width, position % windows.width);
+                        buffers.correct(sliced, at, column, 2 * sign * correction.delta);
+                    }
+                    counts
+                }
+                (_, Some(counted)) => isa.run(CountSliced { sliced, counted, buffers }),
+                _ => unreachable!("it was looked at"),
+            };
+            let conversions = groups * tile.columns as u64;
+            self.events[index] += Events { groups, conversions, rows_on };
+        }
+        let Buffers { next, sliced: buffers, .. } = &mut self.buffers;
+        next.resize(of.activations(pool) + SLACK, 0);
+        isa.run(MultiplySliced { sliced, buffers, pool, activations: next });
+        std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
+        true
     }
 
     /// Multiplies a matrix by its weights, and corrects the sums if an engine is there.
@@ -366,6 +425,9 @@ impl Buffers {
                         active.push((word * 64) as u32 + left.trailing_zeros());
                         left &= left - 1;
                     }
+                }
+                if active.is_empty() {
+                    continue;
                 }
                 plan.group(id, active, groups);
                 for (group, range) in groups.iter().enumerate() {

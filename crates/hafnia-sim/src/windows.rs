@@ -89,8 +89,18 @@ impl Windows {
         }
     }
 
+    /// Its image, if there is a window at every place of it.
+    pub(crate) fn dense(&self) -> Option<Dense> {
+        let is_dense = !self.is_vector && self.stride == 1;
+        is_dense.then_some(Dense {
+            channels: self.input.channels,
+            kernel: self.kernel,
+            padded: [self.padded(), self.input.width + 2 * self.padding],
+        })
+    }
+
     /// The word of the activations and the bit in it that logical row `row` is at position 0.
-    fn place(&self, row: usize) -> (usize, usize) {
+    pub(crate) fn place(&self, row: usize) -> (usize, usize) {
         if self.is_vector {
             return (row / 64, row % 64);
         }
@@ -98,6 +108,15 @@ impl Windows {
             (row / (self.kernel * self.kernel), row % (self.kernel * self.kernel));
         (channel * self.padded() + within / self.kernel, within % self.kernel)
     }
+}
+
+/// A convolution whose windows lie at every place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Dense {
+    pub(crate) channels: usize,
+    pub(crate) kernel: usize,
+    /// Rows and columns of a channel with padding.
+    pub(crate) padded: [usize; 2],
 }
 
 fn steps(width: usize, stride: usize) -> Vec<[u64; POSITIONS]> {
@@ -214,6 +233,30 @@ impl LineBits {
             *ends.last_mut().expect("pushed with the first line") = segments.len();
         }
         Self { segments, ends }
+    }
+
+    /// The lines of one bit-plane at one position, as words.
+    #[inline(always)]
+    pub(crate) fn gather_one(
+        &self,
+        windows: &Windows,
+        words: &[u64],
+        plane: usize,
+        (y, x): (usize, usize),
+        into: &mut Vec<u64>,
+    ) {
+        let words = &words[plane * windows.words() + y * windows.stride..];
+        let (mut start, x) = (0, (x * windows.stride) as u32);
+        into.clear();
+        for &end in &self.ends {
+            let mut lines = 0;
+            for segment in &self.segments[start..end] {
+                let row = words[segment.word as usize] >> ((x + segment.shift) & 63);
+                lines |= (row & segment.mask) << (segment.bit & 63);
+            }
+            into.push(lines);
+            start = end;
+        }
     }
 
     /// Words of 64 lines.

@@ -3,12 +3,13 @@
 
 use hafnia_bits::Isa;
 use hafnia_cim::{InputControl, MacroSpec};
-use hafnia_ir::{Mapping, Stage, random as random_mapping};
+use hafnia_ir::{Column, Mapping, Place, RowEntry, Stage, Tile, random as random_mapping, verify};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{Input, Network};
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Evaluation, Images, Kernels, NoiseScope, Prepared, evaluate};
 use proptest::prelude::*;
+use rand::seq::SliceRandom;
 
 fn images(seed: Seed, input: &Input, classes: usize, count: u64) -> Images {
     let image = |index| random::image(seed.site("test/images").index(index), input);
@@ -80,6 +81,77 @@ proptest! {
         let images = images(seed, network.input(), network.classes(), 5);
         let scope = if is_all { NoiseScope::All } else { NoiseScope::Final };
         evaluations(&network, &mapping, &spec, &images, &scope, seed);
+    }
+}
+
+/// Rows in any order, cut into tiles; some columns inverted; copies that share the positions.
+fn plain(seed: Seed, network: &Network, spec: &MacroSpec, copies: u32) -> Mapping {
+    let logical = Mapping::logical(network, spec).expect("weights of 1 bit");
+    let mut tiles = Vec::new();
+    for whole in &logical.tiles {
+        let columns: Vec<Column> = whole
+            .columns
+            .iter()
+            .map(|column| Column { inverted: column.logical % 3 == 1, ..*column })
+            .collect();
+        let mut bits = whole.bits.clone();
+        for row in 0..bits.rows() {
+            for (column, _) in columns.iter().enumerate().filter(|(_, column)| column.inverted) {
+                bits.set(row, column, !whole.bits.get(row, column));
+            }
+        }
+        let is_conv =
+            network.shape_before(network.matrices()[whole.matrix.index()].layer).height > 1;
+        for replica in 0..if is_conv { copies } else { 1 } {
+            let mut all: Vec<usize> = (0..bits.rows()).collect();
+            all.shuffle(&mut seed.index(u64::from(replica)).rng());
+            for rows in all.chunks(spec.rows) {
+                let entry = |(physical, row): (u32, &usize)| RowEntry {
+                    logical: *row as u32,
+                    physical,
+                    negative: false,
+                };
+                let mut table: Vec<RowEntry> = (0..).zip(rows).map(entry).collect();
+                table.sort_by_key(|entry| entry.physical);
+                tiles.push(Tile {
+                    bits: bits.select_rows(rows.iter().copied()),
+                    rows: table.into_iter().collect(),
+                    columns: columns.clone(),
+                    replica,
+                    place: Some(Place { macro_index: tiles.len() as u32, row: 0, column: 0 }),
+                    ..whole.clone()
+                });
+            }
+        }
+    }
+    let mapping = Mapping { stage: Stage::Placed, tiles, ..logical };
+    verify(&mapping).expect("columns fit a macro");
+    mapping
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Mappings whose groups follow from numbers of lines alone, which have ways of their own.
+    #[test]
+    fn kernels_give_what_engines_give_on_plain_tiles(
+        seed in any::<u64>().prop_map(Seed),
+        is_lenet5 in proptest::bool::weighted(0.2),
+        rows_per_conversion in prop_oneof![Just(7usize), 1usize..=7],
+        noise in prop_oneof![Just(1.0), 0.5f64..3.0],
+        copies in 1u32..=3,
+    ) {
+        let preset = MacroSpec::preset("gt-n40").expect("a preset");
+        let mut spec = MacroSpec { rows_per_conversion, columns: 256, ..preset };
+        spec.adc.offset_lsb *= noise;
+        spec.adc.comparator_noise_lsb *= noise;
+        spec.cell.sigma_lrs_rel *= noise;
+        let limits = Limits { side: 12, ..Limits::default() };
+        let network =
+            if is_lenet5 { random::lenet5(seed) } else { random::network(seed, limits) };
+        let mapping = plain(seed, &network, &spec, copies);
+        let images = images(seed, network.input(), network.classes(), 4);
+        evaluations(&network, &mapping, &spec, &images, &NoiseScope::All, seed);
     }
 }
 

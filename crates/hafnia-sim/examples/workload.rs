@@ -1,0 +1,34 @@
+//! A fixed amount of work, whose instructions are counted: `workload ENGINE ISA IMAGES`.
+//!
+//! `cargo xtask instructions` runs it under valgrind and counts within [`evaluate`] only.
+
+#[path = "../benches/lenet5/mod.rs"]
+mod lenet5;
+
+use hafnia_bits::Isa;
+use hafnia_cim::MacroSpec;
+use hafnia_rng::Seed;
+use hafnia_sim::{EngineKind, Kernels, NoiseScope, Prepared, evaluate};
+use lenet5::{check, images, natural, recorded};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [engine, isa, count] = &arguments[..] else { panic!("workload ENGINE ISA IMAGES") };
+    let engine = match engine.as_str() {
+        "exact" => EngineKind::Exact,
+        "table" => EngineKind::Table,
+        "device" => EngineKind::Device,
+        other => panic!("there is no engine {other}"),
+    };
+    let isa = Isa::all().into_iter().find(|of| of.to_string() == *isa);
+    let kernels = Kernels::Vectors(isa.expect("this processor has the instruction set"));
+    let spec = MacroSpec::preset("gt-n40").expect("a preset");
+    let network = recorded();
+    let images = images(&network, count.parse().expect("a number of images"));
+    let prepared = Prepared::with_kernels(&network, &images, &NoiseScope::All, kernels);
+    let (prepared, mapping) = (prepared.expect("it fits"), natural(&network, &spec));
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    let evaluation =
+        one_thread.install(|| evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(3), &|_, _| ()));
+    check(&evaluation.expect("it fits"), &NoiseScope::All);
+}
