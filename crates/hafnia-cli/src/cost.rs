@@ -6,8 +6,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_cost::{
-    Assessment, BreakEven, Breakdown, Calibrated, Calibration, Component, Cost as Costs, CostModel,
-    DRAWS, Range, Scope,
+    Assessment, BreakEven, Calibrated, Calibration, Cost as Costs, CostModel, DRAWS, Range, Scope,
 };
 use hafnia_ir::{Mapping, read_mapping};
 use hafnia_model::Network;
@@ -307,16 +306,13 @@ fn text(told: &Told) -> String {
         told.part.name()
     );
     text += &format!("{}\n", layers(cost));
-    let um2 = |breakdown: &Breakdown<Range>| breakdown.parts.clone();
-    for (title, unit, factor, parts) in [
-        ("area in use", "mm2", 1e-6, um2(&cost.area_um2)),
-        ("energy of an image", "nJ", 1e-6, um2(&cost.energy_fj)),
-        ("time of an image", "us", 1e-3, um2(&cost.latency_ns)),
+    for (title, unit, factor, breakdown) in [
+        ("area in use", "mm2", 1e-6, &cost.area_um2),
+        ("energy of an image", "nJ", 1e-6, &cost.energy_fj),
+        ("time of an image", "us", 1e-3, &cost.latency_ns),
     ] {
-        let mut table =
-            Table::new([(title.to_owned(), Align::Left), (unit.to_owned(), Align::Right)]);
-        for (component, range) in parts {
-            let component: Component = component;
+        let mut table = Table::new([(title, Align::Left), (unit, Align::Right)]);
+        for (component, range) in &breakdown.parts {
             table.row([component.name().to_owned(), range.scaled(factor).to_string()]);
         }
         text += &format!("{table}\n");
