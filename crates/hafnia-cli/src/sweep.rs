@@ -9,13 +9,15 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use hafnia_artifact::{Digest, load, save, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_cost::CostModel;
 use hafnia_data::Mnist;
 use hafnia_ir::{Mapping, Profile};
+use hafnia_model::Network;
 use hafnia_passes::{Context, PassError, Pipeline, Registry, Size};
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::{
-    EngineKind, Evaluation, Events, Prepared, ProfileOptions, evaluate, profile,
+    EngineKind, Evaluation, Events, Prepared, ProfileOptions, evaluate, profile, tally,
 };
 use hafnia_sweep::{
     Computed, Folder, MOST_POINTS, Plan, Point, Row, ShardId, Share, Slurm, Status, Tally, collect,
@@ -336,6 +338,8 @@ struct Ready {
     point: Point,
     spec: MacroSpec,
     mapping: Mapping,
+    /// Area, energy and latency, as far as they can be told.
+    costs: BTreeMap<String, f64>,
 }
 
 impl<'a> Worker<'a> {
@@ -435,7 +439,30 @@ impl<'a> Worker<'a> {
             mapped => mapped,
         };
         let (mapping, _) = mapped?;
-        Ok(Ready { point: point.clone(), spec, mapping })
+        let costs = self.costs(&chosen.network, &mapping, &spec)?;
+        Ok(Ready { point: point.clone(), spec, mapping, costs })
+    }
+
+    /// What a mapping costs, at the typical constants of the cost model of its macro's kind.
+    fn costs(
+        &self,
+        network: &Network,
+        mapping: &Mapping,
+        spec: &MacroSpec,
+    ) -> anyhow::Result<BTreeMap<String, f64>> {
+        let some: Vec<usize> = (0..self.mnist.test.len().min(COST_IMAGES)).collect();
+        let images = data::images(network, &self.mnist.test.select(&some));
+        let events = tally(network, &images, mapping, spec, &|_, _| {})?;
+        // One draw, of which nothing is told: the ranges are for `hafnia cost`.
+        let calibrated = CostModel::gt_n40().calibrate(1, Seed(1))?;
+        let cost = calibrated.assess(network, mapping, spec, &events)?.typical;
+        let costs = [
+            ("area_mm2", 1e-6 * cost.whole_um2),
+            ("energy_nj", 1e-6 * cost.energy_fj.total),
+            ("latency_us", 1e-3 * cost.latency_ns.total),
+            ("tops_per_w", cost.tops_per_w),
+        ];
+        Ok(costs.map(|(column, value)| (column.to_owned(), value)).into())
     }
 
     /// The profile of a network: taken once a sweep and kept in its folder.
@@ -456,7 +483,7 @@ impl<'a> Worker<'a> {
     /// Runs some chips of a point.
     fn run(
         &self,
-        Ready { spec, mapping, .. }: &Ready,
+        Ready { spec, mapping, costs, .. }: &Ready,
         prepared: &Prepared<'_>,
         chips: Range<u32>,
         moves: &(dyn Fn(u64, u64) + Sync),
@@ -464,7 +491,8 @@ impl<'a> Worker<'a> {
         let sweep = &self.plan.sweep;
         let seed = Seed(sweep.seed);
         let evaluation = evaluate(prepared, mapping, spec, sweep.engine, chips, seed, moves)?;
-        let facts = facts(mapping, &evaluation);
+        let mut facts = facts(mapping, &evaluation);
+        facts.extend(costs.clone());
         Ok(Computed { evaluation, facts })
     }
 
@@ -488,6 +516,9 @@ impl<'a> Worker<'a> {
         Ok(seconds * runs * self.images as f64)
     }
 }
+
+/// Images over which events are priced.
+const COST_IMAGES: usize = 100;
 
 /// Images of a profile, as `hafnia profile` takes them.
 const PROFILE_IMAGES: usize = 30_000;

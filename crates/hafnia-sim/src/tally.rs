@@ -241,7 +241,7 @@ mod tests {
             let counted = tally(&network, &images, &mapping, &spec, &|_, _| ()).unwrap();
             let prepared = Prepared::new(&network, &images, &NoiseScope::All).unwrap();
             let evaluation =
-                evaluate(&prepared, &mapping, &spec, EngineKind::Exact, 1, seed, &|_, _| ()).unwrap();
+                evaluate(&prepared, &mapping, &spec, EngineKind::Exact, 0..1, seed, &|_, _| ()).unwrap();
             prop_assert_eq!(counted.by_matrix(&mapping), evaluation.events);
             for (tile, events) in mapping.tiles.iter().zip(&counted.tiles) {
                 prop_assert!(events.full_groups <= events.groups);

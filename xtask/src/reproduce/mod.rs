@@ -3,13 +3,15 @@
 //! Every number comes from a step: one call of the release binary `hafnia`, whose outputs are kept
 //! and which is skipped as long as nothing it depends on has changed. [`plan`] is the run from top
 //! to bottom, [`mapping`] its part on the mapping compiler, [`frontier`] that on what can be had
-//! together, [`attribution`] that on where accuracy goes, [`speed`] that on the engines, [`recorded`]
+//! together, [`attribution`] that on where accuracy goes,
+//! [`cost`] that on area, energy and time, [`speed`] that on the engines, [`recorded`]
 //! what `--full` adds, [`calls`] makes steps of calls and [`runner`] runs them, [`write_up`] turns
 //! their outputs into the report, [`cells`] mappings into pictures.
 
 mod attribution;
 pub(crate) mod calls;
 pub(crate) mod cells;
+mod cost;
 mod frontier;
 mod mapping;
 pub(crate) mod plan;

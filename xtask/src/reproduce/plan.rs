@@ -13,6 +13,7 @@ use super::Options;
 use super::attribution::{self, Attribution};
 use super::calls::{Calls, Data, Trained};
 use super::cells;
+use super::cost::{self, Costs};
 use super::frontier::{self, Frontier};
 use super::mapping::{self, Compiled};
 use super::recorded::{Recorded, Records};
@@ -50,6 +51,8 @@ pub(crate) struct Results {
     pub(crate) frontier: Frontier,
     /// Where accuracy goes.
     pub(crate) attribution: Attribution,
+    /// What it costs.
+    pub(crate) cost: Costs,
     /// How fast the engines are.
     pub(crate) speed: Speed,
     /// The recorded networks, if they were evaluated.
@@ -299,6 +302,7 @@ pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow
         noisy,
         all_layers,
         chips: plan.effort.chips,
+        cost: cost::run(&plan, &network, &natural, compiled.best())?,
         compiled,
         speed: speed::run(&plan, &network)?,
         recorded: records.map(|records| records.evaluate(&plan)).transpose()?,

@@ -37,6 +37,7 @@ pub(crate) fn report(
         cells(results),
         results.frontier.section(),
         results.attribution.section(),
+        results.cost.section()?,
         results.speed.section(),
     ];
     report.sections.extend(results.recorded.as_ref().map(Recorded::section));
@@ -132,6 +133,7 @@ fn metrics(results: &Results, claims: &Claims) -> anyhow::Result<Metrics> {
         }
     }
     results.compiled.add_metrics(&mut metrics)?;
+    results.cost.add_metrics(&mut metrics)?;
     results.speed.add_metrics(&mut metrics)?;
     if let Some(recorded) = &results.recorded {
         recorded.add_metrics(&mut metrics)?;

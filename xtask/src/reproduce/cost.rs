@@ -1,0 +1,276 @@
+//! What the deployed network costs, as it is and by `best`: `hafnia cost`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use hafnia_report::plot::{Stack, stacked};
+use hafnia_report::{Align, Figure, Metrics, Part, Section, Table};
+use serde::Deserialize;
+
+use super::plan::Plan;
+use super::runner::Step;
+
+/// What was found.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Costs {
+    images: usize,
+    /// By `best`.
+    cost: Cost,
+    against: Against,
+    calibration: Calibration,
+}
+
+#[derive(Debug, Deserialize)]
+struct Against {
+    /// In natural order.
+    cost: Cost,
+    savings: Vec<Saving>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Cost {
+    macros: usize,
+    layers: Vec<Layer>,
+    area_um2: Breakdown,
+    whole_um2: Range,
+    energy_fj: Breakdown,
+    latency_ns: Breakdown,
+    tops_per_w: Range,
+    gops_per_mm2: Range,
+}
+
+#[derive(Debug, Deserialize)]
+struct Layer {
+    name: String,
+    area_um2: Breakdown,
+    energy_fj: Breakdown,
+    latency_ns: Breakdown,
+}
+
+#[derive(Debug, Deserialize)]
+struct Breakdown {
+    total: Range,
+    parts: BTreeMap<String, Range>,
+}
+
+/// A value with the range that what is assumed leaves.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Range {
+    typical: f64,
+    lo: f64,
+    hi: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Saving {
+    scope: String,
+    layer: Option<String>,
+    gross: Range,
+    net: Range,
+    break_even: Option<Range>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Calibration {
+    figures: Vec<Published>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Published {
+    name: String,
+    fitted: bool,
+    published: f64,
+    model: Range,
+    miss_rel: f64,
+}
+
+/// Prices two mappings of a network on the same events.
+pub(crate) fn run(
+    plan: &Plan<'_>,
+    network: &Path,
+    natural: &Path,
+    best: &Path,
+) -> anyhow::Result<Costs> {
+    let json = plan.calls.runner.out("cost/best.json");
+    let mut arguments = vec![
+        "cost".to_owned(),
+        network.display().to_string(),
+        best.display().to_string(),
+        format!("--against={}", natural.display()),
+        format!("--seed={}", plan.seed),
+        "--format=json".to_owned(),
+    ];
+    arguments.extend(plan.calls.arguments());
+    plan.calls.step(&Step {
+        name: "cost/best".to_owned(),
+        arguments,
+        inputs: vec![network.to_owned(), natural.to_owned(), best.to_owned()],
+        outputs: vec![json.clone()],
+        stdout: Some(json.clone()),
+        threads: None,
+    })?;
+    super::calls::read(&json)
+}
+
+impl Range {
+    fn scaled(self, factor: f64) -> Self {
+        Self { typical: factor * self.typical, lo: factor * self.lo, hi: factor * self.hi }
+    }
+
+    /// With three digits that count.
+    fn text(self) -> String {
+        let digits = |value: f64| {
+            let left = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
+            format!("{value:.*}", (2.0 - left).clamp(0.0, 9.0) as usize)
+        };
+        match self.lo == self.hi {
+            true => digits(self.typical),
+            false => {
+                format!("{} ({} to {})", digits(self.typical), digits(self.lo), digits(self.hi))
+            }
+        }
+    }
+}
+
+impl Costs {
+    /// The net saving of whole macros with their tables.
+    fn net_saving(&self) -> Option<Range> {
+        let is_whole = |saving: &&Saving| saving.layer.is_none() && saving.scope == "whole";
+        self.against.savings.iter().find(is_whole).map(|saving| saving.net)
+    }
+
+    pub(crate) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
+        let mut insert = |key: &str, range: Range| -> anyhow::Result<()> {
+            for (end, value) in [("", range.typical), ("_lo", range.lo), ("_hi", range.hi)] {
+                metrics.insert(format!("cost/{key}{end}"), value)?;
+            }
+            Ok(())
+        };
+        insert("natural/area_mm2", self.against.cost.whole_um2.scaled(1e-6))?;
+        insert("best/area_mm2", self.cost.whole_um2.scaled(1e-6))?;
+        if let Some(saving) = self.net_saving() {
+            insert("best/net_area_saving", saving)?;
+        }
+        insert("tops_per_w", self.cost.tops_per_w)?;
+        insert("gops_per_mm2", self.cost.gops_per_mm2)?;
+        insert("energy_nj_per_image", self.cost.energy_fj.total.scaled(1e-6))?;
+        insert("latency_us_per_image", self.cost.latency_ns.total.scaled(1e-3))?;
+        Ok(())
+    }
+
+    pub(crate) fn section(&self) -> anyhow::Result<Section> {
+        let (natural, best) = (&self.against.cost, &self.cost);
+        let mut totals = Table::new([
+            ("", Align::Left),
+            ("natural", Align::Right),
+            ("by `best`", Align::Right),
+        ]);
+        let mut row = |what: &str, of: &dyn Fn(&Cost) -> String| {
+            totals.row([what.to_owned(), of(natural), of(best)]);
+        };
+        row("macros", &|cost| cost.macros.to_string());
+        row("area of whole macros and tables, mm²", &|cost| cost.whole_um2.scaled(1e-6).text());
+        row("area in use, mm²", &|cost| cost.area_um2.total.scaled(1e-6).text());
+        row("energy of an image, nJ", &|cost| cost.energy_fj.total.scaled(1e-6).text());
+        row("time of an image, µs", &|cost| cost.latency_ns.total.scaled(1e-3).text());
+        row("TOPS/W, 1×1 bit, rows that were on", &|cost| cost.tops_per_w.text());
+        row("GOPS/mm²", &|cost| cost.gops_per_mm2.text());
+
+        let mut layers = Table::new([
+            ("layer, by `best`", Align::Left),
+            ("area in use, mm²", Align::Right),
+            ("energy, nJ", Align::Right),
+            ("time, µs", Align::Right),
+        ]);
+        for layer in &best.layers {
+            layers.row([
+                layer.name.clone(),
+                layer.area_um2.total.scaled(1e-6).text(),
+                layer.energy_fj.total.scaled(1e-6).text(),
+                layer.latency_ns.total.scaled(1e-3).text(),
+            ]);
+        }
+        let mut savings = Table::new([
+            ("`best` against natural", Align::Left),
+            ("saved without tables, %", Align::Right),
+            ("net, %", Align::Right),
+            ("break-even, table bit / cells of a weight", Align::Right),
+        ]);
+        for saving in &self.against.savings {
+            let of = saving.layer.as_deref().unwrap_or("network");
+            savings.row([
+                format!("{of}: {}", saving.scope),
+                saving.gross.scaled(100.0).text(),
+                saving.net.scaled(100.0).text(),
+                saving.break_even.map_or("-".to_owned(), Range::text),
+            ]);
+        }
+        let mut calibration = Table::new([
+            ("published figure", Align::Left),
+            ("published", Align::Right),
+            ("model", Align::Right),
+            ("miss, %", Align::Right),
+        ]);
+        for Published { name, fitted, published, model, miss_rel } in &self.calibration.figures {
+            calibration.row([
+                name.clone(),
+                published.to_string(),
+                model.text(),
+                match fitted {
+                    true => "calibrated on".to_owned(),
+                    false => format!("{:.1}", 100.0 * miss_rel),
+                },
+            ]);
+        }
+        Ok(Section {
+            part: Part::Cost,
+            title: "What it costs".to_owned(),
+            text: format!(
+                "The deployed network on macros of the preset, priced on the events of {} test images; a bracket is the range, 5 % to 95 % of draws, that what is assumed leaves.\n\
+                 Most constants are assumed: docs/cost.md has each with its source.",
+                self.images
+            ),
+            tables: vec![totals, layers, savings, calibration],
+            figures: vec![
+                figure("cost-area", "Area in use by component", "mm²", 1e-6, [natural, best], |c| {
+                    &c.area_um2
+                })?,
+                figure("cost-energy", "Energy of an image by component", "nJ", 1e-6, [natural, best], |c| {
+                    &c.energy_fj
+                })?,
+            ],
+            ..Section::default()
+        })
+    }
+}
+
+/// Both mappings as bars of components.
+fn figure(
+    name: &str,
+    what: &str,
+    unit: &str,
+    factor: f64,
+    costs: [&Cost; 2],
+    of: impl Fn(&Cost) -> &Breakdown,
+) -> anyhow::Result<Figure> {
+    // A drawing has six colours: the five largest parts, and all others together.
+    let mut parts: Vec<(&String, f64)> =
+        of(costs[0]).parts.iter().map(|(part, range)| (part, range.typical)).collect();
+    parts.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    let named: Vec<&str> = parts.iter().take(5).map(|(part, _)| part.as_str()).collect();
+    let stack = |(label, cost): (&str, &Cost)| {
+        let value = |part: &str| of(cost).parts.get(part).map_or(0.0, |range| range.typical);
+        let mut values: Vec<f64> = named.iter().map(|part| factor * value(part)).collect();
+        let others = factor * of(cost).total.typical - values.iter().sum::<f64>();
+        values.push(others.max(0.0));
+        Stack { label: label.to_owned(), values }
+    };
+    let stacks: Vec<Stack> = ["natural", "by best"].into_iter().zip(costs).map(stack).collect();
+    let mut names = named.clone();
+    names.push("all others");
+    Ok(Figure {
+        name: name.to_owned(),
+        caption: format!("{what}, typical."),
+        svg: stacked(&format!("{what}, {unit}"), &names, &stacks)?,
+    })
+}
