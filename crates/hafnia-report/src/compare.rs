@@ -231,7 +231,7 @@ pub(crate) mod tests {
             │ claim                              ┆      paper ┆     a ┆  95 % interval ┆ verdict    ┆     b ┆  95 % interval ┆ difference ┆ verdict    ┆ <empty> ┆ 95 % interval ┆ difference ┆ verdict    │
             ╞════════════════════════════════════╪════════════╪═══════╪════════════════╪════════════╪═══════╪════════════════╪════════════╪════════════╪═════════╪═══════════════╪════════════╪════════════╡
             │ P1 LeNet-5 test accuracy           ┆    96.66 % ┆ 97.50 ┆ [97.20, 97.80] ┆ surpassed  ┆ 98.75 ┆ [98.45, 99.05] ┆      +1.25 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
-            │ P2 final layer rows saved          ┆    45.24 % ┆ 50.00 ┆          exact ┆ surpassed  ┆ 50.00 ┆          exact ┆       0.00 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
+            │ P2 final layer rows saved          ┆    45.24 % ┆ 50.00 ┆          exact ┆ surpassed  ┆ 50.00 ┆          exact ┆      0.000 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
             │ P3 noise impact removed (relative) ┆      5.6 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
             │ P3 noise impact removed (points)   ┆ 5.6 points ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
             └────────────────────────────────────┴────────────┴───────┴────────────────┴────────────┴───────┴────────────────┴────────────┴────────────┴─────────┴───────────────┴────────────┴────────────┘"#]].assert_eq(&comparison.claims_table().to_string());

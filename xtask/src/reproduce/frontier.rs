@@ -77,7 +77,7 @@ impl Frontier {
     pub(crate) fn section(&self) -> Section {
         let Found { images, chips, candidates } = &self.found;
         let mut table = Table::new([
-            ("", Align::Left),
+            ("letter", Align::Left),
             ("input control", Align::Left),
             ("passes", Align::Left),
             ("rows", Align::Right),

@@ -30,11 +30,11 @@ pub(crate) fn report(
     report.sections = vec![
         accuracy(results)?,
         rename(results)?,
+        cells(results),
         noise(results, claims)?,
         reorder(results, claims)?,
         all_layers(results),
         results.compiled.section(),
-        cells(results),
         results.frontier.section(),
         results.attribution.section(),
         results.cost.section()?,
