@@ -101,8 +101,9 @@ impl Bench {
         let [one, two] = [pool(1)?, pool(2)?];
         let mut engines = Vec::new();
         for engine in [EngineKind::Exact, EngineKind::Table, EngineKind::Device] {
-            let run =
-                || evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(1), &|_, _| ()).map(|_| ());
+            let run = || {
+                evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(1), &|_, _| ()).map(|_| ())
+            };
             let mut rates = Vec::new();
             let mut spent = Duration::ZERO;
             one.install(|| -> anyhow::Result<()> {

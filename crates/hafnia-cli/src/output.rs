@@ -200,14 +200,20 @@ mod tests {
                 ,,c,"[1,2]"
             "#]],
         );
-        check(&json!({ "full": true, "test": { "images": 3 } }), expect![[r#"
+        check(
+            &json!({ "full": true, "test": { "images": 3 } }),
+            expect![[r#"
             full,test.images
             true,3
-        "#]]);
-        check(&json!(["gt-n40", "ideal"]), expect![[r#"
+        "#]],
+        );
+        check(
+            &json!(["gt-n40", "ideal"]),
+            expect![[r#"
             value
             gt-n40
             ideal
-        "#]]);
+        "#]],
+        );
     }
 }

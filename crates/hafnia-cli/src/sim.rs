@@ -404,10 +404,7 @@ pub(crate) fn noise_scope(text: &str, network: &Network) -> anyhow::Result<Noise
                 let found = matrices.iter().position(|matrix| matrix.name == name);
                 let known = || matrices.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
                 found.with_context(|| {
-                    format!(
-                        "noise in layer `{name}`: give final, all, or some of {}",
-                        known()
-                    )
+                    format!("noise in layer `{name}`: give final, all, or some of {}", known())
                 })
             };
             Ok(NoiseScope::Matrices(names.split(',').map(find).collect::<Result<_, _>>()?))

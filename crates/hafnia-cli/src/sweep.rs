@@ -159,7 +159,8 @@ impl Sweep {
         if self.engine == By::Slurm {
             let job = self.slurm()?.submit(&folder)?;
             let mut swept = Swept::of(folder.plan(), job.shards);
-            swept.jobs = job.array.zip(job.collection).map(|(array, collection)| [array, collection]);
+            swept.jobs =
+                job.array.zip(job.collection).map(|(array, collection)| [array, collection]);
             if self.wait || swept.jobs.is_none() {
                 swept.missing = folder.missing()?.len();
                 swept.collect(&folder)?;
@@ -261,7 +262,8 @@ fn listed(file: &std::path::Path) -> anyhow::Result<Vec<ShardId>> {
 
 /// All keys that can be swept.
 fn keys(registry: &Registry) -> anyhow::Result<Vec<String>> {
-    let mut keys = ["model", "network", "pipeline", "noise_in", "macro"].map(str::to_owned).to_vec();
+    let mut keys =
+        ["model", "network", "pipeline", "noise_in", "macro"].map(str::to_owned).to_vec();
     for (key, _) in MacroSpec::load("gt-n40")?.values() {
         keys.push(format!("macro.{key}"));
         // As --set takes it: without the table that it stands in.
@@ -525,9 +527,10 @@ const PROFILE_IMAGES: usize = 30_000;
 
 /// Whether a pipeline failed because it was given no profile.
 fn asks_for_profile(error: &anyhow::Error) -> bool {
-    error.chain().filter_map(|cause| cause.downcast_ref()).any(|error| {
-        matches!(error, PassError::NoProfile { .. } | PassError::NeedsProfile)
-    })
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref())
+        .any(|error| matches!(error, PassError::NoProfile { .. } | PassError::NeedsProfile))
 }
 
 /// What is known of a mapping and of what happened on it, per image where it is counted.
@@ -576,8 +579,9 @@ impl Swept {
 
     fn text(&self) -> String {
         let Self { name, points, shards, missing, .. } = self;
-        let mut text =
-            format!("sweep {name}: {points} points in {shards} shards, {missing} of them missing\n");
+        let mut text = format!(
+            "sweep {name}: {points} points in {shards} shards, {missing} of them missing\n"
+        );
         if let Some(seconds) = self.seconds_left {
             text += &format!("about {} on this machine\n", duration(seconds));
         }

@@ -128,7 +128,11 @@ fn what_cannot_be_swept_is_said() {
     let put = |text: &str| fs::write(place.join("wrong.toml"), text).unwrap();
     let run = "sweep wrong.toml --offline --out out";
     put("name = \"x\"\n[axes]\n\"macro.sigma_lsr_rel\" = [0.1]");
-    fails(place, run, "no key `macro.sigma_lsr_rel` can be swept, the nearest is `macro.sigma_lrs_rel`");
+    fails(
+        place,
+        run,
+        "no key `macro.sigma_lsr_rel` can be swept, the nearest is `macro.sigma_lrs_rel`",
+    );
     put("name = \"x\"\n[axes]\npipeline = []");
     fails(place, run, "axis `pipeline`: it has no values");
     put("name = \"x\"\n[axes]\n\"macro.rows\" = { from = 1.0, to = 9.0, steps = 20000 }");
@@ -165,8 +169,7 @@ fn a_full_disk_keeps_what_is_finished() {
     // No file may become larger than 0 bytes, as on a full disk.
     let binary = env!("CARGO_BIN_EXE_hafnia");
     let script = format!("trap '' XFSZ; ulimit -f 0; exec {binary} sweep --offline --out out");
-    let output =
-        Command::new("sh").args(["-c", &script]).current_dir(place).output().unwrap();
+    let output = Command::new("sh").args(["-c", &script]).current_dir(place).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("out") && said.contains("cannot"), "{said}");

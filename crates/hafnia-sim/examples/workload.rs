@@ -28,7 +28,7 @@ fn main() {
     let prepared = Prepared::with_kernels(&network, &images, &NoiseScope::All, kernels);
     let (prepared, mapping) = (prepared.expect("it fits"), natural(&network, &spec));
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-    let evaluation =
-        one_thread.install(|| evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(3), &|_, _| ()));
+    let evaluation = one_thread
+        .install(|| evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(3), &|_, _| ()));
     check(&evaluation.expect("it fits"), &NoiseScope::All);
 }

@@ -160,11 +160,8 @@ impl Costs {
 
     pub(crate) fn section(&self) -> anyhow::Result<Section> {
         let (natural, best) = (&self.against.cost, &self.cost);
-        let mut totals = Table::new([
-            ("", Align::Left),
-            ("natural", Align::Right),
-            ("by `best`", Align::Right),
-        ]);
+        let mut totals =
+            Table::new([("", Align::Left), ("natural", Align::Right), ("by `best`", Align::Right)]);
         let mut row = |what: &str, of: &dyn Fn(&Cost) -> String| {
             totals.row([what.to_owned(), of(natural), of(best)]);
         };
@@ -232,12 +229,22 @@ impl Costs {
             ),
             tables: vec![totals, layers, savings, calibration],
             figures: vec![
-                figure("cost-area", "Area in use by component", "mm²", 1e-6, [natural, best], |c| {
-                    &c.area_um2
-                })?,
-                figure("cost-energy", "Energy of an image by component", "nJ", 1e-6, [natural, best], |c| {
-                    &c.energy_fj
-                })?,
+                figure(
+                    "cost-area",
+                    "Area in use by component",
+                    "mm²",
+                    1e-6,
+                    [natural, best],
+                    |c| &c.area_um2,
+                )?,
+                figure(
+                    "cost-energy",
+                    "Energy of an image by component",
+                    "nJ",
+                    1e-6,
+                    [natural, best],
+                    |c| &c.energy_fj,
+                )?,
             ],
             ..Section::default()
         })

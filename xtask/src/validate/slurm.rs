@@ -121,7 +121,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
         crate::run(&mut command)
     };
     submit("cluster", &["--tasks", "2"])?;
-    wait("the shards of two nodes", || Ok(shards(&place.join("cluster"))?.len() == expected.len()))?;
+    wait(
+        "the shards of two nodes",
+        || Ok(shards(&place.join("cluster"))?.len() == expected.len()),
+    )?;
     let slurm = start.elapsed();
     ensure!(shards(&place.join("cluster"))? == expected, "shards differ from those made locally");
     wait("the collection", || Ok(place.join("cluster/results.csv").exists()))?;
@@ -254,7 +257,9 @@ impl<'a> Cluster<'a> {
         let update = format!("nodename={}", NODES[node]);
         wait("the node", || {
             let _ = self.client("scontrol", &["update", &update, "state=resume"]);
-            Ok(self.client("sinfo", &["-h", "-N", "-o", "%N %t"])?.contains(&format!("{} idle", NODES[node])))
+            Ok(self
+                .client("sinfo", &["-h", "-N", "-o", "%N %t"])?
+                .contains(&format!("{} idle", NODES[node])))
         })
     }
 
