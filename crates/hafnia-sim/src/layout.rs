@@ -80,6 +80,9 @@ pub(crate) struct TileLayout {
     pub(crate) lines: usize,
     /// Whether the next active lines share a group whatever they are.
     pub(crate) is_plain: bool,
+    /// Where lines share word lines and nothing else decides groups, for every line those that are on
+    /// the same word line, a bit each.
+    pub(crate) shared: Option<Vec<[u64; SHARED_WORDS]>>,
     /// Whether its lines are all logical rows of its matrix, in any order.
     pub(crate) is_whole: bool,
     /// Whether they are in the natural order too.
@@ -105,6 +108,9 @@ pub(crate) struct TileLayout {
     /// matrix does; and that vector.
     pub(crate) aligned: Option<(usize, Vec<[i32; LANES]>)>,
 }
+
+/// Words of 64 lines of a tile with shared rows that is scanned in bits.
+pub(crate) const SHARED_WORDS: usize = 4;
 
 impl<'a> Layout<'a> {
     /// Lays out a network without a mapping; none if some layer does not suit the kernels.
@@ -172,10 +178,9 @@ impl<'a> Layout<'a> {
                 .map(|column| (column.logical as usize, if column.inverted { -1 } else { 1 }));
             let logical: Vec<(usize, i32)> = logical.collect();
             let aligned = aligned(&logical);
-            let is_plain = spec.input_control == InputControl::OrderedScan
-                && is_one_to_one
-                && !is_signed
-                && !planned.rows.has_shared_rows();
+            let is_ordered = spec.input_control == InputControl::OrderedScan && !is_signed;
+            let is_plain = is_ordered && is_one_to_one && !planned.rows.has_shared_rows();
+            let shared = (is_ordered && !is_plain).then(|| same_rows(&physical)).flatten();
             let replica = (tile.replica as usize, replicas);
             let count = |sliced: &Sliced| {
                 let rows = planned.rows.logical().iter().map(|&row| row as usize);
@@ -189,6 +194,7 @@ impl<'a> Layout<'a> {
                 bits,
                 lines: lines.len(),
                 is_plain,
+                shared,
                 planes: planned.planes.into(),
                 columns: tile.bits.columns(),
                 blocks,
@@ -212,6 +218,18 @@ impl<'a> Layout<'a> {
         layout.is_proved = prove(mapping, network).is_ok();
         Some(layout)
     }
+}
+
+/// For every line those of the same physical row, if that many can be told.
+fn same_rows(physical: &[u32]) -> Option<Vec<[u64; SHARED_WORDS]>> {
+    let of_row = |&row: &u32| {
+        let mut same = [0; SHARED_WORDS];
+        for (line, _) in physical.iter().enumerate().filter(|&(_, &other)| other == row) {
+            same[line / 64] |= 1 << (line % 64);
+        }
+        same
+    };
+    (physical.len() <= 64 * SHARED_WORDS).then(|| physical.iter().map(of_row).collect())
 }
 
 /// Where columns in order that start with a vector start, and their signs.

@@ -4,6 +4,8 @@
 //! conversion or as the network's own product with corrections; every other one is that product.
 //! It takes no memory for a conversion and none for an image: buffers are those of the largest layer.
 
+use std::ops::Range;
+
 use hafnia_bits::{Isa, LANES};
 use hafnia_cim::Groups;
 use hafnia_ir::TileId;
@@ -12,7 +14,7 @@ use hafnia_model::arithmetic::{activate, max_pool, window};
 
 use crate::Events;
 use crate::kernels::{Convert, Scratch, SlicedTile, Way};
-use crate::layout::{Layout, MatrixLayout, TileLayout, What};
+use crate::layout::{Layout, MatrixLayout, SHARED_WORDS, TileLayout, What};
 use crate::packed::{ActivateColumns, ActivatePositions, AddProducts, MultiplyRow, MultiplyVector};
 use crate::schedule::{CountGroups, ENOUGH, Group, Scan, Schedule};
 use crate::sliced::{CountSliced, Fill, MultiplySliced, SlicedBuffers};
@@ -360,6 +362,46 @@ fn events(schedule: &Schedule, tile: &TileLayout) -> Events {
     Events { groups, conversions: groups * tile.columns as u64, rows_on: schedule.rows_on }
 }
 
+/// Lists the groups of a row of output positions where the next active lines share a group, unless
+/// their word line is on in it already. There must be room for them.
+fn scan_shared(
+    patches: &Patches,
+    (tile, same): (&TileLayout, &[[u64; SHARED_WORDS]]),
+    row: Range<usize>,
+    schedule: &mut Schedule,
+    digital: &mut [i32],
+) {
+    let (null, slots, start) = (tile.lines as u16, schedule.slots, row.start);
+    for position in row.filter(|position| position % tile.replica.1 == tile.replica.0) {
+        for plane in 0..tile.planes {
+            let (mut count, mut number) = (0, 0);
+            // The lines whose word line is on in the group.
+            let mut held = [0; SHARED_WORDS];
+            for word in 0..patches.words {
+                let mut left = patches.word(plane, word, position - start);
+                while left != 0 {
+                    let bit = left.trailing_zeros();
+                    left &= left - 1;
+                    let line = word * 64 + bit as usize;
+                    if count == slots || held[word] >> bit & 1 == 1 {
+                        schedule.close(position, plane, number, count, null);
+                        (count, number, held) = (0, number + 1, [0; SHARED_WORDS]);
+                    }
+                    schedule.lines[schedule.len * slots + count] = line as u16;
+                    count += 1;
+                    for (held, same) in held.iter_mut().zip(&same[line]) {
+                        *held |= same;
+                    }
+                    digital[position] += 1 << plane;
+                }
+            }
+            if count > 0 {
+                schedule.close(position, plane, number, count, null);
+            }
+        }
+    }
+}
+
 impl Buffers {
     /// Forgets what was there of another tile.
     fn begin_tile(&mut self, layout: &Layout<'_>, of: &MatrixLayout) {
@@ -411,6 +453,10 @@ impl Buffers {
         if tile.is_plain {
             let replica = tile.replica;
             isa.run(Scan { patches, planes, null, row, replica, schedule, digital });
+            return;
+        }
+        if let Some(same) = &tile.shared {
+            scan_shared(patches, (tile, same), row, schedule, digital);
             return;
         }
         let plan = layout.plan.expect("tiles are those of a plan");

@@ -73,6 +73,25 @@ impl Schedule {
         }
     }
 
+    /// Appends a group whose lines were written, `count` of them; their weight is positive.
+    #[inline]
+    pub(crate) fn close(
+        &mut self,
+        position: usize,
+        plane: usize,
+        number: usize,
+        count: usize,
+        null: u16,
+    ) {
+        let first = self.len * self.slots;
+        self.lines[first + count..first + self.slots].fill(null);
+        (self.positions[self.len], self.plane_groups[self.len]) =
+            (position as u32, (plane << 24 | number) as u32);
+        (self.rows[self.len], self.weights[self.len]) = (count as u32, 1 << plane);
+        self.len += 1;
+        self.rows_on += count as u64;
+    }
+
     /// Appends a group; there must be room for it.
     pub(crate) fn push(&mut self, group: Group, lines: &[u32], null: u16) {
         let slots = &mut self.lines[self.len * self.slots..][..self.slots];
