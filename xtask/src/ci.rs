@@ -1,9 +1,12 @@
 //! `cargo xtask ci`: everything that must pass before a change lands.
 
+use std::process::Command;
 use std::time::Instant;
 
 use crate::validate::{html, slurm, spice};
 use crate::{cargo, codegen, instructions, tidy, workspace};
+
+const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
 /// The commands, in the order in which they fail fastest.
 const COMMANDS: &[&[&str]] = &[
@@ -42,13 +45,20 @@ pub(crate) fn run() -> anyhow::Result<()> {
         crate::run(&mut command)?;
         eprintln!("  took {:.0} s", start.elapsed().as_secs_f64());
     }
+    // The kernels of a processor that this is not; they cannot be run here.
+    let rustup = Command::new("rustup").args(["target", "list", "--installed"]).output();
+    if rustup.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(AARCH64)) {
+        crate::run(&mut cargo(&["check", "--target", AARCH64, "--package", "hafnia-sim"]))?;
+    } else {
+        eprintln!("left out for want of the target {AARCH64}: rustup target add {AARCH64}");
+    }
     if spice::is_there() {
         spice::run()?;
     } else {
         eprintln!("left out for want of ngspice: cargo xtask validate --spice");
     }
     match &slurm::missing()[..] {
-        [] => slurm::run()?,
+        [] => slurm::run(false)?,
         missing => {
             eprintln!("left out for want of {}: cargo xtask validate --slurm", missing.join(", "));
         }

@@ -210,6 +210,7 @@ impl Sweep {
             bail!(hafnia_sweep::SweepError::TooMany { points, most: MOST_POINTS });
         }
         let plan = Plan::of(sweep, &keys(registry)?, BTreeMap::new())?;
+        images(&plan, mnist)?;
         let mut inputs = BTreeMap::new();
         inputs.insert("hafnia".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         for (name, digest) in &mnist.digests {
@@ -246,6 +247,14 @@ impl Sweep {
             wait: self.wait,
         })
     }
+}
+
+/// The number of images that every chip is shown.
+fn images(plan: &Plan, mnist: &Mnist) -> anyhow::Result<usize> {
+    let most = mnist.test.len();
+    let images = plan.sweep.images.unwrap_or(most);
+    ensure!((1..=most).contains(&images), "`images` is {images}, it must lie in 1..={most}");
+    Ok(images)
 }
 
 fn absolute(path: &std::path::Path) -> anyhow::Result<String> {
@@ -351,10 +360,7 @@ impl<'a> Worker<'a> {
         registry: &'a Registry,
         folder: PathBuf,
     ) -> anyhow::Result<Self> {
-        let most = mnist.test.len();
-        let images = plan.sweep.images.unwrap_or(most);
-        ensure!((1..=most).contains(&images), "`images` is {images}, it must lie in 1..={most}");
-        Ok(Self { plan, mnist, registry, images, folder })
+        Ok(Self { plan, mnist, registry, images: images(plan, mnist)?, folder })
     }
 
     /// Computes shards that are missing.

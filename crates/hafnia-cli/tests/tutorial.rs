@@ -35,7 +35,7 @@ fn every_command_of_the_tutorial_runs() {
         }
         // What a test need not wait for.
         if name == "sim" {
-            command.args(["--images", "100"]);
+            command.args(["--images", "200"]);
         }
         let output = command.output().expect("hafnia");
         let said = String::from_utf8_lossy(&output.stderr);

@@ -9,22 +9,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use cargo_metadata::MetadataCommand;
 use hafnia_artifact::{Digest, Outcome, Steps, write_whole};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::{cargo, run, workspace};
+use crate::{cargo, run, target};
 
 /// Builds the release binary; gives its path.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
     run(&mut cargo(&["build", "--release", "--package", "hafnia-cli"]))?;
-    let metadata = MetadataCommand::new()
-        .manifest_path(workspace().join("Cargo.toml"))
-        .no_deps()
-        .exec()
-        .context("cargo metadata")?;
     let name = format!("hafnia{}", std::env::consts::EXE_SUFFIX);
-    Ok(metadata.target_directory.join("release").join(name).into())
+    Ok(target()?.join("release").join(name))
 }
 
 /// One call of `hafnia`.

@@ -51,7 +51,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         spice::run()?;
     }
     if options.slurm {
-        slurm::run()?;
+        slurm::run(true)?;
     }
     if options.aihwkit {
         aihwkit::run(&options.python)?;
