@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use hafnia_artifact::{Digest, Outcome, Steps, write_whole};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::{cargo, run, target};
+use crate::{cargo, run, target, workspace};
 
 /// Builds the release binary; gives its path.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
