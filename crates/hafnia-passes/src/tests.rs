@@ -226,6 +226,34 @@ fn what_slices_and_levels_cannot_have() {
     );
 }
 
+proptest! {
+    // A search is dozens of pipelines, each verified and proved: few cases, of macros that fit.
+    #![proptest_config(ProptestConfig::with_cases(4))]
+
+    #[test]
+    fn a_search_keeps_the_network(seed: u64, matrices in prop_oneof![Just("[]"), Just("[\"*\"]")]) {
+        let seed = Seed(seed);
+        let network = network(seed, Limits { side: 5, linears: 2, ..Limits::default() });
+        let spec = MacroSpec { rows: 48, columns: 24, ..spec(seed) };
+        let profile = profile(seed, &network, 20);
+        let code_table = CodeTable::from_spec(&spec);
+        let context =
+            Context { profile: Some(&profile), seed, ..context(&network, &spec, &code_table) };
+        let text =
+            format!("name = \"search\"\n[[pass]]\nuse = \"best\"\nsteps = 20\nmatrices = {matrices}");
+        let pipeline = Pipeline::parse(&text, &Registry::builtin()).unwrap();
+        let start = Mapping::logical(&network, &spec).unwrap();
+        let found = pipeline.run(start.clone(), &context, &mut |after| {
+            Ok(hafnia_sim::agree(&network, after.mapping, &spec, seed)?)
+        });
+        let found = found.unwrap();
+        verify(&found.mapping).unwrap();
+        prove(&found.mapping, &network).unwrap();
+        prop_assert_eq!(found.mapping.stage, Stage::Placed);
+        prop_assert_eq!(&found, &pipeline.run(start, &context, &mut |_| Ok(())).unwrap());
+    }
+}
+
 /// The mapping that a pipeline makes of an 8×3 matrix with four different rows, on macros of 3×2.
 fn check(passes: &str, expected: Expect) {
     let rows = [0b001, 0b110, 0b001, 0b111, 0b110, 0b010, 0b001, 0b111];
