@@ -41,7 +41,7 @@ const REACHED_BY: &[(&str, &[&str])] = &[
     ("hafnia-train", &["hafnia-cli"]),
     ("ureq", &["hafnia-data", "hafnia-train", "hafnia-cli"]),
     ("hafnia-passes", &["hafnia-cli", "xtask"]),
-    ("hafnia-sim", &["hafnia-cost", "hafnia-cli", "xtask"]),
+    ("hafnia-sim", &["hafnia-cost", "hafnia-sweep", "hafnia-cli", "xtask"]),
     ("hafnia-cost", &["hafnia-cli", "xtask"]),
     ("hafnia-zoo", &["hafnia-cli", "xtask"]),
     ("plotters", &["hafnia-report", "hafnia-cli", "xtask"]),
