@@ -111,8 +111,9 @@ impl InputControl {
         }
     }
 
-    /// Entries of the scan order, active or not, that may share a conversion.
-    fn span(self, rows_per_conversion: usize) -> usize {
+    /// Entries of the scan order, active or not, that may share a conversion: groups close at its
+    /// multiples.
+    pub fn span(self, rows_per_conversion: usize) -> usize {
         match self {
             Self::OrderedScan => usize::MAX,
             Self::FixedWindow { window } => window,

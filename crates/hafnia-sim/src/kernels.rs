@@ -99,7 +99,7 @@ pub(crate) struct SlicedTile<'a> {
 pub(crate) struct Scratch {
     open: Vec<Open>,
     pub(crate) corrections: Vec<Correction>,
-    sampled: Sampled,
+    pub(crate) sampled: Sampled,
 }
 
 /// Columns of a group whose code a byte does not settle.
@@ -670,8 +670,8 @@ impl Convert for TableKernel<'_> {
         scratch: &mut Scratch,
     ) -> (u64, u64) {
         let tile = &self.layout.tiles[index];
-        let (Some(counted), Some(bits)) = (&tile.counted, &tile.bits) else {
-            unreachable!("what is counted has its own lines");
+        let (Some(groups), Some(bits)) = (&tile.groups, &tile.bits) else {
+            unreachable!("groups that are found in slices have their own lines");
         };
         let SlicedTile { windows, words, sliced, buffers } = sliced;
         isa.run(Sample {
@@ -684,7 +684,7 @@ impl Convert for TableKernel<'_> {
             buffers,
             sliced,
             tile,
-            counted,
+            groups,
             bits,
             sampled: &mut scratch.sampled,
             corrections: &mut scratch.corrections,

@@ -7,6 +7,7 @@ use hafnia_model::{Layer, MatrixLayer, Network, Shape, Thresholds};
 
 use crate::Plan;
 use crate::packed::PackedMatrix;
+use crate::scanned::Scanned;
 use crate::sliced::{Counted, Sliced};
 use crate::windows::{LineBits, Windows};
 
@@ -87,9 +88,9 @@ pub(crate) struct TileLayout {
     pub(crate) is_whole: bool,
     /// Whether they are in the natural order too.
     pub(crate) is_natural: bool,
-    /// How its groups are counted for all positions at once, if the matrix is sliced and nothing but
-    /// the number of active lines decides them.
-    pub(crate) counted: Option<Counted>,
+    /// How its groups are found for all positions at once, if the matrix is sliced and its lines are
+    /// rows of it.
+    pub(crate) groups: Option<SlicedGroups>,
     /// Of its scan.
     pub(crate) planes: usize,
     pub(crate) columns: usize,
@@ -107,6 +108,15 @@ pub(crate) struct TileLayout {
     /// (block): the signs of `logical`, if its columns are in order and start where a vector of the
     /// matrix does; and that vector.
     pub(crate) aligned: Option<(usize, Vec<[i32; LANES]>)>,
+}
+
+/// How the groups of a tile are found in slices.
+#[derive(Debug, Clone)]
+pub(crate) enum SlicedGroups {
+    /// Nothing but the number of active lines decides them.
+    Counted(Counted),
+    /// Line by line.
+    Scanned(Scanned),
 }
 
 /// Words of 64 lines of a tile with shared rows that is scanned in bits.
@@ -182,13 +192,20 @@ impl<'a> Layout<'a> {
             let is_plain = is_ordered && is_one_to_one && !planned.rows.has_shared_rows();
             let shared = (is_ordered && !is_plain).then(|| same_rows(&physical)).flatten();
             let replica = (tile.replica as usize, replicas);
-            let count = |sliced: &Sliced| {
+            let groups = |sliced: &Sliced| {
                 let rows = planned.rows.logical().iter().map(|&row| row as usize);
-                sliced.counted(&of.windows, rows, spec.rows_per_conversion, replica)
+                let (windows, slots) = (&of.windows, spec.rows_per_conversion);
+                if is_plain {
+                    SlicedGroups::Counted(sliced.counted(windows, rows, slots, replica))
+                } else {
+                    let control = (spec.input_control, slots);
+                    let rows = (rows, &lines[..]);
+                    SlicedGroups::Scanned(Scanned::new(sliced, windows, rows, control, replica))
+                }
             };
-            let counted = of.sliced.as_ref().filter(|_| is_plain).map(count);
+            let groups = of.sliced.as_ref().filter(|_| is_one_to_one).map(groups);
             layout.tiles.push(TileLayout {
-                counted,
+                groups,
                 is_whole: is_one_to_one && lines.len() == of.rows,
                 is_natural: bits.as_ref() == Some(&of.natural),
                 bits,

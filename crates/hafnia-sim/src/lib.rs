@@ -53,6 +53,7 @@ mod profile;
 mod runner;
 mod sampled;
 mod saved;
+mod scanned;
 mod schedule;
 mod silicon;
 mod sliced;

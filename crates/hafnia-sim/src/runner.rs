@@ -14,10 +14,11 @@ use hafnia_model::arithmetic::{activate, max_pool, window};
 
 use crate::Events;
 use crate::kernels::{Convert, Scratch, SlicedTile, Way};
-use crate::layout::{Layout, MatrixLayout, SHARED_WORDS, TileLayout, What};
+use crate::layout::{Layout, MatrixLayout, SHARED_WORDS, SlicedGroups, TileLayout, What};
 use crate::packed::{ActivateColumns, ActivatePositions, AddProducts, MultiplyRow, MultiplyVector};
+use crate::scanned::{CountScanned, Find, ListFound, Scanned};
 use crate::schedule::{CountGroups, ENOUGH, Group, Scan, Schedule};
-use crate::sliced::{CountSliced, Fill, MultiplySliced, SlicedBuffers};
+use crate::sliced::{CountSliced, Fill, MultiplySliced, Sliced, SlicedBuffers};
 use crate::windows::{Gather, POSITIONS, Pack, Patches, SLACK};
 
 /// Runs images on one thread.
@@ -150,19 +151,38 @@ impl<'a> Runner<'a> {
         let buffers = &mut self.buffers;
         buffers.by_position.clear();
         buffers.by_position.resize(positions * of.blocks, [0; LANES]);
+        let is_scanned =
+            |id: &TileId| matches!(layout.tiles[id.index()].groups, Some(SlicedGroups::Scanned(_)));
+        if let (Some(sliced), true) = (&of.sliced, of.tiles.iter().any(is_scanned)) {
+            let Buffers { words, sliced: buffers, .. } = buffers;
+            isa.run(Fill { sliced, words, buffers });
+        }
         for &id in &of.tiles {
             let tile = &layout.tiles[id.index()];
             buffers.begin_tile(layout, of);
             buffers.raw.clear();
             buffers.raw.resize(positions * tile.blocks, [0; LANES]);
+            let mut convert = |buffers: &mut Buffers| {
+                let Buffers { schedule, scratch, raw, .. } = buffers;
+                engine.convert(isa, id.index(), image, schedule, scratch, raw);
+                self.events[matrix] += events(schedule, tile);
+                schedule.clear(layout.slots);
+            };
+            if let (Some(sliced), Some(SlicedGroups::Scanned(scanned))) = (&of.sliced, &tile.groups)
+            {
+                let groups = buffers.find(isa, of, tile, scanned);
+                for first in (0..groups).step_by(ENOUGH) {
+                    buffers.list(isa, (of, sliced), (tile, scanned), first..groups);
+                    convert(buffers);
+                }
+                buffers.add_products(isa, of, tile);
+                continue;
+            }
             for y in 0..of.windows.height {
                 buffers.gather(layout, isa, of, id, y);
                 buffers.scan(layout, isa, of, id, y);
                 if buffers.schedule.len >= ENOUGH || y + 1 == of.windows.height {
-                    let Buffers { schedule, scratch, raw, .. } = buffers;
-                    engine.convert(isa, id.index(), image, schedule, scratch, raw);
-                    self.events[matrix] += events(schedule, tile);
-                    schedule.clear(layout.slots);
+                    convert(buffers);
                 }
             }
             buffers.add_products(isa, of, tile);
@@ -183,22 +203,22 @@ impl<'a> Runner<'a> {
         let of = &layout.matrices[index];
         let corrects = engine.filter(|engine| engine.way() == Way::Corrections);
         let Some(sliced) = of.sliced.as_ref().filter(|_| pool <= 2) else { return false };
-        let is_counted = |id: &TileId| layout.tiles[id.index()].counted.is_some();
-        if corrects.is_some() && !(of.holds_errors && of.tiles.iter().all(is_counted)) {
+        let is_found = |id: &TileId| layout.tiles[id.index()].groups.is_some();
+        if corrects.is_some() && !(of.holds_errors && of.tiles.iter().all(is_found)) {
             return false;
         }
         let Buffers { words, sliced: buffers, .. } = &mut self.buffers;
         isa.run(Fill { sliced, words, buffers });
         for &id in of.tiles.iter().filter(|_| engine.is_some()) {
             let tile = &layout.tiles[id.index()];
-            if tile.counted.is_none() {
-                for y in 0..of.windows.height {
-                    self.events[index] += self.buffers.count(layout, isa, of, id, y);
-                }
-                continue;
-            }
             let Buffers { words, sliced: buffers, scratch, .. } = &mut self.buffers;
-            let (groups, rows_on) = match (corrects, &tile.counted) {
+            let (groups, rows_on) = match (corrects, &tile.groups) {
+                (_, None) => {
+                    for y in 0..of.windows.height {
+                        self.events[index] += self.buffers.count(layout, isa, of, id, y);
+                    }
+                    continue;
+                }
                 (Some(engine), _) => {
                     let windows = &of.windows;
                     scratch.corrections.clear();
@@ -213,8 +233,13 @@ impl<'a> Runner<'a> {
                     }
                     counts
                 }
-                (_, Some(counted)) => isa.run(CountSliced { sliced, counted, buffers }),
-                _ => unreachable!("it was looked at"),
+                (None, Some(SlicedGroups::Counted(counted))) => {
+                    isa.run(CountSliced { sliced, counted, buffers })
+                }
+                (None, Some(SlicedGroups::Scanned(scanned))) => {
+                    let found = &mut scratch.sampled.found;
+                    isa.run(CountScanned { scanned, buffers, found })
+                }
             };
             let conversions = groups * tile.columns as u64;
             self.events[index] += Events { groups, conversions, rows_on };
@@ -248,7 +273,7 @@ impl<'a> Runner<'a> {
         }
         for y in 0..windows.height {
             let Buffers { words, natural, by_column: sums, .. } = buffers;
-            isa.run(Gather { windows, bits: &of.natural, words, y, patches: natural });
+            isa.run(Gather { windows, bits: &of.natural, words, rows: y..y + 1, patches: natural });
             let (matrix, patches, planes) = (&of.packed, &*natural, windows.planes);
             if is_vector {
                 isa.run(MultiplyVector { matrix, patches, planes, sums });
@@ -339,7 +364,7 @@ impl<'a> Runner<'a> {
         let windows = &of.windows;
         let Buffers { words, natural, by_position, .. } = &mut self.buffers;
         for y in 0..windows.height {
-            isa.run(Gather { windows, bits: &of.natural, words, y, patches: natural });
+            isa.run(Gather { windows, bits: &of.natural, words, rows: y..y + 1, patches: natural });
             for x in 0..windows.width {
                 let mut sum = 0;
                 for plane in 0..windows.planes {
@@ -416,7 +441,7 @@ impl Buffers {
         let (windows, tile) = (&of.windows, &layout.tiles[id.index()]);
         let (words, patches) = (&self.words, &mut self.lines);
         if let Some(bits) = &tile.bits {
-            isa.run(Gather { windows, bits, words, y, patches });
+            isa.run(Gather { windows, bits, words, rows: y..y + 1, patches });
             return;
         }
         let planned = &layout.plan.expect("tiles are those of a plan").tiles[id.index()];
@@ -440,6 +465,43 @@ impl Buffers {
                 }
             }
         }
+    }
+
+    /// Finds the groups of a tile line by line and gathers the lines of all output positions; gives the
+    /// number of groups. The streams were filled.
+    fn find(&mut self, isa: Isa, of: &MatrixLayout, tile: &TileLayout, scanned: &Scanned) -> usize {
+        let Self { words, sliced: buffers, lines: patches, scratch, .. } = self;
+        let (windows, found) = (&of.windows, &mut scratch.sampled.found);
+        let bits = tile.bits.as_ref().expect("lines that are scanned in slices are rows");
+        let (groups, _) = isa.run(Find { scanned, buffers, found });
+        isa.run(Gather { windows, bits, words, rows: 0..windows.height, patches });
+        groups
+    }
+
+    /// Lists the conversion cycles of the first [`ENOUGH`] of these groups, which were found.
+    fn list(
+        &mut self,
+        isa: Isa,
+        (of, sliced): (&MatrixLayout, &Sliced),
+        (tile, scanned): (&TileLayout, &Scanned),
+        groups: Range<usize>,
+    ) {
+        let Self { lines: patches, schedule, scratch, digital, .. } = self;
+        let (windows, null) = (&of.windows, tile.lines as u16);
+        let groups = groups.start..groups.end.min(groups.start + ENOUGH);
+        schedule.reserve(ENOUGH, tile.lines);
+        let found = &scratch.sampled.found;
+        isa.run(ListFound {
+            found,
+            groups,
+            scanned,
+            sliced,
+            windows,
+            patches,
+            null,
+            schedule,
+            digital,
+        });
     }
 
     /// Lists the conversion cycles of the output positions of row `y`, whose lines were gathered.

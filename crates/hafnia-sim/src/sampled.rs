@@ -1,9 +1,8 @@
 //! [`Sample`]: where the codes of a tile of a sliced convolution are not the number of ones, by the
 //! engine `table`.
 //!
-//! Which groups there are follows from how many lines are on, and a byte a column settles nearly every
-//! code whatever the lines are. So groups are listed from sliced numbers, and lines are looked for only
-//! where a byte settles nothing.
+//! A byte a column settles nearly every code whatever the lines of a group are. So groups are found in
+//! slices, and lines are looked for only where a byte settles nothing.
 
 use hafnia_bits::{Kernel, LANES, Simd};
 use hafnia_rng::{BLOCKS, Counter};
@@ -11,16 +10,15 @@ use hafnia_rng::{BLOCKS, Counter};
 use crate::Table;
 use crate::draws::{Address, word};
 use crate::kernels::Correction;
-use crate::layout::TileLayout;
+use crate::layout::{SlicedGroups, TileLayout};
+use crate::scanned::{Find, Found, bits_within};
 use crate::sliced::{Counted, Sliced, SlicedBuffers, at_least, count};
 use crate::windows::{LineBits, Windows};
 
 /// Groups of a tile, and those that a byte does not settle; used anew by every tile.
 #[derive(Debug, Default)]
 pub(crate) struct Sampled {
-    /// Per group, its place in the slices and its number in the scan.
-    places: Vec<u16>,
-    numbers: Vec<u16>,
+    pub(crate) found: Found,
     open: Vec<Unsettled>,
     /// A position and plane: the lines that are on; those that are on in a group.
     lines: Vec<u64>,
@@ -29,8 +27,7 @@ pub(crate) struct Sampled {
 /// Columns of a group whose code a byte does not settle.
 #[derive(Debug, Clone, Copy)]
 struct Unsettled {
-    place: u16,
-    number: u16,
+    group: u32,
     block: u32,
     /// A bit a lane.
     lanes: u16,
@@ -51,7 +48,7 @@ pub(crate) struct Sample<'a> {
     pub(crate) buffers: &'a SlicedBuffers,
     pub(crate) sliced: &'a Sliced,
     pub(crate) tile: &'a TileLayout,
-    pub(crate) counted: &'a Counted,
+    pub(crate) groups: &'a SlicedGroups,
     pub(crate) bits: &'a LineBits,
     pub(crate) sampled: &'a mut Sampled,
     pub(crate) corrections: &'a mut Vec<Correction>,
@@ -62,10 +59,14 @@ impl Kernel for Sample<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) -> (u64, u64) {
-        let (groups, rows_on) = match self.sliced.bits {
-            5 => self.list::<S, 5>(simd),
-            8 => self.list::<S, 8>(simd),
-            _ => self.list::<S, 12>(simd),
+        let (groups, rows_on) = match (self.groups, self.sliced.bits) {
+            (SlicedGroups::Counted(counted), 5) => self.list::<S, 5>(simd, counted),
+            (SlicedGroups::Counted(counted), 8) => self.list::<S, 8>(simd, counted),
+            (SlicedGroups::Counted(counted), _) => self.list::<S, 12>(simd, counted),
+            (SlicedGroups::Scanned(scanned), _) => {
+                let (buffers, found) = (self.buffers, &mut self.sampled.found);
+                Find { scanned, buffers, found }.run(simd)
+            }
         };
         self.draw(simd, groups);
         self.settle(simd);
@@ -76,8 +77,9 @@ impl Kernel for Sample<'_> {
 impl Sample<'_> {
     /// Lists the groups.
     #[inline(always)]
-    fn list<S: Simd, const BITS: usize>(&mut self, simd: S) -> (usize, u64) {
-        let Self { counted, buffers, sampled, .. } = self;
+    fn list<S: Simd, const BITS: usize>(&mut self, simd: S, counted: &Counted) -> (usize, u64) {
+        let buffers = self.buffers;
+        let found = &mut self.sampled.found;
         let (mut len, mut rows_on) = (0, [0u64; 8]);
         for (vector, valid) in counted.valid.iter().enumerate() {
             let lines = count::<S, BITS>(simd, buffers.of_vector(vector), &counted.taps);
@@ -85,18 +87,14 @@ impl Sample<'_> {
             for (number, zeros) in counted.least.chunks_exact(BITS).enumerate() {
                 let words = simd.words(simd.and(at_least(simd, &lines, zeros), valid));
                 let mut any = 0;
-                let room = len + 9 * 64 + BLOCKS;
-                if sampled.places.len() < room {
-                    sampled.places.resize(room, 0);
-                    sampled.numbers.resize(room, 0);
-                }
+                found.reserve(len);
                 for (word, &bits) in words.iter().enumerate() {
                     any |= bits;
                     if bits == 0 {
                         continue;
                     }
-                    let into = sampled.places[len..].first_chunk_mut().expect("room for 64");
-                    let numbers = sampled.numbers[len..].first_chunk_mut().expect("room for 64");
+                    let into = found.places[len..].first_chunk_mut().expect("room for 64");
+                    let numbers = found.numbers[len..].first_chunk_mut().expect("room for 64");
                     *numbers = [number as u16; 64];
                     len += simd.positions(bits, (vector * 512 + word * 64) as u16, into);
                 }
@@ -123,10 +121,7 @@ impl Sample<'_> {
     #[inline(always)]
     fn draw<S: Simd>(&mut self, simd: S, groups: usize) {
         let Self { sliced, sampled, tile, .. } = self;
-        let Sampled { places, numbers, open, .. } = &mut **sampled;
-        let [of_row, of_lane] = [sliced.row, sliced.lane].map(usize::trailing_zeros);
-        let (in_row, in_lane) = ((sliced.row - 1) as u32, (sliced.lane - 1) as u32);
-        let width = self.windows.width as u32;
+        let Sampled { found: Found { places, numbers, .. }, open, .. } = &mut **sampled;
         open.clear();
         let mut first = 0;
         while first < groups {
@@ -135,10 +130,9 @@ impl Sample<'_> {
             let (mut positions, mut plane_groups) = ([0; BLOCKS], [0; BLOCKS]);
             let mut group = 0;
             while group < BLOCKS {
-                let place = u32::from(of_places[group]);
-                positions[group] = (place >> of_row) * width + (place & in_lane);
-                plane_groups[group] =
-                    (place & in_row) >> of_lane << 24 | u32::from(of_numbers[group]);
+                let (plane, (y, x)) = sliced.at(of_places[group]);
+                positions[group] = (y * self.windows.width + x) as u32;
+                plane_groups[group] = (plane << 24) as u32 | u32::from(of_numbers[group]);
                 group += 1;
             }
             for block in 0..tile.blocks {
@@ -162,8 +156,7 @@ impl Sample<'_> {
                         let group = first + 4 * four + quarter;
                         if group < groups {
                             open.push(Unsettled {
-                                place: places[group],
-                                number: numbers[group],
+                                group: group as u32,
                                 block: block as u32,
                                 lanes,
                                 bytes: [words[2 * quarter], words[2 * quarter + 1]],
@@ -181,27 +174,36 @@ impl Sample<'_> {
     fn settle<S: Simd>(&mut self, simd: S) {
         let Self { sliced, windows, tile, table, .. } = self;
         let slots = table.stride - 1;
-        let Sampled { open, lines, .. } = &mut *self.sampled;
+        let Sampled { found, open, lines } = &mut *self.sampled;
         for open in open {
-            let place = usize::from(open.place);
-            let plane = place % sliced.row / sliced.lane;
-            let (y, x) = (place / sliced.row, place % sliced.lane);
+            let group = open.group as usize;
+            let (plane, (y, x)) = sliced.at(found.places[group]);
             self.bits.gather_one(windows, self.words, plane, (y, x), lines);
             // Of the lines that are on, those of the group.
-            let mut skipped = (usize::from(open.number) * slots) as u32;
-            let mut left = slots as u32;
-            for line in lines.iter_mut() {
-                let on = line.count_ones();
-                *line = if skipped >= on { 0 } else { simd.pick(*line, skipped, left) };
-                skipped = skipped.saturating_sub(on);
-                left -= line.count_ones();
+            let mut weight = 1 << plane;
+            let mut rows = 0;
+            if let SlicedGroups::Scanned(scanned) = self.groups {
+                weight *= scanned.sign(found.starts[group]);
+                let (start, end) = (found.starts[group].into(), found.ends[group].into());
+                for (word, line) in lines.iter_mut().enumerate() {
+                    *line &= bits_within(word * 64, start, end);
+                    rows += line.count_ones() as usize;
+                }
+            } else {
+                let mut skipped = (usize::from(found.numbers[group]) * slots) as u32;
+                for line in lines.iter_mut() {
+                    let on = line.count_ones();
+                    let left = (slots - rows) as u32;
+                    *line = if skipped >= on { 0 } else { simd.pick(*line, skipped, left) };
+                    skipped = skipped.saturating_sub(on);
+                    rows += line.count_ones() as usize;
+                }
             }
-            let rows = slots - left as usize;
             let pieces = &table.pieces[rows * table.stride..];
             let address = Address {
                 image: self.image,
                 position: (y * windows.width + x) as u32,
-                plane_group: (plane << 24) as u32 | u32::from(open.number),
+                plane_group: (plane << 24) as u32 | u32::from(found.numbers[group]),
             };
             let mut lanes = open.lanes;
             while lanes != 0 {
@@ -222,7 +224,7 @@ impl Sample<'_> {
                     self.corrections.push(Correction {
                         position: address.position,
                         column: column as u32,
-                        delta: (i32::from(code) - ones as i32) << plane,
+                        delta: weight * (i32::from(code) - ones as i32),
                     });
                 }
             }

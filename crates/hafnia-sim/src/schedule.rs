@@ -92,6 +92,32 @@ impl Schedule {
         self.rows_on += count as u64;
     }
 
+    /// Appends a group of the lines in these words, each with the number of its first line; gives how
+    /// many they are. There must be room for as many and 64 more.
+    #[inline(always)]
+    pub(crate) fn push_bits<S: Simd>(
+        &mut self,
+        simd: S,
+        group: Group,
+        lines: impl Iterator<Item = (u16, u64)>,
+        null: u16,
+    ) -> usize {
+        let first = self.len * self.slots;
+        let mut end = first;
+        for (line, bits) in lines {
+            let into = self.lines[end..].first_chunk_mut().expect("room for 64 lines");
+            end += simd.positions(bits, line, into);
+        }
+        let count = end - first;
+        self.lines[end..first + self.slots].fill(null);
+        (self.positions[self.len], self.plane_groups[self.len]) =
+            (group.position, group.plane_group);
+        (self.rows[self.len], self.weights[self.len]) = (count as u32, group.weight);
+        self.len += 1;
+        self.rows_on += count as u64;
+        count
+    }
+
     /// Appends a group; there must be room for it.
     pub(crate) fn push(&mut self, group: Group, lines: &[u32], null: u16) {
         let slots = &mut self.lines[self.len * self.slots..][..self.slots];

@@ -132,7 +132,7 @@ impl Sliced {
     }
 
     /// The taps of rows of the matrix.
-    fn taps(&self, windows: &Windows, rows: impl IntoIterator<Item = usize>) -> Taps {
+    pub(crate) fn taps(&self, windows: &Windows, rows: impl IntoIterator<Item = usize>) -> Taps {
         let tap = |row| {
             let (word, shift) = windows.place(row);
             let (channel, y) = (word / self.padded, word % self.padded);
@@ -166,6 +166,14 @@ impl Sliced {
         slots: usize,
         replica: (usize, usize),
     ) -> Counted {
+        let least =
+            (1..=rows.len()).step_by(slots).flat_map(|lines| zeros(lines as u64, self.bits));
+        let valid = self.valid(replica);
+        Counted { least: least.collect(), valid, taps: self.taps(windows, rows) }
+    }
+
+    /// (vector): a bit a position that is `replica.0` modulo `replica.1`, and plane.
+    pub(crate) fn valid(&self, replica: (usize, usize)) -> Vec<[u64; 8]> {
         let mut valid = vec![[0; 8]; self.vectors];
         for position in (replica.0..self.height * self.width).step_by(replica.1) {
             for plane in 0..self.planes {
@@ -174,9 +182,15 @@ impl Sliced {
                 valid[bit / 512][bit % 512 / 64] |= 1 << (bit % 64);
             }
         }
-        let least =
-            (1..=rows.len()).step_by(slots).flat_map(|lines| zeros(lines as u64, self.bits));
-        Counted { least: least.collect(), valid, taps: self.taps(windows, rows) }
+        valid
+    }
+
+    /// The plane of a place in the slices, and its position.
+    #[inline(always)]
+    pub(crate) fn at(&self, place: u16) -> (usize, (usize, usize)) {
+        let place = usize::from(place);
+        let [row, lane] = [self.row, self.lane].map(usize::trailing_zeros);
+        ((place & (self.row - 1)) >> lane, (place >> row, place & (self.lane - 1)))
     }
 }
 

@@ -6,6 +6,8 @@
 //! in a row share one shift and one mask ([`Segment`]), so that the natural order costs an operation a
 //! row of the window and any other order one a line. Eight positions are computed at once.
 
+use std::ops::Range;
+
 use hafnia_bits::{Kernel, Simd};
 use hafnia_model::{Conv, Shape};
 
@@ -73,6 +75,11 @@ impl Windows {
     /// [`POSITIONS`] in a row of output positions.
     pub(crate) fn chunks(&self) -> usize {
         self.width.div_ceil(POSITIONS)
+    }
+
+    /// Where a position is in [`Patches`] of all rows of positions.
+    pub(crate) fn place_in_patches(&self, y: usize, x: usize) -> usize {
+        y * self.chunks() * POSITIONS + x
     }
 
     /// Rows of a channel with padding.
@@ -265,7 +272,7 @@ impl LineBits {
     }
 }
 
-/// A row of output positions: (plane, word of lines, chunk), a lane a position.
+/// Rows of output positions: (plane, word of lines, row, chunk), a lane a position.
 ///
 /// Lanes beyond the last position hold anything.
 #[derive(Debug, Clone, Default)]
@@ -283,7 +290,7 @@ impl Patches {
         (self.words, self.chunks) = (words, chunks);
     }
 
-    /// 64 lines at position `x` of the row.
+    /// 64 lines at position `x` of the row, or of the rows, each rounded up to chunks.
     #[inline(always)]
     pub(crate) fn word(&self, plane: usize, word: usize, x: usize) -> u64 {
         self.lanes[(plane * self.words + word) * self.chunks + x / POSITIONS][x % POSITIONS]
@@ -296,13 +303,13 @@ impl Patches {
     }
 }
 
-/// Gathers the lines of the output positions of row `y`.
+/// Gathers the lines of some rows of output positions.
 pub(crate) struct Gather<'a> {
     pub(crate) windows: &'a Windows,
     pub(crate) bits: &'a LineBits,
     /// As [`Pack`] left them.
     pub(crate) words: &'a [u64],
-    pub(crate) y: usize,
+    pub(crate) rows: Range<usize>,
     pub(crate) patches: &'a mut Patches,
 }
 
@@ -311,25 +318,29 @@ impl Kernel for Gather<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Self { windows, bits, words, y, patches } = self;
+        let Self { windows, bits, words, rows, patches } = self;
         let (per_plane, chunks) = (windows.words(), windows.chunks());
-        patches.reset(windows.planes, bits.words(), chunks);
-        let words = &words[y * windows.stride..];
-        let (mut at, vectors) = (0, windows.planes * chunks);
-        while at < vectors {
-            let width = if at + 4 <= vectors { 4 } else { 1 };
-            let of = |vector: usize| {
-                let (plane, chunk) = (vector / chunks, vector % chunks);
-                let words = &words[plane * per_plane..];
-                (words, &windows.steps[chunk], plane * bits.words() * chunks + chunk)
-            };
-            if width == 4 {
-                let parts = [of(at), of(at + 1), of(at + 2), of(at + 3)];
-                gather(bits, chunks, parts, &mut patches.lanes);
-            } else {
-                gather(bits, chunks, [of(at)], &mut patches.lanes);
+        let of_all = rows.len() * chunks;
+        patches.reset(windows.planes, bits.words(), of_all);
+        for (row, y) in rows.enumerate() {
+            let words = &words[y * windows.stride..];
+            let (mut at, vectors) = (0, windows.planes * chunks);
+            while at < vectors {
+                let width = if at + 4 <= vectors { 4 } else { 1 };
+                let of = |vector: usize| {
+                    let (plane, chunk) = (vector / chunks, vector % chunks);
+                    let words = &words[plane * per_plane..];
+                    let into = plane * bits.words() * of_all + row * chunks + chunk;
+                    (words, &windows.steps[chunk], into)
+                };
+                if width == 4 {
+                    let parts = [of(at), of(at + 1), of(at + 2), of(at + 3)];
+                    gather(bits, of_all, parts, &mut patches.lanes);
+                } else {
+                    gather(bits, of_all, [of(at)], &mut patches.lanes);
+                }
+                at += width;
             }
-            at += width;
         }
     }
 }
