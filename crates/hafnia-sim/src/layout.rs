@@ -7,7 +7,7 @@ use hafnia_model::{Layer, MatrixLayer, Network, Shape, Thresholds};
 
 use crate::Plan;
 use crate::packed::PackedMatrix;
-use crate::scanned::Scanned;
+use crate::scanned::{Scanned, largest_product};
 use crate::sliced::{Counted, Sliced};
 use crate::windows::{LineBits, Windows};
 
@@ -56,8 +56,6 @@ pub(crate) struct MatrixLayout {
     pub(crate) packed: PackedMatrix,
     /// How its product is computed for all positions at once, if that suits it.
     pub(crate) sliced: Option<Sliced>,
-    /// Whether that holds the errors of its tiles, too.
-    pub(crate) holds_errors: bool,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     /// Vectors of columns.
@@ -125,8 +123,14 @@ pub(crate) const SHARED_WORDS: usize = 4;
 impl<'a> Layout<'a> {
     /// Lays out a network without a mapping; none if some layer does not suit the kernels.
     pub(crate) fn of_network(network: &'a Network) -> Option<Self> {
-        let matrices = network.matrices();
-        let layouts = matrices.iter().map(|matrix| MatrixLayout::new(network, matrix));
+        Self::of_sums(network, |_| 0)
+    }
+
+    /// Lays out a network whose matrices have sums, with any errors, of up to ±`largest`.
+    fn of_sums(network: &'a Network, largest: impl Fn(usize) -> usize) -> Option<Self> {
+        let matrices = network.matrices().into_iter().enumerate();
+        let layouts =
+            matrices.map(|(index, matrix)| MatrixLayout::new(network, &matrix, largest(index)));
         Some(Self {
             network,
             steps: steps(network),
@@ -150,7 +154,16 @@ impl<'a> Layout<'a> {
         if has_slices || mapping.geometry.cell_bits > 1 {
             return None;
         }
-        let mut layout = Self::of_network(network)?;
+        let largest = |matrix: usize| {
+            let mut of_replicas = vec![0; plan.replicas(matrix)];
+            for (id, tile) in mapping.tiles().filter(|(_, tile)| tile.matrix.index() == matrix) {
+                let planned = &plan.tiles[id.index()];
+                of_replicas[tile.replica as usize] +=
+                    largest_product(&planned.lines.scan, spec) * ((1 << planned.planes) - 1);
+            }
+            of_replicas.into_iter().max().unwrap_or(0)
+        };
+        let mut layout = Self::of_sums(network, largest)?;
         for (id, tile) in mapping.tiles() {
             let matrix = tile.matrix.index();
             let replicas = plan.replicas(matrix);
@@ -223,13 +236,6 @@ impl<'a> Layout<'a> {
                 aligned,
             });
         }
-        for (matrix, of) in layout.matrices.iter_mut().enumerate() {
-            let tiles = of.tiles.len().div_ceil(plan.replicas(matrix).max(1));
-            let (slots, max_code) = (spec.rows_per_conversion, spec.adc.max_code());
-            let sliced = of.sliced.as_ref();
-            of.holds_errors =
-                sliced.is_some_and(|sliced| sliced.holds_errors(tiles, slots, max_code));
-        }
         layout.plan = Some(plan);
         layout.slots = spec.rows_per_conversion;
         layout.is_proved = prove(mapping, network).is_ok();
@@ -292,7 +298,7 @@ fn steps(network: &Network) -> Vec<Step> {
 }
 
 impl MatrixLayout {
-    fn new(network: &Network, matrix: &MatrixLayer<'_>) -> Option<Self> {
+    fn new(network: &Network, matrix: &MatrixLayer<'_>, largest: usize) -> Option<Self> {
         let input = network.shape_before(matrix.layer);
         let output = network.shape_before(matrix.layer + 1);
         let windows = match &network.layers()[matrix.layer] {
@@ -312,8 +318,7 @@ impl MatrixLayout {
             layer: matrix.layer,
             natural: LineBits::new(&windows, 0..rows),
             packed: PackedMatrix::new(matrix.weights),
-            sliced: Sliced::new(&windows, matrix.weights, *levels, values),
-            holds_errors: false,
+            sliced: Sliced::new(&windows, matrix.weights, (*levels, values), largest),
             windows,
             rows,
             columns,

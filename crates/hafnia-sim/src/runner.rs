@@ -204,7 +204,7 @@ impl<'a> Runner<'a> {
         let corrects = engine.filter(|engine| engine.way() == Way::Corrections);
         let Some(sliced) = of.sliced.as_ref().filter(|_| pool <= 2) else { return false };
         let is_found = |id: &TileId| layout.tiles[id.index()].groups.is_some();
-        if corrects.is_some() && !(of.holds_errors && of.tiles.iter().all(is_found)) {
+        if corrects.is_some() && !(sliced.holds_errors && of.tiles.iter().all(is_found)) {
             return false;
         }
         let Buffers { words, sliced: buffers, .. } = &mut self.buffers;
@@ -399,6 +399,11 @@ fn scan_shared(
     let (null, slots, start) = (tile.lines as u16, schedule.slots, row.start);
     for position in row.filter(|position| position % tile.replica.1 == tile.replica.0) {
         for plane in 0..tile.planes {
+            let close = |schedule: &mut Schedule, count: usize, number: usize| {
+                let plane_group = (plane << 24 | number) as u32;
+                let (position, rows) = (position as u32, count as u32);
+                schedule.close(Group { position, plane_group, rows, weight: 1 << plane }, null);
+            };
             let (mut count, mut number) = (0, 0);
             // The lines whose word line is on in the group.
             let mut held = [0; SHARED_WORDS];
@@ -409,7 +414,7 @@ fn scan_shared(
                     left &= left - 1;
                     let line = word * 64 + bit as usize;
                     if count == slots || held[word] >> bit & 1 == 1 {
-                        schedule.close(position, plane, number, count, null);
+                        close(schedule, count, number);
                         (count, number, held) = (0, number + 1, [0; SHARED_WORDS]);
                     }
                     schedule.lines[schedule.len * slots + count] = line as u16;
@@ -421,7 +426,7 @@ fn scan_shared(
                 }
             }
             if count > 0 {
-                schedule.close(position, plane, number, count, null);
+                close(schedule, count, number);
             }
         }
     }

@@ -7,7 +7,7 @@
 //! planes, whatever the policy; where a group starts is then a bit.
 
 use hafnia_bits::{Kernel, Simd};
-use hafnia_cim::{InputControl, ScanEntry};
+use hafnia_cim::{InputControl, MacroSpec, ScanEntry};
 use hafnia_rng::BLOCKS;
 
 use crate::schedule::{Group, Schedule};
@@ -112,12 +112,12 @@ impl Scanned {
         simd: S,
         buffers: &SlicedBuffers,
         held: &mut Vec<[u64; 8]>,
-        starts: impl FnMut(usize, usize, [u64; 8]),
+        visit: &mut impl Visit,
     ) -> u64 {
         match self.slots {
-            0..8 => self.scan_with::<S, 3>(simd, buffers, held, starts),
-            8..32 => self.scan_with::<S, 5>(simd, buffers, held, starts),
-            _ => self.scan_with::<S, 16>(simd, buffers, held, starts),
+            0..8 => self.scan_with::<S, 3>(simd, buffers, held, visit),
+            8..32 => self.scan_with::<S, 5>(simd, buffers, held, visit),
+            _ => self.scan_with::<S, 16>(simd, buffers, held, visit),
         }
     }
 
@@ -127,7 +127,7 @@ impl Scanned {
         simd: S,
         buffers: &SlicedBuffers,
         held: &mut Vec<[u64; 8]>,
-        mut starts: impl FnMut(usize, usize, [u64; 8]),
+        visit: &mut impl Visit,
     ) -> u64 {
         let ones = simd.splat_bits(u64::MAX);
         // Rows are counted up to 2^BITS, which is 0: a group with no room, or none.
@@ -193,10 +193,44 @@ impl Scanned {
                     *held = simd.words(simd.or(before, on));
                 }
                 add_ones(&mut rows_on, &simd.words(simd.and(on, valid)));
-                starts(vector, index, simd.words(simd.and(opens, valid)));
+                visit.starts(simd, (vector, index), simd.words(simd.and(opens, valid)));
             }
         }
         rows_on.iter().sum()
+    }
+}
+
+/// Is told where groups start; not a closure, because those are compiled without the instructions of
+/// a kernel unless they happen to be inlined.
+trait Visit {
+    /// Groups start at a line, at these positions and planes of a vector.
+    fn starts<S: Simd>(&mut self, simd: S, vector_line: (usize, usize), words: [u64; 8]);
+}
+
+/// Counts them.
+impl Visit for [u64; 8] {
+    #[inline(always)]
+    fn starts<S: Simd>(&mut self, _simd: S, _: (usize, usize), words: [u64; 8]) {
+        add_ones(self, &words);
+    }
+}
+
+/// Lists them, behind the first so many.
+impl Visit for (&mut Found, usize) {
+    #[inline(always)]
+    fn starts<S: Simd>(&mut self, simd: S, (vector, line): (usize, usize), words: [u64; 8]) {
+        let (found, len) = self;
+        found.reserve(*len);
+        let mut word = 0;
+        while word < 8 {
+            if words[word] != 0 {
+                let into = found.places[*len..].first_chunk_mut().expect("room for 64");
+                let starts = found.starts[*len..].first_chunk_mut().expect("room for 64");
+                *starts = [line as u16; 64];
+                *len += simd.positions(words[word], (vector * 512 + word * 64) as u16, into);
+            }
+            word += 1;
+        }
     }
 }
 
@@ -224,8 +258,7 @@ impl Kernel for CountScanned<'_> {
     fn run<S: Simd>(self, simd: S) -> (u64, u64) {
         let Self { scanned, buffers, found } = self;
         let mut groups = [0; 8];
-        let count = |_, _, starts| add_ones(&mut groups, &starts);
-        let rows_on = scanned.scan(simd, buffers, &mut found.held, count);
+        let rows_on = scanned.scan(simd, buffers, &mut found.held, &mut groups);
         (groups.iter().sum(), rows_on)
     }
 }
@@ -271,16 +304,10 @@ impl Kernel for Find<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> (usize, u64) {
         let Self { scanned, buffers, found } = self;
-        let (mut len, mut held) = (0, std::mem::take(&mut found.held));
-        let rows_on = scanned.scan(simd, buffers, &mut held, |vector, line, words| {
-            found.reserve(len);
-            for (word, bits) in words.into_iter().enumerate().filter(|&(_, bits)| bits != 0) {
-                let into = found.places[len..].first_chunk_mut().expect("room for 64");
-                let starts = found.starts[len..].first_chunk_mut().expect("room for 64");
-                *starts = [line as u16; 64];
-                len += simd.positions(bits, (vector * 512 + word * 64) as u16, into);
-            }
-        });
+        let mut held = std::mem::take(&mut found.held);
+        let mut listed = (&mut *found, 0);
+        let rows_on = scanned.scan(simd, buffers, &mut held, &mut listed);
+        let len = listed.1;
         found.held = held;
         let Found { places, numbers, starts, ends, of_place, .. } = found;
         of_place.clear();
@@ -325,21 +352,21 @@ impl Kernel for ListFound<'_> {
             let (plane, (y, x)) = sliced.at(found.places[group]);
             let (start, end) = (found.starts[group].into(), found.ends[group].into());
             let place = windows.place_in_patches(y, x);
-            let words = start / 64..usize::div_ceil(end, 64);
-            let lines = words.map(|word| {
-                let line = word * 64;
-                let bits = patches.word(plane, word, place) & bits_within(line, start, end);
-                (line as u16, bits)
-            });
             let position = y * windows.width + x;
             let weight = scanned.sign(found.starts[group]) << plane;
-            let group = Group {
-                position: position as u32,
-                plane_group: (plane << 24) as u32 | u32::from(found.numbers[group]),
-                rows: 0,
-                weight,
-            };
-            digital[position] += weight * schedule.push_bits(simd, group, lines, null) as i32;
+            let first = schedule.len * schedule.slots;
+            let mut to = first;
+            for word in start / 64..usize::div_ceil(end, 64) {
+                let line = word * 64;
+                let bits = patches.word(plane, word, place) & bits_within(line, start, end);
+                let into = schedule.lines[to..].first_chunk_mut().expect("room for 64 lines");
+                to += simd.positions(bits, line as u16, into);
+            }
+            let rows = (to - first) as u32;
+            let plane_group = (plane << 24) as u32 | u32::from(found.numbers[group]);
+            let position = position as u32;
+            schedule.close(Group { position, plane_group, rows, weight }, null);
+            digital[position as usize] += weight * rows as i32;
         }
     }
 }
@@ -352,4 +379,78 @@ pub(crate) fn bits_within(first: usize, start: usize, end: usize) -> u64 {
         bits => u64::MAX >> 64usize.saturating_sub(bits),
     };
     below(end) & !below(start)
+}
+
+/// The most that a product of a tile can be, of one bit-plane and whatever the codes are: 2·code − rows,
+/// added up over the groups of a scan.
+///
+/// Over all groups that the input control can make: what is best from a line on follows from what is
+/// best from every later one. Lines² steps.
+pub(crate) fn largest_product(scan: &[ScanEntry], spec: &MacroSpec) -> usize {
+    let slots = spec.rows_per_conversion;
+    let span = spec.input_control.span(slots);
+    // Of one row up to so many, the extremes.
+    let of_group = |rows: usize| rows.max(2 * spec.adc.max_code() - 1).max(1);
+    let mut best = vec![0; scan.len() + 1];
+    for start in (0..scan.len()).rev() {
+        // Nothing is on in its line; or all lines behind it that are on are of one group.
+        let mut of_start = best[start + 1].max(of_group(slots.min(scan.len() - start)));
+        let mut must_close = false;
+        for end in start + 1..scan.len() {
+            let (before, entry) = (&scan[start..end], scan[end]);
+            must_close |= end / span != start / span;
+            let can_close = end - start >= slots
+                || must_close
+                || before.iter().any(|other| {
+                    other.physical == entry.physical || other.negative != entry.negative
+                });
+            if can_close {
+                of_start = of_start.max(of_group(slots.min(end - start)) + best[end]);
+            }
+        }
+        best[start] = of_start;
+    }
+    best[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use hafnia_cim::Groups;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// No scan of any lines that are on gives more, whatever the codes.
+        #[test]
+        fn the_largest_product_is_a_bound(
+            lines in prop::collection::vec((0u32..6, any::<bool>()), 0..12),
+            is_signed in any::<bool>(),
+            control in prop_oneof![
+                Just(InputControl::OrderedScan),
+                Just(InputControl::FixedGroup),
+                (1usize..6).prop_map(|window| InputControl::FixedWindow { window }),
+            ],
+            slots in 1usize..8,
+            bits in 1u8..4,
+        ) {
+            let preset = MacroSpec::preset("gt-n40").expect("a preset");
+            let mut spec =
+                MacroSpec { rows_per_conversion: slots, input_control: control, ..preset };
+            spec.adc.bits = bits;
+            let entry =
+                |&(physical, negative)| ScanEntry { physical, negative: negative && is_signed };
+            let scan: Vec<ScanEntry> = lines.iter().map(entry).collect();
+            let bound = largest_product(&scan, &spec);
+            let mut groups = Groups::default();
+            for on in 0u32..1 << scan.len() {
+                let active: Vec<u32> =
+                    (0..scan.len() as u32).filter(|line| on >> line & 1 == 1).collect();
+                control.groups(slots, &scan, &active, &mut groups);
+                let of_group = |rows: usize| rows.max((2 * spec.adc.max_code()).abs_diff(rows));
+                let product: usize = groups.iter().map(|group| of_group(group.len())).sum();
+                prop_assert!(product <= bound, "{product} of {active:?}, bound {bound}");
+            }
+        }
+    }
 }

@@ -73,63 +73,24 @@ impl Schedule {
         }
     }
 
-    /// Appends a group whose lines were written, `count` of them; their weight is positive.
-    #[inline]
-    pub(crate) fn close(
-        &mut self,
-        position: usize,
-        plane: usize,
-        number: usize,
-        count: usize,
-        null: u16,
-    ) {
-        let first = self.len * self.slots;
-        self.lines[first + count..first + self.slots].fill(null);
-        (self.positions[self.len], self.plane_groups[self.len]) =
-            (position as u32, (plane << 24 | number) as u32);
-        (self.rows[self.len], self.weights[self.len]) = (count as u32, 1 << plane);
-        self.len += 1;
-        self.rows_on += count as u64;
-    }
-
-    /// Appends a group of the lines in these words, each with the number of its first line; gives how
-    /// many they are. There must be room for as many and 64 more.
+    /// Appends a group whose lines were written.
     #[inline(always)]
-    pub(crate) fn push_bits<S: Simd>(
-        &mut self,
-        simd: S,
-        group: Group,
-        lines: impl Iterator<Item = (u16, u64)>,
-        null: u16,
-    ) -> usize {
-        let first = self.len * self.slots;
-        let mut end = first;
-        for (line, bits) in lines {
-            let into = self.lines[end..].first_chunk_mut().expect("room for 64 lines");
-            end += simd.positions(bits, line, into);
-        }
-        let count = end - first;
-        self.lines[end..first + self.slots].fill(null);
-        (self.positions[self.len], self.plane_groups[self.len]) =
-            (group.position, group.plane_group);
-        (self.rows[self.len], self.weights[self.len]) = (count as u32, group.weight);
-        self.len += 1;
-        self.rows_on += count as u64;
-        count
-    }
-
-    /// Appends a group; there must be room for it.
-    pub(crate) fn push(&mut self, group: Group, lines: &[u32], null: u16) {
-        let slots = &mut self.lines[self.len * self.slots..][..self.slots];
-        slots.fill(null);
-        for (slot, &line) in slots.iter_mut().zip(lines) {
-            *slot = line as u16;
-        }
+    pub(crate) fn close(&mut self, group: Group, null: u16) {
+        let (first, end) = (self.len * self.slots, (self.len + 1) * self.slots);
+        self.lines[first + group.rows as usize..end].fill(null);
         (self.positions[self.len], self.plane_groups[self.len]) =
             (group.position, group.plane_group);
         (self.rows[self.len], self.weights[self.len]) = (group.rows, group.weight);
         self.len += 1;
-        self.rows_on += lines.len() as u64;
+        self.rows_on += u64::from(group.rows);
+    }
+
+    /// Appends a group of these lines; there must be room for it.
+    pub(crate) fn push(&mut self, group: Group, lines: &[u32], null: u16) {
+        for (slot, &line) in self.lines[self.len * self.slots..].iter_mut().zip(lines) {
+            *slot = line as u16;
+        }
+        self.close(group, null);
     }
 }
 

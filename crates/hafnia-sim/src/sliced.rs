@@ -23,6 +23,8 @@ use crate::windows::Windows;
 const BYTES: usize = 64;
 /// Taps that are added up at once.
 const TAPS: usize = 8;
+/// Bits that may hold a number of ones.
+const BITS: [usize; 3] = [5, 8, 12];
 /// Most thresholds of a column.
 const LEVELS: usize = 16;
 
@@ -46,14 +48,14 @@ pub(crate) struct Sliced {
     vectors: usize,
     /// Bits that hold a number of ones.
     pub(crate) bits: usize,
+    /// Whether sums hold any errors.
+    pub(crate) holds_errors: bool,
     all: Taps,
     columns: Vec<Taps>,
     /// (column, level, bit): all ones where the threshold has a 0.
     thresholds: Vec<u64>,
     height: usize,
     width: usize,
-    /// Of the matrix.
-    rows: usize,
 }
 
 /// The positions and lines of a tile whose groups are counted.
@@ -72,12 +74,13 @@ fn zeros(number: u64, bits: usize) -> impl Iterator<Item = u64> {
 }
 
 impl Sliced {
-    /// The slices of a convolution; none if they do not suit it.
+    /// The slices of a convolution whose sums, with any errors, are up to ±`largest`; none if they do
+    /// not suit it.
     pub(crate) fn new(
         windows: &Windows,
         weights: &Weights,
-        levels: usize,
-        thresholds: &[i32],
+        (levels, thresholds): (usize, &[i32]),
+        largest: usize,
     ) -> Option<Self> {
         let dense = windows.dense()?;
         let [padded, width] = dense.padded;
@@ -87,11 +90,15 @@ impl Sliced {
         if windows.planes > 2
             || row > 64
             || !(1..=LEVELS).contains(&levels)
-            || weights.rows() >= 1 << 12
             || windows.height * row >= 1 << 16
         {
             return None;
         }
+        // Without errors a sum is at most 3 for every row.
+        let holds = |&bits: &usize| weights.rows() < 1 << bits;
+        let holds_errors = |bits: &usize| holds(bits) && largest < 1 << (bits + 2);
+        let of_errors = BITS.into_iter().find(holds_errors);
+        let of_rows = BITS.into_iter().find(holds);
         let mut sliced = Self {
             lane,
             row,
@@ -101,17 +108,13 @@ impl Sliced {
             padded,
             stream: (padded * row / 8).next_multiple_of(8),
             vectors: (windows.height * row).div_ceil(8 * BYTES),
-            bits: match weights.rows() {
-                0..32 => 5,
-                32..256 => 8,
-                _ => 12,
-            },
+            bits: of_errors.or(of_rows)?,
+            holds_errors: of_errors.is_some(),
             all: Taps::new(),
             columns: Vec::new(),
             thresholds: Vec::new(),
             height: windows.height,
             width: windows.width,
-            rows: weights.rows(),
         };
         sliced.all = sliced.taps(windows, 0..weights.rows());
         let ones = |column| (0..weights.rows()).filter(move |&row| bits.get(row, column));
@@ -146,15 +149,6 @@ impl Sliced {
     /// Where the streams hold nothing.
     fn nothing(&self) -> usize {
         self.channels * self.kernel * self.stream
-    }
-
-    /// Whether sums with any errors fit, of tiles with groups of at most so many lines and codes.
-    ///
-    /// A scan of n lines gives codes of at most n + slots − 1, where a code is at most the number of slots,
-    /// and a sum of 2·codes − n.
-    pub(crate) fn holds_errors(&self, tiles: usize, slots: usize, max_code: usize) -> bool {
-        let per_plane = self.rows + 2 * (slots - 1) * tiles;
-        max_code <= slots && per_plane * ((1 << self.planes) - 1) < 1 << (self.total() - 1)
     }
 
     /// What it takes to count the groups of a tile with these rows of the matrix, of at most so many
