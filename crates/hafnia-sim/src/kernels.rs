@@ -578,7 +578,9 @@ impl Convert for TableKernel<'_> {
     fn way(&self) -> Way {
         // Below half a byte that settles a code, whole words are drawn for most columns either way.
         let is_rare = self.last_certain >= 127;
-        if self.layout.is_proved && self.is_unbiased && is_rare {
+        // What noise turns on in a dead row counts in the network's own sums and in no tile's.
+        let is_product = self.layout.is_proved && !self.layout.has_dead_rows;
+        if is_product && self.is_unbiased && is_rare {
             Way::Corrections
         } else {
             Way::Conversions

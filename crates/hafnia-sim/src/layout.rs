@@ -27,6 +27,9 @@ pub(crate) struct Layout<'a> {
     /// Whether the mapping holds every weight of the network once, so that conversions without
     /// error give the network's sums.
     pub(crate) is_proved: bool,
+    /// Whether there are rows in no tile: they are never on, unless noise in a matrix before them
+    /// turns them on.
+    pub(crate) has_dead_rows: bool,
 }
 
 /// A step of the walk.
@@ -139,6 +142,7 @@ impl<'a> Layout<'a> {
             plan: None,
             slots: 1,
             is_proved: false,
+            has_dead_rows: false,
         })
     }
 
@@ -239,6 +243,7 @@ impl<'a> Layout<'a> {
         layout.plan = Some(plan);
         layout.slots = spec.rows_per_conversion;
         layout.is_proved = prove(mapping, network).is_ok();
+        layout.has_dead_rows = mapping.matrices.iter().any(|of| !of.dead.is_empty());
         Some(layout)
     }
 }
