@@ -165,6 +165,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32;
     /// A bit for every lane, the first lane lowest.
     fn bits(self, mask: Self::Mask) -> u16;
+    /// The answers with these bits.
+    fn mask(self, bits: u16) -> Self::Mask;
     /// Bits from memory.
     fn load_bits(self, from: &[u8; 64]) -> Self::Bits;
     /// Bits from words.
@@ -331,6 +333,10 @@ impl Simd for Portable {
     #[inline(always)]
     fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32 {
         lanes!(lane => a[lane].wrapping_add(if mask[lane] { b[lane] } else { 0 }))
+    }
+    #[inline(always)]
+    fn mask(self, bits: u16) -> Self::Mask {
+        lanes!(lane => bits >> lane & 1 == 1)
     }
     #[inline(always)]
     fn bits(self, mask: Self::Mask) -> u16 {
@@ -535,6 +541,15 @@ mod x86 {
                     _mm256_add_epi32(a[1], _mm256_and_si256(b[1], _mm256_castps_si256(mask[1]))),
                 ]
             }
+            fn mask(self, bits: u16) -> Self::Mask {
+                let low = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+                let high = _mm256_slli_epi32::<8>(low);
+                let bits = _mm256_set1_epi32(i32::from(bits));
+                [
+                    _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(bits, low), low)),
+                    _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(bits, high), high)),
+                ]
+            }
             fn bits(self, mask: Self::Mask) -> u16 {
                 (_mm256_movemask_ps(mask[0]) | _mm256_movemask_ps(mask[1]) << 8) as u16
             }
@@ -640,6 +655,10 @@ mod x86 {
         #[inline(always)]
         fn bits(self, mask: Self::Mask) -> u16 {
             mask
+        }
+        #[inline(always)]
+        fn mask(self, bits: u16) -> Self::Mask {
+            bits
         }
 
         instructions! {
@@ -817,6 +836,7 @@ mod tests {
                 simd.mul_i32(i, j),
                 simd.add_where(simd.ge(a, b), i, j),
                 simd.add_where(simd.ge(a, a), i, j),
+                simd.add_where(simd.mask(self.word as u16), i, j),
             ] {
                 let mut stored = [0; LANES];
                 simd.store_i32(vector, &mut stored);

@@ -580,11 +580,7 @@ impl Convert for TableKernel<'_> {
         let is_rare = self.last_certain >= 127;
         // What noise turns on in a dead row counts in the network's own sums and in no tile's.
         let is_product = self.layout.is_proved && !self.layout.has_dead_rows;
-        if is_product && self.is_unbiased && is_rare {
-            Way::Corrections
-        } else {
-            Way::Conversions
-        }
+        if is_product && self.is_unbiased && is_rare { Way::Corrections } else { Way::Conversions }
     }
 
     fn convert(

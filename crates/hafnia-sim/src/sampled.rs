@@ -87,7 +87,7 @@ impl Sample<'_> {
             for (number, zeros) in counted.least.chunks_exact(BITS).enumerate() {
                 let words = simd.words(simd.and(at_least(simd, &lines, zeros), valid));
                 let mut any = 0;
-                found.reserve(len);
+                found.reserve(len + 8 * 64);
                 for (word, &bits) in words.iter().enumerate() {
                     any |= bits;
                     if bits == 0 {
@@ -183,8 +183,8 @@ impl Sample<'_> {
             let mut weight = 1 << plane;
             let mut rows = 0;
             if let SlicedGroups::Scanned(scanned) = self.groups {
-                weight *= scanned.sign(found.starts[group]);
-                let (start, end) = (found.starts[group].into(), found.ends[group].into());
+                weight *= scanned.sign(found.first_lines[group]);
+                let (start, end) = (found.first_lines[group].into(), found.ends[group].into());
                 for (word, line) in lines.iter_mut().enumerate() {
                     *line &= bits_within(word * 64, start, end);
                     rows += line.count_ones() as usize;

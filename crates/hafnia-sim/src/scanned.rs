@@ -6,13 +6,16 @@
 //! lines whether it is on. In slices a step of the scan takes some instructions for 512 positions and
 //! planes, whatever the policy; where a group starts is then a bit.
 
-use hafnia_bits::{Kernel, Simd};
+use hafnia_bits::{Kernel, LANES, Simd};
 use hafnia_cim::{InputControl, MacroSpec, ScanEntry};
 use hafnia_rng::BLOCKS;
 
-use crate::schedule::{Group, Schedule};
+use crate::schedule::{PADDING, Schedule};
 use crate::sliced::{Sliced, SlicedBuffers, Taps};
 use crate::windows::{Patches, Windows};
+
+/// Times [`LANES`] that make the places of a vector.
+const CHUNKS: usize = 512 / LANES;
 
 /// How the groups of a tile are found, line by line.
 #[derive(Debug, Clone)]
@@ -193,7 +196,7 @@ impl Scanned {
                     *held = simd.words(simd.or(before, on));
                 }
                 add_ones(&mut rows_on, &simd.words(simd.and(on, valid)));
-                visit.starts(simd, (vector, index), simd.words(simd.and(opens, valid)));
+                visit.starts(simd, vector, index, simd.words(simd.and(opens, valid)));
             }
         }
         rows_on.iter().sum()
@@ -204,31 +207,64 @@ impl Scanned {
 /// a kernel unless they happen to be inlined.
 trait Visit {
     /// Groups start at a line, at these positions and planes of a vector.
-    fn starts<S: Simd>(&mut self, simd: S, vector_line: (usize, usize), words: [u64; 8]);
+    fn starts<S: Simd>(&mut self, simd: S, vector: usize, line: usize, words: [u64; 8]);
 }
 
 /// Counts them.
 impl Visit for [u64; 8] {
     #[inline(always)]
-    fn starts<S: Simd>(&mut self, _simd: S, _: (usize, usize), words: [u64; 8]) {
+    fn starts<S: Simd>(&mut self, _simd: S, _vector: usize, _line: usize, words: [u64; 8]) {
         add_ones(self, &words);
     }
 }
 
-/// Lists them, behind the first so many.
-impl Visit for (&mut Found, usize) {
+/// The lines where groups start, of every place.
+#[derive(Debug, Default)]
+struct Starts {
+    /// (vector, half a word of lines): a lane a place.
+    lines: Vec<[[i32; LANES]; CHUNKS]>,
+    /// Halves of words of a vector.
+    halves: usize,
+    /// (vector): a bit a place where there are any.
+    any: Vec<[u64; 8]>,
+}
+
+impl Starts {
+    fn reset(&mut self, vectors: usize, lines: usize) {
+        self.halves = 2 * lines.div_ceil(64);
+        self.lines.clear();
+        self.lines.resize(vectors * self.halves, [[0; LANES]; CHUNKS]);
+        self.any.clear();
+        self.any.resize(vectors, [0; 8]);
+    }
+
+    /// 64 lines of a place.
     #[inline(always)]
-    fn starts<S: Simd>(&mut self, simd: S, (vector, line): (usize, usize), words: [u64; 8]) {
-        let (found, len) = self;
-        found.reserve(*len);
+    fn word(&self, (vector, place): (usize, usize), word: usize) -> u64 {
+        let half = |half: usize| {
+            let chunks = &self.lines[vector * self.halves + 2 * word + half];
+            u64::from(chunks[place / LANES % CHUNKS][place % LANES] as u32)
+        };
+        half(0) | half(1) << 32
+    }
+}
+
+impl Visit for Starts {
+    #[inline(always)]
+    fn starts<S: Simd>(&mut self, simd: S, vector: usize, line: usize, words: [u64; 8]) {
+        let bit = simd.splat_i32(1 << (line % 32));
+        let chunks = &mut self.lines[vector * self.halves + line / 32];
+        let any = &mut self.any[vector];
+        let mut chunk = 0;
+        while chunk < CHUNKS {
+            let here = simd.mask((words[chunk / 4] >> (chunk % 4 * LANES)) as u16);
+            let lanes = simd.add_where(here, simd.load_i32(&chunks[chunk]), bit);
+            simd.store_i32(lanes, &mut chunks[chunk]);
+            chunk += 1;
+        }
         let mut word = 0;
         while word < 8 {
-            if words[word] != 0 {
-                let into = found.places[*len..].first_chunk_mut().expect("room for 64");
-                let starts = found.starts[*len..].first_chunk_mut().expect("room for 64");
-                *starts = [line as u16; 64];
-                *len += simd.positions(words[word], (vector * 512 + word * 64) as u16, into);
-            }
+            any[word] |= words[word];
             word += 1;
         }
     }
@@ -266,32 +302,32 @@ impl Kernel for CountScanned<'_> {
 /// The groups that were found of a tile; used anew by every tile.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Per group, its place in the slices and its number in the scan, and slack.
+    /// Per group, its place in the slices and its number in the scan; and slack.
     pub(crate) places: Vec<u16>,
     pub(crate) numbers: Vec<u16>,
     /// Where they were found line by line, its first line and the one behind its last.
-    pub(crate) starts: Vec<u16>,
+    pub(crate) first_lines: Vec<u16>,
     pub(crate) ends: Vec<u16>,
     held: Vec<[u64; 8]>,
-    /// Of every place the groups so far and the last one of them.
-    of_place: Vec<(u16, u32)>,
+    starts: Starts,
 }
 
 impl Found {
-    /// Makes room behind `len` groups for those of a vector, and slack.
+    /// Makes room for so many groups, and slack.
     #[inline(always)]
-    pub(crate) fn reserve(&mut self, len: usize) {
-        let room = len + 9 * 64 + BLOCKS;
+    pub(crate) fn reserve(&mut self, groups: usize) {
+        let room = groups + 64 + BLOCKS;
         if self.places.len() < room {
-            for list in [&mut self.places, &mut self.numbers, &mut self.starts, &mut self.ends] {
+            for list in [&mut self.places, &mut self.numbers, &mut self.first_lines, &mut self.ends]
+            {
                 list.resize(room, 0);
             }
         }
     }
 }
 
-/// Lists the groups of a tile, those that start at the same line one after the other; gives the
-/// rows that are on in them.
+/// Lists the groups of a tile, place by place; gives how many they are, and the rows that are on in
+/// them.
 pub(crate) struct Find<'a> {
     pub(crate) scanned: &'a Scanned,
     pub(crate) buffers: &'a SlicedBuffers,
@@ -304,23 +340,51 @@ impl Kernel for Find<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> (usize, u64) {
         let Self { scanned, buffers, found } = self;
-        let mut held = std::mem::take(&mut found.held);
-        let mut listed = (&mut *found, 0);
-        let rows_on = scanned.scan(simd, buffers, &mut held, &mut listed);
-        let len = listed.1;
-        found.held = held;
-        let Found { places, numbers, starts, ends, of_place, .. } = found;
-        of_place.clear();
-        of_place.resize(scanned.valid.len() * 512, (0, 0));
-        for group in 0..len {
-            let (number, last) = &mut of_place[usize::from(places[group])];
-            numbers[group] = *number;
-            if *number > 0 {
-                ends[*last as usize] = starts[group];
+        let (vectors, lines) = (scanned.valid.len(), scanned.lines.len());
+        let mut starts = std::mem::take(&mut found.starts);
+        starts.reset(vectors, lines);
+        let rows_on = scanned.scan(simd, buffers, &mut found.held, &mut starts);
+        let mut len = 0;
+        for vector in 0..vectors {
+            for word in 0..8 {
+                let mut left = starts.any[vector][word];
+                while left != 0 {
+                    let place = word * 64 + left.trailing_zeros() as usize;
+                    left &= left - 1;
+                    found.reserve(len + lines);
+                    let mut end = len;
+                    for word in 0..starts.halves / 2 {
+                        let into = found.first_lines[end..].first_chunk_mut();
+                        let bits = starts.word((vector, place), word);
+                        end += simd.positions(
+                            bits,
+                            (word * 64) as u16,
+                            into.expect("room for 64 more"),
+                        );
+                    }
+                    found.first_lines[end] = lines as u16;
+                    // Sixteen groups at once, whether there are as many or none: mostly no branch.
+                    let mut at = len;
+                    while at < end {
+                        let places = found.places[at..].first_chunk_mut();
+                        let numbers: &mut [u16; LANES] =
+                            found.numbers[at..].first_chunk_mut().expect("room for 16 more");
+                        *places.expect("room for 16 more") = [(vector * 512 + place) as u16; LANES];
+                        let mut group = 0;
+                        while group < LANES {
+                            numbers[group] = (at - len + group) as u16;
+                            group += 1;
+                        }
+                        let next: &[u16; LANES] =
+                            found.first_lines[at + 1..].first_chunk().expect("room for 17 more");
+                        found.ends[at..at + LANES].copy_from_slice(next);
+                        at += LANES;
+                    }
+                    len = end;
+                }
             }
-            ends[group] = scanned.lines.len() as u16;
-            (*number, *last) = (*number + 1, group as u32);
         }
+        found.starts = starts;
         (len, rows_on)
     }
 }
@@ -348,25 +412,36 @@ impl Kernel for ListFound<'_> {
     fn run<S: Simd>(self, simd: S) {
         let Self { found, groups, scanned, sliced, windows, patches, null, schedule, digital } =
             self;
+        let Schedule { slots, len, lines, positions, plane_groups, rows, weights, rows_on } =
+            schedule;
+        let (slots, lines) = (*slots, &mut lines[..]);
         for group in groups {
             let (plane, (y, x)) = sliced.at(found.places[group]);
-            let (start, end) = (found.starts[group].into(), found.ends[group].into());
+            let (start, end) = (found.first_lines[group].into(), found.ends[group].into());
             let place = windows.place_in_patches(y, x);
-            let position = y * windows.width + x;
-            let weight = scanned.sign(found.starts[group]) << plane;
-            let first = schedule.len * schedule.slots;
+            let first = *len * slots;
             let mut to = first;
-            for word in start / 64..usize::div_ceil(end, 64) {
+            let mut word = start / 64;
+            while word * 64 < end {
                 let line = word * 64;
                 let bits = patches.word(plane, word, place) & bits_within(line, start, end);
-                let into = schedule.lines[to..].first_chunk_mut().expect("room for 64 lines");
+                let into = lines[to..].first_chunk_mut().expect("room for 64 lines");
                 to += simd.positions(bits, line as u16, into);
+                word += 1;
             }
-            let rows = (to - first) as u32;
-            let plane_group = (plane << 24) as u32 | u32::from(found.numbers[group]);
-            let position = position as u32;
-            schedule.close(Group { position, plane_group, rows, weight }, null);
-            digital[position as usize] += weight * rows as i32;
+            *lines[to..].first_chunk_mut().expect("room for a step") = [null; PADDING];
+            if slots > PADDING {
+                lines[to..first + slots].fill(null);
+            }
+            let count = to - first;
+            let position = y * windows.width + x;
+            let weight = scanned.sign(found.first_lines[group]) << plane;
+            positions[*len] = position as u32;
+            plane_groups[*len] = (plane << 24) as u32 | u32::from(found.numbers[group]);
+            (rows[*len], weights[*len]) = (count as u32, weight);
+            digital[position] += weight * count as i32;
+            *rows_on += count as u64;
+            *len += 1;
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::windows::{POSITIONS, Patches};
 /// Groups that are written at once.
 const STEP: usize = 8;
 /// Slots that are written at once.
-const PADDING: usize = 16;
+pub(crate) const PADDING: usize = 16;
 /// Groups that are read at once.
 pub(crate) const BATCH: usize = 16;
 /// Groups after which a list is long enough.

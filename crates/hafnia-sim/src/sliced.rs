@@ -23,8 +23,8 @@ use crate::windows::Windows;
 const BYTES: usize = 64;
 /// Taps that are added up at once.
 const TAPS: usize = 8;
-/// Bits that may hold a number of ones.
-const BITS: [usize; 3] = [5, 8, 12];
+/// Bits that may hold a number of ones and a sum.
+const BITS: [(usize, usize); 5] = [(5, 8), (5, 10), (8, 11), (8, 13), (12, 15)];
 /// Most thresholds of a column.
 const LEVELS: usize = 16;
 
@@ -48,6 +48,8 @@ pub(crate) struct Sliced {
     vectors: usize,
     /// Bits that hold a number of ones.
     pub(crate) bits: usize,
+    /// Bits that hold what is compared.
+    total: usize,
     /// Whether sums hold any errors.
     pub(crate) holds_errors: bool,
     all: Taps,
@@ -86,7 +88,7 @@ impl Sliced {
         let [padded, width] = dense.padded;
         let lane = width.next_power_of_two().max(8);
         let row = lane * windows.planes.next_power_of_two();
-        let [bits] = weights.planes() else { return None };
+        let [plane] = weights.planes() else { return None };
         if windows.planes > 2
             || row > 64
             || !(1..=LEVELS).contains(&levels)
@@ -95,10 +97,10 @@ impl Sliced {
             return None;
         }
         // Without errors a sum is at most 3 for every row.
-        let holds = |&bits: &usize| weights.rows() < 1 << bits;
-        let holds_errors = |bits: &usize| holds(bits) && largest < 1 << (bits + 2);
+        let holds = |&(bits, _): &(usize, usize)| weights.rows() < 1 << bits;
+        let holds_errors = |bits: &(usize, usize)| holds(bits) && largest < 1 << (bits.1 - 1);
         let of_errors = BITS.into_iter().find(holds_errors);
-        let of_rows = BITS.into_iter().find(holds);
+        let (bits, total) = of_errors.or(BITS.into_iter().find(holds))?;
         let mut sliced = Self {
             lane,
             row,
@@ -108,7 +110,8 @@ impl Sliced {
             padded,
             stream: (padded * row / 8).next_multiple_of(8),
             vectors: (windows.height * row).div_ceil(8 * BYTES),
-            bits: of_errors.or(of_rows)?,
+            bits,
+            total,
             holds_errors: of_errors.is_some(),
             all: Taps::new(),
             columns: Vec::new(),
@@ -117,21 +120,15 @@ impl Sliced {
             width: windows.width,
         };
         sliced.all = sliced.taps(windows, 0..weights.rows());
-        let ones = |column| (0..weights.rows()).filter(move |&row| bits.get(row, column));
+        let ones = |column| (0..weights.rows()).filter(move |&row| plane.get(row, column));
         sliced.columns =
             (0..weights.columns()).map(|column| sliced.taps(windows, ones(column))).collect();
-        let total = sliced.total();
         let bias = (1i64 << (total - 1)) - 1;
         let compared = |&threshold: &i32| {
             zeros((i64::from(threshold) + bias).clamp(0, 1 << total) as u64, total + 1)
         };
         sliced.thresholds = thresholds.iter().flat_map(compared).collect();
         Some(sliced)
-    }
-
-    /// Bits that hold what is compared.
-    fn total(&self) -> usize {
-        self.bits + 3
     }
 
     /// The taps of rows of the matrix.
@@ -243,7 +240,7 @@ impl SlicedBuffers {
         column: usize,
         amount: i32,
     ) {
-        let total = sliced.total();
+        let total = sliced.total;
         let (columns, place) = (sliced.columns.len(), y * sliced.row + x);
         self.is_corrected.resize(columns, false);
         self.is_corrected[column] = true;
@@ -372,9 +369,11 @@ impl Kernel for MultiplySliced<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        match self.sliced.bits {
-            5 => self.run_with::<S, 5, 8>(simd),
-            8 => self.run_with::<S, 8, 11>(simd),
+        match (self.sliced.bits, self.sliced.total) {
+            (5, 8) => self.run_with::<S, 5, 8>(simd),
+            (5, _) => self.run_with::<S, 5, 10>(simd),
+            (8, 11) => self.run_with::<S, 8, 11>(simd),
+            (8, _) => self.run_with::<S, 8, 13>(simd),
             _ => self.run_with::<S, 12, 15>(simd),
         }
     }
