@@ -12,7 +12,7 @@ use hafnia_rng::BLOCKS;
 
 use crate::schedule::{PADDING, Schedule};
 use crate::sliced::{Sliced, SlicedBuffers, Taps};
-use crate::windows::{Patches, Windows};
+use crate::windows::{POSITIONS, Patches, Windows};
 
 /// Times [`LANES`] that make the places of a vector.
 const CHUNKS: usize = 512 / LANES;
@@ -415,16 +415,21 @@ impl Kernel for ListFound<'_> {
         let Schedule { slots, len, lines, positions, plane_groups, rows, weights, rows_on } =
             schedule;
         let (slots, lines) = (*slots, &mut lines[..]);
-        for group in groups {
-            let (plane, (y, x)) = sliced.at(found.places[group]);
-            let (start, end) = (found.first_lines[group].into(), found.ends[group].into());
-            let place = windows.place_in_patches(y, x);
+        let (width, row) = (windows.width, windows.chunks() * POSITIONS);
+        let words = patches.lanes.as_flattened();
+        let of_word = patches.chunks * POSITIONS;
+        let of_groups = found.places[groups.clone()].iter().zip(&found.numbers[groups.clone()]);
+        let of_groups = of_groups.zip(&found.first_lines[groups.clone()]).zip(&found.ends[groups]);
+        for (((&place, &number), &first_line), &end) in of_groups {
+            let (plane, (y, x)) = sliced.at(place);
+            let (start, end) = (first_line.into(), end.into());
+            let words = &words[plane * patches.words * of_word + y * row + x..];
             let first = *len * slots;
             let mut to = first;
             let mut word = start / 64;
             while word * 64 < end {
                 let line = word * 64;
-                let bits = patches.word(plane, word, place) & bits_within(line, start, end);
+                let bits = words[word * of_word] & bits_within(line, start, end);
                 let into = lines[to..].first_chunk_mut().expect("room for 64 lines");
                 to += simd.positions(bits, line as u16, into);
                 word += 1;
@@ -434,10 +439,10 @@ impl Kernel for ListFound<'_> {
                 lines[to..first + slots].fill(null);
             }
             let count = to - first;
-            let position = y * windows.width + x;
-            let weight = scanned.sign(found.first_lines[group]) << plane;
+            let position = y * width + x;
+            let weight = scanned.sign(first_line) << plane;
             positions[*len] = position as u32;
-            plane_groups[*len] = (plane << 24) as u32 | u32::from(found.numbers[group]);
+            plane_groups[*len] = (plane << 24) as u32 | u32::from(number);
             (rows[*len], weights[*len]) = (count as u32, weight);
             digital[position] += weight * count as i32;
             *rows_on += count as u64;
@@ -450,8 +455,8 @@ impl Kernel for ListFound<'_> {
 #[inline(always)]
 pub(crate) fn bits_within(first: usize, start: usize, end: usize) -> u64 {
     let below = |end: usize| match end.saturating_sub(first) {
-        0 => 0,
-        bits => u64::MAX >> 64usize.saturating_sub(bits),
+        bits @ 0..64 => (1 << bits) - 1,
+        _ => u64::MAX,
     };
     below(end) & !below(start)
 }

@@ -77,11 +77,6 @@ impl Windows {
         self.width.div_ceil(POSITIONS)
     }
 
-    /// Where a position is in [`Patches`] of all rows of positions.
-    pub(crate) fn place_in_patches(&self, y: usize, x: usize) -> usize {
-        y * self.chunks() * POSITIONS + x
-    }
-
     /// Rows of a channel with padding.
     fn padded(&self) -> usize {
         self.input.height + 2 * self.padding
@@ -290,7 +285,7 @@ impl Patches {
         (self.words, self.chunks) = (words, chunks);
     }
 
-    /// 64 lines at position `x` of the row, or of the rows, each rounded up to chunks.
+    /// 64 lines at position `x` of the row.
     #[inline(always)]
     pub(crate) fn word(&self, plane: usize, word: usize, x: usize) -> u64 {
         self.lanes[(plane * self.words + word) * self.chunks + x / POSITIONS][x % POSITIONS]
