@@ -23,6 +23,7 @@ pub(crate) struct Options {
 
 const FILE: &str = "docs/bench/instructions.toml";
 const ENGINES: [&str; 3] = ["exact", "table", "device"];
+const MAPPINGS: [&str; 2] = ["natural", "shared"];
 const ISAS: [&str; 2] = ["avx2", "portable"];
 /// Enough for the start of an evaluation to be a few percent.
 const IMAGES: u64 = 256;
@@ -31,7 +32,7 @@ const IMAGES: u64 = 256;
 /// the counts by some percent, a loop that is no longer inlined or no longer vectors by tens.
 const TOLERANCE_REL: f64 = 0.05;
 
-/// Per instruction set and engine, instructions an image.
+/// Per instruction set, engine and mapping, instructions an image.
 type Counts = BTreeMap<String, BTreeMap<String, u64>>;
 
 #[derive(Serialize, Deserialize)]
@@ -53,8 +54,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut counts = Counts::new();
     for isa in ISAS {
         for engine in ENGINES {
-            let count = count(engine, isa)? / IMAGES;
-            counts.entry(isa.to_owned()).or_default().insert(engine.to_owned(), count);
+            for mapping in MAPPINGS {
+                let count = count(engine, mapping, isa)? / IMAGES;
+                let of_isa = counts.entry(isa.to_owned()).or_default();
+                of_isa.insert(format!("{engine}-{mapping}"), count);
+            }
         }
     }
     let path = workspace().join(FILE);
@@ -112,28 +116,28 @@ fn compare(counted: &Counts, committed: &Counts) -> Vec<String> {
 }
 
 /// Instructions of an evaluation.
-fn count(engine: &str, isa: &str) -> anyhow::Result<u64> {
+fn count(engine: &str, mapping: &str, isa: &str) -> anyhow::Result<u64> {
     let target = target()?;
-    let out = target.join(format!("callgrind-{engine}-{isa}"));
+    let out = target.join(format!("callgrind-{engine}-{mapping}-{isa}"));
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--toggle-collect=hafnia_sim::evaluate::evaluate"])
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(target.join("release/examples/workload"))
-        .args([engine, isa, &IMAGES.to_string()])
+        .args([engine, mapping, isa, &IMAGES.to_string()])
         .output()
         .context("cannot run valgrind")?;
     let told = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() {
-        bail!("valgrind failed on {engine} {isa}:\n{told}");
+        bail!("valgrind failed on {engine} {mapping} {isa}:\n{told}");
     }
     let profile =
         fs::read_to_string(&out).with_context(|| format!("cannot read {}", out.display()))?;
     let total = profile.lines().find_map(|line| line.strip_prefix("totals: "));
     let total = total.context("callgrind gave no totals")?.trim().parse()?;
     if total == 0 {
-        bail!("callgrind did not meet the evaluation of {engine} {isa}");
+        bail!("callgrind did not meet the evaluation of {engine} {mapping} {isa}");
     }
-    eprintln!("{engine} {isa}: {} instructions an image", total / IMAGES);
+    eprintln!("{engine} {mapping} {isa}: {} instructions an image", total / IMAGES);
     Ok(total)
 }
 

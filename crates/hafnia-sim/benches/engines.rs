@@ -1,7 +1,8 @@
 //! Images per second of every engine on LeNet-5, by every set of kernels: `engine/case/kernels`.
 //!
 //! A recorded network on images of the committed subset; all terms of noise of the preset `gt-n40`
-//! are on, in all matrices or in the last one only. Throughput is per second that one thread was on a
+//! are on, in all matrices or in the last one only; rows are in order, and in one case equal ones are
+//! shared. Throughput is per second that one thread was on a
 //! processor, so that other work on the machine moves it little.
 
 mod lenet5;
@@ -15,7 +16,7 @@ use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{Bootstrap, reduction};
 use hafnia_sim::{EngineKind, Evaluation, Kernels, NoiseScope, Prepared, evaluate};
-use lenet5::{check, images, natural, recorded};
+use lenet5::{check, images, mapped, recorded};
 
 /// The time the calling thread was on a processor, where the system tells, else the time.
 fn thread_time(started: Instant) -> Duration {
@@ -29,13 +30,17 @@ fn thread_time(started: Instant) -> Duration {
 fn engines(criterion: &mut Criterion) {
     let spec = MacroSpec::preset("gt-n40").expect("a preset");
     let network = recorded();
-    let mapping = natural(&network, &spec);
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
     let started = Instant::now();
-    let cases = [("all-layers", NoiseScope::All), ("final-layer", NoiseScope::Final)];
+    let cases = [
+        ("all-layers", NoiseScope::All, false),
+        ("shared-rows", NoiseScope::All, true),
+        ("final-layer", NoiseScope::Final, false),
+    ];
     let vectors = Isa::all().into_iter().map(Kernels::Vectors);
     let kernels: Vec<Kernels> = std::iter::once(Kernels::Plain).chain(vectors).collect();
-    for (case, scope) in cases {
+    for (case, scope, is_shared) in cases {
+        let mapping = mapped(&network, &spec, is_shared);
         for &kernels in &kernels {
             let (isa, count) = match kernels {
                 Kernels::Plain => ("plain".to_owned(), 256),

@@ -1,4 +1,5 @@
-//! A fixed amount of work, whose instructions are counted: `workload ENGINE ISA IMAGES`.
+//! A fixed amount of work, whose instructions are counted: `workload ENGINE MAPPING ISA IMAGES`, the
+//! mapping being `natural` or `shared`.
 //!
 //! `cargo xtask instructions` runs it under valgrind and counts within [`evaluate`] only.
 
@@ -9,11 +10,18 @@ use hafnia_bits::Isa;
 use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Kernels, NoiseScope, Prepared, evaluate};
-use lenet5::{check, images, natural, recorded};
+use lenet5::{check, images, mapped, recorded};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [engine, isa, count] = &arguments[..] else { panic!("workload ENGINE ISA IMAGES") };
+    let [engine, mapping, isa, count] = &arguments[..] else {
+        panic!("workload ENGINE MAPPING ISA IMAGES")
+    };
+    let is_shared = match mapping.as_str() {
+        "natural" => false,
+        "shared" => true,
+        other => panic!("there is no mapping {other}"),
+    };
     let engine = match engine.as_str() {
         "exact" => EngineKind::Exact,
         "table" => EngineKind::Table,
@@ -26,7 +34,7 @@ fn main() {
     let network = recorded();
     let images = images(&network, count.parse().expect("a number of images"));
     let prepared = Prepared::with_kernels(&network, &images, &NoiseScope::All, kernels);
-    let (prepared, mapping) = (prepared.expect("it fits"), natural(&network, &spec));
+    let (prepared, mapping) = (prepared.expect("it fits"), mapped(&network, &spec, is_shared));
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
     let evaluation = one_thread
         .install(|| evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(3), &|_, _| ()));

@@ -1,4 +1,4 @@
-//! What benches and the example `workload` run: LeNet-5 as recorded, its natural mapping, images.
+//! What benches and the example `workload` run: LeNet-5 as recorded, two mappings of it, images.
 
 use std::path::Path;
 
@@ -9,21 +9,33 @@ use hafnia_model::Network;
 use hafnia_model::arithmetic::reduce_pixel;
 use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope};
 
-/// Rows and columns in order, cut where a macro ends, a macro a tile.
-pub(crate) fn natural(network: &Network, spec: &MacroSpec) -> Mapping {
+/// Rows and columns in order, cut where a macro ends, a macro a tile; equal rows of a tile share a word
+/// line if `is_shared`.
+pub(crate) fn mapped(network: &Network, spec: &MacroSpec, is_shared: bool) -> Mapping {
     let logical = Mapping::logical(network, spec).expect("weights of 1 bit");
     let mut tiles = Vec::new();
     for whole in &logical.tiles {
         let all: Vec<usize> = (0..whole.bits.rows()).collect();
         for rows in all.chunks(spec.rows) {
-            let entry = |(physical, row): (u32, &usize)| RowEntry {
-                logical: *row as u32,
-                physical,
-                negative: false,
+            let bits_of = |row: usize| (0..whole.columns.len()).map(move |column| (row, column));
+            let is_equal = |a: usize, b: usize| {
+                bits_of(a)
+                    .zip(bits_of(b))
+                    .all(|(a, b)| whole.bits.get(a.0, a.1) == whole.bits.get(b.0, b.1))
             };
+            let mut stored: Vec<usize> = Vec::new();
+            let entry = |&row: &usize| {
+                let known = stored.iter().position(|&other| is_shared && is_equal(row, other));
+                let physical = known.unwrap_or_else(|| {
+                    stored.push(row);
+                    stored.len() - 1
+                });
+                RowEntry { logical: row as u32, physical: physical as u32, negative: false }
+            };
+            let table = rows.iter().map(entry).collect();
             tiles.push(Tile {
-                bits: whole.bits.select_rows(rows.iter().copied()),
-                rows: (0..).zip(rows).map(entry).collect(),
+                bits: whole.bits.select_rows(stored.iter().copied()),
+                rows: table,
                 place: Some(Place { macro_index: tiles.len() as u32, row: 0, column: 0 }),
                 ..whole.clone()
             });
