@@ -10,7 +10,7 @@ use clap::{Args, ValueEnum};
 use hafnia_artifact::{Digest, load, save, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_cost::CostModel;
-use hafnia_data::Mnist;
+use hafnia_data::{Dataset, Mnist};
 use hafnia_ir::{Mapping, Profile};
 use hafnia_model::Network;
 use hafnia_passes::{Context, PassError, Pipeline, Registry, Size};
@@ -38,6 +38,9 @@ use crate::sim::noise_scope;
 /// killed goes on where it was, and several processes or machines may work on one folder.
 /// Results are collected into results.csv and results.jsonl.
 ///
+/// A design is chosen by it, so chips are shown validation images: the test images are for what was
+/// chosen (hafnia sim), or for a sweep that chooses nothing (part = "test").
+///
 /// Keys: model or network, pipeline, pipeline.PASS.OPTION, noise_in, macro, macro.KEY (hafnia macros
 /// show gt-n40, hafnia passes).
 #[derive(Args)]
@@ -51,6 +54,7 @@ use crate::sim::noise_scope;
 A sweep:
   name = \"noise\"
   engine = \"table\"
+  part = \"validation\"       or train, or test
   chips = 20
   [base]
   model = \"frontier\"
@@ -111,6 +115,11 @@ struct Swept {
     name: String,
     points: usize,
     shards: usize,
+    /// The part of the data set whose images are shown.
+    part: Part,
+    /// How many of them; all if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<usize>,
     /// Shards that are not there yet.
     missing: usize,
     /// About how long these take on this machine, where that was tried.
@@ -210,7 +219,7 @@ impl Sweep {
             bail!(hafnia_sweep::SweepError::TooMany { points, most: MOST_POINTS });
         }
         let plan = Plan::of(sweep, &keys(registry)?, BTreeMap::new())?;
-        images(&plan, mnist)?;
+        shown(&plan, mnist)?;
         let mut inputs = BTreeMap::new();
         inputs.insert("hafnia".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         for (name, digest) in &mnist.digests {
@@ -249,12 +258,18 @@ impl Sweep {
     }
 }
 
-/// The number of images that every chip is shown.
-fn images(plan: &Plan, mnist: &Mnist) -> anyhow::Result<usize> {
-    let most = mnist.test.len();
+/// The images that every chip is shown.
+fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
+    let part = Part::from(plan.sweep.part);
+    let dataset = part.of(mnist);
+    let most = dataset.len();
     let images = plan.sweep.images.unwrap_or(most);
-    ensure!((1..=most).contains(&images), "`images` is {images}, it must lie in 1..={most}");
-    Ok(images)
+    ensure!(
+        (1..=most).contains(&images),
+        "`images` is {images}, it must lie in 1..={most}, the {} images",
+        part.name()
+    );
+    Ok(dataset.select(&(0..images).collect::<Vec<_>>()))
 }
 
 fn absolute(path: &std::path::Path) -> anyhow::Result<String> {
@@ -340,7 +355,8 @@ struct Worker<'a> {
     plan: &'a Plan,
     mnist: &'a Mnist,
     registry: &'a Registry,
-    images: usize,
+    /// The images that every chip is shown.
+    shown: Dataset,
     folder: PathBuf,
 }
 
@@ -360,13 +376,13 @@ impl<'a> Worker<'a> {
         registry: &'a Registry,
         folder: PathBuf,
     ) -> anyhow::Result<Self> {
-        Ok(Self { plan, mnist, registry, images: images(plan, mnist)?, folder })
+        Ok(Self { plan, mnist, registry, shown: shown(plan, mnist)?, folder })
     }
 
     /// Computes shards that are missing.
     fn work(&self, folder: &Folder, todo: &[ShardId]) -> anyhow::Result<Tally> {
         let bar = progress::bar(&self.plan.sweep.name);
-        let runs = |id: &ShardId| Ok(self.plan.chips(id)?.len() as u64 * self.images as u64);
+        let runs = |id: &ShardId| Ok(self.plan.chips(id)?.len() as u64 * self.shown.len() as u64);
         let total: anyhow::Result<Vec<u64>> = todo.iter().map(runs).collect();
         bar.set_length(total?.iter().sum());
         let mut tally = Tally::default();
@@ -381,7 +397,7 @@ impl<'a> Worker<'a> {
             let point = &self.plan.points[group[0].point];
             let chosen = network(point).map_err(|error| in_one_line(&error));
             let prepared = chosen.as_ref().map_err(String::clone).and_then(|chosen| {
-                self.prepare(point, chosen, self.images).map_err(|error| in_one_line(&error))
+                self.prepare(point, chosen, self.shown.len()).map_err(|error| in_one_line(&error))
             });
             let mut ready = None;
             let compute = |point: &Point, chips: Range<u32>| {
@@ -410,6 +426,11 @@ impl<'a> Worker<'a> {
         Ok(tally)
     }
 
+    /// The first of the images that are shown, at most so many.
+    fn first(&self, images: usize) -> Dataset {
+        self.shown.select(&(0..images.min(self.shown.len())).collect::<Vec<_>>())
+    }
+
     /// What points of one network and scope share.
     fn prepare<'n>(
         &self,
@@ -418,8 +439,7 @@ impl<'a> Worker<'a> {
         images: usize,
     ) -> anyhow::Result<Prepared<'n>> {
         let scope = noise_scope(&text_of(point, "noise_in", "final"), &chosen.network)?;
-        let chosen_images: Vec<usize> = (0..images).collect();
-        let images = data::images(&chosen.network, &self.mnist.test.select(&chosen_images));
+        let images = data::images(&chosen.network, &self.first(images));
         Ok(Prepared::new(&chosen.network, &images, &scope)?)
     }
 
@@ -458,8 +478,7 @@ impl<'a> Worker<'a> {
         mapping: &Mapping,
         spec: &MacroSpec,
     ) -> anyhow::Result<BTreeMap<String, f64>> {
-        let some: Vec<usize> = (0..self.mnist.test.len().min(COST_IMAGES)).collect();
-        let images = data::images(network, &self.mnist.test.select(&some));
+        let images = data::images(network, &self.first(COST_IMAGES));
         let events = tally(network, &images, mapping, spec, &|_, _| {})?;
         // One draw, of which nothing is told: the ranges are for `hafnia cost`.
         let calibrated = CostModel::gt_n40().calibrate(1, Seed(1))?;
@@ -509,7 +528,7 @@ impl<'a> Worker<'a> {
         let Some(first) = todo.first() else { return Ok(0.0) };
         let point = &self.plan.points[first.point];
         let chosen = network(point)?;
-        let images = self.images.min(512);
+        let images = self.shown.len().min(512);
         let prepared = self.prepare(point, &chosen, images)?;
         let ready = self.map(point, &chosen)?;
         let start = Instant::now();
@@ -521,11 +540,11 @@ impl<'a> Worker<'a> {
             let is_exact = self.plan.sweep.engine == EngineKind::Exact;
             runs += if is_exact { 1.0 } else { self.plan.chips(shard)?.len() as f64 };
         }
-        Ok(seconds * runs * self.images as f64)
+        Ok(seconds * runs * self.shown.len() as f64)
     }
 }
 
-/// Images over which events are priced.
+/// Images over which events are priced, at most.
 const COST_IMAGES: usize = 100;
 
 /// Images of a profile, as `hafnia profile` takes them.
@@ -563,6 +582,8 @@ impl Swept {
             name: plan.sweep.name.clone(),
             points: plan.points.len(),
             shards: plan.shards().count(),
+            part: plan.sweep.part.into(),
+            images: plan.sweep.images,
             missing,
             seconds_left: None,
             tally: None,
@@ -588,6 +609,8 @@ impl Swept {
         let mut text = format!(
             "sweep {name}: {points} points in {shards} shards, {missing} of them missing\n"
         );
+        let images = self.images.map_or("all".to_owned(), |images| images.to_string());
+        text += &format!("every chip is shown {images} {} images\n", self.part.name());
         if let Some(seconds) = self.seconds_left {
             text += &format!("about {} on this machine\n", duration(seconds));
         }
