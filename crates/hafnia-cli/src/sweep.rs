@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use hafnia_artifact::{Digest, load, save, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
-use hafnia_cost::CostModel;
+use hafnia_cost::{Calibrated, CostModel, DRAWS, Range as CostRange};
 use hafnia_data::{Dataset, Mnist};
 use hafnia_ir::{Mapping, Profile};
 use hafnia_model::Network;
@@ -357,6 +357,8 @@ struct Worker<'a> {
     registry: &'a Registry,
     /// The images that every chip is shown.
     shown: Dataset,
+    /// What prices events: the same draws for all points.
+    calibrated: Calibrated,
     folder: PathBuf,
 }
 
@@ -376,7 +378,8 @@ impl<'a> Worker<'a> {
         registry: &'a Registry,
         folder: PathBuf,
     ) -> anyhow::Result<Self> {
-        Ok(Self { plan, mnist, registry, shown: shown(plan, mnist)?, folder })
+        let calibrated = CostModel::gt_n40().calibrate(DRAWS, Seed(plan.sweep.seed))?;
+        Ok(Self { plan, mnist, registry, shown: shown(plan, mnist)?, calibrated, folder })
     }
 
     /// Computes shards that are missing.
@@ -471,7 +474,7 @@ impl<'a> Worker<'a> {
         Ok(Ready { point: point.clone(), spec, mapping, costs })
     }
 
-    /// What a mapping costs, at the typical constants of the cost model of its macro's kind.
+    /// What a mapping costs, and the ends of the range that what is assumed leaves.
     fn costs(
         &self,
         network: &Network,
@@ -480,16 +483,18 @@ impl<'a> Worker<'a> {
     ) -> anyhow::Result<BTreeMap<String, f64>> {
         let images = data::images(network, &self.first(COST_IMAGES));
         let events = tally(network, &images, mapping, spec, &|_, _| {})?;
-        // One draw, of which nothing is told: the ranges are for `hafnia cost`.
-        let calibrated = CostModel::gt_n40().calibrate(1, Seed(1))?;
-        let cost = calibrated.assess(network, mapping, spec, &events)?.typical;
+        let cost = self.calibrated.assess(network, mapping, spec, &events)?.cost();
         let costs = [
-            ("area_mm2", 1e-6 * cost.whole_um2),
-            ("energy_nj", 1e-6 * cost.energy_fj.total),
-            ("latency_us", 1e-3 * cost.latency_ns.total),
+            ("area_mm2", cost.whole_um2.scaled(1e-6)),
+            ("energy_nj", cost.energy_fj.total.scaled(1e-6)),
+            ("latency_us", cost.latency_ns.total.scaled(1e-3)),
             ("tops_per_w", cost.tops_per_w),
         ];
-        Ok(costs.map(|(column, value)| (column.to_owned(), value)).into())
+        let ends = |(column, CostRange { typical, lo, hi }): (&str, CostRange)| {
+            [("", typical), ("_lo", lo), ("_hi", hi)]
+                .map(|(end, value)| (format!("{column}{end}"), value))
+        };
+        Ok(costs.into_iter().flat_map(ends).collect())
     }
 
     /// The profile of a network: taken once a sweep and kept in its folder.
@@ -665,10 +670,14 @@ fn table(plan: &Plan, rows: &[Row]) -> String {
             false => "-".to_owned(),
         });
         cells.push(format!("{:.3}", summary.drop_points.value));
-        cells.extend(facts.iter().map(|fact| match row.facts.get(*fact) {
-            Some(value) if value.fract() == 0.0 => format!("{value:.0}"),
-            Some(value) => format!("{value:.4}"),
-            None => String::new(),
+        cells.extend(facts.iter().map(|fact| {
+            let of = |end: &str| row.facts.get(&format!("{fact}{end}")).copied();
+            match (of(""), of("_lo"), of("_hi")) {
+                (Some(typical), Some(lo), Some(hi)) => CostRange { typical, lo, hi }.to_string(),
+                (Some(value), ..) if value.fract() == 0.0 => format!("{value:.0}"),
+                (Some(value), ..) => format!("{value:.1}"),
+                (None, ..) => String::new(),
+            }
         }));
         table.row(cells);
     }
@@ -676,6 +685,7 @@ fn table(plan: &Plan, rows: &[Row]) -> String {
     let weighed: Vec<String> =
         plan.sweep.pareto.iter().map(|objective| objective.clone().into()).collect();
     text += &format!("* no other point beats it ({})\n", weighed.join(", "));
+    text += "in brackets: what area, energy and latency may be, given what is assumed\n";
     for row in rows.iter().filter(|row| row.status == Status::Failed) {
         let error = row.error.as_deref().unwrap_or_default();
         text += &format!("point {} failed: {error}\n", row.point);

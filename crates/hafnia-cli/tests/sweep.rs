@@ -203,6 +203,27 @@ fn designs_are_chosen_on_validation_images_unless_said_otherwise() {
         assert_eq!(told["exact_accuracy"]["value"], number("exact_accuracy"), "{part}");
         assert_eq!(told["mappings"][0]["accuracy_mean"], number("accuracy"), "{part}");
         assert_eq!(told["mappings"][0]["per_image"]["groups"], number("cycles"), "{part}");
+        let cost = format!(
+            "cost --model final12 --pipeline rename --part {part} --images 40 \
+             --set sigma_lrs_rel=0.3 --offline --format json"
+        );
+        let output = hafnia(place, &cost).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let cost = &told["cost"];
+        for (column, range, unit) in [
+            ("area_mm2", &cost["whole_um2"], 1e-6),
+            ("energy_nj", &cost["energy_fj"]["total"], 1e-6),
+            ("latency_us", &cost["latency_ns"]["total"], 1e-3),
+            ("tops_per_w", &cost["tops_per_w"], 1.0),
+        ] {
+            for (end, name) in [("", "typical"), ("_lo", "lo"), ("_hi", "hi")] {
+                let expected = unit * range[name].as_f64().unwrap();
+                let found = number(&format!("{column}{end}"));
+                // JSON is read to a unit in the last place, which the product may round again.
+                let close = (found - expected).abs() <= 2.0 * f64::EPSILON * expected;
+                assert!(close, "{part} {column}{end}: {found}, not {expected}");
+            }
+        }
     }
 }
 
