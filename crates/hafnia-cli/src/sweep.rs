@@ -21,7 +21,7 @@ use hafnia_sim::{
 };
 use hafnia_sweep::{
     Computed, Folder, MOST_POINTS, Plan, Point, Row, ShardId, Share, Slurm, Status, Tally, collect,
-    to_csv, to_json_lines,
+    to_cells, to_json_lines,
 };
 use serde::Serialize;
 
@@ -602,7 +602,10 @@ impl Swept {
     fn collect(&mut self, folder: &Folder) -> anyhow::Result<()> {
         let rows = collect(folder)?;
         let files = ["results.csv", "results.jsonl"].map(|name| folder.path().join(name));
-        write_whole(&files[0], to_csv(&rows).as_bytes())?;
+        let (header, cells) = to_cells(&rows);
+        let mut csv = Table::new(header.into_iter().map(|column| (column, Align::Left)));
+        cells.into_iter().for_each(|row| csv.row(row));
+        write_whole(&files[0], csv.to_csv().as_bytes())?;
         write_whole(&files[1], to_json_lines(&rows).as_bytes())?;
         self.table = table(folder.plan(), &rows);
         self.results = Some(files);

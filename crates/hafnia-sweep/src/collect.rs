@@ -166,37 +166,28 @@ pub fn to_json_lines(rows: &[Row]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// All rows as CSV with a header; what a row does not have is empty.
-pub fn to_csv(rows: &[Row]) -> String {
+/// All rows as cells, below a header; what a row does not have is empty.
+pub fn to_cells(rows: &[Row]) -> (Vec<String>, Vec<Vec<String>>) {
     let rows: Vec<Vec<(String, Json)>> = rows.iter().map(flat).collect();
     // In the order of the fullest row, with what only others have behind.
     let mut fullest: Vec<&Vec<(String, Json)>> = rows.iter().collect();
     fullest.sort_by_key(|row| Reverse(row.len()));
-    let mut columns: Vec<&str> = Vec::new();
+    let mut columns: Vec<String> = Vec::new();
     for (column, _) in fullest.into_iter().flatten() {
-        if !columns.contains(&column.as_str()) {
-            columns.push(column);
+        if !columns.contains(column) {
+            columns.push(column.clone());
         }
     }
-    let line = |cells: Vec<String>| cells.join(",") + "\n";
-    let mut text = line(columns.iter().map(|column| quoted(column)).collect());
-    for row in &rows {
-        let cell = |column: &&str| match row.iter().find(|(name, _)| name == column) {
+    let cells = |row: &Vec<(String, Json)>| {
+        let cell = |column: &String| match row.iter().find(|(name, _)| name == column) {
             None | Some((_, Json::Null)) => String::new(),
-            Some((_, Json::String(text))) => quoted(text),
+            Some((_, Json::String(text))) => text.clone(),
             Some((_, value)) => value.to_string(),
         };
-        text += &line(columns.iter().map(cell).collect());
-    }
-    text
-}
-
-/// A cell of CSV (RFC 4180).
-fn quoted(text: &str) -> String {
-    match text.contains(['"', ',', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    }
+        columns.iter().map(cell).collect()
+    };
+    let cells = rows.iter().map(cells).collect();
+    (columns, cells)
 }
 
 #[cfg(test)]
@@ -214,7 +205,9 @@ mod tests {
         // Of the last point a shard is missing; one fails.
         folder.compute(&all[..17], compute, |_, _| ()).unwrap();
         let rows = collect(&folder).unwrap();
-        let csv = to_csv(&rows);
+        let (header, cells) = to_cells(&rows);
+        let lines: String =
+            std::iter::once(&header).chain(&cells).map(|row| row.join(",") + "\n").collect();
         expect![[r#"
             point,status,a,b,chips,part,images,exact_accuracy,accuracy,accuracy_lo,accuracy_hi,drop_points,drop_points_lo,drop_points_hi,accuracy_sd,accuracy_worst,cells,pareto,error
             0,done,1,u,5,validation,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,101.6,false,
@@ -223,7 +216,7 @@ mod tests {
             3,failed,2,v,,,,,,,,,,,,,,false,no such thing
             4,done,3,u,5,validation,20,0.9,0.8200000000000001,0.7644710000000001,0.875529,8.0,-1.0,17.0,0.04472135954999579,0.8,101.6,false,
             5,missing,3,v,,,,,,,,,,,,,,false,
-        "#]].assert_eq(&csv);
+        "#]].assert_eq(&lines);
         let lines = to_json_lines(&rows);
         assert_eq!(lines.lines().count(), 6);
         let first: Json = serde_json::from_str(lines.lines().next().unwrap()).unwrap();

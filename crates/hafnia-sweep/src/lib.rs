@@ -40,7 +40,7 @@ mod pareto;
 mod plan;
 mod slurm;
 
-pub use collect::{Row, Status, collect, to_csv, to_json_lines};
+pub use collect::{Row, Status, collect, to_cells, to_json_lines};
 pub use config::{Axis, Method, Part, Range, Sampling, Scale, Sweep, Value};
 pub use error::SweepError;
 pub use folder::{Computed, Failure, Folder, Shard, Share, Tally};
