@@ -9,13 +9,13 @@ use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, read_mapping};
 use hafnia_model::Network;
 use hafnia_passes::{Context as PassContext, Registry};
-use hafnia_report::{Align, Table};
+use hafnia_report::{Align, Attribution, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{self, Bootstrap, Interval, Reduction, Summary};
 use hafnia_sim::{EngineKind, Evaluation, Events, NoiseScope, Prepared, evaluate, evaluate_table};
 use serde::Serialize;
 
-use crate::attribute::{AttributeOptions, Attribution, Subject};
+use crate::attribute::{self, AttributeOptions, Subject};
 use crate::chip::SavedChips;
 use crate::data::{self, DataOptions, Part};
 use crate::macros::SpecOptions;
@@ -333,7 +333,7 @@ impl Sim {
             };
             let attribution = subject.attribute(&self.attribute, &prepared, &evaluations[0].1)?;
             if let Some(path) = &self.attribute.attribute_plot {
-                attribution.draw(path)?;
+                hafnia_artifact::write_whole(path, attribution.plot()?.as_bytes())?;
             }
             simulated.attribution = Some(attribution);
         }
@@ -474,7 +474,7 @@ fn text(simulated: &Simulated) -> String {
             below += &format!("yield of {}: {value:.1} % ({lo:.1} to {hi:.1})\n", mapping.mapping);
         }
     }
-    let attribution = simulated.attribution.as_ref().map(Attribution::text).unwrap_or_default();
+    let attribution = simulated.attribution.as_ref().map(attribute::text).unwrap_or_default();
     text + &format!("{chips}, noise in: {}\n{table}{below}{attribution}", simulated.noise_in)
 }
 
