@@ -269,7 +269,7 @@ fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
         "`images` is {images}, it must lie in 1..={most}, the {} images",
         part.name()
     );
-    Ok(dataset.select(&(0..images).collect::<Vec<_>>()))
+    Ok(dataset.first(images))
 }
 
 fn absolute(path: &std::path::Path) -> anyhow::Result<String> {
@@ -429,11 +429,6 @@ impl<'a> Worker<'a> {
         Ok(tally)
     }
 
-    /// The first of the images that are shown, at most so many.
-    fn first(&self, images: usize) -> Dataset {
-        self.shown.select(&(0..images.min(self.shown.len())).collect::<Vec<_>>())
-    }
-
     /// What points of one network and scope share.
     fn prepare<'n>(
         &self,
@@ -442,7 +437,7 @@ impl<'a> Worker<'a> {
         images: usize,
     ) -> anyhow::Result<Prepared<'n>> {
         let scope = noise_scope(&text_of(point, "noise_in", "final"), &chosen.network)?;
-        let images = data::images(&chosen.network, &self.first(images));
+        let images = data::images(&chosen.network, &self.shown.first(images));
         Ok(Prepared::new(&chosen.network, &images, &scope)?)
     }
 
@@ -481,7 +476,7 @@ impl<'a> Worker<'a> {
         mapping: &Mapping,
         spec: &MacroSpec,
     ) -> anyhow::Result<BTreeMap<String, f64>> {
-        let images = data::images(network, &self.first(COST_IMAGES));
+        let images = data::images(network, &self.shown.first(COST_IMAGES));
         let events = tally(network, &images, mapping, spec, &|_, _| {})?;
         let cost = self.calibrated.assess(network, mapping, spec, &events)?.cost();
         let costs = [
