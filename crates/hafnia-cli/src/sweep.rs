@@ -20,8 +20,8 @@ use hafnia_sim::{
     EngineKind, Evaluation, Events, Prepared, ProfileOptions, evaluate, profile, tally,
 };
 use hafnia_sweep::{
-    Computed, Folder, MOST_POINTS, Plan, Point, Row, ShardId, Share, Slurm, Status, Tally, collect,
-    to_cells, to_json_lines,
+    Computed, Folder, MOST_POINTS, Plan, Point, Row, ShardId, Share, Slurm, Status, SweepError,
+    Tally, collect, to_cells, to_json_lines,
 };
 use serde::Serialize;
 
@@ -152,8 +152,8 @@ impl Sweep {
         let plan = self.read_plan(registry, &mnist)?;
         if self.plan {
             let missing = match Folder::open(&self.out) {
-                Ok(_) => Folder::create(&self.out, plan.clone())?.missing()?,
-                Err(_) => plan.shards().collect(),
+                Err(SweepError::NoSweep { .. }) => plan.shards().collect(),
+                _ => Folder::create(&self.out, plan.clone())?.missing()?,
             };
             let mut swept = Swept::of(&plan, missing.len());
             let worker = Worker::new(&plan, &mnist, registry, self.out.clone())?;
@@ -216,7 +216,7 @@ impl Sweep {
         };
         let points = Plan::count(&sweep);
         if points > MOST_POINTS as u128 && !self.yes {
-            bail!(hafnia_sweep::SweepError::TooMany { points, most: MOST_POINTS });
+            bail!(SweepError::TooMany { points, most: MOST_POINTS });
         }
         let plan = Plan::of(sweep, &keys(registry)?, BTreeMap::new())?;
         shown(&plan, mnist)?;

@@ -157,6 +157,16 @@ fn what_cannot_be_swept_is_said() {
     // A folder that holds another sweep, and a shard that is not its own.
     hafnia(place, "sweep sweep.toml --offline --out out --share 0/60").output().unwrap();
     fails(place, "sweep wrong.toml --offline --out out", "holds another sweep");
+    fails(place, "sweep wrong.toml --offline --out out --plan", "holds another sweep");
+    // As before sweeps had a part.
+    let plan = fs::read_to_string(place.join("out/sweep.json")).unwrap();
+    let before = plan.replace("    \"part\": \"validation\",\n", "");
+    fs::write(place.join("out/sweep.json"), &before).unwrap();
+    for more in ["", " --plan", " --collect"] {
+        let run = format!("sweep sweep.toml --offline --out out{more}");
+        fails(place, &run, "out holds a sweep of another revision of hafnia");
+    }
+    fs::write(place.join("out/sweep.json"), plan).unwrap();
     let shards = place.join("out/shards");
     fs::copy(shards.join("p00000-c00000.shard"), shards.join("p00000-c00001.shard")).unwrap();
     fails(place, "sweep --offline --out out", "p00000-c00001.shard is not a shard of this sweep");
