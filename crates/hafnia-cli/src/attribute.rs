@@ -1,21 +1,20 @@
 //! `hafnia sim --attribute`: where accuracy goes, by layer, by partial sum and by effect.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::ensure;
 use clap::Args;
 use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
-use hafnia_report::plot::{Bars, bars};
-use hafnia_report::{Align, Table};
+use hafnia_report::{Attribution, ColumnErrors, EffectLoss, Interval, LayerLoss};
 use hafnia_rng::Seed;
-use hafnia_sim::statistics::{Bootstrap, Interval, drop_points};
+use hafnia_sim::statistics::{Bootstrap, drop_points};
 use hafnia_sim::{
     EngineKind, Evaluation, Images, LayerErrors, NoiseScope, Prepared, attribute, evaluate,
 };
-use serde::Serialize;
 
+use crate::output::interval;
 use crate::progress;
 
 /// What is to be attributed.
@@ -47,49 +46,6 @@ impl AttributeOptions {
 
 /// Chips on which errors of conversions are counted.
 const CHIPS: u32 = 3;
-
-/// Where the accuracy of a mapping goes.
-#[derive(Serialize)]
-pub(crate) struct Attribution {
-    mapping: String,
-    /// With all effects in all layers of the scope.
-    drop_points: Interval,
-    layers: Vec<OfLayer>,
-    effects: Vec<OfEffect>,
-}
-
-#[derive(Serialize)]
-struct OfLayer {
-    layer: String,
-    /// With noise in this layer alone.
-    drop_points_alone: Interval,
-    /// Median over the columns, in dB; null where nothing errs.
-    snr_db_median: Option<f64>,
-    /// Of the worst column.
-    snr_db_least: Option<f64>,
-    /// Part of the conversions whose code is not the number of ones.
-    code_error_rate: f64,
-    /// Part of the conversions whose ones are more than the largest code.
-    clipping_rate: f64,
-    /// By number of ones: how many conversions, and how many of them err.
-    by_ones: Vec<[u64; 2]>,
-    columns: Vec<OfColumn>,
-}
-
-#[derive(Serialize)]
-struct OfColumn {
-    snr_db: Option<f64>,
-    error_mean: f64,
-    error_rms: f64,
-}
-
-#[derive(Serialize)]
-struct OfEffect {
-    effect: &'static str,
-    keys: &'static str,
-    drop_points_alone: Interval,
-    drop_points_without: Interval,
-}
 
 /// What is attributed, and how it is run.
 pub(crate) struct Subject<'a> {
@@ -126,9 +82,9 @@ impl Subject<'_> {
         bar.finish_and_clear();
         let effects: Vec<_> = self.spec.switchable().collect();
         let effects = effects.into_iter().map(|effect| {
-            Ok(OfEffect {
-                effect: effect.name,
-                keys: effect.keys,
+            Ok(EffectLoss {
+                effect: effect.name.to_owned(),
+                keys: effect.keys.to_owned(),
                 drop_points_alone: self.drop(
                     prepared,
                     &self.spec.with_only(effect),
@@ -143,7 +99,7 @@ impl Subject<'_> {
         });
         Ok(Attribution {
             mapping: self.name.to_owned(),
-            drop_points: drop_points(evaluation, self.bootstrap),
+            drop_points: interval(drop_points(evaluation, self.bootstrap)),
             effects: effects.collect::<anyhow::Result<_>>()?,
             layers: errors.iter().map(|of| self.layer(of)).collect::<anyhow::Result<_>>()?,
         })
@@ -160,10 +116,10 @@ impl Subject<'_> {
         let Self { mapping, engine, chips, seed, .. } = *self;
         let evaluation = evaluate(prepared, mapping, spec, engine, 0..chips, seed, &moves)?;
         bar.finish_and_clear();
-        Ok(drop_points(&evaluation, self.bootstrap))
+        Ok(interval(drop_points(&evaluation, self.bootstrap)))
     }
 
-    fn layer(&self, errors: &LayerErrors) -> anyhow::Result<OfLayer> {
+    fn layer(&self, errors: &LayerErrors) -> anyhow::Result<LayerLoss> {
         let alone = NoiseScope::Matrices(vec![errors.matrix]);
         let prepared = Prepared::new(self.network, self.images, &alone)?;
         // JSON has no infinity.
@@ -175,12 +131,12 @@ impl Subject<'_> {
             errors.codes.iter().map(count).sum::<u64>() as f64
         };
         let conversions = sum(|codes| codes.conversions).max(1.0);
-        let column = |column: &hafnia_sim::ColumnErrors| OfColumn {
+        let column = |column: &hafnia_sim::ColumnErrors| ColumnErrors {
             snr_db: finite(column.snr_db()),
             error_mean: column.error_mean,
             error_rms: column.error_square.sqrt(),
         };
-        Ok(OfLayer {
+        Ok(LayerLoss {
             layer: errors.layer.clone(),
             drop_points_alone: self.drop(&prepared, self.spec, &errors.layer)?,
             snr_db_median: finite(ratios.get(ratios.len() / 2).copied()),
@@ -193,90 +149,14 @@ impl Subject<'_> {
     }
 }
 
-impl Attribution {
-    /// The drops as bars.
-    pub(crate) fn draw(&self, path: &Path) -> anyhow::Result<()> {
-        let interval =
-            |of: Interval| Some(hafnia_report::Interval { value: of.value, lo: of.lo, hi: of.hi });
-        let bar = |label: &str, values: [Option<hafnia_report::Interval>; 2]| Bars {
-            label: label.to_owned(),
-            values: values.into(),
-        };
-        let all = bar("all effects, all layers in scope", [interval(self.drop_points), None]);
-        let layers =
-            self.layers.iter().map(|of| bar(&of.layer, [interval(of.drop_points_alone), None]));
-        let effects = self.effects.iter().map(|of| {
-            let values = [of.drop_points_alone, of.drop_points_without].map(interval);
-            bar(of.effect, values)
-        });
-        let given: Vec<Bars> = std::iter::once(all).chain(layers).chain(effects).collect();
-        let svg = bars("drop, points", &["alone", "all but this"], &given)?;
-        Ok(hafnia_artifact::write_whole(path, svg.as_bytes())?)
-    }
-
-    pub(crate) fn text(&self) -> String {
-        let decibels = |ratio: Option<f64>| {
-            ratio.map_or("no errors".to_owned(), |ratio| format!("{ratio:.1}"))
-        };
-        let range = |of: Interval| format!("{:.3} to {:.3}", of.lo, of.hi);
-        let columns = |first: &str, others: &[&str]| {
-            let others: Vec<_> =
-                others.iter().map(|name| ((*name).to_owned(), Align::Right)).collect();
-            Table::new(std::iter::once((first.to_owned(), Align::Left)).chain(others))
-        };
-        let mut layers = columns(
-            "noise in",
-            &[
-                "drop, points",
-                "95 % interval",
-                "SNR, dB: median",
-                "worst column",
-                "codes that err, %",
-                "clipped, %",
-            ],
-        );
-        for of in &self.layers {
-            layers.row([
-                of.layer.clone(),
-                format!("{:.3}", of.drop_points_alone.value),
-                range(of.drop_points_alone),
-                decibels(of.snr_db_median),
-                decibels(of.snr_db_least),
-                format!("{:.3}", 100.0 * of.code_error_rate),
-                format!("{:.3}", 100.0 * of.clipping_rate),
-            ]);
-        }
-        let mut effects = columns(
-            "effect",
-            &["alone: drop, points", "95 % interval", "all but this", "95 % interval"],
-        );
-        for of in &self.effects {
-            effects.row([
-                of.effect.to_owned(),
-                format!("{:.3}", of.drop_points_alone.value),
-                range(of.drop_points_alone),
-                format!("{:.3}", of.drop_points_without.value),
-                range(of.drop_points_without),
-            ]);
-        }
-        let most = self.layers.iter().map(|of| of.by_ones.len()).max().unwrap_or(0);
-        let ones: Vec<String> = (0..most).map(|ones| format!("{ones}")).collect();
-        let ones: Vec<&str> = ones.iter().map(String::as_str).collect();
-        let mut codes = columns("codes that err, %, by number of ones", &ones);
-        for of in &self.layers {
-            let rate = |ones: usize| match of.by_ones.get(ones) {
-                Some(&[conversions, errors]) if conversions > 0 => {
-                    format!("{:.3}", 100.0 * errors as f64 / conversions as f64)
-                }
-                _ => "-".to_owned(),
-            };
-            codes.row(std::iter::once(of.layer.clone()).chain((0..most).map(rate)));
-        }
-        format!(
-            "\nwhere {} loses {:.3} points ({})\n{layers}\n{codes}\n{effects}",
-            self.mapping,
-            self.drop_points.value,
-            range(self.drop_points)
-        )
-    }
+/// What is found, for people.
+pub(crate) fn text(attribution: &Attribution) -> String {
+    let Interval { value, lo, hi } = attribution.drop_points;
+    format!(
+        "\nwhere {} loses {value:.3} points ({lo:.3} to {hi:.3})\n{}\n{}\n{}",
+        attribution.mapping,
+        attribution.by_layer(),
+        attribution.by_ones(),
+        attribution.by_effect(),
+    )
 }

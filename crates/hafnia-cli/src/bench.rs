@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use clap::Args;
 use hafnia_data::Mnist;
-use hafnia_passes::{Context as PassContext, Registry};
+use hafnia_passes::Registry;
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Kernels, NoiseScope, Prepared, evaluate};
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use crate::data;
 use crate::macros::SpecOptions;
-use crate::map::{load_pipeline, run_pipeline};
+use crate::map::{load_pipeline, map_by};
 use crate::models::NetworkOptions;
 use crate::output::Output;
 
@@ -83,16 +83,8 @@ impl Bench {
         let spec = self.spec.load()?;
         let chosen = self.network.load()?;
         let network = &chosen.network;
-        let context = PassContext {
-            network,
-            spec: &spec,
-            profile: None,
-            code_table: &hafnia_cim::CodeTable::from_spec(&spec),
-            seed: Seed(1),
-            progress: &|_, _| {},
-        };
         let pipeline = load_pipeline(&self.pipeline, registry)?;
-        let (mapping, _) = run_pipeline(&pipeline, context, None, false)?;
+        let mapping = map_by(&pipeline, network, &spec, Seed(1))?;
         let test = Mnist::subset().test;
         let again: Vec<usize> = (0..test.len()).cycle().take(images).collect();
         let images = data::images(network, &test.select(&again));

@@ -4,25 +4,25 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use clap::Args;
-use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_cim::MacroSpec;
 use hafnia_cost::{
     Assessment, BreakEven, Calibrated, Calibration, Cost as Costs, CostModel, DRAWS, Range, Scope,
 };
-use hafnia_ir::{Mapping, read_mapping};
+use hafnia_ir::Mapping;
 use hafnia_model::Network;
-use hafnia_passes::{Context as PassContext, Registry};
+use hafnia_passes::Registry;
 use hafnia_report::plot::{Fitted, fit};
 use hafnia_report::{Align, Interval, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::{Images, tally};
 use serde::Serialize;
 
-use crate::data::{self, DataOptions, Part};
-use crate::macros::SpecOptions;
-use crate::map::{load_pipeline, run_pipeline};
+use crate::data::{self, Part};
+use crate::map::{load_mapping, load_pipeline, map_by};
 use crate::models::NetworkOptions;
 use crate::output::{Output, Record, check_writable};
 use crate::progress;
+use crate::run::RunOptions;
 
 /// Tell what a mapped network takes and spends: area, energy and latency by layer and component.
 ///
@@ -32,6 +32,7 @@ use crate::progress;
 /// of draws.
 #[derive(Args)]
 #[command(mut_arg("file", |file| file.help("Network file; with --model the only file is the mapping")))]
+#[command(mut_arg("images", |images| images.help("Use the first so many images; 1000, or all if there are fewer")))]
 #[command(after_help = "Examples:
   hafnia cost net.hafnia net.map
   hafnia cost --model frontier                       mapped by the pipeline compact
@@ -63,23 +64,12 @@ pub(crate) struct Cost {
     /// Draws of what is assumed.
     #[arg(long, default_value_t = DRAWS)]
     draws: usize,
-    /// Which images.
-    #[arg(long, value_enum, default_value_t = Part::Test)]
-    part: Part,
-    /// Use the first so many images; 1000, or all if there are fewer.
-    #[arg(long, value_name = "N")]
-    images: Option<usize>,
-    /// Seed of the draws and of pipelines.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-    /// Also write the result as JSON, with a manifest.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
     #[command(flatten)]
-    spec: SpecOptions,
-    #[command(flatten)]
-    data: DataOptions,
+    options: RunOptions,
 }
+
+/// Images over which events are counted, if there are as many.
+const IMAGES: usize = 1000;
 
 #[derive(Serialize)]
 struct Told {
@@ -127,7 +117,8 @@ impl Bench<'_> {
 
 impl Cost {
     pub(crate) fn run(&self, registry: &Registry, output: Output) -> anyhow::Result<()> {
-        let spec = self.spec.load()?;
+        let options = &self.options;
+        let spec = options.spec.load()?;
         let model = self.model()?;
         let files: Vec<PathBuf> = self.mapping.iter().cloned().collect();
         let (chosen, files) = self.network.load_beside(&files)?;
@@ -139,7 +130,7 @@ impl Cost {
             _ => bail!("give one mapping, or --pipeline"),
         };
         let is_file = !files.is_empty();
-        for path in self.out.iter().chain(&self.plot) {
+        for path in options.out.iter().chain(&self.plot) {
             check_writable(path)?;
         }
         let config = serde_json::json!({
@@ -147,35 +138,26 @@ impl Cost {
             "against": self.against,
             "cost_model": model,
             "draws": self.draws,
-            "part": self.part,
-            "images": self.images,
-            "macro": self.spec.resolved(&spec),
+            "part": options.part,
+            "images": options.images,
+            "macro": options.spec.resolved(&spec),
         });
-        let mut record = Record::begin(&config, Some(self.seed))?;
+        let mut record = Record::begin(&config, Some(options.seed))?;
         record.network(&chosen);
         let mut mapped = |name: &str, is_file| {
             if is_file {
                 record.input(Path::new(name))?;
+                return load_mapping(Path::new(name), network);
             }
-            self.mapping(name, is_file, network, &spec, registry)
+            map_by(&load_pipeline(name, registry)?, network, &spec, Seed(options.seed))
         };
         let mapping = mapped(&name, is_file)?;
         let other = match &self.against {
             None => None,
             Some(other) => Some((other, mapped(other, other.ends_with(".map"))?)),
         };
-        let mnist = self.data.load()?;
-        record.data(&mnist);
-        let mut dataset = self.part.of(&mnist);
-        let count = self.images.unwrap_or(dataset.len().min(1000));
-        ensure!(
-            (1..=dataset.len()).contains(&count),
-            "--images is {count}, it must lie in 1..={}",
-            dataset.len()
-        );
-        dataset = dataset.select(&(0..count).collect::<Vec<_>>());
-        let images = data::images(network, &dataset);
-        let calibrated = model.calibrate(self.draws, Seed(self.seed))?;
+        let images = data::images(network, &options.load(IMAGES, &mut record)?);
+        let calibrated = model.calibrate(self.draws, Seed(options.seed))?;
         let bench = Bench { network, spec: &spec, images: &images, calibrated: &calibrated };
         let assessment = bench.assess(&name, &mapping)?;
         let mut against = None;
@@ -187,17 +169,17 @@ impl Cost {
         let told = Told {
             network: chosen.name,
             mapping: name,
-            part: self.part,
-            images: count,
-            seed: self.seed,
+            part: options.part,
+            images: images.labels.len(),
+            seed: options.seed,
             cost_model: model,
-            spec: self.spec.resolved(&spec),
+            spec: options.spec.resolved(&spec),
             calibration: calibrated.calibration(),
             cost: assessment.cost(),
             against,
         };
         let mut written = Vec::new();
-        if let Some(out) = &self.out {
+        if let Some(out) = &options.out {
             let json = serde_json::to_string_pretty(&told)? + "\n";
             hafnia_artifact::write_whole(out, json.as_bytes())?;
             written.push(out.as_path());
@@ -225,33 +207,6 @@ impl Cost {
             model = model.with(key, value.parse().with_context(form)?)?;
         }
         Ok(model)
-    }
-
-    /// The mapping of a file, proved, or of a pipeline.
-    fn mapping(
-        &self,
-        name: &str,
-        is_file: bool,
-        network: &Network,
-        spec: &MacroSpec,
-        registry: &Registry,
-    ) -> anyhow::Result<Mapping> {
-        if is_file {
-            let mapping = read_mapping(Path::new(name))?;
-            hafnia_ir::prove(&mapping, network).with_context(|| name.to_owned())?;
-            return Ok(mapping);
-        }
-        let pipeline = load_pipeline(name, registry)?;
-        let code_table = CodeTable::from_spec(spec);
-        let context = PassContext {
-            network,
-            spec,
-            profile: None,
-            code_table: &code_table,
-            seed: Seed(self.seed),
-            progress: &|_, _| {},
-        };
-        Ok(run_pipeline(&pipeline, context, None, false)?.0)
     }
 }
 

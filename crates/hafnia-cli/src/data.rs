@@ -52,6 +52,16 @@ pub(crate) enum Part {
     Test,
 }
 
+impl From<hafnia_sweep::Part> for Part {
+    fn from(part: hafnia_sweep::Part) -> Self {
+        match part {
+            hafnia_sweep::Part::Train => Self::Train,
+            hafnia_sweep::Part::Validation => Self::Validation,
+            hafnia_sweep::Part::Test => Self::Test,
+        }
+    }
+}
+
 impl Part {
     /// The name, as on the command line.
     pub(crate) fn name(self) -> &'static str {

@@ -7,16 +7,15 @@ use hafnia_artifact::{load, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Profile};
 use hafnia_passes::{Candidate, Context, SearchMappings};
-use hafnia_report::{Align, Table, plot};
+use hafnia_report::{Frontier as Found, FrontierCandidate, Interval};
 use hafnia_rng::Seed;
-use hafnia_sim::statistics::{Bootstrap, Interval, drop_points};
+use hafnia_sim::statistics::{Bootstrap, drop_points};
 use hafnia_sim::{EngineKind, NoiseScope, Prepared, evaluate};
-use serde::Serialize;
 
 use crate::data::{self, DataOptions, Part};
 use crate::macros::SpecOptions;
 use crate::models::NetworkOptions;
-use crate::output::{Output, Record, check_writable};
+use crate::output::{Output, Record, check_writable, interval};
 use crate::progress;
 
 /// Search over rename, polarity, order and input control, and show what rows, cycles and noise can
@@ -57,35 +56,6 @@ pub(crate) struct Frontier {
     data: DataOptions,
 }
 
-/// The result.
-#[derive(Serialize)]
-struct Found {
-    part: Part,
-    images: usize,
-    chips: u32,
-    candidates: Vec<Point>,
-}
-
-/// A candidate, and what it loses if it is on the frontier.
-#[derive(Serialize)]
-struct Point {
-    /// Names it in the plot and its file; none if another candidate beats it.
-    label: Option<String>,
-    input_control: String,
-    passes: String,
-    pipeline: String,
-    rows: usize,
-    cells: usize,
-    table_bits: usize,
-    macros: usize,
-    /// An image, expected under the profile.
-    cycles: f64,
-    /// Expected damage, as a multiple of the plain mapping's.
-    noise: f64,
-    /// On chips, in points.
-    drop_points: Option<Interval>,
-}
-
 impl Frontier {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
         let spec = self.spec.load()?;
@@ -123,7 +93,7 @@ impl Frontier {
 
         let prepared = Prepared::new(network, &images, &NoiseScope::Final)?;
         let labels = labels(&candidates);
-        let mut found = Vec::new();
+        let mut all = Vec::new();
         let mut written = vec![csv.clone(), svg.clone()];
         for (candidate, label) in candidates.iter().zip(labels) {
             let mut drop = None;
@@ -136,20 +106,21 @@ impl Frontier {
                     evaluate(&prepared, mapping, &spec, kind, 0..self.chips, seed, &moves)?;
                 bar.finish_and_clear();
                 let seed = Seed(self.seed).site("frontier/bootstrap");
-                drop = Some(drop_points(&evaluation, Bootstrap { replicates: 2000, seed }));
+                let bootstrap = Bootstrap { replicates: 2000, seed };
+                drop = Some(interval(drop_points(&evaluation, bootstrap)));
                 let path = self.out.join(format!("{label}.map"));
                 hafnia_ir::write_mapping(&path, mapping)?;
                 written.push(path);
             }
-            found.push(Point::of(candidate, label, drop));
+            all.push(found(candidate, label, drop));
         }
         let found = Found {
-            part: self.part,
+            part: self.part.name().to_owned(),
             images: images.labels.len(),
             chips: self.chips,
-            candidates: found,
+            candidates: all,
         };
-        write_whole(&csv, found.table(true).to_csv().as_bytes())?;
+        write_whole(&csv, found.table_of_all().to_csv().as_bytes())?;
         write_whole(&svg, found.plot()?.as_bytes())?;
         record.end(&written.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         output.print(&found, |found| {
@@ -158,8 +129,8 @@ impl Frontier {
                 found.candidates.len(),
                 found.chips,
                 found.images,
-                found.part.name(),
-                found.table(false)
+                found.part,
+                found.table()
             )
         })
     }
@@ -181,73 +152,22 @@ fn labels(candidates: &[Candidate]) -> Vec<Option<String>> {
     labels
 }
 
-impl Point {
-    fn of(candidate: &Candidate, label: Option<String>, drop_points: Option<Interval>) -> Self {
-        Self {
-            label,
-            input_control: candidate.input_control.to_string(),
-            passes: candidate.what.clone(),
-            pipeline: candidate.pipeline.clone(),
-            rows: candidate.size.physical_rows,
-            cells: candidate.size.cells,
-            table_bits: candidate.size.table_bits,
-            macros: candidate.macros,
-            cycles: candidate.cycles,
-            noise: candidate.noise,
-            drop_points,
-        }
-    }
-}
-
-impl Found {
-    /// The frontier by label; with `all`, the other candidates after it.
-    fn table(&self, all: bool) -> Table {
-        let mut table = Table::new([
-            ("", Align::Left),
-            ("input control", Align::Left),
-            ("passes", Align::Left),
-            ("rows", Align::Right),
-            ("cells", Align::Right),
-            ("table bits", Align::Right),
-            ("macros", Align::Right),
-            ("cycles/image", Align::Right),
-            ("noise, expected", Align::Right),
-            ("drop, points", Align::Right),
-            ("95 % interval", Align::Right),
-        ]);
-        let (mut named, others): (Vec<&Point>, Vec<&Point>) =
-            self.candidates.iter().partition(|point| point.label.is_some());
-        named.sort_by_key(|point| (point.label.as_ref().map(String::len), point.label.clone()));
-        for point in named.into_iter().chain(others.into_iter().filter(|_| all)) {
-            let drop = |value: fn(&Interval) -> String| {
-                point.drop_points.as_ref().map_or("-".to_owned(), value)
-            };
-            table.row([
-                point.label.clone().unwrap_or_default(),
-                point.input_control.clone(),
-                point.passes.clone(),
-                point.rows.to_string(),
-                point.cells.to_string(),
-                point.table_bits.to_string(),
-                point.macros.to_string(),
-                format!("{:.1}", point.cycles),
-                format!("{:.3}", point.noise),
-                drop(|drop| format!("{:.3}", drop.value)),
-                drop(|drop| format!("{:.3} to {:.3}", drop.lo, drop.hi)),
-            ]);
-        }
-        table
-    }
-
-    fn plot(&self) -> anyhow::Result<String> {
-        let candidate = |point: &Point| plot::Candidate {
-            group: point.input_control.clone(),
-            label: point.label.clone(),
-            x: point.cycles,
-            y: point.noise,
-        };
-        let candidates: Vec<_> = self.candidates.iter().map(candidate).collect();
-        let y = "expected noise (multiples of the plain mapping's)";
-        Ok(plot::frontier("conversion cycles an image", y, &candidates)?)
+fn found(
+    candidate: &Candidate,
+    label: Option<String>,
+    drop_points: Option<Interval>,
+) -> FrontierCandidate {
+    FrontierCandidate {
+        label,
+        input_control: candidate.input_control.to_string(),
+        passes: candidate.what.clone(),
+        pipeline: candidate.pipeline.clone(),
+        rows: candidate.size.physical_rows,
+        cells: candidate.size.cells,
+        table_bits: candidate.size.table_bits,
+        macros: candidate.macros,
+        cycles: candidate.cycles,
+        noise: candidate.noise,
+        drop_points,
     }
 }

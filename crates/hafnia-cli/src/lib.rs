@@ -29,6 +29,7 @@ mod passes;
 mod profile;
 mod progress;
 mod report;
+mod run;
 mod shell;
 mod sim;
 mod sweep;

@@ -6,8 +6,9 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use clap::Args;
 use hafnia_artifact::{load, write_whole};
-use hafnia_cim::CodeTable;
-use hafnia_ir::{Geometry, Mapping, Profile, Program, Stage, prove};
+use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_ir::{Geometry, Mapping, Profile, Program, Stage, prove, read_mapping};
+use hafnia_model::Network;
 use hafnia_passes::{
     AfterPass, Context, Explanation, Pipeline, PipelineError, Registry, Size, Statistics,
     StatisticsTable,
@@ -304,6 +305,31 @@ pub(crate) fn load_pipeline(name: &str, registry: &Registry) -> anyhow::Result<P
         }
         loaded => Ok(loaded?),
     }
+}
+
+/// The mapping of a file, proved to be one of this network.
+pub(crate) fn load_mapping(path: &Path, network: &Network) -> anyhow::Result<Mapping> {
+    let mapping = read_mapping(path)?;
+    prove(&mapping, network).with_context(|| path.display().to_string())?;
+    Ok(mapping)
+}
+
+/// The mapping that a pipeline makes without a profile.
+pub(crate) fn map_by(
+    pipeline: &Pipeline,
+    network: &Network,
+    spec: &MacroSpec,
+    seed: Seed,
+) -> anyhow::Result<Mapping> {
+    let context = Context {
+        network,
+        spec,
+        profile: None,
+        code_table: &CodeTable::from_spec(spec),
+        seed,
+        progress: &|_, _| {},
+    };
+    Ok(run_pipeline(pipeline, context, None, false)?.0)
 }
 
 /// The mapping of a program, proved.

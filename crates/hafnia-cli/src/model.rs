@@ -113,8 +113,7 @@ fn logits(network: &Network, data: &Dataset, images: usize) -> anyhow::Result<Ve
         data.rows,
         data.columns
     );
-    let images: Vec<usize> = (0..images.min(data.len())).collect();
-    let inputs = data::images(network, &data.select(&images));
+    let inputs = data::images(network, &data.first(images));
     let size = data.rows * data.columns;
     Ok(inputs
         .activations

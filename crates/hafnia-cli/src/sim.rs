@@ -3,26 +3,26 @@
 use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use hafnia_cim::{CodeTable, MacroSpec};
-use hafnia_ir::{Mapping, read_mapping};
+use hafnia_ir::Mapping;
 use hafnia_model::Network;
-use hafnia_passes::{Context as PassContext, Registry};
-use hafnia_report::{Align, Table};
+use hafnia_passes::Registry;
+use hafnia_report::{Align, Attribution, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{self, Bootstrap, Interval, Reduction, Summary};
 use hafnia_sim::{EngineKind, Evaluation, Events, NoiseScope, Prepared, evaluate, evaluate_table};
 use serde::Serialize;
 
-use crate::attribute::{AttributeOptions, Attribution, Subject};
+use crate::attribute::{self, AttributeOptions, Subject};
 use crate::chip::SavedChips;
-use crate::data::{self, DataOptions, Part};
-use crate::macros::SpecOptions;
-use crate::map::{load_pipeline, run_pipeline};
+use crate::data::{self, Part};
+use crate::map::{load_mapping, load_pipeline, map_by};
 use crate::models::NetworkOptions;
 use crate::output::{Output, Record, check_writable};
 use crate::progress;
+use crate::run::RunOptions;
 
 /// Run mapped networks on simulated macros: accuracy over virtual chips, with intervals.
 ///
@@ -77,27 +77,13 @@ pub(crate) struct Sim {
     /// Where there is noise: `final`, `all`, or names of layers, separated by commas.
     #[arg(long, default_value = "final", value_name = "SCOPE")]
     noise_in: String,
-    /// Which images.
-    #[arg(long, value_enum, default_value_t = Part::Test)]
-    part: Part,
-    /// Use only the first so many images.
-    #[arg(long, value_name = "N")]
-    images: Option<usize>,
-    /// Seed of chips and noise.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Replicates of the bootstrap.
     #[arg(long, default_value_t = 2000)]
     replicates: u32,
-    /// Also write the result as JSON, with a manifest.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
     #[command(flatten)]
     attribute: AttributeOptions,
     #[command(flatten)]
-    spec: SpecOptions,
-    #[command(flatten)]
-    data: DataOptions,
+    options: RunOptions,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -195,11 +181,12 @@ impl PerImage {
 impl Sim {
     pub(crate) fn run(&self, registry: &Registry, output: Output) -> anyhow::Result<()> {
         let saved = SavedChips::load(&self.saved)?;
+        let options = &self.options;
         let spec = match &saved {
-            Some(saved) => saved.spec(&self.spec, self.engine)?,
-            None => self.spec.load()?,
+            Some(saved) => saved.spec(&options.spec, self.engine)?,
+            None => options.spec.load()?,
         };
-        let seed = saved.as_ref().map_or(Seed(self.seed), SavedChips::seed);
+        let seed = saved.as_ref().map_or(Seed(options.seed), SavedChips::seed);
         let measured = self.code_table.as_deref().map(CodeTable::load_csv).transpose()?;
         match (&measured, self.engine) {
             (Some(table), Kind::Table) => table.check_size(&spec)?,
@@ -216,7 +203,7 @@ impl Sim {
         }
         let load = |name: String| load_pipeline(&name, registry).map(|loaded| (name, loaded));
         let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<anyhow::Result<_>>()?;
-        for out in self.out.iter().chain(&self.attribute.attribute_plot) {
+        for out in options.out.iter().chain(&self.attribute.attribute_plot) {
             check_writable(out)?;
         }
         let config = serde_json::json!({
@@ -226,13 +213,13 @@ impl Sim {
             "most_chips": self.most_chips,
             "yield_at": self.yield_at,
             "noise_in": self.noise_in,
-            "part": self.part,
-            "images": self.images,
+            "part": options.part,
+            "images": options.images,
             "replicates": self.replicates,
             "code_table": self.code_table,
             "saved_chips": self.saved,
             "pipelines": pipelines.iter().map(|(_, pipeline)| pipeline).collect::<Vec<_>>(),
-            "macro": self.spec.resolved(&spec),
+            "macro": options.spec.resolved(&spec),
         });
         let mut record = Record::begin(&config, Some(seed.0))?;
         record.network(&chosen);
@@ -241,35 +228,13 @@ impl Sim {
         }
         let mut mappings = Vec::new();
         for path in &files {
-            let name = path.display().to_string();
-            let mapping = read_mapping(path)?;
-            hafnia_ir::prove(&mapping, network).with_context(|| name.clone())?;
+            mappings.push((path.display().to_string(), load_mapping(path, network)?));
             record.input(path)?;
-            mappings.push((name, mapping));
         }
         for (name, pipeline) in &pipelines {
-            let context = PassContext {
-                network,
-                spec: &spec,
-                profile: None,
-                code_table: &CodeTable::from_spec(&spec),
-                seed,
-                progress: &|_, _| {},
-            };
-            let (mapping, _) = run_pipeline(pipeline, context, None, false)?;
-            mappings.push((name.clone(), mapping));
+            mappings.push((name.clone(), map_by(pipeline, network, &spec, seed)?));
         }
-        let mnist = self.data.load()?;
-        record.data(&mnist);
-        let mut dataset = self.part.of(&mnist);
-        if let Some(images) = self.images {
-            ensure!(
-                (1..=dataset.len()).contains(&images),
-                "--images is {images}, it must lie in 1..={}",
-                dataset.len()
-            );
-            dataset = dataset.select(&(0..images).collect::<Vec<_>>());
-        }
+        let dataset = options.load(usize::MAX, &mut record)?;
         self.attribute.check(dataset.len())?;
         let images = data::images(network, &dataset);
         let prepared = Prepared::new(network, &images, &scope)?;
@@ -333,11 +298,11 @@ impl Sim {
             };
             let attribution = subject.attribute(&self.attribute, &prepared, &evaluations[0].1)?;
             if let Some(path) = &self.attribute.attribute_plot {
-                attribution.draw(path)?;
+                hafnia_artifact::write_whole(path, attribution.plot()?.as_bytes())?;
             }
             simulated.attribution = Some(attribution);
         }
-        if let Some(out) = &self.out {
+        if let Some(out) = &options.out {
             let json = serde_json::to_string_pretty(&simulated)? + "\n";
             hafnia_artifact::write_whole(out, json.as_bytes())?;
             record.end(&[out])?;
@@ -379,12 +344,12 @@ impl Sim {
         Ok(Simulated {
             engine: self.engine.into(),
             noise_in: self.noise_in.clone(),
-            part: self.part,
+            part: self.options.part,
             images: first.images(),
             chips: first.chips() as u32,
             until: None,
             seed: seed.0,
-            spec: self.spec.resolved(spec),
+            spec: self.options.spec.resolved(spec),
             lossy: first.is_lossy,
             exact_accuracy: statistics::wilson(first.exact_correct_count(), first.images()),
             mappings,
@@ -474,7 +439,7 @@ fn text(simulated: &Simulated) -> String {
             below += &format!("yield of {}: {value:.1} % ({lo:.1} to {hi:.1})\n", mapping.mapping);
         }
     }
-    let attribution = simulated.attribution.as_ref().map(Attribution::text).unwrap_or_default();
+    let attribution = simulated.attribution.as_ref().map(attribute::text).unwrap_or_default();
     text + &format!("{chips}, noise in: {}\n{table}{below}{attribution}", simulated.noise_in)
 }
 

@@ -9,8 +9,8 @@ use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use hafnia_artifact::{Digest, load, save, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
-use hafnia_cost::CostModel;
-use hafnia_data::Mnist;
+use hafnia_cost::{Calibrated, CostModel, DRAWS, Range as CostRange};
+use hafnia_data::{Dataset, Mnist};
 use hafnia_ir::{Mapping, Profile};
 use hafnia_model::Network;
 use hafnia_passes::{Context, PassError, Pipeline, Registry, Size};
@@ -20,8 +20,8 @@ use hafnia_sim::{
     EngineKind, Evaluation, Events, Prepared, ProfileOptions, evaluate, profile, tally,
 };
 use hafnia_sweep::{
-    Computed, Folder, MOST_POINTS, Plan, Point, Row, ShardId, Share, Slurm, Status, Tally, collect,
-    to_csv, to_json_lines,
+    Computed, Folder, MOST_POINTS, Plan, Point, Row, ShardId, Share, Slurm, Status, SweepError,
+    Tally, collect, to_cells, to_json_lines,
 };
 use serde::Serialize;
 
@@ -38,6 +38,9 @@ use crate::sim::noise_scope;
 /// killed goes on where it was, and several processes or machines may work on one folder.
 /// Results are collected into results.csv and results.jsonl.
 ///
+/// A design is chosen by it, so chips are shown validation images: the test images are for what was
+/// chosen (hafnia sim), or for a sweep that chooses nothing (part = "test").
+///
 /// Keys: model or network, pipeline, pipeline.PASS.OPTION, noise_in, macro, macro.KEY (hafnia macros
 /// show gt-n40, hafnia passes).
 #[derive(Args)]
@@ -51,6 +54,7 @@ use crate::sim::noise_scope;
 A sweep:
   name = \"noise\"
   engine = \"table\"
+  part = \"validation\"       or train, or test
   chips = 20
   [base]
   model = \"frontier\"
@@ -111,6 +115,11 @@ struct Swept {
     name: String,
     points: usize,
     shards: usize,
+    /// The part of the data set whose images are shown.
+    part: Part,
+    /// How many of them; all if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<usize>,
     /// Shards that are not there yet.
     missing: usize,
     /// About how long these take on this machine, where that was tried.
@@ -143,8 +152,8 @@ impl Sweep {
         let plan = self.read_plan(registry, &mnist)?;
         if self.plan {
             let missing = match Folder::open(&self.out) {
-                Ok(_) => Folder::create(&self.out, plan.clone())?.missing()?,
-                Err(_) => plan.shards().collect(),
+                Err(SweepError::NoSweep { .. }) => plan.shards().collect(),
+                _ => Folder::create(&self.out, plan.clone())?.missing()?,
             };
             let mut swept = Swept::of(&plan, missing.len());
             let worker = Worker::new(&plan, &mnist, registry, self.out.clone())?;
@@ -207,10 +216,10 @@ impl Sweep {
         };
         let points = Plan::count(&sweep);
         if points > MOST_POINTS as u128 && !self.yes {
-            bail!(hafnia_sweep::SweepError::TooMany { points, most: MOST_POINTS });
+            bail!(SweepError::TooMany { points, most: MOST_POINTS });
         }
         let plan = Plan::of(sweep, &keys(registry)?, BTreeMap::new())?;
-        images(&plan, mnist)?;
+        shown(&plan, mnist)?;
         let mut inputs = BTreeMap::new();
         inputs.insert("hafnia".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
         for (name, digest) in &mnist.digests {
@@ -249,12 +258,18 @@ impl Sweep {
     }
 }
 
-/// The number of images that every chip is shown.
-fn images(plan: &Plan, mnist: &Mnist) -> anyhow::Result<usize> {
-    let most = mnist.test.len();
+/// The images that every chip is shown.
+fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
+    let part = Part::from(plan.sweep.part);
+    let dataset = part.of(mnist);
+    let most = dataset.len();
     let images = plan.sweep.images.unwrap_or(most);
-    ensure!((1..=most).contains(&images), "`images` is {images}, it must lie in 1..={most}");
-    Ok(images)
+    ensure!(
+        (1..=most).contains(&images),
+        "`images` is {images}, it must lie in 1..={most}, the {} images",
+        part.name()
+    );
+    Ok(dataset.first(images))
 }
 
 fn absolute(path: &std::path::Path) -> anyhow::Result<String> {
@@ -340,7 +355,10 @@ struct Worker<'a> {
     plan: &'a Plan,
     mnist: &'a Mnist,
     registry: &'a Registry,
-    images: usize,
+    /// The images that every chip is shown.
+    shown: Dataset,
+    /// What prices events: the same draws for all points.
+    calibrated: Calibrated,
     folder: PathBuf,
 }
 
@@ -360,13 +378,14 @@ impl<'a> Worker<'a> {
         registry: &'a Registry,
         folder: PathBuf,
     ) -> anyhow::Result<Self> {
-        Ok(Self { plan, mnist, registry, images: images(plan, mnist)?, folder })
+        let calibrated = CostModel::gt_n40().calibrate(DRAWS, Seed(plan.sweep.seed))?;
+        Ok(Self { plan, mnist, registry, shown: shown(plan, mnist)?, calibrated, folder })
     }
 
     /// Computes shards that are missing.
     fn work(&self, folder: &Folder, todo: &[ShardId]) -> anyhow::Result<Tally> {
         let bar = progress::bar(&self.plan.sweep.name);
-        let runs = |id: &ShardId| Ok(self.plan.chips(id)?.len() as u64 * self.images as u64);
+        let runs = |id: &ShardId| Ok(self.plan.chips(id)?.len() as u64 * self.shown.len() as u64);
         let total: anyhow::Result<Vec<u64>> = todo.iter().map(runs).collect();
         bar.set_length(total?.iter().sum());
         let mut tally = Tally::default();
@@ -381,7 +400,7 @@ impl<'a> Worker<'a> {
             let point = &self.plan.points[group[0].point];
             let chosen = network(point).map_err(|error| in_one_line(&error));
             let prepared = chosen.as_ref().map_err(String::clone).and_then(|chosen| {
-                self.prepare(point, chosen, self.images).map_err(|error| in_one_line(&error))
+                self.prepare(point, chosen, self.shown.len()).map_err(|error| in_one_line(&error))
             });
             let mut ready = None;
             let compute = |point: &Point, chips: Range<u32>| {
@@ -418,8 +437,7 @@ impl<'a> Worker<'a> {
         images: usize,
     ) -> anyhow::Result<Prepared<'n>> {
         let scope = noise_scope(&text_of(point, "noise_in", "final"), &chosen.network)?;
-        let chosen_images: Vec<usize> = (0..images).collect();
-        let images = data::images(&chosen.network, &self.mnist.test.select(&chosen_images));
+        let images = data::images(&chosen.network, &self.shown.first(images));
         Ok(Prepared::new(&chosen.network, &images, &scope)?)
     }
 
@@ -451,26 +469,27 @@ impl<'a> Worker<'a> {
         Ok(Ready { point: point.clone(), spec, mapping, costs })
     }
 
-    /// What a mapping costs, at the typical constants of the cost model of its macro's kind.
+    /// What a mapping costs, and the ends of the range that what is assumed leaves.
     fn costs(
         &self,
         network: &Network,
         mapping: &Mapping,
         spec: &MacroSpec,
     ) -> anyhow::Result<BTreeMap<String, f64>> {
-        let some: Vec<usize> = (0..self.mnist.test.len().min(COST_IMAGES)).collect();
-        let images = data::images(network, &self.mnist.test.select(&some));
+        let images = data::images(network, &self.shown.first(COST_IMAGES));
         let events = tally(network, &images, mapping, spec, &|_, _| {})?;
-        // One draw, of which nothing is told: the ranges are for `hafnia cost`.
-        let calibrated = CostModel::gt_n40().calibrate(1, Seed(1))?;
-        let cost = calibrated.assess(network, mapping, spec, &events)?.typical;
+        let cost = self.calibrated.assess(network, mapping, spec, &events)?.cost();
         let costs = [
-            ("area_mm2", 1e-6 * cost.whole_um2),
-            ("energy_nj", 1e-6 * cost.energy_fj.total),
-            ("latency_us", 1e-3 * cost.latency_ns.total),
+            ("area_mm2", cost.whole_um2.scaled(1e-6)),
+            ("energy_nj", cost.energy_fj.total.scaled(1e-6)),
+            ("latency_us", cost.latency_ns.total.scaled(1e-3)),
             ("tops_per_w", cost.tops_per_w),
         ];
-        Ok(costs.map(|(column, value)| (column.to_owned(), value)).into())
+        let ends = |(column, CostRange { typical, lo, hi }): (&str, CostRange)| {
+            [("", typical), ("_lo", lo), ("_hi", hi)]
+                .map(|(end, value)| (format!("{column}{end}"), value))
+        };
+        Ok(costs.into_iter().flat_map(ends).collect())
     }
 
     /// The profile of a network: taken once a sweep and kept in its folder.
@@ -509,7 +528,7 @@ impl<'a> Worker<'a> {
         let Some(first) = todo.first() else { return Ok(0.0) };
         let point = &self.plan.points[first.point];
         let chosen = network(point)?;
-        let images = self.images.min(512);
+        let images = self.shown.len().min(512);
         let prepared = self.prepare(point, &chosen, images)?;
         let ready = self.map(point, &chosen)?;
         let start = Instant::now();
@@ -521,11 +540,11 @@ impl<'a> Worker<'a> {
             let is_exact = self.plan.sweep.engine == EngineKind::Exact;
             runs += if is_exact { 1.0 } else { self.plan.chips(shard)?.len() as f64 };
         }
-        Ok(seconds * runs * self.images as f64)
+        Ok(seconds * runs * self.shown.len() as f64)
     }
 }
 
-/// Images over which events are priced.
+/// Images over which events are priced, at most.
 const COST_IMAGES: usize = 100;
 
 /// Images of a profile, as `hafnia profile` takes them.
@@ -563,6 +582,8 @@ impl Swept {
             name: plan.sweep.name.clone(),
             points: plan.points.len(),
             shards: plan.shards().count(),
+            part: plan.sweep.part.into(),
+            images: plan.sweep.images,
             missing,
             seconds_left: None,
             tally: None,
@@ -576,7 +597,10 @@ impl Swept {
     fn collect(&mut self, folder: &Folder) -> anyhow::Result<()> {
         let rows = collect(folder)?;
         let files = ["results.csv", "results.jsonl"].map(|name| folder.path().join(name));
-        write_whole(&files[0], to_csv(&rows).as_bytes())?;
+        let (header, cells) = to_cells(&rows);
+        let mut csv = Table::new(header.into_iter().map(|column| (column, Align::Left)));
+        cells.into_iter().for_each(|row| csv.row(row));
+        write_whole(&files[0], csv.to_csv().as_bytes())?;
         write_whole(&files[1], to_json_lines(&rows).as_bytes())?;
         self.table = table(folder.plan(), &rows);
         self.results = Some(files);
@@ -588,6 +612,8 @@ impl Swept {
         let mut text = format!(
             "sweep {name}: {points} points in {shards} shards, {missing} of them missing\n"
         );
+        let images = self.images.map_or("all".to_owned(), |images| images.to_string());
+        text += &format!("every chip is shown {images} {} images\n", self.part.name());
         if let Some(seconds) = self.seconds_left {
             text += &format!("about {} on this machine\n", duration(seconds));
         }
@@ -642,10 +668,14 @@ fn table(plan: &Plan, rows: &[Row]) -> String {
             false => "-".to_owned(),
         });
         cells.push(format!("{:.3}", summary.drop_points.value));
-        cells.extend(facts.iter().map(|fact| match row.facts.get(*fact) {
-            Some(value) if value.fract() == 0.0 => format!("{value:.0}"),
-            Some(value) => format!("{value:.4}"),
-            None => String::new(),
+        cells.extend(facts.iter().map(|fact| {
+            let of = |end: &str| row.facts.get(&format!("{fact}{end}")).copied();
+            match (of(""), of("_lo"), of("_hi")) {
+                (Some(typical), Some(lo), Some(hi)) => CostRange { typical, lo, hi }.to_string(),
+                (Some(value), ..) if value.fract() == 0.0 => format!("{value:.0}"),
+                (Some(value), ..) => format!("{value:.1}"),
+                (None, ..) => String::new(),
+            }
         }));
         table.row(cells);
     }
@@ -653,6 +683,7 @@ fn table(plan: &Plan, rows: &[Row]) -> String {
     let weighed: Vec<String> =
         plan.sweep.pareto.iter().map(|objective| objective.clone().into()).collect();
     text += &format!("* no other point beats it ({})\n", weighed.join(", "));
+    text += "in brackets: what area, energy and latency may be, given what is assumed\n";
     for row in rows.iter().filter(|row| row.status == Status::Failed) {
         let error = row.error.as_deref().unwrap_or_default();
         text += &format!("point {} failed: {error}\n", row.point);

@@ -138,7 +138,12 @@ fn what_cannot_be_swept_is_said() {
     put("name = \"x\"\n[axes]\n\"macro.rows\" = { from = 1.0, to = 9.0, steps = 20000 }");
     fails(place, run, "the sweep has 20000 points, more than 10000: give --yes if that is meant");
     put("name = \"x\"\nimages = 0\n[axes]\nmodel = [\"frontier\"]");
-    fails(place, run, "`images` is 0, it must lie in 1..=1000");
+    fails(place, run, "`images` is 0, it must lie in 1..=166, the validation images");
+    put("name = \"x\"\npart = \"test\"\nimages = 1001\n[axes]\nmodel = [\"frontier\"]");
+    fails(place, run, "`images` is 1001, it must lie in 1..=1000, the test images");
+    put("name = \"x\"\npart = \"tests\"\n[axes]\nmodel = [\"frontier\"]");
+    fails(place, run, "part = \"tests\"");
+    fails(place, run, "unknown variant `tests`, expected one of `train`, `validation`, `test`");
     fails(place, "sweep --offline --out nothing", "holds no sweep");
     put("name = \"x\"\nimages = 9\n[axes]\nmodel = [\"frontier\"]");
     let slurm = hafnia(place, "sweep wrong.toml --offline --out cluster --engine slurm")
@@ -152,9 +157,84 @@ fn what_cannot_be_swept_is_said() {
     // A folder that holds another sweep, and a shard that is not its own.
     hafnia(place, "sweep sweep.toml --offline --out out --share 0/60").output().unwrap();
     fails(place, "sweep wrong.toml --offline --out out", "holds another sweep");
+    fails(place, "sweep wrong.toml --offline --out out --plan", "holds another sweep");
+    // As before sweeps had a part.
+    let plan = fs::read_to_string(place.join("out/sweep.json")).unwrap();
+    let before = plan.replace("    \"part\": \"validation\",\n", "");
+    fs::write(place.join("out/sweep.json"), &before).unwrap();
+    for more in ["", " --plan", " --collect"] {
+        let run = format!("sweep sweep.toml --offline --out out{more}");
+        fails(place, &run, "out holds a sweep of another revision of hafnia");
+    }
+    fs::write(place.join("out/sweep.json"), plan).unwrap();
     let shards = place.join("out/shards");
     fs::copy(shards.join("p00000-c00000.shard"), shards.join("p00000-c00001.shard")).unwrap();
     fails(place, "sweep --offline --out out", "p00000-c00001.shard is not a shard of this sweep");
+}
+
+/// A row of results by column.
+fn first_row(place: &Path, folder: &str) -> BTreeMap<String, String> {
+    let csv = fs::read_to_string(place.join(folder).join("results.csv")).unwrap();
+    let mut lines = csv.lines().map(|line| line.split(',').map(str::to_owned));
+    lines.next().unwrap().zip(lines.next().unwrap()).collect()
+}
+
+#[test]
+fn designs_are_chosen_on_validation_images_unless_said_otherwise() {
+    let place = place();
+    let place = place.path();
+    let sweep = |part: &str, out: &str| {
+        let text = format!(
+            "name = \"x\"\n{part}engine = \"table\"\nchips = 1\nimages = 40\n\
+             [base]\nmodel = \"final12\"\npipeline = \"rename\"\n[axes]\n\"macro.sigma_lrs_rel\" = [0.3]"
+        );
+        fs::write(place.join("one.toml"), text).unwrap();
+        let run = format!("sweep one.toml --offline --out {out}");
+        let output = hafnia(place, &run).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    let (is_done, said) = sweep("", "usual");
+    assert!(is_done && said.contains("every chip is shown 40 validation images"), "{said}");
+    let (is_done, said) = sweep("part = \"test\"\n", "test");
+    assert!(is_done && said.contains("every chip is shown 40 test images"), "{said}");
+    assert!(!sweep("part = \"test\"\n", "usual").0, "the folder is of another part");
+
+    // What a row says is what the command for one point says of the same images.
+    for (folder, part) in [("usual", "validation"), ("test", "test")] {
+        let row = first_row(place, folder);
+        assert_eq!(row["part"], part);
+        let sim = format!(
+            "sim --model final12 --pipeline rename --engine table --chips 1 --part {part} \
+             --images 40 --set sigma_lrs_rel=0.3 --offline --format json"
+        );
+        let output = hafnia(place, &sim).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let number = |column: &str| row[column].parse::<f64>().unwrap();
+        assert_eq!(told["exact_accuracy"]["value"], number("exact_accuracy"), "{part}");
+        assert_eq!(told["mappings"][0]["accuracy_mean"], number("accuracy"), "{part}");
+        assert_eq!(told["mappings"][0]["per_image"]["groups"], number("cycles"), "{part}");
+        let cost = format!(
+            "cost --model final12 --pipeline rename --part {part} --images 40 \
+             --set sigma_lrs_rel=0.3 --offline --format json"
+        );
+        let output = hafnia(place, &cost).output().unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let cost = &told["cost"];
+        for (column, range, unit) in [
+            ("area_mm2", &cost["whole_um2"], 1e-6),
+            ("energy_nj", &cost["energy_fj"]["total"], 1e-6),
+            ("latency_us", &cost["latency_ns"]["total"], 1e-3),
+            ("tops_per_w", &cost["tops_per_w"], 1.0),
+        ] {
+            for (end, name) in [("", "typical"), ("_lo", "lo"), ("_hi", "hi")] {
+                let expected = unit * range[name].as_f64().unwrap();
+                let found = number(&format!("{column}{end}"));
+                // JSON is read to a unit in the last place, which the product may round again.
+                let close = (found - expected).abs() <= 2.0 * f64::EPSILON * expected;
+                assert!(close, "{part} {column}{end}: {found}, not {expected}");
+            }
+        }
+    }
 }
 
 /// A disk that takes no more: finished shards stay, and the error names the file.

@@ -2,14 +2,15 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A value at the typical constants, and the 5 % and 95 % quantiles of the same value over draws of
 /// all that is assumed.
 ///
 /// It says how little is known, not how the chip varies; the quantiles of a sum are not the sum of
 /// quantiles.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Range {
     /// At the typical constants.
     pub typical: f64,

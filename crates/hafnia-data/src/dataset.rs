@@ -57,6 +57,12 @@ impl Dataset {
         }
     }
 
+    /// The first `count` images, or all if there are fewer.
+    #[must_use]
+    pub fn first(&self, count: usize) -> Self {
+        self.select(&(0..count.min(self.len())).collect::<Vec<_>>())
+    }
+
     /// The first `count` images of each class (all of a class that has fewer), in their order.
     ///
     /// This is how the committed subset was chosen.
@@ -110,6 +116,9 @@ mod tests {
     fn selections_keep_image_and_label_together() {
         let chosen = dataset().select(&[3, 1]);
         assert_eq!((chosen.images, chosen.labels), (vec![30, 31, 10, 11], vec![3, 0]));
+        let first = dataset().first(2);
+        assert_eq!((first.images, first.labels), (vec![0, 1, 10, 11], vec![3, 0]));
+        assert_eq!(dataset().first(9), dataset());
         let first = dataset().first_of_each_class(2);
         assert_eq!((first.images, first.labels), (vec![0, 1, 10, 11, 20, 21], vec![3, 0, 3]));
     }

@@ -29,12 +29,15 @@
 //!
 //! It computes no statistics: values and intervals are handed in. It writes no file: an exporter
 //! gives names and bytes, and the caller writes them whole or not at all. It knows no mapping: cells
-//! of macros come as a [`Layout`], plain data.
+//! of macros come as a [`Layout`], what commands find as a [`Frontier`] or an [`Attribution`], plain
+//! data.
 
+mod attribution;
 mod claims;
 mod compare;
 mod error;
 mod export;
+mod frontier;
 mod html;
 mod layout;
 mod metrics;
@@ -43,10 +46,12 @@ mod report;
 mod table;
 mod verdict;
 
+pub use attribution::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
 pub use claims::{Claim, Claims, JudgedClaim, Protocol, Reading, Setting};
 pub use compare::{ComparedClaim, ComparedMetric, Comparison, Found};
 pub use error::ReportError;
 pub use export::{Cells, Csv, Exporter, Json, Markdown, Svg, exporters};
+pub use frontier::{Frontier, FrontierCandidate};
 pub use html::Html;
 pub use layout::{Block, CellMap, CellRow, Layout};
 pub use metrics::Metrics;

@@ -8,7 +8,7 @@ use hafnia_sim::statistics::{Bootstrap, Interval, Summary, yield_at};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
-use crate::{Computed, Folder, Plan, Point, SweepError, mark};
+use crate::{Computed, Folder, Part, Plan, Point, SweepError, mark};
 
 /// How far a point is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,6 +29,8 @@ pub struct Row {
     pub point: usize,
     /// Its values.
     pub values: Point,
+    /// The part of the data set that its images are of.
+    pub part: Part,
     /// How far it is.
     pub status: Status,
     /// The summary of its chips, once all are there.
@@ -54,6 +56,7 @@ pub fn collect(folder: &Folder) -> Result<Vec<Row>, SweepError> {
         rows.push(Row {
             point,
             values: values.clone(),
+            part: plan.sweep.part,
             status: Status::Done,
             summary: None,
             yield_at: None,
@@ -127,6 +130,7 @@ fn flat(row: &Row) -> Vec<(String, Json)> {
     }
     if let Some(summary) = &row.summary {
         put("chips", json!(summary.chips));
+        put("part", json!(row.part));
         put("images", json!(summary.images));
         put("exact_accuracy", json!(summary.exact_accuracy.value));
         let mut interval = |column: &str, interval: Interval| {
@@ -162,37 +166,28 @@ pub fn to_json_lines(rows: &[Row]) -> String {
     rows.iter().map(line).collect()
 }
 
-/// All rows as CSV with a header; what a row does not have is empty.
-pub fn to_csv(rows: &[Row]) -> String {
+/// All rows as cells, below a header; what a row does not have is empty.
+pub fn to_cells(rows: &[Row]) -> (Vec<String>, Vec<Vec<String>>) {
     let rows: Vec<Vec<(String, Json)>> = rows.iter().map(flat).collect();
     // In the order of the fullest row, with what only others have behind.
     let mut fullest: Vec<&Vec<(String, Json)>> = rows.iter().collect();
     fullest.sort_by_key(|row| Reverse(row.len()));
-    let mut columns: Vec<&str> = Vec::new();
+    let mut columns: Vec<String> = Vec::new();
     for (column, _) in fullest.into_iter().flatten() {
-        if !columns.contains(&column.as_str()) {
-            columns.push(column);
+        if !columns.contains(column) {
+            columns.push(column.clone());
         }
     }
-    let line = |cells: Vec<String>| cells.join(",") + "\n";
-    let mut text = line(columns.iter().map(|column| quoted(column)).collect());
-    for row in &rows {
-        let cell = |column: &&str| match row.iter().find(|(name, _)| name == column) {
+    let cells = |row: &Vec<(String, Json)>| {
+        let cell = |column: &String| match row.iter().find(|(name, _)| name == column) {
             None | Some((_, Json::Null)) => String::new(),
-            Some((_, Json::String(text))) => quoted(text),
+            Some((_, Json::String(text))) => text.clone(),
             Some((_, value)) => value.to_string(),
         };
-        text += &line(columns.iter().map(cell).collect());
-    }
-    text
-}
-
-/// A cell of CSV (RFC 4180).
-fn quoted(text: &str) -> String {
-    match text.contains(['"', ',', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
-    }
+        columns.iter().map(cell).collect()
+    };
+    let cells = rows.iter().map(cells).collect();
+    (columns, cells)
 }
 
 #[cfg(test)]
@@ -210,16 +205,18 @@ mod tests {
         // Of the last point a shard is missing; one fails.
         folder.compute(&all[..17], compute, |_, _| ()).unwrap();
         let rows = collect(&folder).unwrap();
-        let csv = to_csv(&rows);
+        let (header, cells) = to_cells(&rows);
+        let lines: String =
+            std::iter::once(&header).chain(&cells).map(|row| row.join(",") + "\n").collect();
         expect![[r#"
-            point,status,a,b,chips,images,exact_accuracy,accuracy,accuracy_lo,accuracy_hi,drop_points,drop_points_lo,drop_points_hi,accuracy_sd,accuracy_worst,cells,pareto,error
-            0,done,1,u,5,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,101.6,false,
-            1,done,1,v,5,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,91.6,true,
-            2,done,2,u,5,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,101.6,false,
-            3,failed,2,v,,,,,,,,,,,,,false,no such thing
-            4,done,3,u,5,20,0.9,0.8200000000000001,0.7644710000000001,0.875529,8.0,-1.0,17.0,0.04472135954999579,0.8,101.6,false,
-            5,missing,3,v,,,,,,,,,,,,,false,
-        "#]].assert_eq(&csv);
+            point,status,a,b,chips,part,images,exact_accuracy,accuracy,accuracy_lo,accuracy_hi,drop_points,drop_points_lo,drop_points_hi,accuracy_sd,accuracy_worst,cells,pareto,error
+            0,done,1,u,5,validation,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,101.6,false,
+            1,done,1,v,5,validation,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,91.6,true,
+            2,done,2,u,5,validation,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,101.6,false,
+            3,failed,2,v,,,,,,,,,,,,,,false,no such thing
+            4,done,3,u,5,validation,20,0.9,0.8200000000000001,0.7644710000000001,0.875529,8.0,-1.0,17.0,0.04472135954999579,0.8,101.6,false,
+            5,missing,3,v,,,,,,,,,,,,,,false,
+        "#]].assert_eq(&lines);
         let lines = to_json_lines(&rows);
         assert_eq!(lines.lines().count(), 6);
         let first: Json = serde_json::from_str(lines.lines().next().unwrap()).unwrap();

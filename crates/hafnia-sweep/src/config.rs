@@ -23,7 +23,10 @@ pub struct Sweep {
     /// Chips of a shard; all of a point's if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard_chips: Option<u32>,
-    /// The first so many test images; all if there is none.
+    /// The part of the data set that every chip is shown.
+    #[serde(default)]
+    pub part: Part,
+    /// The first so many images of that part; all if there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub images: Option<usize>,
     /// Seed of chips, noise, samples of the axes and bootstrap.
@@ -50,6 +53,20 @@ pub struct Sweep {
     /// Points one by one, in place of axes.
     #[serde(default)]
     pub point: Vec<BTreeMap<String, Value>>,
+}
+
+/// A part of the data set. A sweep is what designs are chosen by, so it is on validation images unless
+/// it says otherwise.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// The images that networks are trained on.
+    Train,
+    /// The images by which choices are made.
+    #[default]
+    Validation,
+    /// The images that judge, and choose nothing.
+    Test,
 }
 
 fn device() -> EngineKind {

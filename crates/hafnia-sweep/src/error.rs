@@ -79,6 +79,16 @@ pub enum SweepError {
         /// The folder.
         path: PathBuf,
     },
+    /// A folder whose plan was written by a revision that knew less.
+    #[error(
+        "{} holds a sweep of another revision of hafnia, whose plan does not say all that results \
+         depend on: give another --out or remove the folder",
+        path.display()
+    )]
+    OtherRevision {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A shard that is of another sweep, or not the one that its name says.
     #[error("{} is not a shard of this sweep: remove it", path.display())]
     ForeignShard {

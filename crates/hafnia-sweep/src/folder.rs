@@ -142,15 +142,22 @@ impl Folder {
     /// The folder of a sweep that was begun.
     ///
     /// # Errors
-    /// [`SweepError::NoSweep`], or if its plan cannot be read.
+    /// [`SweepError::NoSweep`], [`SweepError::OtherRevision`], or if its plan cannot be read.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, SweepError> {
         let path = path.into();
         let file = path.join("sweep.json");
         if !file.exists() {
             return Err(SweepError::NoSweep { path });
         }
-        let plan: Plan = serde_json::from_slice(&read(&file)?)
-            .map_err(|_| SweepError::NoSweep { path: path.clone() })?;
+        let bytes = read(&file)?;
+        let no_sweep = |_| SweepError::NoSweep { path: path.clone() };
+        let plan: Plan = serde_json::from_slice(&bytes).map_err(no_sweep)?;
+        // A plan is written in full. What is filled in here, such as the part of the data set, is not
+        // what its shards were computed with.
+        let written: serde_json::Value = serde_json::from_slice(&bytes).map_err(no_sweep)?;
+        if serde_json::to_value(&plan).map_err(no_sweep)? != written {
+            return Err(SweepError::OtherRevision { path });
+        }
         let digest = plan.digest();
         Ok(Self { path, plan, digest })
     }
@@ -336,6 +343,12 @@ pub(crate) mod tests {
         other.sweep.seed = 2;
         let error = Folder::create(dir.path(), other).unwrap_err().to_string();
         assert!(error.contains("holds another sweep"), "{error}");
+        // As before sweeps had a part.
+        let file = dir.path().join("sweep.json");
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, text.replace("    \"part\": \"validation\",\n", "")).unwrap();
+        let error = Folder::create(dir.path(), plan()).unwrap_err().to_string();
+        assert!(error.contains("of another revision of hafnia"), "{error}");
         let empty = tempfile::tempdir().unwrap();
         let error = Folder::open(empty.path()).unwrap_err().to_string();
         assert!(error.contains("holds no sweep"), "{error}");

@@ -7,6 +7,9 @@
 //! missing can be computed at any time, by one process or by many ([`Share`]); what is there can be
 //! collected into a [`Row`] a point.
 //!
+//! A design is chosen by a sweep, so its images are validation images unless it says otherwise
+//! ([`Part`]).
+//!
 //! This crate knows points, not what their keys mean: whoever computes a shard is given the values
 //! and gives back an [`Evaluation`](hafnia_sim::Evaluation).
 //!
@@ -37,8 +40,8 @@ mod pareto;
 mod plan;
 mod slurm;
 
-pub use collect::{Row, Status, collect, to_csv, to_json_lines};
-pub use config::{Axis, Method, Range, Sampling, Scale, Sweep, Value};
+pub use collect::{Row, Status, collect, to_cells, to_json_lines};
+pub use config::{Axis, Method, Part, Range, Sampling, Scale, Sweep, Value};
 pub use error::SweepError;
 pub use folder::{Computed, Failure, Folder, Shard, Share, Tally};
 pub use pareto::{Aim, Objective, mark};

@@ -11,7 +11,7 @@ use hafnia_train::{
 
 /// The first of the committed subset's training images.
 fn dataset(images: usize) -> Dataset {
-    Mnist::subset().train.select(&(0..images).collect::<Vec<_>>())
+    Mnist::subset().train.first(images)
 }
 
 fn split(train: usize, validation: usize) -> Split {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use hafnia_cost::Range;
 use hafnia_report::plot::{Stack, stacked};
 use hafnia_report::{Align, Figure, Metrics, Part, Section, Table};
 use serde::Deserialize;
@@ -51,14 +52,6 @@ struct Layer {
 struct Breakdown {
     total: Range,
     parts: BTreeMap<String, Range>,
-}
-
-/// A value with the range that what is assumed leaves.
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Range {
-    typical: f64,
-    lo: f64,
-    hi: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,26 +105,6 @@ pub(crate) fn run(
     super::calls::read(&json)
 }
 
-impl Range {
-    fn scaled(self, factor: f64) -> Self {
-        Self { typical: factor * self.typical, lo: factor * self.lo, hi: factor * self.hi }
-    }
-
-    /// With three digits that count.
-    fn text(self) -> String {
-        let digits = |value: f64| {
-            let left = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
-            format!("{value:.*}", (2.0 - left).clamp(0.0, 9.0) as usize)
-        };
-        match self.lo == self.hi {
-            true => digits(self.typical),
-            false => {
-                format!("{} ({} to {})", digits(self.typical), digits(self.lo), digits(self.hi))
-            }
-        }
-    }
-}
-
 impl Costs {
     /// The net saving of whole macros with their tables.
     fn net_saving(&self) -> Option<Range> {
@@ -166,12 +139,14 @@ impl Costs {
             totals.row([what.to_owned(), of(natural), of(best)]);
         };
         row("macros", &|cost| cost.macros.to_string());
-        row("area of whole macros and tables, mm²", &|cost| cost.whole_um2.scaled(1e-6).text());
-        row("area in use, mm²", &|cost| cost.area_um2.total.scaled(1e-6).text());
-        row("energy of an image, nJ", &|cost| cost.energy_fj.total.scaled(1e-6).text());
-        row("time of an image, µs", &|cost| cost.latency_ns.total.scaled(1e-3).text());
-        row("TOPS/W, 1×1 bit, rows that were on", &|cost| cost.tops_per_w.text());
-        row("GOPS/mm²", &|cost| cost.gops_per_mm2.text());
+        row("area of whole macros and tables, mm²", &|cost| {
+            cost.whole_um2.scaled(1e-6).to_string()
+        });
+        row("area in use, mm²", &|cost| cost.area_um2.total.scaled(1e-6).to_string());
+        row("energy of an image, nJ", &|cost| cost.energy_fj.total.scaled(1e-6).to_string());
+        row("time of an image, µs", &|cost| cost.latency_ns.total.scaled(1e-3).to_string());
+        row("TOPS/W, 1×1 bit, rows that were on", &|cost| cost.tops_per_w.to_string());
+        row("GOPS/mm²", &|cost| cost.gops_per_mm2.to_string());
 
         let mut layers = Table::new([
             ("layer, by `best`", Align::Left),
@@ -182,9 +157,9 @@ impl Costs {
         for layer in &best.layers {
             layers.row([
                 layer.name.clone(),
-                layer.area_um2.total.scaled(1e-6).text(),
-                layer.energy_fj.total.scaled(1e-6).text(),
-                layer.latency_ns.total.scaled(1e-3).text(),
+                layer.area_um2.total.scaled(1e-6).to_string(),
+                layer.energy_fj.total.scaled(1e-6).to_string(),
+                layer.latency_ns.total.scaled(1e-3).to_string(),
             ]);
         }
         let mut savings = Table::new([
@@ -197,9 +172,9 @@ impl Costs {
             let of = saving.layer.as_deref().unwrap_or("network");
             savings.row([
                 format!("{of}: {}", saving.scope),
-                saving.gross.scaled(100.0).text(),
-                saving.net.scaled(100.0).text(),
-                saving.break_even.map_or("-".to_owned(), Range::text),
+                saving.gross.scaled(100.0).to_string(),
+                saving.net.scaled(100.0).to_string(),
+                saving.break_even.map_or("-".to_owned(), |at| at.to_string()),
             ]);
         }
         let mut calibration = Table::new([
@@ -212,7 +187,7 @@ impl Costs {
             calibration.row([
                 name.clone(),
                 published.to_string(),
-                model.text(),
+                model.to_string(),
                 match fitted {
                     true => "calibrated on".to_owned(),
                     false => format!("{:.1}", 100.0 * miss_rel),

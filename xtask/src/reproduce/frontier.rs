@@ -3,40 +3,17 @@
 use std::path::Path;
 
 use anyhow::Context;
-use hafnia_report::{Align, Figure, Part, Section, Setting, Table};
-use serde::Deserialize;
+use hafnia_report::{Figure, Frontier, Part, Section, Setting};
 
-use super::plan::{Plan, Range, noise};
+use super::plan::{Plan, noise};
 use super::runner::Step;
 
 /// What was found.
-pub(crate) struct Frontier {
+pub(crate) struct Searched {
     setting: Setting,
-    found: Found,
+    found: Frontier,
     /// Candidates by cycles and noise.
     svg: String,
-}
-
-/// `hafnia frontier`.
-#[derive(Debug, Deserialize)]
-struct Found {
-    images: usize,
-    chips: u32,
-    candidates: Vec<Point>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Point {
-    label: Option<String>,
-    input_control: String,
-    passes: String,
-    rows: usize,
-    cells: usize,
-    table_bits: usize,
-    macros: usize,
-    cycles: f64,
-    noise: f64,
-    drop_points: Option<Range>,
 }
 
 /// Searches over mappings of a network for noise of this setting.
@@ -45,7 +22,7 @@ pub(crate) fn run(
     setting: Setting,
     network: &Path,
     profile: &Path,
-) -> anyhow::Result<Frontier> {
+) -> anyhow::Result<Searched> {
     let folder = plan.calls.runner.out("frontier");
     let (json, svg) = (plan.calls.runner.out("frontier.json"), folder.join("frontier.svg"));
     let mut arguments = vec![
@@ -70,44 +47,12 @@ pub(crate) fn run(
     })?;
     let found = super::calls::read(&json)?;
     let svg = std::fs::read_to_string(&svg).with_context(|| svg.display().to_string())?;
-    Ok(Frontier { setting, found, svg })
+    Ok(Searched { setting, found, svg })
 }
 
-impl Frontier {
+impl Searched {
     pub(crate) fn section(&self) -> Section {
-        let Found { images, chips, candidates } = &self.found;
-        let mut table = Table::new([
-            ("letter", Align::Left),
-            ("input control", Align::Left),
-            ("passes", Align::Left),
-            ("rows", Align::Right),
-            ("cells", Align::Right),
-            ("table bits", Align::Right),
-            ("macros", Align::Right),
-            ("cycles/image", Align::Right),
-            ("noise, expected", Align::Right),
-            ("drop, points", Align::Right),
-            ("95 % interval", Align::Right),
-        ]);
-        let mut named: Vec<&Point> =
-            candidates.iter().filter(|point| point.label.is_some()).collect();
-        named.sort_by_key(|point| (point.label.as_ref().map(String::len), point.label.clone()));
-        for point in named {
-            let drop = point.drop_points.filter(|drop| drop.is_finite());
-            table.row([
-                point.label.clone().unwrap_or_default(),
-                point.input_control.clone(),
-                point.passes.clone(),
-                point.rows.to_string(),
-                point.cells.to_string(),
-                point.table_bits.to_string(),
-                point.macros.to_string(),
-                format!("{:.1}", point.cycles),
-                format!("{:.3}", point.noise),
-                drop.map_or("-".to_owned(), |drop| format!("{:.3}", drop.value)),
-                drop.map_or("-".to_owned(), |drop| format!("{:.3} to {:.3}", drop.lo, drop.hi)),
-            ]);
-        }
+        let Frontier { images, chips, candidates, .. } = &self.found;
         Section {
             part: Part::Frontier,
             title: "What can be had together".to_owned(),
@@ -117,7 +62,7 @@ impl Frontier {
                 candidates.len(),
                 self.setting
             ),
-            tables: vec![table],
+            tables: vec![self.found.table()],
             figures: vec![Figure {
                 name: "frontier".to_owned(),
                 caption: "Conversion cycles and expected noise of every candidate.".to_owned(),

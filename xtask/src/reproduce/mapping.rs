@@ -16,7 +16,7 @@ use hafnia_report::{Align, Claims, Interval, Metrics, Part, Section, Setting, Ta
 use hafnia_rng::Seed;
 use hafnia_zoo::Zoo;
 
-use super::plan::{Mapping, Plan, Range, Simulated, SimulatedMapping, noise, slug};
+use super::plan::{Mapping, Plan, Simulated, SimulatedMapping, noise, slug};
 use super::recorded::networks;
 use super::write_up::mean;
 
@@ -63,7 +63,7 @@ struct Mapped {
     /// Conversion cycles of all layers, an image.
     cycles: f64,
     /// What noise in the final layer costs.
-    drop: Range,
+    drop: Interval,
 }
 
 /// Every pass alone, with what it needs to get to a place on macros, and `best`.

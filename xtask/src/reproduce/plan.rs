@@ -10,11 +10,11 @@ use hafnia_report::{Claims, Interval, Layout, Setting};
 use serde::Deserialize;
 
 use super::Options;
-use super::attribution::{self, Attribution};
+use super::attribution::{self, Attributed};
 use super::calls::{Calls, Data, Trained};
 use super::cells;
 use super::cost::{self, Costs};
-use super::frontier::{self, Frontier};
+use super::frontier::{self, Searched};
 use super::mapping::{self, Compiled};
 use super::recorded::{Recorded, Records};
 use super::runner::{Runner, Step};
@@ -48,9 +48,9 @@ pub(crate) struct Results {
     /// The deployed network on macros: in natural order, renamed, by `best`.
     pub(crate) layouts: Vec<Layout>,
     /// What cells, cycles and noise can be had together.
-    pub(crate) frontier: Frontier,
+    pub(crate) frontier: Searched,
     /// Where accuracy goes.
-    pub(crate) attribution: Attribution,
+    pub(crate) attribution: Attributed,
     /// What it costs.
     pub(crate) cost: Costs,
     /// How fast the engines are.
@@ -63,40 +63,14 @@ pub(crate) struct Results {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Compared {
     pub(crate) images: usize,
-    pub(crate) accuracy: Range,
+    pub(crate) accuracy: Interval,
     pub(crate) against: Against,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Against {
-    pub(crate) accuracy: Range,
-    pub(crate) ahead_points: Range,
-}
-
-/// A value with its 95 % interval; NaN where there is none, as for the ratio of two drops of 0.
-#[derive(Debug, Clone, Copy, Deserialize)]
-pub(crate) struct Range {
-    #[serde(deserialize_with = "number")]
-    pub(crate) value: f64,
-    #[serde(deserialize_with = "number")]
-    pub(crate) lo: f64,
-    #[serde(deserialize_with = "number")]
-    pub(crate) hi: f64,
-}
-
-/// JSON has no NaN and no infinity: both are written as null.
-fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
-}
-
-impl Range {
-    pub(crate) fn is_finite(self) -> bool {
-        self.value.is_finite() && self.lo.is_finite() && self.hi.is_finite()
-    }
-
-    pub(crate) fn scaled(self, factor: f64) -> Interval {
-        Interval { value: factor * self.value, lo: factor * self.lo, hi: factor * self.hi }
-    }
+    pub(crate) accuracy: Interval,
+    pub(crate) ahead_points: Interval,
 }
 
 /// `hafnia inspect` of a mapping.
@@ -137,7 +111,7 @@ pub(crate) struct Tile {
 pub(crate) struct Simulated {
     pub(crate) images: usize,
     pub(crate) chips: u32,
-    pub(crate) exact_accuracy: Range,
+    pub(crate) exact_accuracy: Interval,
     #[serde(rename = "macro")]
     pub(crate) spec: BTreeMap<String, String>,
     pub(crate) mappings: Vec<SimulatedMapping>,
@@ -148,15 +122,15 @@ pub(crate) struct SimulatedMapping {
     pub(crate) accuracy_mean: f64,
     pub(crate) accuracy_sd: f64,
     pub(crate) accuracy_worst: f64,
-    pub(crate) drop_points: Range,
+    pub(crate) drop_points: Interval,
     pub(crate) reduction: Option<Reduction>,
     pub(crate) per_image: PerImage,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct Reduction {
-    pub(crate) rel: Range,
-    pub(crate) points: Range,
+    pub(crate) rel: Interval,
+    pub(crate) points: Interval,
     pub(crate) correlation: Option<f64>,
 }
 

@@ -14,7 +14,7 @@ use hafnia_report::{
 
 use super::Options;
 use super::calls::{Epoch, Trained};
-use super::plan::{Mapping, Range, Results, Simulated};
+use super::plan::{Mapping, Results, Simulated};
 use super::recorded::Recorded;
 
 /// The report of a run.
@@ -116,7 +116,7 @@ fn metrics(results: &Results, claims: &Claims) -> anyhow::Result<Metrics> {
         insert("reorder/final/drop_natural_validation_points", validation)?;
         insert("reorder/final/drop_natural_points", natural.drop_points.value)?;
         insert("reorder/final/drop_reordered_points", reordered.drop_points.value)?;
-        let ends = |Range { value, lo, hi }| [("", value), ("_lo", lo), ("_hi", hi)];
+        let ends = |Interval { value, lo, hi }| [("", value), ("_lo", lo), ("_hi", hi)];
         if reduction.rel.is_finite() {
             for (end, value) in ends(reduction.rel) {
                 insert(&format!("reorder/final/reduction_rel{end}"), value)?;
@@ -446,7 +446,7 @@ fn reorder(results: &Results, claims: &Claims) -> anyhow::Result<Section> {
         ]);
     }
     let reduction = simulated.mappings[1].reduction.as_ref().context("the second has one")?;
-    let Range { value, lo, hi } = reduction.rel;
+    let Interval { value, lo, hi } = reduction.rel;
     let relative = match value.is_nan() {
         true => "an undefined share (the natural order loses nothing)".to_owned(),
         // 0 − x and not −x, which of 0 would be printed with a sign.
