@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use hafnia_artifact::{Digest, load, save, write_whole};
-use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_cost::{Calibrated, CostModel, DRAWS, Range as CostRange};
 use hafnia_data::{Dataset, Mnist};
 use hafnia_ir::{Mapping, Profile};
@@ -371,6 +371,13 @@ struct Ready {
     costs: BTreeMap<String, f64>,
 }
 
+/// The events of a mapping under an input control.
+struct Tallied {
+    mapping: Mapping,
+    grouping: (InputControl, usize),
+    events: hafnia_sim::Tally,
+}
+
 impl<'a> Worker<'a> {
     fn new(
         plan: &'a Plan,
@@ -402,7 +409,7 @@ impl<'a> Worker<'a> {
             let prepared = chosen.as_ref().map_err(String::clone).and_then(|chosen| {
                 self.prepare(point, chosen, self.shown.len()).map_err(|error| in_one_line(&error))
             });
-            let mut ready = None;
+            let (mut ready, mut tallies) = (None, Vec::new());
             let compute = |point: &Point, chips: Range<u32>| {
                 let chosen = chosen.as_ref().map_err(String::clone)?;
                 let prepared = prepared.as_ref().map_err(String::clone)?;
@@ -410,7 +417,7 @@ impl<'a> Worker<'a> {
                 let moves = |done: u64, _: u64| bar.set_position(before + done);
                 let compute = || {
                     if ready.as_ref().is_none_or(|ready: &Ready| ready.point != *point) {
-                        ready = Some(self.map(point, chosen)?);
+                        ready = Some(self.map(point, chosen, &mut tallies)?);
                     }
                     let ready = ready.as_ref().context("it was made above")?;
                     self.run(ready, prepared, chips, &moves)
@@ -441,8 +448,13 @@ impl<'a> Worker<'a> {
         Ok(Prepared::new(&chosen.network, &images, &scope)?)
     }
 
-    /// Maps a point.
-    fn map(&self, point: &Point, chosen: &Chosen) -> anyhow::Result<Ready> {
+    /// Maps a point; events that were counted for another point of its network are used again.
+    fn map(
+        &self,
+        point: &Point,
+        chosen: &Chosen,
+        tallies: &mut Vec<Tallied>,
+    ) -> anyhow::Result<Ready> {
         let spec = spec(point)?;
         if self.plan.sweep.engine == EngineKind::Table {
             spec.check_table()?;
@@ -465,7 +477,7 @@ impl<'a> Worker<'a> {
             mapped => mapped,
         };
         let (mapping, _) = mapped?;
-        let costs = self.costs(&chosen.network, &mapping, &spec)?;
+        let costs = self.costs(&chosen.network, &mapping, &spec, tallies)?;
         Ok(Ready { point: point.clone(), spec, mapping, costs })
     }
 
@@ -475,10 +487,22 @@ impl<'a> Worker<'a> {
         network: &Network,
         mapping: &Mapping,
         spec: &MacroSpec,
+        tallies: &mut Vec<Tallied>,
     ) -> anyhow::Result<BTreeMap<String, f64>> {
-        let images = data::images(network, &self.shown.first(COST_IMAGES));
-        let events = tally(network, &images, mapping, spec, &|_, _| {})?;
-        let cost = self.calibrated.assess(network, mapping, spec, &events)?.cost();
+        let grouping = (spec.input_control, spec.rows_per_conversion);
+        let is_same = |of: &Tallied| of.grouping == grouping && of.mapping == *mapping;
+        let known = tallies.iter().position(is_same);
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let images = data::images(network, &self.shown.first(COST_IMAGES));
+                let events = tally(network, &images, mapping, spec, &|_, _| {})?;
+                tallies.push(Tallied { mapping: mapping.clone(), grouping, events });
+                tallies.len() - 1
+            }
+        };
+        let events = &tallies[known].events;
+        let cost = self.calibrated.assess(network, mapping, spec, events)?.cost();
         let costs = [
             ("area_mm2", cost.whole_um2.scaled(1e-6)),
             ("energy_nj", cost.energy_fj.total.scaled(1e-6)),
@@ -530,7 +554,7 @@ impl<'a> Worker<'a> {
         let chosen = network(point)?;
         let images = self.shown.len().min(512);
         let prepared = self.prepare(point, &chosen, images)?;
-        let ready = self.map(point, &chosen)?;
+        let ready = self.map(point, &chosen, &mut Vec::new())?;
         let start = Instant::now();
         self.run(&ready, &prepared, 0..1, &|_, _| {})?;
         let seconds = start.elapsed().as_secs_f64() / images as f64;

@@ -5,6 +5,7 @@ use hafnia_ir::{Lines, Mapping, Tile, TileId};
 use hafnia_model::{Multiply, Network, Plain, run};
 use hafnia_rng::Seed;
 use rand::RngExt;
+use rayon::prelude::*;
 
 use crate::{Exact, Mapped, Plan, SimError};
 
@@ -93,10 +94,11 @@ fn agree_on(
         let planes = lines.planes(layers[tile.matrix.index()].input_bits);
         (lines, planes)
     };
-    let mut both = Both {
+    let lines: Vec<(Lines, u8)> = mapping.tiles.iter().map(lines).collect();
+    let both = || Both {
         network,
         mapping,
-        lines: mapping.tiles.iter().map(lines).collect(),
+        lines: &lines,
         spec,
         plan,
         mapped: Mapped::new(plan, Exact { max_code: wide_enough }),
@@ -108,10 +110,10 @@ fn agree_on(
         first: Ok(()),
     };
     let (images, vectors) = (seed.site("agree/images"), seed.site("agree/vectors"));
-    for index in 0..INPUTS {
+    let compare = |both: &mut Both<'_>, index: u64| {
         let pixels = network.shape_before(0).len();
-        run(network, &input(images, index, pixels, network.input().bits), &mut both);
-        for (matrix, layer) in network.matrices().iter().enumerate() {
+        run(network, &input(images, index, pixels, network.input().bits), both);
+        for (matrix, layer) in layers.iter().enumerate() {
             let vectors = vectors.index(matrix as u64);
             let mut activations = input(vectors, index, layer.weights.rows(), layer.input_bits);
             for &row in &mapping.matrices[matrix].dead {
@@ -122,11 +124,10 @@ fn agree_on(
                 both.multiply(matrix, position, &activations, &mut sums);
             }
         }
-        if both.first.is_err() {
-            break;
-        }
-    }
-    both.first
+        std::mem::replace(&mut both.first, Ok(()))
+    };
+    let inputs = (0..INPUTS).into_par_iter();
+    inputs.map_init(both, compare).find_first(Result::is_err).unwrap_or(Ok(()))
 }
 
 /// Input number `index` of a kind that goes round: none, all, one, sparse, dense.
@@ -155,7 +156,7 @@ struct Both<'a> {
     network: &'a Network,
     mapping: &'a Mapping,
     /// The lines of every tile and their bit-planes.
-    lines: Vec<(Lines, u8)>,
+    lines: &'a [(Lines, u8)],
     spec: &'a MacroSpec,
     plan: &'a Plan,
     mapped: Mapped<'a, Exact>,
