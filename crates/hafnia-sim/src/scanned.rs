@@ -471,19 +471,21 @@ pub(crate) fn largest_product(scan: &[ScanEntry], spec: &MacroSpec) -> usize {
     let span = spec.input_control.span(slots);
     // Of one row up to so many, the extremes.
     let of_group = |rows: usize| rows.max(2 * spec.adc.max_code() - 1).max(1);
+    // The last line before one that may not share a group with it, counted from 1.
+    let barrier = |end: usize| {
+        let is_other = |other: &ScanEntry| {
+            other.physical == scan[end].physical || other.negative != scan[end].negative
+        };
+        scan[..end].iter().rposition(is_other).map_or(0, |line| line + 1)
+    };
+    let barriers: Vec<usize> = (0..scan.len()).map(barrier).collect();
     let mut best = vec![0; scan.len() + 1];
     for start in (0..scan.len()).rev() {
         // Nothing is on in its line; or all lines behind it that are on are of one group.
         let mut of_start = best[start + 1].max(of_group(slots.min(scan.len() - start)));
-        let mut must_close = false;
         for end in start + 1..scan.len() {
-            let (before, entry) = (&scan[start..end], scan[end]);
-            must_close |= end / span != start / span;
-            let can_close = end - start >= slots
-                || must_close
-                || before.iter().any(|other| {
-                    other.physical == entry.physical || other.negative != entry.negative
-                });
+            let can_close =
+                end - start >= slots || end / span != start / span || barriers[end] > start;
             if can_close {
                 of_start = of_start.max(of_group(slots.min(end - start)) + best[end]);
             }
