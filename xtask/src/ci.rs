@@ -58,7 +58,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         eprintln!("left out for want of ngspice: cargo xtask validate --spice");
     }
     match &slurm::missing()[..] {
-        [] => slurm::run(false)?,
+        [] => slurm::run(1, false)?,
         missing => {
             eprintln!("left out for want of {}: cargo xtask validate --slurm", missing.join(", "));
         }

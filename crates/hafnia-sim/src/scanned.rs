@@ -24,11 +24,11 @@ pub(crate) struct Scanned {
     taps: Taps,
     /// (vector): a bit a position of the tile and plane.
     valid: Vec<[u64; 8]>,
-    /// Of every line, one after the other, the places of word lines that a group which starts there
-    /// does not hold yet.
+    /// Of every line, one after the other, the seats that are given up when a group starts there.
     cleared: Vec<u16>,
-    /// Places of word lines.
-    places: usize,
+    /// A seat notes whether a word line is on in the group, from its first line to its last; how many
+    /// there are.
+    seats: usize,
     is_signed: bool,
     /// Rows a conversion may have.
     slots: usize,
@@ -40,8 +40,8 @@ struct Line {
     /// Whether no group goes on here.
     starts_window: bool,
     is_negative: bool,
-    /// Where it is noted that its word line is on, if that has several lines.
-    place: Option<u16>,
+    /// The seat of its word line, if that has several lines.
+    seat: Option<u16>,
     /// Whether it is the first or the last of them.
     is_first: bool,
     is_last: bool,
@@ -60,32 +60,32 @@ impl Scanned {
         (control, slots): (InputControl, usize),
         replica: (usize, usize),
     ) -> Self {
-        // The word line of every place, until its last line.
-        let mut places: Vec<Option<u32>> = Vec::new();
+        // The word line of every seat, until the last of its lines.
+        let mut seats: Vec<Option<u32>> = Vec::new();
         let (mut lines, mut cleared) = (Vec::new(), Vec::new());
         for (index, entry) in scan.iter().enumerate() {
             let word_line = entry.physical;
             let is_last = scan[index + 1..].iter().all(|later| later.physical != word_line);
-            let known = places.iter().position(|&held| held == Some(word_line));
+            let known = seats.iter().position(|&held| held == Some(word_line));
             let is_first = known.is_none();
-            let place = known.or_else(|| {
-                let free = places.iter().position(Option::is_none);
+            let seat = known.or_else(|| {
+                let free = seats.iter().position(Option::is_none);
                 let new = || {
-                    places.push(None);
-                    places.len() - 1
+                    seats.push(None);
+                    seats.len() - 1
                 };
                 (!is_last).then(|| free.unwrap_or_else(new))
             });
-            if let Some(place) = place {
-                places[place] = (!is_last).then_some(word_line);
+            if let Some(seat) = seat {
+                seats[seat] = (!is_last).then_some(word_line);
             }
-            let held = (0..places.len()).filter(|&at| places[at].is_some());
-            let cleared_here = held.filter(|&at| !(is_first && place == Some(at)));
+            let held = (0..seats.len()).filter(|&at| seats[at].is_some());
+            let cleared_here = held.filter(|&at| !(is_first && seat == Some(at)));
             cleared.extend(cleared_here.map(|at| at as u16));
             lines.push(Line {
                 starts_window: index.is_multiple_of(control.span(slots)),
                 is_negative: entry.negative,
-                place: place.map(|place| place as u16),
+                seat: seat.map(|seat| seat as u16),
                 is_first,
                 is_last,
                 cleared: cleared.len() as u32,
@@ -97,7 +97,7 @@ impl Scanned {
             taps: sliced.taps(windows, rows),
             valid: sliced.valid(replica),
             cleared,
-            places: places.len(),
+            seats: seats.len(),
             slots,
         }
     }
@@ -144,7 +144,7 @@ impl Scanned {
             let streams = buffers.of_vector(vector);
             let valid = simd.load_words(valid);
             held.clear();
-            held.resize(self.places, [0; 8]);
+            held.resize(self.seats, [0; 8]);
             let mut count = [simd.splat_bits(0); BITS];
             let mut is_negative = simd.splat_bits(0);
             let mut cleared = 0;
@@ -163,8 +163,8 @@ impl Scanned {
                         let is_same = simd.xor(simd.xor(is_negative, other), ones);
                         has_room = simd.and(has_room, is_same);
                     }
-                    if let (Some(place), false) = (line.place, line.is_first) {
-                        let is_on = simd.load_words(&held[usize::from(place)]);
+                    if let (Some(seat), false) = (line.seat, line.is_first) {
+                        let is_on = simd.load_words(&held[usize::from(seat)]);
                         has_room = simd.and(has_room, simd.xor(is_on, ones));
                     }
                 }
@@ -184,13 +184,13 @@ impl Scanned {
                     let others = simd.and(is_negative, simd.xor(on, ones));
                     is_negative = if line.is_negative { simd.or(is_negative, on) } else { others };
                 }
-                for &place in &self.cleared[cleared..line.cleared as usize] {
-                    let held = &mut held[usize::from(place)];
+                for &seat in &self.cleared[cleared..line.cleared as usize] {
+                    let held = &mut held[usize::from(seat)];
                     *held = simd.words(simd.and(simd.load_words(held), stays));
                 }
                 cleared = line.cleared as usize;
-                if let (Some(place), false) = (line.place, line.is_last) {
-                    let held = &mut held[usize::from(place)];
+                if let (Some(seat), false) = (line.seat, line.is_last) {
+                    let held = &mut held[usize::from(seat)];
                     let before =
                         if line.is_first { simd.splat_bits(0) } else { simd.load_words(held) };
                     *held = simd.words(simd.or(before, on));

@@ -25,6 +25,10 @@ pub(crate) struct Options {
     /// Run a sweep on a Slurm cluster of two nodes, started and stopped on this machine; needs root.
     #[arg(long)]
     slurm: bool,
+    /// Make that sweep so many times as long, to see what Slurm adds to a long one.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "slurm",
+        value_parser = clap::value_parser!(u32).range(1..=8))]
+    times: u32,
     /// Look at the page of a report in headless Chromium.
     #[arg(long)]
     html: bool,
@@ -51,7 +55,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         spice::run()?;
     }
     if options.slurm {
-        slurm::run(true)?;
+        slurm::run(options.times, true)?;
     }
     if options.aihwkit {
         aihwkit::run(&options.python)?;

@@ -27,20 +27,25 @@ const PROGRAMS: [&str; 5] = ["munged", "slurmctld", "slurmd", "sbatch", "scontro
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// 16 shards of some seconds of work, on the subset that is part of hafnia: its test images, which are
-/// the most and here choose nothing.
-const SWEEP: &str = r#"
+/// the most and here choose nothing. So many times as long.
+fn sweep_file(times: u32) -> String {
+    let (chips, shard_chips) = (24 * times, 6 * times);
+    format!(
+        r#"
 name = "two-nodes"
 engine = "device"
 part = "test"
-chips = 24
-shard_chips = 6
+chips = {chips}
+shard_chips = {shard_chips}
 [base]
 model = "frontier"
 noise_in = "all"
 [axes]
 pipeline = ["natural", "compact"]
 "macro.sigma_lrs_rel" = [0.05, 0.1]
-"#;
+"#
+    )
+}
 
 /// What is missing to run this; nothing if all is there.
 pub(crate) fn missing() -> Vec<String> {
@@ -85,7 +90,7 @@ fn find(program: &str) -> Option<PathBuf> {
 
 /// Where the daemons do not start, which a container may forbid, that is an error only if
 /// `must_start`.
-pub(crate) fn run(must_start: bool) -> anyhow::Result<()> {
+pub(crate) fn run(times: u32, must_start: bool) -> anyhow::Result<()> {
     let missing = missing();
     if !missing.is_empty() {
         bail!(
@@ -96,7 +101,7 @@ pub(crate) fn run(must_start: bool) -> anyhow::Result<()> {
     let hafnia = runner::build()?;
     let scratch = TempDir::new().context("a scratch folder")?;
     let place = scratch.path();
-    fs::write(place.join("sweep.toml"), SWEEP)?;
+    fs::write(place.join("sweep.toml"), sweep_file(times))?;
     let sweep = |out: &str, more: &[&str]| {
         let mut command = Command::new(&hafnia);
         command.current_dir(place).env("RAYON_NUM_THREADS", "1");
