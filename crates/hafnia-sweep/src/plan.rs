@@ -340,6 +340,16 @@ mod tests {
         check("chip = 1", expect!["not a sweep"]);
     }
 
+    /// Else a sweep that goes on takes its own folder for another one's.
+    #[test]
+    fn values_are_read_as_they_were_written() {
+        let values: Vec<String> =
+            (1..2000).map(|k| format!("{:?}", f64::from(k).sqrt() / 997.0)).collect();
+        let plan = plan(&format!("name = \"x\"\n[axes]\na = [{}]", values.join(", "))).unwrap();
+        let read: Plan = serde_json::from_str(&serde_json::to_string(&plan).unwrap()).unwrap();
+        assert_eq!(read.digest(), plan.digest());
+    }
+
     #[test]
     fn shards_cut_the_chips_of_a_point() {
         let plan = plan("name = \"x\"\nchips = 5\nshard_chips = 2\n[axes]\na = [1, 2]").unwrap();
