@@ -60,6 +60,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             validation_accuracy: trained.validation_accuracy,
             test_accuracy: test.accuracy(),
             test_correct: test.correct,
+            test_correct_ties_wrong: test.correct_ties_wrong,
             subset_correct: small.correct,
             seconds: trained.seconds(),
         });

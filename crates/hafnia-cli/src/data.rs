@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use hafnia_data::{Dataset, Mnist, Origin, Progress, Sources, Split};
-use hafnia_model::Network;
+use hafnia_model::{Network, arithmetic};
 use hafnia_report::{Align, Table};
 use serde::Serialize;
 
@@ -123,10 +123,8 @@ impl DataOptions {
 
 /// The images of a data set as a network takes them.
 pub(crate) fn images(network: &Network, data: &Dataset) -> hafnia_sim::Images {
-    let shift = network.input().shift;
-    let reduce = |&pixel| hafnia_model::arithmetic::reduce_pixel(pixel, shift);
     hafnia_sim::Images {
-        activations: data.images.iter().map(reduce).collect(),
+        activations: arithmetic::reduce_pixels(&data.images, &network.input().cuts),
         labels: data.labels.clone(),
     }
 }

@@ -96,10 +96,19 @@ pub(crate) fn describe(network: &Network) -> Described {
     let bits = |matrix: &MatrixLayer<'_>| weights(matrix) * usize::from(matrix.weights.bits());
     Described {
         digest: network.digest(),
-        input: *network.input(),
+        input: network.input().clone(),
         layers,
         weights: matrices.iter().map(weights).sum(),
         weight_bits: matrices.iter().map(bits).sum(),
+    }
+}
+
+/// The cuts of an input, separated by commas; many are told by the first and the last.
+fn cuts(cuts: &[u8]) -> String {
+    let list = |cuts: &[u8]| cuts.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+    match cuts {
+        [first, second, .., last] if cuts.len() > 15 => format!("{first}, {second}, …, {last}"),
+        _ => list(cuts),
     }
 }
 
@@ -108,8 +117,13 @@ impl fmt::Display for Described {
         let input = &self.input;
         writeln!(
             f,
-            "network {}\ninput {}x{}x{}, {} bits (pixel >> {})",
-            self.digest, input.channels, input.height, input.width, input.bits, input.shift
+            "network {}\ninput {}x{}x{}, {} bits (cuts at {})",
+            self.digest,
+            input.channels,
+            input.height,
+            input.width,
+            input.bits(),
+            cuts(&input.cuts)
         )?;
         let mut table = Table::new([
             ("layer", Align::Left),

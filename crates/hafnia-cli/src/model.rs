@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 use hafnia_artifact::{load, save};
 use hafnia_data::Dataset;
-use hafnia_model::arithmetic::argmax;
+use hafnia_model::arithmetic::{argmax, is_strictly_largest};
 use hafnia_model::{Network, Plain, interchange, run};
 use hafnia_report::{Align, Table};
 use hafnia_sim::statistics::{self, Interval};
@@ -122,11 +122,26 @@ fn logits(network: &Network, data: &Dataset, images: usize) -> anyhow::Result<Ve
         .collect())
 }
 
-/// Whether the network is right, an image each.
-fn correct(network: &Network, data: &Dataset) -> anyhow::Result<Vec<bool>> {
-    let outputs = logits(network, data, data.len())?;
-    let is_right = |(output, &label): (&Vec<i32>, &u8)| argmax(output) == usize::from(label);
-    Ok(outputs.iter().zip(&data.labels).map(is_right).collect())
+/// Whether the network is right, per image, by both rules for outputs that tie for the maximum.
+struct Correct {
+    /// The first of equals is the class.
+    first: Vec<bool>,
+    /// A tie is wrong.
+    ties_wrong: Vec<bool>,
+}
+
+impl Correct {
+    fn of(network: &Network, data: &Dataset) -> anyhow::Result<Self> {
+        let outputs = logits(network, data, data.len())?;
+        let by = |rule: fn(&[i32], usize) -> bool| {
+            let images = outputs.iter().zip(&data.labels);
+            images.map(|(output, &label)| rule(output, usize::from(label))).collect()
+        };
+        Ok(Self {
+            first: by(|output, label| argmax(output) == label),
+            ties_wrong: by(is_strictly_largest),
+        })
+    }
 }
 
 impl Import {
@@ -197,6 +212,10 @@ struct Evaluated {
     correct: usize,
     /// Share of images that are right, with its 95 % interval (Wilson).
     accuracy: Interval,
+    /// The same where outputs that tie for the maximum count as wrong; `correct` and `accuracy` take
+    /// the first of equals.
+    correct_ties_wrong: usize,
+    accuracy_ties_wrong: Interval,
     against: Option<Against>,
 }
 
@@ -212,12 +231,12 @@ impl Evaluate {
         let chosen = self.network.load()?;
         let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
         let data = self.part.of(&self.data.load()?);
-        let right = correct(&chosen.network, &data)?;
+        let Correct { first: right, ties_wrong } = Correct::of(&chosen.network, &data)?;
         let count = |right: &[bool]| right.iter().filter(|&&right| right).count();
         let against = match second {
             None => None,
             Some(second) => {
-                let second = correct(&second, &data)?;
+                let second = Correct::of(&second, &data)?.first;
                 Some(Against {
                     accuracy: statistics::wilson(count(&second), second.len()),
                     ahead_points: statistics::paired_difference(&second, &right)?,
@@ -229,6 +248,8 @@ impl Evaluate {
             images: right.len(),
             correct: count(&right),
             accuracy: statistics::wilson(count(&right), right.len()),
+            correct_ties_wrong: count(&ties_wrong),
+            accuracy_ties_wrong: statistics::wilson(count(&ties_wrong), right.len()),
             against,
         };
         output.print(&evaluated, |evaluated| {
@@ -244,6 +265,8 @@ impl Evaluate {
                 [name, format!("{:.2}", scale * value), range]
             };
             table.row(percent(chosen.name, &evaluated.accuracy, 100.0));
+            let ties = "  ties counted as wrong".to_owned();
+            table.row(percent(ties, &evaluated.accuracy_ties_wrong, 100.0));
             if let (Some(path), Some(against)) = (&self.against, &evaluated.against) {
                 table.row(percent(path.display().to_string(), &against.accuracy, 100.0));
                 let ahead = "second ahead by (points, paired)".to_owned();

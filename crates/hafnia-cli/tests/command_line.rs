@@ -72,7 +72,7 @@ impl Place {
 fn wide_network() -> Network {
     let weights = Weights::from_fn(4, 2, 2, |_, _| 3);
     let fc1 = Linear { name: "fc1".into(), weights, thresholds: None };
-    let input = Input { channels: 4, height: 1, width: 1, bits: 2, shift: 6 };
+    let input = Input::upper_bits(4, 1, 1, 2);
     Network::new(input, vec![Layer::Linear(fc1)]).unwrap()
 }
 

@@ -45,7 +45,7 @@ fn close(found: f64, expected: f64) {
 
 /// A layer of 3 rows and 2 columns, all weights +1 but one, given 1, 2, 3 in two bits.
 fn small() -> (Network, Vec<u8>) {
-    let input = Input { channels: 1, height: 1, width: 3, bits: 2, shift: 6 };
+    let input = Input::upper_bits(1, 1, 3, 2);
     let weights = BitMatrix::from_fn(3, 2, |row, column| row >= column).into();
     let only = Layer::Linear(Linear { name: "only".into(), weights, thresholds: None });
     (Network::new(input, vec![Layer::Flatten, only]).unwrap(), vec![1, 2, 3])
@@ -97,7 +97,7 @@ fn a_layer_by_hand() {
 /// Eight columns that begin in the middle of a converter's use two converters.
 #[test]
 fn columns_that_share_a_converter_take_turns() {
-    let input = Input { channels: 1, height: 1, width: 1, bits: 1, shift: 7 };
+    let input = Input::upper_bits(1, 1, 1, 1);
     let weights = BitMatrix::from_fn(1, 10, |_, _| true).into();
     let only = Layer::Linear(Linear { name: "only".into(), weights, thresholds: None });
     let network = Network::new(input, vec![Layer::Flatten, only]).unwrap();

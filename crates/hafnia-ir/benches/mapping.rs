@@ -17,7 +17,7 @@ fn mapping(c: &mut Criterion) {
         Layer::Flatten,
         Layer::Linear(Linear { name: "only".into(), weights, thresholds: None }),
     ];
-    let input = Input { channels: side, height: 1, width: 1, bits: 2, shift: 6 };
+    let input = Input::upper_bits(side, 1, 1, 2);
     let network = Network::new(input, layers).expect("one layer");
     let geometry = Geometry::new("macro", 128, 128);
     let mapping = random::mapping(Seed(1), &network, &geometry, Stage::Placed);

@@ -310,7 +310,7 @@ fn prove_stripped(
 
 /// The largest activation that an input can give to each row of each matrix.
 pub(crate) fn largest_activations(network: &Network) -> Vec<Vec<u8>> {
-    let most = u8::MAX >> (8 - network.input().bits);
+    let most = network.input().largest();
     let pixels = network.shape_before(0).len();
     // The least and the largest that every activation may be, (channel, y, x).
     let (mut lo, mut hi) = (vec![0; pixels], vec![most; pixels]);

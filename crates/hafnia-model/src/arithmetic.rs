@@ -5,10 +5,16 @@
 
 use crate::{Conv, Shape, Thresholds, Weights};
 
-/// An 8-bit pixel reduced to an input activation: `pixel >> shift`.
+/// The input activation of an 8-bit pixel: the number of cuts that it reaches.
 #[inline]
-pub fn reduce_pixel(pixel: u8, shift: u8) -> u8 {
-    pixel >> shift
+pub fn reduce_pixel(pixel: u8, cuts: &[u8]) -> u8 {
+    cuts.iter().map(|&cut| u8::from(pixel >= cut)).sum()
+}
+
+/// The input activations of 8-bit pixels, each by [`reduce_pixel`].
+pub fn reduce_pixels(pixels: &[u8], cuts: &[u8]) -> Vec<u8> {
+    let levels: [u8; 256] = std::array::from_fn(|pixel| reduce_pixel(pixel as u8, cuts));
+    pixels.iter().map(|&pixel| levels[usize::from(pixel)]).collect()
 }
 
 /// The weight that bits stand for, that of plane 0 first: Σ 2^p · (+1 if bit p is 1, −1 if it is 0).
@@ -90,6 +96,16 @@ pub fn max_pool(activations: &[u8], shape: Shape, size: usize) -> Vec<u8> {
     pooled
 }
 
+/// Whether the largest output is that of class `label` and of no other: the rule by which a tie
+/// counts as wrong.
+///
+/// # Panics
+/// If there is no output `label`.
+pub fn is_strictly_largest(outputs: &[i32], label: usize) -> bool {
+    let largest = outputs[label];
+    outputs.iter().enumerate().all(|(class, &output)| class == label || output < largest)
+}
+
 /// The class: the index of the largest output, the first of equals.
 ///
 /// # Panics
@@ -108,6 +124,7 @@ pub fn argmax(outputs: &[i32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Input;
 
     #[test]
     fn shift_thresholds_are_a_clamped_shift() {
@@ -116,6 +133,27 @@ mod tests {
             let expected = (y >> 3).clamp(0, 3) as u8;
             assert_eq!(activate(y, thresholds.channel(0)), expected, "y = {y}");
         }
+    }
+
+    #[test]
+    fn cuts_count_the_levels_that_a_pixel_reaches() {
+        let pixels: Vec<u8> = (0..=255).collect();
+        let two_bits = Input::upper_bits(1, 1, 1, 2);
+        assert_eq!(two_bits.cuts, [64, 128, 192]);
+        for bits in 1..=8 {
+            let cuts = Input::upper_bits(1, 1, 1, bits).cuts;
+            let shifted: Vec<u8> = pixels.iter().map(|pixel| pixel >> (8 - bits)).collect();
+            assert_eq!(reduce_pixels(&pixels, &cuts), shifted, "{bits} bits");
+        }
+        let above: Vec<u8> = pixels.iter().map(|&pixel| u8::from(pixel > 64)).collect();
+        assert_eq!(reduce_pixels(&pixels, &[65]), above);
+    }
+
+    #[test]
+    fn a_tie_is_strictly_largest_for_no_class() {
+        assert!(is_strictly_largest(&[1, 3, 2], 1));
+        assert!(!is_strictly_largest(&[3, 3, 2], 0));
+        assert!(!is_strictly_largest(&[1, 3, 2], 2));
     }
 
     #[test]

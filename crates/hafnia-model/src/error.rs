@@ -43,6 +43,12 @@ pub enum ShapeError {
         /// The largest allowed.
         max: u64,
     },
+    /// The cuts of the input do not ascend.
+    #[error("input cuts are {cuts:?}, they must ascend, each above the one before")]
+    CutOrder {
+        /// The cuts.
+        cuts: Vec<u8>,
+    },
     /// A weight matrix has another number of rows than the layer has inputs.
     #[error("layer `{layer}` has {rows} weight rows for {inputs} inputs (activations of {shape})")]
     Rows {

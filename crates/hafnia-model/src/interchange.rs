@@ -99,6 +99,14 @@ pub enum InterchangeError {
         /// The format it names.
         found: String,
     },
+    /// The input does not say how pixels are reduced.
+    #[error("the input of {} cannot be taken: {what}", path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what is allowed.
+        what: String,
+    },
     /// A tensor's file name could lead out of the folder, or has another ending.
     #[error(
         "{} names the file `{name}`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`",
@@ -170,8 +178,24 @@ pub enum InterchangeError {
 #[serde(deny_unknown_fields)]
 struct Description {
     format: String,
-    input: Input,
+    input: InputDescription,
     layers: Vec<Step>,
+}
+
+/// The input in `network.json`: how pixels are reduced is said by `cuts`, or, in folders of before,
+/// by `bits` and `shift`.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InputDescription {
+    channels: usize,
+    height: usize,
+    width: usize,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cuts: Option<Vec<i64>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bits: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    shift: Option<u64>,
 }
 
 /// All that is read of `network.json` before its version is known.
@@ -270,8 +294,8 @@ pub fn import(folder: impl AsRef<Path>) -> Result<Network, InterchangeError> {
     let description: Description = serde_json::from_slice(&bytes).map_err(invalid)?;
     let layers: Result<Vec<Layer>, _> =
         description.layers.into_iter().map(|step| read_layer(folder, step)).collect();
-    Network::new(description.input, layers?)
-        .map_err(|source| InterchangeError::Network { path, source })
+    let input = description.input.read(&path)?;
+    Network::new(input, layers?).map_err(|source| InterchangeError::Network { path, source })
 }
 
 /// Adds reference outputs to an interchange folder: a row of raw outputs an image, by which an
@@ -311,6 +335,40 @@ pub fn read_reference_logits(
             Ok(Some(array.values.chunks(classes).map(<[i32]>::to_vec).collect()))
         }
         _ => Err(wrong_shape(path, array.shape, "(images, classes), not empty")),
+    }
+}
+
+impl InputDescription {
+    fn of(input: &Input) -> Self {
+        let Input { channels, height, width, ref cuts } = *input;
+        let cuts = Some(cuts.iter().map(|&cut| cut.into()).collect());
+        Self { channels, height, width, cuts, bits: None, shift: None }
+    }
+
+    fn read(self, path: &Path) -> Result<Input, InterchangeError> {
+        let wrong = |what: String| InterchangeError::Input { path: path.to_owned(), what };
+        let cuts = match (self.cuts, self.bits, self.shift) {
+            (Some(cuts), None, None) => {
+                let pixel = |cut: i64| match u8::try_from(cut) {
+                    Ok(cut @ 1..) => Ok(cut),
+                    _ => Err(wrong(format!("`cuts` holds {cut}, a cut must lie in 1..=255"))),
+                };
+                cuts.into_iter().map(pixel).collect::<Result<_, _>>()?
+            }
+            (None, Some(bits), Some(shift)) => {
+                let within = |key: &str, value: u64, min: u64, max: u64| match value {
+                    value if (min..=max).contains(&value) => Ok(value),
+                    _ => Err(wrong(format!("`{key}` is {value}, it must lie in {min}..={max}"))),
+                };
+                let bits = within("bits", bits, 1, 8)?;
+                let shift = within("shift", shift, 8 - bits, 7)?;
+                // Levels above 255 >> shift are never reached.
+                (1..=255 >> shift).map(|level: u8| level << shift).collect()
+            }
+            _ => return Err(wrong("it needs `cuts`, or `bits` and `shift`".to_owned())),
+        };
+        let Self { channels, height, width, .. } = self;
+        Ok(Input { channels, height, width, cuts })
     }
 }
 
@@ -355,8 +413,11 @@ fn write_files(network: &Network, folder: &Path) -> Result<(), InterchangeError>
         .enumerate()
         .map(|(index, layer)| write_layer(network.shape_before(index).channels, layer, folder))
         .collect();
-    let description =
-        Description { format: FORMAT.to_owned(), input: *network.input(), layers: steps? };
+    let description = Description {
+        format: FORMAT.to_owned(),
+        input: InputDescription::of(network.input()),
+        layers: steps?,
+    };
     let mut json = serde_json::to_string_pretty(&description).expect("plain data");
     json.push('\n');
     Ok(write_whole(folder.join(NETWORK), json.as_bytes())?)

@@ -11,7 +11,7 @@
 //! use hafnia_model::{Input, Layer, Linear, Network, Plain, run};
 //!
 //! let network = Network::new(
-//!     Input { channels: 1, height: 1, width: 3, bits: 2, shift: 6 },
+//!     Input { channels: 1, height: 1, width: 3, cuts: vec![64, 128, 192] },
 //!     vec![
 //!         Layer::Flatten,
 //!         Layer::Linear(Linear {

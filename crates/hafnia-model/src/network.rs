@@ -18,12 +18,12 @@ pub struct Network {
 
 impl Artifact for Network {
     const KIND: &'static str = "network";
-    const SCHEMA: u32 = 2;
+    const SCHEMA: u32 = 3;
     const REMAKE: &'static str = "hafnia train";
 }
 
-/// What a network takes: an image of unsigned integers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What a network takes: an image of 8-bit pixels, each of which becomes an activation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
     /// Channels of the image; 1 for grey.
@@ -32,10 +32,35 @@ pub struct Input {
     pub height: usize,
     /// Columns of pixels.
     pub width: usize,
-    /// Bits of a pixel after reduction, 1 to 8.
-    pub bits: u8,
-    /// An 8-bit pixel is reduced by this shift to the right: 8 − `bits` to 7, so that it fits.
-    pub shift: u8,
+    /// The thresholds of a pixel, 1 to 255 in ascending order: its activation is the number of cuts
+    /// that it reaches. `[65]` is 1 bit, pixel > 64; `[64, 128, 192]` is 2 bits, pixel >> 6.
+    pub cuts: Vec<u8>,
+}
+
+impl Input {
+    /// An image whose pixels keep their upper `bits` bits: pixel >> (8 − `bits`).
+    ///
+    /// # Panics
+    /// If `bits` is not 1 to 8.
+    pub fn upper_bits(channels: usize, height: usize, width: usize, bits: u8) -> Self {
+        assert!((1..=8).contains(&bits), "{bits} bits");
+        Self { channels, height, width, cuts: upper_bits(bits) }
+    }
+
+    /// Bits that an activation of the input takes, 1 to 8.
+    pub fn bits(&self) -> u8 {
+        (self.cuts.len().max(1).ilog2() + 1) as u8
+    }
+
+    /// The largest activation of the input: the number of cuts.
+    pub fn largest(&self) -> u8 {
+        self.cuts.len() as u8
+    }
+}
+
+/// The cuts that keep the upper `bits` bits of a pixel, 1 to 8.
+fn upper_bits(bits: u8) -> Vec<u8> {
+    (1..=u8::MAX >> (8 - bits)).map(|level| level << (8 - bits)).collect()
 }
 
 /// One step of a network.
@@ -201,7 +226,7 @@ impl Network {
     /// The layers that multiply by a matrix, in order.
     /// Everything downstream numbers matrices by their position here.
     pub fn matrices(&self) -> Vec<MatrixLayer<'_>> {
-        let mut input_bits = self.input.bits;
+        let mut input_bits = self.input.bits();
         let mut matrices = Vec::new();
         for (layer, step) in self.layers.iter().enumerate() {
             let (name, weights, thresholds, positions) = match step {
@@ -247,8 +272,7 @@ fn shapes(input: &Input, layers: &[Layer]) -> Result<Vec<Shape>, ShapeError> {
     range("input channels", input.channels, 1, MAX_SIDE)?;
     range("input height", input.height, 1, MAX_SIDE)?;
     range("input width", input.width, 1, MAX_SIDE)?;
-    range("input bits", input.bits.into(), 1, 8)?;
-    range("input shift", input.shift.into(), usize::from(8 - input.bits), 7)?;
+    check_cuts(&input.cuts)?;
     if !matches!(layers.last(), Some(Layer::Linear(_))) {
         return Err(ShapeError::NoOutput);
     }
@@ -310,6 +334,15 @@ fn shapes(input: &Input, layers: &[Layer]) -> Result<Vec<Shape>, ShapeError> {
         shapes.push(shape);
     }
     Ok(shapes)
+}
+
+fn check_cuts(cuts: &[u8]) -> Result<(), ShapeError> {
+    range("number of input cuts", cuts.len(), 1, 255)?;
+    range("input cut 1", cuts[0].into(), 1, 255)?;
+    match cuts.is_sorted_by(|a, b| a < b) {
+        true => Ok(()),
+        false => Err(ShapeError::CutOrder { cuts: cuts.to_vec() }),
+    }
 }
 
 fn check_name<'a>(name: &'a str, names: &mut Vec<&'a str>) -> Result<(), ShapeError> {

@@ -55,15 +55,11 @@ impl Default for Limits {
 pub fn network(seed: Seed, limits: Limits) -> Network {
     let rng = &mut seed.site("model/random/network").rng();
     let bits = rng.random_range(1..=limits.bits);
-    let input = Input {
-        channels: rng.random_range(1..=limits.channels),
-        height: rng.random_range(1..=limits.side),
-        width: rng.random_range(1..=limits.side),
-        bits,
-        shift: 8 - bits,
-    };
+    let mut side = |limit| rng.random_range(1..=limit);
+    let mut channels = side(limits.channels);
+    let (mut height, mut width) = (side(limits.side), side(limits.side));
+    let input = Input::upper_bits(channels, height, width, bits);
     let mut layers = Vec::new();
-    let (mut channels, mut height, mut width) = (input.channels, input.height, input.width);
     let mut levels = (1 << bits) - 1;
     for index in 0..rng.random_range(0..=limits.convolutions) {
         let kernel = rng.random_range(1..=limits.kernel.min(height).min(width));
@@ -154,14 +150,14 @@ pub fn lenet5(seed: Seed) -> Network {
         linear("fc2", weights(120, 84), Some(2)),
         linear("fc3", weights(84, 10), None),
     ];
-    let input = Input { channels: 1, height: 28, width: 28, bits: 2, shift: 6 };
+    let input = Input::upper_bits(1, 28, 28, 2);
     Network::new(input, layers).expect("LeNet-5")
 }
 
 /// An image of uniform random activations for a network that takes `input`, (channel, y, x).
 pub fn image(seed: Seed, input: &Input) -> Vec<u8> {
     let rng = &mut seed.site("model/random/image").rng();
-    let largest = u8::MAX >> (8 - input.bits);
+    let largest = input.largest();
     (0..input.channels * input.height * input.width)
         .map(|_| rng.random_range(0..=largest))
         .collect()

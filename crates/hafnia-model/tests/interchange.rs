@@ -31,7 +31,7 @@ fn example() -> Network {
         weights: BitMatrix::from_fn(2, 3, |row, column| row == 0 || column == 2).into(),
         thresholds: None,
     };
-    let input = Input { channels: 1, height: 3, width: 3, bits: 2, shift: 6 };
+    let input = Input::upper_bits(1, 3, 3, 2);
     let layers =
         vec![Layer::Conv(conv), Layer::MaxPool { size: 2 }, Layer::Flatten, Layer::Linear(linear)];
     Network::new(input, layers).unwrap()
@@ -157,7 +157,7 @@ fn weights_are_in_the_order_of_the_documentation() {
         thresholds: Some(Thresholds::shift(2, 1, 0)),
     };
     let out = Linear { name: "o".into(), weights: BitMatrix::zeros(2, 1).into(), thresholds: None };
-    let input = Input { channels: 2, height: 3, width: 3, bits: 8, shift: 0 };
+    let input = Input::upper_bits(2, 3, 3, 8);
     let network = Network::new(input, vec![Layer::Conv(conv), Layer::Linear(out)]).unwrap();
     export(&network, &folder).unwrap();
     let bytes = fs::read(folder.join("c.weights.npy")).unwrap();
@@ -173,7 +173,7 @@ fn weights_of_two_bits_say_so() {
     let folder = parent.path().join("network");
     let weights = Weights::from_fn(4, 1, 2, |row, _| [-3, -1, 1, 3][row]);
     let layer = Layer::Linear(Linear { name: "fc1".into(), weights, thresholds: None });
-    let input = Input { channels: 4, height: 1, width: 1, bits: 2, shift: 6 };
+    let input = Input::upper_bits(4, 1, 1, 2);
     let network = Network::new(input, vec![layer]).unwrap();
     export(&network, &folder).unwrap();
     let bytes = fs::read(folder.join("fc1.weights.npy")).unwrap();
@@ -217,7 +217,7 @@ fn weights_of_two_bits_say_so() {
     check_bits(
         "null",
         expect![
-            "DIR/network.json does not describe a network: invalid type: null, expected u8 at line 17 column 3"
+            "DIR/network.json does not describe a network: invalid type: null, expected u8 at line 20 column 3"
         ],
     );
 }
@@ -229,7 +229,7 @@ fn weights_of_eight_bits_are_int16() {
     let folder = parent.path().join("network");
     let weights = Weights::from_fn(4, 1, 8, |row, _| [-255, -1, 127, 255][row]);
     let layer = Layer::Linear(Linear { name: "fc1".into(), weights, thresholds: None });
-    let input = Input { channels: 4, height: 1, width: 1, bits: 2, shift: 6 };
+    let input = Input::upper_bits(4, 1, 1, 2);
     let network = Network::new(input, vec![layer]).unwrap();
     export(&network, &folder).unwrap();
     let bytes = fs::read(folder.join("fc1.weights.npy")).unwrap();
@@ -251,8 +251,77 @@ fn weights_of_eight_bits_are_int16() {
     );
 }
 
+/// Folders of before say how pixels are reduced by bits and a shift.
+#[test]
+fn a_shift_is_read_as_cuts() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("network");
+    export(&example(), &folder).unwrap();
+    let path = folder.join("network.json");
+    let cuts = fs::read_to_string(&path).unwrap();
+    let list = cuts.split_once("\"cuts\": ").unwrap().1.split_once(']').unwrap().0;
+    let with = |input: &str| {
+        fs::write(&path, cuts.replace(&format!("\"cuts\": {list}]"), input)).unwrap();
+        import(&folder).unwrap()
+    };
+    assert_eq!(with("\"bits\": 2, \"shift\": 6"), example());
+    assert_eq!(with("\"bits\": 8, \"shift\": 0").input().largest(), 255);
+    // One bit is never reached: 255 >> 7 is 1.
+    assert_eq!(with("\"bits\": 2, \"shift\": 7").input().cuts, [128]);
+    assert_eq!(with("\"cuts\": [65]").input().cuts, [65]);
+}
+
 #[test]
 fn descriptions_that_are_refused() {
+    let input = |with: &'static str| {
+        move |folder: &Path| {
+            let path = folder.join("network.json");
+            let text = fs::read_to_string(&path).unwrap();
+            let (before, rest) = text.split_once("\"cuts\": ").unwrap();
+            let (_, after) = rest.split_once(']').unwrap();
+            fs::write(&path, format!("{before}{with}{after}")).unwrap();
+        }
+    };
+    check(
+        input("\"cuts\": [64, 256]"),
+        expect![
+            "the input of DIR/network.json cannot be taken: `cuts` holds 256, a cut must lie in 1..=255"
+        ],
+    );
+    check(
+        input("\"cuts\": [-1]"),
+        expect![
+            "the input of DIR/network.json cannot be taken: `cuts` holds -1, a cut must lie in 1..=255"
+        ],
+    );
+    check(
+        input("\"cuts\": [128, 64]"),
+        expect![
+            "the layers of DIR/network.json do not make a network: input cuts are [128, 64], they must ascend, each above the one before"
+        ],
+    );
+    check(
+        input("\"cuts\": []"),
+        expect![
+            "the layers of DIR/network.json do not make a network: number of input cuts is 0, it must lie in 1..=255"
+        ],
+    );
+    check(
+        input("\"bits\": 2"),
+        expect![
+            "the input of DIR/network.json cannot be taken: it needs `cuts`, or `bits` and `shift`"
+        ],
+    );
+    check(
+        input("\"bits\": 2, \"shift\": 5"),
+        expect![
+            "the input of DIR/network.json cannot be taken: `shift` is 5, it must lie in 6..=7"
+        ],
+    );
+    check(
+        input("\"bits\": 9, \"shift\": 0"),
+        expect!["the input of DIR/network.json cannot be taken: `bits` is 9, it must lie in 1..=8"],
+    );
     check(
         |folder| fs::remove_file(folder.join("network.json")).unwrap(),
         expect!["cannot read DIR/network.json: No such file or directory (os error 2)"],
@@ -274,43 +343,37 @@ fn descriptions_that_are_refused() {
     check(
         edit("\"format\"", "\"forma\""),
         expect![
-            "DIR/network.json does not describe a network: missing field `format` at line 33 column 1"
+            "DIR/network.json does not describe a network: missing field `format` at line 36 column 1"
         ],
     );
     check(
-        edit("\"shift\"", "\"shiver\""),
+        edit("\"cuts\"", "\"cups\""),
         expect![
-            "DIR/network.json does not describe a network: unknown field `shiver`, expected one of `channels`, `height`, `width`, `bits`, `shift` at line 8 column 12"
+            "DIR/network.json does not describe a network: unknown field `cups`, expected one of `channels`, `height`, `width`, `cuts`, `bits`, `shift` at line 7 column 10"
         ],
     );
     check(
         edit("\"conv\"", "\"depthwise\""),
         expect![
-            "DIR/network.json does not describe a network: unknown variant `depthwise`, expected one of `conv`, `linear`, `max_pool`, `flatten` at line 12 column 25"
+            "DIR/network.json does not describe a network: unknown variant `depthwise`, expected one of `conv`, `linear`, `max_pool`, `flatten` at line 15 column 25"
         ],
     );
     check(
         edit("\"stride\": 1,", "\"stride\": 1, \"dilation\": 2,"),
         expect![
-            "DIR/network.json does not describe a network: unknown field `dilation`, expected one of `name`, `kernel`, `stride`, `padding`, `weight_bits`, `weights`, `thresholds` at line 20 column 4"
+            "DIR/network.json does not describe a network: unknown field `dilation`, expected one of `name`, `kernel`, `stride`, `padding`, `weight_bits`, `weights`, `thresholds` at line 23 column 4"
         ],
     );
     check(
         edit("\"flatten\"", "\"flatten\", \"axis\": 1"),
         expect![
-            "DIR/network.json does not describe a network: unknown field `axis`, there are no fields at line 27 column 4"
+            "DIR/network.json does not describe a network: unknown field `axis`, there are no fields at line 30 column 4"
         ],
     );
     check(
         edit("\"stride\": 1", "\"stride\": -1"),
         expect![
-            "DIR/network.json does not describe a network: invalid value: integer `-1`, expected usize at line 20 column 4"
-        ],
-    );
-    check(
-        edit("\"bits\": 2", "\"bits\": 9"),
-        expect![
-            "the layers of DIR/network.json do not make a network: input bits is 9, it must lie in 1..=8"
+            "DIR/network.json does not describe a network: invalid value: integer `-1`, expected usize at line 23 column 4"
         ],
     );
     check(

@@ -6,7 +6,9 @@ use expect_test::{Expect, expect};
 use hafnia_bits::BitMatrix;
 use hafnia_model::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds, Weights};
 
-const INPUT: Input = Input { channels: 1, height: 6, width: 6, bits: 2, shift: 6 };
+fn input() -> Input {
+    Input::upper_bits(1, 6, 6, 2)
+}
 
 fn conv(kernel: usize, padding: usize) -> Conv {
     Conv {
@@ -43,7 +45,7 @@ fn the_layers_of_these_tests_fit() {
         Layer::Flatten,
         Layer::Linear(linear(8, 3)),
     ];
-    let network = Network::new(INPUT, layers).unwrap();
+    let network = Network::new(input(), layers).unwrap();
     assert_eq!(network.classes(), 3);
     assert_eq!(network.shape_before(1).to_string(), "2x4x4");
 }
@@ -53,25 +55,32 @@ fn range() {
     let check = |input, expected| {
         check(input, vec![Layer::Flatten, Layer::Linear(linear(36, 3))], expected);
     };
-    check(Input { channels: 0, ..INPUT }, expect!["input channels is 0, it must lie in 1..=16384"]);
     check(
-        Input { height: 20_000, ..INPUT },
+        Input { channels: 0, ..input() },
+        expect!["input channels is 0, it must lie in 1..=16384"],
+    );
+    check(
+        Input { height: 20_000, ..input() },
         expect!["input height is 20000, it must lie in 1..=16384"],
     );
-    check(Input { width: 0, ..INPUT }, expect!["input width is 0, it must lie in 1..=16384"]);
-    check(Input { bits: 0, ..INPUT }, expect!["input bits is 0, it must lie in 1..=8"]);
-    check(Input { bits: 9, ..INPUT }, expect!["input bits is 9, it must lie in 1..=8"]);
-    check(Input { shift: 5, ..INPUT }, expect!["input shift is 5, it must lie in 6..=7"]);
-    check(Input { shift: 8, ..INPUT }, expect!["input shift is 8, it must lie in 6..=7"]);
+    check(Input { width: 0, ..input() }, expect!["input width is 0, it must lie in 1..=16384"]);
+    let cuts = |cuts: &[u8]| Input { cuts: cuts.to_vec(), ..input() };
+    check(cuts(&[]), expect!["number of input cuts is 0, it must lie in 1..=255"]);
+    check(cuts(&[0, 64]), expect!["input cut 1 is 0, it must lie in 1..=255"]);
     check(
-        Input { channels: 16_384, height: 16_384, ..INPUT },
+        cuts(&[64, 64]),
+        expect!["input cuts are [64, 64], they must ascend, each above the one before"],
+    );
+    check(
+        Input { channels: 16_384, height: 16_384, ..input() },
         expect!["size of the input is 1610612736, it must lie in 1..=67108864"],
     );
 }
 
 #[test]
 fn range_of_a_layer() {
-    let check = |layer, expected| check(INPUT, vec![layer, Layer::Linear(linear(1, 1))], expected);
+    let check =
+        |layer, expected| check(input(), vec![layer, Layer::Linear(linear(1, 1))], expected);
     check(
         Layer::Conv(Conv { kernel: 0, ..conv(1, 0) }),
         expect!["kernel of layer `conv` is 0, it must lie in 1..=16384"],
@@ -105,12 +114,12 @@ fn range_of_a_layer() {
 #[test]
 fn window() {
     check(
-        INPUT,
+        input(),
         vec![Layer::Conv(conv(7, 0)), Layer::Linear(linear(1, 1))],
         expect!["layer 0: a 7x7 window with stride 1 does not fit activations of 1x6x6"],
     );
     check(
-        INPUT,
+        input(),
         vec![Layer::MaxPool { size: 4 }, Layer::Linear(linear(1, 1))],
         expect!["layer 0: a 4x4 window with stride 4 does not fit activations of 1x6x6"],
     );
@@ -119,13 +128,13 @@ fn window() {
 #[test]
 fn rows() {
     check(
-        INPUT,
+        input(),
         vec![Layer::Flatten, Layer::Linear(linear(35, 3))],
         expect!["layer `out` has 35 weight rows for 36 inputs (activations of 36x1x1)"],
     );
     let thin = Conv { weights: BitMatrix::zeros(8, 2).into(), ..conv(3, 0) };
     check(
-        INPUT,
+        input(),
         vec![Layer::Conv(thin), Layer::Linear(linear(1, 1))],
         expect!["layer `conv` has 8 weight rows for 9 inputs (activations of 1x6x6)"],
     );
@@ -134,7 +143,7 @@ fn rows() {
 #[test]
 fn not_flat() {
     check(
-        INPUT,
+        input(),
         vec![Layer::Linear(linear(36, 3))],
         expect![
             "layer `out` is linear and is given activations of 1x6x6: a flatten layer must stand before it"
@@ -147,7 +156,7 @@ fn threshold_count() {
     let check = |thresholds, expected| {
         let layers =
             vec![Layer::Flatten, hidden("hidden", 36, thresholds), Layer::Linear(linear(2, 3))];
-        check(INPUT, layers, expected);
+        check(input(), layers, expected);
     };
     check(
         Thresholds { levels: 2, values: vec![0; 4] },
@@ -164,20 +173,24 @@ fn threshold_order() {
     let thresholds = Thresholds { levels: 3, values: vec![0, 0, 1, 5, -1, 7] };
     let layers =
         vec![Layer::Flatten, hidden("hidden", 36, thresholds), Layer::Linear(linear(2, 3))];
-    check(INPUT, layers, expect!["layer `hidden`, channel 1: thresholds [5, -1, 7] do not ascend"]);
+    check(
+        input(),
+        layers,
+        expect!["layer `hidden`, channel 1: thresholds [5, -1, 7] do not ascend"],
+    );
 }
 
 #[test]
 fn threshold_place() {
     let last = hidden("last", 36, Thresholds::shift(2, 2, 1));
     check(
-        INPUT,
+        input(),
         vec![Layer::Flatten, last],
         expect!["layer `last`: every matrix layer but the last has thresholds, the last has none"],
     );
     let raw = Layer::Linear(linear(36, 3));
     check(
-        INPUT,
+        input(),
         vec![Layer::Flatten, raw.clone(), raw],
         expect!["layer `out`: every matrix layer but the last has thresholds, the last has none"],
     );
@@ -185,15 +198,19 @@ fn threshold_place() {
 
 #[test]
 fn no_output() {
-    check(INPUT, vec![], expect!["the network must end in a linear layer"]);
-    check(INPUT, vec![Layer::Conv(conv(3, 0))], expect!["the network must end in a linear layer"]);
+    check(input(), vec![], expect!["the network must end in a linear layer"]);
+    check(
+        input(),
+        vec![Layer::Conv(conv(3, 0))],
+        expect!["the network must end in a linear layer"],
+    );
 }
 
 #[test]
 fn name() {
     let check = |name: &str, expected| {
         let first = hidden(name, 36, Thresholds::shift(2, 1, 0));
-        check(INPUT, vec![Layer::Flatten, first, Layer::Linear(linear(2, 3))], expected);
+        check(input(), vec![Layer::Flatten, first, Layer::Linear(linear(2, 3))], expected);
     };
     check(
         "out",
@@ -208,7 +225,8 @@ fn name() {
 
 #[test]
 fn a_network_that_is_read_is_checked() {
-    let network = Network::new(INPUT, vec![Layer::Flatten, Layer::Linear(linear(36, 3))]).unwrap();
+    let network =
+        Network::new(input(), vec![Layer::Flatten, Layer::Linear(linear(36, 3))]).unwrap();
     let json = serde_json::to_string(&network).unwrap();
     assert_eq!(serde_json::from_str::<Network>(&json).unwrap(), network);
     let error = serde_json::from_str::<Network>(&json.replace("\"height\":6", "\"height\":7"));
@@ -216,6 +234,6 @@ fn a_network_that_is_read_is_checked() {
         .assert_eq(&error.unwrap_err().to_string());
     let uneven = r#""planes":[{"rows":0,"columns":3,"words":[]},"#;
     let error = serde_json::from_str::<Network>(&json.replace("\"planes\":[", uneven));
-    expect!["bit plane 1 of weights is 36x3, plane 0 is 0x3 at line 1 column 270"]
+    expect!["bit plane 1 of weights is 36x3, plane 0 is 0x3 at line 1 column 271"]
         .assert_eq(&error.unwrap_err().to_string());
 }

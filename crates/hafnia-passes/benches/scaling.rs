@@ -70,7 +70,7 @@ fn square(side: usize) -> Network {
     let rng = &mut Seed(1).site("passes/benches/scaling").rng();
     let weights = BitMatrix::from_fn(side, side, |_, _| rng.random()).into();
     let only = Linear { name: "only".into(), weights, thresholds: None };
-    let input = Input { channels: side, height: 1, width: 1, bits: 2, shift: 6 };
+    let input = Input::upper_bits(side, 1, 1, 2);
     Network::new(input, vec![Layer::Flatten, Layer::Linear(only)]).expect("one layer")
 }
 

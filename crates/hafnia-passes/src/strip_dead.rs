@@ -111,7 +111,7 @@ fn without(tile: &Tile, of: &Matrix) -> Tile {
 
 /// Per matrix and row, whether its activation is 0 whatever the input.
 fn dead_rows(network: &Network) -> Vec<Vec<bool>> {
-    let largest = u8::MAX >> (8 - network.input().bits);
+    let largest = network.input().largest();
     let pixels = network.shape_before(0).len();
     let mut bounds = Bounds { lo: vec![0; pixels], hi: vec![largest; pixels] };
     let mut plain = Plain::new(network);

@@ -60,7 +60,7 @@ pub(crate) fn profile(seed: Seed, network: &Network, samples: usize) -> Profile 
 pub(crate) fn linear(weights: impl Into<Weights>, bits: u8) -> Network {
     let weights = weights.into();
     let width = weights.rows();
-    let input = Input { channels: 1, height: 1, width, bits, shift: 8 - bits };
+    let input = Input::upper_bits(1, 1, width, bits);
     let linear = Linear { name: "only".into(), weights, thresholds: None };
     Network::new(input, vec![Layer::Flatten, Layer::Linear(linear)]).unwrap()
 }
@@ -451,7 +451,7 @@ fn lenet5_of(rows: [usize; 5]) -> Network {
             Layer::MaxPool { .. } | Layer::Flatten => {}
         }
     }
-    Network::new(*network.input(), layers).unwrap()
+    Network::new(network.input().clone(), layers).unwrap()
 }
 
 /// What a pipeline makes of LeNet-5 with so many different rows in each matrix, on `gt-n40`.

@@ -98,7 +98,7 @@ fn network(mapping: &Mapping, case: &Case) -> Network {
         layers.push(Layer::Linear(Linear { name, weights, thresholds }));
     }
     let [channels, height, width] = case.input.unwrap_or([mapping.matrices[0].rows, 1, 1]);
-    let input = Input { channels, height, width, bits: case.bits, shift: 8 - case.bits };
+    let input = Input::upper_bits(channels, height, width, case.bits);
     Network::new(input, layers).expect("a network of the case")
 }
 

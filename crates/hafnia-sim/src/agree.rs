@@ -112,7 +112,7 @@ fn agree_on(
     let (images, vectors) = (seed.site("agree/images"), seed.site("agree/vectors"));
     let compare = |both: &mut Both<'_>, index: u64| {
         let pixels = network.shape_before(0).len();
-        run(network, &input(images, index, pixels, network.input().bits), both);
+        run(network, &input(images, index, pixels, network.input().bits()), both);
         for (matrix, layer) in layers.iter().enumerate() {
             let vectors = vectors.index(matrix as u64);
             let mut activations = input(vectors, index, layer.weights.rows(), layer.input_bits);

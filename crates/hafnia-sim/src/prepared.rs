@@ -89,7 +89,7 @@ impl Images {
             let activations = self.activations.len();
             return Err(SimError::ImageSize { labels, length, activations });
         }
-        let max = u8::MAX >> (8 - network.input().bits);
+        let max = network.input().largest();
         if let Some(index) = self.activations.iter().position(|&activation| activation > max) {
             let (image, activation) = (index / length, self.activations[index]);
             return Err(SimError::Activation { image, activation, max });

@@ -32,7 +32,7 @@ fn check_conversions(spec: &MacroSpec) {
     // Column c holds c % 8 ones, so that every number of rows meets many numbers of ones.
     let weights =
         BitMatrix::from_fn(rows, columns, |row, column| (row * 3 + column / 8) % rows < column % 8);
-    let input = Input { channels: rows, height: 1, width: 1, bits: 1, shift: 7 };
+    let input = Input::upper_bits(rows, 1, 1, 1);
     let layer = Linear { name: "only".into(), weights: weights.clone().into(), thresholds: None };
     let network = Network::new(input, vec![Layer::Linear(layer)]).expect("it fits");
     let mut mapping = Mapping::logical(&network, spec).expect("weights of 1 bit");

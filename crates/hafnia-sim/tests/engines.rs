@@ -40,7 +40,7 @@ fn placed(network: &Network, spec: &MacroSpec, seed: Seed) -> Mapping {
 /// One linear layer of `weights`, on one macro in the natural order.
 fn linear(weights: impl Into<Weights>, spec: &MacroSpec) -> (Network, Mapping) {
     let weights = weights.into();
-    let input = Input { channels: weights.rows(), height: 1, width: 1, bits: 2, shift: 6 };
+    let input = Input::upper_bits(weights.rows(), 1, 1, 2);
     let layer = Linear { name: "only".into(), weights, thresholds: None };
     let network = Network::new(input, vec![Layer::Linear(layer)]).expect("it fits");
     let mut mapping = Mapping::logical(&network, spec).expect("weights of 1 bit");

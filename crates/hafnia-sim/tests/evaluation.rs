@@ -46,7 +46,7 @@ fn network() -> Network {
         thresholds: Some(Thresholds::shift(20, 2, 2)),
     };
     let last = Linear { name: "last".into(), weights: weights(20, 6), thresholds: None };
-    let input = Input { channels: 1, height: 6, width: 6, bits: 2, shift: 6 };
+    let input = Input::upper_bits(1, 6, 6, 2);
     let layers = vec![
         Layer::Conv(conv),
         Layer::MaxPool { size: 2 },
@@ -242,7 +242,7 @@ fn what_does_not_fit_is_refused() {
     let mut layers = network.layers().to_vec();
     let Some(Layer::Linear(last)) = layers.last_mut() else { panic!("it ends in a linear layer") };
     last.weights = Weights::from_fn(20, 6, 2, |_, _| 3);
-    let wide = Network::new(*network.input(), layers).expect("it fits");
+    let wide = Network::new(network.input().clone(), layers).expect("it fits");
     let mut of_wide = mapping.clone();
     of_wide.network = wide.digest();
     let prepared_wide = Prepared::new(&wide, &some, &NoiseScope::All).expect("it runs plainly");

@@ -19,7 +19,7 @@ fn spec(overrides: &[(&str, &str)]) -> MacroSpec {
 /// A mapping of one full macro whose left half is programmed to LRS, the right one to HRS.
 fn halves(spec: &MacroSpec) -> Mapping {
     let weights = BitMatrix::from_fn(128, 128, |_, column| column < 64);
-    let input = Input { channels: 128, height: 1, width: 1, bits: 1, shift: 7 };
+    let input = Input::upper_bits(128, 1, 1, 1);
     let layer = Linear { name: "only".into(), weights: weights.into(), thresholds: None };
     let network = Network::new(input, vec![Layer::Linear(layer)]).expect("it fits");
     let mut mapping = Mapping::logical(&network, spec).expect("weights of 1 bit");

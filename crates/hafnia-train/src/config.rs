@@ -14,8 +14,8 @@ use crate::TrainError;
 /// let config = TrainConfig::from_toml("seed = 3\nepochs = 20")?;
 /// assert_eq!((config.seed, config.epochs, config.batch, config.layer.len()), (3, 20, 128, 5));
 ///
-/// let error = TrainConfig::from_toml("input_bits = 9").unwrap_err();
-/// assert_eq!(error.to_string(), "`input_bits` is 9, it must lie in 1..=8");
+/// let error = TrainConfig::from_toml("[input]\ncuts = [128, 64]").unwrap_err();
+/// assert_eq!(error.to_string(), "`input.cuts` are [128, 64], they must ascend, each above the one before");
 /// # Ok::<(), hafnia_train::TrainError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,8 @@ pub struct TrainConfig {
     pub epochs: usize,
     /// Images a step, 1 to 60 000; the last step of an epoch takes what is left.
     pub batch: usize,
-    /// Bits of an input pixel, 1 to 8: the upper bits of the 8-bit pixel.
-    pub input_bits: u8,
+    /// How the pixels of an image become activations.
+    pub input: InputConfig,
     /// What computes; the results of the two differ by rounding.
     pub backend: Backend,
     /// The layers, from the image to the classes; LeNet-5 without them.
@@ -43,6 +43,17 @@ pub struct TrainConfig {
     pub teacher: Option<Teacher>,
     /// The conversion errors that the forward pass suffers; none without it.
     pub noise: Option<Noise>,
+}
+
+/// How an 8-bit pixel becomes an activation: the number of cuts that it reaches.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputConfig {
+    /// The cuts, 1 to 255 each, in ascending order; `[64, 128, 192]` keeps the upper 2 bits.
+    pub cuts: Vec<u8>,
+    /// Whether training moves them.
+    #[serde(default)]
+    pub learned: bool,
 }
 
 /// What runs the tensor operations.
@@ -242,7 +253,7 @@ impl Default for TrainConfig {
             seed: 1,
             epochs: 14,
             batch: 128,
-            input_bits: 2,
+            input: InputConfig { cuts: vec![64, 128, 192], learned: false },
             backend: Backend::Flex,
             layer: LayerConfig::lenet5(),
             loss: Loss::CrossEntropy,
@@ -279,7 +290,7 @@ impl TrainConfig {
     pub fn validate(&self) -> Result<(), TrainError> {
         range("epochs", self.epochs as f64, 1.0, 1e4)?;
         range("batch", self.batch as f64, 1.0, 6e4)?;
-        range("input_bits", self.input_bits.into(), 1.0, 8.0)?;
+        self.input.validate()?;
         for (index, layer) in self.layer.iter().enumerate() {
             layer.validate(index + 1 == self.layer.len())?;
         }
@@ -317,6 +328,10 @@ impl TrainConfig {
             return Err(TrainError::Layers("`noise` is that of weights of 1 bit".into()));
         }
         let is_integer = matches!(self.optimiser, Optimiser::Integer { .. });
+        if self.input.learned && (is_integer || self.backend == Backend::Ndarray) {
+            let what = "`input.learned` needs the optimiser `adam` and the backend `flex`";
+            return Err(TrainError::Layers(what.into()));
+        }
         if self.backend == Backend::Ndarray && (is_integer || self.noise.is_some()) {
             let what = "`noise` and the integer optimiser need the backend `flex`";
             return Err(TrainError::Layers(what.into()));
@@ -332,6 +347,17 @@ impl TrainConfig {
         self.augmentation
             .as_ref()
             .filter(|augmentation| epoch + augmentation.last_epochs_clean < self.epochs)
+    }
+}
+
+impl InputConfig {
+    fn validate(&self) -> Result<(), TrainError> {
+        range("number of input.cuts", self.cuts.len() as f64, 1.0, 255.0)?;
+        range("input.cuts", self.cuts[0].into(), 1.0, 255.0)?;
+        match self.cuts.is_sorted_by(|a, b| a < b) {
+            true => Ok(()),
+            false => Err(TrainError::Cuts(self.cuts.clone())),
+        }
     }
 }
 
@@ -396,7 +422,12 @@ mod tests {
             "[optimiser]\nkind = 'adam'\nlearning_rate = nan",
             expect!["`optimiser.learning_rate` is NaN, it must lie in 0.000001..=1"],
         );
-        check("input_bits = 9", expect!["`input_bits` is 9, it must lie in 1..=8"]);
+        check("[input]\ncuts = []", expect!["`number of input.cuts` is 0, it must lie in 1..=255"]);
+        check("[input]\ncuts = [0, 9]", expect!["`input.cuts` is 0, it must lie in 1..=255"]);
+        check(
+            "[input]\ncuts = [64, 64]",
+            expect!["`input.cuts` are [64, 64], they must ascend, each above the one before"],
+        );
         let layer = |rest: &str| format!("[[layer]]\nname = 'fc'\noutputs = 10\n{rest}");
         check(&layer("pool = 2"), expect!["`layer.pool` is 2, it must lie in 1..=1"]);
         check(&layer("weight_bits = 3"), expect!["`layer.weight_bits` is 3, it must lie in 1..=2"]);

@@ -24,6 +24,9 @@ pub enum TrainError {
         /// The largest allowed.
         max: f64,
     },
+    /// The cuts of the input do not ascend.
+    #[error("`input.cuts` are {0:?}, they must ascend, each above the one before")]
+    Cuts(Vec<u8>),
     /// The recipe asks for a backend that was left out when hafnia was built.
     #[error("`backend` is `ndarray`, which this build lacks: build with `--features ndarray`")]
     NoBackend,

@@ -4,14 +4,13 @@ use hafnia_data::Dataset;
 use hafnia_model::{Conv, Input, Layer, Linear, Network, Plain, Thresholds, arithmetic, run};
 use rayon::prelude::*;
 
+use crate::TrainError;
 use crate::net::{Net, Parameters};
 use crate::plan::Plan;
 use crate::weights::Latents;
-use crate::{TrainConfig, TrainError};
 
 /// The network of these latents, or of their running means.
 pub(crate) fn network(
-    config: &TrainConfig,
     plan: &Plan,
     latents: &Latents,
     averaged: bool,
@@ -54,8 +53,7 @@ pub(crate) fn network(
         channels: 1,
         height: dataset.rows,
         width: dataset.columns,
-        bits: config.input_bits,
-        shift: 8 - config.input_bits,
+        cuts: latents.cuts(averaged),
     };
     Ok(Network::new(input, layers)?)
 }
@@ -95,6 +93,5 @@ pub(crate) fn verify(
 }
 
 fn reduce(network: &Network, pixels: &[u8]) -> Vec<u8> {
-    let shift = network.input().shift;
-    pixels.iter().map(|&pixel| arithmetic::reduce_pixel(pixel, shift)).collect()
+    arithmetic::reduce_pixels(pixels, &network.input().cuts)
 }

@@ -69,7 +69,8 @@ mod weights;
 
 pub use checkpoint::remove_checkpoint;
 pub use config::{
-    Augmentation, Backend, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie, TrainConfig,
+    Augmentation, Backend, InputConfig, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie,
+    TrainConfig,
 };
 pub use error::TrainError;
 pub use run::{EpochRecord, Event, TrainReport, train};

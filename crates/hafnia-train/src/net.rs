@@ -25,6 +25,14 @@ pub(crate) struct PerParameter {
     pub(crate) slopes: Vec<Vec<f32>>,
 }
 
+/// Derivatives by what the forward pass was given.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Derivatives {
+    pub(crate) by_parameters: PerParameter,
+    /// By the activations of the input, (image, pixel), if its cuts are learned.
+    pub(crate) by_images: Option<Vec<f32>>,
+}
+
 /// The parameters of a step as tensors.
 #[derive(Debug, Clone)]
 pub(crate) struct Parameters {
@@ -40,6 +48,8 @@ pub(crate) struct Net {
     specs: Vec<Arc<Spec>>,
     /// Whether the slopes of a layer are trained.
     learned: Vec<bool>,
+    /// Whether the cuts of the input are trained.
+    learns_cuts: bool,
 }
 
 /// What an image's outputs are worth: derivatives by the outputs, (image, class).
@@ -77,6 +87,7 @@ impl Net {
             device,
             specs: specs.collect(),
             learned: plan.blocks.iter().map(is_learned).collect(),
+            learns_cuts: plan.input.learned && !is_teacher,
         }
     }
 
@@ -132,7 +143,7 @@ impl Net {
         images: Vec<f32>,
         suffered: &Arc<Suffered>,
         judge: impl FnOnce(&[f32]) -> ByOutputs,
-    ) -> PerParameter {
+    ) -> Derivatives {
         let device = self.device.clone().autodiff();
         let lift = |tensor: &Tensor<2>| Tensor::from_inner(tensor.clone());
         let weights: Vec<Tensor<2>> =
@@ -144,18 +155,30 @@ impl Net {
                 },
             )
             .collect();
-        let outputs = self.forward(&weights, &slopes, self.tensor(images, &device), suffered);
+        let mut images = self.tensor(images, &device);
+        if self.learns_cuts {
+            images = images.require_grad();
+        }
+        let outputs = self.forward(&weights, &slopes, images.clone(), suffered);
         let by_outputs = judge(&values(outputs.clone().inner()));
         let by_outputs = TensorData::new(by_outputs, outputs.dims());
         // The derivative of Σ output · constant by an output is the constant.
         let mut gradients = (outputs * Tensor::from_data(by_outputs, &device)).sum().backward();
         let mut of = |leaf: &Tensor<2>| leaf.grad_remove(&mut gradients).map(values);
-        PerParameter {
-            weights: weights.iter().map(|leaf| of(leaf).expect("every weight is used")).collect(),
-            slopes: (slopes.iter().zip(&self.specs))
-                .filter(|(_, spec)| spec.activation != Activation::None)
-                .map(|(leaf, spec)| of(leaf).unwrap_or_else(|| vec![0.0; 2 * spec.shape.outputs]))
-                .collect(),
+        Derivatives {
+            by_parameters: PerParameter {
+                weights: weights
+                    .iter()
+                    .map(|leaf| of(leaf).expect("every weight is used"))
+                    .collect(),
+                slopes: (slopes.iter().zip(&self.specs))
+                    .filter(|(_, spec)| spec.activation != Activation::None)
+                    .map(|(leaf, spec)| {
+                        of(leaf).unwrap_or_else(|| vec![0.0; 2 * spec.shape.outputs])
+                    })
+                    .collect(),
+            },
+            by_images: self.learns_cuts.then(|| of(&images).expect("the images are used")),
         }
     }
 
@@ -234,10 +257,11 @@ mod tests {
 
         let by_outputs: Vec<f32> = outputs.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
         let gradients = |net: &Net| {
-            net.gradients(&parameters, images.clone(), &Arc::default(), |seen| {
+            let derivatives = net.gradients(&parameters, images.clone(), &Arc::default(), |seen| {
                 assert_eq!(seen, outputs);
                 by_outputs.clone()
-            })
+            });
+            derivatives.by_parameters
         };
         let (ours, stock) = (gradients(&ours), gradients(&stock));
         let close = |ours: &[f32], stock: &[f32], what: &str| {

@@ -1,11 +1,12 @@
 //! The network of a recipe with all sizes worked out, for images of a given size.
 
 use crate::kernels::Shape;
-use crate::{LayerConfig, TrainConfig, TrainError};
+use crate::{InputConfig, LayerConfig, TrainConfig, TrainError};
 
 /// The layers of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
+    pub(crate) input: InputConfig,
     pub(crate) blocks: Vec<Block>,
 }
 
@@ -78,7 +79,7 @@ impl Plan {
             at = [outputs, rows, columns];
             blocks.push(Block { config: layer.clone(), shape });
         }
-        Ok(Self { blocks })
+        Ok(Self { input: config.input.clone(), blocks })
     }
 
     /// Number of classes.

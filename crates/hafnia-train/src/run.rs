@@ -15,7 +15,7 @@ use crate::augment::Warp;
 use crate::block;
 use crate::checkpoint::Keeper;
 use crate::loss::{Judge, Verdict, hits, log_softmax};
-use crate::net::{Net, Parameters, PerParameter};
+use crate::net::{Derivatives, Net, Parameters, PerParameter};
 use crate::noise::{Chip, Draws, Errors, Suffered};
 use crate::plan::Plan;
 use crate::weights::{Adam, Latents};
@@ -147,7 +147,7 @@ pub fn train(
 
     let best = state.best.as_ref().expect("there was an epoch");
     let averaged = run.is_averaged();
-    let network = export::network(config, &run.plan, &best.latents, averaged, dataset)?;
+    let network = export::network(&run.plan, &best.latents, averaged, dataset)?;
     let parameters = run.net.parameters(&best.latents.parameters(averaged));
     let some = &split.train[..split.train.len().min(VERIFIED)];
     for images in [some, &split.validation] {
@@ -203,6 +203,8 @@ struct Run<'a> {
 struct Gradients {
     verdict: Verdict,
     by_parameters: PerParameter,
+    /// By the cuts of the input; all 0 if they are not learned.
+    by_cuts: Vec<f32>,
 }
 
 impl<'a> Run<'a> {
@@ -256,7 +258,8 @@ impl<'a> Run<'a> {
     /// Sets the shift of every layer that has one to the power of two next to the standard
     /// deviation of the sums that reach its thresholds, and gives that of the outputs.
     fn calibrate(&self, latents: &mut Latents, images: &[usize]) -> u32 {
-        let (mut activations, nothing) = (self.shard(images, None), Suffered::default());
+        let cuts = latents.cuts(false);
+        let (mut activations, nothing) = (self.shard(images, &cuts), Suffered::default());
         for (layer, spec) in self.net.specs().iter().enumerate() {
             let PerParameter { weights, slopes } = latents.parameters(false);
             let weights = &weights[layer];
@@ -355,14 +358,15 @@ impl<'a> Run<'a> {
         sum: Gradients,
         images: usize,
     ) -> f64 {
-        let Gradients { verdict, mut by_parameters } = sum;
+        let Gradients { verdict, mut by_parameters, mut by_cuts } = sum;
         match self.config.optimiser {
             Optimiser::Adam { learning_rate, average } => {
                 let rate = cosine(learning_rate, done, self.config.epochs * steps);
                 let adam = Adam::new(rate, done + 1);
                 let per_image = 1.0 / images as f32;
                 let all = by_parameters.weights.iter_mut().chain(&mut by_parameters.slopes);
-                all.flatten().for_each(|value| *value *= per_image);
+                all.flatten().chain(&mut by_cuts).for_each(|value| *value *= per_image);
+                state.latents.step_cuts(&by_cuts, &adam);
                 state.latents.step(&by_parameters, verdict.by_scale * per_image, &adam);
                 if average > 0.0 {
                     state.latents.average(average as f32);
@@ -388,6 +392,7 @@ impl<'a> Run<'a> {
     fn gradients(&self, epoch: usize, state: &State, batch: &[usize]) -> Gradients {
         let parameters = self.net.parameters(&state.latents.parameters(false));
         let unit = libm::exp2f(-(state.output_shift as f32));
+        let cuts = state.latents.cuts(false);
         let teacher = state.teacher.as_ref().zip(self.config.teacher.as_ref());
         let teacher = teacher.map(|(latents, config)| {
             let (_, net) = self.teacher.as_ref().expect("the recipe has a teacher");
@@ -410,41 +415,24 @@ impl<'a> Run<'a> {
                 scale: state.latents.scale() * unit,
                 teacher: answers.as_ref().map(|(answers, weight)| (&answers[..], *weight)),
             };
-            let images = self.reduce(&pixels);
+            let images = Images { pixels: &pixels, cuts: &cuts, labels: self.labels(shard) };
             // Two shards share a chip, the second one in reverse; the draws of the first of their
             // images are also those of the chip.
             let first = &batch[number / 2 * 2 * SHARD];
             let of_chip = self.draws(epoch, std::slice::from_ref(first));
             let (Some(errors), &[of_chip]) = (&self.errors, &of_chip[..]) else {
                 let nothing = Arc::default();
-                return self.judged(&self.net, &parameters, images, nothing, judge, shard);
+                return judged(&self.net, &parameters, &images, &nothing, judge);
             };
             let chip = Chip { draws: of_chip.of_layer(CHIP), is_reversed: number % 2 == 1 };
             let (on_chip, deviations) = state.latents.parameters_on(errors, chip, false);
             let on_chip = self.net.parameters(&on_chip);
             let suffered = Arc::new(Suffered { draws: self.draws(epoch, shard), deviations });
-            let mut gradients = self.judged(&self.net, &on_chip, images, suffered, judge, shard);
+            let mut gradients = judged(&self.net, &on_chip, &images, &suffered, judge);
             let by_weights = &mut gradients.by_parameters.weights;
             state.latents.through_chip(by_weights, errors, chip);
             gradients
         })
-    }
-
-    fn judged(
-        &self,
-        net: &Net,
-        parameters: &Parameters,
-        images: Vec<f32>,
-        suffered: Arc<Suffered>,
-        judge: Judge<'_>,
-        shard: &[usize],
-    ) -> Gradients {
-        let mut verdict = Verdict::default();
-        let by_parameters = net.gradients(parameters, images, &suffered, |outputs| {
-            verdict = judge.verdict(outputs, &self.labels(shard));
-            std::mem::take(&mut verdict.by_outputs)
-        });
-        Gradients { verdict, by_parameters }
     }
 
     /// The draws of the errors that images suffer in an epoch; none if they suffer none.
@@ -475,11 +463,13 @@ impl<'a> Run<'a> {
 
     /// Part of these images that are classified right.
     fn accuracy(&self, state: &State, images: &[usize]) -> f64 {
-        let parameters = self.net.parameters(&state.latents.parameters(self.is_averaged()));
+        let averaged = self.is_averaged();
+        let parameters = self.net.parameters(&state.latents.parameters(averaged));
+        let cuts = state.latents.cuts(averaged);
         let right: usize = images
             .par_chunks(SHARD)
             .map(|shard| {
-                hits(&self.net.outputs(&parameters, self.shard(shard, None)), &self.labels(shard))
+                hits(&self.net.outputs(&parameters, self.shard(shard, &cuts)), &self.labels(shard))
             })
             .sum();
         right as f64 / images.len() as f64
@@ -494,15 +484,16 @@ impl<'a> Run<'a> {
             let [low, high, ..] = draws.block([chip as u32, *image as u32, 0, 0]);
             Draws(u64::from(high) << 32 | u64::from(low))
         };
+        let averaged = self.is_averaged();
+        let cuts = state.latents.cuts(averaged);
         let on_chip = |chip: usize| {
             let of_chip = Chip { draws: draw(chip / 2, &usize::MAX), is_reversed: chip % 2 == 1 };
-            let averaged = self.is_averaged();
             let (on_chip, deviations) = state.latents.parameters_on(errors, of_chip, averaged);
             let parameters = self.net.parameters(&on_chip);
             let right = images.par_chunks(SHARD).map(|shard| {
                 let draws = shard.iter().map(|image| draw(chip, image)).collect();
                 let suffered = Arc::new(Suffered { draws, deviations: deviations.clone() });
-                let images = self.shard(shard, None);
+                let images = self.shard(shard, &cuts);
                 let outputs = self.net.outputs_under(&parameters, images, &suffered);
                 hits(&outputs, &self.labels(shard))
             });
@@ -529,8 +520,16 @@ impl<'a> Run<'a> {
                 let judge =
                     Judge { loss: Loss::CrossEntropy, unit: 1.0, scale: 1.0, teacher: None };
                 let Gradients { mut by_parameters, .. } = self.sum(batch, |_, shard| {
-                    let images = whole(&self.pixels(shard, Some(epoch)));
-                    self.judged(net, &parameters, images, Arc::default(), judge, shard)
+                    let pixels = self.pixels(shard, Some(epoch));
+                    let labels = self.labels(shard);
+                    let mut verdict = Verdict::default();
+                    let derivatives =
+                        net.gradients(&parameters, whole(&pixels), &Arc::default(), |outputs| {
+                            verdict = judge.verdict(outputs, &labels);
+                            std::mem::take(&mut verdict.by_outputs)
+                        });
+                    let by_parameters = derivatives.by_parameters;
+                    Gradients { verdict, by_parameters, by_cuts: Vec::new() }
                 });
                 let all = by_parameters.weights.iter_mut().chain(&mut by_parameters.slopes);
                 all.flatten().for_each(|value| *value /= batch.len() as f32);
@@ -574,19 +573,67 @@ impl<'a> Run<'a> {
         pixels
     }
 
-    /// Images as the network takes them.
-    fn shard(&self, images: &[usize], epoch: Option<usize>) -> Vec<f32> {
-        self.reduce(&self.pixels(images, epoch))
+    /// Images as they are, as the network takes them.
+    fn shard(&self, images: &[usize], cuts: &[u8]) -> Vec<f32> {
+        reduce(&self.pixels(images, None), cuts)
     }
 
     fn labels(&self, indices: &[usize]) -> Vec<u8> {
         indices.iter().map(|&image| self.dataset.labels[image]).collect()
     }
+}
 
-    fn reduce(&self, pixels: &[u8]) -> Vec<f32> {
-        let shift = 8 - self.config.input_bits;
-        pixels.iter().map(|&pixel| f32::from(arithmetic::reduce_pixel(pixel, shift))).collect()
+/// Images of a shard, with the cuts by which the network takes them.
+struct Images<'a> {
+    pixels: &'a [u8],
+    cuts: &'a [u8],
+    labels: Vec<u8>,
+}
+
+/// Loss and derivatives of images that suffer these errors.
+fn judged(
+    net: &Net,
+    parameters: &Parameters,
+    images: &Images<'_>,
+    suffered: &Arc<Suffered>,
+    judge: Judge<'_>,
+) -> Gradients {
+    let mut verdict = Verdict::default();
+    let activations = reduce(images.pixels, images.cuts);
+    let Derivatives { by_parameters, by_images } =
+        net.gradients(parameters, activations, suffered, |outputs| {
+            verdict = judge.verdict(outputs, &images.labels);
+            std::mem::take(&mut verdict.by_outputs)
+        });
+    let by_cuts = match by_images {
+        Some(by_images) => by_cuts(images, &by_images),
+        None => vec![0.0; images.cuts.len()],
+    };
+    Gradients { verdict, by_parameters, by_cuts }
+}
+
+/// Pixels as activations.
+fn reduce(pixels: &[u8], cuts: &[u8]) -> Vec<f32> {
+    arithmetic::reduce_pixels(pixels, cuts).into_iter().map(f32::from).collect()
+}
+
+/// Derivatives by the cuts from those by the activations: a cut that rises takes 1 from the pixels
+/// that it passes, as if the step there were a slope as wide as the way to the next cuts.
+fn by_cuts(images: &Images<'_>, by_images: &[f32]) -> Vec<f32> {
+    let Images { pixels, cuts, .. } = *images;
+    let at = |index: usize| f32::from(cuts[index]);
+    let slope = |index: usize| {
+        let from = if index == 0 { 0.0 } else { at(index - 1) };
+        let to = if index + 1 == cuts.len() { 256.0 } else { at(index + 1) };
+        ((from + at(index)) / 2.0, (at(index) + to) / 2.0)
+    };
+    let mut by_cuts = Vec::with_capacity(cuts.len());
+    for (from, to) in (0..cuts.len()).map(slope) {
+        let is_near = |&(&pixel, _): &(&u8, &f32)| (from..to).contains(&f32::from(pixel));
+        let sum: f32 = pixels.iter().zip(by_images).filter(is_near).map(|(_, by)| by).sum();
+        by_cuts.push(-sum / (to - from));
     }
+    by_cuts
 }
 
 /// Images as the teacher takes them, 0 to 1.
@@ -618,6 +665,7 @@ impl Gradients {
         self.verdict.loss += other.verdict.loss;
         self.verdict.hits += other.verdict.hits;
         self.verdict.by_scale += other.verdict.by_scale;
+        self.by_cuts.iter_mut().zip(other.by_cuts).for_each(|(sum, term)| *sum += term);
         let sums = self.by_parameters.weights.iter_mut().chain(&mut self.by_parameters.slopes);
         let terms = other.by_parameters.weights.iter().chain(&other.by_parameters.slopes);
         for (sum, term) in sums.zip(terms) {

@@ -16,6 +16,9 @@ use crate::noise::{Chip, Errors};
 use crate::plan::{Block, Plan};
 use crate::{Tie, codebook};
 
+/// The unit of cuts in training, so that a step moves them about as far as it moves a weight.
+const GREY: f32 = 64.0;
+
 /// Latent weights start uniformly in ± this.
 const START: f32 = 0.6;
 
@@ -27,6 +30,14 @@ pub(crate) struct Latents {
     slopes: Vec<Slopes>,
     /// The scale of the outputs in the cross entropy.
     scale: Trained,
+    cuts: Cuts,
+}
+
+/// The cuts of the input's pixels, in units of [`GREY`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Cuts {
+    latent: Trained,
+    is_learned: bool,
 }
 
 /// A matrix of weights: patterns, and the pattern of every row.
@@ -75,7 +86,18 @@ impl Latents {
             matrices: plan.blocks.iter().enumerate().map(matrix).collect(),
             slopes: Slopes::start(plan, |block| block.config.learned_thresholds),
             scale: Trained::new(vec![1.0]),
+            cuts: Cuts {
+                latent: Trained::new(
+                    plan.input.cuts.iter().map(|&cut| f32::from(cut) / GREY).collect(),
+                ),
+                is_learned: plan.input.learned,
+            },
         }
+    }
+
+    /// The cuts of the input.
+    pub(crate) fn cuts(&self, averaged: bool) -> Vec<u8> {
+        self.cuts.values(averaged)
     }
 
     /// A teacher's: float weights of the variance that keeps that of the activations.
@@ -198,6 +220,17 @@ impl Latents {
         self.scale.step(&[by_scale], adam);
     }
 
+    /// Moves the cuts of the input, if they are learned, given the derivatives by the activations of
+    /// these pixels.
+    pub(crate) fn step_cuts(&mut self, by_cuts: &[f32], adam: &Adam) {
+        if self.cuts.is_learned {
+            let by_latent: Vec<f32> = by_cuts.iter().map(|by_cut| by_cut * GREY).collect();
+            self.cuts.latent.step(&by_latent, adam);
+            let values = &mut self.cuts.latent.values;
+            values.iter_mut().for_each(|cut| *cut = cut.clamp(1.0 / GREY, 255.0 / GREY));
+        }
+    }
+
     /// Moves the running means towards the latents; `decay` is what stays of them.
     pub(crate) fn average(&mut self, decay: f32) {
         self.all().for_each(|trained| {
@@ -210,7 +243,7 @@ impl Latents {
     fn all(&mut self) -> impl Iterator<Item = &mut Trained> {
         let matrices = self.matrices.iter_mut().map(|matrix| &mut matrix.latent);
         let slopes = self.slopes.iter_mut().map(|slopes| &mut slopes.latent);
-        matrices.chain(slopes).chain(std::iter::once(&mut self.scale))
+        matrices.chain(slopes).chain([&mut self.scale, &mut self.cuts.latent])
     }
 
     /// Gathers the patterns of layer `layer` around fewer ones; Adam starts anew there.
@@ -251,6 +284,23 @@ impl Latents {
         for matrix in &mut self.matrices {
             crate::integer::onto_grid(&mut matrix.latent.values, bits);
         }
+    }
+}
+
+impl Cuts {
+    /// The cuts as whole grey levels, in ascending order.
+    fn values(&self, averaged: bool) -> Vec<u8> {
+        let mut least = 0;
+        let latent = self.latent.source(averaged).iter();
+        let mut cuts: Vec<f32> = latent.map(|cut| libm::rintf(cut * GREY)).collect();
+        cuts.sort_by(f32::total_cmp);
+        let above = (0..cuts.len()).rev();
+        for (cut, above) in cuts.iter_mut().zip(above) {
+            // Each is above the one before, and leaves room for those that follow.
+            *cut = cut.clamp(least as f32 + 1.0, (255 - above) as f32);
+            least = *cut as usize;
+        }
+        cuts.into_iter().map(|cut| cut as u8).collect()
     }
 }
 

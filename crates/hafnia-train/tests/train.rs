@@ -196,7 +196,7 @@ fn other_shapes_are_trained() {
         labels: (0..20).map(|i| i % 2).collect(),
     };
     let config = TrainConfig::from_toml(
-        "epochs = 8\nbatch = 4\ninput_bits = 8\n\
+        "epochs = 8\nbatch = 4\n[input]\ncuts = [3, 9, 27, 81]\n\
          [[layer]]\nname = 'a'\noutputs = 3\nkernel = 3\npadding = 1\nactivation_bits = 4\n\
          [[layer]]\nname = 'b'\noutputs = 5\nkernel = 3\npool = 2\nweight_bits = 2\n\
          activation_bits = 1\nlearned_thresholds = true\n\

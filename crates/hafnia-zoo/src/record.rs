@@ -36,8 +36,10 @@ pub struct Run {
     pub validation_accuracy: f64,
     /// Share of the test images that are right.
     pub test_accuracy: f64,
-    /// Test images that are right.
+    /// Test images that are right, the first of equal outputs being the class.
     pub test_correct: usize,
+    /// Test images that are right where outputs that tie for the maximum count as wrong.
+    pub test_correct_ties_wrong: usize,
     /// Test images of the committed subset that are right.
     pub subset_correct: usize,
     /// Wall time of the epochs, validation included.
@@ -71,12 +73,16 @@ impl Record {
         }
         let is_wrong = |run: &&Run| {
             let accuracy = run.test_correct as f64 / self.test_images as f64;
-            !accuracy.is_finite() || (run.test_accuracy - accuracy).abs() > 1e-9
+            !accuracy.is_finite()
+                || (run.test_accuracy - accuracy).abs() > 1e-9
+                || run.test_correct_ties_wrong > run.test_correct
         };
         self.runs.iter().find(is_wrong).map(|run| {
-            let Run { seed, test_accuracy, test_correct, .. } = run;
+            let Run { seed, test_accuracy, test_correct, test_correct_ties_wrong, .. } = run;
             let images = self.test_images;
-            format!("seed {seed} has accuracy {test_accuracy} at {test_correct} of {images}")
+            format!(
+                "seed {seed} has accuracy {test_accuracy} at {test_correct} of {images}, {test_correct_ties_wrong} with ties wrong"
+            )
         })
     }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 use hafnia_data::{Dataset, Mnist};
-use hafnia_model::{Network, arithmetic::reduce_pixel, random};
+use hafnia_model::{Network, arithmetic::reduce_pixels, random};
 use hafnia_rng::Seed;
 use hafnia_sim::{Images, NoiseScope, Prepared};
 use hafnia_zoo::{Record, Run, Zoo};
@@ -16,8 +16,7 @@ use tempfile::TempDir;
 
 /// How many of these images the reference gets right.
 fn correct(network: &Network, data: &Dataset) -> usize {
-    let reduce = |&pixel| reduce_pixel(pixel, network.input().shift);
-    let activations = data.images.iter().map(reduce).collect();
+    let activations = reduce_pixels(&data.images, &network.input().cuts);
     let images = Images { activations, labels: data.labels.clone() };
     let prepared = Prepared::new(network, &images, &NoiseScope::Final).unwrap();
     prepared.exact_correct().iter().filter(|&&correct| correct).count()
@@ -76,6 +75,7 @@ fn place() -> TempDir {
                 validation_accuracy: 0.12,
                 test_accuracy: 0.1012,
                 test_correct: 1012,
+                test_correct_ties_wrong: 1003,
                 subset_correct,
                 seconds: 4.5,
             };
@@ -157,7 +157,7 @@ fn files_and_records_agree() {
     check_refused(
         |folder| edit(folder, "0.1012", "0.2012"),
         expect![[
-            "a/record.json: seed 2 has accuracy 0.2012 at 1012 of 10000; make it again with `cargo xtask record`"
+            "a/record.json: seed 2 has accuracy 0.2012 at 1012 of 10000, 1003 with ties wrong; make it again with `cargo xtask record`"
         ]],
     );
 }

@@ -86,6 +86,7 @@ impl Trained {
 pub(crate) struct Evaluated {
     pub(crate) images: usize,
     pub(crate) correct: usize,
+    pub(crate) correct_ties_wrong: usize,
 }
 
 impl Evaluated {

@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn a_layout_has_every_cell_and_row_of_its_mapping() {
         let text = "hafnia-mapping 2\n\
-            network c12739a6ae0d3d9b54d15f2eeddc645655442c7b9af2bf95fea3702288f5ef8f\n\
+            network fa8a64cb7049cb3797febfe7c083c9e14de0f951cda1a8591ae506d6c9253f98\n\
             macro tiny 4x8\nstage placed\nmatrix m0 hidden 6x4\n\
             tile t0 m0 replica 0 size 2x4 at macro 0 row 0 column 0\n\
             columns 0..4\nrows 2:0 1:1 0:0 -3:0\nbits d 6\n\
@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn a_mapping_without_places_is_refused() {
         let text = "hafnia-mapping 2\n\
-            network c12739a6ae0d3d9b54d15f2eeddc645655442c7b9af2bf95fea3702288f5ef8f\n\
+            network fa8a64cb7049cb3797febfe7c083c9e14de0f951cda1a8591ae506d6c9253f98\n\
             macro tiny 4x8\nstage tiled\nmatrix m0 hidden 1x4\n\
             tile t0 m0 replica 0 size 1x4\ncolumns 0..4\nrows 0\nbits d\n";
         assert_eq!(of("x", &text.parse().unwrap()).unwrap_err().to_string(), "a tile has no place");

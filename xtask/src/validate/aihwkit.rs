@@ -168,7 +168,7 @@ impl Case {
     fn by_device(&self, [rows, columns]: [usize; 2]) -> anyhow::Result<Outputs> {
         let spec = self.spec()?;
         let weights = BitMatrix::from_fn(rows, columns, |row, column| self.bits[row][column] == 1);
-        let input = Input { channels: rows, height: 1, width: 1, bits: 2, shift: 6 };
+        let input = Input::upper_bits(rows, 1, 1, 2);
         let layer = Linear { name: "only".into(), weights: weights.into(), thresholds: None };
         let network = Network::new(input, vec![Layer::Linear(layer)])?;
         let mut mapping = Mapping::logical(&network, &spec)?;

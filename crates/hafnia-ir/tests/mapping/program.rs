@@ -160,7 +160,7 @@ fn wrong_headers_are_refused() {
               \"network\" ->   \"netwrk\"
               program.json: unknown field `netwrk`, expected one of `format`, `version`, `network`, `macro`, `macros`, `rows_per_conversion`, `input_control`, `matrices` at line 4 column 10
             \"network\": \" -> \"network\": \"0
-              program.json: "0c12739a6ae0d3d9b54d15f2eeddc645655442c7b9af2bf95fea3702288f5ef8f" is not a SHA-256 digest: expected 64 lower-case hexadecimal digits at line 4 column 80
+              program.json: "0fa8a64cb7049cb3797febfe7c083c9e14de0f951cda1a8591ae506d6c9253f98" is not a SHA-256 digest: expected 64 lower-case hexadecimal digits at line 4 column 80
             \"rows\": 4 -> \"rows\": 0
               program.json: macro `tiny` is 0x8: sides must lie in 1..=1048576, cells be at most 268435456
             \"rows\": 4 -> \"rows\": 5

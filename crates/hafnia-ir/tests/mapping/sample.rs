@@ -25,7 +25,7 @@ pub(crate) fn network() -> Network {
         weights: bits(&["101", "010", "110", "001"]).into(),
         thresholds: None,
     };
-    let input = Input { channels: 6, height: 1, width: 1, bits: 2, shift: 6 };
+    let input = Input::upper_bits(6, 1, 1, 2);
     let layers = vec![Layer::Flatten, Layer::Linear(hidden), Layer::Linear(out)];
     Network::new(input, layers).unwrap()
 }
@@ -35,7 +35,7 @@ pub(crate) fn wide_network() -> Network {
     let mut layers = network().layers().to_vec();
     let Some(Layer::Linear(out)) = layers.last_mut() else { panic!("it ends in a linear layer") };
     out.weights = Weights::from_fn(4, 3, 2, |row, column| [-3, -1, 1, 3][(row + column) % 4]);
-    Network::new(*network().input(), layers).unwrap()
+    Network::new(network().input().clone(), layers).unwrap()
 }
 
 /// A matrix of 3x2 weights of 4 bits; output 1 is +15 throughout.
@@ -43,7 +43,7 @@ pub(crate) fn network_of_levels() -> Network {
     let weights =
         Weights::from_fn(3, 2, 4, |row, column| [[-15, 15], [3, 15], [9, 15]][row][column]);
     let layers = vec![Layer::Linear(Linear { name: "out".into(), weights, thresholds: None })];
-    let input = Input { channels: 3, height: 1, width: 1, bits: 2, shift: 6 };
+    let input = Input::upper_bits(3, 1, 1, 2);
     Network::new(input, layers).unwrap()
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn network_to_strip() -> Network {
     };
     hidden.weights = bits(&["1011", "0010", "1011", "0001", "1010", "0001"]).into();
     out.weights = bits(&["101", "010", "111", "001"]).into();
-    Network::new(*network().input(), layers).unwrap()
+    Network::new(network().input().clone(), layers).unwrap()
 }
 
 /// A placed mapping of [`network_to_strip`]: its first tile adds activations first.

@@ -6,7 +6,7 @@ use hafnia_cim::MacroSpec;
 use hafnia_data::Mnist;
 use hafnia_ir::{Mapping, Place, RowEntry, Stage, Tile, verify};
 use hafnia_model::Network;
-use hafnia_model::arithmetic::reduce_pixel;
+use hafnia_model::arithmetic::reduce_pixels;
 use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope};
 
 /// Rows and columns in order, cut where a macro ends, a macro a tile; equal rows of a tile share a word
@@ -55,10 +55,10 @@ pub(crate) fn recorded() -> Network {
 /// Test images of the committed subset of MNIST, over and over.
 pub(crate) fn images(network: &Network, count: usize) -> Images {
     let test = Mnist::subset().test;
-    let pixels = test.images.iter().map(|&pixel| reduce_pixel(pixel, network.input().shift));
+    let pixels = reduce_pixels(&test.images, &network.input().cuts);
     let length = network.shape_before(0).len();
     Images {
-        activations: pixels.collect::<Vec<_>>().into_iter().cycle().take(count * length).collect(),
+        activations: pixels.into_iter().cycle().take(count * length).collect(),
         labels: test.labels.iter().copied().cycle().take(count).collect(),
     }
 }
