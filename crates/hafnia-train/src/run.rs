@@ -1,7 +1,7 @@
 //! The training run: calibration, epochs, export.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use hafnia_data::{Dataset, Split};
@@ -196,6 +196,9 @@ struct Run<'a> {
     /// The teacher's layers.
     teacher: Option<(Plan, Net)>,
     errors: Option<Arc<Errors>>,
+    /// What the teacher answers to the images as they are: probabilities, (image, class);
+    /// worked out when an epoch first asks.
+    answers: OnceLock<Vec<f32>>,
     seed: Seed,
 }
 
@@ -229,7 +232,8 @@ impl<'a> Run<'a> {
                 Some((plan, net))
             }
         };
-        Ok(Self { config, dataset, split, plan, net, teacher, errors, seed: Seed(config.seed) })
+        let (answers, seed) = (OnceLock::new(), Seed(config.seed));
+        Ok(Self { config, dataset, split, plan, net, teacher, errors, answers, seed })
     }
 
     /// Whether the network is that of the running means.
@@ -394,20 +398,16 @@ impl<'a> Run<'a> {
         let unit = libm::exp2f(-(state.output_shift as f32));
         let cuts = state.latents.cuts(false);
         let teacher = state.teacher.as_ref().zip(self.config.teacher.as_ref());
-        let teacher = teacher.map(|(latents, config)| {
-            let (_, net) = self.teacher.as_ref().expect("the recipe has a teacher");
-            let parameters = net.parameters(&latents.parameters(false));
-            (net, parameters, config)
-        });
+        let teacher = teacher.map(|(latents, config)| Taught::new(self, latents, config));
+        let is_varied = self.config.augmentation_of(epoch).is_some();
         self.sum(batch, |number, shard| {
             let pixels = self.pixels(shard, Some(epoch));
-            let answers = teacher.as_ref().map(|(net, parameters, config)| {
-                let outputs = net.outputs(parameters, whole(&pixels));
-                let per = 1.0 / config.temperature as f32;
-                let likelihoods = outputs.chunks(self.plan.classes());
-                let likelihoods = likelihoods.flat_map(|outputs| log_softmax(outputs, per));
-                let answers: Vec<f32> = likelihoods.map(libm::expf).collect();
-                (answers, config.weight as f32)
+            let answers = teacher.as_ref().map(|teacher| {
+                let answers = match is_varied {
+                    true => teacher.answers(&pixels),
+                    false => teacher.answers_to(self, shard),
+                };
+                (answers, teacher.config.weight as f32)
             });
             let judge = Judge {
                 loss: self.config.loss,
@@ -583,6 +583,41 @@ impl<'a> Run<'a> {
     }
 }
 
+/// A trained teacher.
+struct Taught<'a> {
+    net: &'a Net,
+    parameters: Parameters,
+    config: &'a Teacher,
+    classes: usize,
+}
+
+impl<'a> Taught<'a> {
+    fn new(run: &'a Run<'_>, latents: &Latents, config: &'a Teacher) -> Self {
+        let (_, net) = run.teacher.as_ref().expect("the recipe has a teacher");
+        let parameters = net.parameters(&latents.parameters(false));
+        Self { net, parameters, config, classes: run.plan.classes() }
+    }
+
+    /// Its answers to these pixels: probabilities, (image, class).
+    fn answers(&self, pixels: &[u8]) -> Vec<f32> {
+        let outputs = self.net.outputs(&self.parameters, whole(pixels));
+        let per = 1.0 / self.config.temperature as f32;
+        let likelihoods = outputs.chunks(self.classes);
+        likelihoods.flat_map(|outputs| log_softmax(outputs, per)).map(libm::expf).collect()
+    }
+
+    /// Its answers to training images as they are, the same ones in every epoch.
+    fn answers_to(&self, run: &Run<'_>, images: &[usize]) -> Vec<f32> {
+        let all = run.answers.get_or_init(|| {
+            let all: Vec<usize> = (0..run.dataset.len()).collect();
+            let shards = all.chunks(SHARD);
+            shards.flat_map(|shard| self.answers(&run.pixels(shard, None))).collect()
+        });
+        let of_image = |&image: &usize| &all[image * self.classes..(image + 1) * self.classes];
+        images.iter().flat_map(of_image).copied().collect()
+    }
+}
+
 /// Images of a shard, with the cuts by which the network takes them.
 struct Images<'a> {
     pixels: &'a [u8],
@@ -712,6 +747,18 @@ mod tests {
             error.to_string(),
             "training diverged: the loss is NaN in epoch 3, step 1, from layer `fc3` on"
         );
+    }
+
+    /// A cut that rises takes activation from the pixels that it passes: those nearer to it than to
+    /// the next cuts count, over the width of that range.
+    #[test]
+    fn derivatives_by_cuts_are_those_of_the_pixels_near_them() {
+        let cuts = [100, 200];
+        let pixels = [0, 49, 50, 149, 150, 227, 228];
+        let images = Images { pixels: &pixels, cuts: &cuts, labels: vec![0] };
+        let by_images = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0];
+        // Of cut 100 that is 50..150, of cut 200 it is 150..228.
+        assert_eq!(by_cuts(&images, &by_images), [-12.0 / 100.0, -48.0 / 78.0]);
     }
 
     #[test]

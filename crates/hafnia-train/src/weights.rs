@@ -265,7 +265,8 @@ impl Latents {
         by_parameters.weights.iter().rposition(is_broken)
     }
 
-    /// Steps on a grid of whole multiples of 2^(1 − `bits`), inside ±(1 − 2^(1 − `bits`)).
+    /// Steps on a grid of whole multiples of 2^(1 − `bits`), inside ±(1 − 2^(1 − `bits`)), of the
+    /// weights and of the offsets of learned thresholds, those in units of the layer's power of two.
     pub(crate) fn integer_step(
         &mut self,
         by_parameters: &PerParameter,
@@ -276,6 +277,17 @@ impl Latents {
         {
             let folded = matrix.fold(by_weights);
             rule.step(layer, &mut matrix.latent.values, &folded);
+        }
+        // Of thresholds only the offsets are learned: their steps stay a power of two.
+        let layers = self.matrices.len();
+        for (index, (slopes, by_slopes)) in
+            self.slopes.iter_mut().zip(&by_parameters.slopes).enumerate()
+        {
+            if slopes.is_learned {
+                let outputs = by_slopes.len() / 2;
+                let offsets = &mut slopes.latent.values[..outputs];
+                rule.step(layers + index, offsets, &by_slopes[..outputs]);
+            }
         }
     }
 
@@ -578,6 +590,46 @@ mod tests {
             assert!((average - expected).abs() < 1e-6);
         }
         assert_ne!(latents.parameters(true), latents.parameters(false));
+    }
+
+    #[test]
+    fn cuts_stay_apart_and_in_range() {
+        let (_, mut latents) = latents(|_| ());
+        assert_eq!(latents.cuts(false), [64, 128, 192]);
+        for (grey, expected) in [
+            ([90.2, 30.0, 200.7], [30, 90, 201]),
+            ([-5.0, 0.0, 1.0], [1, 2, 3]),
+            ([254.0, 300.0, 255.0], [253, 254, 255]),
+        ] {
+            latents.cuts.latent.values = grey.map(|grey| grey / GREY).to_vec();
+            assert_eq!(latents.cuts(false), expected);
+        }
+    }
+
+    #[test]
+    fn learned_cuts_follow_their_derivatives() {
+        let (_, mut latents) = latents(|_| ());
+        latents.step_cuts(&[1.0, 0.0, -1.0], &Adam::new(0.125, 1));
+        assert_eq!(latents.cuts(false), [64, 128, 192]);
+        latents.cuts.is_learned = true;
+        // The first step of Adam is the rate, in units of 64 grey levels.
+        latents.step_cuts(&[1.0, 0.0, -1.0], &Adam::new(0.125, 1));
+        assert_eq!(latents.cuts(false), [56, 128, 200]);
+    }
+
+    /// Offsets move by whole steps of 1/128 of the layer's power of two.
+    #[test]
+    fn learned_thresholds_move_in_whole_steps() {
+        let (plan, mut latents) = latents(|layer| layer.learned_thresholds = true);
+        latents.set_shift(2, 5);
+        let mut gradients = zeros(&plan);
+        gradients.slopes[2][3] = 1.0;
+        let draws = Seed(1).site("test/rule").counter();
+        let rule = crate::integer::Rule { bits: 8, rate: 16.0, draws: &draws, step: 0 };
+        latents.integer_step(&gradients, &rule);
+        let (offsets, steps) = (&latents.slopes[2].values(false)[..120], 32.0);
+        assert_eq!(offsets[3], -16.0 / 128.0 * steps);
+        assert!(offsets.iter().enumerate().all(|(channel, &o)| channel == 3 || o == 0.0));
     }
 
     #[test]

@@ -39,12 +39,13 @@ fn config() -> TrainConfig {
 }
 
 /// Everything at once that keeps a state or draws: a teacher, running means, learned thresholds,
-/// ties that are learned, errors.
+/// learned cuts, ties that are learned, errors.
 fn rich_config() -> TrainConfig {
     let mut config = TrainConfig { epochs: 4, ..config() };
     for layer in &mut config.layer[..4] {
         layer.learned_thresholds = true;
     }
+    config.input.learned = true;
     (config.layer[3].patterns, config.layer[3].tie) = (Some(40), Tie::Learned);
     config.optimiser = Optimiser::Adam { learning_rate: 9e-3, average: 0.9 };
     config.teacher =
@@ -69,6 +70,7 @@ fn integer_config() -> TrainConfig {
             error_bits: 8,
             gradient_bits: 8,
         },
+        layer: rich_config().layer,
         ..config()
     }
 }
