@@ -160,6 +160,10 @@ pub enum Optimiser {
         error_bits: u8,
         /// Bits of a latent weight and of its steps, 2 to 16 (k_G).
         gradient_bits: u8,
+        /// Decay of a running mean of the latent weights, in whole numbers too: every step moves it
+        /// by (latent − mean) >> this, 0 (none) to 15; the network is that of the mean.
+        #[serde(default)]
+        average_shift: u8,
     },
 }
 
@@ -302,10 +306,13 @@ impl TrainConfig {
                 range("optimiser.learning_rate", learning_rate, 1e-6, 1.0)?;
                 range("optimiser.average", average, 0.0, 0.9999)?;
             }
-            Optimiser::Integer { learning_rate, error_bits, gradient_bits, .. } => {
+            Optimiser::Integer {
+                learning_rate, error_bits, gradient_bits, average_shift, ..
+            } => {
                 range("optimiser.learning_rate", learning_rate, 0.125, 1024.0)?;
                 range("optimiser.error_bits", error_bits.into(), 2.0, 12.0)?;
                 range("optimiser.gradient_bits", gradient_bits.into(), 2.0, 16.0)?;
+                range("optimiser.average_shift", average_shift.into(), 0.0, 15.0)?;
             }
         }
         if let Some(augmentation) = &self.augmentation {

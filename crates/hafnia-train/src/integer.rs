@@ -31,6 +31,16 @@ pub(crate) fn onto_grid(latent: &mut [f32], bits: u8) {
     }
 }
 
+/// Moves a running mean towards a latent weight by (latent − mean) >> `shift`, in whole multiples of
+/// 2⁻²³: as many as a float of 32 bits holds, so that the means are exact.
+pub(crate) fn average(means: &mut [f32], latent: &[f32], shift: u8) {
+    const PER_UNIT: f32 = (1 << 23) as f32;
+    for (mean, latent) in means.iter_mut().zip(latent) {
+        let [whole, target] = [*mean, *latent].map(|value| (value * PER_UNIT) as i32);
+        *mean = (whole + ((target - whole) >> shift)) as f32 / PER_UNIT;
+    }
+}
+
 impl Rule<'_> {
     /// Moves the latent weights of layer `layer` against their derivatives.
     pub(crate) fn step(&self, layer: usize, latent: &mut [f32], gradients: &[f32]) {
@@ -82,6 +92,20 @@ mod tests {
         for (sum, expected) in sums.iter().zip([-1.5, 0.5, -0.125, 0.0]) {
             assert!((sum - expected).abs() < 5.0 * 0.008, "{sums:?}");
         }
+    }
+
+    #[test]
+    fn running_means_are_whole_and_get_there() {
+        let (mut means, latent) = (vec![0.0, 0.5, -0.25], [0.9921875, -0.9921875, -0.25]);
+        average(&mut means, &latent, 2);
+        assert_eq!(means, [0.9921875 / 4.0, 0.5 - 1.4921875 / 4.0, -0.25]);
+        for _ in 0..200 {
+            average(&mut means, &latent, 2);
+            assert!(means.iter().all(|mean| (mean * (1 << 23) as f32).fract() == 0.0));
+        }
+        // What is shifted out is less than 4 units.
+        let is_near = |(mean, latent): (&f32, &f32)| (mean - latent).abs() < 4.0 / (1 << 23) as f32;
+        assert!(means.iter().zip(&latent).all(is_near), "{means:?}");
     }
 
     #[test]

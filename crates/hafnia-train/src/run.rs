@@ -238,7 +238,10 @@ impl<'a> Run<'a> {
 
     /// Whether the network is that of the running means.
     fn is_averaged(&self) -> bool {
-        matches!(self.config.optimiser, Optimiser::Adam { average, .. } if average > 0.0)
+        match self.config.optimiser {
+            Optimiser::Adam { average, .. } => average > 0.0,
+            Optimiser::Integer { average_shift, .. } => average_shift > 0,
+        }
     }
 
     /// The state before the first step: random weights, shifts that fit them, a trained teacher.
@@ -377,7 +380,9 @@ impl<'a> Run<'a> {
                 }
                 rate
             }
-            Optimiser::Integer { learning_rate, halvings, gradient_bits, .. } => {
+            Optimiser::Integer {
+                learning_rate, halvings, gradient_bits, average_shift, ..
+            } => {
                 let halved = halvings.iter().filter(|&&epoch| done / steps + 1 >= epoch).count();
                 let rate = learning_rate / f64::from(1u32 << halved);
                 let rule = integer::Rule {
@@ -387,6 +392,9 @@ impl<'a> Run<'a> {
                     step: done as u32,
                 };
                 state.latents.integer_step(&by_parameters, &rule);
+                if average_shift > 0 {
+                    state.latents.average_integers(average_shift);
+                }
                 rate
             }
         }

@@ -240,6 +240,13 @@ impl Latents {
         });
     }
 
+    /// The same in whole numbers: what differs is halved `shift` times.
+    pub(crate) fn average_integers(&mut self, shift: u8) {
+        self.all().for_each(|trained| {
+            crate::integer::average(&mut trained.average, &trained.values, shift);
+        });
+    }
+
     fn all(&mut self) -> impl Iterator<Item = &mut Trained> {
         let matrices = self.matrices.iter_mut().map(|matrix| &mut matrix.latent);
         let slopes = self.slopes.iter_mut().map(|slopes| &mut slopes.latent);

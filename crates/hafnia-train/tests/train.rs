@@ -69,6 +69,7 @@ fn integer_config() -> TrainConfig {
             halvings: [2, 2, 3],
             error_bits: 8,
             gradient_bits: 8,
+            average_shift: 3,
         },
         layer: rich_config().layer,
         ..config()
