@@ -20,9 +20,11 @@ use crate::{
 };
 
 /// The presets that come with the crate, by name.
-const PRESETS: [(&str, &str); 5] = [
+const PRESETS: [(&str, &str); 7] = [
     ("gt-n40", include_str!("../presets/gt-n40.toml")),
     ("gt-n40-mlc", include_str!("../presets/gt-n40-mlc.toml")),
+    ("foundry-b", include_str!("../presets/foundry-b.toml")),
+    ("foundry-c", include_str!("../presets/foundry-c.toml")),
     ("neurram-130", include_str!("../presets/neurram-130.toml")),
     ("nthu-22", include_str!("../presets/nthu-22.toml")),
     ("ideal", include_str!("../presets/ideal.toml")),

@@ -118,7 +118,7 @@ pub struct CellModel {
     pub on_off_ratio: f64,
     /// Static standard deviation of a cell in LRS, relative to G_LRS.
     pub sigma_lrs_rel: f64,
-    /// Static standard deviation of a cell in HRS, relative to G_HRS.
+    /// Static standard deviation of a cell in HRS, relative to G_HRS; measured ones exceed 1.
     pub sigma_hrs_rel: f64,
     /// Standard deviation of read noise per cell and read, relative to the nominal conductance of
     /// the cell's state.
@@ -276,7 +276,7 @@ impl MacroSpec {
             "0 where adc.kind is flash, which has no such elements",
         )?;
         share("cell.sigma_lrs_rel", self.cell.sigma_lrs_rel)?;
-        share("cell.sigma_hrs_rel", self.cell.sigma_hrs_rel)?;
+        sigma("cell.sigma_hrs_rel", self.cell.sigma_hrs_rel, 4.0, "in 0..=4")?;
         share("cell.read_noise_rel", self.cell.read_noise_rel)?;
         let ratio = self.cell.on_off_ratio;
         self.check(ratio > 1.0, "cell.on_off_ratio", ratio.to_string(), "above 1, or inf")?;

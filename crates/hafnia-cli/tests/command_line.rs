@@ -321,7 +321,7 @@ fn costs_add_up_and_are_compared() {
         assert!((sum / number(&total["typical"]) - 1.0).abs() < 1e-12, "{kind}");
         assert!(number(&total["lo"]) < number(&total["hi"]), "{kind}");
     }
-    assert_eq!(told["calibration"]["figures"].as_array().unwrap().len(), 4);
+    assert_eq!(told["calibration"]["figures"].as_array().unwrap().len(), 5);
     assert_eq!(told["against"]["savings"][0]["scope"], "cells");
     assert!(place.run(call).contains("foretold"));
 
@@ -517,7 +517,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         error: macro `gt-n40`: no key `sigma`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us
     "#]]);
     place.fail("sim net.hafnia natural.map --macro gt-n41 --offline", 1, expect![[r#"
-        error: no preset `gt-n41`; presets are gt-n40, gt-n40-mlc, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`
+        error: no preset `gt-n41`; presets are gt-n40, gt-n40-mlc, foundry-b, foundry-c, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`
     "#]]);
     place.fail(
         "sim net.hafnia natural.map --noise-in fc9 --offline",
