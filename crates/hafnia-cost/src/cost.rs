@@ -303,7 +303,7 @@ impl Scaled {
         let comparators = inventory.comparators;
         let tiles = || inventory.tiles.iter().filter(move |tile| tile.matrix == layer);
         let area = tiles().flat_map(|tile| self.area(&tile.parts, comparators));
-        let digital = inventory.layers[layer].add_bits * self.constants.add_fj_per_bit;
+        let digital = inventory.layers[layer].add_bits * self.constants.add_fj();
         let energy = tiles().flat_map(|tile| self.energy(tile, comparators));
         let mut busy: BTreeMap<usize, Breakdown<f64>> = BTreeMap::new();
         for tile in tiles() {
@@ -328,8 +328,8 @@ impl Scaled {
         [
             (Component::Cells, parts.cells * constants.weight_um2()),
             (Component::Adcs, scale * parts.adcs * comparators * constants.comparator_um2),
-            (Component::Drivers, scale * parts.rows * constants.driver_um2),
-            (Component::Columns, scale * parts.columns * constants.column_um2),
+            (Component::Drivers, scale * parts.rows * constants.row_um2()),
+            (Component::Columns, scale * parts.columns * constants.bit_line_um2()),
             (Component::Adders, scale * parts.adcs * constants.adder_um2),
             (Component::Control, scale * parts.macros * constants.control_um2),
             (Component::Tables, parts.table_bits * constants.table_bit_um2),
@@ -343,10 +343,10 @@ impl Scaled {
         let cycles = tile.groups * tile.multiplexed;
         [
             (Component::Cells, scale * reads * constants.lrs_fj()),
-            (Component::Adcs, scale * comparisons * constants.comparator_fj),
+            (Component::Adcs, scale * comparisons * constants.comparison_fj()),
             (Component::Drivers, scale * tile.line_cells * constants.word_line_fj()),
-            (Component::Adders, tile.add_bits * constants.add_fj_per_bit),
-            (Component::Control, cycles * constants.control_fj_per_cycle),
+            (Component::Adders, tile.add_bits * constants.add_fj()),
+            (Component::Control, cycles * constants.control_fj()),
             (Component::Tables, tile.table_reads_bits * constants.table_fj_per_bit),
         ]
     }

@@ -44,11 +44,14 @@ pub fn calibration_table(calibration: &Calibration) -> String {
     }
     let Calibration { draws, refused, energy_scale, area_scale, macro_mm2, cells_rel, .. } =
         calibration;
+    let (nearer, one_cell_mm2) = (calibration.nearer_ternary(), calibration.one_cell_macro_mm2);
     let cells_pct = cells_rel.scaled(100.0);
+    text += &format!("\nThe nearer forecast of ternary weights: {}.\n", nearer.figure());
     text += "\n| found by it | value |\n| :-- | --: |\n";
     text += &format!("| factor of analog energies | {energy_scale} |\n");
     text += &format!("| factor of the area of periphery | {area_scale} |\n");
     text += &format!("| area of a macro, mm2 | {macro_mm2} |\n");
+    text += &format!("| the same, if a ternary weight is one cell, mm2 | {one_cell_mm2} |\n");
     text += &format!("| the array of cells in it, % | {cells_pct} |\n");
     text += &format!("| draws, and draws that cannot be calibrated | {draws}, {refused} |\n");
     text

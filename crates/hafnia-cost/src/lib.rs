@@ -21,7 +21,7 @@ mod model;
 mod range;
 
 pub use break_even::{BreakEven, SavingAt, Scope};
-pub use calibration::{Calibrated, Calibration, DRAWS, Figure, Scaled};
+pub use calibration::{Calibrated, Calibration, DRAWS, Figure, Scaled, Ternary};
 pub use cost::{Assessment, Breakdown, Component, Cost, LayerCost};
 pub use document::{calibration_table, constants_table};
 pub use error::CostError;
