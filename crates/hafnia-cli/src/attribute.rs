@@ -7,14 +7,13 @@ use clap::Args;
 use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
-use hafnia_report::{Attribution, ColumnErrors, EffectLoss, Interval, LayerLoss};
+use hafnia_report::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
 use hafnia_rng::Seed;
-use hafnia_sim::statistics::{Bootstrap, drop_points};
 use hafnia_sim::{
     EngineKind, Evaluation, Images, LayerErrors, NoiseScope, Prepared, attribute, evaluate,
 };
+use hafnia_stats::{Bootstrap, Interval, drop_points};
 
-use crate::output::interval;
 use crate::progress;
 
 /// What is to be attributed.
@@ -99,7 +98,7 @@ impl Subject<'_> {
         });
         Ok(Attribution {
             mapping: self.name.to_owned(),
-            drop_points: interval(drop_points(evaluation, self.bootstrap)),
+            drop_points: drop_points(evaluation.outcomes(), self.bootstrap),
             effects: effects.collect::<anyhow::Result<_>>()?,
             layers: errors.iter().map(|of| self.layer(of)).collect::<anyhow::Result<_>>()?,
         })
@@ -116,7 +115,7 @@ impl Subject<'_> {
         let Self { mapping, engine, chips, seed, .. } = *self;
         let evaluation = evaluate(prepared, mapping, spec, engine, 0..chips, seed, &moves)?;
         bar.finish_and_clear();
-        Ok(interval(drop_points(&evaluation, self.bootstrap)))
+        Ok(drop_points(evaluation.outcomes(), self.bootstrap))
     }
 
     fn layer(&self, errors: &LayerErrors) -> anyhow::Result<LayerLoss> {

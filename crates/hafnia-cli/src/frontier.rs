@@ -7,15 +7,15 @@ use hafnia_artifact::{load, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Profile};
 use hafnia_passes::{Candidate, Context, SearchMappings};
-use hafnia_report::{Frontier as Found, FrontierCandidate, Interval};
+use hafnia_report::{Frontier as Found, FrontierCandidate};
 use hafnia_rng::Seed;
-use hafnia_sim::statistics::{Bootstrap, drop_points};
 use hafnia_sim::{EngineKind, NoiseScope, Prepared, evaluate};
+use hafnia_stats::{Bootstrap, Interval, drop_points};
 
 use crate::data::{self, DataOptions, Part};
 use crate::macros::SpecOptions;
 use crate::models::NetworkOptions;
-use crate::output::{Output, Record, check_writable, interval};
+use crate::output::{Output, Record, check_writable};
 use crate::progress;
 
 /// Search over rename, polarity, order and input control, and show what rows, cycles and noise can
@@ -107,7 +107,7 @@ impl Frontier {
                 bar.finish_and_clear();
                 let seed = Seed(self.seed).site("frontier/bootstrap");
                 let bootstrap = Bootstrap { replicates: 2000, seed };
-                drop = Some(interval(drop_points(&evaluation, bootstrap)));
+                drop = Some(drop_points(evaluation.outcomes(), bootstrap));
                 let path = self.out.join(format!("{label}.map"));
                 hafnia_ir::write_mapping(&path, mapping)?;
                 written.push(path);

@@ -9,7 +9,7 @@ use hafnia_data::Dataset;
 use hafnia_model::arithmetic::{argmax, is_strictly_largest};
 use hafnia_model::{Network, Plain, interchange, run};
 use hafnia_report::{Align, Table};
-use hafnia_sim::statistics::{self, Interval};
+use hafnia_stats::{Interval, paired_difference, wilson};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -238,8 +238,8 @@ impl Evaluate {
             Some(second) => {
                 let second = Correct::of(&second, &data)?.first;
                 Some(Against {
-                    accuracy: statistics::wilson(count(&second), second.len()),
-                    ahead_points: statistics::paired_difference(&second, &right)?,
+                    accuracy: wilson(count(&second), second.len()),
+                    ahead_points: paired_difference(&second, &right)?,
                 })
             }
         };
@@ -247,9 +247,9 @@ impl Evaluate {
             part: self.part,
             images: right.len(),
             correct: count(&right),
-            accuracy: statistics::wilson(count(&right), right.len()),
+            accuracy: wilson(count(&right), right.len()),
             correct_ties_wrong: count(&ties_wrong),
-            accuracy_ties_wrong: statistics::wilson(count(&ties_wrong), right.len()),
+            accuracy_ties_wrong: wilson(count(&ties_wrong), right.len()),
             against,
         };
         output.print(&evaluated, |evaluated| {

@@ -7,8 +7,8 @@ use clap::Args;
 use hafnia_artifact::{Digest, load};
 use hafnia_model::Network;
 use hafnia_report::{Align, Table};
-use hafnia_sim::statistics::{MeanSd, mean_sd};
-use hafnia_zoo::{Record, Run, Zoo};
+use hafnia_stats::{MeanSd, mean_sd};
+use hafnia_zoo::{Record, Recorded, Run, Zoo};
 use serde::Serialize;
 
 use crate::output::Output;
@@ -43,15 +43,7 @@ impl NetworkOptions {
                 name: path.display().to_string(),
                 digest: Digest::of_file(path)?,
             }),
-            (None, Some(name)) => {
-                let zoo = Zoo::embedded()?;
-                let recorded = zoo.get(name)?;
-                Ok(Chosen {
-                    network: recorded.network()?,
-                    name: format!("model {}", recorded.name()),
-                    digest: recorded.file_digest(),
-                })
-            }
+            (None, Some(name)) => Chosen::recorded(&Zoo::embedded()?.get(name)?),
             _ => bail!("give either a network file or --model"),
         }
     }
@@ -63,6 +55,29 @@ impl NetworkOptions {
             others.splice(0..0, options.file.take());
         }
         Ok((options.load()?, others))
+    }
+}
+
+impl Chosen {
+    fn recorded(recorded: &Recorded<'_>) -> anyhow::Result<Self> {
+        Ok(Self {
+            network: recorded.network()?,
+            name: format!("model {}", recorded.name()),
+            digest: recorded.file_digest(),
+        })
+    }
+}
+
+/// The recorded networks of this name: RECIPE or RECIPE/SEED for one, RECIPE/* for every seed.
+pub(crate) fn recorded(name: &str) -> anyhow::Result<Vec<Chosen>> {
+    let zoo = Zoo::embedded()?;
+    match name.strip_suffix("/*") {
+        None => Ok(vec![Chosen::recorded(&zoo.get(name)?)?]),
+        Some(recipe) => {
+            let recipe = &zoo.record(recipe)?.recipe;
+            let of_recipe = zoo.networks().filter(|recorded| recorded.record.recipe == *recipe);
+            of_recipe.map(|recorded| Chosen::recorded(&recorded)).collect()
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::ValueEnum;
 use hafnia_artifact::{Digest, Manifest};
-use hafnia_report::{Align, Interval, Table};
+use hafnia_report::{Align, Table};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -106,11 +106,6 @@ fn flatten(value: &Value, name: &str, row: &mut BTreeMap<String, String>) {
     };
     let name = if name.is_empty() { "value" } else { name };
     row.insert(name.to_owned(), text);
-}
-
-/// An interval as reports take it.
-pub(crate) fn interval(of: hafnia_sim::statistics::Interval) -> Interval {
-    Interval { value: of.value, lo: of.lo, hi: of.hi }
 }
 
 /// An error and its causes in one line.

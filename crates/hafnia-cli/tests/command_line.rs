@@ -206,6 +206,160 @@ fn where_accuracy_goes_is_told() {
     );
 }
 
+/// Several networks give what each gives alone, and their mean.
+#[test]
+fn several_networks_are_pooled() {
+    let place = Place::new();
+    let mut files = Vec::new();
+    for seed in 1..=3 {
+        let name = format!("n{seed}");
+        let network = random::lenet5(Seed(seed));
+        hafnia_artifact::save(place.path(&format!("{name}.hafnia")), &network).unwrap();
+        for pipeline in ["natural", "rename"] {
+            place.run(&format!(
+                "map {name}.hafnia --pipeline {pipeline} --out {name}-{pipeline}.map"
+            ));
+        }
+        files.push(format!("{name}.hafnia {name}-natural.map {name}-rename.map"));
+    }
+    let options = "--chips 3 --images 60 --set sigma_lrs_rel=0.4 --replicates 50 --offline";
+    let all = place.json(&format!("sim {} {options} --out all.json", files.join(" ")));
+    let networks = all["networks"].as_array().unwrap();
+    assert_eq!((networks.len(), &all["mappings"]), (3, &Value::Null));
+    for (network, files) in networks.iter().zip(&files) {
+        let alone = place.json(&format!("sim {files} {options}"));
+        assert_eq!(network["mappings"], alone["mappings"]);
+        assert_eq!(network["exact_accuracy"], alone["exact_accuracy"]);
+        assert!(files.starts_with(network["name"].as_str().unwrap()));
+    }
+    let pooled = &all["pooled"];
+    let counts = ["networks", "chips", "images"].map(|what| pooled[what].as_u64().unwrap());
+    assert_eq!(counts, [3, 3, 60]);
+    for position in 0..2 {
+        let found = &pooled["mappings"][position];
+        let mean = |value: &dyn Fn(&Value) -> f64| {
+            networks.iter().map(|network| value(&network["mappings"][position])).sum::<f64>() / 3.0
+        };
+        let drop = mean(&|mapping| mapping["drop_points"]["value"].as_f64().unwrap());
+        let accuracy = mean(&|mapping| mapping["accuracy_mean"].as_f64().unwrap());
+        assert!((found["drop_points"]["value"].as_f64().unwrap() - drop).abs() < 1e-9);
+        assert!((found["accuracy_mean"].as_f64().unwrap() - accuracy).abs() < 1e-9);
+        assert_eq!(found["mapping"], format!("mapping {}", position + 1));
+        assert_eq!(found["reduction"].is_null(), position == 0);
+    }
+    assert!(pooled["mappings"][1]["reduction"]["points"]["value"].is_number());
+    let manifest: Value = serde_json::from_str(
+        &std::fs::read_to_string(place.path("all.json.manifest.json")).unwrap(),
+    )
+    .unwrap();
+    assert!(manifest["inputs"]["n2.hafnia"].is_string());
+    assert!(manifest["inputs"]["n3-rename.map"].is_string());
+
+    // A line for every mapping of every network and for every position, in text and in CSV.
+    let text = place.run(&format!("sim {} {options}", files.join(" ")));
+    assert!(text.contains("all 3"), "{text}");
+    let csv = place.run(&format!("sim {} {options} --format csv", files.join(" ")));
+    assert_eq!(csv.lines().count(), 1 + 3 * 2 + 2, "{csv}");
+    assert!(csv.lines().next().unwrap().contains("network"), "{csv}");
+
+    // Chips are added for all networks alike.
+    let more = "--chips 2 --until 0.01 --most-chips 4 --images 20 --replicates 5 --offline";
+    let more = place.json(&format!("sim {} {more}", files.join(" ")));
+    assert_eq!((&more["chips"], &more["until"]["reached"]), (&4.into(), &false.into()));
+
+    let fail =
+        |line: &str, expected: Expect| place.fail(&format!("sim {line} --offline"), 1, expected);
+    fail(
+        "n1.hafnia n1-natural.map n2.hafnia",
+        expect![[r#"
+            error: n2.hafnia has 0 mappings, n1.hafnia has 1: every network takes as many, in the same order
+        "#]],
+    );
+    fail(
+        "n1.hafnia n1.hafnia",
+        expect![[r#"
+            error: n1.hafnia is the same network as n1.hafnia: each is given once
+        "#]],
+    );
+    fail(
+        "n1.hafnia n2-natural.map n2.hafnia n1-natural.map",
+        expect![[r#"
+        error: n2-natural.map: mapping made for another network: for 48b8513879c29a8d05d08ae0684625c60cae1a354523e6cba98e16ddb45d5f42, not c8fc2e33d7c0b5d448abb4a1a7ecfe35e91d5f82bfb76117dc782709b5b2ad2d
+    "#]],
+    );
+    fail(
+        "n1-natural.map n1.hafnia",
+        expect![[r#"
+        error: n1-natural.map is not a hafnia file: it begins with 68 61 66 6e 69 61 2d 6d, not 89 68 61 66 6e 69 61 0a
+    "#]],
+    );
+    fail(
+        "n1.hafnia n2.hafnia --attribute",
+        expect![[r#"
+            error: --attribute is of one network, here are 2
+        "#]],
+    );
+    fail(
+        "n1.hafnia --power",
+        expect![[r#"
+            error: --power takes at least 2 networks, 2 mappings of each and 2 chips, here are 1, 1 and 50
+        "#]],
+    );
+    fail(
+        "--model frontier --model final12 n1-natural.map",
+        expect![[r#"
+        error: n1-natural.map: of which of the 2 recorded networks is this mapping? map them by --pipeline, or give one --model
+    "#]],
+    );
+    place.fail(
+        "sim --chips 3",
+        2,
+        expect![[r#"
+        error: the following required arguments were not provided:
+          <NETWORK|MAPPING|--model <NAME>>
+
+        Usage: hafnia sim --chips <CHIPS> <NETWORK|MAPPING|--model <NAME>>
+
+        For more information, try '--help'.
+    "#]],
+    );
+}
+
+/// All seeds of a recipe, mapped on the spot, tell how many networks and chips it takes.
+#[test]
+fn power_is_told_from_a_pilot() {
+    let place = Place::new();
+    let line = "sim --model frontier/* --pipeline natural --pipeline rename --noise-in all --chips 3 \
+                --images 60 --set sigma_lrs_rel=0.3 --replicates 20 --offline --power \
+                --power-networks 3,10 --power-chips 10,100,1000";
+    let told = place.json(line);
+    let names: Vec<&str> = told["networks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|network| network["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names.len(), 5);
+    assert_eq!(names[4], "model frontier/5");
+    assert_eq!(told["pooled"]["mappings"][1]["mapping"], "rename");
+    let power = &told["power"][0];
+    assert_eq!((&power["mapping"], &power["networks"]), (&"rename".into(), &5.into()));
+    let rows = power["rows"].as_array().unwrap();
+    let half = |index: usize| rows[index]["half_width"].as_f64().unwrap();
+    assert_eq!(rows.len(), 6);
+    assert!(half(0) > half(2) && half(0) > half(3) && half(3) > half(5), "{rows:?}");
+    assert!(place.run(line).contains("10 chips"));
+    place.fail(
+        "sim --model frontier/* --power --power-chips 1",
+        2,
+        expect![[r#"
+        error: invalid value '1' for '--power-chips <N,…>': give a number from 2 to 100000
+
+        For more information, try '--help'.
+    "#]],
+    );
+}
+
 #[test]
 fn engines_are_measured() {
     let place = Place::new();

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::plot::{Bars, bars};
+use crate::table::interval_cells;
 use crate::{Align, Interval, ReportError, Table};
 
 /// Where the accuracy of a mapping goes.
@@ -88,7 +89,7 @@ impl Attribution {
             ],
         );
         for of in &self.layers {
-            let [drop, range] = of.drop_points_alone.cells();
+            let [drop, range] = interval_cells(of.drop_points_alone);
             table.row([
                 of.layer.clone(),
                 drop,
@@ -127,7 +128,7 @@ impl Attribution {
         let mut table = columns("effect", names);
         for of in &self.effects {
             let ([alone, of_alone], [without, of_without]) =
-                (of.drop_points_alone.cells(), of.drop_points_without.cells());
+                (interval_cells(of.drop_points_alone), interval_cells(of.drop_points_without));
             table.row([of.effect.clone(), alone, of_alone, without, of_without]);
         }
         table

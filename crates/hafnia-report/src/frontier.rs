@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::table::interval_cells;
 use crate::{Align, Interval, ReportError, Table, plot};
 
 /// The mappings of a search, and what those lose that no other beats.
@@ -103,7 +104,7 @@ fn table<'a>(candidates: impl IntoIterator<Item = &'a FrontierCandidate>) -> Tab
     ]);
     for candidate in candidates {
         let none = || ["-", "-"].map(str::to_owned);
-        let [drop, range] = candidate.drop_points.map_or_else(none, Interval::cells);
+        let [drop, range] = candidate.drop_points.map_or_else(none, interval_cells);
         table.row([
             candidate.label.clone().unwrap_or_default(),
             candidate.input_control.clone(),

@@ -6,7 +6,7 @@ use comfy_table::CellAlignment;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::{Deserialize, Serialize};
 
-use crate::ReportError;
+use crate::{Interval, ReportError};
 
 /// Which side the cells of a column are set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +166,15 @@ impl fmt::Display for Table {
         }
         write!(f, "{table}")
     }
+}
+
+/// The value and the interval as cells of a table, in thousandths; `-` where an end is not known.
+pub(crate) fn interval_cells(of: Interval) -> [String; 2] {
+    let range = match of.is_finite() {
+        true => format!("{:.3} to {:.3}", of.lo, of.hi),
+        false => "-".to_owned(),
+    };
+    [format!("{:.3}", of.value), range]
 }
 
 #[cfg(test)]

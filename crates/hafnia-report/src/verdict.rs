@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use hafnia_stats::Interval;
+use serde::{Deserialize, Serialize};
 
 /// What became of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,56 +47,6 @@ impl fmt::Display for Verdict {
             Self::UnitAmbiguous => "unit ambiguous",
             Self::NotJudged => "not judged",
         })
-    }
-}
-
-/// A value and its 95 % interval, in the unit of what it estimates.
-///
-/// The value may lie outside: percentile intervals of a skewed ratio allow that. JSON has neither NaN
-/// nor infinity: both are written as null, which is read as NaN.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Interval {
-    /// The estimate.
-    #[serde(deserialize_with = "or_nan")]
-    pub value: f64,
-    /// Lower end.
-    #[serde(deserialize_with = "or_nan")]
-    pub lo: f64,
-    /// Upper end, at least `lo`.
-    #[serde(deserialize_with = "or_nan")]
-    pub hi: f64,
-}
-
-fn or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
-}
-
-impl Interval {
-    /// A number known exactly.
-    #[must_use]
-    pub fn exact(value: f64) -> Self {
-        Self { value, lo: value, hi: value }
-    }
-
-    /// The same in another unit.
-    #[must_use]
-    pub fn scaled(self, factor: f64) -> Self {
-        Self { value: factor * self.value, lo: factor * self.lo, hi: factor * self.hi }
-    }
-
-    /// Whether the value and both ends are known.
-    #[must_use]
-    pub fn is_finite(self) -> bool {
-        self.value.is_finite() && self.lo.is_finite() && self.hi.is_finite()
-    }
-
-    /// The value and the interval as cells of a table, in thousandths; `-` where an end is not known.
-    pub(crate) fn cells(self) -> [String; 2] {
-        let range = match self.is_finite() {
-            true => format!("{:.3} to {:.3}", self.lo, self.hi),
-            false => "-".to_owned(),
-        };
-        [format!("{:.3}", self.value), range]
     }
 }
 

@@ -14,8 +14,8 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hafnia_bits::Isa;
 use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
-use hafnia_sim::statistics::{Bootstrap, reduction};
 use hafnia_sim::{EngineKind, Evaluation, Kernels, NoiseScope, Prepared, evaluate};
+use hafnia_stats::{Bootstrap, reduction};
 use lenet5::{check, images, mapped, recorded};
 
 /// The time the calling thread was on a processor, where the system tells, else the time.
@@ -101,7 +101,9 @@ fn bootstrap(criterion: &mut Criterion) {
         "reduction/50-chips-10000-images-2000-replicates",
         |bencher| {
             bencher.iter(|| {
-                let reduction = reduction(black_box(&natural), &other, bootstrap).expect("paired");
+                let reduction =
+                    reduction(black_box(&natural).outcomes(), other.outcomes(), bootstrap)
+                        .expect("paired");
                 assert!(reduction.rel.value.abs() < 0.1, "{reduction:?}");
             });
         },

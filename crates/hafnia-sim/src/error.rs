@@ -4,7 +4,7 @@ use hafnia_artifact::Digest;
 use hafnia_cim::CimError;
 use hafnia_ir::{MatrixId, Stage, Violation};
 
-/// Why a chip, an evaluation, a profile or a statistic was refused.
+/// Why a chip, an evaluation or a profile was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SimError {
@@ -160,11 +160,5 @@ pub enum SimError {
         wanted: usize,
         /// Images that are there.
         available: usize,
-    },
-    /// Two evaluations that are to be compared image by image and chip by chip do not match.
-    #[error("paired results differ in their {what}")]
-    Unpaired {
-        /// In what they differ.
-        what: &'static str,
     },
 }

@@ -9,6 +9,7 @@ use hafnia_ir::{Mapping, Stage};
 use hafnia_model::arithmetic::argmax;
 use hafnia_model::{Multiply, Plain, run_from};
 use hafnia_rng::Seed;
+use hafnia_stats::Outcomes;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -71,13 +72,14 @@ impl Evaluation {
         self.exact_correct_count() as f64 / self.images() as f64
     }
 
+    /// What statistics are made of: which images come out otherwise on which chips.
+    pub fn outcomes(&self) -> Outcomes<'_> {
+        Outcomes { exact_correct: &self.exact_correct, differences: &self.differences }
+    }
+
     /// Per chip, exact accuracy − accuracy of the chip.
     pub fn drops(&self) -> Vec<f64> {
-        let lost = |images: &Vec<u32>| {
-            let lost: i32 = images.iter().map(|&image| self.loss(image)).sum();
-            f64::from(lost) / self.images() as f64
-        };
-        self.differences.iter().map(lost).collect()
+        self.outcomes().drops()
     }
 
     /// Per chip, the share of images it gets right.
@@ -102,11 +104,6 @@ impl Evaluation {
         self.differences.extend(more.differences);
         add(&mut self.events, &more.events);
         Ok(())
-    }
-
-    /// What a difference on this image costs: 1 if the noiseless network is right, −1 if not.
-    pub(crate) fn loss(&self, image: u32) -> i32 {
-        if self.exact_correct[image as usize] { 1 } else { -1 }
     }
 }
 

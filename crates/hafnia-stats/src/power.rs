@@ -47,7 +47,7 @@ pub struct PowerRow {
     /// How far the interval of the relative reduction is expected to reach to either side, as a
     /// share of 1.
     pub half_width: f64,
-    /// Whether that is a third of the pilot's reduction or less.
+    /// Whether that is a third of what the pilot found or less.
     pub enough: bool,
 }
 
@@ -116,7 +116,7 @@ impl Power {
                 count: Count { networks, chips, images: spread.count.images },
             }
             .reach();
-            let enough = half_width <= (1.0 - ratio) / 3.0;
+            let enough = half_width <= (1.0 - ratio).abs() / 3.0;
             PowerRow { networks, chips, half_width, enough }
         };
         let pairs = networks.iter().flat_map(|&k| chips.iter().map(move |&c| (k, c)));
@@ -206,7 +206,7 @@ mod tests {
         assert!(widths.chunks(2).all(|pair| pair[0] > pair[1]), "{widths:?}");
         assert!(widths[0] > widths[2] && widths[2] > widths[4], "{widths:?}");
         for row in &power.rows {
-            assert_eq!(row.enough, row.half_width <= power.reduction / 3.0, "{row:?}");
+            assert_eq!(row.enough, row.half_width <= power.reduction.abs() / 3.0, "{row:?}");
         }
     }
 

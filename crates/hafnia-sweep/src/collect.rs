@@ -4,7 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use hafnia_rng::Seed;
-use hafnia_sim::statistics::{Bootstrap, Interval, Summary, yield_at};
+use hafnia_sim::statistics::{Summary, yield_at};
+use hafnia_stats::{Bootstrap, Interval};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 

@@ -8,6 +8,7 @@ use anyhow::{Context, bail, ensure};
 use hafnia_artifact::{Digest, load};
 use hafnia_model::Network;
 use hafnia_report::{Align, Interval, Metrics, Section, Table};
+use hafnia_stats::{MeanSd, mean_sd};
 use hafnia_zoo::{Record, Run, Zoo};
 use serde::Deserialize;
 
@@ -271,13 +272,6 @@ impl Recipe {
     }
 }
 
-/// Mean, and standard deviation with n − 1 below, 0 for a single value.
-fn mean_sd(values: &[f64]) -> (f64, f64) {
-    let mean = mean(values).value;
-    let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (squares / (values.len() as f64 - 1.0).max(1.0)).sqrt())
-}
-
 /// The ratio of two means over pairs, above and below, with Fieller's 95 % interval (1954): those
 /// ratios R for which the mean of x − R·y is not told from 0 by Student's t. Without an interval
 /// if the mean below is not told from 0; none at all if that is not above 0.
@@ -325,7 +319,7 @@ impl Recorded {
     pub(crate) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
         for recipe in &self.recipes {
             let accuracies = recipe.all(|judged| judged.accuracy);
-            let (mean, sd) = mean_sd(&accuracies);
+            let MeanSd { mean, sd } = mean_sd(&accuracies);
             let key = |what: &str| format!("train/{}/{what}", recipe.name);
             metrics.insert(key("accuracy_mean"), mean)?;
             metrics.insert(key("accuracy_sd"), sd)?;
@@ -370,7 +364,7 @@ impl Recorded {
             ("test %, re-evaluated".to_owned(), Align::Right),
         ]);
         let spread = |values: &[f64]| {
-            let (mean, sd) = mean_sd(values);
+            let MeanSd { mean, sd } = mean_sd(values);
             match values {
                 [_] => format!("{:.2}", 100.0 * mean),
                 _ => format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * sd),

@@ -48,16 +48,10 @@ pub(crate) fn report(
 
 /// Mean with the 95 % interval of Student's t; of one value, that value alone.
 pub(crate) fn mean(values: &[f64]) -> Interval {
-    // Two-sided 95 % quantiles of Student's t for 1, 2, … degrees of freedom.
-    const T: [f64; 9] = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262];
-    let n = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / n;
-    let Some(t) = values.len().checked_sub(2).and_then(|index| T.get(index)) else {
-        return Interval { value: mean, lo: mean, hi: mean };
-    };
-    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
-    let half = t * (variance / n).sqrt();
-    Interval { value: mean, lo: mean - half, hi: mean + half }
+    match values {
+        [one] => Interval::exact(*one),
+        _ => hafnia_stats::student_mean(values),
+    }
 }
 
 /// The final layer of a mapping: logical and physical rows.
