@@ -263,7 +263,8 @@ fn several_networks_are_pooled() {
     assert!(csv.lines().next().unwrap().contains("network"), "{csv}");
 
     // Chips are added for all networks alike.
-    let more = "--chips 2 --until 0.01 --most-chips 4 --images 20 --replicates 5 --offline";
+    let more = "--chips 2 --until 0.01 --most-chips 4 --images 40 --replicates 5 --noise-in all \
+                --set sigma_lrs_rel=0.4 --offline";
     let more = place.json(&format!("sim {} {more}", files.join(" ")));
     assert_eq!((&more["chips"], &more["until"]["reached"]), (&4.into(), &false.into()));
 
