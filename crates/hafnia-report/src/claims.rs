@@ -7,7 +7,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, Metrics, ReportError, Target, Verdict};
+use crate::judged::Bounded;
+use crate::{Answer, Column, Interval, JudgedClaim, Metrics, ReportError, Target, Verdict};
 
 /// `docs/claims.toml`, whose comments state the rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +16,9 @@ use crate::{Interval, Metrics, ReportError, Target, Verdict};
 pub struct Claims {
     /// How much is measured.
     pub protocol: Protocol,
+    /// Protocols that this one replaced, and what was found by them.
+    #[serde(rename = "past_protocol", default)]
+    pub past_protocols: Vec<PastProtocol>,
     /// The noise settings, from small to large; the first is the default preset's.
     #[serde(rename = "setting")]
     pub settings: Vec<Setting>,
@@ -27,15 +31,50 @@ pub struct Claims {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Protocol {
-    /// Virtual chips per noisy accuracy.
+    /// The day it was settled, before the test images were looked at under it.
+    pub date: String,
+    /// Why it replaces the one before it.
+    pub reason: String,
+    /// Networks of the like-for-like recipes, one per seed; at least 10.
+    #[serde(default)]
+    pub networks: u32,
+    /// Virtual chips per network and noisy accuracy.
+    #[serde(default)]
     pub chips: u32,
-    /// Replicates of the crossed bootstrap over chips × images.
+    /// Virtual chips per network by which operating points are chosen, on validation images.
+    #[serde(default)]
+    pub validation_chips: u32,
+    /// Which chips choose the operating points: the seed of chips is 2³² · stream + the run's seed.
+    pub validation_chip_stream: u32,
+    /// Which chips are tested: no stream that was looked at before.
+    pub test_chip_stream: u32,
+    /// Replicates of the crossed bootstrap over networks × chips × images.
     pub bootstrap_replicates: u32,
     /// Random row orders the reordered one is compared with.
     pub random_orders: u32,
-    /// Validation drop of the natural order that makes a setting the operating point, in
-    /// percentage points.
+    /// Rows that the final layer of the like-for-like networks is merged to.
+    pub merged_rows: u32,
+    /// Validation drop of the natural order that makes a setting the operating point of relative
+    /// readings, in percentage points.
     pub operating_drop_points: f64,
+    /// The same for readings in points, which need a loss larger than the paper's number.
+    pub points_operating_drop_points: f64,
+}
+
+/// A protocol that was replaced: kept so that what it said is not forgotten.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PastProtocol {
+    /// The day it was settled.
+    pub date: String,
+    /// Networks it tested.
+    pub networks: u32,
+    /// Virtual chips per noisy accuracy.
+    pub chips: u32,
+    /// Validation drop that made a setting its operating point, in percentage points.
+    pub operating_drop_points: f64,
+    /// What was found by it, a line per claim that is judged otherwise now.
+    pub found: Vec<String>,
 }
 
 /// One noise setting; everything else is as in the default preset.
@@ -64,12 +103,16 @@ pub struct Claim {
     pub decimals: u8,
     /// Whether more is better.
     pub higher_is_better: bool,
-    /// The ways to read the claim; more than one if the paper's unit is ambiguous.
+    /// The ways to read the claim. In different units they are alternatives, one of which the paper
+    /// means; in one unit each of them counts.
     #[serde(rename = "reading")]
     pub readings: Vec<Reading>,
 }
 
 /// One way to read a claim: a unit, and the keys of the metrics that answer it.
+///
+/// A key stands for three metrics: the value, and the ends of its 95 % interval at the key with `_lo`
+/// and `_hi`; of an exact number, for the value alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reading {
@@ -79,43 +122,31 @@ pub struct Reading {
     pub unit: String,
     /// What a metric is multiplied by to be in that unit: 100 for a share in percent.
     pub scale: f64,
-    /// Key of our value.
-    pub value: String,
-    /// Key of the lower end of its 95 % interval.
-    pub lo: String,
-    /// Key of the upper end.
-    pub hi: String,
+    /// Whether the number is known exactly, so that there is no interval.
+    #[serde(default)]
+    pub exact: bool,
+    /// Key of what networks like the paper's give.
+    pub like: String,
+    /// Key of what our larger network gives, if it answers this reading.
+    pub ours: Option<String>,
+    /// What must hold beside the number.
+    pub condition: Option<Condition>,
 }
 
-/// A reading of a claim beside our numbers.
-///
-/// A claim with two readings gives two of these, with one `id` and one `verdict`.
+/// What a number must not cost: the upper end of the interval of another one lies below a bound.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct JudgedClaim {
-    /// Id of the claim.
-    pub id: String,
-    /// What is claimed.
-    pub title: String,
-    /// How the claim was read and is measured.
-    pub note: String,
-    /// Name of the reading, if the claim has several.
-    pub reading: Option<String>,
-    /// The paper's number, in `unit`.
-    pub paper: f64,
-    /// Our number, in `unit`; `None` if it was not measured.
-    pub ours: Option<f64>,
-    /// Lower end of its 95 % interval.
-    pub lo: Option<f64>,
-    /// Upper end of its 95 % interval.
-    pub hi: Option<f64>,
-    /// Unit of the numbers.
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// What is bounded, in a few words.
+    pub name: String,
+    /// Its unit, in which the metrics are.
     pub unit: String,
-    /// Verdict of the claim.
-    pub verdict: Verdict,
-    /// Verdict of this reading alone.
-    pub reading_verdict: Verdict,
-    /// Decimals the paper prints.
-    pub decimals: u8,
+    /// The bound.
+    pub below: f64,
+    /// Key of what networks like the paper's give.
+    pub like: String,
+    /// Key of what our larger network gives.
+    pub ours: Option<String>,
 }
 
 impl Claims {
@@ -133,89 +164,56 @@ impl Claims {
     /// Parses and checks the text of a claims file; `path` is only named in errors.
     ///
     /// # Errors
-    /// If it is not TOML of this shape, lacks settings, claims or readings, names a claim twice,
-    /// has settings that do not ascend in both numbers, or numbers out of range.
+    /// If it is not TOML of this shape, lacks settings, claims or readings, has a protocol without
+    /// networks or chips, names a claim twice, has settings that do not ascend in both numbers, or
+    /// numbers out of range.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ReportError> {
-        let claims: Self = toml::from_str(text).map_err(|source| ReportError::Parse {
-            path: path.to_owned(),
-            source: Box::new(source),
+        let claims: Self = toml::from_str(text).map_err(|error| {
+            let before = error.span().map_or("", |span| &text[..span.start]);
+            ReportError::Parse {
+                path: path.to_owned(),
+                line: 1 + before.matches('\n').count(),
+                message: error.message().to_owned(),
+            }
         })?;
-        claims.check()?;
+        claims.protocol.check()?;
+        check_settings(&claims.settings)?;
+        not_empty("claim", &claims.claims)?;
+        let mut ids = BTreeSet::new();
+        for claim in &claims.claims {
+            if !ids.insert(&claim.id) {
+                return Err(ReportError::DuplicateClaim { id: claim.id.clone() });
+            }
+            claim.check()?;
+        }
         Ok(claims)
     }
 
-    fn check(&self) -> Result<(), ReportError> {
-        let Protocol { chips, bootstrap_replicates, random_orders, operating_drop_points } =
-            self.protocol;
-        for (key, count) in [
-            ("protocol.chips", chips),
-            ("protocol.bootstrap_replicates", bootstrap_replicates),
-            ("protocol.random_orders", random_orders),
-        ] {
-            in_range(key, f64::from(count), count > 0, "at least 1")?;
-        }
-        in_range(
-            "protocol.operating_drop_points",
-            operating_drop_points,
-            operating_drop_points > 0.0 && operating_drop_points <= 100.0,
-            "above 0 and at most 100",
-        )?;
-
-        not_empty("setting", &self.settings)?;
-        for (index, &Setting { sigma_lrs_rel, offset_lsb }) in self.settings.iter().enumerate() {
-            for (key, value) in [("sigma_lrs_rel", sigma_lrs_rel), ("offset_lsb", offset_lsb)] {
-                let allowed = value.is_finite() && value >= 0.0;
-                in_range(
-                    &format!("setting {index}: {key}"),
-                    value,
-                    allowed,
-                    "finite and at least 0",
-                )?;
-            }
-        }
-        for (index, pair) in self.settings.windows(2).enumerate() {
-            let [previous, setting] = [pair[0], pair[1]];
-            let ascends = setting.sigma_lrs_rel >= previous.sigma_lrs_rel
-                && setting.offset_lsb >= previous.offset_lsb
-                && setting != previous;
-            if !ascends {
-                return Err(ReportError::Descends { index: index + 1, setting, previous });
-            }
-        }
-
-        not_empty("claim", &self.claims)?;
-        let mut ids = BTreeSet::new();
-        for Claim { id, paper, decimals, readings, .. } in &self.claims {
-            if !ids.insert(id) {
-                return Err(ReportError::DuplicateClaim { id: id.clone() });
-            }
-            in_range(&format!("claim {id}: paper"), *paper, paper.is_finite(), "finite")?;
-            let value = f64::from(*decimals);
-            in_range(&format!("claim {id}: decimals"), value, *decimals <= 6, "at most 6")?;
-            not_empty(&format!("claim {id}: reading"), readings)?;
-            for Reading { scale, .. } in readings {
-                let allowed = scale.is_finite() && *scale > 0.0;
-                in_range(&format!("claim {id}: scale"), *scale, allowed, "finite and above 0")?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The operating point: index of the smallest setting at which the natural order's validation
-    /// drop is at least [`Protocol::operating_drop_points`].
+    /// The operating point of relative readings: index of the smallest setting at which the natural
+    /// order's validation drop is at least [`Protocol::operating_drop_points`].
     ///
     /// `validation_drops_points` are the drops (exact accuracy − mean noisy accuracy) in percentage
     /// points, one per setting from the first; measuring may stop once this answers. `None` if no
     /// drop so far is large enough.
     #[must_use]
     pub fn operating_point(&self, validation_drops_points: &[f64]) -> Option<usize> {
-        let drops = validation_drops_points.iter().take(self.settings.len());
-        drops.into_iter().position(|&drop| drop >= self.protocol.operating_drop_points)
+        self.smallest(validation_drops_points, self.protocol.operating_drop_points)
+    }
+
+    /// The operating point of readings in points, by [`Protocol::points_operating_drop_points`];
+    /// otherwise as [`Claims::operating_point`].
+    #[must_use]
+    pub fn points_operating_point(&self, validation_drops_points: &[f64]) -> Option<usize> {
+        self.smallest(validation_drops_points, self.protocol.points_operating_drop_points)
+    }
+
+    fn smallest(&self, drops: &[f64], least: f64) -> Option<usize> {
+        drops.iter().take(self.settings.len()).position(|&drop| drop >= least)
     }
 
     /// Holds the metrics against every claim, one element per reading.
     ///
-    /// A reading none of whose metrics was measured is not judged, nor is its claim.
+    /// A reading none of whose metrics was measured is not judged.
     ///
     /// # Errors
     /// [`ReportError::MissingMetric`] if a reading has some of its metrics, but not all;
@@ -236,66 +234,173 @@ impl Claims {
         let mut listed = self.judge(metrics)?;
         for claim in &mut listed {
             claim.verdict = Verdict::NotJudged;
-            claim.reading_verdict = Verdict::NotJudged;
+            for answer in std::iter::once(&mut claim.like).chain(&mut claim.ours) {
+                answer.verdict = Verdict::NotJudged;
+            }
         }
         Ok(listed)
     }
 }
 
-impl Claim {
-    fn judge(&self, metrics: &Metrics) -> Result<Vec<JudgedClaim>, ReportError> {
-        let Self { paper, decimals, higher_is_better, .. } = *self;
-        let target = Target { paper, decimals, higher_is_better };
-        let answers = self
-            .readings
-            .iter()
-            .map(|reading| reading.measured(&self.id, metrics))
-            .collect::<Result<Vec<_>, _>>()?;
-        let verdicts: Vec<Verdict> = answers
-            .iter()
-            .map(|ours| ours.map_or(Verdict::NotJudged, |ours| target.judge(ours)))
-            .collect();
-        let verdict = Verdict::of_readings(&verdicts);
+impl Protocol {
+    fn check(&self) -> Result<(), ReportError> {
+        for (key, count, least, range) in [
+            ("networks", self.networks, 10, "at least 10"),
+            ("chips", self.chips, 2, "at least 2"),
+            ("validation_chips", self.validation_chips, 1, "at least 1"),
+            ("bootstrap_replicates", self.bootstrap_replicates, 1, "at least 1"),
+            ("random_orders", self.random_orders, 1, "at least 1"),
+            ("merged_rows", self.merged_rows, 1, "at least 1"),
+        ] {
+            in_range(&format!("protocol.{key}"), f64::from(count), count >= least, range)?;
+        }
+        in_range(
+            "protocol.test_chip_stream",
+            f64::from(self.test_chip_stream),
+            self.test_chip_stream != self.validation_chip_stream,
+            "another than protocol.validation_chip_stream",
+        )?;
+        for (key, drop) in [
+            ("operating_drop_points", self.operating_drop_points),
+            ("points_operating_drop_points", self.points_operating_drop_points),
+        ] {
+            let allowed = drop > 0.0 && drop <= 100.0;
+            in_range(&format!("protocol.{key}"), drop, allowed, "above 0 and at most 100")?;
+        }
+        Ok(())
+    }
+}
 
+fn check_settings(settings: &[Setting]) -> Result<(), ReportError> {
+    not_empty("setting", settings)?;
+    for (index, &Setting { sigma_lrs_rel, offset_lsb }) in settings.iter().enumerate() {
+        for (key, value) in [("sigma_lrs_rel", sigma_lrs_rel), ("offset_lsb", offset_lsb)] {
+            let allowed = value.is_finite() && value >= 0.0;
+            let key = format!("setting {index}: {key}");
+            in_range(&key, value, allowed, "finite and at least 0")?;
+        }
+    }
+    for (index, pair) in settings.windows(2).enumerate() {
+        let [previous, setting] = [pair[0], pair[1]];
+        let ascends = setting.sigma_lrs_rel >= previous.sigma_lrs_rel
+            && setting.offset_lsb >= previous.offset_lsb
+            && setting != previous;
+        if !ascends {
+            return Err(ReportError::Descends { index: index + 1, setting, previous });
+        }
+    }
+    Ok(())
+}
+
+impl Claim {
+    fn check(&self) -> Result<(), ReportError> {
+        let Self { id, paper, decimals, readings, .. } = self;
+        in_range(&format!("claim {id}: paper"), *paper, paper.is_finite(), "finite")?;
+        let value = f64::from(*decimals);
+        in_range(&format!("claim {id}: decimals"), value, *decimals <= 6, "at most 6")?;
+        not_empty(&format!("claim {id}: reading"), readings)?;
+        for Reading { scale, condition, .. } in readings {
+            let allowed = scale.is_finite() && *scale > 0.0;
+            in_range(&format!("claim {id}: scale"), *scale, allowed, "finite and above 0")?;
+            if let Some(Condition { below, .. }) = condition {
+                in_range(&format!("claim {id}: below"), *below, below.is_finite(), "finite")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the paper's unit is ambiguous: the readings have different ones.
+    fn is_ambiguous(&self) -> bool {
+        self.readings.iter().any(|reading| reading.unit != self.readings[0].unit)
+    }
+
+    fn judge(&self, metrics: &Metrics) -> Result<Vec<JudgedClaim>, ReportError> {
         let several = self.readings.len() > 1;
-        let judged = self.readings.iter().zip(answers).zip(verdicts);
-        Ok(judged
-            .map(|((reading, ours), reading_verdict)| JudgedClaim {
+        let mut judged = Vec::new();
+        for reading in &self.readings {
+            judged.push(JudgedClaim {
                 id: self.id.clone(),
                 title: self.title.clone(),
                 note: self.note.clone(),
                 reading: several.then(|| reading.name.clone()),
-                paper,
-                ours: ours.map(|ours| ours.value),
-                lo: ours.map(|ours| ours.lo),
-                hi: ours.map(|ours| ours.hi),
+                paper: self.paper,
+                decimals: self.decimals,
                 unit: reading.unit.clone(),
-                verdict,
-                reading_verdict,
-                decimals,
-            })
-            .collect())
+                like: self.answer(reading, Column::Like, &reading.like, metrics)?,
+                ours: match &reading.ours {
+                    Some(key) => Some(self.answer(reading, Column::Ours, key, metrics)?),
+                    None => None,
+                },
+                verdict: Verdict::NotJudged,
+            });
+        }
+        let verdicts: Vec<Verdict> = judged.iter().map(|reading| reading.like.verdict).collect();
+        let verdict = Verdict::of_readings(&verdicts, self.is_ambiguous());
+        judged.iter_mut().for_each(|reading| reading.verdict = verdict);
+        Ok(judged)
     }
-}
 
-impl Reading {
-    /// What the metrics answer; `None` if they hold nothing of this reading.
-    fn measured(&self, claim: &str, metrics: &Metrics) -> Result<Option<Interval>, ReportError> {
-        let keys = [&self.value, &self.lo, &self.hi];
+    /// What networks of a column say to a reading.
+    fn answer(
+        &self,
+        reading: &Reading,
+        column: Column,
+        key: &str,
+        metrics: &Metrics,
+    ) -> Result<Answer, ReportError> {
+        let Some(found) = self.measured(metrics, key, reading.exact)? else {
+            return Ok(Answer::default());
+        };
+        let found = found.scaled(reading.scale);
+        let Self { paper, decimals, higher_is_better, .. } = *self;
+        let mut verdict = Target { paper, decimals, higher_is_better }.judge(found);
+        let mut bounded = None;
+        let condition = reading.condition.as_ref();
+        if let Some((condition, key)) = condition.and_then(|of| Some((of, of.key(column)?))) {
+            let missing = || self.missing(key);
+            let found = self.measured(metrics, key, false)?.ok_or_else(missing)?;
+            let number = Bounded::of(condition, found);
+            if !number.holds() {
+                verdict = Verdict::NotReproduced;
+            }
+            bounded = Some(number);
+        }
+        Ok(Answer { found: Some(found), bounded, verdict })
+    }
+
+    /// The value of a key and its interval; `None` if the metrics hold nothing of it.
+    fn measured(
+        &self,
+        metrics: &Metrics,
+        key: &str,
+        exact: bool,
+    ) -> Result<Option<Interval>, ReportError> {
+        if exact {
+            return Ok(metrics.get(key).map(Interval::exact));
+        }
+        let keys = [key.to_owned(), format!("{key}_lo"), format!("{key}_hi")];
         if keys.iter().all(|key| metrics.get(key).is_none()) {
             return Ok(None);
         }
-        let get = |key: &String| {
-            let missing =
-                || ReportError::MissingMetric { claim: claim.to_owned(), key: key.clone() };
-            metrics.get(key).ok_or_else(missing)
-        };
-        let [value, lo, hi] = [get(&self.value)?, get(&self.lo)?, get(&self.hi)?];
+        let get = |key: &String| metrics.get(key).ok_or_else(|| self.missing(key));
+        let [value, lo, hi] = [get(&keys[0])?, get(&keys[1])?, get(&keys[2])?];
         if lo > hi {
-            return Err(ReportError::Interval { key: self.value.clone(), lo, hi });
+            return Err(ReportError::Interval { key: key.to_owned(), lo, hi });
         }
-        let [value, lo, hi] = [value, lo, hi].map(|metric| self.scale * metric);
         Ok(Some(Interval { value, lo, hi }))
+    }
+
+    fn missing(&self, key: &str) -> ReportError {
+        ReportError::MissingMetric { claim: self.id.clone(), key: key.to_owned() }
+    }
+}
+
+impl Condition {
+    fn key(&self, column: Column) -> Option<&str> {
+        match column {
+            Column::Like => Some(&self.like),
+            Column::Ours => self.ours.as_deref(),
+        }
     }
 }
 
@@ -339,16 +444,18 @@ pub(crate) mod tests {
         metrics
     }
 
-    /// The metrics of P3, each as value, lo, hi.
-    fn reorder(relative: [f64; 3], points: [f64; 3]) -> Metrics {
-        metrics(&[
-            ("reorder/final/reduction_rel", relative[0] / 100.0),
-            ("reorder/final/reduction_rel_lo", relative[1] / 100.0),
-            ("reorder/final/reduction_rel_hi", relative[2] / 100.0),
-            ("reorder/final/reduction_points", points[0]),
-            ("reorder/final/reduction_points_lo", points[1]),
-            ("reorder/final/reduction_points_hi", points[2]),
-        ])
+    /// A number and its interval, at these keys.
+    pub(crate) fn interval(key: &str, [value, lo, hi]: [f64; 3]) -> Vec<(String, f64)> {
+        vec![(key.to_owned(), value), (format!("{key}_lo"), lo), (format!("{key}_hi"), hi)]
+    }
+
+    /// The metrics of these numbers and intervals.
+    pub(crate) fn intervals(found: &[(&str, [f64; 3])]) -> Metrics {
+        let mut metrics = Metrics::default();
+        for (key, value) in found.iter().flat_map(|&(key, of)| interval(key, of)) {
+            metrics.insert(key, value).unwrap();
+        }
+        metrics
     }
 
     #[test]
@@ -357,8 +464,9 @@ pub(crate) mod tests {
         let papers: Vec<_> = claims.claims.iter().map(|c| (c.id.as_str(), c.paper)).collect();
         assert_eq!(papers, [("P1", 96.66), ("P2", 45.24), ("P3", 5.6)]);
         assert_eq!(claims.settings[0], Setting { sigma_lrs_rel: 0.05, offset_lsb: 0.10 });
-        assert_eq!(claims.settings.len(), 7);
-        assert_eq!(claims.protocol.chips, 100);
+        assert_eq!(claims.settings.last(), Some(&Setting { sigma_lrs_rel: 1.0, offset_lsb: 1.0 }));
+        assert_eq!(claims.past_protocols[0].chips, 100);
+        assert!(claims.protocol.networks >= 10);
     }
 
     #[test]
@@ -378,6 +486,14 @@ pub(crate) mod tests {
         check(&[0.02, 0.2], Some(1));
         check(&[0.02, 0.25, 0.1, 0.4], Some(1));
         check(&[-0.1, 0.0, 0.1, 0.19, 0.1999, 0.1, 0.6], Some(6));
+    }
+
+    #[test]
+    fn a_reading_in_points_has_an_operating_point_of_its_own() {
+        let drops = [0.0, 0.1, 0.3, 2.0, 9.9, 10.0, 20.0];
+        assert_eq!(claims().operating_point(&drops), Some(2));
+        assert_eq!(claims().points_operating_point(&drops), Some(5));
+        assert_eq!(claims().points_operating_point(&drops[..5]), None);
     }
 
     #[track_caller]
@@ -424,17 +540,58 @@ pub(crate) mod tests {
             expect!["claim P1: decimals is 9, it must be at most 6"],
         );
         check_refused(
-            "chips = 100",
-            "chips = 0",
-            expect!["protocol.chips is 0, it must be at least 1"],
+            "\nchips = 200",
+            "\nchips = 0",
+            expect!["protocol.chips is 0, it must be at least 2"],
+        );
+        check_refused("\nchips = 200", "", expect!["protocol.chips is 0, it must be at least 2"]);
+        check_refused(
+            "networks = 10",
+            "networks = 5",
+            expect!["protocol.networks is 5, it must be at least 10"],
+        );
+        check_refused(
+            "networks = 10\n",
+            "",
+            expect!["protocol.networks is 0, it must be at least 10"],
+        );
+        check_refused(
+            "test_chip_stream = 3",
+            "test_chip_stream = 1",
+            expect![
+                "protocol.test_chip_stream is 1, it must be another than protocol.validation_chip_stream"
+            ],
         );
         check_refused(
             "points = 0.2",
             "points = 0.0",
             expect!["protocol.operating_drop_points is 0, it must be above 0 and at most 100"],
         );
+        check_refused(
+            "points = 10.0",
+            "points = 101.0",
+            expect![
+                "protocol.points_operating_drop_points is 101, it must be above 0 and at most 100"
+            ],
+        );
         check_refused("id = \"P2\"", "id = \"P1\"", expect!["there are two claims `P1`"]);
-        check_refused("chips = 100", "chip = 50", expect!["claims.toml is not a claims file"]);
+        check_refused(
+            "below = 0.3",
+            "below = inf",
+            expect!["claim P2: below is inf, it must be finite"],
+        );
+        check_refused(
+            "date = ",
+            "day = ",
+            expect![
+                "claims.toml, line 23: unknown field `day`, expected one of `date`, `reason`, `networks`, `chips`, `validation_chips`, `validation_chip_stream`, `test_chip_stream`, `bootstrap_replicates`, `random_orders`, `merged_rows`, `operating_drop_points`, `points_operating_drop_points`"
+            ],
+        );
+        check_refused(
+            "\nchips = 200",
+            "\nchips = many",
+            expect!["claims.toml, line 28: string values must be quoted, expected literal string"],
+        );
     }
 
     #[test]
@@ -443,31 +600,84 @@ pub(crate) mod tests {
         assert_eq!(error.to_string(), "cannot read no/such/claims.toml");
     }
 
+    const POINTS: &str = "reorder/like/reduction_points";
+    const RELATIVE: &str = "reorder/like/reduction_rel";
+    const INTEGERS: &str = "like_integer/accuracy_ties_wrong";
+    const OWN: &str = "like/accuracy_ties_wrong";
+
+    /// The verdicts of the two readings of a claim, and the claim's own.
     #[track_caller]
-    fn check_p3(relative: [f64; 3], points: [f64; 3], expected: [Verdict; 3]) {
-        let judged = claims().judge(&reorder(relative, points)).unwrap();
-        let [.., relative, points] = &judged[..] else { panic!("P3 has two readings") };
-        assert_eq!(relative.verdict, points.verdict);
-        assert_eq!((relative.unit.as_str(), points.unit.as_str()), ("%", "points"));
-        assert_eq!([relative.verdict, relative.reading_verdict, points.reading_verdict], expected);
+    fn check_claim(id: &str, found: &[(&str, [f64; 3])], expected: [Verdict; 3]) {
+        let judged = claims().judge(&intervals(found)).unwrap();
+        let of_claim: Vec<_> = judged.iter().filter(|claim| claim.id == id).collect();
+        let [first, second] = of_claim[..] else { panic!("{id} has two readings") };
+        assert_eq!(first.verdict, second.verdict);
+        assert_eq!([first.like.verdict, second.like.verdict, first.verdict], expected);
     }
 
     #[test]
-    fn p3_is_judged_per_reading() {
+    fn readings_in_two_units_are_alternatives() {
         use Verdict::*;
-        check_p3([30.0, 20.0, 40.0], [0.1, 0.0, 0.2], [UnitAmbiguous, Surpassed, NotReproduced]);
-        check_p3([7.0, 2.0, 12.0], [0.1, 0.0, 0.2], [UnitAmbiguous, Reproduced, NotReproduced]);
-        check_p3([1.0, 0.0, 2.0], [0.1, 0.0, 0.2], [NotReproduced; 3]);
-        check_p3([30.0, 20.0, 40.0], [7.0, 6.0, 8.0], [Surpassed; 3]);
-        check_p3([5.0, 4.0, 6.0], [5.6, 5.0, 6.0], [Reproduced; 3]);
+        let check = |relative: [f64; 3], points, expected| {
+            let relative = relative.map(|percent| percent / 100.0);
+            check_claim("P3", &[(RELATIVE, relative), (POINTS, points)], expected);
+        };
+        let none = [0.1, 0.0, 0.2];
+        check([30.0, 20.0, 40.0], none, [Surpassed, NotReproduced, UnitAmbiguous]);
+        check([7.0, 2.0, 12.0], none, [Reproduced, NotReproduced, UnitAmbiguous]);
+        check([1.0, 0.0, 2.0], none, [NotReproduced; 3]);
+        check([30.0, 20.0, 40.0], [7.0, 6.0, 8.0], [Surpassed; 3]);
+        check([5.0, 4.0, 6.0], [5.6, 5.0, 6.0], [Reproduced; 3]);
+    }
+
+    #[test]
+    fn readings_in_one_unit_count_each() {
+        use Verdict::*;
+        let check = |own, integers, expected| {
+            check_claim("P1", &[(OWN, own), (INTEGERS, integers)], expected);
+        };
+        let (above, level, below) =
+            ([0.975, 0.97, 0.98], [0.966, 0.965, 0.967], [0.96, 0.955, 0.965]);
+        check(above, level, [Surpassed, Reproduced, Reproduced]);
+        check(above, below, [Surpassed, NotReproduced, NotReproduced]);
+        check_claim("P1", &[(OWN, above)], [Surpassed, NotJudged, NotJudged]);
+    }
+
+    #[test]
+    fn a_number_that_costs_too_much_is_not_reproduced() {
+        let check = |cost, expected| {
+            let mut metrics = intervals(&[
+                ("rename/like/accuracy_cost_points", cost),
+                ("rename/final/accuracy_cost_points", [0.0, -0.1, 0.1]),
+            ]);
+            metrics.insert("rename/like/saving", 0.5).unwrap();
+            metrics.insert("rename/final/saving", 0.5).unwrap();
+            let judged = claims().judge(&metrics).unwrap();
+            let rows = judged.iter().find(|claim| claim.id == "P2").unwrap();
+            let ours = rows.ours.as_ref().unwrap();
+            assert_eq!([rows.like.verdict, ours.verdict], [expected, Verdict::Surpassed]);
+            assert_eq!(rows.like.bounded.as_ref().unwrap().found.hi, cost[2]);
+        };
+        check([0.1, 0.0, 0.29], Verdict::Surpassed);
+        check([0.1, 0.0, 0.3], Verdict::NotReproduced);
+        check([0.4, 0.0, 0.2], Verdict::NotReproduced);
+    }
+
+    #[test]
+    fn columns_are_judged_apart() {
+        let found = [(OWN, [0.96, 0.95, 0.965]), ("accuracy/exact", [0.99, 0.985, 0.995])];
+        let judged = claims().judge(&intervals(&found)).unwrap();
+        assert_eq!(judged[0].like.verdict, Verdict::NotReproduced);
+        assert_eq!(judged[0].ours.as_ref().unwrap().verdict, Verdict::Surpassed);
+        assert!(judged[1].ours.is_none(), "ours is not trained in integers");
     }
 
     #[test]
     fn what_was_not_measured_is_not_judged() {
         let judged = claims().judge(&Metrics::default()).unwrap();
-        assert_eq!(judged.len(), 4);
+        assert_eq!(judged.len(), 5);
         for claim in judged {
-            assert_eq!((claim.verdict, claim.ours), (Verdict::NotJudged, None));
+            assert_eq!((claim.verdict, claim.like.found), (Verdict::NotJudged, None));
         }
     }
 
@@ -477,20 +687,27 @@ pub(crate) mod tests {
             let error = claims().judge(&metrics(pairs)).unwrap_err();
             assert_eq!(error.to_string(), expected);
         };
-        let key = "accuracy/exact";
-        check(&[(key, 97.0)], "claim P1 needs the metric `accuracy/exact_lo`");
+        check(&[(OWN, 97.0)], "claim P1 needs the metric `like/accuracy_ties_wrong_lo`");
         check(
-            &[(key, 97.0), ("accuracy/exact_lo", 98.0), ("accuracy/exact_hi", 96.0)],
-            "the interval of `accuracy/exact` runs from 98 to 96, it must ascend",
+            &[("rename/like/saving", 0.5)],
+            "claim P2 needs the metric `rename/like/accuracy_cost_points`",
+        );
+        let error = claims().judge(&intervals(&[(OWN, [97.0, 98.0, 96.0])])).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the interval of `like/accuracy_ties_wrong` runs from 98 to 96, it must ascend"
         );
     }
 
     #[test]
     fn listing_keeps_the_numbers_and_judges_nothing() {
-        let metrics = metrics(&[("rename/final/saving", 0.5)]);
-        let listed = claims().list_unjudged(&metrics).unwrap();
-        assert_eq!(listed[1].ours, Some(50.0));
-        assert!(listed.iter().all(|c| c.verdict == Verdict::NotJudged));
-        assert!(listed.iter().all(|c| c.reading_verdict == Verdict::NotJudged));
+        let found = [(OWN, [0.97, 0.96, 0.98]), ("accuracy/exact", [0.99, 0.985, 0.995])];
+        let listed = claims().list_unjudged(&intervals(&found)).unwrap();
+        assert_eq!(listed[0].like.found.map(|found| found.value), Some(97.0));
+        for claim in &listed {
+            assert_eq!(claim.verdict, Verdict::NotJudged);
+            assert_eq!(claim.like.verdict, Verdict::NotJudged);
+            assert!(claim.ours.iter().all(|answer| answer.verdict == Verdict::NotJudged));
+        }
     }
 }

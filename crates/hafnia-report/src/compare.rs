@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::judged::decimals_of;
 use crate::report::fixed;
-use crate::{Align, Interval, Report, ReportError, Table, Verdict};
+use crate::{Align, Column, Interval, Report, ReportError, Table, Verdict};
 
 /// Reports side by side. Differences are to the first, in the unit of what differs; they are plain
 /// differences of estimates, without an interval of their own.
@@ -13,17 +14,20 @@ use crate::{Align, Interval, Report, ReportError, Table, Verdict};
 pub struct Comparison {
     /// Names of the runs.
     pub runs: Vec<String>,
-    /// Every claim and reading that a run has, in the order in which they first come up.
+    /// Every claim and reading that a run has, by each column that answers it, in the order in which
+    /// they first come up.
     pub claims: Vec<ComparedClaim>,
     /// Every metric that a run has, by key.
     pub metrics: BTreeMap<String, ComparedMetric>,
 }
 
-/// A reading of a claim in every run.
+/// A reading of a claim by the networks of one column, in every run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ComparedClaim {
     /// Id, title and, where there are several, reading.
     pub name: String,
+    /// Which networks answer.
+    pub column: Column,
     /// Unit of all numbers.
     pub unit: String,
     /// The paper's number.
@@ -34,14 +38,14 @@ pub struct ComparedClaim {
     pub found: Vec<Option<Found>>,
 }
 
-/// What a run found for a reading of a claim.
+/// What the networks of a column of a run say to a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Found {
-    /// Its number and interval; nothing if it was not measured.
-    pub ours: Option<Interval>,
+    /// Their number and interval; nothing if it was not measured.
+    pub answer: Option<Interval>,
     /// By how much it lies above that of the first run, if both measured it.
     pub difference: Option<f64>,
-    /// Verdict of the claim.
+    /// Verdict of the reading by these networks.
     pub verdict: Verdict,
 }
 
@@ -66,12 +70,18 @@ impl Comparison {
         let reports = || runs.iter().map(|(_, report)| report);
         let mut claims: Vec<ComparedClaim> = Vec::new();
         for (run, report) in reports().enumerate() {
-            for claim in report.claims() {
+            let answers = report.claims().iter().flat_map(|claim| {
+                Column::ALL.map(|column| Some((claim, column, claim.answer(column)?)))
+            });
+            for (claim, column, answer) in answers.flatten() {
                 let name = claim.name();
-                let at = claims.iter().position(|of| of.name == name && of.unit == claim.unit);
-                let at = at.unwrap_or_else(|| {
+                let is_same = |of: &ComparedClaim| {
+                    of.name == name && of.unit == claim.unit && of.column == column
+                };
+                let at = claims.iter().position(is_same).unwrap_or_else(|| {
                     claims.push(ComparedClaim {
-                        name,
+                        name: name.clone(),
+                        column,
                         unit: claim.unit.clone(),
                         paper: claim.paper,
                         decimals: claim.decimals,
@@ -79,17 +89,12 @@ impl Comparison {
                     });
                     claims.len() - 1
                 });
-                let ours = match (claim.ours, claim.lo, claim.hi) {
-                    (Some(value), Some(lo), Some(hi)) => Some(Interval { value, lo, hi }),
-                    _ => None,
-                };
-                let of_first = claims[at].found[0].and_then(|found| found.ours);
-                let first = if run == 0 { ours } else { of_first };
-                claims[at].found[run] = Some(Found {
-                    ours,
-                    difference: ours.zip(first).map(|(ours, first)| ours.value - first.value),
-                    verdict: claim.verdict,
-                });
+                let of_first = claims[at].found[0].and_then(|found| found.answer);
+                let first = if run == 0 { answer.found } else { of_first };
+                let difference =
+                    answer.found.zip(first).map(|(own, first)| own.value - first.value);
+                claims[at].found[run] =
+                    Some(Found { answer: answer.found, difference, verdict: answer.verdict });
             }
         }
         let keys = reports().flat_map(|report| report.metrics().iter().map(|(key, _)| key));
@@ -106,12 +111,15 @@ impl Comparison {
         })
     }
 
-    /// Claim, paper, and for every run its number, interval and verdict; from the second on also the
+    /// Claim, networks, paper, and for every run its number, interval and verdict; from the second on also the
     /// difference to the first.
     #[must_use]
     pub fn claims_table(&self) -> Table {
-        let mut columns =
-            vec![("claim".to_owned(), Align::Left), ("paper".to_owned(), Align::Right)];
+        let mut columns = vec![
+            ("claim".to_owned(), Align::Left),
+            ("networks".to_owned(), Align::Left),
+            ("paper".to_owned(), Align::Right),
+        ];
         for (index, run) in self.runs.iter().enumerate() {
             columns
                 .extend([(run.clone(), Align::Right), ("95 % interval".to_owned(), Align::Right)]);
@@ -120,16 +128,13 @@ impl Comparison {
         }
         let mut table = Table::new(columns);
         for claim in &self.claims {
-            // Small numbers get a decimal more, as in the table of verdicts.
-            let written = |value: f64| {
-                fixed(value, usize::from(claim.decimals.max(2)) + usize::from(value.abs() < 1.0))
-            };
+            let written = |value: f64| fixed(value, decimals_of(value, claim.decimals));
             let paper = format!("{} {}", fixed(claim.paper, claim.decimals.into()), claim.unit);
-            let mut row = vec![claim.name.clone(), paper];
+            let mut row = vec![claim.name.clone(), claim.column.name().to_owned(), paper];
             for (index, found) in claim.found.iter().enumerate() {
-                let ours = found.and_then(|found| found.ours);
-                row.push(ours.map_or(none(), |ours| written(ours.value)));
-                row.push(ours.map_or(none(), |Interval { value, lo, hi }| {
+                let answer = found.and_then(|found| found.answer);
+                row.push(answer.map_or(none(), |answer| written(answer.value)));
+                row.push(answer.map_or(none(), |Interval { value, lo, hi }| {
                     if lo == value && hi == value {
                         "exact".to_owned()
                     } else {
@@ -200,7 +205,7 @@ pub(crate) mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::claims::tests::{claims, metrics};
+    use crate::claims::tests::{claims, intervals};
     use crate::{Metrics, Scope};
 
     /// Two runs that differ, and one that measured nothing.
@@ -210,13 +215,13 @@ pub(crate) mod tests {
             (name.to_owned(), report)
         };
         let of = |accuracy: f64, cells: f64| {
-            metrics(&[
-                ("accuracy/exact", accuracy),
-                ("accuracy/exact_lo", accuracy - 0.003),
-                ("accuracy/exact_hi", accuracy + 0.003),
-                ("rename/final/saving", 0.5),
-                ("network/cells", cells),
-            ])
+            let interval = |value: f64| [value, value - 0.003, value + 0.003];
+            let mut metrics = intervals(&[
+                ("accuracy/exact", interval(accuracy)),
+                ("like/accuracy_ties_wrong", interval(accuracy - 0.01)),
+            ]);
+            metrics.insert("network/cells", cells).unwrap();
+            metrics
         };
         let mut second = of(0.9875, 30000.0);
         second.insert("speed", 1.5).unwrap();
@@ -227,30 +232,37 @@ pub(crate) mod tests {
     fn claims_differ_from_the_first_run() {
         let comparison = Comparison::of(&runs()).unwrap();
         expect![[r#"
-            ┌────────────────────────────────────┬────────────┬───────┬────────────────┬────────────┬───────┬────────────────┬────────────┬────────────┬─────────┬───────────────┬────────────┬────────────┐
-            │ claim                              ┆      paper ┆     a ┆  95 % interval ┆ verdict    ┆     b ┆  95 % interval ┆ difference ┆ verdict    ┆ <empty> ┆ 95 % interval ┆ difference ┆ verdict    │
-            ╞════════════════════════════════════╪════════════╪═══════╪════════════════╪════════════╪═══════╪════════════════╪════════════╪════════════╪═════════╪═══════════════╪════════════╪════════════╡
-            │ P1 LeNet-5 test accuracy           ┆    96.66 % ┆ 97.50 ┆ [97.20, 97.80] ┆ surpassed  ┆ 98.75 ┆ [98.45, 99.05] ┆      +1.25 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
-            │ P2 final layer rows saved          ┆    45.24 % ┆ 50.00 ┆          exact ┆ surpassed  ┆ 50.00 ┆          exact ┆      0.000 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
-            │ P3 noise impact removed (relative) ┆      5.6 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
-            │ P3 noise impact removed (points)   ┆ 5.6 points ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
-            └────────────────────────────────────┴────────────┴───────┴────────────────┴────────────┴───────┴────────────────┴────────────┴────────────┴─────────┴───────────────┴────────────┴────────────┘"#]].assert_eq(&comparison.claims_table().to_string());
+            ┌─────────────────────────────────────────────────────────┬───────────────┬────────────┬───────┬────────────────┬────────────┬───────┬────────────────┬────────────┬────────────┬─────────┬───────────────┬────────────┬────────────┐
+            │ claim                                                   ┆ networks      ┆      paper ┆     a ┆  95 % interval ┆ verdict    ┆     b ┆  95 % interval ┆ difference ┆ verdict    ┆ <empty> ┆ 95 % interval ┆ difference ┆ verdict    │
+            ╞═════════════════════════════════════════════════════════╪═══════════════╪════════════╪═══════╪════════════════╪════════════╪═══════╪════════════════╪════════════╪════════════╪═════════╪═══════════════╪════════════╪════════════╡
+            │ P1 MNIST accuracy, our training                         ┆ like for like ┆    96.66 % ┆ 96.50 ┆ [96.20, 96.80] ┆ reproduced ┆ 97.75 ┆ [97.45, 98.05] ┆      +1.25 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
+            │ P1 MNIST accuracy, our training                         ┆ ours          ┆    96.66 % ┆ 97.50 ┆ [97.20, 97.80] ┆ surpassed  ┆ 98.75 ┆ [98.45, 99.05] ┆      +1.25 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
+            │ P1 MNIST accuracy, integers throughout                  ┆ like for like ┆    96.66 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
+            │ P2 rows of the final layer saved                        ┆ like for like ┆    45.24 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
+            │ P2 rows of the final layer saved                        ┆ ours          ┆    45.24 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
+            │ P3 noise impact removed by row order, share of the loss ┆ like for like ┆      5.6 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
+            │ P3 noise impact removed by row order, share of the loss ┆ ours          ┆      5.6 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
+            │ P3 noise impact removed by row order, in points         ┆ like for like ┆ 5.6 points ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
+            │ P3 noise impact removed by row order, in points         ┆ ours          ┆ 5.6 points ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
+            └─────────────────────────────────────────────────────────┴───────────────┴────────────┴───────┴────────────────┴────────────┴───────┴────────────────┴────────────┴────────────┴─────────┴───────────────┴────────────┴────────────┘"#]].assert_eq(&comparison.claims_table().to_string());
     }
 
     #[test]
     fn metrics_differ_from_the_first_run() {
         let comparison = Comparison::of(&runs()[..2]).unwrap();
         expect![[r#"
-            ┌─────────────────────┬───────┬────────┬────────────┐
-            │ metric              ┆     a ┆      b ┆ difference │
-            ╞═════════════════════╪═══════╪════════╪════════════╡
-            │ accuracy/exact      ┆ 0.975 ┆ 0.9875 ┆    +0.0125 │
-            │ accuracy/exact_hi   ┆ 0.978 ┆ 0.9905 ┆    +0.0125 │
-            │ accuracy/exact_lo   ┆ 0.972 ┆ 0.9845 ┆    +0.0125 │
-            │ network/cells       ┆ 61470 ┆  30000 ┆     -31470 │
-            │ rename/final/saving ┆   0.5 ┆    0.5 ┆          0 │
-            │ speed               ┆     – ┆    1.5 ┆          – │
-            └─────────────────────┴───────┴────────┴────────────┘"#]]
+            ┌─────────────────────────────┬───────┬────────┬────────────┐
+            │ metric                      ┆     a ┆      b ┆ difference │
+            ╞═════════════════════════════╪═══════╪════════╪════════════╡
+            │ accuracy/exact              ┆ 0.975 ┆ 0.9875 ┆    +0.0125 │
+            │ accuracy/exact_hi           ┆ 0.978 ┆ 0.9905 ┆    +0.0125 │
+            │ accuracy/exact_lo           ┆ 0.972 ┆ 0.9845 ┆    +0.0125 │
+            │ like/accuracy_ties_wrong    ┆ 0.965 ┆ 0.9775 ┆    +0.0125 │
+            │ like/accuracy_ties_wrong_hi ┆ 0.968 ┆ 0.9805 ┆    +0.0125 │
+            │ like/accuracy_ties_wrong_lo ┆ 0.962 ┆ 0.9745 ┆    +0.0125 │
+            │ network/cells               ┆ 61470 ┆  30000 ┆     -31470 │
+            │ speed                       ┆     – ┆    1.5 ┆          – │
+            └─────────────────────────────┴───────┴────────┴────────────┘"#]]
         .assert_eq(&comparison.metrics_table().to_string());
     }
 

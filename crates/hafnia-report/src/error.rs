@@ -18,13 +18,14 @@ pub enum ReportError {
         source: std::io::Error,
     },
     /// The claims file is not TOML of the right shape.
-    #[error("{} is not a claims file", path.display())]
+    #[error("{}, line {line}: {message}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// What and where.
-        #[source]
-        source: Box<toml::de::Error>,
+        /// Where in it, counted from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
     },
     /// A value is outside its range.
     #[error("{key} is {value}, it must be {range}")]

@@ -10,7 +10,9 @@
 //! # fn main() -> Result<(), hafnia_report::ReportError> {
 //! let claims = Claims::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/claims.toml"))?;
 //! let mut metrics = Metrics::default();
-//! metrics.insert("rename/final/saving", 38.0 / 84.0)?;
+//! for (key, value) in [("", 0.9712), ("_lo", 0.9690), ("_hi", 0.9734)] {
+//!     metrics.insert(format!("like/accuracy_ties_wrong{key}"), value)?;
+//! }
 //!
 //! let report = Report::new("Reproduction", Scope::default(), &claims, metrics)?;
 //! let files: Vec<String> = exporters()
@@ -39,6 +41,7 @@ mod error;
 mod export;
 mod frontier;
 mod html;
+mod judged;
 mod layout;
 mod metrics;
 pub mod plot;
@@ -47,13 +50,14 @@ mod table;
 mod verdict;
 
 pub use attribution::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
-pub use claims::{Claim, Claims, JudgedClaim, Protocol, Reading, Setting};
+pub use claims::{Claim, Claims, Condition, PastProtocol, Protocol, Reading, Setting};
 pub use compare::{ComparedClaim, ComparedMetric, Comparison, Found};
 pub use error::ReportError;
 pub use export::{Cells, Csv, Exporter, Json, Markdown, Svg, exporters};
 pub use frontier::{Frontier, FrontierCandidate};
 pub use hafnia_stats::Interval;
 pub use html::Html;
+pub use judged::{Answer, Bounded, Column, JudgedClaim};
 pub use layout::{Block, CellMap, CellRow, Layout};
 pub use metrics::Metrics;
 pub use report::{Figure, Part, Report, Scope, Section};

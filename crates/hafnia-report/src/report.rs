@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Align, CellMap, Claims, JudgedClaim, Metrics, ReportError, Table};
+use crate::judged;
+use crate::{CellMap, Claims, JudgedClaim, Metrics, ReportError, Table, Verdict};
 
 /// What a run covered; the default is everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -173,20 +174,29 @@ impl Report {
         &self.metrics
     }
 
-    /// The table claim / paper / ours / 95 % interval / verdict.
+    /// The table claim / paper / like for like / verdict / ours / verdict, numbers with their 95 %
+    /// intervals.
     #[must_use]
     pub fn verdict_table(&self) -> Table {
-        let mut table = Table::new([
-            ("claim", Align::Left),
-            ("paper", Align::Right),
-            ("ours", Align::Right),
-            ("95 % interval", Align::Right),
-            ("verdict", Align::Left),
-        ]);
+        judged::table(&self.claims)
+    }
+
+    /// The ids of the claims that networks like the paper's do not meet, or were not judged on. Where
+    /// the paper's unit is ambiguous, one met reading is enough.
+    #[must_use]
+    pub fn missed(&self) -> Vec<&str> {
+        let mut missed: Vec<&str> = Vec::new();
         for claim in &self.claims {
-            table.row(claim.cells());
+            let mut readings = self.claims.iter().filter(|other| other.id == claim.id);
+            let is_met = match claim.verdict {
+                Verdict::UnitAmbiguous => readings.any(|reading| reading.like.verdict.is_met()),
+                verdict => verdict.is_met(),
+            };
+            if !is_met && !missed.contains(&claim.id.as_str()) {
+                missed.push(&claim.id);
+            }
         }
-        table
+        missed
     }
 }
 
@@ -200,39 +210,6 @@ fn parse<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, Repo
         what,
         source,
     })
-}
-
-impl JudgedClaim {
-    /// Its id, title and, where there are several, reading.
-    pub(crate) fn name(&self) -> String {
-        let Self { id, title, .. } = self;
-        match &self.reading {
-            Some(reading) => format!("{id} {title} ({reading})"),
-            None => format!("{id} {title}"),
-        }
-    }
-
-    /// The cells of its row in the verdict table.
-    pub(crate) fn cells(&self) -> [String; 5] {
-        let Self { unit, paper, .. } = self;
-        // Small numbers get a decimal more: 0.024 points must not read as 0.0.
-        let small = self.ours.is_some_and(|ours| ours.abs() < 1.0);
-        let fine = usize::from(self.decimals.max(2)) + usize::from(small);
-        let ours =
-            self.ours.map_or("–".to_owned(), |ours| format!("{} {unit}", fixed(ours, fine)));
-        let interval = match (self.ours, self.lo, self.hi) {
-            (Some(ours), Some(lo), Some(hi)) if lo == hi && ours == lo => "exact".to_owned(),
-            (_, Some(lo), Some(hi)) => format!("[{}, {}]", fixed(lo, fine), fixed(hi, fine)),
-            _ => "–".to_owned(),
-        };
-        let verdict = if self.verdict == self.reading_verdict {
-            self.verdict.to_string()
-        } else {
-            format!("{} (here: {})", self.verdict, self.reading_verdict)
-        };
-        let paper = format!("{} {unit}", fixed(*paper, usize::from(self.decimals)));
-        [self.name(), paper, ours, interval, verdict]
-    }
 }
 
 /// A number with so many decimals, never as minus zero.
@@ -249,22 +226,19 @@ pub(crate) mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::claims::tests::{claims, metrics};
+    use crate::Align;
+    use crate::claims::tests::{claims, intervals};
 
     /// A small report with everything in it, on round invented numbers.
     pub(crate) fn report(scope: Scope) -> Report {
-        let metrics = metrics(&[
-            ("accuracy/exact", 0.975),
-            ("accuracy/exact_lo", 0.9718),
-            ("accuracy/exact_hi", 0.9779),
-            ("rename/final/saving", 38.0 / 84.0),
-            ("reorder/final/reduction_rel", 0.1225),
-            ("reorder/final/reduction_rel_lo", 0.045),
-            ("reorder/final/reduction_rel_hi", 0.19),
-            ("reorder/final/reduction_points", 0.03),
-            ("reorder/final/reduction_points_lo", -0.004),
-            ("reorder/final/reduction_points_hi", 0.06),
+        let mut metrics = intervals(&[
+            ("like/accuracy_ties_wrong", [0.975, 0.9718, 0.9779]),
+            ("accuracy/exact", [0.99, 0.9878, 0.9918]),
+            ("rename/like/accuracy_cost_points", [0.1, 0.02, 0.18]),
+            ("reorder/like/reduction_rel", [0.1225, 0.045, 0.19]),
+            ("reorder/like/reduction_points", [0.03, -0.004, 0.06]),
         ]);
+        metrics.insert("rename/like/saving", 38.0 / 84.0).unwrap();
         let mut report = Report::new("Reproduction", scope, &claims(), metrics).unwrap();
         let mut table = Table::new([("setting", Align::Left), ("drop, points", Align::Right)]);
         table.row([claims().settings[0].to_string(), "0.01".to_owned()]);
@@ -292,14 +266,15 @@ pub(crate) mod tests {
         check(
             Scope::default(),
             expect![[r#"
-                ┌────────────────────────────────────┬────────────┬──────────────┬─────────────────┬───────────────────────────────────────┐
-                │ claim                              ┆      paper ┆         ours ┆   95 % interval ┆ verdict                               │
-                ╞════════════════════════════════════╪════════════╪══════════════╪═════════════════╪═══════════════════════════════════════╡
-                │ P1 LeNet-5 test accuracy           ┆    96.66 % ┆      97.50 % ┆  [97.18, 97.79] ┆ surpassed                             │
-                │ P2 final layer rows saved          ┆    45.24 % ┆      45.24 % ┆           exact ┆ reproduced                            │
-                │ P3 noise impact removed (relative) ┆      5.6 % ┆      12.25 % ┆   [4.50, 19.00] ┆ unit ambiguous (here: reproduced)     │
-                │ P3 noise impact removed (points)   ┆ 5.6 points ┆ 0.030 points ┆ [-0.004, 0.060] ┆ unit ambiguous (here: not reproduced) │
-                └────────────────────────────────────┴────────────┴──────────────┴─────────────────┴───────────────────────────────────────┘"#]],
+                ┌─────────────────────────────────────────────────────────┬────────────┬─────────────────────────────────────────────────────────────┬────────────────┬──────────────────────────┬────────────┐
+                │ claim                                                   ┆      paper ┆                               like for like (95 % interval) ┆ verdict        ┆     ours (95 % interval) ┆ verdict    │
+                ╞═════════════════════════════════════════════════════════╪════════════╪═════════════════════════════════════════════════════════════╪════════════════╪══════════════════════════╪════════════╡
+                │ P1 MNIST accuracy, our training                         ┆    96.66 % ┆                                    97.50 % (97.18 to 97.79) ┆ surpassed      ┆ 99.00 % (98.78 to 99.18) ┆ surpassed  │
+                │ P1 MNIST accuracy, integers throughout                  ┆    96.66 % ┆                                                           – ┆ not judged     ┆                        – ┆ –          │
+                │ P2 rows of the final layer saved                        ┆    45.24 % ┆ 45.24 %, exact; accuracy cost 0.100 points (0.020 to 0.180) ┆ reproduced     ┆                        – ┆ not judged │
+                │ P3 noise impact removed by row order, share of the loss ┆      5.6 % ┆                                     12.25 % (4.50 to 19.00) ┆ reproduced     ┆                        – ┆ not judged │
+                │ P3 noise impact removed by row order, in points         ┆ 5.6 points ┆                              0.030 points (-0.004 to 0.060) ┆ not reproduced ┆                        – ┆ not judged │
+                └─────────────────────────────────────────────────────────┴────────────┴─────────────────────────────────────────────────────────────┴────────────────┴──────────────────────────┴────────────┘"#]],
         );
     }
 
@@ -308,14 +283,15 @@ pub(crate) mod tests {
         check(
             Scope { subset: true, quick: false },
             expect![[r#"
-                ┌────────────────────────────────────┬────────────┬──────────────┬─────────────────┬────────────┐
-                │ claim                              ┆      paper ┆         ours ┆   95 % interval ┆ verdict    │
-                ╞════════════════════════════════════╪════════════╪══════════════╪═════════════════╪════════════╡
-                │ P1 LeNet-5 test accuracy           ┆    96.66 % ┆      97.50 % ┆  [97.18, 97.79] ┆ not judged │
-                │ P2 final layer rows saved          ┆    45.24 % ┆      45.24 % ┆           exact ┆ not judged │
-                │ P3 noise impact removed (relative) ┆      5.6 % ┆      12.25 % ┆   [4.50, 19.00] ┆ not judged │
-                │ P3 noise impact removed (points)   ┆ 5.6 points ┆ 0.030 points ┆ [-0.004, 0.060] ┆ not judged │
-                └────────────────────────────────────┴────────────┴──────────────┴─────────────────┴────────────┘"#]],
+                ┌─────────────────────────────────────────────────────────┬────────────┬─────────────────────────────────────────────────────────────┬────────────┬──────────────────────────┬────────────┐
+                │ claim                                                   ┆      paper ┆                               like for like (95 % interval) ┆ verdict    ┆     ours (95 % interval) ┆ verdict    │
+                ╞═════════════════════════════════════════════════════════╪════════════╪═════════════════════════════════════════════════════════════╪════════════╪══════════════════════════╪════════════╡
+                │ P1 MNIST accuracy, our training                         ┆    96.66 % ┆                                    97.50 % (97.18 to 97.79) ┆ not judged ┆ 99.00 % (98.78 to 99.18) ┆ not judged │
+                │ P1 MNIST accuracy, integers throughout                  ┆    96.66 % ┆                                                           – ┆ not judged ┆                        – ┆ –          │
+                │ P2 rows of the final layer saved                        ┆    45.24 % ┆ 45.24 %, exact; accuracy cost 0.100 points (0.020 to 0.180) ┆ not judged ┆                        – ┆ not judged │
+                │ P3 noise impact removed by row order, share of the loss ┆      5.6 % ┆                                     12.25 % (4.50 to 19.00) ┆ not judged ┆                        – ┆ not judged │
+                │ P3 noise impact removed by row order, in points         ┆ 5.6 points ┆                              0.030 points (-0.004 to 0.060) ┆ not judged ┆                        – ┆ not judged │
+                └─────────────────────────────────────────────────────────┴────────────┴─────────────────────────────────────────────────────────────┴────────────┴──────────────────────────┴────────────┘"#]],
         );
     }
 
@@ -329,7 +305,29 @@ pub(crate) mod tests {
     #[test]
     fn what_was_not_measured_has_a_dash() {
         let report = Report::new("r", Scope::default(), &claims(), Metrics::default()).unwrap();
-        assert_eq!(report.verdict_table().rows()[0][2..], ["–", "–", "not judged"]);
+        let table = report.verdict_table();
+        assert_eq!(table.rows()[0][2..], ["–", "not judged", "–", "not judged"]);
+    }
+
+    #[test]
+    fn a_claim_is_missed_by_the_networks_like_the_papers_alone() {
+        let check = |found: &[(&str, [f64; 3])], expected: &[&str]| {
+            let mut metrics = intervals(found);
+            metrics.insert("rename/like/saving", 0.5).unwrap();
+            let report = Report::new("r", Scope::default(), &claims(), metrics).unwrap();
+            assert_eq!(report.missed(), expected);
+        };
+        let integers = ("like_integer/accuracy_ties_wrong", [0.967, 0.966, 0.968]);
+        let own = ("like/accuracy_ties_wrong", [0.975, 0.97, 0.98]);
+        let cost = ("rename/like/accuracy_cost_points", [0.1, 0.0, 0.2]);
+        let relative = ("reorder/like/reduction_rel", [0.2, 0.1, 0.3]);
+        let points = ("reorder/like/reduction_points", [0.1, -0.1, 0.3]);
+        let ours = ("reorder/final/reduction_rel", [0.01, -0.1, 0.12]);
+        check(&[own, integers, cost, relative, points, ours], &[]);
+        check(&[own, integers, cost, relative], &[]);
+        check(&[own, integers, cost, points], &["P3"]);
+        check(&[own, cost, relative], &["P1"]);
+        check(&[cost], &["P1", "P3"]);
     }
 
     #[test]

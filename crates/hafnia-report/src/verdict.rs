@@ -26,14 +26,25 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// The verdict of a claim from those of its readings: theirs if they agree.
+    /// Whether the claim holds.
     #[must_use]
-    pub fn of_readings(readings: &[Self]) -> Self {
+    pub fn is_met(self) -> bool {
+        matches!(self, Self::Surpassed | Self::Reproduced)
+    }
+
+    /// The verdict of a claim from those of its readings: theirs if they agree.
+    ///
+    /// If they do not, and the paper's unit is ambiguous, so is the verdict. In one unit every reading
+    /// counts, and the verdict is the worst of them.
+    #[must_use]
+    pub fn of_readings(readings: &[Self], unit_is_ambiguous: bool) -> Self {
         match readings {
             [] => Self::NotJudged,
-            _ if readings.contains(&Self::NotJudged) => Self::NotJudged,
             [first, rest @ ..] if rest.iter().all(|other| other == first) => *first,
-            _ => Self::UnitAmbiguous,
+            _ if unit_is_ambiguous => Self::UnitAmbiguous,
+            _ if readings.contains(&Self::NotJudged) => Self::NotJudged,
+            _ if readings.contains(&Self::NotReproduced) => Self::NotReproduced,
+            _ => Self::Reproduced,
         }
     }
 }
@@ -149,15 +160,16 @@ mod tests {
 
     #[test]
     fn readings_agree_or_the_unit_is_ambiguous() {
-        let check = |readings: &[Verdict], expected| {
-            assert_eq!(Verdict::of_readings(readings), expected, "{readings:?}");
+        let check = |readings: &[Verdict], in_one_unit, in_several| {
+            let found = [false, true].map(|units| Verdict::of_readings(readings, units));
+            assert_eq!(found, [in_one_unit, in_several], "{readings:?}");
         };
-        check(&[Surpassed], Surpassed);
-        check(&[Reproduced, Reproduced], Reproduced);
-        check(&[NotReproduced, NotReproduced], NotReproduced);
-        check(&[Surpassed, Reproduced], UnitAmbiguous);
-        check(&[Surpassed, NotReproduced], UnitAmbiguous);
-        check(&[Surpassed, NotJudged], NotJudged);
-        check(&[], NotJudged);
+        check(&[Surpassed], Surpassed, Surpassed);
+        check(&[Reproduced, Reproduced], Reproduced, Reproduced);
+        check(&[NotReproduced, NotReproduced], NotReproduced, NotReproduced);
+        check(&[Surpassed, Reproduced], Reproduced, UnitAmbiguous);
+        check(&[Surpassed, NotReproduced], NotReproduced, UnitAmbiguous);
+        check(&[Surpassed, NotJudged], NotJudged, UnitAmbiguous);
+        check(&[], NotJudged, NotJudged);
     }
 }

@@ -361,13 +361,16 @@ fn example() -> anyhow::Result<Report> {
     let claims = Claims::load(workspace().join("docs/claims.toml"))?;
     let mut metrics = Metrics::default();
     for (key, value) in [
-        ("accuracy/exact", 0.975),
-        ("accuracy/exact_lo", 0.9718),
-        ("accuracy/exact_hi", 0.9779),
-        ("rename/final/saving", 38.0 / 84.0),
-        ("reorder/final/reduction_rel", 0.1225),
-        ("reorder/final/reduction_rel_lo", 0.045),
-        ("reorder/final/reduction_rel_hi", 0.19),
+        ("like/accuracy_ties_wrong", 0.975),
+        ("like/accuracy_ties_wrong_lo", 0.9718),
+        ("like/accuracy_ties_wrong_hi", 0.9779),
+        ("rename/like/saving", 38.0 / 84.0),
+        ("rename/like/accuracy_cost_points", 0.1),
+        ("rename/like/accuracy_cost_points_lo", 0.0),
+        ("rename/like/accuracy_cost_points_hi", 0.2),
+        ("reorder/like/reduction_rel", 0.1225),
+        ("reorder/like/reduction_rel_lo", 0.045),
+        ("reorder/like/reduction_rel_hi", 0.19),
         ("reorder/final/reduction_points", 0.03),
         ("reorder/final/reduction_points_lo", -0.004),
         ("reorder/final/reduction_points_hi", 0.06),

@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 
 use self::markup::{escape, inline, table, text};
 use crate::compare::digits;
-use crate::{Align, Exporter, JudgedClaim, Report, Scope, Section, Table, Verdict};
+use crate::{Align, Column, Exporter, JudgedClaim, Report, Scope, Section, Table, Verdict};
 
 /// `report.html`: all of a report on one page.
 #[derive(Debug, Clone, Copy)]
@@ -106,21 +106,29 @@ fn id(index: usize, title: &str) -> String {
 }
 
 fn claims(report: &Report) -> Chapter {
+    let table = report.verdict_table();
     let mut body = String::from(
-        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Claims\">\n<table class=\"claims\">\n\
-         <caption class=\"unseen\">What the paper claims, and what this run found</caption>\n<thead>\n\
-         <tr><th scope=\"col\">claim</th><th scope=\"col\" class=\"number\">paper</th><th scope=\"col\" class=\"number\">ours</th>\
-         <th scope=\"col\" class=\"number\">95 % interval</th><th scope=\"col\">verdict</th></tr>\n</thead>\n<tbody>\n",
+        "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Claims\">\n<table class=\"claims\" role=\"table\">\n\
+         <caption class=\"unseen\">What the paper claims, and what this run found</caption>\n<thead role=\"rowgroup\">\n<tr role=\"row\">",
     );
+    for name in table.header() {
+        let _ = write!(body, "<th scope=\"col\" role=\"columnheader\">{}</th>", escape(name));
+    }
+    body += "</tr>\n</thead>\n<tbody role=\"rowgroup\">\n";
     for claim in report.claims() {
-        let [_, paper, ours, interval, _] = claim.cells().map(|cell| escape(&cell));
-        let _ = writeln!(
+        let _ = write!(
             body,
-            "<tr><th scope=\"row\">{}</th><td class=\"number\">{paper}</td><td class=\"number\">{ours}</td>\
-             <td class=\"number\">{interval}</td><td>{}</td></tr>",
-            claim_name(claim),
-            verdicts(claim)
+            "<tr role=\"row\"><th scope=\"row\" role=\"rowheader\"><b>{}</b> {}</th>{}",
+            escape(&claim.id),
+            escape(&claim.what()),
+            cell("paper", &escape(&claim.paper_cell()))
         );
+        for column in Column::ALL {
+            let found = claim.answer(column).map(|answer| verdict(answer.verdict));
+            body += &cell(column.name(), &escape(&claim.answer_cell(column)));
+            body += &cell("verdict", &found.unwrap_or("–".to_owned()));
+        }
+        body += "</tr>\n";
     }
     body +=
         "</tbody>\n</table>\n</div>\n<details>\n<summary>How each claim was read</summary>\n<dl>\n";
@@ -139,20 +147,10 @@ fn claims(report: &Report) -> Chapter {
     Chapter { title: "Claims".to_owned(), body }
 }
 
-/// Id, title and reading of a claim.
-fn claim_name(claim: &JudgedClaim) -> String {
-    let reading =
-        claim.reading.as_ref().map_or(String::new(), |reading| format!(" ({})", escape(reading)));
-    format!("<b>{}</b> {}{reading}", escape(&claim.id), escape(&claim.title))
-}
-
-/// The verdict of a claim, and of the reading where that is another.
-fn verdicts(claim: &JudgedClaim) -> String {
-    let mut html = verdict(claim.verdict);
-    if claim.reading_verdict != claim.verdict {
-        let _ = write!(html, " (here: {})", escape(&claim.reading_verdict.to_string()));
-    }
-    html
+/// A cell of the table of claims. In a narrow window its heading stands beside it, as each row is a
+/// block there: hence the roles, which such a layout would take away.
+fn cell(heading: &str, markup: &str) -> String {
+    format!("<td role=\"cell\" data-heading=\"{heading}\">{markup}</td>")
 }
 
 /// A verdict: its word, and a sign that does not hang on colour.
