@@ -9,9 +9,9 @@ use hafnia_model::Network;
 use hafnia_zoo::{Record, Run};
 
 use crate::reproduce::calls::{Calls, Trained};
-use crate::reproduce::networks;
 use crate::reproduce::plan::recipe_path;
 use crate::reproduce::runner::{self, Runner};
+use crate::reproduce::zoo;
 use crate::workspace;
 
 /// Which trainings become the record of which recipe.
@@ -126,7 +126,7 @@ fn check_data(folder: &Path, calls: &Calls<'_>) -> anyhow::Result<()> {
 
 /// Writes the networks, then the record; networks of other seeds go.
 fn write(record: &Record, trainings: &[Training]) -> anyhow::Result<()> {
-    let folder = networks().join(&record.recipe);
+    let folder = zoo::folder().join(&record.recipe);
     for (run, training) in record.runs.iter().zip(trainings) {
         let bytes = read(training.folder.join("network.hafnia"))?;
         write_whole(folder.join(run.file()), &bytes)?;

@@ -540,6 +540,9 @@ fn runs_are_shown_again_and_side_by_side() {
         let claims = hafnia_report::Claims::parse(claims, Path::new("claims.toml")).unwrap();
         let mut metrics = hafnia_report::Metrics::default();
         metrics.insert("rename/final/saving", saving).unwrap();
+        for end in ["", "_lo", "_hi"] {
+            metrics.insert(format!("rename/final/accuracy_cost_points{end}"), 0.1).unwrap();
+        }
         let scope = hafnia_report::Scope::default();
         let report = hafnia_report::Report::new(run, scope, &claims, metrics).unwrap();
         std::fs::create_dir(place.path(run)).unwrap();

@@ -86,6 +86,7 @@ impl Trained {
 pub(crate) struct Evaluated {
     pub(crate) images: usize,
     pub(crate) correct: usize,
+    /// Right, and no other output is as large.
     pub(crate) correct_ties_wrong: usize,
 }
 
@@ -93,6 +94,11 @@ impl Evaluated {
     /// Share of the images that are right.
     pub(crate) fn accuracy(&self) -> f64 {
         self.correct as f64 / self.images as f64
+    }
+
+    /// The same where a tie for the largest output counts as wrong.
+    pub(crate) fn accuracy_ties_wrong(&self) -> f64 {
+        self.correct_ties_wrong as f64 / self.images as f64
     }
 }
 

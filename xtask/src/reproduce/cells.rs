@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context, ensure};
 use hafnia_ir::{Mapping, Tile, read_mapping};
-use hafnia_report::{Block, CellRow, Layout};
+use hafnia_report::{Block, CellMap, CellRow, Layout, Part, Section};
 
 /// Reads a mapping and lays its tiles out on macros.
 pub(crate) fn layout(name: &str, path: &Path) -> anyhow::Result<Layout> {
@@ -31,6 +31,22 @@ pub(crate) fn of(name: &str, mapping: &Mapping) -> anyhow::Result<Layout> {
     };
     layout.check()?;
     Ok(layout)
+}
+
+/// The deployed network on macros, before and after.
+pub(crate) fn section(layouts: &[Layout]) -> Section {
+    Section {
+        part: Part::Mapping,
+        title: "The macros, cell by cell".to_owned(),
+        text: "The deployed network in natural order, after `rename`, and by the search `best`; report.html shows every cell, and which logical rows a physical row holds."
+            .to_owned(),
+        maps: vec![CellMap {
+            name: "cells".to_owned(),
+            caption: "Every macro before and after.".to_owned(),
+            layouts: layouts.to_vec(),
+        }],
+        ..Section::default()
+    }
 }
 
 /// The physical rows of a tile, each with the logical rows that turn it on.

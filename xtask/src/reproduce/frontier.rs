@@ -31,7 +31,7 @@ pub(crate) fn run(
         format!("--profile={}", profile.display()),
         format!("--out={}", folder.display()),
         format!("--steps={}", plan.effort.anneal_steps / 10),
-        plan.chips(),
+        plan.mapping_chips(),
         format!("--seed={}", plan.seed),
         "--format=json".to_owned(),
     ];

@@ -9,17 +9,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use hafnia_cim::MacroSpec;
 use hafnia_passes::{AnnealGap, anneal_gaps};
-use hafnia_report::{Align, Claims, Interval, Metrics, Part, Section, Setting, Table};
+use hafnia_report::{Align, Interval, Metrics, Part, Section, Setting, Table};
 use hafnia_rng::Seed;
 use hafnia_stats::ratio_of_means;
-use hafnia_zoo::Zoo;
 
-use super::plan::{Mapping, Plan, Simulated, SimulatedMapping, noise, slug};
-use super::recorded::networks;
-use super::write_up::mean;
+use super::deployed::Deployed;
+use super::plan::{Mapping, Plan, Simulated, SimulatedMapping, Wanted, mean, noise, slug};
+use super::zoo;
 
 /// The recipe whose networks are mapped.
 const RECIPE: &str = "frontier";
@@ -129,72 +127,72 @@ struct Free {
     natural: PathBuf,
 }
 
-/// Maps, simulates and compares; `deployed` is the network that carries the claims, and its profile.
-pub(crate) fn run(
-    plan: &Plan<'_>,
-    claims: &Claims,
-    is_full: bool,
-    deployed: [&PathBuf; 2],
-) -> anyhow::Result<Compiled> {
-    let zoo = Zoo::open(networks())?;
-    let record = zoo.records().iter().find(|record| record.recipe == RECIPE);
-    let record = record.with_context(|| format!("no network of recipe {RECIPE} is recorded"))?;
+/// Maps, simulates and compares.
+pub(crate) fn run(plan: &Plan<'_>, deployed: &Deployed) -> anyhow::Result<Compiled> {
+    let claims = plan.claims;
     let mut free = Vec::new();
-    for run in record.runs.iter().take(plan.effort.free_networks) {
-        let (seed, file) = (run.seed, networks().join(RECIPE).join(run.file()));
-        let profile = plan.profile(&format!("{RECIPE}-{seed}"), &file)?;
-        let natural = plan.map(&format!("{RECIPE}-{seed}-natural"), &file, "natural", &[])?;
+    for zoo::Recorded { name, seed, file } in zoo::of_recipe(RECIPE, plan.effort.free_networks)? {
+        let profile = plan.profile(&name, &file)?;
+        let natural = plan.map(&Wanted {
+            name: format!("{name}-natural"),
+            network: &file,
+            pipeline: "natural",
+            profile: None,
+            keys: &[],
+        })?;
         free.push(Free { seed, file, profile, natural });
     }
     let mut validation = Vec::new();
-    for setting in &claims.settings {
+    for setting in &plan.settings {
         let mut drops = Vec::new();
         for network in &free {
             let mut arguments = noise(setting);
-            arguments.extend(["--part=validation".to_owned(), plan.chips()]);
+            arguments.extend(["--part=validation".to_owned(), plan.mapping_chips()]);
             let name = format!("free/validation-{}-{}", network.seed, slug(setting));
-            let chips = plan.seed + (1 << 32);
             let natural = [network.natural.as_path()];
-            let simulated =
-                plan.simulate_with(chips, &name, &network.file, &natural, &arguments)?;
+            let seed = plan.validation_seed();
+            let simulated = plan.simulate(seed, &name, &network.file, &natural, &arguments)?;
             drops.push(simulated.mappings[0].drop_points.value);
         }
         validation.push(mean(&drops).value);
+        if claims.operating_point(&validation).is_some() {
+            break;
+        }
     }
     let operating = claims.operating_point(&validation);
     let mut in_final = Vec::new();
-    for (index, setting) in claims.settings.iter().enumerate() {
-        if is_full || operating == Some(index) {
+    for (index, setting) in plan.settings.iter().enumerate().take(validation.len()) {
+        if plan.is_full || operating == Some(index) {
             let lost = free.iter().map(|network| network.lost(plan, setting, Where::Final, &[]));
             in_final.push((index, lost.collect::<Result<_, _>>()?));
         }
     }
-    let in_all = match operating.filter(|_| is_full) {
+    let in_all = match operating.filter(|_| plan.is_full) {
         None => None,
         Some(index) => {
-            let setting = &claims.settings[index];
+            let setting = &plan.settings[index];
             let lost = free.iter().map(|network| network.lost(plan, setting, Where::All, &[]));
             Some(lost.collect::<Result<_, _>>()?)
         }
     };
     let mut assumed = Vec::new();
     for (what, keys) in ASSUMPTIONS {
-        if let Some(index) = operating.filter(|_| is_full) {
-            let setting = &claims.settings[index];
+        if let Some(index) = operating.filter(|_| plan.is_full) {
+            let setting = &plan.settings[index];
             let lost = free.iter().map(|network| network.lost(plan, setting, Where::Final, keys));
             assumed.push((what, lost.collect::<Result<_, _>>()?));
         }
     }
     Ok(Compiled {
         seeds: free.iter().map(|network| network.seed).collect(),
-        settings: claims.settings.clone(),
+        settings: plan.settings.clone(),
         validation,
         operating,
         in_final,
         in_all,
         assumed,
         anneal_gap: anneal_gap(plan.seed)?,
-        deployed: by_every_pass(plan, &claims.settings[operating.unwrap_or(0)], deployed)?,
+        deployed: by_every_pass(plan, &plan.settings[operating.unwrap_or(0)], deployed)?,
     })
 }
 
@@ -253,29 +251,29 @@ impl Free {
         }
         let mut macro_arguments = noise(setting);
         macro_arguments.extend(keys.iter().map(|key| format!("--set={key}")));
-        let mut arguments = macro_arguments.clone();
-        arguments.push(format!("--profile={}", self.profile.display()));
         let mut mappings = vec![self.natural.clone()];
         let all: [(&str, &[(&str, &str)]); 2] = [("order", &order), ("polarity", &both)];
         let wanted = if layers == Where::Final { &all[..] } else { &all[1..] };
         for (what, passes) in wanted {
             let pipeline = plan.pipeline(&format!("{what}-{scope}"), passes)?;
-            mappings.push(plan.map(
-                &format!("{name}-{what}"),
-                &self.file,
-                &pipeline,
-                &arguments,
-            )?);
+            mappings.push(plan.map(&Wanted {
+                name: format!("{name}-{what}"),
+                network: &self.file,
+                pipeline: &pipeline,
+                profile: Some(&self.profile),
+                keys: &macro_arguments,
+            })?);
         }
         let mut arguments = macro_arguments;
         arguments.push(format!("--noise-in={scope}"));
         arguments.push(match layers {
-            Where::Final => plan.chips(),
+            Where::Final => plan.mapping_chips(),
             Where::All => format!("--chips={}", plan.effort.all_layers_chips),
         });
         let mappings: Vec<_> = mappings.iter().map(PathBuf::as_path).collect();
         let name = format!("free/{name}");
-        Ok(Lost::of(&plan.simulate(&name, &self.file, &mappings, &arguments)?))
+        let simulated = plan.simulate(plan.seed, &name, &self.file, &mappings, &arguments)?;
+        Ok(Lost::of(&simulated))
     }
 }
 
@@ -283,7 +281,7 @@ impl Free {
 fn by_every_pass(
     plan: &Plan<'_>,
     setting: &Setting,
-    [network, profile]: [&PathBuf; 2],
+    Deployed { network, profile, .. }: &Deployed,
 ) -> anyhow::Result<Vec<Mapped>> {
     let mut noise = noise(setting);
     let steps = format!("steps = {}", plan.effort.anneal_steps);
@@ -297,15 +295,19 @@ fn by_every_pass(
         };
         let name = format!("pass-{number}");
         let pipeline = plan.pipeline(&name, &passes.iter().map(filled).collect::<Vec<_>>())?;
-        let mut arguments = noise.clone();
-        arguments.push(format!("--profile={}", profile.display()));
-        mappings.push(plan.map(&name, network, &pipeline, &arguments)?);
+        mappings.push(plan.map(&Wanted {
+            name,
+            network,
+            pipeline: &pipeline,
+            profile: Some(profile),
+            keys: &noise,
+        })?);
     }
     let paths: Vec<_> = mappings.iter().map(PathBuf::as_path).collect();
     let exact = ["--engine=exact", "--noise-in=all", "--images=500"];
-    let exact = plan.simulate("passes-exact", network, &paths, &exact)?;
-    noise.push(plan.chips());
-    let noisy = plan.simulate("passes", network, &paths, &noise)?;
+    let exact = plan.simulate(plan.seed, "passes-exact", network, &paths, &exact)?;
+    noise.push(plan.mapping_chips());
+    let noisy = plan.simulate(plan.seed, "passes", network, &paths, &noise)?;
     let mut found = Vec::new();
     for (number, (what, _)) in PIPELINES.into_iter().enumerate() {
         found.push(Mapped {

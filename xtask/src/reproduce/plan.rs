@@ -1,4 +1,5 @@
-//! The run from top to bottom, and what it finds.
+//! What the sections of the run share: how they train, map and simulate, each call of `hafnia` a step,
+//! and what comes back.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,72 +7,13 @@ use std::thread;
 
 use anyhow::{Context, ensure};
 use hafnia_artifact::{Digest, write_whole};
-use hafnia_report::{Claims, Interval, Layout, Setting};
+use hafnia_report::{Claims, Interval, Metrics, Protocol, ReportError, Setting};
 use serde::Deserialize;
 
-use super::Options;
-use super::attribution::{self, Attributed};
-use super::calls::{Calls, Data, Trained};
-use super::cells;
-use super::cost::{self, Costs};
-use super::frontier::{self, Searched};
-use super::mapping::{self, Compiled};
-use super::recorded::{Recorded, Records};
-use super::runner::{Runner, Step};
-use super::speed::{self, Speed};
+use super::calls::Calls;
+use super::options::Options;
+use super::runner::Step;
 use crate::workspace;
-
-/// What the steps found.
-pub(crate) struct Results {
-    pub(crate) data: Data,
-    /// A training each: the tied ones, then the untied ones, by seed.
-    pub(crate) tied: Vec<Trained>,
-    pub(crate) untied: Vec<Trained>,
-    /// Per seed, the tied network beside the untied one, on the test images.
-    pub(crate) compared: Vec<Compared>,
-    /// Test accuracy of the deployed network on engine `exact`, all layers.
-    pub(crate) exact: Simulated,
-    /// The deployed network's mappings.
-    pub(crate) natural: Mapping,
-    pub(crate) renamed: Mapping,
-    /// Per setting: the natural order on the validation images.
-    pub(crate) validation: Vec<Simulated>,
-    /// Index of the operating point among the settings; none if no setting qualifies.
-    pub(crate) operating: Option<usize>,
-    /// Per setting: natural order, reordered, random orders, on the test images.
-    pub(crate) noisy: Vec<Simulated>,
-    /// All layers with noise, at the preset's default.
-    pub(crate) all_layers: Simulated,
-    pub(crate) chips: u32,
-    /// What the mapping compiler does.
-    pub(crate) compiled: Compiled,
-    /// The deployed network on macros: in natural order, renamed, by `best`.
-    pub(crate) layouts: Vec<Layout>,
-    /// What cells, cycles and noise can be had together.
-    pub(crate) frontier: Searched,
-    /// Where accuracy goes.
-    pub(crate) attribution: Attributed,
-    /// What it costs.
-    pub(crate) cost: Costs,
-    /// How fast the engines are.
-    pub(crate) speed: Speed,
-    /// The recorded networks, if they were evaluated.
-    pub(crate) recorded: Option<Recorded>,
-}
-
-/// `hafnia model evaluate --against`.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Compared {
-    pub(crate) images: usize,
-    pub(crate) accuracy: Interval,
-    pub(crate) against: Against,
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct Against {
-    pub(crate) accuracy: Interval,
-    pub(crate) ahead_points: Interval,
-}
 
 /// `hafnia inspect` of a mapping.
 #[derive(Debug, Deserialize)]
@@ -109,9 +51,7 @@ pub(crate) struct Tile {
 /// `hafnia sim`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Simulated {
-    pub(crate) images: usize,
     pub(crate) chips: u32,
-    pub(crate) exact_accuracy: Interval,
     #[serde(rename = "macro")]
     pub(crate) spec: BTreeMap<String, String>,
     pub(crate) mappings: Vec<SimulatedMapping>,
@@ -120,18 +60,39 @@ pub(crate) struct Simulated {
 #[derive(Debug, Deserialize)]
 pub(crate) struct SimulatedMapping {
     pub(crate) accuracy_mean: f64,
-    pub(crate) accuracy_sd: f64,
-    pub(crate) accuracy_worst: f64,
     pub(crate) drop_points: Interval,
-    pub(crate) reduction: Option<Reduction>,
     pub(crate) per_image: PerImage,
 }
 
+/// `hafnia sim` of several networks at once.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Reduction {
+struct SimulatedTogether {
+    pooled: Pooled,
+}
+
+/// What several networks say together: networks, chips and images are resampled together.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Pooled {
+    /// Of each network.
+    pub(crate) chips: u32,
+    pub(crate) images: usize,
+    /// Every network has as many, in the same order; the first is the baseline.
+    pub(crate) mappings: Vec<PooledMapping>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct PooledMapping {
+    pub(crate) accuracy_mean: f64,
+    pub(crate) drop_points: Interval,
+    pub(crate) reduction: Option<PooledReduction>,
+    pub(crate) per_image: PerImage,
+}
+
+/// How much less a mapping loses than the baseline.
+#[derive(Debug, Clone, Copy, Deserialize)]
+pub(crate) struct PooledReduction {
     pub(crate) rel: Interval,
     pub(crate) points: Interval,
-    pub(crate) correlation: Option<f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -140,13 +101,27 @@ pub(crate) struct PerImage {
     pub(crate) conversions: f64,
 }
 
+impl Mapping {
+    /// Logical and physical rows of the final layer.
+    pub(crate) fn final_rows(&self) -> anyhow::Result<[usize; 2]> {
+        let matrix = self.matrices.last().context("a mapping has a matrix")?;
+        Ok([matrix.logical_rows, matrix.physical_rows])
+    }
+}
+
 /// How much is done.
 pub(crate) struct Effort {
     epochs: Option<usize>,
-    seeds: u64,
-    chips: u32,
+    pub(crate) seeds: u64,
+    /// Networks of each recipe that is like the paper's.
+    pub(crate) networks: usize,
+    /// Virtual chips per network that are tested, and that choose the operating points.
+    pub(crate) chips: u32,
+    pub(crate) validation_chips: u32,
+    /// Virtual chips by which mappings of ours are compared beside the claims.
+    mapping_chips: u32,
     pub(crate) all_layers_chips: u32,
-    random_orders: u32,
+    pub(crate) random_orders: u32,
     pub(crate) anneal_steps: u64,
     profile_images: usize,
     /// Recorded networks with free rows that are mapped.
@@ -154,16 +129,18 @@ pub(crate) struct Effort {
 }
 
 impl Effort {
-    fn of(options: &Options, claims: &Claims) -> Self {
-        let protocol = &claims.protocol;
+    fn of(options: &Options, protocol: &Protocol) -> Self {
         if options.quick {
             return Self {
                 epochs: Some(3),
                 seeds: 1,
+                networks: 2,
                 chips: 5,
+                validation_chips: 2,
+                mapping_chips: 5,
                 all_layers_chips: 1,
                 random_orders: 3,
-                anneal_steps: 1000,
+                anneal_steps: 500,
                 profile_images: 500,
                 free_networks: 1,
             };
@@ -171,10 +148,13 @@ impl Effort {
         Self {
             epochs: None,
             seeds: 3,
+            networks: protocol.networks as usize,
             chips: protocol.chips,
+            validation_chips: protocol.validation_chips,
+            mapping_chips: 100,
             all_layers_chips: 5,
             random_orders: protocol.random_orders,
-            anneal_steps: 20_000,
+            anneal_steps: 5000,
             profile_images: 30_000,
             free_networks: 5,
         }
@@ -184,129 +164,42 @@ impl Effort {
 /// The run, with what all its parts need.
 pub(crate) struct Plan<'a> {
     pub(crate) calls: Calls<'a>,
+    pub(crate) claims: &'a Claims,
+    /// The grid of noise; a quick run takes some of it.
+    pub(crate) settings: Vec<Setting>,
     pub(crate) seed: u64,
+    pub(crate) is_full: bool,
     pub(crate) effort: Effort,
-    replicates: u32,
-    /// What the first setting must be: the preset's default.
-    default: Setting,
 }
 
-pub(crate) fn run(runner: &Runner, options: &Options, claims: &Claims) -> anyhow::Result<Results> {
-    let plan = Plan {
-        calls: Calls::find(runner, options.data.as_deref(), options.offline)?,
-        seed: options.seed,
-        effort: Effort::of(options, claims),
-        replicates: claims.protocol.bootstrap_replicates,
-        default: claims.settings[0],
-    };
-    // Looked at first, so that what is wrong with the records shows before hours have gone.
-    let records = options.is_full().then(|| Records::open(&plan, options.retrain)).transpose()?;
-    let (tied, untied, compared) = plan.train()?;
-
-    // From here on one deployed network carries all claims: the tied one of the first seed.
-    let network = plan.network("tied", plan.seed);
-    let natural = plan.map("natural", &network, "natural", &[])?;
-    let renamed = plan.map("renamed", &network, "rename", &[])?;
-    let exact =
-        plan.simulate("exact", &network, &[&renamed], &["--engine=exact", "--noise-in=all"])?;
-    let profile = plan.profile("training", &network)?;
-
-    // The operating point is chosen on validation images only.
-    let mut validation = Vec::new();
-    for setting in &claims.settings {
-        let mut arguments = noise(setting);
-        arguments.extend(["--part=validation".to_owned(), plan.chips()]);
-        let name = format!("validation-{}", slug(setting));
-        // Chips of their own: those that choose the operating point are not tested at it.
-        let seed = plan.seed + (1 << 32);
-        validation.push(plan.simulate_with(seed, &name, &network, &[&renamed], &arguments)?);
-    }
-    let drops: Vec<f64> =
-        validation.iter().map(|simulated| simulated.mappings[0].drop_points.value).collect();
-    let operating = claims.operating_point(&drops);
-
-    // Orders come from training images, per setting; then every setting is tested once.
-    let mut random = Vec::new();
-    for number in 0..plan.effort.random_orders {
-        let name = format!("random-{number}");
-        let pipeline = plan.reorder(&name, &format!("method = \"random\"\nseed = {number}"))?;
-        random.push(plan.map(&name, &network, &pipeline, &[])?);
-    }
-    let steps = format!("method = \"anneal\"\nsteps = {}", plan.effort.anneal_steps);
-    let anneal = plan.reorder("reordered", &steps)?;
-    let mut noisy = Vec::new();
-    for setting in &claims.settings {
-        let mut arguments = noise(setting);
-        arguments.push(format!("--profile={}", profile.display()));
-        let name = format!("reordered-{}", slug(setting));
-        let reordered = plan.map(&name, &network, &anneal, &arguments)?;
-        let mut mappings = vec![renamed.as_path(), reordered.as_path()];
-        mappings.extend(random.iter().map(PathBuf::as_path));
-        let mut arguments = noise(setting);
-        arguments.push(plan.chips());
-        noisy.push(plan.simulate(
-            &format!("test-{}", slug(setting)),
-            &network,
-            &mappings,
-            &arguments,
-        )?);
-    }
-    let chips = format!("--chips={}", plan.effort.all_layers_chips);
-    let all_layers =
-        plan.simulate("all-layers", &network, &[&renamed], &["--noise-in=all", &chips])?;
-    plan.check_default(&all_layers)?;
-    let compiled = mapping::run(&plan, claims, options.is_full(), [&network, &profile])?;
-    let layouts = [("natural", &natural), ("rename", &renamed), ("best", compiled.best())];
-    let setting = claims.settings[operating.unwrap_or(0)];
-    Ok(Results {
-        layouts: layouts
-            .into_iter()
-            .map(|(name, path)| cells::layout(name, path))
-            .collect::<Result<_, _>>()?,
-        frontier: frontier::run(&plan, setting, &network, &profile)?,
-        attribution: attribution::run(&plan, setting, &network, &renamed)?,
-        tied,
-        untied,
-        compared,
-        exact,
-        natural: plan.inspect("natural", &natural)?,
-        renamed: plan.inspect("renamed", &renamed)?,
-        validation,
-        operating,
-        noisy,
-        all_layers,
-        chips: plan.effort.chips,
-        cost: cost::run(&plan, &network, &natural, compiled.best())?,
-        compiled,
-        speed: speed::run(&plan, &network)?,
-        recorded: records.map(|records| records.evaluate(&plan)).transpose()?,
-        data: plan.calls.data.clone(),
-    })
+/// A mapping to be made.
+pub(crate) struct Wanted<'a> {
+    /// Its name among the mappings, a path without ending.
+    pub(crate) name: String,
+    pub(crate) network: &'a Path,
+    /// A built-in pipeline, or the file of one.
+    pub(crate) pipeline: &'a str,
+    pub(crate) profile: Option<&'a Path>,
+    /// Keys of the macro that it is made for.
+    pub(crate) keys: &'a [String],
 }
 
-impl Results {
-    /// Numbers that must agree, because they are of the same network on the same images.
-    pub(crate) fn check(&self) -> anyhow::Result<()> {
-        let (reference, exact) = (self.compared[0].accuracy.value, &self.exact.mappings[0]);
-        ensure!(
-            (reference - exact.accuracy_mean).abs() < 1e-9,
-            "bug in hafnia: the reference has an accuracy of {reference}, engine `exact` of {}",
-            exact.accuracy_mean
-        );
-        let images = self.compared[0].images;
-        ensure!(
-            images == self.data.test,
-            "{images} images were tested, there are {}",
-            self.data.test
-        );
-        Ok(())
+impl<'a> Plan<'a> {
+    pub(crate) fn new(calls: Calls<'a>, options: &Options, claims: &'a Claims) -> Self {
+        let every = if options.quick { 5 } else { 1 };
+        Self {
+            calls,
+            claims,
+            settings: claims.settings.iter().copied().step_by(every).collect(),
+            seed: options.seed,
+            is_full: options.is_full(),
+            effort: Effort::of(options, &claims.protocol),
+        }
     }
-}
 
-impl Plan<'_> {
     /// The first setting of the grid is the default of the preset, which this was simulated with.
-    fn check_default(&self, simulated: &Simulated) -> anyhow::Result<()> {
-        let Setting { sigma_lrs_rel, offset_lsb } = self.default;
+    pub(crate) fn check_default(&self, simulated: &Simulated) -> anyhow::Result<()> {
+        let Setting { sigma_lrs_rel, offset_lsb } = self.settings[0];
         for (key, expected) in
             [("cell.sigma_lrs_rel", sigma_lrs_rel), ("adc.offset_lsb", offset_lsb)]
         {
@@ -319,25 +212,22 @@ impl Plan<'_> {
         Ok(())
     }
 
-    pub(crate) fn chips(&self) -> String {
-        format!("--chips={}", self.effort.chips)
+    /// Chips by which mappings of ours are compared beside the claims.
+    pub(crate) fn mapping_chips(&self) -> String {
+        format!("--chips={}", self.effort.mapping_chips)
     }
 
-    fn network(&self, kind: &str, seed: u64) -> PathBuf {
+    /// The seed of chips that choose an operating point, and of chips that are tested at it.
+    pub(crate) fn validation_seed(&self) -> u64 {
+        self.seed + (u64::from(self.claims.protocol.validation_chip_stream) << 32)
+    }
+
+    pub(crate) fn test_seed(&self) -> u64 {
+        self.seed + (u64::from(self.claims.protocol.test_chip_stream) << 32)
+    }
+
+    pub(crate) fn network(&self, kind: &str, seed: u64) -> PathBuf {
         self.training(kind, seed).join("network.hafnia")
-    }
-
-    /// Trains tied and untied networks and compares them seed by seed.
-    fn train(&self) -> anyhow::Result<(Vec<Trained>, Vec<Trained>, Vec<Compared>)> {
-        let seeds = || self.seed..self.seed + self.effort.seeds;
-        let kinds = [("tied", "lenet5-tied"), ("untied", "lenet5")];
-        let trainings = seeds().flat_map(|seed| kinds.map(|(kind, recipe)| (kind, recipe, seed)));
-        self.train_side_by_side(trainings)?;
-        let curves = |kind: &str| -> anyhow::Result<Vec<Trained>> {
-            seeds().map(|seed| Trained::read(&self.training(kind, seed))).collect()
-        };
-        let compared = seeds().map(|seed| self.compare(seed)).collect::<Result<_, _>>()?;
-        Ok((curves("tied")?, curves("untied")?, compared))
     }
 
     /// The output folder of a training.
@@ -385,53 +275,46 @@ impl Plan<'_> {
         self.calls.runner.run_side_by_side(&steps, &self.calls.data.digests)
     }
 
-    fn compare(&self, seed: u64) -> anyhow::Result<Compared> {
-        let (tied, untied) = (self.network("tied", seed), self.network("untied", seed));
-        let mut arguments = vec![
-            "model".to_owned(),
-            "evaluate".to_owned(),
-            tied.display().to_string(),
-            format!("--against={}", untied.display()),
-        ];
-        arguments.extend(self.calls.arguments());
-        self.calls.json(&format!("evaluate/seed-{seed}"), arguments, vec![tied, untied])
+    /// Maps a network; gives the mapping's path.
+    pub(crate) fn map(&self, wanted: &Wanted<'_>) -> anyhow::Result<PathBuf> {
+        let (step, out) = self.mapping(wanted);
+        self.calls.step(&step)?;
+        Ok(out)
     }
 
-    /// Maps a network; gives the mapping's path.
-    pub(crate) fn map(
-        &self,
-        name: &str,
-        network: &Path,
-        pipeline: &str,
-        arguments: &[String],
-    ) -> anyhow::Result<PathBuf> {
+    /// Maps networks side by side; gives the mappings' paths.
+    pub(crate) fn map_all(&self, wanted: &[Wanted<'_>]) -> anyhow::Result<Vec<PathBuf>> {
+        let (mut steps, paths): (Vec<Step>, Vec<PathBuf>) =
+            wanted.iter().map(|wanted| self.mapping(wanted)).unzip();
+        steps.iter_mut().for_each(|step| step.threads = Some(1));
+        self.calls.runner.run_side_by_side(&steps, &self.calls.data.digests)?;
+        Ok(paths)
+    }
+
+    fn mapping(&self, wanted: &Wanted<'_>) -> (Step, PathBuf) {
+        let Wanted { name, network, pipeline, profile, keys } = wanted;
         let out = self.calls.runner.out(format!("map/{name}.map"));
-        let mut inputs = vec![network.to_owned()];
+        let mut inputs = vec![network.to_path_buf()];
         inputs.extend(Some(PathBuf::from(pipeline)).filter(|path| path.is_absolute()));
-        let profile = arguments.iter().filter_map(|argument| argument.strip_prefix("--profile="));
-        inputs.extend(profile.map(PathBuf::from));
-        let mut all = vec![
+        inputs.extend(profile.map(Path::to_owned));
+        let mut arguments = vec![
             "map".to_owned(),
             network.display().to_string(),
             format!("--pipeline={pipeline}"),
             format!("--seed={}", self.seed),
             format!("--out={}", out.display()),
         ];
-        all.extend_from_slice(arguments);
-        self.calls.step(&Step {
+        arguments.extend(profile.map(|profile| format!("--profile={}", profile.display())));
+        arguments.extend_from_slice(keys);
+        let step = Step {
             name: format!("map/{name}"),
-            arguments: all,
+            arguments,
             inputs,
             outputs: vec![out.clone()],
             stdout: None,
             threads: None,
-        })?;
-        Ok(out)
-    }
-
-    /// Writes a pipeline that renames, cuts, reorders with these options, and packs.
-    fn reorder(&self, name: &str, options: &str) -> anyhow::Result<String> {
-        self.pipeline(name, &[("rename", ""), ("tile", ""), ("reorder", options), ("pack", "")])
+        };
+        (step, out)
     }
 
     /// Writes a pipeline of these passes and their options.
@@ -467,17 +350,8 @@ impl Plan<'_> {
         Ok(out)
     }
 
+    /// Runs mappings of a network on chips of this seed.
     pub(crate) fn simulate<S: AsRef<str>>(
-        &self,
-        name: &str,
-        network: &Path,
-        mappings: &[&Path],
-        arguments: &[S],
-    ) -> anyhow::Result<Simulated> {
-        self.simulate_with(self.seed, name, network, mappings, arguments)
-    }
-
-    pub(crate) fn simulate_with<S: AsRef<str>>(
         &self,
         seed: u64,
         name: &str,
@@ -485,21 +359,65 @@ impl Plan<'_> {
         mappings: &[&Path],
         arguments: &[S],
     ) -> anyhow::Result<Simulated> {
-        let mut all = vec!["sim".to_owned(), network.display().to_string()];
-        all.extend(mappings.iter().map(|path| path.display().to_string()));
+        let mut files = vec![network.to_owned()];
+        files.extend(mappings.iter().map(|&path| path.to_owned()));
+        self.sim(seed, name, files, arguments)
+    }
+
+    /// Runs networks, each with as many mappings, together on chips of this seed.
+    pub(crate) fn simulate_together<S: AsRef<str>>(
+        &self,
+        seed: u64,
+        name: &str,
+        networks: &[(&Path, Vec<&Path>)],
+        arguments: &[S],
+    ) -> anyhow::Result<Pooled> {
+        let group = |(network, mappings): &(&Path, Vec<&Path>)| {
+            let files = std::iter::once(*network).chain(mappings.iter().copied());
+            files.map(Path::to_owned).collect::<Vec<_>>()
+        };
+        let files = networks.iter().flat_map(group).collect();
+        let together: SimulatedTogether = self.sim(seed, name, files, arguments)?;
+        Ok(together.pooled)
+    }
+
+    /// `hafnia sim` of these files.
+    fn sim<T: serde::de::DeserializeOwned, S: AsRef<str>>(
+        &self,
+        seed: u64,
+        name: &str,
+        files: Vec<PathBuf>,
+        arguments: &[S],
+    ) -> anyhow::Result<T> {
+        let mut all = vec!["sim".to_owned()];
+        all.extend(files.iter().map(|path| path.display().to_string()));
         all.extend(arguments.iter().map(|argument| argument.as_ref().to_owned()));
         all.push(format!("--seed={seed}"));
-        all.push(format!("--replicates={}", self.replicates));
+        all.push(format!("--replicates={}", self.claims.protocol.bootstrap_replicates));
         all.extend(self.calls.arguments());
-        let mut inputs = vec![network.to_owned()];
-        inputs.extend(mappings.iter().map(|&path| path.to_owned()));
-        self.calls.json(&format!("sim/{name}"), all, inputs)
+        self.calls.json(&format!("sim/{name}"), all, files)
     }
 
     pub(crate) fn inspect(&self, name: &str, mapping: &Path) -> anyhow::Result<Mapping> {
         let arguments = vec!["inspect".to_owned(), mapping.display().to_string()];
         self.calls.json(&format!("inspect/{name}"), arguments, vec![mapping.to_owned()])
     }
+}
+
+/// Mean with the 95 % interval of Student's t; of one value, that value alone.
+pub(crate) fn mean(values: &[f64]) -> Interval {
+    match values {
+        [one] => Interval::exact(*one),
+        _ => hafnia_stats::student_mean(values),
+    }
+}
+
+/// Adds a number and the ends of its interval, at the key with `_lo` and `_hi`.
+pub(crate) fn add(metrics: &mut Metrics, key: &str, found: Interval) -> Result<(), ReportError> {
+    for (end, value) in [("", found.value), ("_lo", found.lo), ("_hi", found.hi)] {
+        metrics.insert(format!("{key}{end}"), value)?;
+    }
+    Ok(())
 }
 
 /// The file of a recipe.

@@ -13,8 +13,8 @@ use hafnia_zoo::{Record, Run, Zoo};
 use serde::Deserialize;
 
 use super::calls::{Trained, read};
-use super::plan::{Mapping, Plan, recipe_path};
-use super::write_up::{final_rows, mean};
+use super::plan::{Mapping, Plan, Wanted, add, mean, recipe_path};
+use super::zoo;
 use crate::workspace;
 
 /// Recipes that are mapped by `compact`: what they take, of the last layer and in macros.
@@ -29,11 +29,6 @@ const HARDENED: [&str; 2] = ["hardened", "frontier"];
 /// The noise that these two are compared under, in all layers.
 const NOISE: [&str; 3] =
     ["--noise-in=all", "--set=cell.sigma_lrs_rel=0.15", "--set=adc.offset_lsb=0.1"];
-
-/// The folder of the recorded networks.
-pub(crate) fn networks() -> PathBuf {
-    workspace().join("crates/hafnia-zoo/networks")
-}
 
 /// The records, before anything is done with them.
 pub(crate) struct Records {
@@ -78,7 +73,7 @@ struct Judged {
 /// What the mappings of a recipe take, the most over the seeds.
 struct Compact {
     recipe: &'static str,
-    final_rows: f64,
+    final_rows: usize,
     macros: usize,
 }
 
@@ -92,7 +87,7 @@ struct EpochRatios {
 impl Records {
     /// Reads the records and checks that they can be repeated on this data set.
     pub(crate) fn open(plan: &Plan<'_>, retrain: bool) -> anyhow::Result<Self> {
-        let zoo = Zoo::open(networks())?;
+        let zoo = Zoo::open(zoo::folder())?;
         ensure!(!zoo.records().is_empty(), "no network is recorded: use `cargo xtask record`");
         zoo.networks().try_for_each(|recorded| recorded.network().map(|_| ()))?;
         for record in zoo.records() {
@@ -135,7 +130,7 @@ impl Records {
                 drops.push(drop_points(plan, recipe, judged)?);
             }
         }
-        let epoch = networks().join("epoch.json");
+        let epoch = zoo::folder().join("epoch.json");
         Ok(Recorded {
             retrained: self.retrain,
             images: plan.calls.data.test,
@@ -161,7 +156,7 @@ impl Records {
         let (recipe, seed) = (&record.recipe, run.seed);
         let mut judged = Judged {
             seed,
-            file: networks().join(recipe).join(run.file()),
+            file: zoo::folder().join(recipe).join(run.file()),
             accuracy: 0.0,
             validation_accuracy: run.validation_accuracy,
             seconds: run.seconds,
@@ -198,7 +193,7 @@ impl Records {
     fn inputs(&self) -> anyhow::Result<BTreeMap<String, Digest>> {
         let mut files = Vec::new();
         for record in self.zoo.records() {
-            files.push(networks().join(&record.recipe).join(Record::FILE));
+            files.push(zoo::folder().join(&record.recipe).join(Record::FILE));
             files.extend(self.retrain.then(|| recipe_path(&record.recipe)));
         }
         let input = |file: &PathBuf| {
@@ -238,7 +233,13 @@ fn pairs<'a>(
 
 /// Maps by `compact`, as `hafnia sim --model` does; gives the mapping's path.
 fn map(plan: &Plan<'_>, recipe: &str, judged: &Judged) -> anyhow::Result<PathBuf> {
-    plan.map(&format!("{recipe}-{}", judged.seed), &judged.file, "compact", &[])
+    plan.map(&Wanted {
+        name: format!("{recipe}-{}", judged.seed),
+        network: &judged.file,
+        pipeline: "compact",
+        profile: None,
+        keys: &[],
+    })
 }
 
 /// What noise costs a network. The chips of a seed are the same for every recipe.
@@ -249,17 +250,17 @@ fn drop_points(plan: &Plan<'_>, recipe: &str, judged: &Judged) -> anyhow::Result
     let arguments: Vec<&str> = NOISE.into_iter().chain([chips.as_str()]).collect();
     let name = format!("recorded/{recipe}-{}", judged.seed);
     let chips = plan.seed + (1 << 33) + judged.seed;
-    let simulated = plan.simulate_with(chips, &name, &judged.file, &[&mapping], &arguments)?;
+    let simulated = plan.simulate(chips, &name, &judged.file, &[&mapping], &arguments)?;
     Ok(simulated.mappings[0].drop_points.value)
 }
 
 impl Compact {
     fn of(plan: &Plan<'_>, recipe: &'static str, networks: &[Judged]) -> anyhow::Result<Self> {
-        let mut compact = Self { recipe, final_rows: 0.0, macros: 0 };
+        let mut compact = Self { recipe, final_rows: 0, macros: 0 };
         for judged in networks {
             let name = format!("{recipe}-{}", judged.seed);
             let mapping: Mapping = plan.inspect(&name, &map(plan, recipe, judged)?)?;
-            compact.final_rows = compact.final_rows.max(final_rows(&mapping)?.1);
+            compact.final_rows = compact.final_rows.max(mapping.final_rows()?[1]);
             compact.macros = compact.macros.max(mapping.total.macros);
         }
         Ok(compact)
@@ -327,17 +328,15 @@ impl Recorded {
         }
         for Compact { recipe, final_rows, macros } in &self.compact {
             if *recipe == TIED[0] {
-                metrics.insert("compact/final/rows", *final_rows)?;
+                metrics.insert("compact/final/rows", *final_rows as f64)?;
             } else {
                 let key = |what: &str| format!("compact/{}/{what}", recipe.replace('-', "_"));
                 metrics.insert(key("accuracy"), self.accuracy(recipe)?)?;
                 metrics.insert(key("macros"), *macros as f64)?;
             }
         }
-        if let Some(Interval { value, lo, hi }) = self.cost() {
-            for (end, value) in [("", value), ("_lo", lo), ("_hi", hi)] {
-                metrics.insert(format!("compact/final/accuracy_cost_points{end}"), value)?;
-            }
+        if let Some(cost) = self.cost() {
+            add(metrics, "compact/final/accuracy_cost_points", cost)?;
         }
         if let Some((ratio, interval)) = self.drop_ratio() {
             metrics.insert("hardened/drop_ratio", ratio)?;

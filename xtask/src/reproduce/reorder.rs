@@ -1,0 +1,594 @@
+//! The third claim, noise removed by the order of rows: of networks like the paper's, renamed after
+//! merging, and of our larger tied ones, with noise in the final layer.
+//!
+//! Networks of a group are simulated together, and networks, chips and images resampled together. The
+//! natural order of the renamed rows is the baseline. Two operating points are chosen on validation
+//! images, for the reading as a share of the loss and for that in points; there the orders, which come
+//! from training images, meet new chips on the test images, once.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use hafnia_report::plot::{Series, Spread, accuracy_over_noise};
+use hafnia_report::{Align, Figure, Interval, Metrics, Part, Section, Setting, Table};
+
+use super::plan::{Plan, Pooled, PooledMapping, Wanted, add, noise, slug};
+
+/// How the input control scans the rows, which is not published: the preset's way first.
+const SCANS: [Scan; 3] = [
+    Scan { name: "ordered scan", key: "", set: &[] },
+    Scan {
+        name: "windows of 16 rows",
+        key: "window16_",
+        set: &["--set=input_control=fixed-window{16}"],
+    },
+    Scan { name: "groups of 7 rows", key: "group7_", set: &["--set=input_control=fixed-group"] },
+];
+
+/// What is compared with the natural order of the renamed rows.
+const ORDERS: [Order; 3] = [
+    Order {
+        name: "reordered",
+        key: "",
+        passes: &[("rename", ""), ("tile", ""), ("reorder", STEPS), ("pack", "")],
+    },
+    Order {
+        name: "with polarity",
+        key: "polarity_",
+        passes: &[
+            ("rename", ""),
+            ("tile", ""),
+            ("polarity", ""),
+            ("reorder", STEPS),
+            ("polarity", ""),
+            ("pack", ""),
+        ],
+    },
+    Order { name: "`best`", key: "best_", passes: &[("best", SEARCH)] },
+];
+
+/// The order that P3 is about, and the one that stands for rename and order together.
+const REORDERED: usize = 0;
+const RENAME_ORDER: usize = 1;
+
+/// Stands for the steps of an annealing, and for those of each annealing of a search.
+const STEPS: &str = "steps";
+const SEARCH: &str = "steps of a search";
+
+struct Scan {
+    name: &'static str,
+    /// Prefix of its metrics.
+    key: &'static str,
+    /// Arguments that set it.
+    set: &'static [&'static str],
+}
+
+struct Order {
+    name: &'static str,
+    /// Prefix of its metrics.
+    key: &'static str,
+    passes: &'static [(&'static str, &'static str)],
+}
+
+/// Networks that are tested together.
+pub(crate) struct Group {
+    /// `like` or `final`, part of its metrics.
+    key: &'static str,
+    /// What they are.
+    name: &'static str,
+    networks: Vec<Network>,
+}
+
+struct Network {
+    name: String,
+    file: PathBuf,
+    profile: PathBuf,
+    /// Renamed, in natural order.
+    natural: PathBuf,
+}
+
+/// What was found of a group.
+pub(crate) struct Found {
+    key: &'static str,
+    name: &'static str,
+    networks: usize,
+    /// Per setting from the first, the natural order on validation images.
+    validation: Vec<Pooled>,
+    /// The natural order on test images at the first setting, the preset's own.
+    default: Pooled,
+    /// At the operating point of the reading as a share; none if no setting qualifies.
+    relative: Option<Relative>,
+    /// At that of the reading in points: natural order and reordered.
+    points: Option<(usize, Pooled)>,
+    /// Per setting, natural order and reordered on test images, with `--full`.
+    grid: Vec<Pooled>,
+}
+
+/// What was found at the operating point of the reading as a share.
+struct Relative {
+    /// Index of the setting.
+    at: usize,
+    /// Per scan, the natural order and after it every order.
+    scans: Vec<Pooled>,
+    /// Natural order, reordered, and random orders, on fewer chips.
+    random: Pooled,
+}
+
+impl Group {
+    /// Profiles networks and maps them in natural order.
+    pub(crate) fn prepare(
+        plan: &Plan<'_>,
+        key: &'static str,
+        name: &'static str,
+        networks: impl Iterator<Item = (u64, PathBuf)>,
+    ) -> anyhow::Result<Self> {
+        let mut found = Vec::new();
+        for (seed, file) in networks {
+            let name = format!("{key}/{seed}");
+            let profile = plan.profile(&name, &file)?;
+            let natural = plan.map(&Wanted {
+                name: format!("{name}-natural"),
+                network: &file,
+                pipeline: "rename",
+                profile: None,
+                keys: &[],
+            })?;
+            found.push(Network { name, file, profile, natural });
+        }
+        Ok(Self { key, name, networks: found })
+    }
+
+    /// Chooses the operating points and tests orders there, `scans` of the ways to scan.
+    pub(crate) fn run(&self, plan: &Plan<'_>, scans: usize) -> anyhow::Result<Found> {
+        let validation = self.validation(plan)?;
+        let drops: Vec<f64> =
+            validation.iter().map(|found| found.mappings[0].drop_points.value).collect();
+        let default =
+            self.test(plan, "default", &noise(&plan.settings[0]), &[], plan.effort.chips)?;
+        let relative = plan.claims.operating_point(&drops);
+        let relative = relative.map(|at| self.relative(plan, at, scans)).transpose()?;
+        let reordered = |at: usize| {
+            let setting = &plan.settings[at];
+            let orders = [self.ordered(plan, setting, &SCANS[0], &ORDERS[REORDERED])?];
+            let name = format!("reordered-{}", slug(setting));
+            self.test(plan, &name, &noise(setting), &orders, plan.effort.chips)
+        };
+        let points = plan.claims.points_operating_point(&drops);
+        let points = points.map(|at| Ok::<_, anyhow::Error>((at, reordered(at)?))).transpose()?;
+        let all = if plan.is_full { 0..plan.settings.len() } else { 0..0 };
+        Ok(Found {
+            key: self.key,
+            name: self.name,
+            networks: self.networks.len(),
+            validation,
+            default,
+            relative,
+            points,
+            grid: all.map(reordered).collect::<Result<_, _>>()?,
+        })
+    }
+
+    /// The natural order on validation images, up to the operating points.
+    fn validation(&self, plan: &Plan<'_>) -> anyhow::Result<Vec<Pooled>> {
+        let mut found: Vec<Pooled> = Vec::new();
+        let mut drops = Vec::new();
+        for setting in &plan.settings {
+            let mut arguments = noise(setting);
+            arguments.push("--part=validation".to_owned());
+            arguments.push(format!("--chips={}", plan.effort.validation_chips));
+            let name = format!("{}/validation-{}", self.key, slug(setting));
+            // Chips of their own: those that choose the operating points are not tested there.
+            let seed = plan.validation_seed();
+            let pooled = plan.simulate_together(seed, &name, &self.with(&[]), &arguments)?;
+            drops.push(pooled.mappings[0].drop_points.value);
+            found.push(pooled);
+            if plan.claims.points_operating_point(&drops).is_some() {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Every order under these ways to scan, and random ones under the first.
+    fn relative(&self, plan: &Plan<'_>, at: usize, scans: usize) -> anyhow::Result<Relative> {
+        let setting = &plan.settings[at];
+        let chips = plan.effort.chips;
+        let mut found = Vec::new();
+        let mut reordered = Vec::new();
+        for (index, scan) in SCANS[..scans].iter().enumerate() {
+            // The search `best` takes as long as all else here.
+            let orders = if index == 0 || plan.is_full { &ORDERS[..] } else { &ORDERS[..2] };
+            let orders = orders.iter().map(|order| self.ordered(plan, setting, scan, order));
+            let orders = orders.collect::<anyhow::Result<Vec<_>>>()?;
+            let mut arguments = noise(setting);
+            arguments.extend(scan.set.iter().map(|&set| set.to_owned()));
+            let name = format!("orders-{}{}", scan.key, slug(setting));
+            found.push(self.test(plan, &name, &arguments, &orders, chips)?);
+            if index == 0 {
+                reordered = orders;
+            }
+        }
+        let mut orders = vec![reordered.swap_remove(REORDERED)];
+        for number in 0..plan.effort.random_orders {
+            orders.push(self.random(plan, number)?);
+        }
+        let name = format!("random-{}", slug(setting));
+        // Orders are many, and only ranked.
+        let random = self.test(plan, &name, &noise(setting), &orders, chips.div_ceil(4))?;
+        Ok(Relative { at, scans: found, random })
+    }
+
+    /// Maps the networks by an order that is made for a setting and a way to scan.
+    fn ordered(
+        &self,
+        plan: &Plan<'_>,
+        setting: &Setting,
+        scan: &Scan,
+        order: &Order,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        let steps = format!("steps = {}", plan.effort.anneal_steps);
+        let search = format!("steps = {}", plan.effort.anneal_steps / 4);
+        let filled = |&(pass, options)| match options {
+            STEPS => (pass, &steps[..]),
+            SEARCH => (pass, &search[..]),
+            options => (pass, options),
+        };
+        let passes: Vec<_> = order.passes.iter().map(filled).collect();
+        let what = if order.key.is_empty() { "reordered" } else { order.key.trim_end_matches('_') };
+        let pipeline = plan.pipeline(&format!("{}/{what}", self.key), &passes)?;
+        let mut keys = noise(setting);
+        keys.extend(scan.set.iter().map(|&set| set.to_owned()));
+        self.map(plan, &format!("{what}-{}{}", scan.key, slug(setting)), &pipeline, &keys)
+    }
+
+    fn random(&self, plan: &Plan<'_>, number: u32) -> anyhow::Result<Vec<PathBuf>> {
+        let options = format!("method = \"random\"\nseed = {number}");
+        let passes = [("rename", ""), ("tile", ""), ("reorder", &options[..]), ("pack", "")];
+        let what = format!("random-{number}");
+        let pipeline = plan.pipeline(&format!("{}/{what}", self.key), &passes)?;
+        self.map(plan, &what, &pipeline, &[])
+    }
+
+    /// Maps the networks by a pipeline, side by side.
+    fn map(
+        &self,
+        plan: &Plan<'_>,
+        what: &str,
+        pipeline: &str,
+        keys: &[String],
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        let wanted: Vec<Wanted<'_>> = self
+            .networks
+            .iter()
+            .map(|network| Wanted {
+                name: format!("{}-{what}", network.name),
+                network: &network.file,
+                pipeline,
+                profile: Some(&network.profile),
+                keys,
+            })
+            .collect();
+        plan.map_all(&wanted)
+    }
+
+    /// The networks, each with its natural order and these others.
+    fn with<'a>(&'a self, orders: &'a [Vec<PathBuf>]) -> Vec<(&'a Path, Vec<&'a Path>)> {
+        let mappings = |index: usize, network: &'a Network| {
+            let others = orders.iter().map(|order| order[index].as_path());
+            std::iter::once(network.natural.as_path()).chain(others).collect()
+        };
+        let networks = self.networks.iter().enumerate();
+        networks.map(|(index, network)| (&*network.file, mappings(index, network))).collect()
+    }
+
+    /// Natural order and others on the test images.
+    fn test(
+        &self,
+        plan: &Plan<'_>,
+        name: &str,
+        arguments: &[String],
+        orders: &[Vec<PathBuf>],
+        chips: u32,
+    ) -> anyhow::Result<Pooled> {
+        let mut arguments = arguments.to_vec();
+        arguments.push(format!("--chips={chips}"));
+        let name = format!("{}/{name}", self.key);
+        plan.simulate_together(plan.test_seed(), &name, &self.with(orders), &arguments)
+    }
+}
+
+/// What networks like the paper's lose as they were trained, neither merged nor renamed, in natural
+/// order, at a setting.
+pub(crate) fn untouched(
+    plan: &Plan<'_>,
+    at: usize,
+    networks: impl Iterator<Item = (u64, PathBuf)>,
+) -> anyhow::Result<Pooled> {
+    let mut files = Vec::new();
+    for (seed, file) in networks {
+        let mapping = plan.map(&Wanted {
+            name: format!("like/{seed}-untouched"),
+            network: &file,
+            pipeline: "natural",
+            profile: None,
+            keys: &[],
+        })?;
+        files.push((file, mapping));
+    }
+    let networks: Vec<_> =
+        files.iter().map(|(file, mapping)| (&**file, vec![mapping.as_path()])).collect();
+    let mut arguments = noise(&plan.settings[at]);
+    arguments.push(format!("--chips={}", plan.effort.chips));
+    plan.simulate_together(plan.test_seed(), "like/untouched", &networks, &arguments)
+}
+
+/// The share of the random orders, in percent, that lose less than the reordered one; 0 is best.
+fn random_percentile(random: &Pooled) -> f64 {
+    let reordered = random.mappings[1].drop_points.value;
+    let others = &random.mappings[2..];
+    let better = others.iter().filter(|order| order.drop_points.value < reordered).count();
+    100.0 * better as f64 / others.len().max(1) as f64
+}
+
+impl Found {
+    /// Index of the operating point of the reading as a share.
+    pub(crate) fn operating(&self) -> Option<usize> {
+        self.relative.as_ref().map(|relative| relative.at)
+    }
+
+    /// What rename and order together leave of the accuracy.
+    fn rename_order(&self) -> Option<&PooledMapping> {
+        Some(&self.relative.as_ref()?.scans[0].mappings[1 + RENAME_ORDER])
+    }
+
+    pub(crate) fn add_metrics(&self, plan: &Plan<'_>, metrics: &mut Metrics) -> anyhow::Result<()> {
+        let Self { key, .. } = self;
+        let name = |what: &str| format!("reorder/{key}/{what}");
+        metrics.insert(name("chips"), f64::from(self.default.chips))?;
+        metrics.insert(name("networks"), self.networks as f64)?;
+        let default = self.default.mappings[0].drop_points;
+        add(metrics, &format!("noise/preset_default/{key}/drop_points"), default)?;
+        if let Some(relative) = &self.relative {
+            let Setting { sigma_lrs_rel, offset_lsb } = plan.settings[relative.at];
+            metrics.insert(name("sigma_lrs_rel"), sigma_lrs_rel)?;
+            metrics.insert(name("offset_lsb"), offset_lsb)?;
+            let validation = self.validation[relative.at].mappings[0].drop_points.value;
+            metrics.insert(name("drop_natural_validation_points"), validation)?;
+            let (natural, reordered) = {
+                let mappings = &relative.scans[0].mappings;
+                (&mappings[0], &mappings[1 + REORDERED])
+            };
+            add(metrics, &name("drop_natural_points"), natural.drop_points)?;
+            metrics.insert(name("drop_reordered_points"), reordered.drop_points.value)?;
+            let cycles = reordered.per_image.groups / natural.per_image.groups;
+            metrics.insert(name("cycles_ratio"), cycles)?;
+            metrics.insert(name("random_percentile"), random_percentile(&relative.random))?;
+            for (scan, found) in SCANS.iter().zip(&relative.scans) {
+                for (order, mapping) in ORDERS.iter().zip(&found.mappings[1..]) {
+                    let reduction = mapping.reduction.context("there is a baseline")?.rel;
+                    if reduction.is_finite() {
+                        let what = format!("{}{}reduction_rel", scan.key, order.key);
+                        add(metrics, &name(&what), reduction)?;
+                    }
+                }
+            }
+        }
+        if let Some((at, found)) = &self.points {
+            let Setting { sigma_lrs_rel, offset_lsb } = plan.settings[*at];
+            metrics.insert(name("points_sigma_lrs_rel"), sigma_lrs_rel)?;
+            metrics.insert(name("points_offset_lsb"), offset_lsb)?;
+            let (natural, reordered) = (&found.mappings[0], &found.mappings[1]);
+            let reduction = reordered.reduction.context("there is a baseline")?.points;
+            add(metrics, &name("reduction_points"), reduction)?;
+            let drop = natural.drop_points.value;
+            metrics.insert(name("reduction_points_natural_drop"), drop)?;
+        }
+        Ok(())
+    }
+}
+
+/// `natural/final/drop_points` and `rename_order/final/drop_points`: networks like the paper's as they
+/// were trained, and merged, renamed and ordered.
+pub(crate) fn add_rename_order(
+    metrics: &mut Metrics,
+    like: &Found,
+    untouched: Option<&Pooled>,
+) -> anyhow::Result<()> {
+    if let (Some(untouched), Some(ordered)) = (untouched, like.rename_order()) {
+        add(metrics, "natural/final/drop_points", untouched.mappings[0].drop_points)?;
+        add(metrics, "rename_order/final/drop_points", ordered.drop_points)?;
+    }
+    Ok(())
+}
+
+/// Noise over the grid: both groups.
+pub(crate) fn noise_section(plan: &Plan<'_>, groups: [&Found; 2]) -> anyhow::Result<Section> {
+    let mut columns =
+        vec![("σ_LRS".to_owned(), Align::Right), ("offset, LSB".to_owned(), Align::Right)];
+    for found in groups {
+        columns.push((format!("{}: validation drop", found.name), Align::Right));
+        columns.push(("95 % interval".to_owned(), Align::Right));
+    }
+    let mut table = Table::new(columns);
+    let longest = groups.iter().map(|found| found.validation.len()).max().unwrap_or(0);
+    for (at, setting) in plan.settings.iter().enumerate().take(longest) {
+        let mut row = vec![
+            format!("{:.0} %", 100.0 * setting.sigma_lrs_rel),
+            format!("{:.2}", setting.offset_lsb),
+        ];
+        for found in groups {
+            let marks = [
+                (found.operating() == Some(at), " *"),
+                (found.points.as_ref().is_some_and(|(points, _)| *points == at), " †"),
+            ];
+            let marks = marks.iter().filter(|(is_there, _)| *is_there).map(|(_, mark)| *mark);
+            let cells = found.validation.get(at).map(|pooled| pooled.mappings[0].drop_points);
+            let [value, range] = cells.map_or(["-".to_owned(), "-".to_owned()], drop_cells);
+            row.extend([format!("{value}{}", marks.collect::<String>()), range]);
+        }
+        table.row(row);
+    }
+    let protocol = &plan.claims.protocol;
+    let text = format!(
+        "Noise in the final layer alone, engine `device`, renamed rows in natural order; drops in percentage points on {} validation images, {} virtual chips per network, networks, chips and images resampled together.\n\
+         The first line is the preset's default.\n\
+         The operating points are the smallest settings at which the natural order loses {} points (*, for the reading as a share) and {} points (†, for that in points); a column ends there, and has no † if no setting costs as much.",
+        groups[0].validation[0].images,
+        groups[0].validation[0].chips,
+        protocol.operating_drop_points,
+        protocol.points_operating_drop_points,
+    );
+    let mut figures = Vec::new();
+    for found in groups {
+        figures.push(found.figure(plan)?);
+    }
+    Ok(Section {
+        part: Part::Noise,
+        title: "Noise in the final layer".to_owned(),
+        text,
+        tables: vec![table],
+        figures,
+        ..Section::default()
+    })
+}
+
+fn drop_cells(drop: Interval) -> [String; 2] {
+    [format!("{:.3}", drop.value), format!("{:.3} to {:.3}", drop.lo, drop.hi)]
+}
+
+impl Found {
+    /// Accuracy over noise: on test images with `--full`, else the natural order on validation
+    /// images.
+    fn figure(&self, plan: &Plan<'_>) -> anyhow::Result<Figure> {
+        let (found, part) = match self.grid.is_empty() {
+            true => (&self.validation, "validation"),
+            false => (&self.grid, "test"),
+        };
+        let exact = |of: &PooledMapping| 100.0 * of.accuracy_mean + of.drop_points.value;
+        let series = |(number, label): (usize, &str)| Series {
+            label: label.to_owned(),
+            accuracy_pct: found
+                .iter()
+                .map(|pooled| {
+                    let mapping = &pooled.mappings[number];
+                    let (exact, drop) = (exact(mapping), mapping.drop_points);
+                    Interval { value: exact - drop.value, lo: exact - drop.hi, hi: exact - drop.lo }
+                })
+                .collect(),
+            spread: Spread::Bars,
+        };
+        let labels = ["natural order", "reordered"];
+        let all: Vec<Series> =
+            labels.into_iter().enumerate().take(found[0].mappings.len()).map(series).collect();
+        let svg =
+            accuracy_over_noise(exact(&found[0].mappings[0]), &plan.settings[..found.len()], &all)?;
+        Ok(Figure {
+            name: format!("accuracy-over-noise-{}", self.key),
+            caption: format!("Accuracy over noise on {part} images: {}.", self.name),
+            svg,
+        })
+    }
+}
+
+/// What orders take away, by group and scan, and in points.
+pub(crate) fn section(plan: &Plan<'_>, groups: [&Found; 2], untouched: Option<&Pooled>) -> Section {
+    let mut columns = vec![
+        ("networks".to_owned(), Align::Left),
+        ("scan".to_owned(), Align::Left),
+        ("natural: drop, points".to_owned(), Align::Right),
+    ];
+    columns.extend(ORDERS.iter().map(|o| (format!("{}: reduction, %", o.name), Align::Right)));
+    columns.push(("reordered: cycles".to_owned(), Align::Right));
+    let mut table = Table::new(columns);
+    for found in groups {
+        let scans = found.relative.iter().flat_map(|relative| &relative.scans);
+        for (scan, pooled) in SCANS.iter().zip(scans) {
+            let [natural, orders @ ..] = &pooled.mappings[..] else { continue };
+            let mut row = vec![found.name.to_owned(), scan.name.to_owned()];
+            row.push(drop_cells(natural.drop_points)[0].clone());
+            for index in 0..ORDERS.len() {
+                row.push(orders.get(index).map_or("-".to_owned(), reduction_cell));
+            }
+            let cycles = orders[REORDERED].per_image.groups / natural.per_image.groups;
+            row.push(format!("× {cycles:.2}"));
+            table.row(row);
+        }
+    }
+    let mut points = Table::new([
+        ("networks", Align::Left),
+        ("σ_LRS", Align::Right),
+        ("offset, LSB", Align::Right),
+        ("natural: drop, points", Align::Right),
+        ("reordered: drop, points", Align::Right),
+        ("reduction, points", Align::Right),
+        ("95 % interval", Align::Right),
+    ]);
+    for found in groups {
+        let Some((at, pooled)) = &found.points else { continue };
+        let Setting { sigma_lrs_rel, offset_lsb } = plan.settings[*at];
+        let (natural, reordered) = (&pooled.mappings[0], &pooled.mappings[1]);
+        let reduction = reordered.reduction.map(|reduction| reduction.points);
+        let [value, range] = reduction.map_or(["-".to_owned(), "-".to_owned()], drop_cells);
+        points.row([
+            found.name.to_owned(),
+            format!("{:.0} %", 100.0 * sigma_lrs_rel),
+            format!("{offset_lsb:.2}"),
+            drop_cells(natural.drop_points)[0].clone(),
+            drop_cells(reordered.drop_points)[0].clone(),
+            value,
+            range,
+        ]);
+    }
+    let tables = [table, points].into_iter().filter(|table| !table.rows().is_empty()).collect();
+    Section {
+        part: Part::Noise,
+        title: "What row order takes away".to_owned(),
+        text: text(plan, groups, untouched),
+        tables,
+        ..Section::default()
+    }
+}
+
+fn text(plan: &Plan<'_>, groups: [&Found; 2], untouched: Option<&Pooled>) -> String {
+    let mut lines = vec![
+        "Renamed rows in the order found on training images, against their natural order; reductions of the accuracy drop with 95 % intervals over networks, chips and test images together.".to_owned(),
+    ];
+    for found in groups {
+        let Found { name, networks, .. } = found;
+        let Some(Relative { at, scans, random }) = &found.relative else {
+            lines.push(format!("No setting of the grid costs {name} enough to be tested at."));
+            continue;
+        };
+        lines.push(format!(
+            "{name}: {networks} network(s) and {} chips each, at {}; of {} random orders, on {} chips, {:.0} % lose less than the order found.",
+            scans[0].chips,
+            plan.settings[*at],
+            random.mappings.len() - 2,
+            random.chips,
+            random_percentile(random),
+        ));
+        if found.points.is_none() {
+            lines.push(format!(
+                "No setting of the grid costs {name} {} points, so the reading in points is not tested on them.",
+                plan.claims.protocol.points_operating_drop_points
+            ));
+        }
+    }
+    if let (Some(untouched), Some(ordered)) = (untouched, groups[0].rename_order()) {
+        lines.push(format!(
+            "{}: as they were trained, neither merged nor renamed, in natural order they lose {:.3} points there; merged, renamed, ordered and with polarity {:.3}.",
+            groups[0].name,
+            untouched.mappings[0].drop_points.value,
+            ordered.drop_points.value
+        ));
+    }
+    lines.join("\n")
+}
+
+/// A reduction with its interval, such as `12.3 (4.5 to 20.1)`.
+fn reduction_cell(mapping: &PooledMapping) -> String {
+    let reduction = mapping.reduction.map(|reduction| reduction.rel.scaled(100.0));
+    reduction.filter(|rel| rel.is_finite()).map_or("undefined".to_owned(), |rel| {
+        format!("{:.1} ({:.1} to {:.1})", rel.value, rel.lo, rel.hi)
+    })
+}
