@@ -377,6 +377,9 @@ impl<'a> Plan<'a> {
             files.map(Path::to_owned).collect::<Vec<_>>()
         };
         let files = networks.iter().flat_map(group).collect();
+        if let [_] = networks {
+            return self.sim(seed, name, files, arguments);
+        }
         let together: SimulatedTogether = self.sim(seed, name, files, arguments)?;
         Ok(together.pooled)
     }

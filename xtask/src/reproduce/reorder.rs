@@ -560,7 +560,7 @@ fn text(plan: &Plan<'_>, groups: [&Found; 2], untouched: Option<&Pooled>) -> Str
             continue;
         };
         lines.push(format!(
-            "{name}: {networks} network(s) and {} chips each, at {}; of {} random orders, on {} chips, {:.0} % lose less than the order found.",
+            "{networks} {name}, {} chips each, at {}: of {} random orders, on {} chips, {:.0} % lose less than the order found.",
             scans[0].chips,
             plan.settings[*at],
             random.mappings.len() - 2,
@@ -576,8 +576,7 @@ fn text(plan: &Plan<'_>, groups: [&Found; 2], untouched: Option<&Pooled>) -> Str
     }
     if let (Some(untouched), Some(ordered)) = (untouched, groups[0].rename_order()) {
         lines.push(format!(
-            "{}: as they were trained, neither merged nor renamed, in natural order they lose {:.3} points there; merged, renamed, ordered and with polarity {:.3}.",
-            groups[0].name,
+            "As they were trained, neither merged nor renamed, in natural order, networks like the paper's lose {:.3} points there; merged, renamed, ordered and with polarity {:.3}.",
             untouched.mappings[0].drop_points.value,
             ordered.drop_points.value
         ));
@@ -591,4 +590,39 @@ fn reduction_cell(mapping: &PooledMapping) -> String {
     reduction.filter(|rel| rel.is_finite()).map_or("undefined".to_owned(), |rel| {
         format!("{:.1} ({:.1} to {:.1})", rel.value, rel.lo, rel.hi)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::{PerImage, PooledReduction};
+    use super::*;
+
+    fn pooled(drops: &[f64]) -> Pooled {
+        let mapping = |&drop: &f64| PooledMapping {
+            accuracy_mean: 0.97 - drop / 100.0,
+            drop_points: Interval::exact(drop),
+            reduction: None,
+            per_image: PerImage { groups: 4.0, conversions: 40.0 },
+        };
+        Pooled { chips: 5, images: 100, mappings: drops.iter().map(mapping).collect() }
+    }
+
+    #[test]
+    fn random_orders_are_ranked_against_the_order_found() {
+        let check =
+            |drops: &[f64], expected| assert_eq!(random_percentile(&pooled(drops)), expected);
+        // Natural order, order found, random orders.
+        check(&[0.3, 0.2, 0.3, 0.4, 0.25, 0.2], 0.0);
+        check(&[0.3, 0.2, 0.1, 0.4, 0.25, 0.2], 25.0);
+        check(&[0.3, 0.2], 0.0);
+    }
+
+    #[test]
+    fn a_reduction_of_nothing_is_undefined() {
+        let mut mapping = pooled(&[0.0]).mappings.remove(0);
+        assert_eq!(reduction_cell(&mapping), "undefined");
+        let rel = Interval { value: 0.181, lo: 0.045, hi: 0.388 };
+        mapping.reduction = Some(PooledReduction { rel, points: Interval::exact(0.03) });
+        assert_eq!(reduction_cell(&mapping), "18.1 (4.5 to 38.8)");
+    }
 }
