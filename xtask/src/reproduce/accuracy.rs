@@ -76,11 +76,9 @@ impl Recipe {
 impl Like {
     pub(crate) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
         for recipe in &self.recipes {
-            let rules: [(&str, fn(&Judged) -> f64); 2] =
-                [("ties_wrong", |of| of.ties_wrong), ("first", |of| of.first)];
-            for (rule, of) in rules {
-                add(metrics, &format!("{}/accuracy_{rule}", recipe.key), recipe.mean(of))?;
-            }
+            let key = |rule: &str| format!("{}/accuracy_{rule}", recipe.key);
+            add(metrics, &key("ties_wrong"), recipe.mean(|of| of.ties_wrong))?;
+            add(metrics, &key("first"), recipe.mean(|of| of.first))?;
             metrics.insert(format!("{}/networks", recipe.key), recipe.networks.len() as f64)?;
         }
         metrics.insert("like/weights", self.weights as f64)?;

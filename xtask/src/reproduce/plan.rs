@@ -122,6 +122,9 @@ pub(crate) struct Effort {
     mapping_chips: u32,
     pub(crate) all_layers_chips: u32,
     pub(crate) random_orders: u32,
+    /// Ways to scan under which networks like the paper's are also mapped by `best`, which takes
+    /// longer than all other orders.
+    pub(crate) searches: usize,
     pub(crate) anneal_steps: u64,
     profile_images: usize,
     /// Recorded networks with free rows that are mapped.
@@ -140,6 +143,7 @@ impl Effort {
                 mapping_chips: 5,
                 all_layers_chips: 1,
                 random_orders: 3,
+                searches: 0,
                 anneal_steps: 500,
                 profile_images: 500,
                 free_networks: 1,
@@ -154,6 +158,7 @@ impl Effort {
             mapping_chips: 100,
             all_layers_chips: 5,
             random_orders: protocol.random_orders,
+            searches: if options.is_full() { 3 } else { 1 },
             anneal_steps: 5000,
             profile_images: 30_000,
             free_networks: 5,

@@ -52,6 +52,9 @@ const ORDERS: [Order; 3] = [
 const REORDERED: usize = 0;
 const RENAME_ORDER: usize = 1;
 
+/// The search, which takes longer than all others.
+const BEST: usize = 2;
+
 /// Stands for the steps of an annealing, and for those of each annealing of a search.
 const STEPS: &str = "steps";
 const SEARCH: &str = "steps of a search";
@@ -139,15 +142,21 @@ impl Group {
         Ok(Self { key, name, networks: found })
     }
 
-    /// Chooses the operating points and tests orders there, `scans` of the ways to scan.
-    pub(crate) fn run(&self, plan: &Plan<'_>, scans: usize) -> anyhow::Result<Found> {
+    /// Chooses the operating points and tests orders there, under the first `scans` ways to scan, and
+    /// `best` under the first `searches` of them.
+    pub(crate) fn run(
+        &self,
+        plan: &Plan<'_>,
+        scans: usize,
+        searches: usize,
+    ) -> anyhow::Result<Found> {
         let validation = self.validation(plan)?;
         let drops: Vec<f64> =
             validation.iter().map(|found| found.mappings[0].drop_points.value).collect();
         let default =
             self.test(plan, "default", &noise(&plan.settings[0]), &[], plan.effort.chips)?;
         let relative = plan.claims.operating_point(&drops);
-        let relative = relative.map(|at| self.relative(plan, at, scans)).transpose()?;
+        let relative = relative.map(|at| self.relative(plan, at, [scans, searches])).transpose()?;
         let reordered = |at: usize| {
             let setting = &plan.settings[at];
             let orders = [self.ordered(plan, setting, &SCANS[0], &ORDERS[REORDERED])?];
@@ -191,14 +200,18 @@ impl Group {
     }
 
     /// Every order under these ways to scan, and random ones under the first.
-    fn relative(&self, plan: &Plan<'_>, at: usize, scans: usize) -> anyhow::Result<Relative> {
+    fn relative(
+        &self,
+        plan: &Plan<'_>,
+        at: usize,
+        [scans, searches]: [usize; 2],
+    ) -> anyhow::Result<Relative> {
         let setting = &plan.settings[at];
         let chips = plan.effort.chips;
         let mut found = Vec::new();
         let mut reordered = Vec::new();
         for (index, scan) in SCANS[..scans].iter().enumerate() {
-            // The search `best` takes as long as all else here.
-            let orders = if index == 0 || plan.is_full { &ORDERS[..] } else { &ORDERS[..2] };
+            let orders = if index < searches { &ORDERS[..] } else { &ORDERS[..BEST] };
             let orders = orders.iter().map(|order| self.ordered(plan, setting, scan, order));
             let orders = orders.collect::<anyhow::Result<Vec<_>>>()?;
             let mut arguments = noise(setting);

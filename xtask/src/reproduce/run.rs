@@ -64,7 +64,7 @@ pub(crate) fn run<'a>(
         rename_like.files().map(move |(seed, files)| (seed, PathBuf::clone(files[which])))
     };
     let group = Group::prepare(&plan, "like", "networks like the paper's", files(0))?;
-    let reorder_like = group.run(&plan, 3)?;
+    let reorder_like = group.run(&plan, 3, plan.effort.searches)?;
     let untouched = reorder_like.operating();
     let untouched = untouched.map(|at| reorder::untouched(&plan, at, files(1))).transpose()?;
 
@@ -75,7 +75,8 @@ pub(crate) fn run<'a>(
     let rename = rename::ours(&plan, &deployed)?;
     let seeds = plan.seed..plan.seed + plan.effort.seeds;
     let tied = seeds.map(|seed| (seed, plan.network("tied", seed)));
-    let reorder = Group::prepare(&plan, "final", "larger networks of ours", tied)?.run(&plan, 1)?;
+    let reorder =
+        Group::prepare(&plan, "final", "larger networks of ours", tied)?.run(&plan, 1, 0)?;
 
     // What else is said of ours.
     let all_layers = all_layers::run(&plan, &deployed)?;
