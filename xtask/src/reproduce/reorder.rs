@@ -574,7 +574,7 @@ fn text(plan: &Plan<'_>, groups: [&Found; 2], untouched: Option<&Pooled>) -> Str
             continue;
         };
         lines.push(format!(
-            "{networks} {name}, {} chips each, at {}: of {} random orders, on {} chips, {:.0} % lose less than the order found.",
+            "{name} ({networks}), {} chips each, at {}: of {} random orders, on {} chips, {:.0} % lose less than the order found.",
             scans[0].chips,
             plan.settings[*at],
             random.mappings.len() - 2,
