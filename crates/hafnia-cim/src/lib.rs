@@ -15,7 +15,8 @@
 //! # Ok::<(), hafnia_cim::CimError>(())
 //! ```
 //!
-//! It has no engine: what is drawn, and on which chip, is the business of `hafnia-sim`.
+//! A [`Silicon`] is a virtual chip of such macros: what is drawn once for every cell and converter.
+//! There is no engine here: what runs on a chip is the business of `hafnia-sim`.
 
 mod code_covariance;
 mod code_table;
@@ -31,6 +32,7 @@ pub mod fit;
 mod input_control;
 mod preset;
 mod signal;
+mod silicon;
 mod spec;
 mod table_csv;
 
@@ -46,4 +48,5 @@ pub use fault_map::{FAULT_MAP_HEADER, FaultMap};
 pub use input_control::{GroupFault, Groups, InputControl, ScanEntry};
 pub use preset::{SourcedValue, preset_names, sources};
 pub use signal::CellState;
+pub use silicon::{Cells, Silicon};
 pub use spec::{Adc, AdcKind, CellModel, LevelSigmas, MacroSpec};

@@ -50,8 +50,8 @@ use hafnia_model::arithmetic::{accumulate, argmax};
 use rayon::prelude::*;
 
 pub(crate) use bound::Completions;
-pub(crate) use order::Order;
 use order::Reading;
+pub(crate) use order::{Change, Order};
 pub(crate) use sets::{Set, Sets};
 use tail::Tail;
 
@@ -131,23 +131,24 @@ struct Entry {
 }
 
 impl<'a> Damage<'a> {
-    /// [`sliced`](Self::sliced) for weights of 1 bit.
+    /// [`sliced`](Self::sliced) for weights of 1 bit, on all samples.
     pub(crate) fn new(
         tile: &'a Tile,
         profile: &'a MatrixProfile,
         noise: (&MacroSpec, &CodeTable),
         last: Option<&Weights>,
     ) -> Self {
-        Self::sliced(tile, profile, noise, last, 1)
+        let samples: Vec<usize> = (0..profile.samples()).collect();
+        Self::sliced(tile, (profile, &samples), noise, last, 1)
     }
 
-    /// The damage to `tile` on all samples of its matrix, which has weights of so many bits. `last`
+    /// The damage to `tile` on these samples of its matrix, which has weights of so many bits. `last`
     /// is the network's last matrix if `tile` holds it whole.
     ///
-    /// The profile must have samples, with a row for every row of the matrix.
+    /// The profile must have a row for every row of the matrix.
     pub(crate) fn sliced(
         tile: &'a Tile,
-        profile: &'a MatrixProfile,
+        (profile, samples): (&'a MatrixProfile, &[usize]),
         (spec, code_table): (&MacroSpec, &CodeTable),
         last: Option<&Weights>,
         weight_bits: u8,
@@ -158,13 +159,13 @@ impl<'a> Damage<'a> {
                 let of_code = code_table.moments(rows, ones.min(rows));
                 [of_code.bias, of_code.variance]
             });
-        let sample = |index| Sample::new(index, tile, profile, last, weight_bits);
+        let sample = |&index: &usize| Sample::new(index, tile, profile, last, weight_bits);
         let covariance = covariance(spec, code_table);
         Self {
             tile,
             profile,
-            samples: (0..profile.samples()).map(sample).collect(),
-            total: profile.samples() as f64,
+            samples: samples.iter().map(sample).collect(),
+            total: samples.len() as f64,
             elsewhere: 0.0,
             rows_per_conversion: most,
             window: match spec.input_control {
@@ -244,6 +245,11 @@ impl<'a> Damage<'a> {
             damage: self.terms(sample, errors).iter().sum(),
             cycles: reading.cycles(),
         }))
+    }
+
+    /// The damage to every sample that is looked at.
+    pub(crate) fn damages(&self, entries: &[usize]) -> Vec<f64> {
+        self.of_samples(entries, |sample, errors, _| self.terms(sample, errors).iter().sum())
     }
 
     /// An order to be improved by swaps.
@@ -509,11 +515,18 @@ impl Scan {
         self.entries.len().div_ceil(64)
     }
 
-    fn swap(&mut self, [p, q]: [usize; 2]) {
-        // A window belongs to its position.
-        let (at_p, at_q) = (self.entries[p], self.entries[q]);
-        self.entries[p] = Entry { window: at_p.window, ..at_q };
-        self.entries[q] = Entry { window: at_q.window, ..at_p };
+    fn make(&mut self, change: Change) {
+        match change {
+            Change::Swap([p, q]) => {
+                // A window belongs to its position.
+                let (at_p, at_q) = (self.entries[p], self.entries[q]);
+                self.entries[p] = Entry { window: at_p.window, ..at_q };
+                self.entries[q] = Entry { window: at_q.window, ..at_p };
+            }
+            Change::Assign(rows) => {
+                rows.iter().for_each(|&(at, physical)| self.entries[at].physical = physical);
+            }
+        }
     }
 }
 
@@ -526,161 +539,4 @@ fn covariance(spec: &MacroSpec, code_table: &CodeTable) -> Option<CodeCovariance
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-
-    use hafnia_cim::Groups;
-    use hafnia_ir::{Geometry, Stage, random};
-    use hafnia_rng::Seed;
-    use proptest::prelude::*;
-    use rand::{RngExt, seq::SliceRandom};
-
-    use super::*;
-    use crate::tests::{linear, profile, spec};
-
-    /// The damage of a tile as it is, by the definition and with the one definition of groups.
-    fn obvious(
-        tile: &Tile,
-        profile: &MatrixProfile,
-        (spec, code_table): (&MacroSpec, &CodeTable),
-        last: Option<&Weights>,
-        weight_bits: u8,
-    ) -> f64 {
-        let covariance = CodeCovariance::from_spec(spec);
-        let mut total = 0.0;
-        for sample in 0..profile.samples() {
-            let activations = profile.sample(sample);
-            let mut means = vec![0.0; tile.columns.len()];
-            let mut variances = vec![0.0; tile.columns.len()];
-            // Per column, every conversion: factor, rows and ones, physical rows that are ones.
-            let mut conversions = vec![Vec::new(); tile.columns.len()];
-            for plane in 0..profile.bits {
-                let is_on = |row: u32| activations[row as usize] >> plane & 1 == 1;
-                let active: Vec<u32> = (0..tile.rows.len() as u32)
-                    .filter(|&position| is_on(tile.rows.get(position as usize).logical))
-                    .collect();
-                let mut groups = Groups::default();
-                let (scan, most) = (tile.rows.scan(), spec.rows_per_conversion);
-                spec.input_control.groups(most, scan, &active, &mut groups);
-                for group in groups.iter() {
-                    let entries: Vec<_> =
-                        active[group].iter().map(|&p| tile.rows.get(p as usize)).collect();
-                    for (column, kind) in tile.columns.iter().enumerate() {
-                        let bits: Vec<u32> = entries
-                            .iter()
-                            .map(|entry| entry.physical)
-                            .filter(|&row| tile.bits.get(row as usize, column))
-                            .collect();
-                        let moments = code_table.moments(entries.len(), bits.len());
-                        let sign = if entries[0].negative != kind.inverted { -1.0 } else { 1.0 };
-                        let factor = 2.0 * sign * f64::from(plane).exp2();
-                        means[column] += factor * moments.bias;
-                        variances[column] += factor * factor * moments.variance;
-                        conversions[column].push((factor, [entries.len(), bits.len()], bits));
-                    }
-                }
-            }
-            for (variance, conversions) in variances.iter_mut().zip(&conversions) {
-                let Some(covariance) = &covariance else { continue };
-                for (g, (factor, at, bits)) in conversions.iter().enumerate() {
-                    for (h, (other_factor, other_at, others)) in conversions.iter().enumerate() {
-                        if g != h {
-                            let shared = bits.iter().filter(|row| others.contains(row)).count();
-                            *variance +=
-                                factor * other_factor * covariance.of(*at, *other_at, shared);
-                        }
-                    }
-                }
-            }
-            // Of outputs, whose slices add up.
-            let mut outputs: BTreeMap<usize, [f64; 2]> = BTreeMap::new();
-            for (column, kind) in tile.columns.iter().enumerate() {
-                let (output, slice) =
-                    (kind.logical / u32::from(weight_bits), kind.logical % u32::from(weight_bits));
-                let [mean, variance] = outputs.entry(output as usize).or_default();
-                *mean += f64::from(slice).exp2() * means[column];
-                *variance += f64::from(2 * slice).exp2() * variances[column];
-            }
-            let Some(weights) = last else {
-                total +=
-                    outputs.values().map(|[mean, variance]| mean * mean + variance).sum::<f64>();
-                continue;
-            };
-            let sums = accumulate(weights, activations);
-            let class = argmax(&sums);
-            let [winner_mean, winner_variance] = outputs[&class];
-            for (&output, [mean, variance]) in outputs.iter().filter(|(other, _)| **other != class)
-            {
-                let tie = if output < class { -1.0 } else { 1.0 };
-                let lead = f64::from(sums[class] - sums[output]) + tie;
-                let mean = lead + winner_mean - mean;
-                let deviation = (winner_variance + variance).sqrt();
-                total += if deviation > 0.0 {
-                    0.5 * libm::erfc(mean / deviation / std::f64::consts::SQRT_2)
-                } else {
-                    f64::from(mean < 0.0)
-                };
-            }
-        }
-        total / profile.samples() as f64
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
-
-        #[test]
-        fn damage_is_the_obvious_one(seed: u64, is_last: bool) {
-            let seed = Seed(seed);
-            let rng = &mut seed.rng();
-            let (rows, outputs) = (rng.random_range(1..=90), rng.random_range(1..=20));
-            let weight_bits = Weights::BITS[rng.random_range(0..3)];
-            // Few different rows, so that some are shared.
-            let kinds: Vec<u32> = (0..rng.random_range(1..=30)).map(|_| rng.random()).collect();
-            let weights: Vec<u32> =
-                (0..rows).map(|_| kinds[rng.random_range(0..kinds.len())]).collect();
-            let plane = |plane: u8| {
-                let bit = |row: usize, column: usize| weights[row].rotate_right(plane.into()) >> column & 1 == 1;
-                BitMatrix::from_fn(rows, outputs, bit)
-            };
-            let weights = Weights::from_planes((0..weight_bits).map(plane).collect()).unwrap();
-            let columns = weights.slices().columns();
-            let network = linear(weights, rng.random_range(1..=3));
-            let spec = spec(seed);
-            let code_table = CodeTable::from_spec(&spec);
-            let noise = (&spec, &code_table);
-            // The tile is whole: shared, negative and inverted at random.
-            let geometry = Geometry::new("wide", 128, 128);
-            let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
-            let tile = &mapping.tiles[0];
-            let profile = &profile(seed, &network, 70).matrices[0];
-            let is_whole = tile.columns.len() == columns;
-            let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
-
-            let damage = Damage::sliced(tile, profile, noise, last, weight_bits);
-            let mut entries: Vec<usize> = (0..rows).collect();
-            entries.shuffle(rng);
-            let check = |found: f64, entries: &[usize]| {
-                let expected = obvious(&tile.with_order(entries), profile, noise, last, weight_bits);
-                // Sums of some thousand terms in another order; up to 19 tails right to 1e-10 each.
-                let tolerance = 1e-9 * expected.abs() + 19e-10;
-                prop_assert!((found - expected).abs() <= tolerance, "{found} {expected}");
-                Ok(())
-            };
-            check(damage.of(&entries).damage, &entries)?;
-            let mut order = damage.order(&entries);
-            for _ in 0..6 {
-                let swap = [rng.random_range(0..rows), rng.random_range(0..rows)];
-                let proposed = order.propose(swap, f64::INFINITY).unwrap();
-                let mut swapped = order.entries().to_vec();
-                swapped.swap(swap[0], swap[1]);
-                prop_assert_eq!(proposed, damage.of(&swapped));
-                if rng.random() {
-                    order.accept();
-                    prop_assert_eq!(order.entries(), &swapped[..]);
-                    prop_assert_eq!(order.cost(), proposed);
-                }
-            }
-            check(order.cost().damage, order.entries())?;
-        }
-    }
-}
+mod tests;

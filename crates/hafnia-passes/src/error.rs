@@ -78,6 +78,26 @@ pub enum PassError {
         /// Bits of the largest sum.
         bits: u8,
     },
+    /// A tile takes more physical rows than a pass may use.
+    #[error(
+        "`rows` is {rows}, but matrix `{matrix}` has {least} different rows in a tile: it must be at least that, or 0"
+    )]
+    TooFewRows {
+        /// Name of the matrix.
+        matrix: String,
+        /// Rows that the tile may take.
+        rows: usize,
+        /// Different rows of the tile.
+        least: usize,
+    },
+    /// Rows that add activations first cannot be taken apart one by one.
+    #[error(
+        "rows of matrix `{matrix}` add activations first: rows are allocated to a matrix that was renamed with mode `repeat`, or not at all"
+    )]
+    RowsAdded {
+        /// Name of the matrix.
+        matrix: String,
+    },
     /// A candidate of a search could not be mapped.
     #[error("a candidate cannot be mapped")]
     Candidate(#[source] Box<PipelineError>),

@@ -34,12 +34,15 @@
 //!
 //! It does not know how a mapped network is run: engines meet it in `hafnia-ir` and `hafnia-cim`.
 
+mod allocate;
+mod annealing;
 mod best;
 mod blocks;
 mod damage;
 mod duplicate;
 mod error;
 mod explain;
+mod guard;
 mod matrices;
 mod pack;
 mod pass;
@@ -60,6 +63,7 @@ mod tests;
 mod tile;
 mod work;
 
+pub use allocate::AllocateRows;
 pub use best::{Candidate, SearchMappings};
 pub use duplicate::DuplicateMatrices;
 pub use error::{BoxError, PassError, PipelineError, Unsound};

@@ -87,6 +87,14 @@ impl Pass for PackTiles {
     }
 }
 
+/// Macros that the tiles of a mapping would take, uncut, if they had so many rows.
+pub(crate) fn macros_of(mapping: &Mapping, rows: impl Iterator<Item = usize>) -> usize {
+    let extent = |rows, columns| Extent { rows: rows as u32, columns: columns as u32 };
+    let geometry = &mapping.geometry;
+    let tiles = rows.zip(&mapping.tiles).map(|(rows, tile)| extent(rows, geometry.width(tile)));
+    pack(&tiles.collect::<Vec<_>>(), extent(geometry.rows, geometry.columns)).macros
+}
+
 /// Cuts tiles and places them.
 fn place(mapping: &mut Mapping, packing: Packing) {
     let cell = usize::from(mapping.geometry.cell_bits);

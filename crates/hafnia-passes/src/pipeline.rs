@@ -80,12 +80,13 @@ pub struct Outcome {
 
 impl Pipeline {
     /// Name and text of the pipelines that come with hafnia.
-    pub const BUILTIN: [(&'static str, &'static str); 8] = [
+    pub const BUILTIN: [(&'static str, &'static str); 9] = [
         ("natural", include_str!("../pipelines/natural.toml")),
         ("rename", include_str!("../pipelines/rename.toml")),
         ("reorder", include_str!("../pipelines/reorder.toml")),
         ("reorder-polarity", include_str!("../pipelines/reorder-polarity.toml")),
         ("paper", include_str!("../pipelines/paper.toml")),
+        ("allocate", include_str!("../pipelines/allocate.toml")),
         ("compact", include_str!("../pipelines/compact.toml")),
         ("segments", include_str!("../pipelines/segments.toml")),
         ("best", include_str!("../pipelines/best.toml")),
@@ -310,14 +311,14 @@ mod tests {
         check(
             "[[pass]]\nuse = \"mirror\"\n",
             expect![[r#"
-                pass 1 is `mirror`, which is none: there are strip-dead, rename, rename-complement, rename-segments, tile, polarity, reorder, pack, duplicate, best
+                pass 1 is `mirror`, which is none: there are strip-dead, rename, rename-complement, rename-segments, tile, polarity, reorder, allocate, pack, duplicate, best
             "#]],
         );
         check(
             "[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n",
             expect![[r#"
                 wrong option of pass 2, `reorder`
-                unknown field `step`, expected one of `method`, `steps`, `runs`, `cycles`, `seed`, `matrices`, `samples`
+                unknown field `step`, expected one of `method`, `steps`, `runs`, `cycles`, `seed`, `matrices`, `samples`, `held_back`, `chips`, `sure`
             "#]],
         );
         check(
@@ -408,13 +409,16 @@ mod tests {
 
             [[pass]]
             use = "reorder"
+            chips = 100
             cycles = 1.25
+            held_back = 10000
             matrices = []
             method = "anneal"
             runs = 2
             samples = 2000
             seed = 0
             steps = 50000
+            sure = 1.0
 
             [[pass]]
             use = "pack"
@@ -426,7 +430,7 @@ mod tests {
     #[test]
     fn a_missing_file_names_the_built_in_pipelines() {
         let error = Pipeline::load("no/such.toml", &Registry::builtin()).unwrap_err();
-        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, reorder-polarity, paper, compact, segments, best"].assert_eq(&error.to_string());
+        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, reorder-polarity, paper, allocate, compact, segments, best"].assert_eq(&error.to_string());
     }
 
     #[test]

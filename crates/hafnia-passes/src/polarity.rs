@@ -24,6 +24,9 @@
 //! no conversion: a plane takes up to one more. It is kept where the damage is lower for it or,
 //! without a profile, in any case.
 //!
+//! The polarities that were found are taken only where they do less damage than those before on
+//! training images that the search did not see: `guard.rs`.
+//!
 //! It interacts with the order of rows: run it before `reorder`, and again after it.
 //!
 //! Assumes: as `reorder`. It costs no cycle and no cell, and a bit a column, in the periphery.
@@ -31,18 +34,20 @@
 //! Cost: twice the damage of an order, and for lost classifications one sum over samples for every
 //! pair of columns and round.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use hafnia_ir::{Mapping, RowEntry, Stage, Tile};
 use serde::{Deserialize, Serialize};
 
 use crate::damage::Damage;
+use crate::guard::{self, Guard, Split};
 use crate::profiled::{Profiled, Scanned};
+use crate::reorder::at_least_zero;
 use crate::work::Cost;
 use crate::{Context, Pass, PassError, PassInfo, Statistics};
 
 /// The pass `polarity`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SetPolarity {
     /// Names of the matrices to change; none is the last, `*` is all.
@@ -51,12 +56,22 @@ pub struct SetPolarity {
     pub samples: NonZeroUsize,
     /// Whether rows may be inverted too.
     pub rows: bool,
+    /// Images that are held back to judge the polarities found, at most; with 0 they are taken
+    /// unjudged.
+    pub held_back: usize,
+    /// Virtual chips on which they are judged.
+    pub chips: NonZeroU32,
+    /// Standard errors by which they must be better than those found in the tile there, at least 0.
+    #[serde(deserialize_with = "at_least_zero")]
+    pub sure: f64,
 }
 
 impl Default for SetPolarity {
     fn default() -> Self {
         let samples = NonZeroUsize::new(2000).expect("not 0");
-        Self { matrices: Vec::new(), samples, rows: false }
+        let Guard { held_back, chips, sure } = Guard::default();
+        let chips = NonZeroU32::new(chips).expect("not 0");
+        Self { matrices: Vec::new(), samples, rows: false, held_back, chips, sure }
     }
 }
 
@@ -73,12 +88,16 @@ impl Pass for SetPolarity {
                 "rows",
                 "whether rows with more ones than zeros may be stored inverted too, which costs signs and cycles",
             ),
+            guard::HELP[0],
+            guard::HELP[1],
+            guard::HELP[2],
         ],
     };
 
     fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
         let Profiled { tiles, profile } = Profiled::new(&self.matrices, mapping, context)?;
         let cost = Cost::of(mapping, context);
+        let guard = Guard { held_back: self.held_back, chips: self.chips.get(), sure: self.sure };
         let mut statistics = Statistics::default();
         for (done, &index) in tiles.iter().enumerate() {
             (context.progress)(done as u64, tiles.len() as u64);
@@ -102,9 +121,10 @@ impl Pass for SetPolarity {
             let name = &mapping.matrices[tile.matrix.index()].name;
             let name = |what: &str| format!("{what} ({name}, t{index})");
             let order: Vec<usize> = (0..tile.rows.len()).collect();
+            let Split { seen, held } = guard.split(&scanned, context);
             let inverted = |tile: &Tile| tile.columns.iter().filter(|c| c.inverted).count() as f64;
-            let inverts;
-            match scanned.damage(context) {
+            let mut inverts;
+            match scanned.damage_on(&seen, context) {
                 None => {
                     inverts = by_ones(tile, mapping.geometry.cell_bits.into());
                     let changed = invert(tile, &inverts);
@@ -114,7 +134,15 @@ impl Pass for SetPolarity {
                 Some(damage) => {
                     let focus = damage.clone().focus(&order, self.samples.get());
                     inverts = by_damage(tile, &focus, &order);
-                    let changed = invert(tile, &inverts);
+                    let mut changed = invert(tile, &inverts);
+                    let mut judged = Statistics::default();
+                    let [before, after] = [tile.clone(), changed.clone()];
+                    let [before, after] = [before, after].map(|tile| scanned.with_tile(tile));
+                    let what = format!("{}, t{index}", mapping.matrices[tile.matrix.index()].name);
+                    if !guard.takes([&before, &after], &held, context, &what, &mut judged) {
+                        inverts.fill(false);
+                        changed = tile.clone();
+                    }
                     let after = damage.with_polarity(&changed);
                     let [before, left] = [&damage, &after].map(|damage| damage.of(&order).damage);
                     statistics = statistics.changed(name(damage.unit()), before, left);
@@ -122,6 +150,7 @@ impl Pass for SetPolarity {
                     let [before, left] = [&focus, &after].map(|focus| focus.ones(&order));
                     let what = "ones a conversion of the columns that count";
                     statistics = statistics.changed(name(what), before, left);
+                    statistics.lines.extend(judged.lines);
                 }
             }
             let changed = invert(&mapping.tiles[index], &inverts);
@@ -156,7 +185,7 @@ fn invert_rows(tile: &Tile) -> Tile {
 }
 
 /// The tile with some columns inverted.
-fn invert(tile: &Tile, columns: &[bool]) -> Tile {
+pub(crate) fn invert(tile: &Tile, columns: &[bool]) -> Tile {
     let mut tile = tile.clone();
     for (column, _) in columns.iter().enumerate().filter(|(_, inverts)| **inverts) {
         tile.columns[column].inverted ^= true;
@@ -181,7 +210,7 @@ fn by_ones(tile: &Tile, cell: usize) -> Vec<bool> {
 }
 
 /// Whether to invert each column, for the least damage.
-fn by_damage(tile: &Tile, damage: &Damage<'_>, order: &[usize]) -> Vec<bool> {
+pub(crate) fn by_damage(tile: &Tile, damage: &Damage<'_>, order: &[usize]) -> Vec<bool> {
     let columns = tile.columns.len();
     let other = invert(tile, &vec![true; columns]);
     let errors = [damage.errors(order), damage.with_polarity(&other).errors(order)];
@@ -274,7 +303,9 @@ mod tests {
         };
         let mut mapping = Mapping::logical(&network, &spec).unwrap();
         mapping.stage = Stage::Tiled;
-        let statistics = SetPolarity::default().run(&mut mapping, &context).unwrap();
+        let statistics = SetPolarity { held_back: 0, ..SetPolarity::default() }
+            .run(&mut mapping, &context)
+            .unwrap();
         verify(&mapping).unwrap();
         prove(&mapping, &network).unwrap();
         (mapping, statistics)

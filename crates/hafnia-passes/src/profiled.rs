@@ -120,20 +120,61 @@ impl<'a> Scanned<'a> {
         Ok(Self { tile, profile: summed, last, weight_bits, lines: Some(lines) })
     }
 
-    /// The damage to the tile, if there is a profile: lost classifications if it holds the last
-    /// matrix whole, else squared error.
+    /// The samples, if there is a profile.
+    pub(crate) fn profile(&self) -> Option<&MatrixProfile> {
+        self.profile.as_deref()
+    }
+
+    /// The weights of the network's last matrix, if the tile holds it whole.
+    pub(crate) fn last(&self) -> Option<&Weights> {
+        self.last
+    }
+
+    /// Bits of a weight.
+    pub(crate) fn weight_bits(&self) -> u8 {
+        self.weight_bits
+    }
+
+    /// Another way to store the same tile, seen on the same samples.
+    pub(crate) fn with_tile(&self, tile: Tile) -> Scanned<'_> {
+        Scanned {
+            tile: Cow::Owned(tile),
+            profile: self.profile.as_deref().map(Cow::Borrowed),
+            last: self.last,
+            weight_bits: self.weight_bits,
+            lines: None,
+        }
+    }
+
+    /// The damage to the tile on all samples, if there is a profile: lost classifications if it holds
+    /// the last matrix whole, else squared error.
     pub(crate) fn damage(&self, context: &Context<'_>) -> Option<Damage<'_>> {
-        self.damage_to(self.last, context)
+        self.damage_to(self.last, context, &self.samples())
     }
 
-    /// The same as if the tile were of any other matrix.
+    /// The same on some samples, given by their indices in the profile.
+    pub(crate) fn damage_on(&self, samples: &[usize], context: &Context<'_>) -> Option<Damage<'_>> {
+        self.damage_to(self.last, context, samples)
+    }
+
+    /// The damage on all samples as if the tile were of any other matrix.
     pub(crate) fn squared_error(&self, context: &Context<'_>) -> Option<Damage<'_>> {
-        self.damage_to(None, context)
+        self.damage_to(None, context, &self.samples())
     }
 
-    fn damage_to(&self, last: Option<&Weights>, context: &Context<'_>) -> Option<Damage<'_>> {
+    fn samples(&self) -> Vec<usize> {
+        (0..self.profile().map_or(0, MatrixProfile::samples)).collect()
+    }
+
+    fn damage_to(
+        &self,
+        last: Option<&Weights>,
+        context: &Context<'_>,
+        samples: &[usize],
+    ) -> Option<Damage<'_>> {
         let noise = (context.spec, context.code_table);
-        let new = |profile| Damage::sliced(&self.tile, profile, noise, last, self.weight_bits);
+        let new =
+            |profile| Damage::sliced(&self.tile, (profile, samples), noise, last, self.weight_bits);
         self.profile.as_deref().map(new)
     }
 

@@ -6,9 +6,9 @@ use hafnia_ir::{Mapping, Stage};
 use toml::{Table, Value};
 
 use crate::{
-    Context, CutTiles, DuplicateMatrices, PackTiles, Pass, PassError, PassInfo, Pipeline,
-    RenameComplements, RenameRows, RenameSegments, ReorderRows, SearchMappings, SetPolarity,
-    Statistics, StripDead,
+    AllocateRows, Context, CutTiles, DuplicateMatrices, PackTiles, Pass, PassError, PassInfo,
+    Pipeline, RenameComplements, RenameRows, RenameSegments, ReorderRows, SearchMappings,
+    SetPolarity, Statistics, StripDead,
 };
 
 /// The passes that pipelines may use, by name.
@@ -78,6 +78,7 @@ impl Registry {
             .with::<CutTiles>()
             .with::<SetPolarity>()
             .with::<ReorderRows>()
+            .with::<AllocateRows>()
             .with::<PackTiles>()
             .with::<DuplicateMatrices>()
             .with::<SearchMappings>()

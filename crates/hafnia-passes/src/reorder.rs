@@ -25,6 +25,10 @@
 //! cycles than in natural order annealing may use. Where no row is shared or negative and the scan
 //! has no windows, every order takes the same cycles.
 //!
+//! An order that a search found is taken only where it does less damage than the natural one on
+//! training images that the search did not see, by the option `sure` in standard errors: `guard.rs`.
+//! Else the natural order is left.
+//!
 //! A search is bounded in steps, never in seconds, and gives the same order on any number of
 //! threads.
 //!
@@ -51,6 +55,7 @@ use self::anneal::Anneal;
 use self::exact::Exact;
 pub use self::gap::{AnnealGap, anneal_gaps};
 use crate::damage::Damage;
+use crate::guard::{self, Guard, Split};
 use crate::profiled::{Profiled, Scanned, refuse_levels};
 use crate::{Context, Pass, PassError, PassInfo, Statistics};
 
@@ -74,6 +79,14 @@ pub struct ReorderRows {
     pub matrices: Vec<String>,
     /// Samples of the profile to look at, at most: those most damaged in natural order.
     pub samples: NonZeroUsize,
+    /// Images that are held back to judge the order that a search found, at most; with 0 it is taken
+    /// unjudged.
+    pub held_back: usize,
+    /// Virtual chips on which it is judged.
+    pub chips: NonZeroU32,
+    /// Standard errors by which it must be better than the natural order there, at least 0.
+    #[serde(deserialize_with = "at_least_zero")]
+    pub sure: f64,
 }
 
 /// How an order of rows is found.
@@ -110,6 +123,11 @@ impl ReorderMethod {
 }
 
 impl ReorderMethod {
+    /// Whether what it finds is fitted to samples.
+    fn searches(self) -> bool {
+        matches!(self, Self::Anneal | Self::Exact)
+    }
+
     /// As messages call it.
     fn what(self) -> &'static str {
         match self {
@@ -125,6 +143,7 @@ impl ReorderMethod {
 
 impl Default for ReorderRows {
     fn default() -> Self {
+        let Guard { held_back, chips, sure } = Guard::default();
         Self {
             method: ReorderMethod::Anneal,
             steps: 50_000,
@@ -133,6 +152,9 @@ impl Default for ReorderRows {
             seed: 0,
             matrices: Vec::new(),
             samples: NonZeroUsize::new(2000).expect("not 0"),
+            held_back,
+            chips: NonZeroU32::new(chips).expect("not 0"),
+            sure,
         }
     }
 }
@@ -141,11 +163,21 @@ impl Default for ReorderRows {
 pub(crate) fn at_least_one<'de, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<f64, D::Error> {
-    let value = f64::deserialize(deserializer)?;
-    if value >= 1.0 && value.is_finite() {
+    at_least(1.0, f64::deserialize(deserializer)?)
+}
+
+/// Reads an option that is a number of at least 0.
+pub(crate) fn at_least_zero<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<f64, D::Error> {
+    at_least(0.0, f64::deserialize(deserializer)?)
+}
+
+fn at_least<E: serde::de::Error>(least: f64, value: f64) -> Result<f64, E> {
+    if value >= least && value.is_finite() {
         return Ok(value);
     }
-    Err(serde::de::Error::custom(format_args!("the value is {value}, it must be at least 1")))
+    Err(E::custom(format_args!("the value is {value}, it must be at least {least}")))
 }
 
 impl Pass for ReorderRows {
@@ -174,6 +206,9 @@ impl Pass for ReorderRows {
                 "samples",
                 "samples of the profile to look at, at most: those most damaged in natural order",
             ),
+            guard::HELP[0],
+            guard::HELP[1],
+            guard::HELP[2],
         ],
     };
 
@@ -191,7 +226,9 @@ impl Pass for ReorderRows {
                 return Err(PassError::Slices { matrix, bits });
             }
             let scanned = Scanned::new(&mapping.tiles[index], profile, mapping, context)?;
-            let (tile, whole) = (&*scanned.tile, scanned.damage(context));
+            let guard = self.guard();
+            let Split { seen, held } = guard.split(&scanned, context);
+            let (tile, whole) = (&*scanned.tile, scanned.damage_on(&seen, context));
             let natural = rules::natural(tile);
             let focus =
                 whole.as_ref().map(|whole| whole.clone().focus(&natural, self.samples.get()));
@@ -206,13 +243,26 @@ impl Pass for ReorderRows {
                     (context.progress)(done as u64 * all + of_tile, tiles.len() as u64 * all);
                 },
             };
-            let Found { order, bound } = self.method(self.method).find(&task)?;
+            let Found { mut order, bound } = self.method(self.method).find(&task)?;
             let found = task.found();
             if let Some(whole) = &whole {
                 let name = &mapping.matrices[tile.matrix.index()].name;
-                let name = format!("{} ({name}, t{index})", whole.unit());
+                let name = format!("{name}, t{index}");
+                let ways = [&natural, &order].map(|order| tile.with_order(order));
+                let ways = ways.map(|tile| scanned.with_tile(tile));
+                let mut judged = Statistics::default();
+                let takes = |judged: &mut _| {
+                    guard.takes([&ways[0], &ways[1]], &held, context, &name, judged)
+                };
+                if self.method.searches() && !takes(&mut judged) {
+                    let line = format!("{} of the order that is not taken ({name})", whole.unit());
+                    judged = judged.found(line, whole.of(&order).damage);
+                    order = natural;
+                }
                 let (before, after) = (whole.of(&found), whole.of(&order));
-                statistics = statistics.changed(name, before.damage, after.damage);
+                let line = format!("{} ({name})", whole.unit());
+                statistics = statistics.changed(line, before.damage, after.damage);
+                statistics.lines.extend(judged.lines);
                 if whole.is_independent() {
                     let name = format!("conversions taken as independent (t{index})");
                     statistics = statistics.found(name, 1.0);
@@ -232,6 +282,10 @@ impl Pass for ReorderRows {
 }
 
 impl ReorderRows {
+    fn guard(&self) -> Guard {
+        Guard { held_back: self.held_back, chips: self.chips.get(), sure: self.sure }
+    }
+
     fn method(&self, method: ReorderMethod) -> Box<dyn Method> {
         match method {
             ReorderMethod::Anneal => {
@@ -354,7 +408,7 @@ mod tests {
 
     #[test]
     fn annealing_is_better_than_every_rule_and_repeatable() {
-        let anneal = ReorderRows { steps: 300, ..ReorderRows::default() };
+        let anneal = ReorderRows { steps: 300, held_back: 0, ..ReorderRows::default() };
         let (mapping, statistics) = reordered(&anneal, 1);
         expect![[r#"
             expected flips a sample (fc3, t4): 0.2813 -> 0.2545 (-9.5 %)
@@ -391,9 +445,10 @@ mod tests {
 
     #[test]
     fn without_steps_the_best_rule_is_left() {
-        let none = damage(&ReorderRows { steps: 0, ..ReorderRows::default() });
+        let none = damage(&ReorderRows { steps: 0, held_back: 0, ..ReorderRows::default() });
         let rules = [ReorderMethod::Natural, ReorderMethod::Frequency, ReorderMethod::Chain];
-        let best = rules.map(|method| damage(&ReorderRows { method, ..ReorderRows::default() }));
+        let best = rules
+            .map(|method| damage(&ReorderRows { method, held_back: 0, ..ReorderRows::default() }));
         assert_eq!(none, best.into_iter().fold(f64::INFINITY, f64::min));
     }
 

@@ -93,6 +93,7 @@ fn options(name: &str, cell_bits: u8, rng: &mut ChaCha8Rng) -> String {
             let (method, matrices) = (one_of(methods), one_of(&["[]", "[]", "[\"*\"]"]));
             format!("method = \"{method}\"\nsteps = 30\nmatrices = {matrices}\n")
         }
+        "allocate" => format!("steps = 30\nmatrices = {}\n", one_of(&["[]", "[\"*\"]"])),
         "polarity" => format!("rows = {}\n", one_of(&["true", "false"])),
         "pack" => format!("cut = {}\n", one_of(&["true", "false"])),
         "duplicate" => format!("macros = {}\n", one_of(&["0", "2000"])),
@@ -112,9 +113,12 @@ fn pipeline(seed: Seed, mut stage: Stage, cell_bits: u8) -> Pipeline {
             let goes_on = left > 0 || info.leaves.is_some_and(|leaves| leaves != stage);
             info.takes.contains(&stage) && goes_on
         };
-        // A search is dozens of pipelines, all of them checked like this one.
-        let legal: Vec<&PassInfo> =
-            registry.infos().filter(is_legal).filter(|info| info.name != "best").collect();
+        // A search is dozens of pipelines, all of them checked like this one; and `allocate` refuses
+        // levels and rows that add first.
+        let refuses = cell_bits > 1 || text.contains("pre-add");
+        let is_tried =
+            |info: &&PassInfo| info.name != "best" && !(info.name == "allocate" && refuses);
+        let legal: Vec<&PassInfo> = registry.infos().filter(is_legal).filter(is_tried).collect();
         let pass = legal[rng.random_range(0..legal.len())];
         text +=
             &format!("[[pass]]\nuse = \"{}\"\n{}", pass.name, options(pass.name, cell_bits, rng));

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use hafnia_cim::MacroSpec;
+use hafnia_cim::{MacroSpec, Silicon};
 use hafnia_ir::{Mapping, Place, Stage, Tile, TileId};
 use hafnia_rng::Seed;
 use serde::{Deserialize, Serialize};
 
-use crate::silicon::Silicon;
 use crate::wires::Array;
 use crate::{LANES, SimError, mapped::check};
 
@@ -69,7 +68,7 @@ impl Chip {
         let silicon = Silicon::new(spec, seed, chip);
         let program = |tile: &Tile| {
             let place = tile.place.expect("every tile of a placed mapping has its place");
-            ChipTile::program(tile, place, &silicon)
+            ChipTile::program(tile, place, &silicon, spec)
         };
         let mut tiles: Vec<_> = mapping.tiles.iter().map(program).collect();
         if spec.wires.are_resistive() {
@@ -90,8 +89,8 @@ impl Chip {
 }
 
 impl ChipTile {
-    fn program(tile: &Tile, place: Place, silicon: &Silicon<'_>) -> Self {
-        let cell = usize::from(silicon.spec.cell.bits_per_cell);
+    fn program(tile: &Tile, place: Place, silicon: &Silicon<'_>, spec: &MacroSpec) -> Self {
+        let cell = usize::from(spec.cell.bits_per_cell);
         let (rows, columns) = (tile.physical_rows(), tile.bits.columns() / cell);
         let blocks = columns.div_ceil(LANES);
         let first = place.column as usize;
@@ -109,7 +108,7 @@ impl ChipTile {
             }
         }
 
-        let comparators = silicon.spec.adc.max_code();
+        let comparators = spec.adc.max_code();
         let mut of_column = vec![0.0; comparators];
         let mut thresholds = vec![[f32::INFINITY; LANES]; blocks * comparators];
         for column in 0..columns {

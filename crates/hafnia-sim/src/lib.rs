@@ -55,7 +55,6 @@ mod sampled;
 mod saved;
 mod scanned;
 mod schedule;
-mod silicon;
 mod sliced;
 pub mod statistics;
 mod tally;
@@ -72,7 +71,6 @@ pub use mapped::{Events, Mapped, Plan};
 pub use prepared::{Images, Kernels, NoiseScope, Prepared};
 pub use profile::{ProfileOptions, profile};
 pub use saved::SavedChip;
-pub use silicon::Silicon;
 pub use tally::{Tally, TileEvents, tally};
 pub use wires::Array;
 

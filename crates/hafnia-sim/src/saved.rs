@@ -7,12 +7,12 @@
 use std::fmt::Write as _;
 
 use hafnia_artifact::{Artifact, Digest};
-use hafnia_cim::{CimError, FAULT_MAP_HEADER, MacroSpec};
+use hafnia_cim::{CimError, FAULT_MAP_HEADER, MacroSpec, Silicon};
 use hafnia_ir::{Mapping, TileId};
 use hafnia_rng::Seed;
 use serde::{Deserialize, Serialize};
 
-use crate::{Chip, LANES, Silicon, SimError};
+use crate::{Chip, LANES, SimError};
 
 /// A programmed chip, with the mapping and the macro that it was programmed for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

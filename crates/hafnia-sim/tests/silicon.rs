@@ -2,11 +2,11 @@
 //! and against closed forms.
 
 use hafnia_bits::BitMatrix;
-use hafnia_cim::MacroSpec;
+use hafnia_cim::{MacroSpec, Silicon};
 use hafnia_ir::{Mapping, Place, Stage, TileId};
 use hafnia_model::{Input, Layer, Linear, Network};
 use hafnia_rng::Seed;
-use hafnia_sim::{Chip, Silicon};
+use hafnia_sim::Chip;
 
 fn spec(overrides: &[(&str, &str)]) -> MacroSpec {
     let mut spec = MacroSpec::preset("gt-n40").expect("a preset").without_noise();

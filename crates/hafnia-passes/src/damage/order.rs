@@ -16,9 +16,43 @@ pub(crate) struct Order<'a> {
     costs: Vec<Cost>,
     /// From every sample on: the sum of squares of damages, in the order to begin with.
     left: Vec<f64>,
-    /// The swap that was proposed, and what each sample would then cost.
-    proposed: Option<[usize; 2]>,
+    /// Physical row of the entry at every scan position.
+    physical: Vec<u32>,
+    /// The change that was proposed, and what each sample would then cost.
+    proposed: Option<Change>,
     changed: Vec<Cost>,
+}
+
+/// A change of an order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The entries at two positions are swapped.
+    Swap([usize; 2]),
+    /// The entries at two positions, or one named twice, get these physical rows, which hold the same
+    /// bits as theirs do.
+    Assign([(usize, u32); 2]),
+}
+
+impl Change {
+    fn positions(self) -> [usize; 2] {
+        match self {
+            Self::Swap(swap) => swap,
+            Self::Assign(rows) => rows.map(|(position, _)| position),
+        }
+    }
+
+    /// Makes it in the physical rows by scan position; the change that takes it back.
+    fn make(self, physical: &mut [u32]) -> Self {
+        match self {
+            Self::Swap([p, q]) => physical.swap(p, q),
+            Self::Assign(rows) => {
+                let before = rows.map(|(position, _)| (position, physical[position]));
+                rows.iter().for_each(|&(position, row)| physical[position] = row);
+                return Self::Assign(before);
+            }
+        }
+        self
+    }
 }
 
 /// How all samples are read in an order, in which two entries can be tried the other way round.
@@ -26,21 +60,21 @@ pub(super) trait Readings {
     /// What samples cost in the order.
     fn costs(&mut self) -> Vec<Cost>;
 
-    /// Swaps two entries in what samples have in common; the same again takes it back.
-    fn swap(&mut self, swap: [usize; 2]);
+    /// Makes a change in what samples have in common.
+    fn make(&mut self, change: Change);
 
-    /// Into `changed`: what these samples cost after this swap, which was made by
-    /// [`swap`](Self::swap). In `costs` is what they cost before.
+    /// Into `changed`: what these samples cost after this change, which was made by
+    /// [`make`](Self::make). In `costs` is what they cost before.
     fn changed(
         &mut self,
         samples: Range<usize>,
-        swap: [usize; 2],
+        change: Change,
         costs: &[Cost],
         changed: &mut [Cost],
     );
 
-    /// Makes the swap, which was made by [`swap`](Self::swap), in every sample.
-    fn accept(&mut self, swap: [usize; 2]);
+    /// Makes the change, which was made by [`make`](Self::make), in every sample.
+    fn accept(&mut self, change: Change);
 }
 
 /// Readings of any tile.
@@ -96,7 +130,7 @@ impl<'a> Order<'a> {
     }
 
     /// The same, read as any tile is.
-    pub(super) fn gathered(damage: &'a Damage<'a>, entries: &[usize]) -> Self {
+    pub(crate) fn gathered(damage: &'a Damage<'a>, entries: &[usize]) -> Self {
         Self::read(damage, entries, Box::new(Gathered::new(damage, entries)))
     }
 
@@ -109,6 +143,7 @@ impl<'a> Order<'a> {
         Self {
             damage,
             entries: entries.to_vec(),
+            physical: entries.iter().map(|&entry| damage.tile.rows.get(entry).physical).collect(),
             readings,
             left: squares_from(&costs),
             changed: costs.clone(),
@@ -128,47 +163,63 @@ impl<'a> Order<'a> {
         &self.entries
     }
 
-    /// What it would cost if the entries at two positions were swapped; nothing if, by the samples
+    /// The physical row of every entry, in scan order.
+    pub(crate) fn physical(&self) -> &[u32] {
+        &self.physical
+    }
+
+    /// What it would cost after a change; nothing if, by the samples
     /// looked at so far, the damage would rise by more than `rise`.
     ///
     /// The estimate takes the relative changes of samples to be alike and independent, so that what
     /// is left to come has a deviation that goes with the root of the sum of squared damages.
-    pub(crate) fn propose(&mut self, swap: [usize; 2], rise: f64) -> Option<Cost> {
+    pub(crate) fn propose(&mut self, change: Change, rise: f64) -> Option<Cost> {
         if let Some(dropped) = self.proposed.take() {
-            self.readings.swap(dropped);
+            self.readings.make(self.back(dropped));
         }
-        self.readings.swap(swap);
+        self.readings.make(change);
         let count = self.costs.len();
         let rise = rise * self.damage.total;
-        let [mut change, mut squares] = [0.0; 2];
+        let [mut risen, mut squares] = [0.0; 2];
         for start in (0..count).step_by(BLOCK) {
             let seen = count.min(start + BLOCK);
             let (costs, changed) = (&self.costs[start..seen], &mut self.changed[start..seen]);
-            self.readings.changed(start..seen, swap, costs, changed);
+            self.readings.changed(start..seen, change, costs, changed);
             for (changed, cost) in changed.iter().zip(costs) {
                 let of_sample = changed.damage - cost.damage;
-                change += of_sample;
+                risen += of_sample;
                 squares += of_sample * of_sample;
             }
             if seen < count {
                 let [before, left] = [self.left[0] - self.left[seen], self.left[seen]];
                 let deviation = (squares / before * left).sqrt();
-                if change - SURE * deviation > rise {
-                    self.readings.swap(swap);
+                if risen - SURE * deviation > rise {
+                    self.readings.make(self.back(change));
                     return None;
                 }
             }
         }
-        self.proposed = Some(swap);
+        self.proposed = Some(change);
         Some(self.damage.mean(&self.changed))
     }
 
-    /// Makes the proposed swap, if the proposal was not given up.
+    /// What takes a change back that is not accepted.
+    fn back(&self, change: Change) -> Change {
+        match change {
+            Change::Swap(_) => change,
+            Change::Assign(rows) => Change::Assign(rows.map(|(at, _)| (at, self.physical[at]))),
+        }
+    }
+
+    /// Makes the proposed change, if the proposal was not given up.
     pub(crate) fn accept(&mut self) {
-        let Some(swap) = self.proposed.take() else { return };
-        self.entries.swap(swap[0], swap[1]);
+        let Some(change) = self.proposed.take() else { return };
+        if let Change::Swap([p, q]) = change {
+            self.entries.swap(p, q);
+        }
+        change.make(&mut self.physical);
         std::mem::swap(&mut self.costs, &mut self.changed);
-        self.readings.accept(swap);
+        self.readings.accept(change);
     }
 }
 
@@ -188,21 +239,21 @@ impl Readings for Gathered<'_> {
         samples.map(|(sample, reading)| reading.cost(self.damage, sample, errors)).collect()
     }
 
-    fn swap(&mut self, swap: [usize; 2]) {
-        self.scan.swap(swap);
+    fn make(&mut self, change: Change) {
+        self.scan.make(change);
     }
 
     fn changed(
         &mut self,
         samples: Range<usize>,
-        swap: [usize; 2],
+        change: Change,
         costs: &[Cost],
         changed: &mut [Cost],
     ) {
         let Self { damage, scan, readings, scratch } = self;
         let samples = damage.samples[samples.clone()].iter().zip(&readings[samples]);
         for ((sample, reading), (changed, &cost)) in samples.zip(changed.iter_mut().zip(costs)) {
-            *changed = if reading.swap(damage, scan, sample, swap, scratch) {
+            *changed = if reading.change(damage, scan, sample, change, scratch) {
                 let Scratch { reading, errors } = &mut *scratch;
                 reading.cost(damage, sample, errors)
             } else {
@@ -211,11 +262,11 @@ impl Readings for Gathered<'_> {
         }
     }
 
-    fn accept(&mut self, swap: [usize; 2]) {
+    fn accept(&mut self, change: Change) {
         let Self { damage, scan, readings, scratch } = self;
         for (sample, reading) in damage.samples.iter().zip(readings) {
-            if reading.is_touched(swap, scan.words()) {
-                reading.swap(damage, scan, sample, swap, scratch);
+            if reading.is_touched(change.positions(), scan.words()) {
+                reading.change(damage, scan, sample, change, scratch);
                 std::mem::swap(reading, &mut scratch.reading);
             }
         }
@@ -307,22 +358,24 @@ impl Reading {
         planes.any(|plane| (bit(plane, p) | bit(plane, q)) == 1)
     }
 
-    /// Reads the sample into `scratch` with the entries at two positions swapped, as they are in
-    /// `scan` already. Whether a group is then another one; if not, and if the swap does not touch
-    /// the sample, what is in `scratch` is not to be used.
-    fn swap(
+    /// Reads the sample into `scratch` after a change that is made in `scan` already. Whether a group
+    /// is then another one; if not, and if the change does not touch the sample, what is in `scratch`
+    /// is not to be used.
+    fn change(
         &self,
         damage: &Damage<'_>,
         scan: &Scan,
         sample: &Sample,
-        swap: [usize; 2],
+        change: Change,
         scratch: &mut Scratch,
     ) -> bool {
         let words = scan.words();
-        if !self.is_touched(swap, words) {
+        let at = change.positions();
+        if !self.is_touched(at, words) {
             return false;
         }
-        let [p, q] = [swap[0].min(swap[1]), swap[0].max(swap[1])];
+        let [p, q] = [at[0].min(at[1]), at[0].max(at[1])];
+        let is_swap = u64::from(matches!(change, Change::Swap(_)));
         let each = [damage.words, sample.columns.len()];
         let new = &mut scratch.reading;
         new.clear();
@@ -335,7 +388,7 @@ impl Reading {
             if at_p | at_q == 0 {
                 new.copy(self, start..end, each);
             } else {
-                let differ = at_p ^ at_q;
+                let differ = (at_p ^ at_q) & is_swap;
                 active[p / 64] ^= differ << (p % 64);
                 active[q / 64] ^= differ << (q % 64);
                 // A group that begins at p may have done so because of the entry that was there, so

@@ -18,7 +18,7 @@ use std::ops::Range;
 
 use hafnia_bits::{Isa, Kernel, Simd};
 
-use super::order::Readings;
+use super::order::{Change, Readings};
 use super::{Cost, Damage};
 
 /// Scan positions, the first in the lowest bit.
@@ -61,6 +61,14 @@ struct Swap {
 }
 
 impl Swap {
+    /// The swap that a change is: who assigns rows asks for [`Order::gathered`](super::Order).
+    fn of(change: Change) -> Self {
+        let Change::Swap(swap) = change else {
+            unreachable!("rows of a plain tile are not assigned")
+        };
+        Self::new(swap)
+    }
+
     fn new([a, b]: [usize; 2]) -> Self {
         let [p, q]: [Positions; 2] = [1 << a.min(b), 1 << a.max(b)];
         Self { p, q, before_p: p - 1, before_q: q - 1 }
@@ -280,8 +288,8 @@ impl Readings for Plain<'_> {
         (0..self.damage.samples.len()).map(|sample| self.cost(sample, none)).collect()
     }
 
-    fn swap(&mut self, swap: [usize; 2]) {
-        let swap = Swap::new(swap);
+    fn make(&mut self, change: Change) {
+        let swap = Swap::of(change);
         for ones in &mut self.ones {
             *ones = swap.make(*ones);
         }
@@ -290,17 +298,17 @@ impl Readings for Plain<'_> {
     fn changed(
         &mut self,
         samples: Range<usize>,
-        swap: [usize; 2],
+        change: Change,
         costs: &[Cost],
         changed: &mut [Cost],
     ) {
         let isa = self.isa;
-        isa.run(Changed { plain: self, samples, swap: Swap::new(swap), costs, changed });
+        isa.run(Changed { plain: self, samples, swap: Swap::of(change), costs, changed });
     }
 
-    fn accept(&mut self, swap: [usize; 2]) {
+    fn accept(&mut self, change: Change) {
         let isa = self.isa;
-        isa.run(Accept { plain: self, swap: Swap::new(swap) });
+        isa.run(Accept { plain: self, swap: Swap::of(change) });
     }
 }
 
@@ -361,7 +369,7 @@ mod tests {
     use rand::{RngExt, seq::SliceRandom};
 
     use super::*;
-    use crate::damage::Order;
+    use crate::damage::{Change, Order};
     use crate::tests::{linear, profile, spec};
 
     proptest! {
@@ -385,7 +393,8 @@ mod tests {
             let profile = &profile(seed, &network, 70).matrices[0];
             let last = is_last.then_some(network.matrices()[0].weights);
             let noise = (&spec, &code_table);
-            let damage = Damage::sliced(&tile, profile, noise, last, weight_bits);
+            let samples: Vec<usize> = (0..profile.samples()).collect();
+            let damage = Damage::sliced(&tile, (profile, &samples), noise, last, weight_bits);
             assert!(damage.is_plain());
 
             let mut entries: Vec<usize> = (0..rows).collect();
@@ -399,10 +408,11 @@ mod tests {
             for _ in 0..20 {
                 let swap = [0; 2].map(|_| rng.random_range(0..rows));
                 let rise = if rng.random() { f64::INFINITY } else { 0.0 };
-                let expected = gathered.propose(swap, rise);
+                let change = Change::Swap(swap);
+                let expected = gathered.propose(change, rise);
                 let is_accepted = rng.random();
                 for order in &mut orders {
-                    prop_assert_eq!(order.propose(swap, rise), expected);
+                    prop_assert_eq!(order.propose(change, rise), expected);
                     if is_accepted {
                         order.accept();
                     }

@@ -4,8 +4,9 @@
 //! Nothing is stored: every draw is addressed, and made again whenever it is asked for. Effects
 //! that are off draw nothing.
 
-use hafnia_cim::{AdcKind, CellState, Distribution, MacroSpec};
 use hafnia_rng::{Counter, Seed, gaussian};
+
+use crate::{AdcKind, CellState, Distribution, MacroSpec};
 
 /// Chip number `number` of `seed`, of macros of `spec`.
 ///
@@ -13,7 +14,7 @@ use hafnia_rng::{Counter, Seed, gaussian};
 /// comparator). The same cells have the same draws, whatever is programmed into them.
 #[derive(Debug, Clone)]
 pub struct Silicon<'a> {
-    pub(crate) spec: &'a MacroSpec,
+    spec: &'a MacroSpec,
     seed: Seed,
     number: u64,
     /// Cells of every level, from HRS to LRS.
@@ -32,7 +33,9 @@ impl<'a> Silicon<'a> {
     }
 
     /// The cells of macro `macro_index` in columns `first` to `first + columns − 1`.
-    pub(crate) fn cells(&self, macro_index: u32, first: usize, columns: usize) -> Cells<'_> {
+    ///
+    /// They are drawn row by row, as [`Cells::program`] asks for them.
+    pub fn cells(&self, macro_index: u32, first: usize, columns: usize) -> Cells<'_> {
         let shape = |state: &CellState| state.sigma_lsb != 0.0;
         Cells {
             silicon: self,
@@ -118,7 +121,7 @@ fn halve(thresholds: &mut [f64], low: f64, high: f64) {
 }
 
 /// A stretch of the columns of a macro, row by row.
-pub(crate) struct Cells<'a> {
+pub struct Cells<'a> {
     silicon: &'a Silicon<'a>,
     macro_index: u32,
     first: usize,
@@ -135,7 +138,7 @@ pub(crate) struct Cells<'a> {
 impl Cells<'_> {
     /// What the cells of a row add to the signal of a conversion, in LSB, when `level` is programmed
     /// into each, IR drop left out.
-    pub(crate) fn program(&mut self, row: u32, level: impl Fn(usize) -> usize) -> &[f64] {
+    pub fn program(&mut self, row: u32, level: impl Fn(usize) -> usize) -> &[f64] {
         if let Some(source) = &self.deviations {
             draw(source, self.first, &mut self.z, |quad| [row, quad, 0, 0]);
         }
