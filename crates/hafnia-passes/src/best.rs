@@ -225,7 +225,8 @@ impl Search<'_> {
         polarity: bool,
         anneal: bool,
     ) -> Result<Candidate, PassError> {
-        let matrices = format!("matrices = {:?}\n\n", self.options.matrices);
+        // Candidates are compared with each other, so that none is judged on its own.
+        let matrices = format!("matrices = {:?}\nheld_back = 0\n\n", self.options.matrices);
         let mut pipeline = format!("name = \"candidate\"\n\n{}", renaming.1);
         let mut what: Vec<&str> = Vec::from_iter(Some(renaming.0).filter(|name| !name.is_empty()));
         pipeline += "[[pass]]\nuse = \"tile\"\n\n";
