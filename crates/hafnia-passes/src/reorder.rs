@@ -283,7 +283,9 @@ impl Pass for ReorderRows {
 
 impl ReorderRows {
     fn guard(&self) -> Guard {
-        Guard { held_back: self.held_back, chips: self.chips.get(), sure: self.sure }
+        // What a rule gives is not fitted to samples, and not judged.
+        let held_back = if self.method.searches() { self.held_back } else { 0 };
+        Guard { held_back, chips: self.chips.get(), sure: self.sure }
     }
 
     fn method(&self, method: ReorderMethod) -> Box<dyn Method> {
