@@ -43,6 +43,7 @@ const REACHED_BY: &[(&str, &[&str])] = &[
     ("hafnia-passes", &["hafnia-cli", "xtask"]),
     ("hafnia-sim", &["hafnia-cost", "hafnia-sweep", "hafnia-cli", "xtask"]),
     ("hafnia-cost", &["hafnia-cli", "xtask"]),
+    ("hafnia-tune", &["hafnia-cli", "xtask"]),
     ("hafnia-zoo", &["hafnia-cli", "xtask"]),
     ("plotters", &["hafnia-report", "hafnia-cli", "xtask"]),
 ];
