@@ -15,6 +15,7 @@
 mod attribute;
 mod bench;
 mod chip;
+mod compared;
 mod cost;
 mod data;
 mod fit;
@@ -22,12 +23,14 @@ mod frontier;
 mod inspect;
 mod macros;
 mod map;
+mod merge;
 mod model;
 mod models;
 mod output;
 mod passes;
 mod profile;
 mod progress;
+mod refine;
 mod report;
 mod run;
 mod shell;
@@ -97,7 +100,7 @@ enum Command {
 /// Runs the command line of this process with the given passes.
 ///
 /// Gives 0, or 1 after an error, which is printed to stderr in one line; misuse of the command line
-/// itself ends the process with 2.
+/// itself gives 2.
 pub fn run(registry: Registry) -> ExitCode {
     let cli = Cli::parse();
     let level = match (cli.verbose, cli.quiet) {
@@ -133,7 +136,9 @@ pub fn run(registry: Registry) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", output::in_one_line(&error));
-            ExitCode::FAILURE
+            // What was asked for is outside what there is: misuse, though it takes files to see.
+            let is_misuse = error.is::<hafnia_tune::TuneError>();
+            ExitCode::from(if is_misuse { 2 } else { 1 })
         }
     }
 }

@@ -15,10 +15,12 @@ use serde::Serialize;
 
 use crate::data::{self, DataOptions, Part};
 use crate::inspect;
+use crate::merge::Merge;
 use crate::models::NetworkOptions;
 use crate::output::{Output, Record, check_writable};
+use crate::refine::Refine;
 
-/// Import, export and evaluate networks.
+/// Import, export and evaluate networks; refine them and make their rows equal.
 #[derive(Args)]
 pub(crate) struct Model {
     #[command(subcommand)]
@@ -30,6 +32,8 @@ enum ModelCommand {
     Import(Import),
     Export(Export),
     Evaluate(Evaluate),
+    Refine(Refine),
+    Merge(Merge),
 }
 
 /// Turn an interchange folder (network.json and .npy tensors) into a network file.
@@ -96,12 +100,14 @@ impl Model {
             ModelCommand::Import(command) => command.run(output),
             ModelCommand::Export(command) => command.run(output),
             ModelCommand::Evaluate(command) => command.run(output),
+            ModelCommand::Refine(command) => command.run(output),
+            ModelCommand::Merge(command) => command.run(output),
         }
     }
 }
 
-/// The raw outputs of the network for images of a data set.
-fn logits(network: &Network, data: &Dataset, images: usize) -> anyhow::Result<Vec<Vec<i32>>> {
+/// Whether images have the size that the network takes.
+pub(crate) fn check_size(network: &Network, data: &Dataset) -> anyhow::Result<()> {
     let input = network.input();
     ensure!(
         (input.channels, input.height, input.width) == (1, data.rows, data.columns),
@@ -113,6 +119,16 @@ fn logits(network: &Network, data: &Dataset, images: usize) -> anyhow::Result<Ve
         data.rows,
         data.columns
     );
+    Ok(())
+}
+
+/// The raw outputs of the network for the first images of a data set.
+pub(crate) fn logits(
+    network: &Network,
+    data: &Dataset,
+    images: usize,
+) -> anyhow::Result<Vec<Vec<i32>>> {
+    check_size(network, data)?;
     let inputs = data::images(network, &data.first(images));
     let size = data.rows * data.columns;
     Ok(inputs

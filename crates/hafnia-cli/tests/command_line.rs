@@ -580,7 +580,7 @@ fn every_command_has_examples() {
     for command in commands {
         assert!(place.run(&format!("{command} --help")).contains("Examples:"), "{command}");
     }
-    for command in ["import", "export", "evaluate"] {
+    for command in ["import", "export", "evaluate", "refine", "merge"] {
         assert!(place.run(&format!("model {command} --help")).contains("Examples:"), "{command}");
     }
 }

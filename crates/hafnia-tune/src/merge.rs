@@ -282,3 +282,138 @@ impl Search {
         groups.iter().any(|rows| stage.row(rows[0]) == stepped)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+    use hafnia_model::{Layer, Linear, Plain, Weights, random, run};
+    use hafnia_rng::Seed;
+    use proptest::prelude::*;
+    use rand::RngExt;
+
+    use super::*;
+    use crate::moves::tests::search;
+    use crate::{Loss, Score};
+
+    /// Random images with random labels for LeNet-5.
+    fn images(network: &Network, count: u64) -> (Vec<u8>, Vec<u8>) {
+        let image = |i| random::image(Seed(3).index(i), network.input());
+        let labels = (0..count).map(|i| (i % 10) as u8).collect();
+        ((0..count).flat_map(image).collect(), labels)
+    }
+
+    /// The different rows of a layer.
+    fn distinct(network: &Network, index: usize) -> usize {
+        let matrices = network.matrices();
+        let slices = matrices[index].weights.slices();
+        let rows: std::collections::BTreeSet<&[u64]> =
+            (0..slices.rows()).map(|row| slices.row(row)).collect();
+        rows.len()
+    }
+
+    #[test]
+    fn as_many_rows_are_left_as_were_asked_for() {
+        let network = random::lenet5(Seed(1));
+        let (activations, labels) = images(&network, 60);
+        let images = Images { activations: &activations, labels: &labels };
+        let options = Options { passes: 1, sigmas: 0.0, ..Options::default() };
+        for (layer, index, rows, tune) in [
+            ("fc3", 4, 46, false),
+            ("fc3", 4, 12, true),
+            ("fc3", 4, 1, false),
+            ("fc2", 3, 30, true),
+        ] {
+            let merged =
+                merge(&network, images, layer, rows, tune, &options, &mut |_, _| {}).unwrap();
+            let report = &merged.report;
+            assert_eq!((report.rows, distinct(&merged.network, index)), (rows, rows), "{layer}");
+            assert_eq!(report.rows_before, distinct(&network, index));
+            let changed = |layer: &str| {
+                let difference = report.differences.iter().find(|d| d.layer == layer).unwrap();
+                difference.bits + difference.thresholds
+            };
+            let own = report.differences.iter().find(|d| d.layer == layer).unwrap();
+            assert_eq!(own.bits, report.bits_changed);
+            assert!(report.bits_changed > 0);
+            assert_eq!(tune, changed("fc1") > 0, "{report:?}");
+
+            let loss = Loss::new(report.scale, i32::MAX / 4);
+            let mut plain = Plain::new(&merged.network);
+            let mut score = Score::default();
+            for at in options.split(labels.len()).0 {
+                let outputs = run(&merged.network, &activations[at * 784..][..784], &mut plain);
+                score.add(&outputs, labels[at], loss.of(&outputs, labels[at]));
+            }
+            assert_eq!(score, report.searched.after);
+        }
+    }
+
+    #[test]
+    fn rows_that_no_image_turns_on_are_merged_first() {
+        // Inputs 0 to 3 are never on, so that their rows may become anything.
+        let input = hafnia_model::Input { channels: 8, height: 1, width: 1, bits: 1, shift: 7 };
+        let weights = Weights::from_fn(8, 4, 1, |row, column| 2 * (row >> column & 1) as i32 - 1);
+        let only = Linear { name: "only".to_owned(), weights, thresholds: None };
+        let network = Network::new(input, vec![Layer::Linear(only)]).unwrap();
+        let on = |image: usize, row: usize| u8::from(row >= 4 && image >> (row - 4) & 1 == 1);
+        let activations: Vec<u8> =
+            (0..16).flat_map(|image| (0..8).map(move |row| on(image, row))).collect();
+        let labels: Vec<u8> = (0..16).map(|image| image as u8 % 4).collect();
+        let images = Images { activations: &activations, labels: &labels };
+        let options = Options { held_back: 0.0, ..Options::default() };
+        let merged = merge(&network, images, "only", 4, false, &options, &mut |_, _| {}).unwrap();
+        assert_eq!(merged.report.rows_hamming[4..], [0; 4]);
+        assert_eq!(merged.report.searched.before, merged.report.searched.after);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn another_pattern_gains_what_a_fresh_run_gives(seed: u64) {
+            let seed = Seed(seed);
+            let mut search = search(seed);
+            let rng = &mut seed.site("rows").rng();
+            for index in 0..search.state.stages.len() {
+                let stage = &search.state.stages[index];
+                if stage.is_convolution() {
+                    continue;
+                }
+                let (row, other) = (rng.random_range(0..stage.rows), rng.random_range(0..stage.rows));
+                let pattern = stage.row(other).to_vec();
+                let found = search.row_gains(index, row, &pattern);
+                let before = search.state.losses();
+                search.set_row(index, row, &pattern);
+                search.refresh_all(index);
+                let after = search.state.losses();
+                prop_assert_eq!(found.sums, [after[0] - before[0], after[1] - before[1]]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_merged_is_refused() {
+        let network = random::lenet5(Seed(1));
+        let (activations, labels) = images(&network, 2);
+        let images = Images { activations: &activations, labels: &labels };
+        let check = |layer: &str, rows: usize, expected: Expect| {
+            let options = Options::default();
+            let merged = merge(&network, images, layer, rows, true, &options, &mut |_, _| {});
+            expected.assert_eq(&merged.unwrap_err().to_string());
+        };
+        check("fc3", 0, expect!["rows is 0, it must lie in 1..=84"]);
+        check("fc3", 85, expect!["rows is 85, it must lie in 1..=84"]);
+        check(
+            "fc4",
+            3,
+            expect![
+                "layer names `fc4`, the network has the matrix layers conv1, conv2, fc1, fc2, fc3"
+            ],
+        );
+        check(
+            "conv1",
+            3,
+            expect!["layer names `conv1`, a convolution: only rows of linear layers are merged"],
+        );
+    }
+}

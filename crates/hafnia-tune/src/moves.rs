@@ -364,7 +364,7 @@ fn compare_channel(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use hafnia_model::random::{self, Limits};
     use hafnia_rng::Seed;
     use proptest::prelude::*;
@@ -374,7 +374,7 @@ mod tests {
     use crate::search::Search;
 
     /// A search over a random network with random images, some rows of which are tied.
-    fn search(seed: Seed) -> Search {
+    pub(crate) fn search(seed: Seed) -> Search {
         let network = random::network(seed, Limits { weight_bits: 2, ..Limits::default() });
         let rng = &mut seed.site("labels").rng();
         let images: Vec<Vec<u8>> =
