@@ -350,18 +350,28 @@ mod tests {
 
     #[test]
     fn rows_that_no_image_turns_on_are_merged_first() {
-        // Inputs 0 to 3 are never on, so that their rows may become anything.
+        // Inputs 0 to 3 are never on, so that their rows may become anything; each other input is on
+        // alone, and its row says of what class the image is.
         let input = hafnia_model::Input { channels: 8, height: 1, width: 1, bits: 1, shift: 7 };
-        let weights = Weights::from_fn(8, 4, 1, |row, column| 2 * (row >> column & 1) as i32 - 1);
+        let weights =
+            Weights::from_fn(
+                8,
+                4,
+                1,
+                |row, column| {
+                    if (row % 4 == column) == (row >= 4) { 1 } else { -1 }
+                },
+            );
         let only = Linear { name: "only".to_owned(), weights, thresholds: None };
         let network = Network::new(input, vec![Layer::Linear(only)]).unwrap();
-        let on = |image: usize, row: usize| u8::from(row >= 4 && image >> (row - 4) & 1 == 1);
+        let on = |image: usize, row: usize| u8::from(row == 4 + image % 4);
         let activations: Vec<u8> =
             (0..16).flat_map(|image| (0..8).map(move |row| on(image, row))).collect();
-        let labels: Vec<u8> = (0..16).map(|image| image as u8 % 4).collect();
+        let labels: Vec<u8> = (0..16).map(|image| image % 4).collect();
         let images = Images { activations: &activations, labels: &labels };
         let options = Options { held_back: 0.0, ..Options::default() };
         let merged = merge(&network, images, "only", 4, false, &options, &mut |_, _| {}).unwrap();
+        assert_eq!(merged.report.rows, 4);
         assert_eq!(merged.report.rows_hamming[4..], [0; 4]);
         assert_eq!(merged.report.searched.before, merged.report.searched.after);
     }
