@@ -2,8 +2,8 @@
 
 use hafnia_data::Dataset;
 use hafnia_model::Network;
-use hafnia_model::arithmetic::argmax;
-use hafnia_sim::statistics::{self, Interval};
+use hafnia_model::arithmetic::{argmax, is_strictly_largest};
+use hafnia_stats::{Interval, paired_difference, wilson};
 use serde::Serialize;
 
 use crate::model::logits;
@@ -11,9 +11,9 @@ use crate::model::logits;
 /// Whether a network is right, an image each, by two rules for outputs that tie for the largest.
 pub(crate) struct Outcomes {
     /// The first of equals is the class.
-    first: Vec<bool>,
+    pub(crate) first: Vec<bool>,
     /// A tie is wrong.
-    ties_wrong: Vec<bool>,
+    pub(crate) ties_wrong: Vec<bool>,
     ties: usize,
 }
 
@@ -45,20 +45,17 @@ impl Outcomes {
     pub(crate) fn of(network: &Network, data: &Dataset) -> anyhow::Result<Self> {
         let mut outcomes = Self { first: Vec::new(), ties_wrong: Vec::new(), ties: 0 };
         for (outputs, &label) in logits(network, data, data.len())?.iter().zip(&data.labels) {
-            let class = argmax(outputs);
-            let is_right = class == usize::from(label);
-            let is_tie = outputs[class + 1..].contains(&outputs[class]);
-            outcomes.first.push(is_right);
-            outcomes.ties_wrong.push(is_right && !is_tie);
-            outcomes.ties += usize::from(is_tie);
+            let (class, label) = (argmax(outputs), usize::from(label));
+            outcomes.first.push(class == label);
+            outcomes.ties_wrong.push(is_strictly_largest(outputs, label));
+            outcomes.ties += usize::from(!is_strictly_largest(outputs, class));
         }
         Ok(outcomes)
     }
 
     pub(crate) fn accuracy(&self) -> Accuracy {
-        let share = |right: &[bool]| {
-            statistics::wilson(right.iter().filter(|&&right| right).count(), right.len())
-        };
+        let share =
+            |right: &[bool]| wilson(right.iter().filter(|&&right| right).count(), right.len());
         Accuracy { first: share(&self.first), ties_wrong: share(&self.ties_wrong) }
     }
 
@@ -72,8 +69,8 @@ impl Outcomes {
             accuracy_before: self.accuracy(),
             accuracy_after: after.accuracy(),
             gain_points: Accuracy {
-                first: statistics::paired_difference(&after.first, &self.first)?,
-                ties_wrong: statistics::paired_difference(&after.ties_wrong, &self.ties_wrong)?,
+                first: paired_difference(&after.first, &self.first)?,
+                ties_wrong: paired_difference(&after.ties_wrong, &self.ties_wrong)?,
             },
             ties_before: share(self.ties),
             ties_after: share(after.ties),

@@ -8,7 +8,7 @@ use hafnia_artifact::save;
 use hafnia_data::Dataset;
 use hafnia_model::Network;
 use hafnia_report::{Align, Table};
-use hafnia_sim::statistics::Interval;
+use hafnia_stats::Interval;
 use hafnia_tune::{Images, MergeReport, Merged};
 use serde::Serialize;
 

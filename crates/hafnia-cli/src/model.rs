@@ -6,13 +6,13 @@ use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 use hafnia_artifact::{load, save};
 use hafnia_data::Dataset;
-use hafnia_model::arithmetic::{argmax, is_strictly_largest};
 use hafnia_model::{Network, Plain, interchange, run};
 use hafnia_report::{Align, Table};
 use hafnia_stats::{Interval, paired_difference, wilson};
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::compared::Outcomes;
 use crate::data::{self, DataOptions, Part};
 use crate::inspect;
 use crate::merge::Merge;
@@ -138,28 +138,6 @@ pub(crate) fn logits(
         .collect())
 }
 
-/// Whether the network is right, per image, by both rules for outputs that tie for the maximum.
-struct Correct {
-    /// The first of equals is the class.
-    first: Vec<bool>,
-    /// A tie is wrong.
-    ties_wrong: Vec<bool>,
-}
-
-impl Correct {
-    fn of(network: &Network, data: &Dataset) -> anyhow::Result<Self> {
-        let outputs = logits(network, data, data.len())?;
-        let by = |rule: fn(&[i32], usize) -> bool| {
-            let images = outputs.iter().zip(&data.labels);
-            images.map(|(output, &label)| rule(output, usize::from(label))).collect()
-        };
-        Ok(Self {
-            first: by(|output, label| argmax(output) == label),
-            ties_wrong: by(is_strictly_largest),
-        })
-    }
-}
-
 impl Import {
     fn run(&self, output: Output) -> anyhow::Result<()> {
         check_writable(&self.out)?;
@@ -247,25 +225,27 @@ impl Evaluate {
         let chosen = self.network.load()?;
         let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
         let data = self.part.of(&self.data.load()?);
-        let Correct { first: right, ties_wrong } = Correct::of(&chosen.network, &data)?;
+        let outcomes = Outcomes::of(&chosen.network, &data)?;
+        let Outcomes { first: right, ties_wrong, .. } = &outcomes;
+        let accuracy = outcomes.accuracy();
         let count = |right: &[bool]| right.iter().filter(|&&right| right).count();
         let against = match second {
             None => None,
             Some(second) => {
-                let second = Correct::of(&second, &data)?.first;
+                let second = Outcomes::of(&second, &data)?.first;
                 Some(Against {
                     accuracy: wilson(count(&second), second.len()),
-                    ahead_points: paired_difference(&second, &right)?,
+                    ahead_points: paired_difference(&second, right)?,
                 })
             }
         };
         let evaluated = Evaluated {
             part: self.part,
             images: right.len(),
-            correct: count(&right),
-            accuracy: wilson(count(&right), right.len()),
-            correct_ties_wrong: count(&ties_wrong),
-            accuracy_ties_wrong: wilson(count(&ties_wrong), right.len()),
+            correct: count(right),
+            accuracy: accuracy.first,
+            correct_ties_wrong: count(ties_wrong),
+            accuracy_ties_wrong: accuracy.ties_wrong,
             against,
         };
         output.print(&evaluated, |evaluated| {

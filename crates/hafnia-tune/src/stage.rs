@@ -96,7 +96,7 @@ impl Stage {
                 Layer::MaxPool { .. } | Layer::Flatten => unreachable!("a stage has a matrix"),
             }
         }
-        Network::new(*network.input(), layers).expect("shapes and orders are kept")
+        Network::new(network.input().clone(), layers).expect("shapes and orders are kept")
     }
 
     /// Bits of a weight.
