@@ -130,7 +130,7 @@ impl Merge {
         record.network(&chosen);
         let mnist = self.data.load()?;
         record.data(&mnist);
-        let train = Part::Train.of(&mnist);
+        let train = self.search.train(&mnist);
         check_size(&chosen.network, &train)?;
         let inputs = data::images(&chosen.network, &train);
         let bench = |part: Part| -> anyhow::Result<Bench> {

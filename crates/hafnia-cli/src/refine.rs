@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use clap::Args;
 use hafnia_artifact::save;
-use hafnia_data::Dataset;
+use hafnia_data::{Dataset, Mnist};
 use hafnia_model::Network;
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
@@ -59,12 +59,24 @@ pub(crate) struct SearchOptions {
     /// Share of the training images that is held back.
     #[arg(long, value_name = "SHARE", default_value_t = Options::default().held_back)]
     held_back: f64,
+    /// Look at the first N training images only; at all of them without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
     /// Seed of what is held back and of the order of visits.
     #[arg(long, value_name = "S", default_value_t = Options::default().seed.0)]
     pub(crate) seed: u64,
 }
 
 impl SearchOptions {
+    /// The training images that are looked at.
+    pub(crate) fn train(&self, mnist: &Mnist) -> Dataset {
+        let train = Part::Train.of(mnist);
+        match self.images {
+            Some(images) => train.first(train.len().min(images as usize)),
+            None => train,
+        }
+    }
+
     pub(crate) fn options(&self) -> Options {
         Options {
             layers: self.layers.clone(),
@@ -97,7 +109,7 @@ impl Refine {
         record.network(&chosen);
         let mnist = self.data.load()?;
         record.data(&mnist);
-        let (train, validation) = (Part::Train.of(&mnist), Part::Validation.of(&mnist));
+        let (train, validation) = (self.search.train(&mnist), Part::Validation.of(&mnist));
         check_size(&chosen.network, &train)?;
 
         let options = self.search.options();

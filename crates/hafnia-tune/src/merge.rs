@@ -7,10 +7,11 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::TuneError;
-use crate::moves::{Gains, Step};
+use crate::moves::{Gains, Sparse, Step};
 use crate::patterns::Damage;
 use crate::refine::{self, Change, Difference, Images, Options, Visit, descend, differences};
 use crate::search::Search;
+use crate::state::Scratch;
 
 /// What [`merge`] gives.
 #[derive(Debug, Clone)]
@@ -211,6 +212,9 @@ impl Search {
     /// Moves rows to other groups where that lowers the loss; gives how many moved.
     fn move_rows(&mut self, index: usize, damage: &Damage) -> u64 {
         let mut moved = 0;
+        let alone: Vec<Vec<usize>> =
+            (0..self.state.stages[index].rows).map(|row| vec![row]).collect();
+        let inputs = self.inputs(index, &alone);
         for row in 0..self.state.stages[index].rows {
             let groups = &self.groups[index];
             let from = groups.iter().position(|rows| rows.contains(&row)).expect("in a group");
@@ -225,13 +229,13 @@ impl Search {
             near.sort_unstable();
             near.truncate(NEAREST);
             let gains = near.iter().map(|&(_, to)| {
-                (self.row_gains(index, row, self.state.stages[index].row(groups[to][0])), to)
+                (self.row_gains(index, row, stage.row(groups[to][0]), &inputs[row]), to)
             });
             let better = gains.filter(|(gains, _)| gains.is_better(self.sigmas));
             let Some((_, to)) = better.min_by_key(|(gains, to)| (gains.sums[0], *to)) else {
                 continue;
             };
-            let pattern = self.state.stages[index].row(groups[to][0]).to_vec();
+            let pattern = stage.row(groups[to][0]).to_vec();
             self.groups[index][from].retain(|&other| other != row);
             self.groups[index][to].push(row);
             self.set_row(index, row, &pattern);
@@ -241,30 +245,28 @@ impl Search {
         moved
     }
 
-    /// What another pattern of a row of a linear stage gains, followed through every image.
-    fn row_gains(&self, index: usize, row: usize, pattern: &[i32]) -> Gains {
+    /// What another pattern of a row of a linear stage gains, followed through the images at which
+    /// the row is on.
+    fn row_gains(&self, index: usize, row: usize, pattern: &[i32], on: &Sparse) -> Gains {
         let state = &self.state;
         let stage = &state.stages[index];
         let by: Vec<i32> = pattern.iter().zip(stage.row(row)).map(|(new, old)| new - old).collect();
-        let growth = |(number, image)| {
-            let activation = i32::from(state.activations(image, index)[row]);
-            if activation == 0 {
-                return Gains::default();
-            }
+        let growth = |scratch: &mut Scratch, &(number, activation): &(u32, i32)| {
+            let number = number as usize;
+            let image = &state.images[number];
             let mut sums = state.sums(image, index).to_vec();
             sums.iter_mut().zip(&by).for_each(|(sum, by)| *sum += activation * by);
             let loss = if stage.is_last() {
                 state.loss_of(image, &sums)
             } else {
-                let mut scratch = state.scratch();
                 stage.compare(&sums, state.activations(image, index + 1), &mut scratch.changes);
-                state.loss_after(image, index + 1, &mut scratch)
+                state.loss_after(image, index + 1, scratch)
             };
             let mut gains = Gains::default();
             gains.add(usize::from(number >= state.searched), loss - image.loss);
             gains
         };
-        let all = state.images.par_iter().enumerate().map(growth);
+        let all = on.par_iter().map_init(|| state.scratch(), growth);
         all.reduce(Gains::default, |mut all, one| {
             all.merge(one);
             all
@@ -391,7 +393,8 @@ mod tests {
                 }
                 let (row, other) = (rng.random_range(0..stage.rows), rng.random_range(0..stage.rows));
                 let pattern = stage.row(other).to_vec();
-                let found = search.row_gains(index, row, &pattern);
+                let on = search.inputs(index, &[vec![row]]).remove(0);
+                let found = search.row_gains(index, row, &pattern, &on);
                 let before = search.state.losses();
                 search.set_row(index, row, &pattern);
                 search.refresh_all(index);

@@ -126,6 +126,8 @@ pub(crate) struct Effort {
     /// longer than all other orders.
     pub(crate) searches: usize,
     pub(crate) anneal_steps: u64,
+    /// Training images by which rows are merged.
+    pub(crate) merge_images: usize,
     profile_images: usize,
     /// Recorded networks with free rows that are mapped.
     pub(crate) free_networks: usize,
@@ -145,6 +147,7 @@ impl Effort {
                 random_orders: 3,
                 searches: 0,
                 anneal_steps: 500,
+                merge_images: 500,
                 profile_images: 500,
                 free_networks: 1,
             };
@@ -160,6 +163,7 @@ impl Effort {
             random_orders: protocol.random_orders,
             searches: if options.is_full() { 3 } else { 1 },
             anneal_steps: 5000,
+            merge_images: 20_000,
             profile_images: 30_000,
             free_networks: 5,
         }

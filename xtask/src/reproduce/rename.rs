@@ -81,6 +81,8 @@ fn merge(plan: &Plan<'_>, name: &str, network: &Path) -> anyhow::Result<(PathBuf
         network.display().to_string(),
         format!("--layer={FINAL}"),
         format!("--rows={}", plan.claims.protocol.merged_rows),
+        format!("--images={}", plan.effort.merge_images),
+        "--passes=2".to_owned(),
         format!("--out={}", out.display()),
         "--format=json".to_owned(),
     ];
