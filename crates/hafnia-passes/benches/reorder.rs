@@ -42,7 +42,8 @@ fn reorder(c: &mut Criterion) {
     let mut renamed = tiled.clone();
     RenameRows::default().run(&mut renamed, &context).expect("any mapping");
 
-    let anneal = ReorderRows { steps: STEPS, runs: NonZeroU32::MIN, ..ReorderRows::default() };
+    let anneal =
+        ReorderRows { steps: STEPS, runs: NonZeroU32::MIN, held_back: 0, ..ReorderRows::default() };
     let mut group = c.benchmark_group("reorder");
     group.sample_size(10).throughput(criterion::Throughput::Elements(STEPS));
     for (case, start) in [("84x10", &tiled), ("84x10-renamed", &renamed)] {
@@ -66,7 +67,7 @@ fn reorder(c: &mut Criterion) {
         b.iter(|| {
             let mut mapping = tiled.clone();
             let statistics = whole.run(&mut mapping, &context).expect("it has a profile");
-            assert!(Some(statistics.lines[0].after) < statistics.lines[0].before);
+            assert!(Some(statistics.lines[0].after) <= statistics.lines[0].before);
             mapping
         });
     });
@@ -75,7 +76,7 @@ fn reorder(c: &mut Criterion) {
             let mut mapping = tiled.clone();
             let polarity = SetPolarity::default();
             let statistics = polarity.run(&mut mapping, &context).expect("it has a profile");
-            assert!(Some(statistics.lines[0].after) < statistics.lines[0].before);
+            assert!(Some(statistics.lines[0].after) <= statistics.lines[0].before);
             mapping
         });
     });
