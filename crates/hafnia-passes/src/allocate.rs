@@ -245,7 +245,7 @@ fn spread(tile: &Tile) -> Tile {
     let physical: Vec<usize> = tile.rows.iter().map(|entry| entry.physical as usize).collect();
     let first = |entry: &RowEntry| {
         let of = |&physical: &usize| physical == entry.physical as usize;
-        physical.iter().position(|row| of(row)).expect("its own at least") as u32
+        physical.iter().position(of).expect("its own at least") as u32
     };
     Tile {
         bits: tile.bits.select_rows(physical.iter().copied()),

@@ -125,7 +125,7 @@ impl<'a> Trial<'a> {
         let first = self.rows.len();
         self.rows.extend(positions.iter().map(|&position| scan[position as usize].physical));
         let sign = if scan[positions[0] as usize].negative { -1 } else { 1 };
-        let (factor, plane_group) = (2 * sign << plane, plane << 24 | group);
+        let (factor, plane_group) = ((2 * sign) << plane, plane << 24 | group);
         self.groups.push(Group { end: self.rows.len(), factor, plane_group });
         for block in 0..self.blocks {
             let mut ones = [0; LANES];
