@@ -215,7 +215,7 @@ impl Search {
         let alone: Vec<Vec<usize>> =
             (0..self.state.stages[index].rows).map(|row| vec![row]).collect();
         let inputs = self.inputs(index, &alone);
-        for row in 0..self.state.stages[index].rows {
+        for (row, inputs) in inputs.iter().enumerate() {
             let groups = &self.groups[index];
             let from = groups.iter().position(|rows| rows.contains(&row)).expect("in a group");
             if groups[from].len() == 1 {
@@ -228,9 +228,9 @@ impl Search {
                 .collect();
             near.sort_unstable();
             near.truncate(NEAREST);
-            let gains = near.iter().map(|&(_, to)| {
-                (self.row_gains(index, row, stage.row(groups[to][0]), &inputs[row]), to)
-            });
+            let gains = near
+                .iter()
+                .map(|&(_, to)| (self.row_gains(index, row, stage.row(groups[to][0]), inputs), to));
             let better = gains.filter(|(gains, _)| gains.is_better(self.sigmas));
             let Some((_, to)) = better.min_by_key(|(gains, to)| (gains.sums[0], *to)) else {
                 continue;
@@ -354,7 +354,7 @@ mod tests {
     fn rows_that_no_image_turns_on_are_merged_first() {
         // Inputs 0 to 3 are never on, so that their rows may become anything; each other input is on
         // alone, and its row says of what class the image is.
-        let input = hafnia_model::Input { channels: 8, height: 1, width: 1, bits: 1, shift: 7 };
+        let input = hafnia_model::Input::upper_bits(8, 1, 1, 1);
         let weights =
             Weights::from_fn(
                 8,

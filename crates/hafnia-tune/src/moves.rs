@@ -433,7 +433,7 @@ pub(crate) mod tests {
                     let moved = Shifted { step: Some(step), shift };
                     let groups = &search.groups[index];
                     let gains =
-                        convolution_gains(&search.state, index, channel, groups, &[moved.clone()]);
+                        convolution_gains(&search.state, index, channel, groups, std::slice::from_ref(&moved));
                     let thresholds = moved.thresholds(stage.thresholds(channel)).unwrap();
                     search.state.stages[index].set_thresholds(channel, &thresholds);
                     check(&mut search, index, channel, Some(step), gains[0]);
