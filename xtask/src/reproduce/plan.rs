@@ -122,8 +122,8 @@ pub(crate) struct Effort {
     mapping_chips: u32,
     pub(crate) all_layers_chips: u32,
     pub(crate) random_orders: u32,
-    /// Ways to scan under which networks like the paper's are also mapped by `best`, which takes
-    /// longer than all other orders.
+    /// Ways to scan under which networks like the paper's are also mapped by `best` and `allocate`,
+    /// which take longer than all other orders.
     pub(crate) searches: usize,
     pub(crate) anneal_steps: u64,
     /// Training images by which rows are merged.
@@ -161,7 +161,7 @@ impl Effort {
             mapping_chips: 100,
             all_layers_chips: 5,
             random_orders: protocol.random_orders,
-            searches: if options.is_full() { 3 } else { 1 },
+            searches: if options.is_full() { 3 } else { 0 },
             anneal_steps: 5000,
             merge_images: 20_000,
             profile_images: 30_000,
