@@ -40,7 +40,9 @@ mod plain;
 mod sets;
 mod tail;
 
+use std::cell::RefCell;
 use std::ops::Range;
+use std::sync::Arc;
 
 use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeCovariance, CodeTable, InputControl, MacroSpec};
@@ -76,7 +78,7 @@ pub(crate) struct Damage<'a> {
     /// Bias and variance of a code, by the state of its conversion: rows that are on and ones among
     /// them, as [`state`](Self::state) numbers them.
     moments: Vec<[f64; 2]>,
-    covariance: Option<CodeCovariance>,
+    covariance: Option<Arc<CodeCovariance>>,
     /// (state, state): covariances of conversions that share no cell; they are looked up most.
     apart: Vec<f64>,
     /// Words of a set of physical rows.
@@ -530,12 +532,32 @@ impl Scan {
     }
 }
 
+/// A macro, its code table, and the covariances that go with them.
+type Known = (MacroSpec, CodeTable, Option<Arc<CodeCovariance>>);
+
+thread_local! {
+    /// What was asked for last: a pass asks tile by tile, and working it out takes longer than most of
+    /// what is done with it.
+    static LAST: RefCell<Option<Known>> = const { RefCell::new(None) };
+}
+
 /// The covariances that go with a code table: none if it is measured rather than the model's, or if
 /// conversions have too many rows.
-fn covariance(spec: &MacroSpec, code_table: &CodeTable) -> Option<CodeCovariance> {
-    let is_model = spec.rows_per_conversion <= CodeCovariance::MOST_ROWS
-        && *code_table == CodeTable::from_spec(spec);
-    if is_model { CodeCovariance::from_spec(spec) } else { None }
+fn covariance(spec: &MacroSpec, code_table: &CodeTable) -> Option<Arc<CodeCovariance>> {
+    LAST.with_borrow_mut(|last| {
+        if let Some((known_spec, known_table, covariance)) = last
+            && known_spec == spec
+            && known_table == code_table
+        {
+            return covariance.clone();
+        }
+        let is_model = spec.rows_per_conversion <= CodeCovariance::MOST_ROWS
+            && *code_table == CodeTable::from_spec(spec);
+        let covariance =
+            if is_model { CodeCovariance::from_spec(spec).map(Arc::new) } else { None };
+        *last = Some((spec.clone(), code_table.clone(), covariance.clone()));
+        covariance
+    })
 }
 
 #[cfg(test)]

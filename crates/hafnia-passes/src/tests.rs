@@ -101,9 +101,11 @@ fn options(name: &str, cell_bits: u8, rng: &mut ChaCha8Rng) -> String {
     }
 }
 
-/// A pipeline of random passes in a legal order, whatever passes there are, from `stage` to placed
-/// tiles.
-fn pipeline(seed: Seed, mut stage: Stage, cell_bits: u8) -> Pipeline {
+/// A pipeline of random passes in a legal order, whatever passes there are, from the stage of `start`
+/// to placed tiles.
+fn pipeline(seed: Seed, start: &Mapping, cell_bits: u8) -> Pipeline {
+    let mut stage = start.stage;
+    let adds_first = start.tiles.iter().any(|tile| tile.pre_add);
     let rng = &mut seed.site("passes/tests/pipeline").rng();
     let registry = Registry::builtin();
     let mut text = String::from("name = \"random\"\n");
@@ -115,7 +117,7 @@ fn pipeline(seed: Seed, mut stage: Stage, cell_bits: u8) -> Pipeline {
         };
         // A search is dozens of pipelines, all of them checked like this one; and `allocate` refuses
         // levels and rows that add first.
-        let refuses = cell_bits > 1 || text.contains("pre-add");
+        let refuses = cell_bits > 1 || adds_first || text.contains("pre-add");
         let is_tried =
             |info: &&PassInfo| info.name != "best" && !(info.name == "allocate" && refuses);
         let legal: Vec<&PassInfo> = registry.infos().filter(is_legal).filter(is_tried).collect();
@@ -154,7 +156,7 @@ proptest! {
             Some(&stage) => random::mapping(seed, &network, &(&spec).into(), stage),
             None => Mapping::logical(&network, &spec).unwrap(),
         };
-        let pipeline = pipeline(seed, start.stage, spec.cell.bits_per_cell);
+        let pipeline = pipeline(seed, &start, spec.cell.bits_per_cell);
         let mut seen = Vec::new();
         let outcome = pipeline.run(start.clone(), &context, &mut |after| {
             assert_eq!(after.index, seen.len());
