@@ -540,11 +540,11 @@ pub(crate) mod tests {
             expect!["claim P1: decimals is 9, it must be at most 6"],
         );
         check_refused(
-            "\nchips = 200",
+            "\nchips = 400",
             "\nchips = 0",
             expect!["protocol.chips is 0, it must be at least 2"],
         );
-        check_refused("\nchips = 200", "", expect!["protocol.chips is 0, it must be at least 2"]);
+        check_refused("\nchips = 400", "", expect!["protocol.chips is 0, it must be at least 2"]);
         check_refused(
             "networks = 10",
             "networks = 5",
@@ -588,9 +588,9 @@ pub(crate) mod tests {
             ],
         );
         check_refused(
-            "\nchips = 200",
+            "\nchips = 400",
             "\nchips = many",
-            expect!["claims.toml, line 28: string values must be quoted, expected literal string"],
+            expect!["claims.toml, line 38: string values must be quoted, expected literal string"],
         );
     }
 
