@@ -711,7 +711,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
     "#]],
     );
     place.fail("map net.hafnia --pipeline best-of-all --out x.map", 1, expect![[r#"
-        error: cannot read pipeline best-of-all; the built-in ones are natural, rename, reorder, reorder-polarity, paper, compact, segments, best: No such file or directory (os error 2)
+        error: cannot read pipeline best-of-all; the built-in ones are natural, rename, reorder, reorder-polarity, paper, allocate, compact, segments, best: No such file or directory (os error 2)
     "#]]);
     place.fail(
         "map net.hafnia --pipeline wrong-pass.toml --out x.map",
@@ -721,7 +721,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "#]],
     );
     place.fail("map net.hafnia --pipeline wrong-option.toml --out x.map", 1, expect![[r#"
-        error: wrong-option.toml: wrong option of pass 2, `reorder`: unknown field `step`, expected one of `method`, `steps`, `runs`, `cycles`, `seed`, `matrices`, `samples`
+        error: wrong-option.toml: wrong option of pass 2, `reorder`: unknown field `step`, expected one of `method`, `steps`, `runs`, `cycles`, `seed`, `matrices`, `samples`, `held_back`, `chips`, `sure`
     "#]]);
     place.fail(
         "map net.hafnia --pipeline wrong-range.toml --out x.map",
