@@ -9,7 +9,7 @@
 //!   [`reorder`].
 //! - What else is said of ours: [`all_layers`], [`mapping`], [`cells`], [`frontier`],
 //!   [`attribution`], [`cost`] and [`speed`]; [`recorded`] is what `--full` adds.
-//! - [`run`] is the run from top to bottom, [`write_up`] makes the report of what it found.
+//! - [`mod@run`] is the run from top to bottom, [`write_up`] makes the report of what it found.
 
 mod accuracy;
 mod all_layers;
