@@ -8,7 +8,7 @@
 //! - The claims, each by networks like the paper's and by ours: [`accuracy`], [`rename`] and
 //!   [`reorder`].
 //! - What else is said of ours: [`all_layers`], [`mapping`], [`cells`], [`frontier`],
-//!   [`attribution`], [`cost`] and [`speed`]; [`recorded`] is what `--full` adds.
+//!   [`attribution`], [`cost`] and [`speed`]; [`recorded`] are the networks that are part of hafnia.
 //! - [`mod@run`] is the run from top to bottom, [`write_up`] makes the report of what it found.
 
 mod accuracy;

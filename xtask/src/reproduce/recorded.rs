@@ -1,5 +1,5 @@
 //! The recorded networks: evaluated again, or trained again and evaluated, and held against their
-//! records. What `--full` and `--retrain` add to the run.
+//! records. A run without `--full` takes those of the recipe with the best accuracy.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,14 +17,17 @@ use super::plan::{Mapping, Plan, Wanted, add, mean, recipe_path};
 use super::zoo;
 use crate::workspace;
 
+/// The recipe with the best accuracy.
+const BEST: &str = "frontier";
+
 /// Recipes that are mapped by `compact`: what they take, of the last layer and in macros.
 const COMPACT: [&str; 3] = ["final12", "two-macros", "one-macro"];
 
 /// A recipe with a tied last layer, and the same without.
-const TIED: [&str; 2] = ["final12", "frontier"];
+const TIED: [&str; 2] = ["final12", BEST];
 
 /// A recipe that is trained for noise, and the same without.
-const HARDENED: [&str; 2] = ["hardened", "frontier"];
+const HARDENED: [&str; 2] = ["hardened", BEST];
 
 /// The noise that these two are compared under, in all layers.
 const NOISE: [&str; 3] =
@@ -33,11 +36,13 @@ const NOISE: [&str; 3] =
 /// The records, before anything is done with them.
 pub(crate) struct Records {
     zoo: Zoo,
+    is_full: bool,
     retrain: bool,
 }
 
 /// What was found.
 pub(crate) struct Recorded {
+    is_full: bool,
     retrained: bool,
     /// Images by which the networks were judged.
     images: usize,
@@ -85,12 +90,18 @@ struct EpochRatios {
 }
 
 impl Records {
-    /// Reads the records and checks that they can be repeated on this data set.
-    pub(crate) fn open(plan: &Plan<'_>, retrain: bool) -> anyhow::Result<Self> {
+    /// Reads the records and checks that they can be repeated on this data set; none if the run is
+    /// not a full one and they were made on another.
+    pub(crate) fn open(plan: &Plan<'_>, retrain: bool) -> anyhow::Result<Option<Self>> {
         let zoo = Zoo::open(zoo::folder())?;
         ensure!(!zoo.records().is_empty(), "no network is recorded: use `cargo xtask record`");
-        zoo.networks().try_for_each(|recorded| recorded.network().map(|_| ()))?;
-        for record in zoo.records() {
+        let records = Self { zoo, is_full: plan.is_full, retrain };
+        let data = &plan.calls.data;
+        if !plan.is_full && records.taken().any(|of| data.digests != of.data && !data.is_subset()) {
+            return Ok(None);
+        }
+        records.zoo.networks().try_for_each(|recorded| recorded.network().map(|_| ()))?;
+        for record in records.taken() {
             expected(plan, record, &record.runs[0])?;
             if retrain {
                 let (data, recipe) = (&plan.calls.data, recipe_path(&record.recipe));
@@ -98,7 +109,12 @@ impl Records {
                 ensure!(recipe.exists(), "--retrain needs the recipe {}", recipe.display());
             }
         }
-        Ok(Self { zoo, retrain })
+        Ok(Some(records))
+    }
+
+    /// The records that the run evaluates.
+    fn taken(&self) -> impl Iterator<Item = &Record> {
+        self.zoo.records().iter().filter(|record| self.is_full || record.recipe == BEST)
     }
 
     /// Evaluates every network, maps some, and compares.
@@ -111,7 +127,7 @@ impl Records {
         }
         let mut differences = Vec::new();
         let mut recipes = Vec::new();
-        for record in self.zoo.records() {
+        for record in self.taken() {
             let judge = |run| self.judge(plan, record, run, &mut differences);
             let judged = record.runs.iter().map(judge).collect::<Result<_, _>>()?;
             recipes.push(Recipe { name: record.recipe.clone(), judged });
@@ -132,6 +148,7 @@ impl Records {
         }
         let epoch = zoo::folder().join("epoch.json");
         Ok(Recorded {
+            is_full: self.is_full,
             retrained: self.retrain,
             images: plan.calls.data.test,
             recipes,
@@ -192,7 +209,7 @@ impl Records {
 
     fn inputs(&self) -> anyhow::Result<BTreeMap<String, Digest>> {
         let mut files = Vec::new();
-        for record in self.zoo.records() {
+        for record in self.taken() {
             files.push(zoo::folder().join(&record.recipe).join(Record::FILE));
             files.extend(self.retrain.then(|| recipe_path(&record.recipe)));
         }
@@ -399,9 +416,15 @@ impl Recorded {
     }
 
     fn text(&self) -> String {
-        let what = if self.retrained { "The recipes of the" } else { "The" };
+        let what = match (self.retrained, self.is_full) {
+            (true, _) => "The recipes of the networks that are part of hafnia",
+            (false, true) => "The networks that are part of hafnia",
+            (false, false) => {
+                "The networks with the best accuracy of those that are part of hafnia (`--full`: all of them)"
+            }
+        };
         let mut lines = vec![format!(
-            "{what} networks that are part of hafnia, mean and standard deviation over the seeds, on {} test images.",
+            "{what}, mean and standard deviation over the seeds, on {} test images.",
             self.images
         )];
         lines.push(match (self.retrained, self.differences.as_slice()) {

@@ -55,7 +55,7 @@ pub(crate) fn run<'a>(
     let calls = Calls::find(runner, options.data.as_deref(), options.offline)?;
     let plan = Plan::new(calls, options, claims);
     // Looked at first, so that what is wrong with the records shows before hours have gone.
-    let records = options.is_full().then(|| Records::open(&plan, options.retrain)).transpose()?;
+    let records = Records::open(&plan, options.retrain)?;
 
     // The claims, by networks like the paper's.
     let accuracy_like = accuracy::like(&plan)?;
