@@ -96,6 +96,10 @@ pub struct LayerConfig {
     /// Which pattern a row takes.
     #[serde(default)]
     pub tie: Tie,
+    /// First epoch, counted from 1, in which its weights stay as they are, at their running means
+    /// if there are some, while its thresholds and the layers after it go on; never without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen_from: Option<usize>,
 }
 
 fn one() -> usize {
@@ -129,6 +133,9 @@ pub enum Tie {
 pub enum Loss {
     /// Cross entropy of softmax(scale · output), the scale learned and dropped afterwards.
     CrossEntropy,
+    /// Cross entropy, in bits, of probabilities that go as 2^(output/2^s), in whole multiples of
+    /// 2^-15; after the loss of NITI (arXiv 2009.13108).
+    PowersOfTwo,
     /// Σ over classes of max(0, 1 − t·output/2^s)², t = 1 for the label and −1 elsewhere.
     SquaredHinge,
     /// Σ over classes of (output/2^s − t)²/2.
@@ -234,6 +241,7 @@ impl LayerConfig {
             learned_thresholds: false,
             patterns: None,
             tie: Tie::default(),
+            frozen_from: None,
         };
         let conv = |name, outputs, padding| Self {
             kernel: Some(5),
@@ -378,6 +386,7 @@ impl LayerConfig {
         if let Some(bits) = self.activation_bits {
             range("layer.activation_bits", bits.into(), 1.0, 4.0)?;
         }
+        range("layer.frozen_from", self.frozen_from.unwrap_or(1) as f64, 1.0, 1e4)?;
         range("layer.patterns", self.patterns.unwrap_or(1) as f64, 1.0, f64::INFINITY)?;
         let name = &self.name;
         let wrong = |what| Err(TrainError::Layers(format!("layer `{name}` {what}")));
@@ -437,6 +446,10 @@ mod tests {
         );
         let layer = |rest: &str| format!("[[layer]]\nname = 'fc'\noutputs = 10\n{rest}");
         check(&layer("pool = 2"), expect!["`layer.pool` is 2, it must lie in 1..=1"]);
+        check(
+            &layer("frozen_from = 0"),
+            expect!["`layer.frozen_from` is 0, it must lie in 1..=10000"],
+        );
         check(&layer("weight_bits = 3"), expect!["`layer.weight_bits` is 3, it must lie in 1..=2"]);
         check(
             &layer("activation_bits = 2"),

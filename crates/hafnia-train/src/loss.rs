@@ -54,6 +54,16 @@ impl Judge<'_> {
                         verdict.by_scale += by_scaled * outputs[class] * self.unit;
                     }
                 }
+                Loss::PowersOfTwo => {
+                    let likelihoods = powers_of_two(outputs, self.unit);
+                    verdict.loss +=
+                        f64::from(libm::log2f(ONE as f32 / likelihoods[label].max(1) as f32));
+                    for class in 0..classes {
+                        let is_label = if class == label { ONE as i32 } else { 0 };
+                        let error = likelihoods[class] as i32 - is_label;
+                        by_outputs[class] = error as f32 / ONE as f32;
+                    }
+                }
                 Loss::SquaredHinge => {
                     for class in 0..classes {
                         let sign = if class == label { 1.0 } else { -1.0 };
@@ -87,6 +97,18 @@ pub(crate) fn hits(outputs: &[f32], labels: &[u8]) -> usize {
     let classes = outputs.len() / labels.len();
     let answers = outputs.chunks_exact(classes).map(class);
     answers.zip(labels).filter(|&(class, &label)| class == usize::from(label)).count()
+}
+
+/// A probability of 1, in the whole numbers of [`powers_of_two`].
+const ONE: u32 = 1 << 15;
+
+/// 2^(output·unit) over the sum of all, in whole numbers, cut off.
+fn powers_of_two(outputs: &[f32], unit: f32) -> Vec<u32> {
+    let largest = outputs.iter().fold(f32::NEG_INFINITY, |largest, &output| largest.max(output));
+    let power = |output| libm::rintf(ONE as f32 * libm::exp2f((output - largest) * unit)) as u32;
+    let powers: Vec<u32> = outputs.iter().map(|&output| power(output)).collect();
+    let total: u32 = powers.iter().sum();
+    powers.into_iter().map(|power| (power * ONE) / total).collect()
 }
 
 /// log softmax(scale · outputs).
@@ -133,6 +155,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Of 16, 8 and 8, two octaves down, and 1: 2^15 times 1, 1/4, 1/4 and 2^-15/4, which is none.
+    #[test]
+    fn powers_of_two_are_whole_probabilities() {
+        assert_eq!(powers_of_two(&[16.0, 8.0, 8.0, -52.0], 0.25), [21845, 5461, 5461, 0]);
+        let judge = Judge { loss: Loss::PowersOfTwo, unit: 0.25, scale: 1.0, teacher: None };
+        let verdict = judge.verdict(&[16.0, 8.0, 8.0, -52.0], &[1]);
+        let parts = [21845.0, 5461.0 - 32768.0, 5461.0, 0.0].map(|part: f32| part / 32768.0);
+        assert_eq!(verdict.by_outputs, parts);
+        assert!((verdict.loss - 6f64.log2()).abs() < 1e-3);
+        // The label's may be none at all; the loss stays a number.
+        assert_eq!(judge.verdict(&[16.0, 8.0, 8.0, -52.0], &[3]).loss, 15.0);
     }
 
     #[test]

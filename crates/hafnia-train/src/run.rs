@@ -291,6 +291,11 @@ impl<'a> Run<'a> {
         let Self { config, split, .. } = self;
         let start = Instant::now();
         let is_gathered = self.gather(epoch, state);
+        for (layer, block) in self.plan.blocks.iter().enumerate() {
+            if block.config.frozen_from == Some(epoch + 1) {
+                state.latents.freeze(layer);
+            }
+        }
         let mut order = split.train.clone();
         order.shuffle(&mut self.seed.site("train/order").index(epoch as u64).rng());
         let steps = order.len().div_ceil(config.batch);

@@ -49,6 +49,7 @@ struct Matrix {
     columns: usize,
     /// Bits of a weight; 0 if the latent weight itself is the weight.
     bits: u8,
+    is_frozen: bool,
 }
 
 /// The offsets and steps of a layer's channels, in units of 2^`shift`.
@@ -80,6 +81,7 @@ impl Latents {
                 pattern_of: (0..rows).map(|row| pattern_of(row) as u32).collect(),
                 columns,
                 bits: block.config.weight_bits,
+                is_frozen: false,
             }
         };
         Self {
@@ -198,9 +200,18 @@ impl Latents {
         self.slopes.iter().zip(tops).map(thresholds).collect()
     }
 
+    /// Freezes the weights of layer `layer`: puts them at their running means, and lets no step move
+    /// them any more.
+    pub(crate) fn freeze(&mut self, layer: usize) {
+        let Matrix { latent, is_frozen, .. } = &mut self.matrices[layer];
+        latent.values = latent.source(true).to_vec();
+        *is_frozen = true;
+    }
+
     /// Moves everything by a rule, given the derivatives by what the forward pass used.
     pub(crate) fn step(&mut self, by_parameters: &PerParameter, by_scale: f32, adam: &Adam) {
-        for (matrix, by_weights) in self.matrices.iter_mut().zip(&by_parameters.weights) {
+        let matrices = self.matrices.iter_mut().zip(&by_parameters.weights);
+        for (matrix, by_weights) in matrices.filter(|(matrix, _)| !matrix.is_frozen) {
             let folded = matrix.fold(by_weights);
             matrix.latent.step(&folded, adam);
             if matrix.bits > 0 {
@@ -279,9 +290,8 @@ impl Latents {
         by_parameters: &PerParameter,
         rule: &crate::integer::Rule<'_>,
     ) {
-        for (layer, (matrix, by_weights)) in
-            self.matrices.iter_mut().zip(&by_parameters.weights).enumerate()
-        {
+        let matrices = self.matrices.iter_mut().zip(&by_parameters.weights).enumerate();
+        for (layer, (matrix, by_weights)) in matrices.filter(|(_, (matrix, _))| !matrix.is_frozen) {
             let folded = matrix.fold(by_weights);
             rule.step(layer, &mut matrix.latent.values, &folded);
         }
@@ -597,6 +607,26 @@ mod tests {
             assert!((average - expected).abs() < 1e-6);
         }
         assert_ne!(latents.parameters(true), latents.parameters(false));
+    }
+
+    #[test]
+    fn frozen_weights_stay_at_their_running_means() {
+        let (plan, mut latents) = latents(|_| ());
+        latents.start_averages();
+        let mut gradients = zeros(&plan);
+        gradients.weights[..2].iter_mut().flatten().for_each(|gradient| *gradient = 1.0);
+        latents.step(&gradients, 0.0, &Adam::new(0.5, 1));
+        latents.average(0.75);
+        latents.freeze(0);
+        let before = latents.clone();
+        assert_eq!(before.matrices[0].latent.values, before.matrices[0].latent.average);
+        latents.step(&gradients, 0.0, &Adam::new(0.5, 2));
+        let draws = Seed(1).site("test/frozen").counter();
+        let rule = crate::integer::Rule { bits: 8, rate: 16.0, draws: &draws, step: 0 };
+        latents.integer_step(&gradients, &rule);
+        latents.average(0.75);
+        assert_eq!(latents.matrices[0], before.matrices[0]);
+        assert_ne!(latents.matrices[1], before.matrices[1]);
     }
 
     #[test]

@@ -39,12 +39,13 @@ fn config() -> TrainConfig {
 }
 
 /// Everything at once that keeps a state or draws: a teacher, running means, learned thresholds,
-/// learned cuts, ties that are learned, errors.
+/// learned cuts, ties that are learned, errors, a layer that freezes.
 fn rich_config() -> TrainConfig {
     let mut config = TrainConfig { epochs: 4, ..config() };
     for layer in &mut config.layer[..4] {
         layer.learned_thresholds = true;
     }
+    config.layer[0].frozen_from = Some(3);
     config.input.learned = true;
     (config.layer[3].patterns, config.layer[3].tie) = (Some(40), Tie::Learned);
     config.optimiser = Optimiser::Adam { learning_rate: 9e-3, average: 0.9 };
@@ -63,7 +64,7 @@ fn rich_config() -> TrainConfig {
 /// The rule of integers.
 fn integer_config() -> TrainConfig {
     TrainConfig {
-        loss: Loss::SquaredHinge,
+        loss: Loss::PowersOfTwo,
         optimiser: Optimiser::Integer {
             learning_rate: 8.0,
             halvings: [2, 2, 3],
