@@ -157,7 +157,8 @@ mod tests {
         }
     }
 
-    /// Of 16, 8 and 8, two octaves down, and 1: 2^15 times 1, 1/4, 1/4 and 2^-15/4, which is none.
+    /// Of 16, of 8 and 8, two octaves below it, and of −52, seventeen below: 1, 1/4, 1/4 and 2^-17 over
+    /// their sum.
     #[test]
     fn powers_of_two_are_whole_probabilities() {
         assert_eq!(powers_of_two(&[16.0, 8.0, 8.0, -52.0], 0.25), [21845, 5461, 5461, 0]);

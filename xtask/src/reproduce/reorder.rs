@@ -259,7 +259,7 @@ impl Group {
         let pipeline = plan.pipeline(&format!("{}/{what}", self.key), &passes)?;
         let mut keys = noise(setting);
         keys.extend(scan.set.iter().map(|&set| set.to_owned()));
-        self.map(plan, &format!("{what}-{}{}", scan.key, slug(setting)), &pipeline, &keys)
+        self.map(plan, &format!("{what}-{}{}", scan.key, slug(setting)), &pipeline, true, &keys)
     }
 
     fn random(&self, plan: &Plan<'_>, number: u32) -> anyhow::Result<Vec<PathBuf>> {
@@ -267,15 +267,17 @@ impl Group {
         let passes = [("rename", ""), ("tile", ""), ("reorder", &options[..]), ("pack", "")];
         let what = format!("random-{number}");
         let pipeline = plan.pipeline(&format!("{}/{what}", self.key), &passes)?;
-        self.map(plan, &what, &pipeline, &[])
+        // Such an order asks no profile, which takes longer to read than all else.
+        self.map(plan, &what, &pipeline, false, &[])
     }
 
-    /// Maps the networks by a pipeline, side by side.
+    /// Maps the networks by a pipeline, with their profiles or without, side by side.
     fn map(
         &self,
         plan: &Plan<'_>,
         what: &str,
         pipeline: &str,
+        is_profiled: bool,
         keys: &[String],
     ) -> anyhow::Result<Vec<PathBuf>> {
         let wanted: Vec<Wanted<'_>> = self
@@ -285,7 +287,7 @@ impl Group {
                 name: format!("{}-{what}", network.name),
                 network: &network.file,
                 pipeline,
-                profile: Some(&network.profile),
+                profile: is_profiled.then_some(&network.profile),
                 keys,
             })
             .collect();
