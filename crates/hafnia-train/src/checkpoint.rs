@@ -50,7 +50,7 @@ struct Checkpoint {
 
 impl Artifact for Checkpoint {
     const KIND: &'static str = "training checkpoint";
-    const SCHEMA: u32 = 2;
+    const SCHEMA: u32 = 3;
     const REMAKE: &'static str = "hafnia train";
 }
 
