@@ -15,6 +15,8 @@ const COMMANDS: &[&[&str]] = &[
     &["test", "--workspace"],
     &["test", "--package", "hafnia-train", "--features", "ndarray", "--test", "train"],
     &["doc", "--workspace", "--no-deps"],
+    // Whether every crate could be published; the tests above have compiled what is in them.
+    &["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"],
     &[
         "run",
         "--quiet",

@@ -146,10 +146,10 @@ const SUBSET: Files = [
 ];
 
 const SUBSET_BYTES: [&[u8]; 4] = [
-    include_bytes!("../../../datasets/mnist-subset/train-images-idx3-ubyte.gz"),
-    include_bytes!("../../../datasets/mnist-subset/train-labels-idx1-ubyte.gz"),
-    include_bytes!("../../../datasets/mnist-subset/t10k-images-idx3-ubyte.gz"),
-    include_bytes!("../../../datasets/mnist-subset/t10k-labels-idx1-ubyte.gz"),
+    include_bytes!("../mnist-subset/train-images-idx3-ubyte.gz"),
+    include_bytes!("../mnist-subset/train-labels-idx1-ubyte.gz"),
+    include_bytes!("../mnist-subset/t10k-images-idx3-ubyte.gz"),
+    include_bytes!("../mnist-subset/t10k-labels-idx1-ubyte.gz"),
 ];
 
 impl Mnist {
