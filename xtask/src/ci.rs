@@ -4,7 +4,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::validate::{html, slurm, spice};
-use crate::{cargo, codegen, instructions, tidy, workspace};
+use crate::workspace::{self, cargo, root};
+use crate::{codegen, instructions, tidy};
 
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
@@ -44,13 +45,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
             command.env("RUSTDOCFLAGS", "--deny warnings");
         }
         eprintln!("$ cargo {}", arguments.join(" "));
-        crate::run(&mut command)?;
+        workspace::run(&mut command)?;
         eprintln!("  took {:.0} s", start.elapsed().as_secs_f64());
     }
     // The kernels of a processor that this is not; they cannot be run here.
     let rustup = Command::new("rustup").args(["target", "list", "--installed"]).output();
     if rustup.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(AARCH64)) {
-        crate::run(&mut cargo(&["check", "--target", AARCH64, "--package", "hafnia-sim"]))?;
+        workspace::run(&mut cargo(&["check", "--target", AARCH64, "--package", "hafnia-sim"]))?;
     } else {
         eprintln!("left out for want of the target {AARCH64}: rustup target add {AARCH64}");
     }
@@ -66,7 +67,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         }
     }
     if html::is_there() {
-        html::run(Some(&workspace().join(PAGE)), None)?;
+        html::run(Some(&root().join(PAGE)), None)?;
     } else {
         eprintln!("left out for want of chromium: cargo xtask validate --html");
     }

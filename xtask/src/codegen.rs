@@ -9,7 +9,7 @@ use hafnia_passes::Registry;
 use hafnia_report::plot::{Measured, TradeOff, scaling, trade_off};
 use hafnia_rng::Seed;
 
-use crate::workspace;
+use crate::workspace::root;
 
 /// Makes a figure of a table.
 type Draw = fn(&Path) -> anyhow::Result<String>;
@@ -27,10 +27,10 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         ("docs/cost.md", cost_document()?),
     ];
     for (measured, figure, draw) in FIGURES {
-        documents.push((figure, draw(&workspace().join(measured))?));
+        documents.push((figure, draw(&root().join(measured))?));
     }
     for (name, text) in documents {
-        let path = workspace().join(name);
+        let path = root().join(name);
         if !check {
             hafnia_artifact::write_whole(&path, text.as_bytes())?;
             continue;
@@ -45,7 +45,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
 
 /// The document on costs with its tables as the code has them.
 fn cost_document() -> anyhow::Result<String> {
-    let text = fs::read_to_string(workspace().join("docs/cost.md")).context("docs/cost.md")?;
+    let text = fs::read_to_string(root().join("docs/cost.md")).context("docs/cost.md")?;
     let model = CostModel::gt_n40();
     let calibration = model.calibrate(DRAWS, Seed(1))?.calibration();
     let text = with_table(&text, "calibration", &calibration_table(&calibration))?;

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
-use crate::{cargo, target, workspace};
+use crate::workspace::{cargo, root, target};
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -50,7 +50,7 @@ pub(crate) fn is_there() -> bool {
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let build = ["build", "--release", "--package", "hafnia-sim", "--example", "workload"];
-    crate::run(&mut cargo(&build))?;
+    crate::workspace::run(&mut cargo(&build))?;
     let mut counts = Counts::new();
     for isa in ISAS {
         for engine in ENGINES {
@@ -61,7 +61,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             }
         }
     }
-    let path = workspace().join(FILE);
+    let path = root().join(FILE);
     let rustc = Command::new("rustc").arg("--version").output().context("rustc")?;
     let rustc = String::from_utf8(rustc.stdout)?.trim().to_owned();
     if options.bless {

@@ -12,7 +12,7 @@ use crate::reproduce::calls::{Calls, Trained};
 use crate::reproduce::plan::recipe_path;
 use crate::reproduce::runner::{self, Runner};
 use crate::reproduce::zoo;
-use crate::workspace;
+use crate::workspace::root;
 
 /// Which trainings become the record of which recipe.
 #[derive(clap::Args)]
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let toml = recipe_path(recipe);
     ensure!(toml.is_file(), "there is no recipe {}", toml.display());
     let trainings = trainings(&options.runs)?;
-    let runner = Runner::new(runner::build()?, &workspace().join(format!("out/record/{recipe}")))?;
+    let runner = Runner::new(runner::build()?, &root().join(format!("out/record/{recipe}")))?;
     let calls = Calls::find(&runner, options.data.as_deref(), false)?;
     ensure!(calls.data.full, "a record is made on the full MNIST: give its folder with --data");
     let subset = Calls::on_subset(&runner)?;

@@ -11,7 +11,8 @@ use std::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest as _, Sha256};
 
-use crate::{ArtifactError, codec};
+use crate::codec;
+use crate::error::ArtifactError;
 
 /// A SHA-256 digest; as text, 64 lower-case hexadecimal digits.
 ///

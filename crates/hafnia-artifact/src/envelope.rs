@@ -16,7 +16,10 @@ use std::path::Path;
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{ArtifactError, Digest, codec, read, write_whole};
+use crate::codec;
+use crate::digest::Digest;
+use crate::error::ArtifactError;
+use crate::whole::{read, write_whole};
 
 const MAGIC: [u8; 8] = *b"\x89hafnia\n";
 
@@ -120,7 +123,8 @@ pub fn load_bytes<T: Artifact>(path: impl AsRef<Path>, bytes: &[u8]) -> Result<T
     }
     let found = Digest::of(payload);
     if found != digest {
-        return Err(ArtifactError::Checksum { path: path.into(), found, expected: digest });
+        let [found, expected] = [found, digest].map(|digest| digest.to_string());
+        return Err(ArtifactError::Checksum { path: path.into(), found, expected });
     }
     codec::decode(payload).map_err(|source| ArtifactError::Undecodable {
         path: path.into(),

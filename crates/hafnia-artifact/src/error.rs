@@ -2,8 +2,6 @@
 
 use std::{io, path::PathBuf};
 
-use crate::Digest;
-
 /// The cause of a failed encoding or decoding; boxed so that the codec stays private.
 pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -84,10 +82,10 @@ pub enum ArtifactError {
     Checksum {
         /// The file.
         path: PathBuf,
-        /// The digest of the payload.
-        found: Digest,
-        /// The digest in the header.
-        expected: Digest,
+        /// The digest of the payload, in hexadecimal.
+        found: String,
+        /// The digest in the header, in hexadecimal.
+        expected: String,
     },
     /// The payload is intact but is not a value of the type.
     #[error("{} does not decode as \"{kind}\" of schema {schema}", path.display())]

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, path::Path};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactError, Digest, read, write_whole};
+use crate::digest::Digest;
+use crate::error::ArtifactError;
+use crate::whole::{read, write_whole};
 
 /// How an output was made; a JSON file beside it.
 ///

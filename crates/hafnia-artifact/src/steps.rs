@@ -33,7 +33,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactError, Digest, write_whole};
+use crate::digest::Digest;
+use crate::error::ArtifactError;
+use crate::whole::write_whole;
 
 /// The stamps of a folder's steps; see the [module](self).
 ///

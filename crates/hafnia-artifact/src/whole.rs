@@ -2,7 +2,7 @@
 
 use std::{fs, io, io::Write as _, path::Path};
 
-use crate::ArtifactError;
+use crate::error::ArtifactError;
 
 /// Writes a file so that it is never seen half written, and creates the folders above it.
 ///

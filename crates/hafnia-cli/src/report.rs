@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::Args;
 use hafnia_artifact::write_whole;
-use hafnia_report::{Comparison, Exporter, Html, Report};
+use hafnia_report::{Comparison, Report, page};
 
 use crate::output::{Format, Output, check_writable};
 
@@ -35,9 +35,7 @@ impl ReportRuns {
         match (&self.runs[..], &self.out) {
             ([run], out) => {
                 let out = out.clone().unwrap_or_else(|| run.join("report.html"));
-                let pages = Html.export(&runs[0].1);
-                let (_, page) = pages.first().context("a report has a page")?;
-                write(&out, page, output)?;
+                write(&out, page(&runs[0].1).as_bytes(), output)?;
             }
             (_, Some(out)) => write(out, Comparison::page(&runs)?.as_bytes(), output)?,
             (_, None) => (),

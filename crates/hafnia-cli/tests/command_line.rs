@@ -546,10 +546,8 @@ fn runs_are_shown_again_and_side_by_side() {
         let scope = hafnia_report::Scope::default();
         let report = hafnia_report::Report::new(run, scope, &claims, metrics).unwrap();
         std::fs::create_dir(place.path(run)).unwrap();
-        for exporter in hafnia_report::exporters() {
-            for (name, bytes) in exporter.export(&report) {
-                std::fs::write(place.path(run).join(name), bytes).unwrap();
-            }
+        for (name, bytes) in hafnia_report::files(&report) {
+            std::fs::write(place.path(run).join(name), bytes).unwrap();
         }
     }
     let page = place.path("a/report.html");

@@ -8,7 +8,8 @@
 use serde::Serialize;
 
 use crate::cost::{Assessment, Breakdown, Component, Cost};
-use crate::{CostError, Range};
+use crate::error::CostError;
+use crate::range::Range;
 
 /// Which area is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]

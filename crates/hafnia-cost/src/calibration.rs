@@ -24,8 +24,9 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde::Serialize;
 
+use crate::error::CostError;
 use crate::model::{Constants, CostModel};
-use crate::{CostError, Range};
+use crate::range::Range;
 
 /// Constants with the two factors that make the published figures come out.
 #[derive(Debug, Clone, Copy, PartialEq)]

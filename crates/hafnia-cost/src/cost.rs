@@ -14,8 +14,9 @@ use hafnia_sim::Tally;
 use serde::Serialize;
 
 use crate::calibration::{Calibrated, Scaled};
+use crate::error::CostError;
 use crate::inventory::{Inventory, Parts, TileAmounts};
-use crate::{CostError, Range};
+use crate::range::Range;
 
 /// A part of a macro, or of its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]

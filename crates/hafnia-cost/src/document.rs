@@ -1,7 +1,8 @@
 //! The tables of `docs/cost.md`, in Markdown.
 
+use crate::calibration::Calibration;
+use crate::model::CostModel;
 use crate::range::digits;
-use crate::{Calibration, CostModel};
 
 /// Every constant of a model with its range, unit and source.
 pub fn constants_table(model: &CostModel) -> String {

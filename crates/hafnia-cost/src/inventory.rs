@@ -12,8 +12,8 @@ use hafnia_ir::{Mapping, Tile};
 use hafnia_model::Network;
 use hafnia_sim::{Tally, TileEvents};
 
-use crate::CostError;
 use crate::calibration::adder_bits;
+use crate::error::CostError;
 
 /// Amounts of a mapping, a mean image at a time.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::CostError;
+use crate::error::CostError;
 
 /// The model that comes with the crate.
 const BUILT_IN: (&str, &str) = ("gt-n40", include_str!("../models/gt-n40.toml"));

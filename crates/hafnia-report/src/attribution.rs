@@ -4,9 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::ReportError;
 use crate::plot::{Bars, bars};
-use crate::table::interval_cells;
-use crate::{Align, Interval, ReportError, Table};
+use crate::table::{Align, Table, interval_cells};
+use hafnia_stats::Interval;
 
 /// Where the accuracy of a mapping goes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,8 +7,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judged::Bounded;
-use crate::{Answer, Column, Interval, JudgedClaim, Metrics, ReportError, Target, Verdict};
+use crate::error::ReportError;
+use crate::judged::{Answer, Bounded, Column, Condition, JudgedClaim};
+use crate::metrics::Metrics;
+use crate::verdict::{Target, Verdict};
+use hafnia_stats::Interval;
 
 /// `docs/claims.toml`, whose comments state the rules.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -131,22 +134,6 @@ pub struct Reading {
     pub ours: Option<String>,
     /// What must hold beside the number.
     pub condition: Option<Condition>,
-}
-
-/// What a number must not cost: the upper end of the interval of another one lies below a bound.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Condition {
-    /// What is bounded, in a few words.
-    pub name: String,
-    /// Its unit, in which the metrics are.
-    pub unit: String,
-    /// The bound.
-    pub below: f64,
-    /// Key of what networks like the paper's give.
-    pub like: String,
-    /// Key of what our larger network gives.
-    pub ours: Option<String>,
 }
 
 impl Claims {
@@ -286,6 +273,7 @@ fn check_settings(settings: &[Setting]) -> Result<(), ReportError> {
             && setting.offset_lsb >= previous.offset_lsb
             && setting != previous;
         if !ascends {
+            let [setting, previous] = [setting, previous].map(|setting| setting.to_string());
             return Err(ReportError::Descends { index: index + 1, setting, previous });
         }
     }
@@ -392,15 +380,6 @@ impl Claim {
 
     fn missing(&self, key: &str) -> ReportError {
         ReportError::MissingMetric { claim: self.id.clone(), key: key.to_owned() }
-    }
-}
-
-impl Condition {
-    fn key(&self, column: Column) -> Option<&str> {
-        match column {
-            Column::Like => Some(&self.like),
-            Column::Ours => self.ours.as_deref(),
-        }
     }
 }
 

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::judged::decimals_of;
-use crate::report::fixed;
-use crate::{Align, Column, Interval, Report, ReportError, Table, Verdict};
+use crate::error::ReportError;
+use crate::judged::{Column, decimals_of};
+use crate::report::Report;
+use crate::table::{Align, Table, fixed};
+use crate::verdict::Verdict;
+use hafnia_stats::Interval;
 
 /// Reports side by side. Differences are to the first, in the unit of what differs; they are plain
 /// differences of estimates, without an interval of their own.

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use crate::claims::Setting;
-
 /// Why claims, a metric, a report or a plot was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -49,9 +47,9 @@ pub enum ReportError {
         /// Position of the setting, counted from 0.
         index: usize,
         /// The setting.
-        setting: Setting,
+        setting: String,
         /// The setting before it.
-        previous: Setting,
+        previous: String,
     },
     /// Two claims have one id.
     #[error("there are two claims `{id}`")]

@@ -1,85 +1,73 @@
 //! A report as files.
 
-use crate::{Align, Html, Report, Scope, Table};
+use serde::Serialize;
 
-/// Turns a report into files. To add a format, implement this and add it to [`exporters`].
-pub trait Exporter {
-    /// Short name of the format, such as `markdown`.
-    fn name(&self) -> &'static str;
+use crate::html;
+use crate::report::{Report, Scope};
+use crate::table::{Align, Table};
 
-    /// The files: name, without folder, and content.
-    fn export(&self, report: &Report) -> Vec<(String, Vec<u8>)>;
-}
-
-/// Every exporter there is.
-#[must_use]
-pub fn exporters() -> [&'static dyn Exporter; 6] {
-    [&Markdown, &Json, &Csv, &Svg, &Cells, &Html]
-}
-
-/// `report.md`: everything but the metrics, to be read.
+/// The files of a report, each with its name, without a folder, and its content.
 ///
-/// The first line of a report made on the subset says so. Figures are linked.
-#[derive(Debug, Clone, Copy)]
-pub struct Markdown;
-
-/// `report.json`: `title`, `subset`, `quick`, `claims` (a list of objects, one per reading),
-/// `metrics` (a flat map), `sections`, `manifest`.
-#[derive(Debug, Clone, Copy)]
-pub struct Json;
-
-/// `metrics.csv`: a line per metric.
-#[derive(Debug, Clone, Copy)]
-pub struct Csv;
-
-/// The figures, each in `NAME.svg`.
-#[derive(Debug, Clone, Copy)]
-pub struct Svg;
-
-/// The cells of mappings, each map in `NAME.json`: a list of layouts.
-#[derive(Debug, Clone, Copy)]
-pub struct Cells;
+/// - `report.md`: everything but the metrics, to be read; figures are linked. The first line of a
+///   report on the committed subset says so.
+/// - `report.json`: `title`, `subset`, `quick`, `claims` (a list of objects, one per reading),
+///   `metrics` (a flat map), `sections`, `manifest`.
+/// - `metrics.csv`: one line per metric.
+/// - `NAME.svg` for every figure, and `NAME.json` for every map of cells: a list of layouts.
+/// - `report.html`: all of it on one page.
+#[must_use]
+pub fn files(report: &Report) -> Vec<(String, Vec<u8>)> {
+    let mut files = vec![
+        ("report.md".to_owned(), markdown(report).into_bytes()),
+        ("report.json".to_owned(), json(report, true)),
+        ("metrics.csv".to_owned(), csv(report).into_bytes()),
+    ];
+    for section in &report.sections {
+        let figures = section.figures.iter();
+        files.extend(
+            figures.map(|figure| (format!("{}.svg", figure.name), figure.svg.clone().into_bytes())),
+        );
+        let maps = section.maps.iter();
+        files.extend(maps.map(|map| (format!("{}.json", map.name), json(&map.layouts, false))));
+    }
+    files.push(("report.html".to_owned(), html::page(report).into_bytes()));
+    files
+}
 
 const SUBSET: &str =
     "**This report was made on the committed subset of MNIST: no claim is judged.**";
 const QUICK: &str =
     "This was a quick run: less training, fewer chips, wider intervals; no claim is judged.";
 
-impl Exporter for Markdown {
-    fn name(&self) -> &'static str {
-        "markdown"
+fn markdown(report: &Report) -> String {
+    let Scope { subset, quick } = report.scope();
+    let mut blocks = Vec::new();
+    if subset {
+        blocks.push(SUBSET.to_owned());
     }
-
-    fn export(&self, report: &Report) -> Vec<(String, Vec<u8>)> {
-        let Scope { subset, quick } = report.scope();
-        let mut blocks = Vec::new();
-        if subset {
-            blocks.push(SUBSET.to_owned());
-        }
-        blocks.push(format!("# {}", report.title()));
-        if quick {
-            blocks.push(QUICK.to_owned());
-        }
-        blocks.push("## Claims".to_owned());
-        blocks.push(report.verdict_table().to_markdown());
-        blocks.push(notes(report));
-        for section in &report.sections {
-            blocks.push(format!("## {}", section.title));
-            blocks.push(section.text.clone());
-            blocks.extend(section.tables.iter().map(Table::to_markdown));
-            for figure in &section.figures {
-                blocks.push(format!("![{}]({}.svg)", figure.caption, figure.name));
-                blocks.push(format!("*{}*", figure.caption));
-            }
-        }
-        if !report.manifest.is_empty() {
-            blocks.push("## Manifest".to_owned());
-            blocks.push(format!("```text\n{}\n```", report.manifest.join("\n")));
-        }
-        let blocks: Vec<&str> =
-            blocks.iter().map(|block| block.trim()).filter(|block| !block.is_empty()).collect();
-        vec![("report.md".to_owned(), (blocks.join("\n\n") + "\n").into_bytes())]
+    blocks.push(format!("# {}", report.title()));
+    if quick {
+        blocks.push(QUICK.to_owned());
     }
+    blocks.push("## Claims".to_owned());
+    blocks.push(report.verdict_table().to_markdown());
+    blocks.push(notes(report));
+    for section in &report.sections {
+        blocks.push(format!("## {}", section.title));
+        blocks.push(section.text.clone());
+        blocks.extend(section.tables.iter().map(Table::to_markdown));
+        for figure in &section.figures {
+            blocks.push(format!("![{}]({}.svg)", figure.caption, figure.name));
+            blocks.push(format!("*{}*", figure.caption));
+        }
+    }
+    if !report.manifest.is_empty() {
+        blocks.push("## Manifest".to_owned());
+        blocks.push(format!("```text\n{}\n```", report.manifest.join("\n")));
+    }
+    let blocks: Vec<&str> =
+        blocks.iter().map(|block| block.trim()).filter(|block| !block.is_empty()).collect();
+    blocks.join("\n\n") + "\n"
 }
 
 /// How each claim was read, a list item each.
@@ -89,61 +77,20 @@ fn notes(report: &Report) -> String {
     claims.iter().map(|claim| format!("- {}: {}\n", claim.id, claim.note)).collect()
 }
 
-impl Exporter for Json {
-    fn name(&self) -> &'static str {
-        "json"
-    }
-
-    fn export(&self, report: &Report) -> Vec<(String, Vec<u8>)> {
-        let mut text = serde_json::to_vec_pretty(report)
-            .expect("a report is structs, strings and finite numbers, which JSON can hold");
-        text.push(b'\n');
-        vec![("report.json".to_owned(), text)]
-    }
+fn json(value: &impl Serialize, is_pretty: bool) -> Vec<u8> {
+    let text = if is_pretty { serde_json::to_vec_pretty(value) } else { serde_json::to_vec(value) };
+    let mut text =
+        text.expect("reports and layouts are structs, strings and finite numbers, as JSON has");
+    text.push(b'\n');
+    text
 }
 
-impl Exporter for Cells {
-    fn name(&self) -> &'static str {
-        "cells"
+fn csv(report: &Report) -> String {
+    let mut table = Table::new([("metric", Align::Left), ("value", Align::Right)]);
+    for (key, value) in report.metrics().iter() {
+        table.row([key.to_owned(), value.to_string()]);
     }
-
-    fn export(&self, report: &Report) -> Vec<(String, Vec<u8>)> {
-        let maps = report.sections.iter().flat_map(|section| &section.maps);
-        let file = |map: &crate::CellMap| {
-            let mut text = serde_json::to_vec(&map.layouts)
-                .expect("layouts are structs, strings and numbers, which JSON can hold");
-            text.push(b'\n');
-            (format!("{}.json", map.name), text)
-        };
-        maps.map(file).collect()
-    }
-}
-
-impl Exporter for Csv {
-    fn name(&self) -> &'static str {
-        "csv"
-    }
-
-    fn export(&self, report: &Report) -> Vec<(String, Vec<u8>)> {
-        let mut table = Table::new([("metric", Align::Left), ("value", Align::Right)]);
-        for (key, value) in report.metrics().iter() {
-            table.row([key.to_owned(), value.to_string()]);
-        }
-        vec![("metrics.csv".to_owned(), table.to_csv().into_bytes())]
-    }
-}
-
-impl Exporter for Svg {
-    fn name(&self) -> &'static str {
-        "svg"
-    }
-
-    fn export(&self, report: &Report) -> Vec<(String, Vec<u8>)> {
-        let figures = report.sections.iter().flat_map(|section| &section.figures);
-        figures
-            .map(|figure| (format!("{}.svg", figure.name), figure.svg.clone().into_bytes()))
-            .collect()
-    }
+    table.to_csv()
 }
 
 #[cfg(test)]
@@ -154,18 +101,15 @@ mod tests {
     use crate::report::tests::report;
 
     #[track_caller]
-    fn check(exporter: &dyn Exporter, scope: Scope, name: &str, expected: Expect) {
-        let files = exporter.export(&report(scope));
-        let [(file, bytes)] = &files[..] else { panic!("one file expected") };
-        assert_eq!(file, name);
+    fn check(name: &str, expected: Expect) {
+        let files = files(&report(Scope::default()));
+        let (_, bytes) = files.iter().find(|(file, _)| file == name).expect("the file");
         expected.assert_eq(std::str::from_utf8(bytes).unwrap());
     }
 
     #[test]
     fn markdown() {
         check(
-            &Markdown,
-            Scope::default(),
             "report.md",
             expect![[r#"
                 # Reproduction
@@ -208,8 +152,7 @@ mod tests {
 
     #[test]
     fn the_first_line_names_the_subset() {
-        let files = Markdown.export(&report(Scope { subset: true, quick: true }));
-        let text = std::str::from_utf8(&files[0].1).unwrap();
+        let text = super::markdown(&report(Scope { subset: true, quick: true }));
         assert_eq!(text.lines().next(), Some(SUBSET));
         assert!(text.contains(QUICK));
         assert!(!text.contains("reproduced"));
@@ -218,8 +161,6 @@ mod tests {
     #[test]
     fn json() {
         check(
-            &Json,
-            Scope::default(),
             "report.json",
             expect![[r#"
                 {
@@ -413,8 +354,6 @@ mod tests {
     #[test]
     fn csv() {
         check(
-            &Csv,
-            Scope::default(),
             "metrics.csv",
             expect![[r#"
                 metric,value
@@ -440,14 +379,6 @@ mod tests {
 
     #[test]
     fn svg() {
-        check(&Svg, Scope::default(), "noise.svg", expect!["<svg/>"]);
-    }
-
-    #[test]
-    fn names_differ() {
-        assert_eq!(
-            exporters().map(|e| e.name()),
-            ["markdown", "json", "csv", "svg", "cells", "html"]
-        );
+        check("noise.svg", expect!["<svg/>"]);
     }
 }

@@ -4,8 +4,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::interval_cells;
-use crate::{Align, Interval, ReportError, Table, plot};
+use crate::error::ReportError;
+use crate::plot;
+use crate::table::{Align, Table, interval_cells};
+use hafnia_stats::Interval;
 
 /// The mappings of a search, and what those lose that no other beats.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::claims::Condition;
-use crate::report::fixed;
-use crate::{Align, Interval, Table, Verdict};
+use crate::table::{Align, Table, fixed};
+use crate::verdict::Verdict;
+use hafnia_stats::Interval;
 
 /// Which networks answer a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +66,31 @@ pub struct Answer {
     pub bounded: Option<Bounded>,
     /// Verdict of this reading by these networks.
     pub verdict: Verdict,
+}
+
+/// What a number must not cost: the upper end of the interval of another one lies below a bound.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Condition {
+    /// What is bounded, in a few words.
+    pub name: String,
+    /// Its unit, in which the metrics are.
+    pub unit: String,
+    /// The bound.
+    pub below: f64,
+    /// Key of what networks like the paper's give.
+    pub like: String,
+    /// Key of what our larger network gives.
+    pub ours: Option<String>,
+}
+
+impl Condition {
+    pub(crate) fn key(&self, column: Column) -> Option<&str> {
+        match column {
+            Column::Like => Some(&self.like),
+            Column::Ours => self.ours.as_deref(),
+        }
+    }
 }
 
 /// A number that a condition bounds.

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::ReportError;
+use crate::error::ReportError;
 
 /// Mappings of one network side by side, cell by cell; the first is the one before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,11 +1,11 @@
 //! Tables, plots, claims and reports.
 //!
 //! The numbers of a run go into [`Metrics`]; [`Claims`], loaded from `docs/claims.toml`, says what
-//! the paper states and how it is judged; a [`Report`] holds both with the verdicts, and every
-//! [`Exporter`] turns it into files.
+//! the paper states and how it is judged; a [`Report`] holds both with the verdicts, and [`files`]
+//! turns it into files.
 //!
 //! ```
-//! use hafnia_report::{Claims, Metrics, Report, Scope, exporters};
+//! use hafnia_report::{Claims, Metrics, Report, Scope, files};
 //!
 //! # fn main() -> Result<(), hafnia_report::ReportError> {
 //! let claims = Claims::load(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/claims.toml"))?;
@@ -15,22 +15,18 @@
 //! }
 //!
 //! let report = Report::new("Reproduction", Scope::default(), &claims, metrics)?;
-//! let files: Vec<String> = exporters()
-//!     .iter()
-//!     .flat_map(|exporter| exporter.export(&report))
-//!     .map(|(name, _bytes)| name)
-//!     .collect();
-//! assert_eq!(files, ["report.md", "report.json", "metrics.csv", "report.html"]);
+//! let names: Vec<String> = files(&report).into_iter().map(|(name, _bytes)| name).collect();
+//! assert_eq!(names, ["report.md", "report.json", "metrics.csv", "report.html"]);
 //! println!("{}", report.verdict_table());
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! [`Html`] makes the page of a report, which needs nothing but itself; [`Report::open`] reads a report
+//! [`page`] makes the page of a report, which needs nothing but itself; [`Report::open`] reads a report
 //! back from its files, and a [`Comparison`] puts several side by side.
 //!
-//! It computes no statistics: values and intervals are handed in. It writes no file: an exporter
-//! gives names and bytes, and the caller writes them whole or not at all. It knows no mapping: cells
+//! It computes no statistics: values and intervals are handed in. It writes no file: it returns
+//! names and bytes, and the caller writes them whole or not at all. It knows no mapping: cells
 //! of macros come as a [`Layout`], what commands find as a [`Frontier`] or an [`Attribution`], plain
 //! data.
 
@@ -50,14 +46,14 @@ mod table;
 mod verdict;
 
 pub use attribution::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
-pub use claims::{Claim, Claims, Condition, PastProtocol, Protocol, Reading, Setting};
+pub use claims::{Claim, Claims, PastProtocol, Protocol, Reading, Setting};
 pub use compare::{ComparedClaim, ComparedMetric, Comparison, Found};
 pub use error::ReportError;
-pub use export::{Cells, Csv, Exporter, Json, Markdown, Svg, exporters};
+pub use export::files;
 pub use frontier::{Frontier, FrontierCandidate};
 pub use hafnia_stats::Interval;
-pub use html::Html;
-pub use judged::{Answer, Bounded, Column, JudgedClaim};
+pub use html::page;
+pub use judged::{Answer, Bounded, Column, Condition, JudgedClaim};
 pub use layout::{Block, CellMap, CellRow, Layout};
 pub use metrics::Metrics;
 pub use report::{Figure, Part, Report, Scope, Section};

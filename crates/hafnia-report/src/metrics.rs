@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ReportError;
+use crate::error::ReportError;
 
 /// A flat, ordered map from key to finite number.
 ///

@@ -6,8 +6,14 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::claims::Claims;
+use crate::error::ReportError;
 use crate::judged;
-use crate::{CellMap, Claims, JudgedClaim, Metrics, ReportError, Table, Verdict};
+use crate::judged::JudgedClaim;
+use crate::layout::CellMap;
+use crate::metrics::Metrics;
+use crate::table::Table;
+use crate::verdict::Verdict;
 
 /// What a run covered; the default is everything.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -212,15 +218,6 @@ fn parse<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, Repo
     })
 }
 
-/// A number with so many decimals, never as minus zero.
-pub(crate) fn fixed(number: f64, decimals: usize) -> String {
-    let text = format!("{number:.decimals$}");
-    match text.strip_prefix('-') {
-        Some(digits) if digits.chars().all(|c| matches!(c, '0' | '.')) => digits.to_owned(),
-        _ => text,
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use expect_test::{Expect, expect};
@@ -328,11 +325,5 @@ pub(crate) mod tests {
         check(&[own, integers, cost, points], &["P3"]);
         check(&[own, cost, relative], &["P1"]);
         check(&[cost], &["P1", "P3"]);
-    }
-
-    #[test]
-    fn zero_has_no_sign() {
-        assert_eq!(fixed(-0.004, 2), "0.00");
-        assert_eq!(fixed(-0.006, 2), "-0.01");
     }
 }

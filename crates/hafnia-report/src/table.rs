@@ -6,7 +6,8 @@ use comfy_table::CellAlignment;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, ReportError};
+use crate::error::ReportError;
+use hafnia_stats::Interval;
 
 /// Which side the cells of a column are set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -177,6 +178,15 @@ pub(crate) fn interval_cells(of: Interval) -> [String; 2] {
     [format!("{:.3}", of.value), range]
 }
 
+/// A number with so many decimals, never as minus zero.
+pub(crate) fn fixed(number: f64, decimals: usize) -> String {
+    let text = format!("{number:.decimals$}");
+    match text.strip_prefix('-') {
+        Some(digits) if digits.chars().all(|c| matches!(c, '0' | '.')) => digits.to_owned(),
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -227,5 +237,11 @@ mod tests {
             "a|b, ""c""",-12.5
         "#]],
         );
+    }
+
+    #[test]
+    fn zero_has_no_sign() {
+        assert_eq!(fixed(-0.004, 2), "0.00");
+        assert_eq!(fixed(-0.006, 2), "-0.01");
     }
 }

@@ -5,7 +5,9 @@ use rand::RngExt;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Interval, StatsError, correlation, mean_sd};
+use crate::classic::{correlation, mean_sd};
+use crate::error::StatsError;
+use crate::interval::Interval;
 
 /// What noise does to one mapped network: which images come out otherwise on which chips.
 #[derive(Debug, Clone, Copy, PartialEq)]

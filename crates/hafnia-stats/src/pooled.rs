@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::StatsError;
+use crate::interval::Interval;
+use crate::outcomes::{Bootstrap, Outcomes, drop_points, reduction};
 use crate::spread::{Losses, Spread, jackknife};
-use crate::{Bootstrap, Interval, Outcomes, StatsError, drop_points, reduction};
 
 /// What is said of the mappings at one position of all networks.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

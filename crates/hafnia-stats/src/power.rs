@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::StatsError;
+use crate::outcomes::Outcomes;
 use crate::pooled::{check, ratio, residuals};
 use crate::spread::{Count, Losses, Spread};
-use crate::{Outcomes, StatsError};
 
 /// What a pilot says of the relative reduction's interval with other numbers of networks and chips.
 ///

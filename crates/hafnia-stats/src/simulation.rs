@@ -9,7 +9,7 @@
 use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 
-use crate::Outcomes;
+use crate::outcomes::Outcomes;
 
 /// What varies, and how much: standard deviations are of factors with mean 1.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,6 +1,7 @@
 //! What networks, chips and images each add to the variance of a mean over all three.
 
-use crate::{Outcomes, mean_sd, student};
+use crate::classic::{mean_sd, student};
+use crate::outcomes::Outcomes;
 
 /// What one network loses, in percentage points: in the mean, by chip and by image.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use hafnia_model::Network;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::TuneError;
+use crate::error::TuneError;
 use crate::moves::{Gains, Sparse, Step};
 use crate::patterns::Damage;
 use crate::refine::{self, Change, Difference, Images, Options, Visit, descend, differences};

@@ -5,9 +5,10 @@ use hafnia_rng::Seed;
 use rand::seq::SliceRandom as _;
 use serde::Serialize;
 
+use crate::error::TuneError;
+use crate::loss::Score;
 use crate::search::Search;
 use crate::state::State;
-use crate::{Score, TuneError};
 
 /// Images as a network takes them.
 #[derive(Debug, Clone, Copy)]

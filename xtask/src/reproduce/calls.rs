@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::runner::{Runner, Step};
-use crate::workspace;
+use crate::workspace::root;
 
 /// `hafnia` on a data set.
 pub(crate) struct Calls<'a> {
@@ -109,7 +109,7 @@ impl<'a> Calls<'a> {
         folder: Option<&Path>,
         offline: bool,
     ) -> anyhow::Result<Self> {
-        let cache = workspace().join("datasets/cache");
+        let cache = root().join("datasets/cache");
         let mut arguments = match folder {
             Some(folder) => vec![format!("--data={}", std::path::absolute(folder)?.display())],
             None => vec![format!("--cache={}", cache.display())],
@@ -191,7 +191,7 @@ fn ask(runner: &Runner, arguments: &[String]) -> anyhow::Result<Data> {
     let child = Command::new(runner.hafnia())
         .args(["data", "--format=json"])
         .args(arguments)
-        .current_dir(workspace())
+        .current_dir(root())
         .stdout(Stdio::piped())
         .stderr(stderr)
         .spawn()

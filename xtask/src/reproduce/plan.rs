@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::calls::Calls;
 use super::options::Options;
 use super::runner::Step;
-use crate::workspace;
+use crate::workspace::root;
 
 /// `hafnia inspect` of a mapping.
 #[derive(Debug, Deserialize)]
@@ -434,7 +434,7 @@ pub(crate) fn add(metrics: &mut Metrics, key: &str, found: Interval) -> Result<(
 
 /// The file of a recipe.
 pub(crate) fn recipe_path(recipe: &str) -> PathBuf {
-    workspace().join(format!("recipes/{recipe}.toml"))
+    root().join(format!("recipes/{recipe}.toml"))
 }
 
 /// The arguments that set the noise.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::calls::{Trained, read};
 use super::plan::{Mapping, Plan, Wanted, add, mean, recipe_path};
 use super::zoo;
-use crate::workspace;
+use crate::workspace::root;
 
 /// The recipe with the best accuracy.
 const BEST: &str = "frontier";
@@ -214,7 +214,7 @@ impl Records {
             files.extend(self.retrain.then(|| recipe_path(&record.recipe)));
         }
         let input = |file: &PathBuf| {
-            let name = file.strip_prefix(workspace())?.display().to_string();
+            let name = file.strip_prefix(root())?.display().to_string();
             Ok((name, Digest::of_file(file)?))
         };
         files.iter().map(input).collect()

@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use hafnia_artifact::{Digest, Outcome, Steps, write_whole};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use crate::{cargo, run, target, workspace};
+use crate::workspace::{cargo, root, run, target};
 
 /// Builds the release binary; gives its path.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
@@ -120,7 +120,7 @@ impl Runner {
         }
         let stderr = File::create(&log).with_context(|| log.display().to_string())?;
         let mut command = Command::new(&self.hafnia);
-        command.args(&step.arguments).current_dir(workspace());
+        command.args(&step.arguments).current_dir(root());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr);
         if let Some(threads) = step.threads {
             command.env("RAYON_NUM_THREADS", threads.to_string());

@@ -76,7 +76,7 @@ fn revision() -> String {
     let git = |arguments: &[&str]| {
         let output = std::process::Command::new("git")
             .args(arguments)
-            .current_dir(crate::workspace())
+            .current_dir(crate::workspace::root())
             .output()
             .ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -92,7 +92,7 @@ pub(crate) fn manifest(results: &Results, options: &Options) -> anyhow::Result<M
     manifest.seed = Some(options.seed);
     manifest.inputs = inputs(results);
     for file in ["docs/claims.toml", "recipes/lenet5.toml", "recipes/lenet5-tied.toml"] {
-        let digest = Digest::of_file(crate::workspace().join(file))?;
+        let digest = Digest::of_file(crate::workspace::root().join(file))?;
         manifest.inputs.insert(file.to_owned(), digest);
     }
     manifest.config = serde_json::json!({

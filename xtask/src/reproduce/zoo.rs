@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, ensure};
 use hafnia_zoo::Zoo;
 
-use crate::workspace;
+use crate::workspace::root;
 
 /// The recipe of the paper's shape, by our own training.
 pub(crate) const LIKE: &str = "like";
@@ -24,7 +24,7 @@ pub(crate) struct Recorded {
 
 /// The folder of the recorded networks.
 pub(crate) fn folder() -> PathBuf {
-    workspace().join("crates/hafnia-zoo/networks")
+    root().join("crates/hafnia-zoo/networks")
 }
 
 /// The first networks of a recipe, by seed.

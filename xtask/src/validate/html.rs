@@ -15,8 +15,7 @@ use hafnia_model::random;
 use hafnia_passes::{Context as PassContext, Pipeline, Registry};
 use hafnia_report::plot::{CurvePoint, CurveRun, training_curve};
 use hafnia_report::{
-    Align, CellMap, Claims, Exporter, Figure, Html, Layout, Metrics, Part, Report, Scope, Section,
-    Table,
+    Align, CellMap, Claims, Figure, Layout, Metrics, Part, Report, Scope, Section, Table,
 };
 use hafnia_rng::Seed;
 use serde_json::{Value, json};
@@ -24,7 +23,7 @@ use tempfile::TempDir;
 
 use super::browser::{Browser, PROGRAM};
 use crate::reproduce::cells;
-use crate::workspace;
+use crate::workspace::root;
 
 pub(crate) use super::browser::is_there;
 
@@ -40,8 +39,7 @@ pub(crate) fn run(page: Option<&Path>, screenshot: Option<&Path>) -> anyhow::Res
     ensure!(is_there(), "{PROGRAM} is missing: it is a package of Debian by that name");
     let mut browser = Browser::launch()?;
     let example = example()?;
-    let pages = Html.export(&example);
-    let html = String::from_utf8(pages[0].1.clone())?;
+    let html = hafnia_report::page(&example);
     let claims = claims_of(&example);
     let seen = look(&mut browser, &html, Some(&claims), LOADS)?;
     seen.pass("the example")?;
@@ -358,7 +356,7 @@ const FAULTS: &[Fault] = &[
 
 /// Invented numbers, and the cells of a random network.
 fn example() -> anyhow::Result<Report> {
-    let claims = Claims::load(workspace().join("docs/claims.toml"))?;
+    let claims = Claims::load(root().join("docs/claims.toml"))?;
     let mut metrics = Metrics::default();
     for (key, value) in [
         ("like/accuracy_ties_wrong", 0.975),
@@ -444,7 +442,7 @@ fn picture(page: &Path, file: &Path) -> anyhow::Result<()> {
         .arg(format!("--screenshot={}", file.display()))
         .arg(format!("file://{}", page.display()))
         .stderr(Stdio::null());
-    crate::run(&mut chromium)?;
+    crate::workspace::run(&mut chromium)?;
     println!("{} written", file.display());
     Ok(())
 }

@@ -133,7 +133,7 @@ pub(crate) fn run(times: u32, must_start: bool) -> anyhow::Result<()> {
     let submit = |out: &str, more: &[&str]| {
         let mut command = sweep(out, &["--engine", "slurm"]);
         command.args(more).env("SLURM_CONF", place.join("slurm.conf"));
-        crate::run(&mut command)
+        crate::workspace::run(&mut command)
     };
     submit("cluster", &["--tasks", "2"])?;
     wait(

@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::markup::{escape, table};
-use crate::{Align, Block, CellMap, CellRow, Layout, Table};
+use crate::layout::{Block, CellMap, CellRow, Layout};
+use crate::table::{Align, Table};
 
 /// Colours there are for shared rows.
 const COLOURS: usize = 6;

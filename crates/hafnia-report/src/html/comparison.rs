@@ -2,7 +2,9 @@
 
 use super::markup::{escape, table};
 use super::{Chapter, document, figure};
-use crate::{Comparison, Figure, Report, ReportError};
+use crate::compare::Comparison;
+use crate::error::ReportError;
+use crate::report::{Figure, Report};
 
 impl Comparison {
     /// The runs side by side on one page, as [`Html`](super::Html) makes one of a single run:

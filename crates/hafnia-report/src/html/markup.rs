@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::{Align, Table};
+use crate::table::{Align, Table};
 
 /// Text with what HTML would take for its own replaced, for elements and attributes alike.
 pub(super) fn escape(text: &str) -> String {

@@ -15,21 +15,10 @@ use std::fmt::Write as _;
 
 use self::markup::{escape, inline, table, text};
 use crate::compare::digits;
-use crate::{Align, Column, Exporter, JudgedClaim, Report, Scope, Section, Table, Verdict};
-
-/// `report.html`: all of a report on one page.
-#[derive(Debug, Clone, Copy)]
-pub struct Html;
-
-impl Exporter for Html {
-    fn name(&self) -> &'static str {
-        "html"
-    }
-
-    fn export(&self, report: &Report) -> Vec<(String, Vec<u8>)> {
-        vec![("report.html".to_owned(), page(report).into_bytes())]
-    }
-}
+use crate::judged::{Column, JudgedClaim};
+use crate::report::{Report, Scope, Section};
+use crate::table::{Align, Table};
+use crate::verdict::Verdict;
 
 /// A part of a page, with a heading and a place among the contents.
 struct Chapter {
@@ -38,8 +27,9 @@ struct Chapter {
     body: String,
 }
 
-/// The page of a report.
-fn page(report: &Report) -> String {
+/// The page of a report, `report.html`, which needs nothing but itself.
+#[must_use]
+pub fn page(report: &Report) -> String {
     let mut chapters = vec![claims(report)];
     let mut sections: Vec<&Section> = report.sections.iter().collect();
     sections.sort_by_key(|section| section.part);
@@ -302,10 +292,8 @@ mod tests {
     fn a_report_is_read_back_from_its_files() {
         let folder = tempfile::tempdir().unwrap();
         let report = whole();
-        for exporter in crate::exporters() {
-            for (name, bytes) in exporter.export(&report) {
-                std::fs::write(folder.path().join(name), bytes).unwrap();
-            }
+        for (name, bytes) in crate::files(&report) {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
         }
         std::fs::write(folder.path().join("manifest.json"), "{\"config\": \"<x>\"}").unwrap();
         let read = Report::open(folder.path()).unwrap();

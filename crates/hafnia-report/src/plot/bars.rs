@@ -4,7 +4,8 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{GRID, INK, Key, LABEL, PALETTE, TICK, draw, finite, font, legend};
-use crate::{Interval, ReportError};
+use crate::error::ReportError;
+use hafnia_stats::Interval;
 
 /// A bar in every group, by its label.
 #[derive(Debug, Clone, PartialEq)]

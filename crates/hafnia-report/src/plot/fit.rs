@@ -6,7 +6,8 @@ use super::{
     Canvas, Drawn, GREY, GRID, Key, LABEL, Marker, PALETTE, TICK, draw, finite, font, legend,
     padded, tick,
 };
-use crate::{Interval, ReportError};
+use crate::error::ReportError;
+use hafnia_stats::Interval;
 
 /// Measured values and the curve of a fit or a model beside them.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use super::{
     GREY, GRID, Key, LABEL, Marker, PALETTE, TICK, centred, draw, finite, font, legend, padded,
     tick,
 };
-use crate::ReportError;
+use crate::error::ReportError;
 
 /// A candidate.
 #[derive(Debug, Clone, PartialEq)]

@@ -20,7 +20,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::ReportError;
+use crate::error::ReportError;
 pub use bars::{Bars, bars};
 pub use fit::{Fitted, fit};
 pub use frontier::{Candidate, frontier};

@@ -6,8 +6,9 @@ use super::{
     BAND, Canvas, DASH, Drawn, GREY, GRID, INK, Key, LABEL, Marker, PALETTE, TICK, centred, draw,
     finite, font, legend, padded, tick,
 };
-use crate::claims::percent;
-use crate::{Interval, ReportError, Setting};
+use crate::claims::{Setting, percent};
+use crate::error::ReportError;
+use hafnia_stats::Interval;
 
 /// An accuracy per noise setting.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::{
     Canvas, Drawn, GREY, GRID, Key, LABEL, PALETTE, TICK, TITLE, centred, draw, font, legend,
 };
-use crate::ReportError;
+use crate::error::ReportError;
 
 /// Which physical row holds a logical row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 
 use plotters::prelude::*;
 
-use super::{GREY, GRID};
-use super::{Key, LABEL, Marker, PALETTE, TICK, draw, finite, font, legend};
-use crate::ReportError;
+use super::{GREY, GRID, Key, LABEL, Marker, PALETTE, TICK, draw, finite, font, legend};
+use crate::error::ReportError;
 
 /// What a job of some size took.
 #[derive(Debug, Clone, Copy, PartialEq)]

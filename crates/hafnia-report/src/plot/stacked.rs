@@ -4,7 +4,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::{GRID, Key, LABEL, PALETTE, TICK, centred, draw, finite, font, legend, tick};
-use crate::ReportError;
+use crate::error::ReportError;
 
 /// A bar and the parts of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 use super::{GRID, LABEL, Marker, PALETTE, TICK, draw, finite, font, padded, tick};
-use crate::ReportError;
+use crate::error::ReportError;
 
 /// Networks that take the same.
 #[derive(Debug, Clone, PartialEq)]

@@ -6,7 +6,7 @@ use super::{
     Canvas, Drawn, GRID, Key, LABEL, Marker, PALETTE, TICK, draw, finite, font, legend, padded,
     tick,
 };
-use crate::ReportError;
+use crate::error::ReportError;
 
 /// One training run.
 #[derive(Debug, Clone, PartialEq)]
