@@ -9,6 +9,7 @@ use hafnia_passes::Registry;
 use hafnia_report::plot::{Measured, TradeOff, scaling, trade_off};
 use hafnia_rng::Seed;
 
+use crate::messages;
 use crate::workspace::root;
 
 /// Makes a figure of a table.
@@ -25,6 +26,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut documents = vec![
         ("docs/passes.md", Registry::builtin().to_markdown()),
         ("docs/cost.md", cost_document()?),
+        ("docs/messages.txt", messages::list(&root().join("crates"))?),
     ];
     for (measured, figure, draw) in FIGURES {
         documents.push((figure, draw(&root().join(measured))?));

@@ -6,6 +6,7 @@
 mod ci;
 mod codegen;
 mod instructions;
+mod messages;
 mod record;
 mod reproduce;
 mod tidy;

@@ -193,11 +193,14 @@ fn forbidden(name: &str, text: &str) -> impl Iterator<Item = String> {
     faults.collect::<Vec<_>>().into_iter()
 }
 
-/// The Rust files below a folder.
-fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// The Rust files below a folder, by name.
+pub(crate) fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let path = entry?.path();
+    let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    paths.sort();
+    for path in paths {
         if path.is_dir() {
             files.extend(rust_files(&path)?);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
