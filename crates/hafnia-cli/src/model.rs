@@ -42,7 +42,7 @@ enum ModelCommand {
   hafnia model import my-net/ --out my-net.hafnia
   hafnia model import my-net/ --out my-net.hafnia --check-logits ~/mnist
 
-docs/interchange.md says what such a folder holds.")]
+docs/formats.md says what such a folder holds.")]
 struct Import {
     /// The interchange folder.
     folder: PathBuf,

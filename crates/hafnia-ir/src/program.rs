@@ -2,7 +2,7 @@
 //!
 //! A mapping in its text form is for compilers; a programmer of chips wants, for every macro, the
 //! image of its cells, the tables beside them and the sequence of the scan, in forms that hardware
-//! tools read (`$readmemh`, CSV, JSON, NumPy). `docs/program.md` describes every file.
+//! tools read (`$readmemh`, CSV, JSON, NumPy). `docs/formats.md` describes every file.
 //!
 //! The mapping can be had back: it is read from the cells in `cells.hex`, the entries in `scan.csv`
 //! and the columns in `columns.csv` of every macro and the tiles in `tiles.csv`; everything is then

@@ -1,6 +1,6 @@
 //! The interchange folder: a network as JSON and NumPy arrays, for other tools to read and write.
 //!
-//! The format is described in `docs/interchange.md`. In short, `network.json` lists the input and
+//! The format is described in `docs/formats.md`. In short, `network.json` lists the input and
 //! the layers, and names for each matrix layer a file of weights, `int8` or for 8 bits `int16`, and for all but the last a
 //! file of thresholds, `int32`. `reference_logits.npy` may hold outputs to check against.
 //!

@@ -16,7 +16,7 @@ use hafnia_rng::Seed;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// The example of `docs/interchange.md`.
+/// The example of `docs/formats.md`.
 fn example() -> Network {
     let conv = Conv {
         name: "conv1".into(),
@@ -137,8 +137,8 @@ fn the_example_is_that_of_the_documentation() {
     let image = [0, 1, 2, 3, 0, 1, 0, 0, 1];
     assert_eq!(run(&example(), &image, &mut Plain::new(&example())), [-1, -1, 5]);
     let json = fs::read_to_string(folder.join("network.json")).unwrap();
-    let page = include_str!("../../../docs/interchange.md");
-    assert!(page.contains(&format!("```json\n{json}```")), "docs/interchange.md lacks\n{json}");
+    let page = include_str!("../../../docs/formats.md");
+    assert!(page.contains(&format!("```json\n{json}```")), "docs/formats.md lacks\n{json}");
 }
 
 #[test]

@@ -77,7 +77,7 @@ fn a_folder_goes_round_and_is_replaced() {
 /// with `UPDATE_EXPECT=1`.
 #[test]
 fn the_document_shows_the_sample() {
-    let page = include_str!("../../../../docs/program.md");
+    let page = include_str!("../../../../docs/formats.md");
     let files = files().into_iter().filter(|(name, _)| !name.starts_with("macro-1/"));
     let mut files: BTreeMap<String, String> = files
         .filter(|(name, _)| !name.ends_with(".npy"))
@@ -94,7 +94,7 @@ fn the_document_shows_the_sample() {
         write!(rebuilt, "\n### `{name}`{before}\n```{kind}\n{file}```{after}").unwrap();
     }
     assert_eq!(files.into_keys().collect::<Vec<_>>(), [""; 0], "files that are not shown");
-    expect_file!["../../../../docs/program.md"].assert_eq(&rebuilt);
+    expect_file!["../../../../docs/formats.md"].assert_eq(&rebuilt);
 }
 
 #[test]
