@@ -32,7 +32,7 @@ use crate::refine::SearchOptions;
   hafnia model merge --model frontier --layer fc3 --budget 0.2 --out merged.hafnia
   hafnia model merge --model frontier --layer fc3 --curve 10,12,16,20,30,46,60 --format csv
 
-docs/merge.md says how rows are chosen and what it costs.")]
+docs/mapping.md says how rows are chosen and what it costs.")]
 pub(crate) struct Merge {
     #[command(flatten)]
     network: NetworkOptions,
