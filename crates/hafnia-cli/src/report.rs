@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use clap::Args;
 use hafnia_artifact::write_whole;
 use hafnia_report::{Comparison, Report, page};
