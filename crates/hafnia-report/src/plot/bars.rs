@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{GRID, INK, Key, LABEL, PALETTE, TICK, draw, finite, font, legend};
+use super::{INK, Key, LABEL, LEFT, PALETTE, draw, finite, font, legend, lying};
 use crate::error::ReportError;
 use hafnia_stats::Interval;
 
@@ -19,8 +19,6 @@ pub struct Bars {
 /// Pixels of a bar, and between the bars of one label and the next.
 const BAR: i32 = 16;
 const GAP: i32 = 12;
-/// Pixels left of the bars, for labels.
-const LEFT: i32 = 360;
 
 /// Lying bars with their intervals as whiskers; every group has a colour.
 ///
@@ -50,22 +48,7 @@ pub fn bars(x: &str, groups: &[&str], bars: &[Bars]) -> Result<String, ReportErr
         let keys: Vec<_> = (groups.iter().zip(PALETTE)).map(|(g, c)| (Key::Box, c, *g)).collect();
         legend(&top, (LEFT, 28), &keys)?;
         let rows = f64::from(bars.len() as i32 * block);
-        let mut chart = ChartBuilder::on(&plot)
-            .margin_right(24)
-            .x_label_area_size(56)
-            .y_label_area_size(LEFT)
-            .build_cartesian_2d(range.clone(), rows..0.0)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_desc_style(font(LABEL))
-            .label_style(font(TICK))
-            .disable_y_mesh()
-            .y_labels(0)
-            .x_desc(x)
-            .x_label_formatter(&super::tick(&range))
-            .draw()?;
+        let chart = lying(&plot, x, &range, rows)?;
         for (index, bar) in bars.iter().enumerate() {
             let first = f64::from(index as i32 * block + GAP / 2);
             let middle = first + f64::from(BAR * groups.len() as i32) / 2.0;

@@ -3,8 +3,7 @@
 use plotters::prelude::*;
 
 use super::{
-    Canvas, Drawn, GREY, GRID, Key, LABEL, Marker, PALETTE, TICK, draw, finite, font, legend,
-    padded, tick,
+    Axis, Canvas, Drawn, GREY, Key, Marker, PALETTE, axes, draw, finite, legend, padded, tick,
 };
 use crate::error::ReportError;
 use hafnia_stats::Interval;
@@ -45,24 +44,8 @@ pub fn fit(x: &str, y: &str, series: &[Fitted]) -> Result<String, ReportError> {
         legend(&top, (92, 28), &keys)?;
         let (x_range, y_range) = (padded(xs.iter().copied()), padded(ys.iter().copied()));
         let (x_tick, y_tick) = (tick(&x_range), tick(&y_range));
-        let mut chart = ChartBuilder::on(&plot)
-            .margin(16)
-            .x_label_area_size(50)
-            .y_label_area_size(80)
-            .build_cartesian_2d(x_range, y_range)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_desc_style(font(LABEL))
-            .label_style(font(TICK))
-            .x_desc(x)
-            .y_desc(y)
-            .x_labels(10)
-            .y_labels(8)
-            .x_label_formatter(&x_tick)
-            .y_label_formatter(&y_tick)
-            .draw()?;
+        let x = Axis { name: x, range: x_range, labels: 10, tick: &x_tick };
+        let mut chart = axes(&plot, x, Axis { name: y, range: y_range, labels: 8, tick: &y_tick })?;
         for (index, series) in series.iter().enumerate() {
             let colour = colour(index);
             chart.draw_series(LineSeries::new(series.curve.clone(), colour.stroke_width(2)))?;

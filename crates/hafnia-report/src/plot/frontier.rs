@@ -3,8 +3,7 @@
 use plotters::prelude::*;
 
 use super::{
-    GREY, GRID, Key, LABEL, Marker, PALETTE, TICK, centred, draw, finite, font, legend, padded,
-    tick,
+    Axis, GREY, Key, Marker, PALETTE, TICK, axes, centred, draw, finite, legend, padded, tick,
 };
 use crate::error::ReportError;
 
@@ -51,24 +50,8 @@ pub fn frontier(x: &str, y: &str, candidates: &[Candidate]) -> Result<String, Re
         let x_range = padded(candidates.iter().map(|candidate| candidate.x));
         let y_range = padded(candidates.iter().map(|candidate| candidate.y));
         let (x_tick, y_tick) = (tick(&x_range), tick(&y_range));
-        let mut chart = ChartBuilder::on(&plot)
-            .margin(16)
-            .x_label_area_size(50)
-            .y_label_area_size(80)
-            .build_cartesian_2d(x_range, y_range)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_desc_style(font(LABEL))
-            .label_style(font(TICK))
-            .x_desc(x)
-            .y_desc(y)
-            .x_labels(10)
-            .y_labels(8)
-            .x_label_formatter(&x_tick)
-            .y_label_formatter(&y_tick)
-            .draw()?;
+        let x = Axis { name: x, range: x_range, labels: 10, tick: &x_tick };
+        let chart = axes(&plot, x, Axis { name: y, range: y_range, labels: 8, tick: &y_tick })?;
         // Those that are beaten first, so that they hide no other.
         let mut labelled: Vec<(i32, i32)> = Vec::new();
         for is_named in [false, true] {

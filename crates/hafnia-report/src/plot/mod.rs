@@ -15,8 +15,10 @@ mod trade_off;
 mod training;
 
 use std::error::Error;
+use std::ops::Range;
 
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -33,8 +35,10 @@ pub use training::{CurvePoint, CurveRun, training_curve};
 
 /// What is drawn on; lengths are in pixels.
 type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-/// The outcome of drawing, whatever its error.
-type Drawn = Result<(), Box<dyn Error + Send + Sync>>;
+/// Whatever goes wrong while drawing.
+type Fault = Box<dyn Error + Send + Sync>;
+/// The outcome of drawing.
+type Drawn = Result<(), Fault>;
 
 /// Okabe and Ito's palette, without black (used for text) and yellow (too pale on white).
 const PALETTE: [RGBColor; 6] = [
@@ -159,8 +163,73 @@ fn legend(canvas: &Canvas<'_>, (mut x, y): (i32, i32), entries: &[(Key, RGBColor
     Ok(())
 }
 
+/// A chart over two axes.
+type Chart<'a> = ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// An axis of a [`Chart`].
+struct Axis<'a> {
+    name: &'a str,
+    range: Range<f64>,
+    /// Number of labels, at most.
+    labels: usize,
+    /// The text of a label.
+    tick: &'a dyn Fn(&f64) -> String,
+}
+
+/// Draws two axes and their grid.
+fn axes<'a>(area: &Canvas<'a>, x: Axis<'_>, y: Axis<'_>) -> Result<Chart<'a>, Fault> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(16)
+        .x_label_area_size(50)
+        .y_label_area_size(80)
+        .build_cartesian_2d(x.range, y.range)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_desc_style(font(LABEL))
+        .label_style(font(TICK))
+        .x_desc(x.name)
+        .y_desc(y.name)
+        .x_labels(x.labels)
+        .y_labels(y.labels)
+        .x_label_formatter(&x.tick)
+        .y_label_formatter(&y.tick)
+        .draw()?;
+    Ok(chart)
+}
+
+/// Pixels left of lying bars, for their labels.
+const LEFT: i32 = 360;
+
+/// Draws the axis below lying bars, which have pixels 0 to `height` from top to bottom.
+fn lying<'a>(
+    area: &Canvas<'a>,
+    x: &str,
+    range: &Range<f64>,
+    height: f64,
+) -> Result<Chart<'a>, Fault> {
+    let mut chart = ChartBuilder::on(area)
+        .margin_right(24)
+        .x_label_area_size(56)
+        .y_label_area_size(LEFT)
+        .build_cartesian_2d(range.clone(), height..0.0)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_desc_style(font(LABEL))
+        .label_style(font(TICK))
+        .disable_y_mesh()
+        .y_labels(0)
+        .x_desc(x)
+        .x_label_formatter(&tick(range))
+        .draw()?;
+    Ok(chart)
+}
+
 /// The range of these values with some air around; `values` are finite.
-fn padded(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
+fn padded(values: impl Iterator<Item = f64>) -> Range<f64> {
     let (lo, hi) = values
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), value| (lo.min(value), hi.max(value)));
     let air = if hi > lo { 0.06 * (hi - lo) } else { 0.5 };
@@ -168,7 +237,7 @@ fn padded(values: impl Iterator<Item = f64>) -> std::ops::Range<f64> {
 }
 
 /// Decimals that tell the ticks of an axis apart.
-fn tick(range: &std::ops::Range<f64>) -> impl Fn(&f64) -> String + use<> {
+fn tick(range: &Range<f64>) -> impl Fn(&f64) -> String + use<> {
     let span = range.end - range.start;
     // About eight ticks: they are an eighth of the span apart.
     let decimals = (1.0 - (span / 8.0).log10().floor()).clamp(1.0, 7.0) as usize - 1;

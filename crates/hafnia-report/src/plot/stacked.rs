@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::{GRID, Key, LABEL, PALETTE, TICK, centred, draw, finite, font, legend, tick};
+use super::{Key, LABEL, LEFT, PALETTE, TICK, centred, draw, finite, font, legend, lying};
 use crate::error::ReportError;
 
 /// A bar and the parts of it.
@@ -18,8 +18,6 @@ pub struct Stack {
 /// Pixels of a bar, and between two.
 const BAR: i32 = 30;
 const GAP: i32 = 18;
-/// Pixels left of the bars, for labels.
-const LEFT: i32 = 260;
 /// Pixels that a share written into a part takes.
 const SHARE: i32 = 48;
 
@@ -55,22 +53,7 @@ pub fn stacked(x: &str, parts: &[&str], stacks: &[Stack]) -> Result<String, Repo
         let (top, plot) = canvas.split_vertically(48);
         let keys: Vec<_> = (parts.iter().zip(PALETTE)).map(|(p, c)| (Key::Box, c, *p)).collect();
         legend(&top, (LEFT, 28), &keys)?;
-        let mut chart = ChartBuilder::on(&plot)
-            .margin_right(24)
-            .x_label_area_size(56)
-            .y_label_area_size(LEFT)
-            .build_cartesian_2d(range.clone(), f64::from(height)..0.0)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_desc_style(font(LABEL))
-            .label_style(font(TICK))
-            .disable_y_mesh()
-            .y_labels(0)
-            .x_desc(x)
-            .x_label_formatter(&tick(&range))
-            .draw()?;
+        let chart = lying(&plot, x, &range, f64::from(height))?;
         for (index, stack) in stacks.iter().enumerate() {
             let middle = f64::from(index as i32 * (BAR + GAP) + (BAR + GAP) / 2);
             let pixel = |x: f64| chart.plotting_area().map_coordinate(&(x, middle));

@@ -2,7 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::{GRID, LABEL, Marker, PALETTE, TICK, draw, finite, font, padded, tick};
+use super::{Axis, Marker, PALETTE, axes, draw, finite, padded, tick};
 use crate::error::ReportError;
 
 /// Networks that take the same.
@@ -38,24 +38,9 @@ pub fn trade_off(name: &str, points: &[TradeOff]) -> Result<String, ReportError>
             point.map_or(String::new(), |point| point.cost.to_string())
         };
         let y_tick = tick(&y);
-        let mut chart = ChartBuilder::on(canvas)
-            .margin(16)
-            .x_label_area_size(50)
-            .y_label_area_size(70)
-            .build_cartesian_2d(x, y)?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GRID)
-            .axis_desc_style(font(LABEL))
-            .label_style(font(TICK))
-            .x_desc(name)
-            .y_desc("accuracy (%)")
-            .x_labels(2 * points.len())
-            .y_labels(8)
-            .x_label_formatter(&x_tick)
-            .y_label_formatter(&y_tick)
-            .draw()?;
+        let x = Axis { name, range: x, labels: 2 * points.len(), tick: &x_tick };
+        let y = Axis { name: "accuracy (%)", range: y, labels: 8, tick: &y_tick };
+        let mut chart = axes(canvas, x, y)?;
         let mean = |point: &TradeOff| {
             point.accuracy_pct.iter().sum::<f64>() / point.accuracy_pct.len() as f64
         };

@@ -2,10 +2,7 @@
 
 use plotters::prelude::*;
 
-use super::{
-    Canvas, Drawn, GRID, Key, LABEL, Marker, PALETTE, TICK, draw, finite, font, legend, padded,
-    tick,
-};
+use super::{Axis, Canvas, Drawn, Key, Marker, PALETTE, axes, draw, finite, legend, padded, tick};
 use crate::error::ReportError;
 
 /// One training run.
@@ -81,26 +78,8 @@ fn panel(
         if (epoch - epoch.round()).abs() < 1e-9 { format!("{epoch:.0}") } else { String::new() }
     };
     let y_tick = tick(&y);
-    let mut chart = ChartBuilder::on(area)
-        .margin_left(16)
-        .margin_right(16)
-        .margin_bottom(8)
-        .x_label_area_size(50)
-        .y_label_area_size(70)
-        .build_cartesian_2d(x, y)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_desc_style(font(LABEL))
-        .label_style(font(TICK))
-        .x_desc("epoch")
-        .y_desc(name)
-        .x_labels(8)
-        .y_labels(8)
-        .x_label_formatter(&x_tick)
-        .y_label_formatter(&y_tick)
-        .draw()?;
+    let x = Axis { name: "epoch", range: x, labels: 8, tick: &x_tick };
+    let mut chart = axes(area, x, Axis { name, range: y, labels: 8, tick: &y_tick })?;
     for (i, run) in runs.iter().enumerate() {
         let at = |point: &CurvePoint| (f64::from(point.epoch), of(point));
         let line = run.points.iter().map(at);
