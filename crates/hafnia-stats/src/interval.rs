@@ -1,5 +1,7 @@
 //! [`Interval`].
 
+use std::fmt;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// A value and its 95 % interval, in the unit of what it estimates.
@@ -65,9 +67,26 @@ impl Interval {
     }
 }
 
+/// `0.981 (0.977 to 0.985)`; the precision is that of all three numbers.
+impl fmt::Display for Interval {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let precision = f.precision().unwrap_or(3);
+        let Self { value, lo, hi } = self;
+        write!(f, "{value:.precision$} ({lo:.precision$} to {hi:.precision$})")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn prints_its_value_before_its_ends() {
+        let interval = Interval::around(0.9812, 0.004);
+        assert_eq!(interval.to_string(), "0.981 (0.977 to 0.985)");
+        assert_eq!(format!("{interval:.2}"), "0.98 (0.98 to 0.99)");
+        assert_eq!(Interval::open(0.5).to_string(), "0.500 (-inf to inf)");
+    }
 
     #[test]
     fn what_json_cannot_say_is_null_and_read_as_nan() {
