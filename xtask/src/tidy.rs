@@ -147,7 +147,6 @@ const ENTANGLED: &[&str] = &[
     "hafnia-data",
     "hafnia-ir",
     "hafnia-model",
-    "hafnia-passes",
     "hafnia-rng",
     "hafnia-sim",
     "hafnia-sweep",

@@ -41,7 +41,7 @@ struct PassOption {
 }
 
 fn describe(registry: &Registry, info: &PassInfo) -> Described {
-    let defaults = registry.get(info.name).map(|registered| registered.defaults());
+    let defaults = registry.get(info.name).map(|registered| registered.options());
     let default = |name: &str| {
         let value = defaults.and_then(|defaults| defaults.get(name));
         value.map_or("-".to_owned(), ToString::to_string)

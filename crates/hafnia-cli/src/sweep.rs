@@ -579,7 +579,7 @@ fn asks_for_profile(error: &anyhow::Error) -> bool {
     error
         .chain()
         .filter_map(|cause| cause.downcast_ref())
-        .any(|error| matches!(error, PassError::NoProfile { .. } | PassError::NeedsProfile))
+        .any(|error| matches!(error, PassError::NoProfile { .. }))
 }
 
 /// What is known of a mapping and of what happened on it, per image where it is counted.

@@ -699,7 +699,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "#]],
     );
     place.fail("map net.hafnia --pipeline paper --out x.map", 1, expect![[r#"
-        error: pass `reorder` stopped: method `anneal` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`
+        error: pass `reorder` stopped: method `anneal` needs a profile of training images: make one with `hafnia profile`
     "#]]);
     place.fail(
         "map net.hafnia --pipeline natural --macro gt-n40-mlc --out x.map",
@@ -715,24 +715,24 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "map net.hafnia --pipeline wrong-pass.toml --out x.map",
         1,
         expect![[r#"
-            error: wrong-pass.toml: pass 1 is `renmae`, which is none: did you mean `rename`?
+            error: wrong-pass.toml: unknown pass `renmae` (pass 1); did you mean `rename`?
         "#]],
     );
     place.fail("map net.hafnia --pipeline wrong-option.toml --out x.map", 1, expect![[r#"
-        error: wrong-option.toml: wrong option of pass 2, `reorder`: unknown field `step`, expected one of `method`, `steps`, `runs`, `cycles`, `seed`, `matrices`, `samples`, `held_back`, `chips`, `sure`
+        error: wrong-option.toml: wrong option of pass `reorder` (pass 2): unknown field `step`, expected one of `method`, `steps`, `runs`, `cycles`, `seed`, `matrices`, `samples`, `held_back`, `chips`, `sure`
     "#]]);
     place.fail(
         "map net.hafnia --pipeline wrong-range.toml --out x.map",
         1,
         expect![[r#"
-            error: wrong-range.toml: wrong option of pass 1, `reorder`: the value is 0.5, it must be at least 1 in `cycles`
+            error: wrong-range.toml: wrong option of pass `reorder` (pass 1): the value is 0.5, it must be at least 1 in `cycles`
         "#]],
     );
     place.fail(
         "map net.hafnia --pipeline wrong-stage.toml --out x.map",
         1,
         expect![[r#"
-        error: pass 1, `pack`, takes a mapping that is tiled, but here it is logical
+        error: pass `pack` (pass 1) takes a mapping that is tiled, but here it is logical
     "#]],
     );
     place.fail(
@@ -1010,7 +1010,7 @@ fn wrong_mappings_and_networks_are_named() {
         &format!("{map} --pipeline late.toml"),
         1,
         expect![[r#"
-            error: late.toml: pass 3, `tile`, takes a mapping that is logical, but here it is placed
+            error: late.toml: pass `tile` (pass 3) takes a mapping that is logical, but here it is placed
         "#]],
     );
     place.fail(&format!("{map} --pipeline none.toml"), 1, expect![[r#"

@@ -5,7 +5,7 @@ use std::{error::Error, path::PathBuf};
 use hafnia_cim::CimError;
 use hafnia_ir::{ProfileError, ProofError, Stage, Violation};
 
-/// Any error, as callbacks and passes of others give it.
+/// Any error, as callbacks and passes of users return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Why a pass did not do its work.
@@ -13,16 +13,11 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 #[non_exhaustive]
 pub enum PassError {
     /// The pass looks at training images and there is no profile.
-    #[error(
-        "method `{method}` needs a profile of training images: make one with `hafnia profile`, or choose method `natural` or `random`"
-    )]
+    #[error("{what} needs a profile of training images: make one with `hafnia profile`")]
     NoProfile {
-        /// The method that asks for it.
-        method: &'static str,
+        /// The pass or method.
+        what: &'static str,
     },
-    /// The pass looks at training images whatever its options, and there is no profile.
-    #[error("it needs a profile of training images: make one with `hafnia profile`")]
-    NeedsProfile,
     /// The profile does not belong to the network.
     #[error("unfit profile: make one with `hafnia profile`")]
     Profile(#[from] ProfileError),
@@ -52,21 +47,25 @@ pub enum PassError {
         /// Bits of a cell.
         cell_bits: u8,
     },
-    /// An exact search has no bound for outputs of several columns.
-    #[error("method `exact` takes weights of 1 bit, those of matrix `{matrix}` have {bits}")]
-    Slices {
+    /// The order of a tile cannot be searched for exactly.
+    #[error(
+        "method `exact` takes tiles of at most 16 rows, none of them shared or negative, that are scanned in one window: a tile of matrix `{matrix}` is not one"
+    )]
+    NotExact {
         /// Name of the matrix.
         matrix: String,
-        /// Bits of its weights.
-        bits: u8,
     },
-    /// The macros that a pass may use are fewer than those in use.
-    #[error("`macros` is {wanted}, but {used} are in use: it must be at least that, or 0")]
-    TooFewMacros {
-        /// Macros that it may use.
-        wanted: usize,
-        /// Macros in use.
-        used: usize,
+    /// An option allows less than is there already.
+    #[error("`{option}` is {value}: it must be 0, or at least {least}, {what}")]
+    TooSmall {
+        /// Name of the option.
+        option: &'static str,
+        /// Its value.
+        value: usize,
+        /// The smallest value that it may have beside 0.
+        least: usize,
+        /// What that is.
+        what: String,
     },
     /// The sums that a tile adds up before its rows are wider than the damage can be worked out for.
     #[error(
@@ -77,18 +76,6 @@ pub enum PassError {
         matrix: String,
         /// Bits of the largest sum.
         bits: u8,
-    },
-    /// A tile takes more physical rows than a pass may use.
-    #[error(
-        "`rows` is {rows}, but matrix `{matrix}` has {least} different rows in a tile: it must be at least that, or 0"
-    )]
-    TooFewRows {
-        /// Name of the matrix.
-        matrix: String,
-        /// Rows that the tile may take.
-        rows: usize,
-        /// Different rows of the tile.
-        least: usize,
     },
     /// Rows that add activations first cannot be taken apart one by one.
     #[error(
@@ -101,18 +88,7 @@ pub enum PassError {
     /// A candidate of a search could not be mapped.
     #[error("a candidate cannot be mapped")]
     Candidate(#[source] Box<PipelineError>),
-    /// A tile has more rows than an exact search can order.
-    #[error("method `exact` orders up to {most} rows, a tile has {rows}")]
-    TooManyRows {
-        /// Rows of the tile.
-        rows: usize,
-        /// The most there may be.
-        most: usize,
-    },
-    /// A tile has rows for which an exact search has no bound.
-    #[error("method `exact` takes no tile with rows of negative sign")]
-    NegativeRows,
-    /// What a pass of someone else has to say.
+    /// The error of a pass that is not of this crate.
     #[error(transparent)]
     Other(BoxError),
 }
@@ -136,7 +112,7 @@ pub enum PipelineError {
     #[error("not a pipeline")]
     Syntax(#[source] toml::de::Error),
     /// A pipeline names a pass that is not registered.
-    #[error("pass {index} is `{name}`, which is none: {}", known_names(.nearest, .known))]
+    #[error("unknown pass `{name}` (pass {index}); {}", known_names(.nearest, .known))]
     UnknownPass {
         /// Position in the pipeline, from 1.
         index: usize,
@@ -148,7 +124,7 @@ pub enum PipelineError {
         known: Vec<&'static str>,
     },
     /// The options of a pass are unknown or outside their range.
-    #[error("wrong option of pass {index}, `{pass}`")]
+    #[error("wrong option of pass `{pass}` (pass {index})")]
     Options {
         /// Position in the pipeline, from 1.
         index: usize,
@@ -156,11 +132,11 @@ pub enum PipelineError {
         pass: &'static str,
         /// What is wrong.
         #[source]
-        source: toml::de::Error,
+        source: BoxError,
     },
     /// A pass cannot start where the one before it ends.
     #[error(
-        "pass {index}, `{pass}`, takes a mapping that is {}, but here it is {}",
+        "pass `{pass}` (pass {index}) takes a mapping that is {}, but here it is {}",
         stage_names(.takes), stage_names(.found)
     )]
     Stages {
@@ -229,6 +205,12 @@ pub enum PipelineError {
     },
 }
 
+impl PipelineError {
+    pub(crate) fn options(index: usize, pass: &'static str, source: BoxError) -> Self {
+        Self::Options { index, pass, source }
+    }
+}
+
 /// Why a mapping is not sound.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -252,7 +234,7 @@ pub enum Unsound {
 fn known_names(nearest: &Option<&str>, known: &[&str]) -> String {
     match nearest {
         Some(nearest) => format!("did you mean `{nearest}`?"),
-        None => format!("there are {}", known.join(", ")),
+        None => format!("the passes are {}", known.join(", ")),
     }
 }
 

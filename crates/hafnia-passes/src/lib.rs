@@ -1,9 +1,10 @@
 //! Mapping passes, their registry and pipelines.
 //!
 //! A [`Pass`] is a step from the logical matrices of a network to tiles that have their place on
-//! macros; it is plain data, a struct whose fields are its options. A [`Registry`] knows passes by
-//! name: the built-in ones and those of a user. A [`Pipeline`] is a TOML file that puts passes in
-//! order; running it verifies the mapping after every pass and rebuilds every matrix bit for bit.
+//! macros. It is plain data, a struct whose fields are its options. A [`Registry`] knows passes by
+//! name: the built-in ones and those of a user. A [`Pipeline`] puts passes in order; running it verifies
+//! the mapping after every pass and rebuilds every matrix bit for bit. What a pass may ask of a mapping
+//! is in [`analysis`].
 //!
 //! ```
 //! use hafnia_cim::{CodeTable, MacroSpec};
@@ -34,53 +35,36 @@
 //!
 //! It does not know how a mapped network is run: engines meet it in `hafnia-ir` and `hafnia-cim`.
 
-mod allocate;
-mod annealing;
-mod best;
-mod blocks;
-mod damage;
-mod duplicate;
+pub mod analysis;
 mod error;
 mod explain;
-mod guard;
-mod matrices;
-mod pack;
+mod options;
+mod page;
 mod pass;
+mod passes;
 mod pipeline;
-mod polarity;
-mod profiled;
 mod registry;
-mod rename;
-mod rename_complement;
-mod rename_segments;
-mod reorder;
-mod rooms;
-mod sharing;
 mod statistics;
-mod strip_dead;
 #[cfg(test)]
 mod tests;
-mod tile;
-mod work;
 
-pub use allocate::AllocateRows;
-pub use best::{Candidate, SearchMappings};
-pub use duplicate::DuplicateMatrices;
+pub use analysis::RenameMode;
 pub use error::{BoxError, PassError, PipelineError, Unsound};
 pub use explain::{Explanation, MatrixChange, MatrixTotals, TileChange, TileSize};
-pub use pack::PackTiles;
 pub use pass::{Context, Pass, PassInfo};
+pub use passes::allocate::AllocateRows;
+pub use passes::best::{Candidate, SearchMappings};
+pub use passes::duplicate::DuplicateMatrices;
+pub use passes::pack::PackTiles;
+pub use passes::polarity::SetPolarity;
+pub use passes::rename::{RenameComplements, RenameRows};
+pub use passes::rename_segments::RenameSegments;
+pub use passes::reorder::{AnnealGap, ReorderMethod, ReorderRows, anneal_gaps};
+pub use passes::strip_dead::StripDead;
+pub use passes::tile::{CutTiles, TileRows};
 pub use pipeline::{AfterPass, Outcome, Pipeline};
-pub use polarity::SetPolarity;
-pub use registry::{Registered, Registry};
-pub use rename::RenameRows;
-pub use rename_complement::RenameComplements;
-pub use rename_segments::RenameSegments;
-pub use reorder::{AnnealGap, ReorderMethod, ReorderRows, anneal_gaps};
-pub use sharing::RenameMode;
+pub use registry::{Configured, Registry};
 pub use statistics::{Size, Statistic, Statistics, StatisticsTable};
-pub use strip_dead::StripDead;
-pub use tile::{CutTiles, TileRows};
 
 /// Compiles the page on how to write a pass.
 #[cfg(doctest)]

@@ -6,7 +6,8 @@ use hafnia_model::Network;
 use hafnia_rng::Seed;
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{PassError, Statistics};
+use crate::error::PassError;
+use crate::statistics::Statistics;
 
 /// A step of a mapping: a serde struct whose fields are its options.
 ///
@@ -54,6 +55,6 @@ pub struct Context<'a> {
     pub code_table: &'a CodeTable,
     /// Where all draws come from.
     pub seed: Seed,
-    /// Is told (steps done, steps in all) from time to time.
+    /// A callback for (steps done, steps in all), called from time to time.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }

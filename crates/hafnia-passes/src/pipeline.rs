@@ -1,18 +1,35 @@
-//! [`Pipeline`]: passes in order, from a TOML file, checked before anything runs and driven with a
-//! proof after every pass.
+//! [`Pipeline`]: passes in order, from Rust values or a TOML file, checked before anything runs and
+//! driven with a proof after every pass.
 
 use std::{fmt, path::Path};
 
 use hafnia_ir::{Geometry, Mapping, Stage, prove, verify};
 use serde::{Deserialize, Serialize, Serializer};
-use toml::Table;
+use toml::{Table, Value};
 
-use crate::registry::AnyPass;
-use crate::{BoxError, Context, PassInfo, PipelineError, Registry, Statistics, Unsound};
+use crate::error::{BoxError, PipelineError, Unsound};
+use crate::pass::{Context, Pass, PassInfo};
+use crate::registry::{Configured, Registry};
+use crate::statistics::Statistics;
 
 /// Passes in order, all options chosen, every stage met by the next.
 ///
-/// As text it is a TOML file; what it serialises to is resolved: every option is written out.
+/// It is made of passes as Rust values:
+///
+/// ```
+/// use hafnia_passes::{CutTiles, PackTiles, Pipeline, ReorderRows};
+///
+/// let pipeline = Pipeline::new("mine")
+///     .then(CutTiles::default())?
+///     .then(ReorderRows { steps: 5000, ..ReorderRows::default() })?
+///     .then(PackTiles::default())?;
+/// assert_eq!(pipeline.names(), ["tile", "reorder", "pack"]);
+/// let longer = pipeline.set("reorder", "steps", 9000)?;
+/// assert!(longer.set("reorder", "cycles", 0.5).is_err(), "at least 1");
+/// # Ok::<(), hafnia_passes::PipelineError>(())
+/// ```
+///
+/// or of a TOML file, in which options may be left out; what it serialises to names every option:
 ///
 /// ```
 /// use hafnia_passes::{Pipeline, Registry};
@@ -31,10 +48,11 @@ use crate::{BoxError, Context, PassInfo, PipelineError, Registry, Statistics, Un
 /// assert_eq!(pipeline.until("reorder")?.names(), ["tile", "reorder"]);
 /// # Ok::<(), hafnia_passes::PipelineError>(())
 /// ```
+#[derive(Clone)]
 pub struct Pipeline {
     name: String,
     summary: String,
-    passes: Vec<Box<dyn AnyPass>>,
+    passes: Vec<Configured>,
 }
 
 /// A pipeline as it is written.
@@ -92,6 +110,49 @@ impl Pipeline {
         ("best", include_str!("../pipelines/best.toml")),
     ];
 
+    /// A pipeline without passes.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), summary: String::new(), passes: Vec::new() }
+    }
+
+    /// The same pipeline and one pass more.
+    ///
+    /// # Errors
+    /// If an option of the pass is outside its range, or it cannot start where the last pass ends.
+    pub fn then<P: Pass>(mut self, pass: P) -> Result<Self, PipelineError> {
+        let (index, name) = (self.passes.len() + 1, P::INFO.name);
+        let configured = Configured::new(&pass);
+        self.passes.push(configured.map_err(|source| PipelineError::options(index, name, source))?);
+        self.check_stages(&Stage::ALL)?;
+        Ok(self)
+    }
+
+    /// The same pipeline with an option of all passes of this name set.
+    ///
+    /// # Errors
+    /// If there is no such pass, or the option is unknown or outside its range.
+    pub fn set(
+        mut self,
+        pass: &str,
+        option: &str,
+        value: impl Into<Value>,
+    ) -> Result<Self, PipelineError> {
+        if !self.names().contains(&pass) {
+            return Err(self.without(pass));
+        }
+        let value = value.into();
+        for (index, configured) in (1..).zip(&mut self.passes) {
+            let name = configured.info().name;
+            if name == pass {
+                let mut options = configured.options().clone();
+                options.insert(option.to_owned(), value.clone());
+                let set = configured.with_options(options);
+                *configured = set.map_err(|source| PipelineError::options(index, name, source))?;
+            }
+        }
+        Ok(self)
+    }
+
     /// The pipeline of this built-in name, or else the one in this file.
     ///
     /// # Errors
@@ -124,13 +185,8 @@ impl Pipeline {
                 let known = registry.infos().map(|info| info.name).collect();
                 return Err(PipelineError::UnknownPass { index, name, nearest, known });
             };
-            let pass = registered.info().name;
-            let configured = registered.configure(options);
-            passes.push(configured.map_err(|source| PipelineError::Options {
-                index,
-                pass,
-                source,
-            })?);
+            let (pass, configured) = (registered.info().name, registered.with_options(options));
+            passes.push(configured.map_err(|source| PipelineError::options(index, pass, source))?);
         }
         let pipeline = Self { name: written.name, summary: written.summary, passes };
         pipeline.check_stages(&Stage::ALL)?;
@@ -163,19 +219,22 @@ impl Pipeline {
     /// [`PipelineError::NotInPipeline`].
     pub fn until(mut self, name: &str) -> Result<Self, PipelineError> {
         let Some(index) = self.passes.iter().position(|pass| pass.info().name == name) else {
-            let known = self.names();
-            let name = name.to_owned();
-            return Err(PipelineError::NotInPipeline { pipeline: self.name, name, known });
+            return Err(self.without(name));
         };
         self.passes.truncate(index + 1);
         Ok(self)
     }
 
+    fn without(&self, name: &str) -> PipelineError {
+        let (pipeline, known) = (self.name.clone(), self.names());
+        PipelineError::NotInPipeline { pipeline, name: name.to_owned(), known }
+    }
+
     /// Runs the passes on a mapping.
     ///
     /// After every pass the mapping is verified and every matrix is rebuilt from what is programmed
-    /// and compared with the network's; only then `after` is called. No clock is read here: who wants
-    /// the time of a pass takes it from one call of `after` to the next, proof included.
+    /// and compared with the network's; only then `after` is called. No clock is read here: for
+    /// the time of a pass, measure one call of `after` to the next, proof included.
     ///
     /// # Errors
     /// If mapping, profile, code table and macro do not fit, the mapping is not sound or not at a
@@ -199,7 +258,7 @@ impl Pipeline {
         check_mapping(&mapping, context).map_err(PipelineError::Start)?;
         let mut statistics = Vec::new();
         for (index, pass) in self.passes.iter().enumerate() {
-            let PassInfo { name, leaves, .. } = pass.info();
+            let PassInfo { name, leaves, .. } = *pass.info();
             let expected = leaves.unwrap_or(mapping.stage);
             let report = pass
                 .run(&mut mapping, context)
@@ -222,7 +281,7 @@ impl Pipeline {
     fn check_stages(&self, start: &[Stage]) -> Result<(), PipelineError> {
         let mut found = start.to_vec();
         for (index, pass) in (1..).zip(&self.passes) {
-            let PassInfo { name: pass, takes, leaves, .. } = pass.info();
+            let PassInfo { name: pass, takes, leaves, .. } = *pass.info();
             let met: Vec<Stage> =
                 found.iter().copied().filter(|stage| takes.contains(stage)).collect();
             if met.is_empty() {
@@ -242,7 +301,7 @@ impl Pipeline {
                 .iter()
                 .map(|pass| WrittenPass {
                     name: pass.info().name.to_owned(),
-                    options: pass.options(),
+                    options: pass.options().clone(),
                 })
                 .collect(),
         }
@@ -305,26 +364,26 @@ mod tests {
         check(
             "[[pass]]\nuse = \"reoder\"\n",
             expect![[r#"
-            pass 1 is `reoder`, which is none: did you mean `reorder`?
+            unknown pass `reoder` (pass 1); did you mean `reorder`?
         "#]],
         );
         check(
             "[[pass]]\nuse = \"mirror\"\n",
             expect![[r#"
-                pass 1 is `mirror`, which is none: there are strip-dead, rename, rename-complement, rename-segments, tile, polarity, reorder, allocate, pack, duplicate, best
+                unknown pass `mirror` (pass 1); the passes are strip-dead, rename, rename-complement, rename-segments, tile, polarity, reorder, allocate, pack, duplicate, best
             "#]],
         );
         check(
             "[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nstep = 5\n",
             expect![[r#"
-                wrong option of pass 2, `reorder`
+                wrong option of pass `reorder` (pass 2)
                 unknown field `step`, expected one of `method`, `steps`, `runs`, `cycles`, `seed`, `matrices`, `samples`, `held_back`, `chips`, `sure`
             "#]],
         );
         check(
             "[[pass]]\nuse = \"reorder\"\nsamples = 0\n",
             expect![[r#"
-            wrong option of pass 1, `reorder`
+            wrong option of pass `reorder` (pass 1)
             invalid value: integer `0`, expected a nonzero usize
             in `samples`
         "#]],
@@ -332,7 +391,7 @@ mod tests {
         check(
             "[[pass]]\nuse = \"best\"\ncycles = 0.5\n",
             expect![[r#"
-            wrong option of pass 1, `best`
+            wrong option of pass `best` (pass 1)
             the value is 0.5, it must be at least 1
             in `cycles`
         "#]],
@@ -340,7 +399,7 @@ mod tests {
         check(
             "[[pass]]\nuse = \"reorder\"\nmethod = \"greedy\"\n",
             expect![[r#"
-                wrong option of pass 1, `reorder`
+                wrong option of pass `reorder` (pass 1)
                 unknown variant `greedy`, expected one of `anneal`, `natural`, `frequency`, `random`, `chain`, `exact`
                 in `method`
             "#]],
@@ -348,13 +407,13 @@ mod tests {
         check(
             "[[pass]]\nuse = \"rename\"\n[[pass]]\nuse = \"pack\"\n[[pass]]\nuse = \"tile\"\n",
             expect![[r#"
-                pass 3, `tile`, takes a mapping that is logical, but here it is placed
+                pass `tile` (pass 3) takes a mapping that is logical, but here it is placed
             "#]],
         );
         check(
             "[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"tile\"\n",
             expect![[r#"
-            pass 2, `tile`, takes a mapping that is logical, but here it is tiled
+            pass `tile` (pass 2) takes a mapping that is logical, but here it is tiled
         "#]],
         );
         check(

@@ -8,9 +8,9 @@ use serde::Serialize;
 /// What a pass did, in numbers, in the order in which they are to be read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Statistics {
-    /// One number a line.
+    /// One number per line.
     pub lines: Vec<Statistic>,
-    /// What is too much for lines.
+    /// What does not fit into lines.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<StatisticsTable>,
 }
@@ -22,7 +22,7 @@ pub struct StatisticsTable {
     pub title: String,
     /// Names of its columns, with their units.
     pub columns: Vec<String>,
-    /// Its rows: a cell a column.
+    /// Its rows: one cell per column.
     pub rows: Vec<Vec<String>>,
 }
 
@@ -45,7 +45,7 @@ impl Statistics {
         self
     }
 
-    /// Adds a number that there was not before the pass.
+    /// Adds a number that did not exist before the pass.
     #[must_use]
     pub fn found(mut self, name: impl Into<String>, value: f64) -> Self {
         self.lines.push(Statistic { name: name.into(), before: None, after: value });
@@ -84,7 +84,7 @@ impl Statistics {
 }
 
 impl fmt::Display for Statistics {
-    /// One line a number, such as `physical rows: 84 -> 46 (-45.2 %)`.
+    /// One line per number, such as `physical rows: 84 -> 46 (-45.2 %)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lines.iter().try_for_each(|line| writeln!(f, "{line}"))
     }
