@@ -201,7 +201,10 @@ fn error(damages: &[[Vec<f64>; 2]], all: usize) -> f64 {
         of_chips.push(of_chip);
     }
     let total: f64 = of_chips.iter().sum();
-    let about_mean = |squares: f64| squares - total * total / (counts[0] * counts[1]);
+    // Where all differences are the same, rounding is all that is left.
+    let about_mean = |squares: f64| {
+        (squares - total * total / (counts[0] * counts[1])).max(squares * f64::EPSILON)
+    };
     let between = |sums: &[f64], of_each: f64| {
         about_mean(sums.iter().map(|sum| sum * sum).sum::<f64>() / of_each)
     };

@@ -165,3 +165,13 @@ fn samples_that_are_not_named_have_no_damage() {
     let named: Vec<[Vec<f64>; 2]> = vec![[vec![1.0], vec![0.0]], [vec![0.0], vec![0.0]]];
     assert_eq!(error(&all, 3), error(&named, 3));
 }
+
+/// The squares of 0.1 and of their sum do not cancel, by rounding.
+#[test]
+fn equal_differences_have_an_error_that_is_a_number() {
+    for samples in 2..50 {
+        let differences = [vec![0.1; samples], vec![0.0; samples]];
+        let found = error(&[differences], samples);
+        assert!(found > 0.0 && found < 1e-8, "{samples}: {found}");
+    }
+}
