@@ -26,6 +26,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut documents = vec![
         ("docs/passes.md", Registry::builtin().to_markdown()),
         ("docs/cost.md", cost_document()?),
+        ("docs/ir.md", rules_document()?),
         ("docs/messages.txt", messages::list(&root().join("crates"))?),
     ];
     for (measured, figure, draw) in FIGURES {
@@ -52,6 +53,36 @@ fn cost_document() -> anyhow::Result<String> {
     let calibration = model.calibrate(DRAWS, Seed(1))?.calibration();
     let text = with_table(&text, "calibration", &calibration_table(&calibration))?;
     with_table(&text, "constants", &constants_table(&model))
+}
+
+/// The document on the IR with the rules as their source lists them.
+fn rules_document() -> anyhow::Result<String> {
+    let text = fs::read_to_string(root().join("docs/ir.md")).context("docs/ir.md")?;
+    let source = root().join("crates/hafnia-ir/src/rules.rs");
+    let file = syn::parse_file(&fs::read_to_string(&source).context("rules.rs")?)?;
+    let rules = file.items.iter().find_map(|item| match item {
+        syn::Item::Enum(rules) if rules.ident == "Rule" => Some(&rules.variants),
+        _ => None,
+    });
+    let rules = rules.context("rules.rs has no enum `Rule`")?;
+    let listed = rules.iter().enumerate().map(|(index, rule)| {
+        let sentences = documentation(&rule.attrs).replace(". ", ".\n   ");
+        format!("{}. {sentences}", index + 1)
+    });
+    with_table(&text, "rules", &listed.collect::<Vec<_>>().join("\n"))
+}
+
+/// What is said of an item, in one line.
+fn documentation(attributes: &[syn::Attribute]) -> String {
+    let line = |attribute: &syn::Attribute| match &attribute.meta {
+        syn::Meta::NameValue(syn::MetaNameValue {
+            path,
+            value: syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }),
+            ..
+        }) if path.is_ident("doc") => Some(text.value().trim().to_owned()),
+        _ => None,
+    };
+    attributes.iter().filter_map(line).collect::<Vec<_>>().join(" ")
 }
 
 /// A document with another table between the marks of this name.

@@ -1,45 +1,62 @@
 //! Mappings in files, in their text form.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use hafnia_artifact::{ArtifactError, read, write_whole};
 
-use crate::{Mapping, TextError, Violation, verify};
+use crate::mapping::Mapping;
+use crate::rules::Violations;
+use crate::text::TextError;
+use crate::verifier::verify;
 
-/// Why a file gives no mapping.
+/// Why a file of a mapping, or the files of a program, give no mapping.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum MappingFileError {
-    /// The file cannot be read.
+pub enum FileError {
+    /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] ArtifactError),
-    /// The file is not text.
-    #[error("{} is not a mapping: byte {byte} is not UTF-8", path.display())]
-    Encoding {
+    /// A file does not hold what it must hold.
+    #[error("{}{}: {fault}", path.display(), place(*line, *column))]
+    Content {
         /// The file.
         path: PathBuf,
-        /// The first byte that is wrong, from 0.
-        byte: usize,
+        /// The line, from 1, if it is known.
+        line: Option<usize>,
+        /// The character within the line, from 1, if it is known.
+        column: Option<usize>,
+        /// What is wrong, in words.
+        fault: String,
     },
-    /// The text is not a mapping.
-    #[error(
-        "{}:{}:{}: expected {}, found {}",
-        path.display(), error.line, error.column, error.expected, error.found
-    )]
-    Text {
-        /// The file.
-        path: PathBuf,
-        /// Where and how.
-        error: TextError,
-    },
-    /// The mapping breaks a rule of its stage.
-    #[error("{} breaks a rule of mappings", path.display())]
+    /// The mapping breaks rules of its stage.
+    #[error("{} breaks the rules of mappings", path.display())]
     Invalid {
-        /// The file.
+        /// The file, or the header of the program.
         path: PathBuf,
         /// Which.
-        source: Violation,
+        source: Violations,
     },
+}
+
+/// Line and column as they follow the name of a file.
+fn place(line: Option<usize>, column: Option<usize>) -> String {
+    [line, column].into_iter().flatten().map(|number| format!(":{number}")).collect()
+}
+
+impl FileError {
+    /// A file as a whole is wrong.
+    pub(crate) fn whole(path: &Path, fault: impl fmt::Display) -> Self {
+        Self::Content { path: path.into(), line: None, column: None, fault: fault.to_string() }
+    }
+}
+
+/// The text of a file.
+pub(crate) fn text(path: &Path, bytes: Vec<u8>) -> Result<String, FileError> {
+    String::from_utf8(bytes).map_err(|error| {
+        let byte = error.utf8_error().valid_up_to();
+        FileError::whole(path, format_args!("byte {byte} is not UTF-8, the file must be text"))
+    })
 }
 
 /// Reads a mapping from its text form and verifies it.
@@ -47,15 +64,14 @@ pub enum MappingFileError {
 /// # Errors
 /// If the file cannot be read, is not a mapping (with file, line and column), or the mapping is not
 /// valid.
-pub fn read_mapping(path: impl AsRef<Path>) -> Result<Mapping, MappingFileError> {
+pub fn read_mapping(path: impl AsRef<Path>) -> Result<Mapping, FileError> {
     let path = path.as_ref();
-    let text = String::from_utf8(read(path)?).map_err(|error| MappingFileError::Encoding {
-        path: path.into(),
-        byte: error.utf8_error().valid_up_to(),
+    let mapping: Mapping = text(path, read(path)?)?.parse().map_err(|error| {
+        let TextError { line, column, expected, found } = error;
+        let fault = format!("expected {expected}, found {found}");
+        FileError::Content { path: path.into(), line: Some(line), column: Some(column), fault }
     })?;
-    let mapping: Mapping =
-        text.parse().map_err(|error| MappingFileError::Text { path: path.into(), error })?;
-    verify(&mapping).map_err(|source| MappingFileError::Invalid { path: path.into(), source })?;
+    verify(&mapping).map_err(|source| FileError::Invalid { path: path.into(), source })?;
     Ok(mapping)
 }
 

@@ -3,7 +3,7 @@
 //! A [`Mapping`] holds [`Matrix`] entries (logical: rows are inputs, columns outputs) and
 //! [`Tile`]s (blocks of them as they are programmed). Passes take it from stage
 //! [`Logical`](Stage::Logical) over [`Tiled`](Stage::Tiled) to [`Placed`](Stage::Placed);
-//! [`verify`] checks the rules of its stage and [`prove`] rebuilds every matrix from what is
+//! [`verify`] checks the [`Rule`]s of its stage and [`prove`] rebuilds every matrix from what is
 //! programmed and compares it with the network's, bit for bit. A [`Profile`] says which rows are on
 //! together. The text form is what [`Mapping`]'s `Display` prints and `FromStr` reads. A placed mapping goes out to
 //! chips, and comes back, as the files of a [`Program`].
@@ -30,16 +30,18 @@ mod profile;
 mod program;
 mod proof;
 pub mod random;
+mod rules;
 mod text;
 mod verifier;
 
-pub use file::{MappingFileError, read_mapping, write_mapping};
+pub use file::{FileError, read_mapping, write_mapping};
 pub use mapping::{
     Column, DigitalColumn, Geometry, Lines, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable,
-    Stage, Tile, TileId, UnfilledCells, WeightName, mappable,
+    Stage, Tile, TileId, UnfilledCells, mappable,
 };
 pub use profile::{MatrixProfile, Profile, ProfileError};
 pub use program::{Program, ProgramError};
-pub use proof::{ProofError, prove};
+pub use proof::{prove, prove_matrices};
+pub use rules::{Location, Rule, Violation, Violations};
 pub use text::TextError;
-pub use verifier::{Violation, verify};
+pub use verifier::verify;

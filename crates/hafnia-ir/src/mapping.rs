@@ -196,6 +196,14 @@ impl Matrix {
         1 << (column % u32::from(self.weight_bits))
     }
 
+    /// A weight of a replica, as messages name it.
+    pub(crate) fn weight(&self, replica: u32, row: usize, column: usize) -> String {
+        let bits = usize::from(self.weight_bits);
+        let (name, output, slice) = (&self.name, column / bits, column % bits);
+        let slice = if bits > 1 { format!("slice {slice} of ") } else { String::new() };
+        format!("{slice}weight ({row}, {output}) of `{name}` replica {replica}")
+    }
+
     /// The longest side of a matrix or macro.
     pub const MAX_SIDE: usize = 1 << 20;
     /// The most cells of a matrix or macro; a check of one then takes at most 32 MiB.
@@ -236,33 +244,6 @@ pub fn mappable<'a>(
         return Ok(weights.slices());
     }
     Err(UnfilledCells { layer: layer.name.to_owned(), bits, cell_bits })
-}
-
-/// One weight of one replica, as messages name it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WeightName {
-    /// The matrix.
-    pub matrix: MatrixId,
-    /// Name of the matrix.
-    pub name: String,
-    /// The replica.
-    pub replica: u32,
-    /// Logical row.
-    pub row: usize,
-    /// Output.
-    pub output: usize,
-    /// Which slice of the weight; none if it has but one.
-    pub slice: Option<usize>,
-}
-
-impl fmt::Display for WeightName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { matrix, name, replica, row, output, slice } = self;
-        if let Some(slice) = slice {
-            write!(f, "slice {slice} of ")?;
-        }
-        write!(f, "weight ({row}, {output}) of {matrix} ({name}) replica {replica}")
-    }
 }
 
 /// A block of a matrix as it is programmed.
@@ -558,9 +539,14 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// The matrices with their ids.
+    pub fn matrices(&self) -> impl Iterator<Item = (MatrixId, &Matrix)> {
+        (0..).map(MatrixId).zip(&self.matrices)
+    }
+
     /// The tiles with their ids.
     pub fn tiles(&self) -> impl Iterator<Item = (TileId, &Tile)> {
-        self.tiles.iter().enumerate().map(|(index, tile)| (TileId(index as u32), tile))
+        (0..).map(TileId).zip(&self.tiles)
     }
 
     /// The tiles of a matrix with their ids.
@@ -599,21 +585,6 @@ impl Mapping {
     /// Bits to store the row tables of all tiles, as defined at [`Tile::table_bits`].
     pub fn rename_table_bits(&self) -> usize {
         self.tiles.iter().map(Tile::table_bits).sum()
-    }
-
-    /// Names a weight of a matrix that exists.
-    pub(crate) fn weight_name(
-        &self,
-        matrix: MatrixId,
-        replica: u32,
-        row: usize,
-        column: usize,
-    ) -> WeightName {
-        let of = &self.matrices[matrix.index()];
-        let bits = usize::from(of.weight_bits);
-        let (name, output) = (of.name.clone(), column / bits);
-        let slice = (bits > 1).then_some(column % bits);
-        WeightName { matrix, name, replica, row, output, slice }
     }
 
     /// The tiles of every replica of every matrix that has some, each list ascending.

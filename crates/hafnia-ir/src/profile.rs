@@ -4,7 +4,7 @@ use hafnia_artifact::{Artifact, Digest};
 use hafnia_model::Network;
 use serde::{Deserialize, Serialize};
 
-use crate::MatrixId;
+use crate::mapping::MatrixId;
 
 /// Samples of the activations that reach every matrix of a network.
 ///
@@ -53,113 +53,59 @@ impl Artifact for Profile {
 
 /// Why a profile does not belong to a network, or is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProfileError {
-    /// The profile was taken from another network.
-    #[error("profile taken from another network: from {profile}, not {network}")]
-    Network {
-        /// Digest in the profile.
-        profile: Digest,
-        /// Digest of the network.
-        network: Digest,
-    },
-    /// The profile has another number of matrices.
-    #[error("profile has {profile} matrices, the network has {network}")]
-    MatrixCount {
-        /// Matrices of the profile.
-        profile: usize,
-        /// Matrices of the network.
-        network: usize,
-    },
-    /// A matrix has another number of rows.
-    #[error("matrix {matrix} has {profile} rows in the profile, {network} in the network")]
-    Rows {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Rows in the profile.
-        profile: usize,
-        /// Rows in the network.
-        network: usize,
-    },
-    /// A matrix is given activations of another width.
-    #[error("matrix {matrix} takes {profile} bits in the profile, {network} in the network")]
-    Bits {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Bits in the profile.
-        profile: u8,
-        /// Bits in the network.
-        network: u8,
-    },
-    /// The activations are no whole number of samples.
-    #[error("matrix {matrix} has {activations} activations, no multiple of its {rows} rows")]
-    Length {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Activations that are there.
-        activations: usize,
-        /// Activations in a sample.
-        rows: usize,
-    },
-    /// An activation does not fit its bits.
-    #[error(
-        "matrix {matrix}, sample {sample}, row {row}: activation {activation} must lie in 0..={max}"
-    )]
-    Activation {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Index of the sample.
-        sample: usize,
-        /// Row of the matrix.
-        row: usize,
-        /// The activation.
-        activation: u8,
-        /// The largest allowed.
-        max: u8,
-    },
+#[error("profile{}: {fault}", matrix.map(|matrix| format!(" of matrix {matrix}")).unwrap_or_default())]
+pub struct ProfileError {
+    /// The matrix, if it is the profile of one.
+    pub matrix: Option<MatrixId>,
+    /// What is wrong, in words.
+    pub fault: String,
 }
 
 impl Profile {
     /// Checks that the profile was taken from this network and is whole.
     ///
     /// # Errors
-    /// The first difference; see [`ProfileError`].
+    /// The first difference.
     pub fn check(&self, network: &Network) -> Result<(), ProfileError> {
-        let digest = network.digest();
+        let (digest, layers) = (network.digest(), network.matrices());
+        let (matrices, expected) = (self.matrices.len(), layers.len());
+        let wrong = |fault| Err(ProfileError { matrix: None, fault });
         if self.network != digest {
-            return Err(ProfileError::Network { profile: self.network, network: digest });
+            return wrong(format!("taken from network {}, not from {digest}", self.network));
         }
-        let layers = network.matrices();
-        if self.matrices.len() != layers.len() {
-            let (profile, network) = (self.matrices.len(), layers.len());
-            return Err(ProfileError::MatrixCount { profile, network });
+        if matrices != expected {
+            return wrong(format!("it has {matrices} matrices, the network has {expected}"));
         }
         for (index, (profile, layer)) in self.matrices.iter().zip(&layers).enumerate() {
-            profile.check(MatrixId(index as u32), layer.weights.rows(), layer.input_bits)?;
+            let matrix = Some(MatrixId(index as u32));
+            let checked = profile.check(layer.weights.rows(), layer.input_bits);
+            checked.map_err(|fault| ProfileError { matrix, fault })?;
         }
         Ok(())
     }
 }
 
 impl MatrixProfile {
-    fn check(&self, matrix: MatrixId, rows: usize, bits: u8) -> Result<(), ProfileError> {
+    /// Whether it is that of a matrix of so many rows and bits of activations, or what is wrong.
+    fn check(&self, rows: usize, bits: u8) -> Result<(), String> {
         if self.rows != rows {
-            return Err(ProfileError::Rows { matrix, profile: self.rows, network: rows });
+            return Err(format!("it has {} rows, the network has {rows}", self.rows));
         }
         if self.bits != bits {
-            return Err(ProfileError::Bits { matrix, profile: self.bits, network: bits });
+            return Err(format!("its activations have {} bits, in the network {bits}", self.bits));
         }
         let activations = self.activations.len();
         if !activations.is_multiple_of(rows) {
-            return Err(ProfileError::Length { matrix, activations, rows });
+            return Err(format!("{activations} activations are not a multiple of {rows} rows"));
         }
         let max = u8::MAX >> (8 - bits);
         match self.activations.iter().position(|&activation| activation > max) {
             None => Ok(()),
             Some(index) => {
-                let (sample, row) = (index / rows, index % rows);
-                let activation = self.activations[index];
-                Err(ProfileError::Activation { matrix, sample, row, activation, max })
+                let (sample, row, found) = (index / rows, index % rows, self.activations[index]);
+                Err(format!(
+                    "activation of sample {sample}, row {row} is {found}, it must lie in 0..={max}"
+                ))
             }
         }
     }

@@ -14,15 +14,11 @@ mod emit;
 mod import;
 mod table;
 
-use std::collections::BTreeMap;
-use std::io;
-use std::path::{Path, PathBuf};
-
-use hafnia_artifact::{ArtifactError, read, write_whole_folder};
 use hafnia_cim::{InputControl, MacroSpec};
-use hafnia_model::npy::NpyError;
 
-use crate::{Geometry, Mapping, Stage, Violation, verify};
+use crate::mapping::{Geometry, Mapping, Stage};
+use crate::rules::Violations;
+use crate::verifier::verify;
 
 /// A placed mapping, and how its macros scan their rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,131 +29,24 @@ pub struct Program {
     rows_per_conversion: usize,
 }
 
-/// Why a mapping makes no program, or files are none.
-#[derive(Debug, thiserror::Error)]
+/// Why a mapping makes no program for a macro.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProgramError {
     /// The mapping is not placed.
     #[error(
-        "only a placed mapping makes a program, this one is {stage}: end its pipeline with a pass that places tiles, such as `pack`"
+        "only a placed mapping makes a program, this one is {0}: end its pipeline with a pass that places tiles, such as `pack`"
     )]
-    Stage {
-        /// Its stage.
-        stage: Stage,
-    },
-    /// The mapping is for another macro.
-    #[error(
-        "the mapping is for macro `{}` of {}x{}, the program for `{}` of {}x{}",
-        mapping.name, mapping.rows, mapping.columns, spec.name, spec.rows, spec.columns
-    )]
-    Geometry {
-        /// The macro of the mapping.
-        mapping: Geometry,
-        /// The macro that is programmed.
-        spec: Geometry,
-    },
+    Stage(Stage),
+    /// The mapping is for the first macro, the program for the second.
+    #[error("the mapping is for macro {0}, the program for macro {1}")]
+    Geometry(Geometry, Geometry),
     /// Cells hold more than a bit, which the files have no form for.
-    #[error(
-        "macro `{name}` has cells of {cell_bits} bits, the files of a program hold 1 bit a cell"
-    )]
-    MultiLevel {
-        /// The macro.
-        name: String,
-        /// Bits of a cell.
-        cell_bits: u8,
-    },
-    /// The mapping breaks a rule.
-    #[error("the mapping breaks a rule of mappings")]
-    Mapping(#[source] Violation),
-    /// A file cannot be read.
-    #[error(transparent)]
-    Read(#[from] ArtifactError),
-    /// A file is not text.
-    #[error("{} is not text: byte {byte} is not UTF-8", path.display())]
-    Encoding {
-        /// The file.
-        path: PathBuf,
-        /// The first byte that is wrong, from 0.
-        byte: usize,
-    },
-    /// The header is not the JSON that it should be.
-    #[error("{}", path.display())]
-    Json {
-        /// The file.
-        path: PathBuf,
-        /// Where and how.
-        source: serde_json::Error,
-    },
-    /// A line of a table or image is not what it should be.
-    #[error("{}:{line}: expected {expected}, found {found}", path.display())]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What should stand there.
-        expected: String,
-        /// What does.
-        found: String,
-    },
-    /// A file is right by itself, but says other than those that the mapping is read from.
-    #[error(
-        "{}:{line}:{column}: expected {expected}, found {found}: \
-         the other files of the program say so",
-        path.display()
-    )]
-    Differs {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// The character within the line, from 1.
-        column: usize,
-        /// What follows from the other files.
-        expected: String,
-        /// What stands there.
-        found: String,
-    },
-    /// A file is no NumPy array.
-    #[error("{} is no array of cells", path.display())]
-    Npy {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: NpyError,
-    },
-    /// An array is not as large as a macro.
-    #[error("{}: its shape is {found:?}, the macro's {expected:?}", path.display())]
-    Shape {
-        /// The file.
-        path: PathBuf,
-        /// Sides of the array.
-        found: Vec<usize>,
-        /// Rows and columns of the macro.
-        expected: [usize; 2],
-    },
-    /// A cell of an array is not that of `cells.hex`.
-    #[error("{}: cell ({row}, {column}) is {found}, cells.hex says {expected}", path.display())]
-    Cell {
-        /// The file.
-        path: PathBuf,
-        /// Row on the macro.
-        row: usize,
-        /// Column on the macro.
-        column: usize,
-        /// What the array says.
-        found: i8,
-        /// What the image says.
-        expected: i8,
-    },
-    /// Every file is right by itself, but the mapping that they give breaks a rule.
-    #[error("the mapping of {} breaks a rule of mappings", path.display())]
-    Invalid {
-        /// The header of the program.
-        path: PathBuf,
-        /// Which.
-        source: Violation,
-    },
+    #[error("macro {0}: the files of a program hold 1 bit per cell")]
+    MultiLevel(Geometry),
+    /// The mapping breaks rules.
+    #[error("the mapping breaks the rules of mappings")]
+    Invalid(#[from] Violations),
 }
 
 impl Program {
@@ -171,20 +60,16 @@ impl Program {
     /// valid.
     pub fn of(mapping: &Mapping, spec: &MacroSpec) -> Result<Self, ProgramError> {
         if mapping.stage != Stage::Placed {
-            return Err(ProgramError::Stage { stage: mapping.stage });
+            return Err(ProgramError::Stage(mapping.stage));
         }
         let geometry = Geometry::from(spec);
         if mapping.geometry != geometry {
-            return Err(ProgramError::Geometry {
-                mapping: mapping.geometry.clone(),
-                spec: geometry,
-            });
+            return Err(ProgramError::Geometry(mapping.geometry.clone(), geometry));
         }
         if geometry.cell_bits > 1 {
-            let Geometry { name, cell_bits, .. } = geometry;
-            return Err(ProgramError::MultiLevel { name, cell_bits });
+            return Err(ProgramError::MultiLevel(geometry));
         }
-        verify(mapping).map_err(ProgramError::Mapping)?;
+        verify(mapping)?;
         Ok(Self {
             mapping: mapping.clone(),
             input_control: spec.input_control,
@@ -205,42 +90,5 @@ impl Program {
     /// Most rows that are on in one conversion.
     pub fn rows_per_conversion(&self) -> usize {
         self.rows_per_conversion
-    }
-
-    /// The files, by their paths in the folder, one after the other.
-    pub fn files(&self) -> impl Iterator<Item = (String, Vec<u8>)> + '_ {
-        emit::files(self)
-    }
-
-    /// Writes the files into a folder, whole or not at all; an older program there is replaced.
-    ///
-    /// # Errors
-    /// [`ArtifactError::Io`] naming the folder, also if it holds anything but a program.
-    pub fn write(&self, folder: impl AsRef<Path>) -> Result<(), ArtifactError> {
-        write_whole_folder(folder, Self::HEADER, self.files())
-    }
-
-    /// Reads a program from its folder.
-    ///
-    /// # Errors
-    /// If a file is missing, malformed (with file and line) or does not agree with the others, or
-    /// the mapping is not valid.
-    pub fn read(folder: impl AsRef<Path>) -> Result<Self, ProgramError> {
-        import::program(folder.as_ref(), &|path| read(path))
-    }
-
-    /// The program of these files, given by their paths in the folder.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub fn from_files(files: &BTreeMap<String, Vec<u8>>) -> Result<Self, ProgramError> {
-        import::program(Path::new(""), &|path| {
-            let file = path.to_str().and_then(|name| files.get(name));
-            file.cloned().ok_or_else(|| ArtifactError::Io {
-                action: "read",
-                path: path.into(),
-                source: io::ErrorKind::NotFound.into(),
-            })
-        })
     }
 }

@@ -11,181 +11,12 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use hafnia_artifact::Digest;
 use hafnia_bits::BitMatrix;
 use hafnia_model::arithmetic::{activate, max_pool, window};
-use hafnia_model::{Layer, MatrixLayer, Network, Thresholds, Weights};
+use hafnia_model::{Layer, Network, Thresholds, Weights};
 
-use crate::{Column, Mapping, MatrixId, RowEntry, TileId, UnfilledCells, WeightName, mappable};
-
-/// How a mapping differs from the network.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ProofError {
-    /// The mapping was made for another network.
-    #[error("mapping made for another network: for {mapping}, not {network}")]
-    Network {
-        /// Digest in the mapping.
-        mapping: Digest,
-        /// Digest of the network.
-        network: Digest,
-    },
-    /// The network's weights do not fill the cells of the macro.
-    #[error(transparent)]
-    UnfilledCells(#[from] UnfilledCells),
-    /// The mapping has another number of matrices.
-    #[error("mapping has {mapping} matrices, the network has {network}")]
-    MatrixCount {
-        /// Matrices of the mapping.
-        mapping: usize,
-        /// Matrices of the network.
-        network: usize,
-    },
-    /// A matrix has another name.
-    #[error("matrix {matrix} is `{mapping}` in the mapping, `{network}` in the network")]
-    Name {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name in the mapping.
-        mapping: String,
-        /// Its name in the network.
-        network: String,
-    },
-    /// A matrix has another size.
-    #[error(
-        "matrix {matrix} ({name}) is {}x{} in the mapping, {}x{} in the network",
-        mapping.0, mapping.1, network.0, network.1
-    )]
-    Size {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// (rows, columns) in the mapping.
-        mapping: (usize, usize),
-        /// (rows, columns) in the network.
-        network: (usize, usize),
-    },
-    /// A matrix has weights of another width.
-    #[error(
-        "matrix {matrix} ({name}) has weights of {mapping} bits in the mapping, of {network} in the network"
-    )]
-    WeightBits {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// Bits of a weight in the mapping.
-        mapping: u8,
-        /// Bits of a weight in the network.
-        network: u8,
-    },
-    /// A row is declared dead, though some input may turn it on.
-    #[error(
-        "row {row} of {matrix} ({name}) is declared dead, but its activation may reach {largest}"
-    )]
-    Live {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// The row.
-        row: u32,
-        /// The largest that its activation may be.
-        largest: u8,
-    },
-    /// A column is declared digital, though its weights differ.
-    #[error(
-        "column {column} of {matrix} ({name}) is declared digital with weights {}, but that of row {row} is {}",
-        sign(*declared), sign(!declared)
-    )]
-    NotConstant {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// The column.
-        column: u32,
-        /// The first row that is not dead and has another weight.
-        row: usize,
-        /// The weights that it is declared to have: true is +1.
-        declared: bool,
-    },
-    /// A row is declared dead, or a column digital, that does not exist.
-    #[error("{matrix} ({name}) declares that its {what} {index} takes no cells, and has {count}")]
-    NotThere {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its name.
-        name: String,
-        /// `row` or `column`.
-        what: &'static str,
-        /// Its number.
-        index: u32,
-        /// How many there are.
-        count: usize,
-    },
-    /// A tile is of a matrix that does not exist.
-    #[error("tile {tile} is of matrix {matrix}, which does not exist")]
-    UnknownMatrix {
-        /// The tile.
-        tile: TileId,
-        /// The matrix it names.
-        matrix: MatrixId,
-    },
-    /// A tile stands for a weight, or uses a cell, that does not exist.
-    #[error(
-        "tile {tile} takes cell ({physical}, {index}) for weight ({row}, {column}) of {matrix}, \
-         and one of them does not exist"
-    )]
-    Outside {
-        /// The tile.
-        tile: TileId,
-        /// Physical row within the tile.
-        physical: u32,
-        /// Column within the tile.
-        index: usize,
-        /// Its matrix.
-        matrix: MatrixId,
-        /// Logical row.
-        row: u32,
-        /// Logical column.
-        column: u32,
-    },
-    /// A weight is held twice.
-    #[error("tile {tile} holds {weight} again")]
-    Again {
-        /// The second tile.
-        tile: TileId,
-        /// The weight.
-        weight: WeightName,
-    },
-    /// A weight is held that is in a dead row or a digital column.
-    #[error("tile {tile} holds {weight}, which is declared to take no cells")]
-    Stripped {
-        /// The tile.
-        tile: TileId,
-        /// The weight.
-        weight: WeightName,
-    },
-    /// A weight is programmed as its opposite.
-    #[error("tile {tile} holds {weight} as {}, not {}", sign(!expected), sign(*expected))]
-    Weight {
-        /// The tile.
-        tile: TileId,
-        /// The weight.
-        weight: WeightName,
-        /// What it is in the network: true is +1.
-        expected: bool,
-    },
-    /// A weight is held by no tile.
-    #[error("no tile holds {0}")]
-    Missing(WeightName),
-}
-
-fn sign(bit: bool) -> &'static str {
-    if bit { "+1" } else { "-1" }
-}
+use crate::mapping::{Column, Mapping, MatrixId, RowEntry, Tile, TileId, mappable};
+use crate::rules::{Faults, Location, Rule, Violations};
 
 /// Rebuilds every matrix from programmed bits, row tables and polarities and compares it with the
 /// network's: every weight exactly once per replica, and right; but for those of dead rows and digital
@@ -194,14 +25,24 @@ fn sign(bit: bool) -> &'static str {
 /// Takes any mapping, verified or not.
 ///
 /// # Errors
-/// The first difference, tiles in the order of their ids.
-pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
+/// The violations of the first of [`Rule::Network`], [`Rule::Needless`] and [`Rule::Weights`] that
+/// is broken, tiles in the order of their ids.
+pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), Violations> {
     prove_matrices(mapping, network)?;
+    let faults = &mut Faults::new(mapping);
     let cell_bits = mapping.geometry.cell_bits;
-    let slices = |layer: &MatrixLayer<'_>| mappable(layer, cell_bits).map(Cow::into_owned);
-    let weights: Vec<BitMatrix> =
-        network.matrices().iter().map(slices).collect::<Result<_, _>>()?;
-    prove_stripped(mapping, network, &weights)?;
+    let mut weights: Vec<Cow<'_, BitMatrix>> = Vec::new();
+    for ((matrix, _), layer) in mapping.matrices().zip(network.matrices()) {
+        match mappable(&layer, cell_bits) {
+            Ok(slices) => weights.push(slices),
+            Err(error) => {
+                faults.note(Rule::Network, Location::matrix(matrix), format_args!("{error}"));
+            }
+        }
+    }
+    faults.check()?;
+    prove_stripped(faults, network, &weights);
+    faults.check()?;
     // At first, the weights that no tile may hold.
     let nothing = |matrix: MatrixId| {
         let of = &mapping.matrices[matrix.index()];
@@ -214,98 +55,118 @@ pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
     };
 
     // Which weights were met, of every replica that is there; the first has to be.
-    let mut met: BTreeMap<(MatrixId, u32), Vec<Vec<bool>>> = (0..weights.len() as u32)
-        .map(|matrix| ((MatrixId(matrix), 0), nothing(MatrixId(matrix))))
-        .collect();
+    let mut met: BTreeMap<(MatrixId, u32), Vec<Vec<bool>>> =
+        mapping.matrices().map(|(matrix, _)| ((matrix, 0), nothing(matrix))).collect();
     for (id, tile) in mapping.tiles() {
         let Some(weights) = weights.get(tile.matrix.index()) else {
-            return Err(ProofError::UnknownMatrix { tile: id, matrix: tile.matrix });
+            let at = Location::tile(id, tile.matrix);
+            faults.note(Rule::Weights, at, format_args!("its matrix does not exist"));
+            continue;
         };
         let key = (tile.matrix, tile.replica);
         let met = met.entry(key).or_insert_with(|| nothing(tile.matrix));
-        prove_tile(mapping, id, weights, met)?;
+        prove_tile(faults, id, tile, weights, met);
     }
     for ((matrix, replica), met) in met {
         for (row, met) in met.iter().enumerate() {
             if let Some(column) = met.iter().position(|met| !met) {
-                let weight = mapping.weight_name(matrix, replica, row, column);
-                return Err(ProofError::Missing(weight));
+                let weight = mapping.matrices[matrix.index()].weight(replica, row, column);
+                let fault = format_args!("no tile holds {weight}");
+                faults.note(Rule::Weights, Location::matrix(matrix), fault);
+                break;
             }
         }
     }
-    Ok(())
+    faults.check()
 }
 
-/// Network, names and sizes.
-fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), ProofError> {
-    let digest = network.digest();
+/// Checks [`Rule::Network`]: that a mapping is of a network, whatever its tiles hold.
+///
+/// # Errors
+/// The differences.
+pub fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), Violations> {
+    let faults = &mut Faults::new(mapping);
+    let (digest, layers) = (network.digest(), network.matrices());
+    let (matrices, expected) = (mapping.matrices.len(), layers.len());
     if mapping.network != digest {
-        return Err(ProofError::Network { mapping: mapping.network, network: digest });
+        faults.note(
+            Rule::Network,
+            Location::default(),
+            format_args!("it is of network {}, not of {digest}", mapping.network),
+        );
     }
-    let layers = network.matrices();
-    if mapping.matrices.len() != layers.len() {
-        let (mapping, network) = (mapping.matrices.len(), layers.len());
-        return Err(ProofError::MatrixCount { mapping, network });
+    faults.check()?;
+    if matrices != expected {
+        let fault = format_args!("it has {matrices} matrices, the network has {expected}");
+        faults.note(Rule::Network, Location::default(), fault);
     }
-    for (index, (of, layer)) in mapping.matrices.iter().zip(&layers).enumerate() {
-        let (matrix, name) = (MatrixId(index as u32), of.name.clone());
+    for ((matrix, of), layer) in mapping.matrices().zip(&layers) {
+        let at = Location::matrix(matrix);
+        let (name, bits, of_layer) = (&of.name, of.weight_bits, layer.weights.bits());
         if name != layer.name {
-            return Err(ProofError::Name { matrix, mapping: name, network: layer.name.to_owned() });
+            let fault = format_args!("it is `{name}`, in the network `{}`", layer.name);
+            faults.note(Rule::Network, at, fault);
         }
-        let (mapping, network) = (of.weight_bits, layer.weights.bits());
-        if mapping != network {
-            return Err(ProofError::WeightBits { matrix, name, mapping, network });
+        if bits != of_layer {
+            let fault =
+                format_args!("`{name}` has weights of {bits} bits, in the network of {of_layer}");
+            faults.note(Rule::Network, at, fault);
         }
-        let (columns, bits) = (layer.weights.columns(), usize::from(network));
-        let (mapping, network) = ((of.rows, of.columns), (layer.weights.rows(), columns * bits));
-        if mapping != network {
-            return Err(ProofError::Size { matrix, name, mapping, network });
+        let (rows, columns) =
+            (layer.weights.rows(), layer.weights.columns() * usize::from(of_layer));
+        if (of.rows, of.columns) != (rows, columns) {
+            faults.note(
+                Rule::Network,
+                at,
+                format_args!(
+                    "`{name}` is {}x{}, in the network {rows}x{columns}",
+                    of.rows, of.columns
+                ),
+            );
         }
     }
-    Ok(())
+    faults.check()
 }
 
 /// Dead rows are dead, and digital columns constant.
-fn prove_stripped(
-    mapping: &Mapping,
-    network: &Network,
-    weights: &[BitMatrix],
-) -> Result<(), ProofError> {
+fn prove_stripped(faults: &mut Faults<'_>, network: &Network, weights: &[Cow<'_, BitMatrix>]) {
+    let mapping = faults.mapping;
     if mapping.matrices.iter().all(|of| of.dead.is_empty() && of.digital.is_empty()) {
-        return Ok(());
+        return;
     }
     let largest = largest_activations(network);
-    for (index, (of, largest)) in mapping.matrices.iter().zip(&largest).enumerate() {
-        let (matrix, name, weights) = (MatrixId(index as u32), || of.name.clone(), &weights[index]);
+    for (((matrix, of), largest), weights) in mapping.matrices().zip(&largest).zip(weights) {
+        let (at, name) = (Location::matrix(matrix), &of.name);
         for &row in &of.dead {
-            match largest.get(row as usize) {
-                Some(0) => {}
-                Some(&largest) => {
-                    return Err(ProofError::Live { matrix, name: name(), row, largest });
-                }
-                None => {
-                    let (what, index, count) = ("row", row, of.rows);
-                    return Err(ProofError::NotThere { matrix, name: name(), what, index, count });
-                }
-            }
+            let fault = match largest.get(row as usize) {
+                Some(0) => continue,
+                Some(largest) => format!("its activation may reach {largest}"),
+                None => format!("there are {}", of.rows),
+            };
+            let fault = format_args!("row {row} of `{name}` is declared dead, but {fault}");
+            faults.note(Rule::Needless, at, fault);
         }
         for column in &of.digital {
             let (column, declared) = (column.logical, !column.negative);
-            if column as usize >= of.columns {
-                let (what, index, count) = ("column", column, of.columns);
-                return Err(ProofError::NotThere { matrix, name: name(), what, index, count });
-            }
             let is_other = |&row: &usize| {
                 let is_dead = of.dead.contains(&(row as u32));
                 !is_dead && weights.get(row, column as usize) != declared
             };
-            if let Some(row) = (0..of.rows).find(is_other) {
-                let name = name();
-                return Err(ProofError::NotConstant { matrix, name, column, row, declared });
-            }
+            let (found, sign) = (sign(!declared), sign(declared));
+            let fault = match column as usize {
+                index if index >= of.columns => format!("there are {}", of.columns),
+                _ => match (0..of.rows).find(is_other) {
+                    None => continue,
+                    Some(row) => format!("that of row {row} is {found}"),
+                },
+            };
+            faults.note(
+                Rule::Needless,
+                at,
+                format_args!("column {column} of `{name}` is declared digital with weights {sign}, but {fault}"),
+            );
         }
     }
-    Ok(())
 }
 
 /// The largest activation that an input can give to each row of each matrix.
@@ -375,39 +236,49 @@ fn bounds(
     (0..weights.columns()).map(bound).collect()
 }
 
-/// Every weight that a tile stands for; those that it holds are added to `met`.
+fn sign(bit: bool) -> &'static str {
+    if bit { "+1" } else { "-1" }
+}
+
+/// Every weight that a tile stands for; those that it holds are added to `met`. Of an entry only the
+/// first fault is noted.
 fn prove_tile(
-    mapping: &Mapping,
+    faults: &mut Faults<'_>,
     id: TileId,
+    tile: &Tile,
     weights: &BitMatrix,
     met: &mut [Vec<bool>],
-) -> Result<(), ProofError> {
-    let tile = &mapping.tiles[id.index()];
-    for RowEntry { logical: row, physical, negative } in tile.rows.iter() {
+) {
+    let of = &faults.mapping.matrices[tile.matrix.index()];
+    for (entry, row) in tile.rows.iter().enumerate() {
+        let RowEntry { logical: row, physical, negative } = row;
+        let mut first = None;
         for (index, &Column { logical: column, inverted }) in tile.columns.iter().enumerate() {
-            let matrix = tile.matrix;
             let (r, c, p) = (row as usize, column as usize, physical as usize);
             let is_weight = r < weights.rows() && c < weights.columns();
             let is_cell = p < tile.bits.rows() && index < tile.bits.columns();
-            if !is_weight || !is_cell {
-                return Err(ProofError::Outside { tile: id, physical, index, matrix, row, column });
-            }
-            let weight = || mapping.weight_name(matrix, tile.replica, r, c);
-            if std::mem::replace(&mut met[r][c], true) {
-                let of = &mapping.matrices[matrix.index()];
+            let fault = if !is_weight || !is_cell {
+                "of which one does not exist"
+            } else if std::mem::replace(&mut met[r][c], true) {
                 let is_digital = of.digital.iter().any(|digital| digital.logical == column);
-                let (tile, weight) = (id, weight());
-                return Err(if is_digital || of.dead.contains(&row) {
-                    ProofError::Stripped { tile, weight }
-                } else {
-                    ProofError::Again { tile, weight }
-                });
-            }
-            let expected = weights.get(r, c);
-            if tile.bits.get(p, index) ^ negative ^ inverted != expected {
-                return Err(ProofError::Weight { tile: id, weight: weight(), expected });
-            }
+                match is_digital || of.dead.contains(&row) {
+                    true => "which is declared to take no cells",
+                    false => "which was held before",
+                }
+            } else {
+                match (tile.bits.get(p, index) ^ negative ^ inverted, weights.get(r, c)) {
+                    (true, false) => "but as +1, not -1",
+                    (false, true) => "but as -1, not +1",
+                    _ => continue,
+                }
+            };
+            first.get_or_insert((index, column, fault));
+        }
+        if let Some((index, column, fault)) = first {
+            let at = Location::tile(id, tile.matrix).entry(entry).column(index);
+            let weight = of.weight(tile.replica, row as usize, column as usize);
+            let fault = format_args!("cell ({physical}, {index}) holds {weight}, {fault}");
+            faults.note(Rule::Weights, at, fault);
         }
     }
-    Ok(())
 }

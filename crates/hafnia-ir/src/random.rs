@@ -13,11 +13,11 @@ use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use crate::proof::largest_activations;
-use crate::{
+use crate::mapping::{
     Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,
     Tile, mappable,
 };
+use crate::proof::largest_activations;
 
 /// A random mapping of `network` at `stage` that [`verify`](crate::verify) and
 /// [`prove`](crate::prove) accept.

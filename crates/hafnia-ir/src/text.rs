@@ -13,7 +13,7 @@ use hafnia_artifact::Digest;
 use hafnia_bits::{BitMatrix, HexError};
 use hafnia_model::Weights;
 
-use crate::{
+use crate::mapping::{
     Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,
     Tile, TileId,
 };

@@ -3,7 +3,7 @@
 use std::{error::Error, path::PathBuf};
 
 use hafnia_cim::CimError;
-use hafnia_ir::{ProfileError, ProofError, Stage, Violation};
+use hafnia_ir::{ProfileError, Stage, Violations};
 
 /// Any error, as callbacks and passes of users return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -215,12 +215,9 @@ impl PipelineError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsound {
-    /// A rule of its stage is broken.
+    /// Rules of its stage or of the proof are broken.
     #[error(transparent)]
-    Rule(#[from] Violation),
-    /// What is programmed is not the network.
-    #[error(transparent)]
-    Proof(#[from] ProofError),
+    Rules(#[from] Violations),
     /// A pass did not leave the stage that it says it leaves.
     #[error("the mapping is {found}, it must be {expected}")]
     Stage {

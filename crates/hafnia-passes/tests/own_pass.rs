@@ -4,7 +4,7 @@ use std::error::Error;
 
 use expect_test::expect;
 use hafnia_cim::{CodeTable, MacroSpec};
-use hafnia_ir::{Mapping, Stage};
+use hafnia_ir::{Mapping, Rule, Stage};
 use hafnia_model::random::lenet5;
 use hafnia_passes::{
     AfterPass, BoxError, Context, Pass, PassError, PassInfo, Pipeline, PipelineError, Registry,
@@ -181,7 +181,10 @@ fn a_pass_that_breaks_the_mapping_is_named() {
     let flip = stop("use = \"flip\"");
     let message = "pass `flip` broke the mapping: this is a bug of the pass";
     assert_eq!(flip.to_string(), message);
-    assert!(matches!(flip, PipelineError::Bug { pass: "flip", source: Unsound::Proof(_) }));
+    let PipelineError::Bug { pass: "flip", source: Unsound::Rules(violations) } = &flip else {
+        panic!("{flip}")
+    };
+    assert_eq!(violations.first().rule, Rule::Weights);
 
     let place = stop("use = \"place\"");
     let stages = Unsound::Stage { found: Stage::Tiled, expected: Stage::Placed };

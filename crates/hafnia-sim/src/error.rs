@@ -2,7 +2,7 @@
 
 use hafnia_artifact::Digest;
 use hafnia_cim::CimError;
-use hafnia_ir::{MatrixId, Stage, Violation};
+use hafnia_ir::{MatrixId, Stage, Violations};
 
 /// Why a chip, an evaluation or a profile was refused.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ pub enum SimError {
     },
     /// The mapping breaks a rule of its stage.
     #[error("the mapping is not well formed")]
-    Mapping(#[source] Box<Violation>),
+    Mapping(#[source] Box<Violations>),
     /// The description of the macro is wrong.
     #[error("the macro is not well described")]
     Spec(#[source] Box<CimError>),

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::catch_unwind;
 
 use hafnia_cim::MacroSpec;
-use hafnia_ir::{Mapping, Matrix, Program, ProofError, Stage, Tile, prove, verify};
+use hafnia_ir::{Mapping, Matrix, Program, Stage, Tile, prove, verify};
 use hafnia_model::{Network, random};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
@@ -355,7 +355,7 @@ fn check(text: &str, networks: &[Network]) -> Result<Outcome, String> {
     let proofs: Vec<String> = networks.iter().map(|network| proof(&mapping, network)).collect();
     let said = match &verified {
         Ok(()) => format!("valid, {}", proofs.join(", ")),
-        Err(violation) => format!("{violation}"),
+        Err(violations) => violations.first().to_string(),
     };
     let program = match verified {
         Ok(()) if mapping.stage == Stage::Placed => small_program(&mapping)?,
@@ -375,13 +375,12 @@ fn held(mapping: &Mapping) -> usize {
         + mapping.tiles.iter().map(tile).sum::<usize>()
 }
 
-/// The kind of what the proof says, were the mapping made for this network.
+/// The rule that the proof finds broken first, were the mapping made for this network.
 fn proof(mapping: &Mapping, network: &Network) -> String {
     let mapping = Mapping { network: network.digest(), ..mapping.clone() };
     match prove(&mapping, network) {
         Ok(()) => "proved".to_owned(),
-        Err(ProofError::MatrixCount { .. }) => "count".to_owned(),
-        Err(error) => format!("{error:?}").split(' ').next().unwrap_or_default().to_owned(),
+        Err(violations) => format!("{:?}", violations.first().rule),
     }
 }
 

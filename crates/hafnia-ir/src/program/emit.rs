@@ -1,13 +1,15 @@
 //! What the files of a [`Program`] hold.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
+use hafnia_artifact::{ArtifactError, Digest, write_whole_folder};
 use hafnia_bits::BitMatrix;
 use hafnia_model::npy;
 use serde::{Deserialize, Serialize};
 
 use super::Program;
-use crate::{DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, Tile, TileId};
+use crate::mapping::{DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, Tile, TileId};
 
 /// The names of the columns of every table.
 pub(super) const TILES: &str =
@@ -22,7 +24,7 @@ pub(super) const COLUMNS: &str = "tile,column,logical_column,polarity";
 pub(super) struct Header {
     pub(super) format: Format,
     pub(super) version: u32,
-    pub(super) network: hafnia_artifact::Digest,
+    pub(super) network: Digest,
     #[serde(rename = "macro")]
     pub(super) geometry: Sized,
     pub(super) macros: u32,
@@ -80,20 +82,32 @@ pub(super) struct Digital {
     pub(super) sign: i8,
 }
 
-/// All files; those of a macro are made when their turn comes.
-pub(super) fn files(program: &Program) -> impl Iterator<Item = (String, Vec<u8>)> + '_ {
-    let mapping = &program.mapping;
-    let mut macros: Vec<Vec<TileId>> = vec![Vec::new(); mapping.macros()];
-    for (id, tile) in mapping.tiles() {
-        macros[place(tile).macro_index as usize].push(id);
+impl Program {
+    /// The files, by their paths in the folder, one after the other; those of a macro are made when
+    /// their turn comes.
+    pub fn files(&self) -> impl Iterator<Item = (String, Vec<u8>)> + '_ {
+        let mapping = &self.mapping;
+        let mut macros: Vec<Vec<TileId>> = vec![Vec::new(); mapping.macros()];
+        for (id, tile) in mapping.tiles() {
+            macros[place(tile).macro_index as usize].push(id);
+        }
+        let whole = [
+            (Self::HEADER.to_owned(), header(self).into_bytes()),
+            ("tiles.csv".to_owned(), tiles(mapping).into_bytes()),
+            ("sums.csv".to_owned(), sums(mapping).into_bytes()),
+        ];
+        let macros = macros.into_iter().enumerate();
+        let of_macros = macros.flat_map(|(index, tiles)| macro_files(mapping, index, &tiles));
+        whole.into_iter().chain(of_macros)
     }
-    let whole = [
-        (Program::HEADER.to_owned(), header(program).into_bytes()),
-        ("tiles.csv".to_owned(), tiles(mapping).into_bytes()),
-        ("sums.csv".to_owned(), sums(mapping).into_bytes()),
-    ];
-    let macros = macros.into_iter().enumerate();
-    whole.into_iter().chain(macros.flat_map(|(index, tiles)| macro_files(mapping, index, &tiles)))
+
+    /// Writes the files into a folder, whole or not at all; an older program there is replaced.
+    ///
+    /// # Errors
+    /// [`ArtifactError::Io`] naming the folder, also if it holds anything but a program.
+    pub fn write(&self, folder: impl AsRef<Path>) -> Result<(), ArtifactError> {
+        write_whole_folder(folder, Self::HEADER, self.files())
+    }
 }
 
 /// The files of a macro, on which these tiles lie.

@@ -1,22 +1,53 @@
 //! From files back to a [`Program`].
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
 use std::path::Path;
 
+use hafnia_artifact::{ArtifactError, read};
 use hafnia_bits::{BitMatrix, HexError};
-use hafnia_cim::InputControl;
+use hafnia_cim::{CimError, InputControl};
 use hafnia_model::npy;
-use serde::de::Error as _;
 
 use super::Program;
 use super::emit::{COLUMNS, Digital, Header, Listed, SCAN, Sized, TILES, VERSION, folder};
 use super::table::{Lines, Open, TextFile, shown};
-use crate::{
-    Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, ProgramError, RowEntry,
-    RowTable, Stage, Tile, TileId, verify,
+use crate::file::FileError;
+use crate::mapping::{
+    Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,
+    Tile, TileId,
 };
+use crate::verifier::verify;
+
+impl Program {
+    /// Reads a program from its folder.
+    ///
+    /// # Errors
+    /// If a file is missing, malformed (with file and line) or does not agree with the others, or
+    /// the mapping is not valid.
+    pub fn read(folder: impl AsRef<Path>) -> Result<Self, FileError> {
+        program(folder.as_ref(), &|path| read(path))
+    }
+
+    /// The program of these files, given by their paths in the folder.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn from_files(files: &BTreeMap<String, Vec<u8>>) -> Result<Self, FileError> {
+        program(Path::new(""), &|path| {
+            let file = path.to_str().and_then(|name| files.get(name));
+            file.cloned().ok_or_else(|| ArtifactError::Io {
+                action: "read",
+                path: path.into(),
+                source: io::ErrorKind::NotFound.into(),
+            })
+        })
+    }
+}
 
 /// Reads the program in a folder; `open` reads files.
-pub(super) fn program(at: &Path, open: Open<'_>) -> Result<Program, ProgramError> {
+fn program(at: &Path, open: Open<'_>) -> Result<Program, FileError> {
     let (header, input_control) = header(at, open)?;
     let Sized { name, rows, columns } = header.geometry;
     let mut mapping = Mapping {
@@ -43,7 +74,7 @@ pub(super) fn program(at: &Path, open: Open<'_>) -> Result<Program, ProgramError
     }
     mapping.tiles = blocks.into_iter().map(|tile| tile.expect("its macro was read")).collect();
     verify(&mapping)
-        .map_err(|source| ProgramError::Invalid { path: at.join(Program::HEADER), source })?;
+        .map_err(|source| FileError::Invalid { path: at.join(Program::HEADER), source })?;
     let rows_per_conversion = header.rows_per_conversion;
     let program = Program { mapping, input_control, rows_per_conversion };
     for (name, bytes) in program.files() {
@@ -52,16 +83,16 @@ pub(super) fn program(at: &Path, open: Open<'_>) -> Result<Program, ProgramError
     Ok(program)
 }
 
-fn header(at: &Path, open: Open<'_>) -> Result<(Header, InputControl), ProgramError> {
+fn header(at: &Path, open: Open<'_>) -> Result<(Header, InputControl), FileError> {
     let file = TextFile::open(at.join(Program::HEADER), open)?;
-    let wrong = |source| ProgramError::Json { path: file.path().to_owned(), source };
-    let header: Header = serde_json::from_str(file.text()).map_err(wrong)?;
-    let wrong = |message: String| wrong(serde_json::Error::custom(message));
+    let wrong = |fault: &dyn fmt::Display| FileError::whole(file.path(), fault);
+    let header: Header = serde_json::from_str(file.text()).map_err(|error| wrong(&error))?;
     if header.version != VERSION {
-        return Err(wrong(format!("`version` is {}, it must be {VERSION}", header.version)));
+        let fault = format_args!("`version` is {}, it must be {VERSION}", header.version);
+        return Err(wrong(&fault));
     }
     if header.rows_per_conversion == 0 {
-        return Err(wrong("`rows_per_conversion` is 0, it must be at least 1".to_owned()));
+        return Err(wrong(&"`rows_per_conversion` is 0, it must be at least 1"));
     }
     let Sized { name, rows, columns } = &header.geometry;
     let matrix = |matrix: &Listed| ("matrix", matrix.name.clone(), matrix.rows, matrix.columns);
@@ -69,12 +100,12 @@ fn header(at: &Path, open: Open<'_>) -> Result<(Header, InputControl), ProgramEr
     for (what, name, rows, columns) in sizes.chain(header.matrices.iter().map(matrix)) {
         if !Matrix::is_size(rows, columns) {
             let (side, cells) = (Matrix::MAX_SIDE, Matrix::MAX_CELLS);
-            return Err(wrong(format!(
+            return Err(wrong(&format_args!(
                 "{what} `{name}` is {rows}x{columns}: sides must lie in 1..={side}, cells be at most {cells}"
             )));
         }
     }
-    let control = header.input_control.parse().map_err(|error| wrong(format!("{error}")))?;
+    let control = header.input_control.parse().map_err(|error: CimError| wrong(&error))?;
     Ok((header, control))
 }
 
@@ -94,7 +125,7 @@ fn tiles(
     mapping: &Mapping,
     macros: u32,
     open: Open<'_>,
-) -> Result<Vec<ListedTile>, ProgramError> {
+) -> Result<Vec<ListedTile>, FileError> {
     let file = TextFile::open(at.join("tiles.csv"), open)?;
     let mut lines = file.table(TILES)?;
     let (rows, columns) = (mapping.geometry.rows as u64, mapping.geometry.columns as u64);
@@ -133,7 +164,7 @@ fn macro_tiles(
     tiles: Vec<(TileId, &ListedTile)>,
     blocks: &mut [Option<Tile>],
     open: Open<'_>,
-) -> Result<(), ProgramError> {
+) -> Result<(), FileError> {
     let cells = cells(at, mapping, open)?;
     let (scan, columns) = (at.join("scan.csv"), at.join("columns.csv"));
     let (scan, columns) = (TextFile::open(scan, open)?, TextFile::open(columns, open)?);
@@ -163,7 +194,7 @@ fn entries(
     id: TileId,
     tile: &ListedTile,
     of: &Matrix,
-) -> Result<RowTable, ProgramError> {
+) -> Result<RowTable, FileError> {
     let (id, first) = (u64::from(id.0), u64::from(tile.place.row));
     let mut rows = RowTable::default();
     for position in 0..u64::from(tile.entries) {
@@ -185,7 +216,7 @@ fn listed_columns(
     id: TileId,
     tile: &ListedTile,
     of: &Matrix,
-) -> Result<Vec<Column>, ProgramError> {
+) -> Result<Vec<Column>, FileError> {
     let id = u64::from(id.0);
     let mut columns = Vec::new();
     for column in (u64::from(tile.place.column)..).take(tile.columns as usize) {
@@ -200,7 +231,7 @@ fn listed_columns(
 }
 
 /// The image of a macro.
-fn cells(at: &Path, mapping: &Mapping, open: Open<'_>) -> Result<BitMatrix, ProgramError> {
+fn cells(at: &Path, mapping: &Mapping, open: Open<'_>) -> Result<BitMatrix, FileError> {
     let file = TextFile::open(at.join("cells.hex"), open)?;
     let Geometry { rows, columns, .. } = mapping.geometry;
     let mut lines = file.lines();
@@ -234,7 +265,7 @@ fn compare(
     expected: &[u8],
     program: &Program,
     open: Open<'_>,
-) -> Result<(), ProgramError> {
+) -> Result<(), FileError> {
     if name.ends_with(".npy") {
         return compare_array(at, name, expected, program, open);
     }
@@ -248,8 +279,11 @@ fn compare(
     loop {
         line += 1;
         let (path, end) = (file.path().to_owned(), || "the end".to_owned());
-        let differs = |column, expected, found| {
-            Err(ProgramError::Differs { path, line, column, expected, found })
+        let differs = |column, expected: String, found: String| {
+            let fault = format!(
+                "expected {expected}, found {found}: the other files of the program say so"
+            );
+            Err(FileError::Content { path, line: Some(line), column: Some(column), fault })
         };
         match (ours.next(), theirs.next()) {
             (Some(ours), Some(theirs)) if ours == theirs => {}
@@ -275,30 +309,31 @@ fn compare_array(
     expected: &[u8],
     program: &Program,
     open: Open<'_>,
-) -> Result<(), ProgramError> {
+) -> Result<(), FileError> {
     let path = at.join(name);
     let bytes = open(&path)?;
     if bytes == expected {
         return Ok(());
     }
+    let wrong = |fault: &dyn fmt::Display| FileError::whole(&path, fault);
     let decode = |bytes| npy::decode::<i8>(bytes);
     let found =
-        decode(&bytes).map_err(|source| ProgramError::Npy { path: path.clone(), source })?;
+        decode(&bytes).map_err(|error| wrong(&format_args!("not an array of cells: {error}")))?;
     let Geometry { rows, columns, .. } = program.mapping.geometry;
     if found.shape != [rows, columns] {
-        return Err(ProgramError::Shape { path, found: found.shape, expected: [rows, columns] });
+        let shape = &found.shape;
+        return Err(wrong(&format_args!(
+            "its shape is {shape:?}, that of the macro [{rows}, {columns}]"
+        )));
     }
-    let ours = decode(expected).expect("an array that we wrote");
-    let mut pairs = found.values.iter().zip(&ours.values);
-    match pairs.position(|(found, ours)| found != ours) {
+    let ours = decode(expected).expect("an array that we wrote").values;
+    match found.values.iter().zip(&ours).position(|(found, ours)| found != ours) {
         // Another way to write the same array.
         None => Ok(()),
-        Some(cell) => Err(ProgramError::Cell {
-            path,
-            row: cell / columns,
-            column: cell % columns,
-            found: found.values[cell],
-            expected: ours.values[cell],
-        }),
+        Some(cell) => {
+            let (row, column, found) = (cell / columns, cell % columns, found.values[cell]);
+            let ours = ours[cell];
+            Err(wrong(&format_args!("cell ({row}, {column}) is {found}, cells.hex says {ours}")))
+        }
     }
 }

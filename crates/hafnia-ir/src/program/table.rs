@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use hafnia_artifact::ArtifactError;
 
-use crate::ProgramError;
+use crate::file::{FileError, text};
 
 /// Opens a file.
 pub(super) type Open<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, ArtifactError>;
@@ -18,11 +18,8 @@ pub(super) struct TextFile {
 }
 
 impl TextFile {
-    pub(super) fn open(path: PathBuf, open: Open<'_>) -> Result<Self, ProgramError> {
-        let text = String::from_utf8(open(&path)?).map_err(|error| ProgramError::Encoding {
-            path: path.clone(),
-            byte: error.utf8_error().valid_up_to(),
-        })?;
+    pub(super) fn open(path: PathBuf, open: Open<'_>) -> Result<Self, FileError> {
+        let text = text(&path, open(&path)?)?;
         Ok(Self { path, text })
     }
 
@@ -40,7 +37,7 @@ impl TextFile {
     }
 
     /// The lines of a table, after the names of its columns.
-    pub(super) fn table(&self, header: &str) -> Result<Lines<'_>, ProgramError> {
+    pub(super) fn table(&self, header: &str) -> Result<Lines<'_>, FileError> {
         let mut lines = self.lines();
         let first = lines.expect(format_args!("`{header}`"))?;
         if first.text == header {
@@ -65,15 +62,13 @@ impl<'a> Lines<'a> {
     }
 
     /// The next line, which there has to be.
-    pub(super) fn expect(&mut self, expected: impl fmt::Display) -> Result<Line<'a>, ProgramError> {
-        let found = "the end".to_owned();
-        let (path, line) = (self.path.to_owned(), self.line + 1);
-        let missing = || ProgramError::Line { path, line, expected: expected.to_string(), found };
-        self.next().ok_or_else(missing)
+    pub(super) fn expect(&mut self, expected: impl fmt::Display) -> Result<Line<'a>, FileError> {
+        let (path, line) = (self.path, self.line + 1);
+        self.next().ok_or_else(|| wrong(path, line, expected, "the end"))
     }
 
     /// Whether the file ends here.
-    pub(super) fn end(&mut self) -> Result<(), ProgramError> {
+    pub(super) fn end(&mut self) -> Result<(), FileError> {
         self.next().map_or(Ok(()), |line| Err(line.expected("the end")))
     }
 }
@@ -87,13 +82,12 @@ pub(super) struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    pub(super) fn expected(self, expected: impl fmt::Display) -> ProgramError {
-        let (path, line) = (self.path.to_owned(), self.line);
-        ProgramError::Line { path, line, expected: expected.to_string(), found: shown(self.text) }
+    pub(super) fn expected(self, expected: impl fmt::Display) -> FileError {
+        wrong(self.path, self.line, expected, &shown(self.text))
     }
 
     /// The line as so many fields of a table.
-    pub(super) fn fields<const N: usize>(self) -> Result<Fields<'a, N>, ProgramError> {
+    pub(super) fn fields<const N: usize>(self) -> Result<Fields<'a, N>, FileError> {
         let fields: Vec<&str> = self.text.split(',').collect();
         let fields = fields.try_into();
         let fields =
@@ -111,37 +105,41 @@ pub(super) struct Fields<'a, const N: usize> {
 
 impl<const N: usize> Fields<'_, N> {
     /// The next field as a number in `range`; `name` is what messages call it.
-    pub(super) fn number(&mut self, name: &str, range: Range<u64>) -> Result<u32, ProgramError> {
+    pub(super) fn number(&mut self, name: &str, range: Range<u64>) -> Result<u32, FileError> {
         let field = self.fields[self.next];
         self.next += 1;
         // `parse` alone would take a sign.
         let is_plain = field.bytes().all(|digit| digit.is_ascii_digit());
         let number = field.parse().ok().filter(|&n: &u32| is_plain && range.contains(&n.into()));
         number.ok_or_else(|| {
-            let (path, line, found) = (self.line.path.to_owned(), self.line.line, shown(field));
             let expected = match range.end - range.start {
                 0 => format!("no {name}, as there is none to name"),
                 1 => format!("{name} {}", range.start),
                 _ => format!("{name} in {}..={}", range.start, range.end - 1),
             };
-            ProgramError::Line { path, line, expected, found }
+            wrong(self.line.path, self.line.line, expected, &shown(field))
         })
     }
 
     /// The next field as a sign: whether it is -1, not 1.
-    pub(super) fn is_negative(&mut self, name: &str) -> Result<bool, ProgramError> {
+    pub(super) fn is_negative(&mut self, name: &str) -> Result<bool, FileError> {
         let field = self.fields[self.next];
         self.next += 1;
         match field {
             "1" => Ok(false),
             "-1" => Ok(true),
             _ => {
-                let (path, line, found) = (self.line.path.to_owned(), self.line.line, shown(field));
-                let expected = format!("{name} 1 or -1");
-                Err(ProgramError::Line { path, line, expected, found })
+                let expected = format_args!("{name} 1 or -1");
+                Err(wrong(self.line.path, self.line.line, expected, &shown(field)))
             }
         }
     }
+}
+
+/// A line that is not what it should be.
+fn wrong(path: &Path, line: usize, expected: impl fmt::Display, found: &str) -> FileError {
+    let fault = format!("expected {expected}, found {found}");
+    FileError::Content { path: path.into(), line: Some(line), column: None, fault }
 }
 
 /// A text as messages show it.

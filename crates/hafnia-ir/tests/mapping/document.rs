@@ -25,7 +25,7 @@ fn said(old: &str, new: &str) -> String {
     match example.replacen(old, new, 1).parse::<Mapping>() {
         Err(error) => error.to_string(),
         Ok(mapping) => match verify(&mapping) {
-            Err(violation) => violation.to_string(),
+            Err(violations) => violations.first().to_string(),
             Ok(()) => panic!("the example with\n{new}breaks no rule"),
         },
     }

@@ -31,11 +31,10 @@ fn check_in(right: &Mapping, network: &Network, faults: &[Fault], expected: Expe
         let (verified, proven) = (verify(&mapping), prove(&mapping, network));
         assert!(verified.is_err() || proven.is_err(), "{name} is not caught");
         writeln!(lines, "{name}").unwrap();
-        if let Err(violation) = verified {
-            writeln!(lines, "  verify: {violation}").unwrap();
-        }
-        if let Err(error) = proven {
-            writeln!(lines, "  prove: {error}").unwrap();
+        for (who, result) in [("verify", verified), ("prove", proven)] {
+            for violation in result.err().iter().flat_map(|violations| violations.all()) {
+                writeln!(lines, "  {who}: {violation}").unwrap();
+            }
         }
     }
     expected.assert_eq(&lines.replace(&network.digest().to_string(), "<digest>"));
@@ -104,40 +103,56 @@ fn what_takes_no_cells() {
         ],
         expect![[r#"
             a live row declared dead
-              prove: row 2 of m1 (out) is declared dead, but its activation may reach 3
+              prove: matrix m1: row 2 of `out` is declared dead, but its activation may reach 3 (rule 15)
             a dead row declared alive
-              verify: weight (1, 0) of m1 (out) replica 0 is in no tile
-              prove: column 2 of m1 (out) is declared digital with weights +1, but that of row 1 is -1
+              verify: matrix m1: weight (1, 0) of `out` replica 0 is in no tile (rule 9)
+              prove: matrix m1: column 2 of `out` is declared digital with weights +1, but that of row 1 is -1 (rule 15)
             a dead row in a tile
-              verify: tile t1: entry 1 is logical row 1, which is dead in m1
-              prove: tile t1 holds weight (1, 0) of m1 (out) replica 0, which is declared to take no cells
+              verify: tile t1 of m1, entry 1: logical row 1 is dead in `out` (rule 5)
+              prove: tile t1 of m1, entry 1, column 0: cell (1, 0) holds weight (1, 0) of `out` replica 0, which is declared to take no cells (rule 16)
+              prove: matrix m1: no tile holds weight (2, 0) of `out` replica 0 (rule 16)
             a dead row that does not exist
-              verify: matrix m1 (out): dead row 4 must lie in 2..4, as they ascend
-              prove: m1 (out) declares that its row 4 takes no cells, and has 4
+              verify: matrix m1: dead row 4 of `out` must lie in 2..4, as dead rows ascend (rule 2)
+              prove: matrix m1: row 4 of `out` is declared dead, but there are 4 (rule 15)
             a dead row twice
-              verify: matrix m1 (out): dead row 1 must lie in 2..4, as they ascend
+              verify: matrix m1: dead row 1 of `out` must lie in 2..4, as dead rows ascend (rule 2)
             all rows dead
-              verify: matrix m1 (out) leaves no weight to its tiles: every row is dead
-              prove: row 0 of m1 (out) is declared dead, but its activation may reach 3
+              verify: matrix m1: `out` leaves no weight to its tiles: all 4 are dead rows (rule 2)
+              verify: tile t1 of m1, entry 0: logical row 0 is dead in `out` (rule 5)
+              verify: tile t1 of m1, entry 1: logical row 2 is dead in `out` (rule 5)
+              verify: tile t1 of m1, entry 2: logical row 3 is dead in `out` (rule 5)
+              prove: matrix m1: row 0 of `out` is declared dead, but its activation may reach 3 (rule 15)
+              prove: matrix m1: row 2 of `out` is declared dead, but its activation may reach 3 (rule 15)
+              prove: matrix m1: row 3 of `out` is declared dead, but its activation may reach 3 (rule 15)
             a column wrongly digital
-              prove: column 1 of m1 (out) is declared digital with weights +1, but that of row 0 is -1
+              prove: matrix m1: column 1 of `out` is declared digital with weights +1, but that of row 0 is -1 (rule 15)
             a digital column of the wrong sign
-              prove: column 2 of m1 (out) is declared digital with weights -1, but that of row 0 is +1
+              prove: matrix m1: column 2 of `out` is declared digital with weights -1, but that of row 0 is +1 (rule 15)
             a digital column with cells
-              verify: tile t0: column 0 is logical column 1, which is digital in m0
-              prove: tile t0 holds weight (0, 1) of m0 (hidden) replica 0, which is declared to take no cells
+              verify: tile t0 of m0, column 0: logical column 1 is digital in `hidden` (rule 4)
+              prove: tile t0 of m0, entry 0, column 0: cell (0, 0) holds weight (0, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
+              prove: tile t0 of m0, entry 1, column 0: cell (1, 0) holds weight (1, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
+              prove: tile t0 of m0, entry 2, column 0: cell (0, 0) holds weight (2, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
+              prove: tile t0 of m0, entry 3, column 0: cell (2, 0) holds weight (3, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
+              prove: tile t0 of m0, entry 4, column 0: cell (2, 0) holds weight (4, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
+              prove: tile t0 of m0, entry 5, column 0: cell (2, 0) holds weight (5, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
+              prove: matrix m0: no tile holds weight (0, 0) of `hidden` replica 0 (rule 16)
             a digital column forgotten
-              verify: weight (0, 2) of m1 (out) replica 0 is in no tile
-              prove: no tile holds weight (0, 2) of m1 (out) replica 0
+              verify: matrix m1: weight (0, 2) of `out` replica 0 is in no tile (rule 9)
+              prove: matrix m1: no tile holds weight (0, 2) of `out` replica 0 (rule 16)
             a digital column that does not exist
-              verify: matrix m1 (out): digital column 3 must lie in 0..3, as they ascend
-              prove: m1 (out) declares that its column 3 takes no cells, and has 3
+              verify: matrix m1: digital column 3 of `out` must lie in 0..3, as digital columns ascend (rule 2)
+              prove: matrix m1: column 3 of `out` is declared digital with weights +1, but there are 3 (rule 15)
             digital columns out of order
-              verify: matrix m0 (hidden): digital column 0 must lie in 2..4, as they ascend
-              prove: column 0 of m0 (hidden) is declared digital with weights +1, but that of row 1 is -1
+              verify: matrix m0: digital column 0 of `hidden` must lie in 2..4, as digital columns ascend (rule 2)
+              verify: tile t0 of m0, column 0: logical column 0 is digital in `hidden` (rule 4)
+              prove: matrix m0: column 0 of `hidden` is declared digital with weights +1, but that of row 1 is -1 (rule 15)
             all columns digital
-              verify: matrix m1 (out) leaves no weight to its tiles: every column is digital
-              prove: column 0 of m1 (out) is declared digital with weights +1, but that of row 3 is -1
+              verify: matrix m1: `out` leaves no weight to its tiles: all 3 are digital columns (rule 2)
+              verify: tile t1 of m1, column 0: logical column 0 is digital in `out` (rule 4)
+              verify: tile t1 of m1, column 1: logical column 1 is digital in `out` (rule 4)
+              prove: matrix m1: column 0 of `out` is declared digital with weights +1, but that of row 3 is -1 (rule 15)
+              prove: matrix m1: column 1 of `out` is declared digital with weights +1, but that of row 0 is -1 (rule 15)
         "#]],
     );
 }
@@ -170,31 +185,40 @@ fn what_is_programmed() {
         ],
         expect![[r#"
             a wrong bit
-              prove: tile t2 holds weight (1, 0) of m1 (out) replica 0 as +1, not -1
+              prove: tile t2 of m1, entry 3, column 1: cell (3, 1) holds weight (1, 0) of `out` replica 0, but as +1, not -1 (rule 16)
             a wrong bit in the second replica
-              prove: tile t3 holds weight (0, 2) of m1 (out) replica 1 as -1, not +1
+              prove: tile t3 of m1, entry 0, column 2: cell (0, 2) holds weight (0, 2) of `out` replica 1, but as -1, not +1 (rule 16)
             swapped cells of two rows
-              prove: tile t3 holds weight (1, 0) of m1 (out) replica 1 as +1, not -1
+              prove: tile t3 of m1, entry 1, column 0: cell (1, 0) holds weight (1, 0) of `out` replica 1, but as +1, not -1 (rule 16)
+              prove: tile t3 of m1, entry 2, column 0: cell (2, 0) holds weight (2, 0) of `out` replica 1, but as -1, not +1 (rule 16)
             a wrong sign
-              prove: tile t0 holds weight (3, 0) of m0 (hidden) replica 0 as +1, not -1
+              prove: tile t0 of m0, entry 3, column 0: cell (0, 0) holds weight (3, 0) of `hidden` replica 0, but as +1, not -1 (rule 16)
             a wrong polarity
-              prove: tile t1 holds weight (4, 1) of m0 (hidden) replica 0 as -1, not +1
+              prove: tile t1 of m0, entry 0, column 1: cell (0, 1) holds weight (4, 1) of `hidden` replica 0, but as -1, not +1 (rule 16)
+              prove: tile t1 of m0, entry 1, column 1: cell (1, 1) holds weight (5, 1) of `hidden` replica 0, but as +1, not -1 (rule 16)
             the wrong shared row
-              prove: tile t0 holds weight (2, 0) of m0 (hidden) replica 0 as -1, not +1
+              prove: tile t0 of m0, entry 2, column 0: cell (1, 0) holds weight (2, 0) of `hidden` replica 0, but as -1, not +1 (rule 16)
             swapped logical rows
-              prove: tile t2 holds weight (0, 2) of m1 (out) replica 0 as -1, not +1
+              prove: tile t2 of m1, entry 0, column 0: cell (0, 0) holds weight (0, 2) of `out` replica 0, but as -1, not +1 (rule 16)
+              prove: tile t2 of m1, entry 1, column 0: cell (1, 0) holds weight (2, 2) of `out` replica 0, but as +1, not -1 (rule 16)
             swapped columns
-              prove: tile t3 holds weight (2, 2) of m1 (out) replica 1 as +1, not -1
+              prove: tile t3 of m1, entry 2, column 0: cell (2, 0) holds weight (2, 2) of `out` replica 1, but as +1, not -1 (rule 16)
+              prove: tile t3 of m1, entry 3, column 0: cell (3, 0) holds weight (3, 2) of `out` replica 1, but as -1, not +1 (rule 16)
             another network
-              prove: mapping made for another network: for 846aff4fd6d2927c778e61054697f7353c903766384ae6c797055bbfc0e2962e, not <digest>
+              prove: mapping: it is of network 846aff4fd6d2927c778e61054697f7353c903766384ae6c797055bbfc0e2962e, not of <digest> (rule 14)
             another layer
-              prove: matrix m1 is `output` in the mapping, `out` in the network
+              prove: matrix m1: it is `output`, in the network `out` (rule 14)
             a tile of another matrix
-              verify: tile t1: column 3 is logical column 3, but m1 has 3
-              prove: tile t1 takes cell (0, 0) for weight (4, 0) of m1, and one of them does not exist
+              verify: tile t1 of m1, column 3: logical column 3 does not exist, `out` has 3 (rule 4)
+              verify: tile t1 of m1, entry 0: logical row 4 does not exist, `out` has 4 (rule 5)
+              verify: tile t1 of m1, entry 1: logical row 5 does not exist, `out` has 4 (rule 5)
+              prove: tile t1 of m1, entry 0, column 0: cell (0, 0) holds weight (4, 0) of `out` replica 0, of which one does not exist (rule 16)
+              prove: tile t1 of m1, entry 1, column 0: cell (1, 0) holds weight (5, 0) of `out` replica 0, of which one does not exist (rule 16)
+              prove: matrix m0: no tile holds weight (4, 0) of `hidden` replica 0 (rule 16)
             a tile of no matrix
-              verify: tile t1 is of matrix m2, but there are 2 matrices
-              prove: tile t1 is of matrix m2, which does not exist
+              verify: tile t1 of m2: its matrix does not exist, the mapping has 2 (rule 3)
+              prove: tile t1 of m2: its matrix does not exist (rule 16)
+              prove: matrix m0: no tile holds weight (4, 0) of `hidden` replica 0 (rule 16)
         "#]],
     );
 }
@@ -217,7 +241,8 @@ fn weights_of_two_bits() {
     mapping.network = network.digest();
     assert_eq!(
         prove(&mapping, &network).unwrap_err().to_string(),
-        "matrix m1 (out) has weights of 1 bits in the mapping, of 2 in the network"
+        "2 violations\n  matrix m1: `out` has weights of 1 bits, in the network of 2 (rule 14)\n  \
+         matrix m1: `out` is 4x3, in the network 4x6 (rule 14)"
     );
 }
 
@@ -253,49 +278,52 @@ fn slices_and_levels() {
         ],
         expect![[r#"
             another level
-              prove: tile t0 holds slice 2 of weight (0, 0) of m0 (out) replica 0 as +1, not -1
+              prove: tile t0 of m0, entry 0, column 0: cell (0, 0) holds slice 2 of weight (0, 0) of `out` replica 0, but as +1, not -1 (rule 16)
             half a cell inverted
-              verify: tile t0 of m0: columns 2 and 3 share cells, so they must be an even logical column and the next, both inverted or neither
-              prove: tile t0 holds slice 0 of weight (0, 0) of m0 (out) replica 0 as +1, not -1
+              verify: tile t0 of m0, column 2: it shares cells with column 3, so they must be an even logical column and the next, both inverted or neither (rule 4)
+              prove: tile t0 of m0, entry 0, column 2: cell (0, 2) holds slice 0 of weight (0, 0) of `out` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t0 of m0, entry 1, column 2: cell (1, 2) holds slice 0 of weight (1, 0) of `out` replica 0, but as -1, not +1 (rule 16)
+              prove: tile t0 of m0, entry 2, column 2: cell (2, 2) holds slice 0 of weight (2, 0) of `out` replica 0, but as +1, not -1 (rule 16)
             the bits of a cell exchanged
-              verify: tile t0 of m0: columns 0 and 1 share cells, so they must be an even logical column and the next, both inverted or neither
-              prove: tile t0 holds slice 3 of weight (1, 0) of m0 (out) replica 0 as -1, not +1
+              verify: tile t0 of m0, column 0: it shares cells with column 1, so they must be an even logical column and the next, both inverted or neither (rule 4)
+              prove: tile t0 of m0, entry 1, column 0: cell (1, 0) holds slice 3 of weight (1, 0) of `out` replica 0, but as -1, not +1 (rule 16)
             a cell of two others' halves
-              verify: tile t0 of m0: columns 0 and 1 share cells, so they must be an even logical column and the next, both inverted or neither
-              prove: tile t0 holds slice 1 of weight (0, 0) of m0 (out) replica 0 as +1, not -1
+              verify: tile t0 of m0, column 0: it shares cells with column 1, so they must be an even logical column and the next, both inverted or neither (rule 4)
+              prove: tile t0 of m0, entry 0, column 1: cell (0, 1) holds slice 1 of weight (0, 0) of `out` replica 0, but as +1, not -1 (rule 16)
             cells exchanged
-              prove: tile t0 holds slice 0 of weight (0, 0) of m0 (out) replica 0 as +1, not -1
+              prove: tile t0 of m0, entry 0, column 0: cell (0, 0) holds slice 0 of weight (0, 0) of `out` replica 0, but as +1, not -1 (rule 16)
             half a cell
-              verify: tile t0 of m0: columns 2 and 3 share cells, so they must be an even logical column and the next, both inverted or neither
-              prove: no tile holds slice 1 of weight (0, 0) of m0 (out) replica 0
+              verify: tile t0 of m0, column 2: it shares cells with column 3, so they must be an even logical column and the next, both inverted or neither (rule 4)
+              prove: matrix m0: no tile holds slice 1 of weight (0, 0) of `out` replica 0 (rule 16)
             half a cell digital
-              verify: slice 3 of weight (0, 1) of m0 (out) replica 0 is in no tile
-              prove: no tile holds slice 3 of weight (0, 1) of m0 (out) replica 0
+              verify: matrix m0: slice 3 of weight (0, 1) of `out` replica 0 is in no tile (rule 9)
+              prove: matrix m0: no tile holds slice 3 of weight (0, 1) of `out` replica 0 (rule 16)
             a digital slice of the other sign
-              prove: column 6 of m0 (out) is declared digital with weights -1, but that of row 0 is +1
+              prove: matrix m0: column 6 of `out` is declared digital with weights -1, but that of row 0 is +1 (rule 15)
             weights of 2 bits
-              prove: matrix m0 (out) has weights of 2 bits in the mapping, of 4 in the network
+              prove: matrix m0: `out` has weights of 2 bits, in the network of 4 (rule 14)
             weights of 3 bits
-              verify: matrix m0 (out) has weights of 3 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
-              prove: matrix m0 (out) has weights of 3 bits in the mapping, of 4 in the network
+              verify: matrix m0: `out` has weights of 3 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
+              prove: matrix m0: `out` has weights of 3 bits, in the network of 4 (rule 14)
             weights of 1 bit
-              verify: matrix m0 (out) has weights of 1 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
-              prove: matrix m0 (out) has weights of 1 bits in the mapping, of 4 in the network
+              verify: matrix m0: `out` has weights of 1 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
+              prove: matrix m0: `out` has weights of 1 bits, in the network of 4 (rule 14)
             weights of no bits
-              verify: matrix m0 (out) has weights of 0 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
-              prove: matrix m0 (out) has weights of 0 bits in the mapping, of 4 in the network
+              verify: matrix m0: `out` has weights of 0 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
+              prove: matrix m0: `out` has weights of 0 bits, in the network of 4 (rule 14)
             columns that are no whole output
-              verify: matrix m0 (out) has weights of 4 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
-              prove: matrix m0 (out) is 3x6 in the mapping, 3x8 in the network
+              verify: matrix m0: `out` has 6 columns, not a multiple of its 4 bits of a weight (rule 1)
+              prove: matrix m0: `out` is 3x6, in the network 3x8 (rule 14)
             cells of 3 bits
-              verify: matrix m0 (out) has weights of 4 bits in cells of 3: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more
-              prove: layer `out` has 4-bit weights, which do not fill cells of 3 bits: they need weights of 2, 4 or 8
+              verify: matrix m0: `out` has weights of 4 bits in cells of 3: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
+              prove: matrix m0: layer `out` has 4-bit weights, which do not fill cells of 3 bits: they need weights of 2, 4 or 8 (rule 14)
             too wide
-              verify: tile t0 of m0 is 2 columns wide, macro `levels` has 1
+              verify: tile t0 of m0: 2 columns of cells do not fit the 1 of macro `levels` (rule 11)
+              verify: tile t1 of m0: it takes columns 2..3 of macro 0, which has 1 (rule 13)
             beside the macro
-              verify: tile t1 of m0 takes columns 2..3 of macro 0, which has 2
+              verify: tile t1 of m0: it takes columns 2..3 of macro 0, which has 2 (rule 13)
             one over the other
-              verify: tiles t0 and t1 both take cell (0, 1) of macro 0
+              verify: tile t1 of m0: it takes cell (0, 1) of macro 0, as tile t0 does (rule 13)
         "#]],
     );
 }
@@ -340,44 +368,53 @@ fn shapes_and_ranges() {
         ],
         expect![[r#"
             a matrix without rows
-              verify: matrix m1 (out) is 0x3: sides must lie in 1..=1048576, cells be at most 268435456
-              prove: matrix m1 (out) is 0x3 in the mapping, 4x3 in the network
+              verify: matrix m1: `out` is 0x3: sides must lie in 1..=1048576, cells be at most 268435456 (rule 1)
+              prove: matrix m1: `out` is 0x3, in the network 4x3 (rule 14)
             an absurd matrix
-              verify: matrix m1 (out) is 18446744073709551615x3: sides must lie in 1..=1048576, cells be at most 268435456
-              prove: matrix m1 (out) is 18446744073709551615x3 in the mapping, 4x3 in the network
+              verify: matrix m1: `out` is 18446744073709551615x3: sides must lie in 1..=1048576, cells be at most 268435456 (rule 1)
+              prove: matrix m1: `out` is 18446744073709551615x3, in the network 4x3 (rule 14)
             a macro without columns
-              verify: macro `tiny` is 4x0: sides must lie in 1..=1048576, cells be at most 268435456
+              verify: mapping: macro `tiny` is 4x0: sides must lie in 1..=1048576, cells be at most 268435456 (rule 1)
             a smaller matrix
-              verify: tile t2: column 0 is logical column 2, but m1 has 2
-              prove: matrix m1 (out) is 4x2 in the mapping, 4x3 in the network
+              verify: tile t2 of m1, column 0: logical column 2 does not exist, `out` has 2 (rule 4)
+              verify: tile t3 of m1, column 2: logical column 2 does not exist, `out` has 2 (rule 4)
+              prove: matrix m1: `out` is 4x2, in the network 4x3 (rule 14)
             a lost matrix
-              verify: tile t2 is of matrix m1, but there are 1 matrices
-              prove: mapping has 1 matrices, the network has 2
+              verify: tile t2 of m1: its matrix does not exist, the mapping has 1 (rule 3)
+              verify: tile t3 of m1: its matrix does not exist, the mapping has 1 (rule 3)
+              prove: mapping: it has 1 matrices, the network has 2 (rule 14)
             a lost matrix with its tiles
-              prove: mapping has 1 matrices, the network has 2
+              prove: mapping: it has 1 matrices, the network has 2 (rule 14)
             no cells
-              verify: tile t1 of m0 has no cells: 0 physical rows, 4 columns
-              prove: no tile holds weight (4, 0) of m0 (hidden) replica 0
+              verify: tile t1 of m0: it has no cells: 0 physical rows, 4 columns (rule 3)
+              prove: matrix m0: no tile holds weight (4, 0) of `hidden` replica 0 (rule 16)
             a column listed too few
-              verify: tile t1 of m0 lists 3 columns for cells 4 wide
-              prove: no tile holds weight (4, 3) of m0 (hidden) replica 0
+              verify: tile t1 of m0: it lists 3 columns, its cells have 4 (rule 3)
+              prove: matrix m0: no tile holds weight (4, 3) of `hidden` replica 0 (rule 16)
             a column listed too many
-              verify: tile t1 of m0 lists 5 columns for cells 4 wide
-              prove: tile t1 takes cell (0, 4) for weight (4, 0) of m0, and one of them does not exist
+              verify: tile t1 of m0: it lists 5 columns, its cells have 4 (rule 3)
+              prove: tile t1 of m0, entry 0, column 4: cell (0, 4) holds weight (4, 0) of `hidden` replica 0, of which one does not exist (rule 16)
+              prove: tile t1 of m0, entry 1, column 4: cell (1, 4) holds weight (5, 0) of `hidden` replica 0, of which one does not exist (rule 16)
             a physical row out of range
-              verify: tile t0 of m0: entry 2 is physical row 2, but there are 2
-              prove: tile t0 takes cell (2, 0) for weight (2, 0) of m0, and one of them does not exist
+              verify: tile t0 of m0, entry 2: physical row 2 does not exist, the tile has 2 (rule 5)
+              prove: tile t0 of m0, entry 2, column 0: cell (2, 0) holds weight (2, 0) of `hidden` replica 0, of which one does not exist (rule 16)
+              prove: matrix m0: no tile holds weight (2, 0) of `hidden` replica 0 (rule 16)
             a logical row out of range
-              verify: tile t0: entry 1 is logical row 6, but m0 has 6
-              prove: tile t0 takes cell (1, 0) for weight (6, 0) of m0, and one of them does not exist
+              verify: tile t0 of m0, entry 1: logical row 6 does not exist, `hidden` has 6 (rule 5)
+              prove: tile t0 of m0, entry 1, column 0: cell (1, 0) holds weight (6, 0) of `hidden` replica 0, of which one does not exist (rule 16)
+              prove: matrix m0: no tile holds weight (1, 0) of `hidden` replica 0 (rule 16)
             a logical column out of range
-              verify: tile t2: column 0 is logical column 3, but m1 has 3
-              prove: tile t2 takes cell (0, 0) for weight (2, 3) of m1, and one of them does not exist
+              verify: tile t2 of m1, column 0: logical column 3 does not exist, `out` has 3 (rule 4)
+              prove: tile t2 of m1, entry 0, column 0: cell (0, 0) holds weight (2, 3) of `out` replica 0, of which one does not exist (rule 16)
+              prove: tile t2 of m1, entry 1, column 0: cell (1, 0) holds weight (0, 3) of `out` replica 0, of which one does not exist (rule 16)
+              prove: tile t2 of m1, entry 2, column 0: cell (2, 0) holds weight (3, 3) of `out` replica 0, of which one does not exist (rule 16)
+              prove: tile t2 of m1, entry 3, column 0: cell (3, 0) holds weight (1, 3) of `out` replica 0, of which one does not exist (rule 16)
+              prove: matrix m1: no tile holds weight (0, 2) of `out` replica 0 (rule 16)
             an unused physical row
-              verify: tile t0 of m0: physical row 1 is used by no entry
-              prove: tile t0 holds weight (1, 0) of m0 (hidden) replica 0 as +1, not -1
+              verify: tile t0 of m0: no entry uses physical row 1 (rule 6)
+              prove: tile t0 of m0, entry 1, column 0: cell (0, 0) holds weight (1, 0) of `hidden` replica 0, but as +1, not -1 (rule 16)
             a shared row without a table
-              verify: tile t3 of m1 shares no rows, so entry 1 must be physical row 1, not 2
+              verify: tile t3 of m1, entry 1: it must be physical row 1, not 2, as the tile shares no rows (rule 7)
         "#]],
     );
 }
@@ -411,37 +448,48 @@ fn coverage() {
         ],
         expect![[r#"
             a doubled row
-              verify: tile t0 of m0: entry 2 is logical row 0 again
-              prove: tile t0 holds weight (0, 0) of m0 (hidden) replica 0 again
+              verify: tile t0 of m0, entry 2: logical row 0 is held twice (rule 5)
+              prove: tile t0 of m0, entry 2, column 0: cell (0, 0) holds weight (0, 0) of `hidden` replica 0, which was held before (rule 16)
+              prove: matrix m0: no tile holds weight (2, 0) of `hidden` replica 0 (rule 16)
             a doubled column
-              verify: tile t2 of m1: column 2 is logical column 2 again
-              prove: tile t2 holds weight (2, 2) of m1 (out) replica 0 again
+              verify: tile t2 of m1, column 2: logical column 2 is listed twice (rule 4)
+              prove: tile t2 of m1, entry 0, column 2: cell (0, 2) holds weight (2, 2) of `out` replica 0, which was held before (rule 16)
+              prove: tile t2 of m1, entry 1, column 2: cell (1, 2) holds weight (0, 2) of `out` replica 0, which was held before (rule 16)
+              prove: tile t2 of m1, entry 2, column 2: cell (2, 2) holds weight (3, 2) of `out` replica 0, which was held before (rule 16)
+              prove: tile t2 of m1, entry 3, column 2: cell (3, 2) holds weight (1, 2) of `out` replica 0, which was held before (rule 16)
+              prove: matrix m1: no tile holds weight (0, 1) of `out` replica 0 (rule 16)
             a missing row
-              verify: weight (5, 0) of m0 (hidden) replica 0 is in no tile
-              prove: no tile holds weight (5, 0) of m0 (hidden) replica 0
+              verify: matrix m0: weight (5, 0) of `hidden` replica 0 is in no tile (rule 9)
+              prove: matrix m0: no tile holds weight (5, 0) of `hidden` replica 0 (rule 16)
             a lost column
-              verify: weight (0, 2) of m0 (hidden) replica 0 is in no tile
-              prove: no tile holds weight (0, 2) of m0 (hidden) replica 0
+              verify: matrix m0: weight (0, 2) of `hidden` replica 0 is in no tile (rule 9)
+              prove: matrix m0: no tile holds weight (0, 2) of `hidden` replica 0 (rule 16)
             a tile twice
-              verify: weight (4, 0) of m0 (hidden) replica 0 is in tile t1 and again in t4
-              prove: tile t4 holds weight (4, 0) of m0 (hidden) replica 0 again
+              verify: matrix m0: weight (4, 0) of `hidden` replica 0 is in tile t1 and again in t4 (rule 9)
+              prove: tile t4 of m0, entry 0, column 0: cell (0, 0) holds weight (4, 0) of `hidden` replica 0, which was held before (rule 16)
+              prove: tile t4 of m0, entry 1, column 0: cell (1, 0) holds weight (5, 0) of `hidden` replica 0, which was held before (rule 16)
             a row in two tiles
-              verify: weight (2, 0) of m0 (hidden) replica 0 is in tile t0 and again in t1
-              prove: tile t1 holds weight (2, 0) of m0 (hidden) replica 0 again
+              verify: matrix m0: weight (2, 0) of `hidden` replica 0 is in tile t0 and again in t1 (rule 9)
+              verify: matrix m0: weight (5, 0) of `hidden` replica 0 is in no tile (rule 9)
+              prove: tile t1 of m0, entry 1, column 0: cell (1, 0) holds weight (2, 0) of `hidden` replica 0, which was held before (rule 16)
+              prove: matrix m0: no tile holds weight (5, 0) of `hidden` replica 0 (rule 16)
             a lost tile
-              verify: weight (0, 0) of m0 (hidden) replica 0 is in no tile
-              prove: no tile holds weight (0, 0) of m0 (hidden) replica 0
+              verify: matrix m0: weight (0, 0) of `hidden` replica 0 is in no tile (rule 9)
+              prove: matrix m0: no tile holds weight (0, 0) of `hidden` replica 0 (rule 16)
             an emptied replica
-              verify: tile t3 of m1: physical row 0 is used by no entry
-              prove: no tile holds weight (0, 0) of m1 (out) replica 1
+              verify: tile t3 of m1: no entry uses physical row 0 (rule 6)
+              verify: tile t3 of m1: no entry uses physical row 1 (rule 6)
+              verify: tile t3 of m1: no entry uses physical row 2 (rule 6)
+              verify: tile t3 of m1: no entry uses physical row 3 (rule 6)
+              prove: matrix m1: no tile holds weight (0, 0) of `out` replica 1 (rule 16)
             a lost first replica
-              verify: matrix m1 (out) has no tile of replica 0
-              prove: no tile holds weight (0, 0) of m1 (out) replica 0
+              verify: matrix m1: `out` has no tile of replica 0 (rule 8)
+              prove: matrix m1: no tile holds weight (0, 0) of `out` replica 0 (rule 16)
             a gap in the replicas
-              verify: matrix m1 (out) has no tile of replica 1
+              verify: matrix m1: `out` has no tile of replica 1 (rule 8)
             a matrix without tiles
-              verify: matrix m1 (out) has no tile of replica 0
-              prove: no tile holds weight (0, 0) of m1 (out) replica 0
+              verify: matrix m1: `out` has no tile of replica 0 (rule 8)
+              prove: matrix m1: no tile holds weight (0, 0) of `out` replica 0 (rule 16)
         "#]],
     );
 }
@@ -476,30 +524,40 @@ fn stages_and_places() {
         ],
         expect![[r#"
             split at stage logical
-              verify: matrix m0 (hidden) replica 0 is split into 2 tiles at stage logical
+              verify: matrix m0: replica 0 of `hidden` is split into 2 tiles at stage logical (rule 10)
             a place at stage logical
-              verify: tile t0 of m0 has a place at stage logical
-              prove: mapping has 1 matrices, the network has 2
+              verify: tile t0 of m0: it has a place at stage logical (rule 12)
+              verify: tile t1 of m0: it has a place at stage logical (rule 12)
+              prove: mapping: it has 1 matrices, the network has 2 (rule 14)
+              prove: matrix m0: it is `out`, in the network `hidden` (rule 14)
+              prove: matrix m0: `out` is 4x3, in the network 6x4 (rule 14)
             a place at stage tiled
-              verify: tile t0 of m0 has a place at stage tiled
+              verify: tile t0 of m0: it has a place at stage tiled (rule 12)
+              verify: tile t1 of m0: it has a place at stage tiled (rule 12)
+              verify: tile t2 of m1: it has a place at stage tiled (rule 12)
+              verify: tile t3 of m1: it has a place at stage tiled (rule 12)
             no place at stage placed
-              verify: tile t2 of m1 has no place at stage placed
+              verify: tile t2 of m1: it has no place at stage placed (rule 13)
             too high
-              verify: tile t2 of m1 is 4 physical rows high, macro `tiny` has 3
+              verify: tile t2 of m1: 4 physical rows do not fit the 3 of macro `tiny` (rule 11)
+              verify: tile t3 of m1: 4 physical rows do not fit the 3 of macro `tiny` (rule 11)
+              verify: tile t1 of m0: it takes rows 2..4 of macro 0, which has 3 (rule 13)
             too wide
-              verify: tile t0 of m0 is 4 columns wide, macro `tiny` has 3
+              verify: tile t0 of m0: 4 columns of cells do not fit the 3 of macro `tiny` (rule 11)
+              verify: tile t1 of m0: 4 columns of cells do not fit the 3 of macro `tiny` (rule 11)
+              verify: tile t2 of m1: it takes columns 4..7 of macro 0, which has 3 (rule 13)
             below the macro
-              verify: tile t1 of m0 takes rows 3..5 of macro 0, which has 4
+              verify: tile t1 of m0: it takes rows 3..5 of macro 0, which has 4 (rule 13)
             far below the macro
-              verify: tile t1 of m0 takes rows 4294967295..4294967297 of macro 0, which has 4
+              verify: tile t1 of m0: it takes rows 4294967295..4294967297 of macro 0, which has 4 (rule 13)
             beside the macro
-              verify: tile t2 of m1 takes columns 6..9 of macro 0, which has 8
+              verify: tile t2 of m1: it takes columns 6..9 of macro 0, which has 8 (rule 13)
             an overlap in a cell
-              verify: tiles t0 and t2 both take cell (0, 3) of macro 0
+              verify: tile t2 of m1: it takes cell (0, 3) of macro 0, as tile t0 does (rule 13)
             an overlap of rows
-              verify: tiles t0 and t1 both take cell (1, 0) of macro 0
+              verify: tile t1 of m0: it takes cell (1, 0) of macro 0, as tile t0 does (rule 13)
             a gap in the macros
-              verify: macro 1 holds no tile, though macro 2 does
+              verify: mapping: macro 1 holds no tile, though macro 2 does (rule 13)
         "#]],
     );
 }

@@ -46,12 +46,12 @@ fn wrong_profiles_are_refused() {
             |p| p.matrices[0].activations[7] = 4,
         ],
         expect![[r#"
-            profile taken from another network: from 0000000000000000000000000000000000000000000000000000000000000000, not <digest>
-            profile has 1 matrices, the network has 2
-            matrix m1 has 5 rows in the profile, 4 in the network
-            matrix m1 takes 3 bits in the profile, 2 in the network
-            matrix m0 has 11 activations, no multiple of its 6 rows
-            matrix m0, sample 1, row 1: activation 4 must lie in 0..=3
+            profile: taken from network 0000000000000000000000000000000000000000000000000000000000000000, not from <digest>
+            profile: it has 1 matrices, the network has 2
+            profile of matrix m1: it has 5 rows, the network has 4
+            profile of matrix m1: its activations have 3 bits, in the network 2
+            profile of matrix m0: 11 activations are not a multiple of 6 rows
+            profile of matrix m0: activation of sample 1, row 1 is 4, it must lie in 0..=3
         "#]],
     );
 }

@@ -114,7 +114,7 @@ fn what_makes_no_program() {
     check(
         &mapping,
         &MacroSpec { rows: 5, ..tiny.clone() },
-        expect!["the mapping is for macro `tiny` of 4x8, the program for `tiny` of 5x8"],
+        expect!["the mapping is for macro tiny 4x8, the program for macro tiny 5x8"],
     );
     let mut overlapping = mapping;
     overlapping.tiles[1].place = overlapping.tiles[0].place;
@@ -122,7 +122,7 @@ fn what_makes_no_program() {
         &overlapping,
         &tiny,
         expect![
-            "the mapping breaks a rule of mappings: tiles t0 and t1 both take cell (0, 0) of macro 0"
+            "the mapping breaks the rules of mappings: tile t1 of m0: it takes cell (0, 0) of macro 0, as tile t0 does (rule 13)"
         ],
     );
 }
@@ -178,11 +178,13 @@ fn wrong_headers_are_refused() {
             } -> } }
               program.json: missing field `macros` at line 9 column 5
             \"dead_rows\": [] -> \"dead_rows\": [6]
-              the mapping of program.json breaks a rule of mappings: matrix m0 (hidden): dead row 6 must lie in 0..6, as they ascend
+              program.json breaks the rules of mappings: matrix m0: dead row 6 of `hidden` must lie in 0..6, as dead rows ascend (rule 2)
             \"dead_rows\": [] -> \"dead_rows\": [-1]
               program.json: invalid value: integer `-1`, expected u32 at line 18 column 22
             columns\": [] -> columns\": [{\"column\": 1, \"sign\": 3}]
-              the mapping of program.json breaks a rule of mappings: tile t0: column 1 is logical column 1, which is digital in m0
+              program.json breaks the rules of mappings: 2 violations
+              tile t0 of m0, column 1: logical column 1 is digital in `hidden` (rule 4)
+              tile t1 of m0, column 1: logical column 1 is digital in `hidden` (rule 4)
               \"macros\" ->  \"macros\"
               program.json:10:2: expected ` \"macros\": 2,`, found `\"macros\": 2,`: the other files of the program say so
         "#]],
@@ -248,7 +250,7 @@ fn wrong_tables_are_refused() {
             \n1,0,0,0,2,0,2, -> \n1,0,0,0,0,0,2,
               macro-0/scan.csv:6: expected physical_row in 0..=1, found `2`
             \n3,1,1, -> \n3,1,0,
-              the mapping of program.json breaks a rule of mappings: weight (0, 0) of m1 (out) replica 0 is in tile t2 and again in t3
+              program.json breaks the rules of mappings: matrix m1: weight (0, 0) of `out` replica 0 is in tile t2 and again in t3 (rule 9)
             \n0,1,1,1,1,1 -> \n0,1,1,1,1
               macro-0/scan.csv:3: expected 6 fields, parted by commas, found `0,1,1,1,1`
             \n0,1,1,1,1,1 -> \n0,1,1,1,1,0
@@ -262,7 +264,7 @@ fn wrong_tables_are_refused() {
             \n0,1,1,1,1 -> \n0,1,6,1,1
               macro-0/scan.csv:3: expected logical_row in 0..=5, found `6`
             \n0,1,1,1,1 -> \n0,1,2,1,1
-              the mapping of program.json breaks a rule of mappings: tile t0 of m0: entry 2 is logical row 2 again
+              program.json breaks the rules of mappings: tile t0 of m0, entry 2: logical row 2 is held twice (rule 5)
             \n0,1,1,1,1 -> 
               macro-0/scan.csv:2: expected 6 fields, parted by commas, found `0,0,0,0,1,0,1`
             2,3,1,3,1,3\n -> 
@@ -336,17 +338,17 @@ fn wrong_cells_are_refused() {
     check(
         good[..100].to_vec(),
         expect![
-            "macro-1/cells.npy is no array of cells: it is cut short: the header ends at byte 128, the file at byte 100"
+            "macro-1/cells.npy: not an array of cells: it is cut short: the header ends at byte 128, the file at byte 100"
         ],
     );
     check(
         hafnia_model::npy::encode(&[8, 4], &[0i8; 32]),
-        expect!["macro-1/cells.npy: its shape is [8, 4], the macro's [4, 8]"],
+        expect!["macro-1/cells.npy: its shape is [8, 4], that of the macro [4, 8]"],
     );
     check(
         hafnia_model::npy::encode(&[4, 8], &[0i32; 32]),
         expect![
-            "macro-1/cells.npy is no array of cells: its elements are `<i4`, they must be int8 (`|i1`)"
+            "macro-1/cells.npy: not an array of cells: its elements are `<i4`, they must be int8 (`|i1`)"
         ],
     );
     check(good, expect!["macro-1/cells.npy: cell (0, 0) is 0, cells.hex says 1"]);
@@ -358,7 +360,7 @@ fn multi_level_cells_make_no_program() {
     let spec = MacroSpec { name: "levels".into(), ..spec };
     assert_eq!(
         Program::of(&sample::levels(), &spec).unwrap_err().to_string(),
-        "macro `levels` has cells of 2 bits, the files of a program hold 1 bit a cell"
+        "macro levels 4x4, 2 bits a cell: the files of a program hold 1 bit per cell"
     );
 }
 
