@@ -142,11 +142,7 @@ const FORBIDDEN: &[Forbidden] = &[
 /// Crates whose files still use each other in circles, or take names through the crate root.
 const ENTANGLED: &[&str] = &[
     "hafnia-bits",
-    "hafnia-cim",
     "hafnia-cli",
-    "hafnia-data",
-    "hafnia-ir",
-    "hafnia-model",
     "hafnia-rng",
     "hafnia-sim",
     "hafnia-sweep",

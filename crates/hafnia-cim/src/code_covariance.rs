@@ -1,6 +1,6 @@
 //! [`CodeCovariance`]: how the codes of two conversions of one column err together.
 
-use crate::MacroSpec;
+use crate::spec::{Adc, MacroSpec};
 
 /// The covariance of the codes of two conversions of the same column of one chip, over chips.
 ///
@@ -139,7 +139,7 @@ impl State {
             + square(spec.adc.offset_lsb);
         let deviation = libm::sqrt(variance);
         let step = spec.reference_step_lsb();
-        let distance = |comparator| ((comparator as f64 + 0.5) * step - mean) / deviation;
+        let distance = |comparator| (Adc::threshold_lsb(comparator) * step - mean) / deviation;
         Self { rows, ones, deviation, distances: (0..spec.adc.max_code()).map(distance).collect() }
     }
 }
@@ -181,7 +181,7 @@ fn both(a: f64, b: f64, rho: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::CodeTable;
+    use crate::code_table::CodeTable;
 
     fn spec(sigma_lrs_rel: f64, offset_lsb: f64) -> MacroSpec {
         let mut spec = MacroSpec::preset("gt-n40").unwrap();

@@ -1,6 +1,8 @@
 //! [`CodeTable`]: P(code | m ones, n rows on).
 
-use crate::{CimError, MacroSpec, conversion::code_probabilities};
+use crate::conversion::code_probabilities;
+use crate::error::CimError;
+use crate::spec::MacroSpec;
 
 /// The probability of every code, given how many of the rows that are on are in LRS.
 ///
@@ -147,21 +149,16 @@ impl CodeTable {
     /// Checks that the table has as many rows and codes as `spec`; a table from a file need not.
     ///
     /// # Errors
-    /// [`CimError::TableSize`] with both sizes.
+    /// [`CimError::Macro`] with both sizes.
     pub fn check_size(&self, spec: &MacroSpec) -> Result<(), CimError> {
-        let [table, wanted] = [
-            (self.rows_per_conversion, self.max_code()),
-            (spec.rows_per_conversion, spec.adc.max_code()),
-        ];
-        if table == wanted {
+        let (of_rows, of_code) = (self.rows_per_conversion, self.max_code());
+        let (rows, code) = (spec.rows_per_conversion, spec.adc.max_code());
+        if (of_rows, of_code) == (rows, code) {
             return Ok(());
         }
-        Err(CimError::TableSize {
-            name: spec.name.clone(),
-            table_rows: table.0,
-            table_max_code: table.1,
-            rows: wanted.0,
-            max_code: wanted.1,
-        })
+        let fault = format!(
+            "turns on up to {rows} rows and has codes up to {code}, the code table has {of_rows} rows and codes up to {of_code}"
+        );
+        Err(CimError::whole(&spec.name, fault))
     }
 }

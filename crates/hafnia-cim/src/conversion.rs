@@ -1,7 +1,7 @@
 //! What a conversion does to a signal: the probability of every code on a fresh chip.
 //!
 //! The signal s of a conversion is normal and common to its comparators. Comparator k fires iff
-//! s plus its own normal offset reaches k − 0.5; given s the comparators are independent, so the
+//! s plus its own normal offset reaches [`Adc::threshold_lsb`]; given s the comparators are independent, so the
 //! code, which is the number of them that fire, follows a Poisson-binomial distribution. What is
 //! left is one integral over s, here a composite Gauss–Legendre rule whose panels are as narrow as
 //! the narrowest feature below them.
@@ -10,6 +10,8 @@
 //! on every machine.
 
 use std::f64::consts::{SQRT_2, TAU};
+
+use crate::spec::Adc;
 
 /// Standard deviations beyond which a normal tail (1e-19) is taken as 0.
 const REACH: f64 = 9.0;
@@ -41,11 +43,6 @@ pub(crate) fn code_probabilities(mean: f64, sigma: f64, offset: f64, codes: &mut
     }
 }
 
-/// The signal, in LSB, at which comparator `k` (from 1) fires when it has no offset.
-fn threshold(k: usize) -> f64 {
-    k as f64 - 0.5
-}
-
 /// P(x > `z`) of a standard normal x.
 fn upper_tail(z: f64) -> f64 {
     0.5 * libm::erfc(z / SQRT_2)
@@ -59,7 +56,7 @@ fn given_signal(signal: f64, offset: f64, codes: &mut [f64]) {
     codes.fill(0.0);
     codes[certain] = 1.0;
     for k in certain + 1..=max_code {
-        let distance = threshold(k) - signal;
+        let distance = Adc::threshold_lsb(k - 1) - signal;
         if distance > reach {
             break;
         }
@@ -76,8 +73,11 @@ fn between_thresholds(mean: f64, sigma: f64, codes: &mut [f64]) {
     let max_code = codes.len() - 1;
     let mut low = f64::NEG_INFINITY;
     for (code, probability) in codes.iter_mut().enumerate() {
-        let high =
-            if code == max_code { f64::INFINITY } else { (threshold(code + 1) - mean) / sigma };
+        let high = if code == max_code {
+            f64::INFINITY
+        } else {
+            (Adc::threshold_lsb(code) - mean) / sigma
+        };
         // the difference of the smaller tails: no digits are lost far from the mean
         *probability = if low > 0.0 {
             upper_tail(low) - upper_tail(high)
@@ -113,7 +113,7 @@ fn integrate_signal(mean: f64, sigma: f64, offset: f64, codes: &mut [f64]) {
 /// varies there, and 1 LSB where several thresholds overlap. Out of reach of all comparators only
 /// the density of the signal varies.
 fn panel_width(signal: f64, sigma: f64, offset: f64, max_code: usize) -> f64 {
-    let nearest = (signal + 0.5).round().clamp(1.0, max_code as f64) - 0.5;
-    let out_of_reach = (signal - nearest).abs() - REACH * offset;
+    let nearest = (signal + 0.5).round().clamp(1.0, max_code as f64) as usize - 1;
+    let out_of_reach = (signal - Adc::threshold_lsb(nearest)).abs() - REACH * offset;
     offset.min(1.0).max(out_of_reach).min(sigma)
 }

@@ -2,81 +2,95 @@
 //!
 //! Blank lines and lines that begin with `#` are skipped, fields are trimmed.
 
-/// What is wrong on a line of a CSV file.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CsvFault {
-    /// The header is another one.
-    #[error("the header is `{found}`, it must be `{expected}`")]
-    Header {
-        /// The header.
-        found: String,
-        /// The right one.
-        expected: &'static str,
-    },
-    /// A line of fewer or more fields than the header.
-    #[error("there are {found} fields, it must be {expected}")]
-    Fields {
-        /// Number of fields.
-        found: usize,
-        /// Number of fields of the header.
-        expected: usize,
-    },
-    /// A field is not what it must be.
-    #[error("{column} is `{text}`, it must be {expected}")]
-    Value {
-        /// The column.
-        column: &'static str,
-        /// The field.
-        text: String,
-        /// What it must be, in words.
-        expected: &'static str,
-    },
-    /// Something is given a second time.
-    #[error("{what} stands there twice")]
-    Twice {
-        /// What.
-        what: String,
-    },
-    /// Something is not given.
-    #[error("the file ends without {what}")]
-    Missing {
-        /// What.
-        what: String,
-    },
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::str::FromStr;
+
+use crate::error::CimError;
+
+/// A line, from 1, and what is wrong on it.
+pub(crate) type Fault = (usize, String);
+
+/// A line of fields, as many as the header has.
+pub(crate) struct Line<'a> {
+    /// Its number, from 1.
+    pub(crate) number: usize,
+    header: &'static str,
+    fields: Vec<&'a str>,
 }
 
-impl CsvFault {
-    pub(crate) fn value(column: &'static str, text: &str, expected: &'static str) -> Self {
-        Self::Value { column, text: text.to_owned(), expected }
+impl<'a> Line<'a> {
+    /// A fault of this line.
+    pub(crate) fn fault(&self, fault: impl Display) -> Fault {
+        (self.number, fault.to_string())
+    }
+
+    /// The field of a column, as `parse` reads it.
+    pub(crate) fn field<T>(
+        &self,
+        column: usize,
+        expected: impl Display,
+        parse: impl FnOnce(&'a str) -> Option<T>,
+    ) -> Result<T, Fault> {
+        let text = self.fields[column];
+        parse(text).ok_or_else(|| {
+            let name = self.header.split(',').nth(column).unwrap_or_default();
+            self.fault(format_args!("{name} is `{text}`, it must be {expected}"))
+        })
+    }
+
+    /// The field of a column as a number within a range.
+    pub(crate) fn number<T: FromStr + PartialOrd + Display>(
+        &self,
+        column: usize,
+        range: RangeInclusive<T>,
+    ) -> Result<T, Fault> {
+        let expected = format!("a number in {}..={}", range.start(), range.end());
+        self.field(column, expected, |text| text.parse().ok().filter(|n| range.contains(n)))
+    }
+
+    /// The field of a column as the state of a cell: whether it is LRS.
+    pub(crate) fn is_lrs(&self, column: usize) -> Result<bool, Fault> {
+        self.field(column, "LRS or HRS", |text| match text {
+            "LRS" => Some(true),
+            "HRS" => Some(false),
+            _ => None,
+        })
     }
 }
 
-/// A line of fields, as many as the header has, and its number from 1.
-pub(crate) struct Line<'a> {
-    pub(crate) number: usize,
-    pub(crate) fields: Vec<&'a str>,
+/// A file that ends at a line without something that it must have.
+pub(crate) fn missing(line: usize, what: impl Display) -> Fault {
+    (line, format!("the file ends without {what}"))
 }
 
 /// The lines below `header`.
-pub(crate) fn lines<'a>(
-    text: &'a str,
-    header: &'static str,
-) -> Result<Vec<Line<'a>>, (usize, CsvFault)> {
+pub(crate) fn lines<'a>(text: &'a str, header: &'static str) -> Result<Vec<Line<'a>>, Fault> {
     let mut lines = (1..)
         .zip(text.lines().map(str::trim))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let (number, found) = lines.next().unwrap_or((1, ""));
     if found != header {
-        return Err((number, CsvFault::Header { found: found.to_owned(), expected: header }));
+        return Err((number, format!("the header is `{found}`, it must be `{header}`")));
     }
     let expected = header.split(',').count();
-    let fields = |(number, line): (usize, &'a str)| {
+    let line = |(number, line): (usize, &'a str)| {
         let fields: Vec<_> = line.split(',').map(str::trim).collect();
         match fields.len() {
-            found if found == expected => Ok(Line { number, fields }),
-            found => Err((number, CsvFault::Fields { found, expected })),
+            found if found == expected => Ok(Line { number, header, fields }),
+            found => Err((number, format!("there are {found} fields, there must be {expected}"))),
         }
     };
-    lines.map(fields).collect()
+    lines.map(line).collect()
+}
+
+/// The text of a file.
+pub(crate) fn read(path: &Path) -> Result<String, CimError> {
+    std::fs::read_to_string(path).map_err(|source| CimError::Read { path: path.to_owned(), source })
+}
+
+/// What was read of the file of this name.
+pub(crate) fn named<T>(name: &str, result: Result<T, Fault>) -> Result<T, CimError> {
+    result.map_err(|(line, fault)| CimError::Csv { name: name.to_owned(), line, fault })
 }

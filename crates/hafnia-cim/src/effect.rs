@@ -2,10 +2,11 @@
 //!
 //! `docs/noise.md` prints this list; a test holds it to that.
 
-use crate::{
-    AdcKind, CimError, Distribution, Disturb, FaultMap, LevelSigmas, MacroSpec, Programming,
-    Retention, Telegraph, Temperature, Wires,
-};
+use crate::distribution::Distribution;
+use crate::effects::{Disturb, Programming, Retention, Telegraph, Temperature, Wires};
+use crate::error::CimError;
+use crate::fault_map::FaultMap;
+use crate::spec::{AdcKind, LevelSigmas, MacroSpec};
 
 /// What an engine makes of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +218,7 @@ impl MacroSpec {
     /// Checks that a code table, and so the engine `table`, can show every effect that is on.
     ///
     /// # Errors
-    /// [`CimError::Unsupported`] with the first effect that it cannot.
+    /// [`CimError::Macro`] with the first effect that it cannot.
     pub fn check_table(&self) -> Result<(), CimError> {
         self.check_effects(|_| true)
     }
@@ -225,7 +226,7 @@ impl MacroSpec {
     /// Checks that a code table that was measured can be of such cells.
     ///
     /// # Errors
-    /// [`CimError::Unsupported`] if they are multi-level.
+    /// [`CimError::Macro`] if they are multi-level.
     pub fn check_measured_table(&self) -> Result<(), CimError> {
         self.check_effects(|effect| effect.keys.starts_with("cell.bits_per_cell"))
     }
@@ -233,13 +234,9 @@ impl MacroSpec {
     fn check_effects(&self, is_checked: impl Fn(&Effect) -> bool) -> Result<(), CimError> {
         for effect in EFFECTS.iter().filter(|effect| is_checked(effect)) {
             if let (true, Refused(why)) = ((effect.is_on)(self), effect.table) {
-                return Err(CimError::Unsupported {
-                    name: self.name.clone(),
-                    engine: "table",
-                    effect: effect.name,
-                    keys: effect.keys,
-                    why,
-                });
+                let Effect { name, keys, .. } = effect;
+                let fault = format!("has {name} ({keys}), which engine `table` cannot show: {why}");
+                return Err(CimError::whole(&self.name, fault));
             }
         }
         Ok(())
@@ -294,9 +291,9 @@ mod tests {
         let error = spec.check_table().unwrap_err().to_string();
         assert_eq!(
             error,
-            "macro `gt-n40`: engine `table` cannot show programming variation, log-normal or from \
-             points (programming.lrs_distribution, programming.hrs_distribution): the sum of such \
-             cells is not normal, which a code table takes it for"
+            "macro `gt-n40` has programming variation, log-normal or from points \
+             (programming.lrs_distribution, programming.hrs_distribution), which engine `table` \
+             cannot show: the sum of such cells is not normal, which a code table takes it for"
         );
     }
 

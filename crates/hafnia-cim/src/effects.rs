@@ -1,7 +1,9 @@
 //! What can happen to cells and references beyond the statistics of [`CellModel`](crate::CellModel),
 //! as plain data. All of it is off by default; `docs/noise.md` has the definitions.
 
-use crate::{Curve, Distribution, FaultMap};
+use crate::curve::Curve;
+use crate::distribution::Distribution;
+use crate::fault_map::FaultMap;
 
 /// The shape of programming variation, by state.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -8,8 +8,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::csv::{Line, lines};
-use crate::{CimError, CsvFault};
+use crate::csv::{Fault, lines, named, read};
+use crate::error::CimError;
 
 /// The header of a fault map.
 pub const FAULT_MAP_HEADER: &str = "macro,row,column,state";
@@ -26,18 +26,12 @@ impl FaultMap {
     ///
     /// # Errors
     /// [`CimError::Read`] if the file cannot be read, [`CimError::Csv`] naming line and fault: a
-    /// number that is none, a state that is neither LRS nor HRS, a cell that stands there twice.
+    /// number that is none, a state that is neither LRS nor HRS, a cell that is listed twice.
     pub fn load(path: &str) -> Result<Self, CimError> {
         if path == "none" {
             return Ok(Self::default());
         }
-        let text = std::fs::read_to_string(Path::new(path))
-            .map_err(|source| CimError::Read { path: path.into(), source })?;
-        let cells = parse(&text).map_err(|(line, fault)| CimError::Csv {
-            name: path.to_owned(),
-            line,
-            fault,
-        })?;
+        let cells = named(path, parse(&read(Path::new(path))?))?;
         Ok(Self { path: path.to_owned(), cells: cells.into() })
     }
 
@@ -63,28 +57,14 @@ impl fmt::Display for FaultMap {
     }
 }
 
-fn parse(text: &str) -> Result<BTreeMap<[u32; 3], bool>, (usize, CsvFault)> {
+fn parse(text: &str) -> Result<BTreeMap<[u32; 3], bool>, Fault> {
     let mut cells = BTreeMap::new();
-    for Line { number, fields } in lines(text, FAULT_MAP_HEADER)? {
-        let cell = |fields: &[&str]| -> Result<([u32; 3], bool), CsvFault> {
-            let mut place = [0; 3];
-            for ((place, text), column) in
-                place.iter_mut().zip(fields).zip(["macro", "row", "column"])
-            {
-                let wrong = |_| CsvFault::value(column, text, "a whole number from 0");
-                *place = text.parse().map_err(wrong)?;
-            }
-            match fields[3] {
-                "LRS" => Ok((place, true)),
-                "HRS" => Ok((place, false)),
-                other => Err(CsvFault::value("state", other, "LRS or HRS")),
-            }
-        };
-        let (place, state) = cell(&fields).map_err(|fault| (number, fault))?;
-        if cells.insert(place, state).is_some() {
-            let [macro_index, row, column] = place;
-            let what = format!("macro {macro_index}, row {row}, column {column}");
-            return Err((number, CsvFault::Twice { what }));
+    for line in lines(text, FAULT_MAP_HEADER)? {
+        let number = |column| line.number(column, 0..=u32::MAX);
+        let place @ [macro_index, row, column] = [number(0)?, number(1)?, number(2)?];
+        if cells.insert(place, line.is_lrs(3)?).is_some() {
+            let fault = format!("macro {macro_index}, row {row}, column {column} is listed twice");
+            return Err(line.fault(fault));
         }
     }
     Ok(cells)
@@ -110,10 +90,10 @@ mod tests {
             "row,column\n",
             expect!["1: the header is `row,column`, it must be `macro,row,column,state`"],
         );
-        check("macro,row,column,state\n0,1,LRS", expect!["2: there are 3 fields, it must be 4"]);
+        check("macro,row,column,state\n0,1,LRS", expect!["2: there are 3 fields, there must be 4"]);
         check(
             "macro,row,column,state\n0,,1,LRS",
-            expect!["2: row is ``, it must be a whole number from 0"],
+            expect!["2: row is ``, it must be a number in 0..=4294967295"],
         );
         check(
             "macro,row,column,state\n0,1,1,on",
@@ -121,7 +101,7 @@ mod tests {
         );
         check(
             "macro,row,column,state\n0,1,1,LRS\n0,1,1,HRS",
-            expect!["3: macro 0, row 1, column 1 stands there twice"],
+            expect!["3: macro 0, row 1, column 1 is listed twice"],
         );
     }
 }

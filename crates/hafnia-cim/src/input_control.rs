@@ -5,7 +5,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use crate::CimError;
+use crate::error::CimError;
 
 /// How an input control is written.
 pub(crate) const FORMS: &str =
@@ -141,44 +141,49 @@ impl InputControl {
         let span = self.span(rows_per_conversion);
         let entry = |index: usize| scan[active[index] as usize];
         let window = |index: usize| active[index] as usize / span;
+        let count = active.len();
+        let skipped = |index: usize| Err(GroupFault(format!("active entry {index} is skipped")));
         let mut next = 0;
-        for (group, range) in groups.into_iter().enumerate() {
-            let Range { start, end } = range;
+        for (group, Range { start, end }) in groups.into_iter().enumerate() {
+            let wrong = |fault: String| Err(GroupFault(format!("group {group} {fault}")));
             if start > next {
-                return Err(GroupFault::Skipped { index: next });
+                return skipped(next);
             }
             if start < next {
-                return Err(GroupFault::TakenTwice { group, index: start });
+                return wrong(format!("takes active entry {start} a second time"));
             }
-            if end <= start || end > active.len() {
-                return Err(GroupFault::NoGroup { group, start, end, active: active.len() });
+            if end <= start || end > count {
+                return wrong(format!("is {start}..{end} of {count} active entries"));
             }
-            if end - start > rows_per_conversion {
-                return Err(GroupFault::TooLong { group, rows: end - start, rows_per_conversion });
+            let rows = end - start;
+            if rows > rows_per_conversion {
+                return wrong(format!(
+                    "turns on {rows} rows, at most {rows_per_conversion} may be"
+                ));
             }
             for index in start + 1..end {
                 if window(index) != window(start) {
-                    return Err(GroupFault::WindowCrossed { group, index });
+                    return wrong(format!("crosses into another window at active entry {index}"));
                 }
                 if entry(index).negative != entry(start).negative {
-                    return Err(GroupFault::MixedSigns { group, index });
+                    return wrong(format!("mixes signs at active entry {index}"));
                 }
                 let physical = entry(index).physical;
                 if (start..index).any(|other| entry(other).physical == physical) {
-                    return Err(GroupFault::RepeatedRow { group, physical });
+                    return wrong(format!("turns on physical row {physical} twice"));
                 }
             }
-            let has_room = end < active.len()
-                && end - start < rows_per_conversion
+            let has_room = end < count
+                && rows < rows_per_conversion
                 && window(end) == window(start)
                 && entry(end).negative == entry(start).negative
                 && (start..end).all(|other| entry(other).physical != entry(end).physical);
             if has_room {
-                return Err(GroupFault::ClosedEarly { group, index: end });
+                return wrong(format!("closes before active entry {end}, which it has room for"));
             }
             next = end;
         }
-        if next < active.len() { Err(GroupFault::Skipped { index: next }) } else { Ok(()) }
+        if next < count { skipped(next) } else { Ok(()) }
     }
 }
 
@@ -202,83 +207,14 @@ impl FromStr for InputControl {
             "fixed-group" => Ok(Self::FixedGroup),
             _ => match window() {
                 Some(window) if window > 0 => Ok(Self::FixedWindow { window }),
-                _ => Err(CimError::InputControl { text: text.to_owned() }),
+                _ => Err(CimError::InputControl { text: text.to_owned(), expected: FORMS }),
             },
         }
     }
 }
 
-/// How groups break the rules of an [`InputControl`]. Groups count from 0; an index is one of the
-/// list of active entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum GroupFault {
-    /// An active entry is in no group, or its group comes too late.
-    #[error("active entry {index} is skipped")]
-    Skipped {
-        /// The entry.
-        index: usize,
-    },
-    /// An active entry is in two groups.
-    #[error("group {group} takes active entry {index} a second time")]
-    TakenTwice {
-        /// The second group.
-        group: usize,
-        /// The entry.
-        index: usize,
-    },
-    /// A range that holds no entry, or reaches beyond the last one.
-    #[error("group {group} is {start}..{end} of {active} active entries")]
-    NoGroup {
-        /// The group.
-        group: usize,
-        /// Start of its range.
-        start: usize,
-        /// End of its range.
-        end: usize,
-        /// Number of active entries.
-        active: usize,
-    },
-    /// More rows than the converter takes.
-    #[error("group {group} turns on {rows} rows, at most {rows_per_conversion} may be")]
-    TooLong {
-        /// The group.
-        group: usize,
-        /// Rows in it.
-        rows: usize,
-        /// Most rows allowed.
-        rows_per_conversion: usize,
-    },
-    /// Entries of two windows.
-    #[error("group {group} crosses into another window at active entry {index}")]
-    WindowCrossed {
-        /// The group.
-        group: usize,
-        /// The first entry of another window.
-        index: usize,
-    },
-    /// Rows of opposite sign.
-    #[error("group {group} mixes signs at active entry {index}")]
-    MixedSigns {
-        /// The group.
-        group: usize,
-        /// The first entry of the other sign.
-        index: usize,
-    },
-    /// A word line that would have to be on twice.
-    #[error("group {group} turns on physical row {physical} twice")]
-    RepeatedRow {
-        /// The group.
-        group: usize,
-        /// The physical row.
-        physical: u32,
-    },
-    /// The next entry could have joined the group.
-    #[error("group {group} closes before active entry {index}, which it has room for")]
-    ClosedEarly {
-        /// The group.
-        group: usize,
-        /// The entry.
-        index: usize,
-    },
-}
+/// How groups break the rules of an [`InputControl`], in words. Groups count from 0; an index is one
+/// of the list of active entries.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct GroupFault(String);

@@ -38,12 +38,11 @@ mod table_csv;
 
 pub use code_covariance::{CodeCovariance, CovarianceWith};
 pub use code_table::{CodeTable, Moments};
-pub use csv::CsvFault;
 pub use curve::Curve;
 pub use distribution::{Distribution, Points};
 pub use effect::{EFFECTS, Effect, Support};
 pub use effects::{Disturb, Faults, Programming, Retention, Telegraph, Temperature, Wires};
-pub use error::{CimError, TableFault};
+pub use error::CimError;
 pub use fault_map::{FAULT_MAP_HEADER, FaultMap};
 pub use input_control::{GroupFault, Groups, InputControl, ScanEntry};
 pub use preset::{SourcedValue, preset_names, sources};

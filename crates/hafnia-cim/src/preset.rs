@@ -13,11 +13,14 @@ use std::path::Path;
 
 use serde::Deserialize as _;
 
-use crate::{
-    Adc, AdcKind, CellModel, CimError, Curve, Distribution, Disturb, FaultMap, Faults,
-    InputControl, LevelSigmas, MacroSpec, Programming, Retention, Telegraph, Temperature, Wires,
-    curve, distribution, input_control,
-};
+use crate::csv::read;
+use crate::curve::{self, Curve};
+use crate::distribution::{self, Distribution};
+use crate::effects::{Disturb, Faults, Programming, Retention, Telegraph, Temperature, Wires};
+use crate::error::CimError;
+use crate::fault_map::FaultMap;
+use crate::input_control::{self, InputControl};
+use crate::spec::{Adc, AdcKind, CellModel, LevelSigmas, MacroSpec};
 
 /// The presets that come with the crate, by name.
 const PRESETS: [(&str, &str); 7] = [
@@ -148,12 +151,10 @@ impl Key {
     fn read(&self, spec: &mut MacroSpec, text: &str) -> Result<(), CimError> {
         let read = (self.field)(spec).read(text);
         read.map_err(|wrong| match wrong {
-            Wrong::Value(expected) => CimError::Value {
-                name: spec.name.clone(),
-                key: self.name,
-                value: text.to_owned(),
-                expected,
-            },
+            Wrong::Value(expected) => {
+                let fault = format!("is `{text}`, it must be {expected}");
+                CimError::of_key(&spec.name, self.name, fault)
+            }
             Wrong::File(error) => error,
         })
     }
@@ -229,7 +230,7 @@ impl MacroSpec {
     /// A preset of [`preset_names`].
     ///
     /// # Errors
-    /// [`CimError::UnknownPreset`] names the presets.
+    /// If there is none; the error names the presets.
     pub fn preset(name: &str) -> Result<Self, CimError> {
         preset_text(name)?;
         Ok(load(name)?.0)
@@ -243,9 +244,9 @@ impl MacroSpec {
     /// it holds every key but those of effects that are off.
     ///
     /// # Errors
-    /// [`CimError::UnknownPreset`] or [`CimError::Read`] if there is none; [`CimError::Circle`] if
-    /// files inherit from one another; one that names the file and the key if it is not TOML, or if
-    /// a key is unknown, missing, without source, not of its type or out of range.
+    /// If there is none; if files inherit from one another; one that names the file and the key if
+    /// it is not TOML, or if a key is unknown, missing, without source, not of its type or out of
+    /// range.
     pub fn load(name_or_path: &str) -> Result<Self, CimError> {
         Ok(load(name_or_path)?.0)
     }
@@ -267,8 +268,8 @@ impl MacroSpec {
     /// ```
     ///
     /// # Errors
-    /// [`CimError::UnknownKey`] names the nearest key and all keys; [`CimError::Value`] and
-    /// [`CimError::Range`] the value and what is allowed.
+    /// [`CimError::Macro`] names the nearest key and all keys if there is no such key, and the value
+    /// and what is allowed if it is refused.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), CimError> {
         let found = KEYS.iter().find(|k| k.name == key || k.short() == key);
         let mut changed = self.clone();
@@ -293,8 +294,8 @@ impl MacroSpec {
         }
         let mut spec = unset(name);
         for key in &KEYS {
-            let missing = || CimError::MissingKey { name: name.to_owned(), key: key.name };
-            let text = given.get(key.name).copied().or(key.off).ok_or_else(missing)?;
+            let text = given.get(key.name).copied().or(key.off);
+            let text = text.ok_or_else(|| missing_key(name, key))?;
             key.read(&mut spec, text)?;
         }
         spec.validate()?;
@@ -311,9 +312,14 @@ impl MacroSpec {
 
 fn preset_text(name: &str) -> Result<&'static str, CimError> {
     let preset = PRESETS.iter().find(|preset| preset.0 == name);
-    preset.map(|preset| preset.1).ok_or_else(|| CimError::UnknownPreset {
-        name: name.to_owned(),
-        presets: preset_names().collect::<Vec<_>>().join(", "),
+    preset.map(|preset| preset.1).ok_or_else(|| {
+        let presets = preset_names().collect::<Vec<_>>().join(", ");
+        CimError::whole(
+            name,
+            format!(
+                "is not a preset: presets are {presets}, and a path has a `/` or ends in `.toml`"
+            ),
+        )
     })
 }
 
@@ -330,9 +336,7 @@ fn load(name_or_path: &str) -> Result<(MacroSpec, Vec<SourcedValue>), CimError> 
         let (text, source, from) = match (entries.remove(key.name), key.off) {
             (Some(Given { text, source, from }), _) => (text, source, from),
             (None, Some(off)) => (off.to_owned(), "off".to_owned(), String::new()),
-            (None, None) => {
-                return Err(CimError::MissingKey { name: name.to_owned(), key: key.name });
-            }
+            (None, None) => return Err(missing_key(name, key)),
         };
         key.read(&mut spec, &text)?;
         let value = (key.field)(&mut spec).to_string();
@@ -356,17 +360,14 @@ fn inherited(name: &str, way: &mut Vec<String>) -> Result<BTreeMap<String, Given
     let place = if is_path(name) { place } else { name.to_owned() };
     if way.contains(&place) {
         way.push(place.clone());
-        return Err(CimError::Circle { name: name.to_owned(), circle: way.join(" -> ") });
+        return Err(CimError::whole(name, format!("inherits from itself: {}", way.join(" -> "))));
     }
     way.push(place);
-    let text = if is_path(name) {
-        std::fs::read_to_string(name)
-            .map_err(|source| CimError::Read { path: name.into(), source })?
-    } else {
-        preset_text(name)?.to_owned()
-    };
-    let mut file: toml::Table = toml::from_str(&text)
-        .map_err(|source| CimError::Syntax { name: name.to_owned(), source: source.into() })?;
+    let text = if is_path(name) { read(Path::new(name))? } else { preset_text(name)?.to_owned() };
+    let mut file: toml::Table = toml::from_str(&text).map_err(|source: toml::de::Error| {
+        let (key, fault) = (None, "is not TOML".to_owned());
+        CimError::Macro { name: name.to_owned(), key, fault, source: Some(source.into()) }
+    })?;
     let beside = |other: &str| {
         let folder = Path::new(name).parent().unwrap_or(Path::new(""));
         folder.join(other).display().to_string()
@@ -376,7 +377,8 @@ fn inherited(name: &str, way: &mut Vec<String>) -> Result<BTreeMap<String, Given
         Some(toml::Value::String(parent)) if is_path(&parent) => inherited(&beside(&parent), way)?,
         Some(toml::Value::String(parent)) => inherited(&parent, way)?,
         Some(value) => {
-            return Err(CimError::Inherits { name: name.to_owned(), value: value.to_string() });
+            let fault = format!("is {value}, it must be the name of a preset or a path");
+            return Err(CimError::of_key(name, "inherits", fault));
         }
     };
     for (key, Entry { value, source }) in entries(name, file)? {
@@ -407,9 +409,10 @@ fn entries(name: &str, file: toml::Table) -> Result<BTreeMap<String, Entry>, Cim
         if KEYS.iter().all(|known| known.name != key) {
             return Err(unknown_key(name, &key));
         }
-        let unsourced = |key: &str, source: Option<toml::de::Error>| CimError::Unsourced {
+        let unsourced = |key: &str, source: Option<toml::de::Error>| CimError::Macro {
             name: name.to_owned(),
-            key: key.to_owned(),
+            key: Some(key.to_owned()),
+            fault: "is not of the form `{ value = …, source = \"…\" }`".to_owned(),
             source: source.map(Box::new),
         };
         let entry = Entry::deserialize(value).map_err(|source| unsourced(&key, Some(source)))?;
@@ -458,12 +461,13 @@ fn unset(name: &str) -> MacroSpec {
 
 fn unknown_key(name: &str, key: &str) -> CimError {
     let distance = |known: &&Key| edits(key, known.name).min(edits(key, known.short()));
-    CimError::UnknownKey {
-        name: name.to_owned(),
-        key: key.to_owned(),
-        nearest: KEYS.iter().min_by_key(distance).map_or("", |known| known.name),
-        keys: KEYS.each_ref().map(|known| known.name).join(", "),
-    }
+    let nearest = KEYS.iter().min_by_key(distance).map_or("", |known| known.name);
+    let keys = KEYS.each_ref().map(|known| known.name).join(", ");
+    CimError::of_key(name, key, format!("is not a key, did you mean `{nearest}`? Keys are {keys}"))
+}
+
+fn missing_key(name: &str, key: &Key) -> CimError {
+    CimError::of_key(name, key.name, "is missing".to_owned())
 }
 
 /// Levenshtein distance.

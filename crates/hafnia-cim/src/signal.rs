@@ -1,7 +1,7 @@
 //! What cells add to the signal of a conversion and where the converter's thresholds are, once
 //! every effect of a spec has had its say.
 
-use crate::{AdcKind, LevelSigmas, MacroSpec};
+use crate::spec::{AdcKind, LevelSigmas, MacroSpec};
 
 /// A cell that is in HRS or LRS, or at a level between, as a conversion sees it.
 ///
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn without_effects_a_cell_adds_its_bit() {
-        for name in crate::preset_names() {
+        for name in crate::preset::preset_names() {
             let spec = MacroSpec::preset(name).unwrap();
             let means: Vec<f64> = spec.levels().iter().map(|state| state.mean_lsb).collect();
             let levels: Vec<f64> = (0..=spec.cell.top_level()).map(|level| level as f64).collect();

@@ -6,7 +6,9 @@
 
 use hafnia_rng::{Counter, Seed, gaussian};
 
-use crate::{AdcKind, CellState, Distribution, MacroSpec};
+use crate::distribution::Distribution;
+use crate::signal::CellState;
+use crate::spec::{Adc, AdcKind, MacroSpec};
 
 /// Chip number `number` of `seed`, of macros of `spec`.
 ///
@@ -79,9 +81,8 @@ impl<'a> Silicon<'a> {
         let adc = &self.spec.adc;
         assert_eq!(thresholds.len(), adc.max_code(), "thresholds of a converter");
         let step = self.spec.reference_step_lsb();
-        let own = |comparator: usize| (comparator as f64 + 0.5) * step;
         for (comparator, threshold) in thresholds.iter_mut().enumerate() {
-            *threshold = own(comparator);
+            *threshold = Adc::threshold_lsb(comparator) * step;
         }
         if adc.offset_lsb != 0.0 {
             let draws = match adc.kind {

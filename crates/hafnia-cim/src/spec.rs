@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{
-    CimError, Distribution, Disturb, Faults, InputControl, Programming, Retention, Telegraph,
-    Temperature, Wires,
-};
+use crate::distribution::Distribution;
+use crate::effects::{Disturb, Faults, Programming, Retention, Telegraph, Temperature, Wires};
+use crate::error::CimError;
+use crate::input_control::InputControl;
 
 /// A compute-in-memory macro: geometry, converter, cells and input control.
 ///
@@ -45,7 +45,7 @@ pub struct MacroSpec {
     pub wires: Wires,
 }
 
-/// A converter with thresholds at k + 0.5 LSB, each (1 + `gain_error_rel`) times as high.
+/// A converter, whose thresholds ([`Adc::threshold_lsb`]) are (1 + `gain_error_rel`) times as high.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adc {
     /// How it finds the code.
@@ -99,6 +99,12 @@ impl Adc {
     /// The largest code, which is also the number of comparators: 2^bits − 1.
     pub fn max_code(&self) -> usize {
         (1 << self.bits) - 1
+    }
+
+    /// The signal, in LSB, at which a comparator, counted from 0, fires if nothing is off its place:
+    /// between the codes `comparator` and `comparator` + 1.
+    pub fn threshold_lsb(comparator: usize) -> f64 {
+        comparator as f64 + 0.5
     }
 }
 
@@ -249,7 +255,7 @@ impl MacroSpec {
     /// Checks every value.
     ///
     /// # Errors
-    /// [`CimError::Range`] with the first key that is outside its range.
+    /// [`CimError::Macro`] with the first key that is outside its range.
     pub fn validate(&self) -> Result<(), CimError> {
         let count = |key, value: usize, max: usize, range| {
             self.check((1..=max).contains(&value), key, value.to_string(), range)
@@ -377,7 +383,11 @@ impl MacroSpec {
         value: String,
         range: &'static str,
     ) -> Result<(), CimError> {
-        let name = self.name.clone();
-        if is_right { Ok(()) } else { Err(CimError::Range { name, key, value, range }) }
+        match is_right {
+            true => Ok(()),
+            false => {
+                Err(CimError::of_key(&self.name, key, format!("is {value}, it must be {range}")))
+            }
+        }
     }
 }

@@ -8,9 +8,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::str::FromStr;
 
-use crate::{CimError, CodeTable, TableFault};
+use crate::code_table::CodeTable;
+use crate::csv::{Fault, Line, lines, missing, named, read};
+use crate::error::CimError;
 
 const HEADER: &str = "n,m,code,probability";
 /// Most rows on, and largest code, of a macro (`MacroSpec::validate`).
@@ -25,9 +26,7 @@ impl CodeTable {
     /// [`CimError::Read`] if the file cannot be read, and those of [`CodeTable::from_csv`].
     pub fn load_csv(path: impl AsRef<Path>) -> Result<Self, CimError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| CimError::Read { path: path.to_owned(), source })?;
-        Self::from_csv(&text, &path.display().to_string())
+        Self::from_csv(&read(path)?, &path.display().to_string())
     }
 
     /// Reads a table from CSV text with the columns `n,m,code,probability`; `name` stands in errors.
@@ -35,11 +34,10 @@ impl CodeTable {
     /// Probabilities are kept as they are, and not made to sum to 1 exactly.
     ///
     /// # Errors
-    /// [`CimError::Table`] with the line and its [`TableFault`]: a number that is none or is out of
-    /// range, an entry that is missing or there twice, probabilities whose sum is not 1 within
-    /// 1e-6.
+    /// [`CimError::Csv`] with the line: a number that is none or is out of range, an entry that is
+    /// missing or listed twice, probabilities whose sum is not 1 within 1e-6.
     pub fn from_csv(text: &str, name: &str) -> Result<Self, CimError> {
-        parse(text).map_err(|(line, fault)| CimError::Table { name: name.to_owned(), line, fault })
+        named(name, parse(text))
     }
 
     /// The table as CSV; [`CodeTable::from_csv`] reads back the same table.
@@ -55,69 +53,60 @@ impl CodeTable {
     }
 }
 
-/// A fault and the line, from 1, that it is on.
-type Fault = (usize, TableFault);
-
 fn parse(text: &str) -> Result<CodeTable, Fault> {
-    let mut lines = (1..)
-        .zip(text.lines().map(str::trim))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let (line, header) = lines.next().unwrap_or((1, ""));
-    if header != HEADER {
-        return Err((line, TableFault::Header { found: header.to_owned() }));
-    }
-    let mut last_line = line;
-    let mut entries = BTreeMap::new();
-    for (line, text) in lines {
-        last_line = line;
-        let (key @ (rows, ones, code), probability) = entry(text).map_err(|fault| (line, fault))?;
-        if entries.insert(key, (line, probability)).is_some() {
-            return Err((line, TableFault::Twice { rows, ones, code }));
-        }
-    }
-    let rows_per_conversion = entries.keys().map(|key| key.0).max().unwrap_or(0);
-    let max_code = entries.keys().map(|key| key.2).max().unwrap_or(0);
-    let mut table = CodeTable::zeros(rows_per_conversion, max_code);
+    let mut entries = ByCode::read(text, HEADER, 0, |line| line.number(3, 0.0..=1.0))?;
+    let mut table = CodeTable::zeros(entries.rows_per_conversion, entries.max_code);
     for (rows, ones) in table.conversions() {
-        let mut line = last_line;
+        let mut line = 0;
         for (code, probability) in table.probabilities_mut(rows, ones).iter_mut().enumerate() {
-            (line, *probability) = entries
-                .remove(&(rows, ones, code))
-                .ok_or((last_line, TableFault::Missing { rows, ones, code }))?;
+            (line, *probability) = entries.take(rows, ones, code)?;
         }
         let sum: f64 = table.probabilities(rows, ones).iter().sum();
         if (sum - 1.0).abs() > SUM_TOLERANCE {
-            return Err((line, TableFault::Sum { rows, ones, sum }));
+            let fault = format!(
+                "the probabilities of n {rows}, m {ones} sum to {sum}, it must be 1 within 1e-6"
+            );
+            return Err((line, fault));
         }
     }
     Ok(table)
 }
 
-/// The (rows, ones, code) and the probability of a line.
-fn entry(line: &str) -> Result<((usize, usize, usize), f64), TableFault> {
-    let fields: Vec<_> = line.split(',').map(str::trim).collect();
-    let &[rows, ones, code, probability] = fields.as_slice() else {
-        return Err(TableFault::Fields { found: fields.len() });
-    };
-    let rows = number("n", rows, 0, MAX_COUNT)?;
-    let ones = number("m", ones, 0, rows)?;
-    let code = number("code", code, 0, MAX_COUNT)?;
-    let probability = number("probability", probability, 0.0, 1.0)?;
-    Ok(((rows, ones, code), probability))
+/// The values of a file whose first columns are `n,m,code`, each with its line.
+pub(crate) struct ByCode<T> {
+    /// The largest n.
+    pub(crate) rows_per_conversion: usize,
+    /// The largest code.
+    pub(crate) max_code: usize,
+    /// The last line.
+    pub(crate) end: usize,
+    values: BTreeMap<[usize; 3], (usize, T)>,
 }
 
-/// Parses `text`, which must lie in `min..=max`.
-fn number<T>(column: &'static str, text: &str, min: T, max: T) -> Result<T, TableFault>
-where
-    T: FromStr + PartialOrd + ToString,
-{
-    match text.parse() {
-        Ok(value) if min <= value && value <= max => Ok(value),
-        _ => Err(TableFault::Number {
-            column,
-            text: text.to_owned(),
-            min: min.to_string(),
-            max: max.to_string(),
-        }),
+impl<T> ByCode<T> {
+    /// Reads a file in which n is at least `least`.
+    pub(crate) fn read(
+        text: &str,
+        header: &'static str,
+        least: usize,
+        value: impl Fn(&Line<'_>) -> Result<T, Fault>,
+    ) -> Result<Self, Fault> {
+        let (mut values, mut end) = (BTreeMap::new(), 1);
+        for line in lines(text, header)? {
+            let n = line.number(0, least..=MAX_COUNT)?;
+            let (m, code) = (line.number(1, 0..=n)?, line.number(2, 0..=MAX_COUNT)?);
+            if values.insert([n, m, code], (line.number, value(&line)?)).is_some() {
+                return Err(line.fault(format_args!("n {n}, m {m}, code {code} is listed twice")));
+            }
+            end = line.number;
+        }
+        let largest = |index: usize| values.keys().map(|key| key[index]).max().unwrap_or(0);
+        Ok(Self { rows_per_conversion: largest(0), max_code: largest(2), end, values })
+    }
+
+    /// The value of an entry, which there has to be, and its line.
+    pub(crate) fn take(&mut self, n: usize, m: usize, code: usize) -> Result<(usize, T), Fault> {
+        let what = format_args!("n {n}, m {m}, code {code}");
+        self.values.remove(&[n, m, code]).ok_or_else(|| missing(self.end, what))
     }
 }

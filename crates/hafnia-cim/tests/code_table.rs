@@ -275,70 +275,54 @@ fn faults_name_their_line() {
     check_fault(
         "n,m,code,",
         "m,n,code,",
-        expect![
-            "code table `t.csv`, line 1: the header is `m,n,code,probability`, it must be `n,m,code,probability`"
-        ],
+        expect!["t.csv:1: the header is `m,n,code,probability`, it must be `n,m,code,probability`"],
     );
-    check_fault(
-        "1,0,0,0.75",
-        "1,0,0",
-        expect!["code table `t.csv`, line 6: there are 3 fields, it must be 4"],
-    );
+    check_fault("1,0,0,0.75", "1,0,0", expect!["t.csv:6: there are 3 fields, there must be 4"]);
     check_fault(
         "1,0,0,0.75",
         "64,0,0,0.75",
-        expect!["code table `t.csv`, line 6: n is `64`, it must be a number in 0..=63"],
+        expect!["t.csv:6: n is `64`, it must be a number in 0..=63"],
     );
     check_fault(
         "1,0,0,0.75",
         "1,2,0,0.75",
-        expect!["code table `t.csv`, line 6: m is `2`, it must be a number in 0..=1"],
+        expect!["t.csv:6: m is `2`, it must be a number in 0..=1"],
     );
     check_fault(
         "1,0,0,0.75",
         "1,-1,0,0.75",
-        expect!["code table `t.csv`, line 6: m is `-1`, it must be a number in 0..=1"],
+        expect!["t.csv:6: m is `-1`, it must be a number in 0..=1"],
     );
     check_fault(
         "1,0,0,0.75",
         "1,0,64,0.75",
-        expect!["code table `t.csv`, line 6: code is `64`, it must be a number in 0..=63"],
+        expect!["t.csv:6: code is `64`, it must be a number in 0..=63"],
     );
     check_fault(
         "1,0,0,0.75",
         "1,0,0,-0.75",
-        expect!["code table `t.csv`, line 6: probability is `-0.75`, it must be a number in 0..=1"],
+        expect!["t.csv:6: probability is `-0.75`, it must be a number in 0..=1"],
     );
     check_fault(
         "1,0,0,0.75",
         "1,0,0,NaN",
-        expect!["code table `t.csv`, line 6: probability is `NaN`, it must be a number in 0..=1"],
+        expect!["t.csv:6: probability is `NaN`, it must be a number in 0..=1"],
     );
     check_fault(
         "1,0,0,0.75",
         "1,0,0,0.74",
-        expect![
-            "code table `t.csv`, line 7: the probabilities of n 1, m 0 sum to 0.99, it must be 1 within 1e-6"
-        ],
+        expect!["t.csv:7: the probabilities of n 1, m 0 sum to 0.99, it must be 1 within 1e-6"],
     );
-    check_fault(
-        "1,0,0,0.75",
-        "0,0,0,0.75",
-        expect!["code table `t.csv`, line 6: n 0, m 0, code 0 stands there twice"],
-    );
-    check_fault(
-        "1,1,0,0",
-        "",
-        expect!["code table `t.csv`, line 8: the table ends without n 1, m 1, code 0"],
-    );
+    check_fault("1,0,0,0.75", "0,0,0,0.75", expect!["t.csv:6: n 0, m 0, code 0 is listed twice"]);
+    check_fault("1,1,0,0", "", expect!["t.csv:8: the file ends without n 1, m 1, code 0"]);
     check_fault(
         "1,1,0,0",
         "1,1,0,0\n3,0,0,1",
-        expect!["code table `t.csv`, line 10: the table ends without n 2, m 0, code 0"],
+        expect!["t.csv:10: the file ends without n 2, m 0, code 0"],
     );
-    expect!["code table `t.csv`, line 1: the header is ``, it must be `n,m,code,probability`"]
+    expect!["t.csv:1: the header is ``, it must be `n,m,code,probability`"]
         .assert_eq(&CodeTable::from_csv("", "t.csv").expect_err("a fault").to_string());
-    expect!["code table `t.csv`, line 1: the table ends without n 0, m 0, code 0"].assert_eq(
+    expect!["t.csv:1: the file ends without n 0, m 0, code 0"].assert_eq(
         &CodeTable::from_csv("n,m,code,probability", "t.csv").expect_err("a fault").to_string(),
     );
 }

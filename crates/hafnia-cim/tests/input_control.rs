@@ -228,7 +228,7 @@ fn text_that_names_no_input_control() {
         ["", "ordered", "fixed-window", "fixed-window{}", "fixed-window{0}", "fixed-window{x}"]
     {
         let error = text.parse::<InputControl>().expect_err("no input control");
-        assert!(matches!(&error, CimError::InputControl { text: found } if found == text));
+        assert!(matches!(&error, CimError::InputControl { text: found, .. } if found == text));
     }
     let error = "fixed-window{-1}".parse::<InputControl>().expect_err("no input control");
     expect!["input control is `fixed-window{-1}`, it must be ordered-scan, fixed-window{SIZE} with a size from 1, or fixed-group"].assert_eq(&error.to_string());

@@ -6,7 +6,7 @@ use anyhow::{bail, ensure};
 use clap::{Args, Subcommand};
 use hafnia_artifact::{load, save};
 use hafnia_data::Dataset;
-use hafnia_model::{Network, Plain, interchange, run};
+use hafnia_model::{Network, ReferenceProduct, interchange, run};
 use hafnia_report::{Align, Table};
 use hafnia_stats::{Interval, paired_difference, wilson};
 use rayon::prelude::*;
@@ -134,7 +134,7 @@ pub(crate) fn logits(
     Ok(inputs
         .activations
         .par_chunks(size)
-        .map_init(|| Plain::new(network), |plain, image| run(network, image, plain))
+        .map_init(|| ReferenceProduct::new(network), |plain, image| run(network, image, plain))
         .collect())
 }
 

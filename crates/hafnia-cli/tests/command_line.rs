@@ -285,7 +285,7 @@ fn several_networks_are_pooled() {
     fail(
         "n1.hafnia n2-natural.map n2.hafnia n1-natural.map",
         expect![[r#"
-        error: n2-natural.map: mapping made for another network: for 19ab80db937193aa4f9b7cca5699338dfde00c143b6aeef63d07f6398a58a6e5, not 2e07c64e492157767c4474b7e277873d2586ca804fb64ca58f6a35bdb8ef95a0
+        error: n2-natural.map: mapping: it is of network 19ab80db937193aa4f9b7cca5699338dfde00c143b6aeef63d07f6398a58a6e5, not of 2e07c64e492157767c4474b7e277873d2586ca804fb64ca58f6a35bdb8ef95a0 (rule 14)
     "#]],
     );
     fail(
@@ -652,7 +652,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
     "#]],
     );
     place.fail("sim other.hafnia natural.map --offline", 1, expect![[r#"
-        error: natural.map: mapping made for another network: for 2e07c64e492157767c4474b7e277873d2586ca804fb64ca58f6a35bdb8ef95a0, not 19ab80db937193aa4f9b7cca5699338dfde00c143b6aeef63d07f6398a58a6e5
+        error: natural.map: mapping: it is of network 2e07c64e492157767c4474b7e277873d2586ca804fb64ca58f6a35bdb8ef95a0, not of 19ab80db937193aa4f9b7cca5699338dfde00c143b6aeef63d07f6398a58a6e5 (rule 14)
     "#]]);
     place.fail(
         "sim net.hafnia natural.map --chips 0 --offline",
@@ -859,7 +859,7 @@ fn a_mapping_goes_out_as_a_program_and_comes_back() {
     "#]],
     );
     place.fail(&format!("map other.hafnia --from-program net.program {out}"), 1, expect![[r#"
-        error: net.program: mapping made for another network: for 2e07c64e492157767c4474b7e277873d2586ca804fb64ca58f6a35bdb8ef95a0, not 19ab80db937193aa4f9b7cca5699338dfde00c143b6aeef63d07f6398a58a6e5
+        error: net.program: mapping: it is of network 2e07c64e492157767c4474b7e277873d2586ca804fb64ca58f6a35bdb8ef95a0, not of 19ab80db937193aa4f9b7cca5699338dfde00c143b6aeef63d07f6398a58a6e5 (rule 14)
     "#]]);
     place.fail(
         &format!("map net.hafnia --from-program net.program --set rows=64 {out}"),

@@ -185,9 +185,11 @@ pub(crate) fn adder_bits(most: u64) -> f64 {
 impl Scaled {
     /// Calibrates constants of the model of this name.
     fn new(model: &str, constants: Constants) -> Result<Self, CostError> {
-        let refused = |part, taken, published, unit| {
-            let model = model.to_owned();
-            Err(CostError::Calibration { model, part, taken, published, unit })
+        let refused = |part: &str, taken: f64, published: f64, unit: &str| {
+            let fault = format!(
+                "cannot be calibrated: {part} alone takes {taken:.4} {unit} of the published {published:.4} {unit}"
+            );
+            Err(CostError::whole(model, fault))
         };
         let rows = constants.rows_on;
         let energy = constants.conversion(rows, constants.binary_lrs_share);
@@ -289,7 +291,8 @@ impl CostModel {
         });
         let met: Vec<Scaled> = drawn.filter_map(Result::ok).collect();
         if met.is_empty() {
-            return Err(CostError::NoDraws { model: self.name.clone(), draws });
+            let fault = format!("cannot be calibrated by any of {draws} draws of what is assumed");
+            return Err(CostError::whole(&self.name, fault));
         }
         Ok(Calibrated { typical, refused: draws - met.len(), draws: met })
     }

@@ -6,14 +6,6 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CostError {
-    /// There is no built-in model of that name.
-    #[error("no cost model `{name}`; there is {known}, and a path has a `/` or ends in `.toml`")]
-    UnknownModel {
-        /// The name.
-        name: String,
-        /// The built-in models.
-        known: &'static str,
-    },
     /// A file could not be read.
     #[error("cannot read `{}`", path.display())]
     Read {
@@ -22,120 +14,17 @@ pub enum CostError {
         /// Why.
         source: std::io::Error,
     },
-    /// A file is not TOML.
-    #[error("cost model `{model}` is not TOML")]
-    Syntax {
+    /// A model is wrong, or there is none of that name.
+    #[error("cost model `{model}`{} {fault}", key.as_ref().map(|key| format!(": {key}")).unwrap_or_default())]
+    Model {
         /// Name of the model.
         model: String,
-        /// Where and why.
-        source: Box<toml::de::Error>,
-    },
-    /// A key that no model has.
-    #[error("cost model `{model}`: no key `{key}`; keys are {keys}")]
-    UnknownKey {
-        /// Name of the model.
-        model: String,
-        /// The key.
-        key: String,
-        /// All keys.
-        keys: String,
-    },
-    /// A key that is not given; there are no defaults.
-    #[error("cost model `{model}`: key `{key}` is missing")]
-    MissingKey {
-        /// Name of the model.
-        model: String,
-        /// The key.
-        key: &'static str,
-    },
-    /// A constant is not written with its unit and source.
-    #[error(
-        "cost model `{model}`: {key} is not of the form \
-         `{{ value = …, lo = …, hi = …, unit = \"…\", source = \"…\" }}`"
-    )]
-    Form {
-        /// Name of the model.
-        model: String,
-        /// The key.
-        key: &'static str,
-        /// What the parser met.
-        source: Box<toml::de::Error>,
-    },
-    /// A constant is in another unit than its key says.
-    #[error("cost model `{model}`: {key} is in `{unit}`, it must be in `{expected}`")]
-    Unit {
-        /// Name of the model.
-        model: String,
-        /// The key.
-        key: &'static str,
-        /// The unit of the file.
-        unit: String,
-        /// The unit of the key.
-        expected: &'static str,
-    },
-    /// A constant is out of range.
-    #[error("cost model `{model}`: {key} is {value} {unit}, it must lie in {min}..={max}")]
-    Range {
-        /// Name of the model.
-        model: String,
-        /// The key.
-        key: &'static str,
-        /// The value.
-        value: f64,
-        /// Its unit.
-        unit: &'static str,
-        /// The smallest allowed.
-        min: f64,
-        /// The largest allowed.
-        max: f64,
-    },
-    /// The range of what is assumed is missing, or does not hold the value.
-    #[error(
-        "cost model `{model}`: {key} is assumed to be {value}, so it must have lo and hi with \
-         lo <= value <= hi"
-    )]
-    Assumed {
-        /// Name of the model.
-        model: String,
-        /// The key.
-        key: &'static str,
-        /// The value.
-        value: f64,
-    },
-    /// A range without being assumed, or no source at all.
-    #[error("cost model `{model}`: {key} has {what}")]
-    Source {
-        /// Name of the model.
-        model: String,
-        /// The key.
-        key: &'static str,
-        /// What is wrong.
-        what: &'static str,
-    },
-    /// Typical values that the published figures cannot be met with.
-    #[error(
-        "cost model `{model}` cannot be calibrated: {part} alone takes {taken:.4} {unit} of the \
-         published {published:.4} {unit}"
-    )]
-    Calibration {
-        /// Name of the model.
-        model: String,
-        /// What is not scaled.
-        part: &'static str,
-        /// What it takes.
-        taken: f64,
-        /// All there is.
-        published: f64,
-        /// Unit of both.
-        unit: &'static str,
-    },
-    /// None of the draws can be calibrated.
-    #[error("cost model `{model}`: none of {draws} draws of what is assumed can be calibrated")]
-    NoDraws {
-        /// Name of the model.
-        model: String,
-        /// Draws that were tried.
-        draws: usize,
+        /// The key that is wrong; none if it is the whole.
+        key: Option<String>,
+        /// What is wrong and what must be, in words.
+        fault: String,
+        /// What the parser says, if it refuses the text.
+        source: Option<Box<toml::de::Error>>,
     },
     /// Counts of another mapping.
     #[error("counts of {counted} tiles over {images} images, the mapping has {tiles} tiles")]
@@ -155,4 +44,16 @@ pub enum CostError {
         /// Layers of the other.
         other: usize,
     },
+}
+
+impl CostError {
+    /// A key of a model is wrong.
+    pub(crate) fn of_key(model: &str, key: &str, fault: String) -> Self {
+        Self::Model { model: model.to_owned(), key: Some(key.to_owned()), fault, source: None }
+    }
+
+    /// A model is wrong as a whole.
+    pub(crate) fn whole(model: &str, fault: String) -> Self {
+        Self::Model { model: model.to_owned(), key: None, fault, source: None }
+    }
 }

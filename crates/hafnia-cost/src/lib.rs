@@ -7,6 +7,17 @@
 //! - [`Cost`]: what a mapping costs by layer and [`Component`], each number a [`Range`];
 //! - [`BreakEven`]: the area that a mapping saves, over what a bit of its rename tables takes.
 //!
+//! ```
+//! use hafnia_cost::CostModel;
+//! use hafnia_rng::Seed;
+//!
+//! let calibrated = CostModel::gt_n40().calibrate(100, Seed(1))?;
+//! // What no published figure was used for, foretold with the range that is assumed.
+//! let mut foretold = calibrated.calibration().figures.into_iter().filter(|figure| !figure.fitted);
+//! assert!(foretold.all(|figure| figure.model.lo <= figure.model.hi));
+//! # Ok::<(), hafnia_cost::CostError>(())
+//! ```
+//!
 //! Events come from [`hafnia_sim::tally`], the places of tiles from the mapping; nothing is counted
 //! here. It does not know passes, files of results or reports. What is not modelled is said in
 //! `docs/cost.md`.

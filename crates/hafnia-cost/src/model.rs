@@ -209,8 +209,12 @@ impl CostModel {
             return Self::parse(name_or_path, &text);
         }
         let known = BUILT_IN.0;
-        let unknown = || CostError::UnknownModel { name: name_or_path.to_owned(), known };
-        (name_or_path == known).then(Self::gt_n40).ok_or_else(unknown)
+        (name_or_path == known).then(Self::gt_n40).ok_or_else(|| {
+            let fault = format!(
+                "does not exist: there is {known}, and a path has a `/` or ends in `.toml`"
+            );
+            CostError::whole(name_or_path, fault)
+        })
     }
 
     /// Reads a model: every key in its section, each as
@@ -221,9 +225,14 @@ impl CostModel {
     /// One that names the key if it is unknown, missing, in another unit or out of range, if an
     /// assumed value has no range or another one has, or if the text is not TOML.
     pub fn parse(name: &str, text: &str) -> Result<Self, CostError> {
-        let model = || name.to_owned();
-        let file: toml::Table = toml::from_str(text)
-            .map_err(|source| CostError::Syntax { model: model(), source: source.into() })?;
+        let refused = |key: Option<&str>, fault: &str, source: toml::de::Error| CostError::Model {
+            model: name.to_owned(),
+            key: key.map(str::to_owned),
+            fault: fault.to_owned(),
+            source: Some(source.into()),
+        };
+        let file: toml::Table =
+            toml::from_str(text).map_err(|source| refused(None, "is not TOML", source))?;
         let mut given = std::collections::BTreeMap::new();
         for (section, value) in file {
             match value {
@@ -235,19 +244,19 @@ impl CostModel {
             }
         }
         if let Some(key) = given.keys().find(|given| KEYS.iter().all(|key| key.name != *given)) {
-            let keys = KEYS.each_ref().map(|key| key.name).join(", ");
-            return Err(CostError::UnknownKey { model: model(), key: key.clone(), keys });
+            return Err(unknown_key(name, key));
         }
         let mut constants = Vec::with_capacity(KEYS.len());
         for key in &KEYS {
-            let missing = || CostError::MissingKey { model: model(), key: key.name };
+            let missing = || CostError::of_key(name, key.name, "is missing".to_owned());
             let value = given.remove(key.name).ok_or_else(missing)?;
-            let entry: Entry = value.try_into().map_err(|source: toml::de::Error| {
-                CostError::Form { model: model(), key: key.name, source: source.into() }
+            let entry: Entry = value.try_into().map_err(|source| {
+                let form = "is not of the form `{ value = …, lo = …, hi = …, unit = \"…\", source = \"…\" }`";
+                refused(Some(key.name), form, source)
             })?;
             constants.push(key.check(name, entry)?);
         }
-        Ok(Self { name: model(), constants })
+        Ok(Self { name: name.to_owned(), constants })
     }
 
     /// All constants, in the order of the file.
@@ -262,8 +271,7 @@ impl CostModel {
     pub fn with(mut self, key: &str, value: f64) -> Result<Self, CostError> {
         let found = KEYS.iter().zip(&mut self.constants).find(|(known, _)| known.name == key);
         let Some((known, constant)) = found else {
-            let keys = KEYS.each_ref().map(|key| key.name).join(", ");
-            return Err(CostError::UnknownKey { model: self.name, key: key.to_owned(), keys });
+            return Err(unknown_key(&self.name, key));
         };
         known.check_range(&self.name, value)?;
         let source = format!("given in place of {}", constant.value);
@@ -284,24 +292,26 @@ impl CostModel {
 impl Key {
     fn check(&self, model: &str, entry: Entry) -> Result<Constant, CostError> {
         let Entry { value, lo, hi, unit, source } = entry;
-        let model = || model.to_owned();
+        let wrong = |fault: String| Err(CostError::of_key(model, self.name, fault));
         if unit != self.unit {
-            let (key, expected) = (self.name, self.unit);
-            return Err(CostError::Unit { model: model(), key, unit, expected });
+            return wrong(format!("is in `{unit}`, it must be in `{}`", self.unit));
         }
         for value in [Some(value), lo, hi].into_iter().flatten() {
-            self.check_range(&model(), value)?;
+            self.check_range(model, value)?;
         }
-        let wrong = |what| CostError::Source { model: model(), key: self.name, what };
         if source.trim().is_empty() {
-            return Err(wrong("an empty source"));
+            return wrong("has an empty source".to_owned());
         }
         let (lo, hi) = match (source.starts_with("assumed"), lo, hi) {
             (false, None, None) => (value, value),
-            (false, ..) => return Err(wrong("lo or hi, but its source does not say `assumed`")),
+            (false, ..) => {
+                return wrong("has lo or hi, but its source does not say `assumed`".to_owned());
+            }
             (true, Some(lo), Some(hi)) if lo <= value && value <= hi => (lo, hi),
             (true, ..) => {
-                return Err(CostError::Assumed { model: model(), key: self.name, value });
+                return wrong(format!(
+                    "is assumed to be {value}, so it must have lo and hi with lo <= value <= hi"
+                ));
             }
         };
         Ok(Constant { key: self.name, value, lo, hi, unit: self.unit, source })
@@ -312,8 +322,14 @@ impl Key {
         if (min..=max).contains(&value) {
             return Ok(());
         }
-        Err(CostError::Range { model: model.to_owned(), key, value, unit, min, max })
+        let fault = format!("is {value} {unit}, it must lie in {min}..={max}");
+        Err(CostError::of_key(model, key, fault))
     }
+}
+
+fn unknown_key(model: &str, key: &str) -> CostError {
+    let keys = KEYS.each_ref().map(|key| key.name).join(", ");
+    CostError::of_key(model, key, format!("is not a key, keys are {keys}"))
 }
 
 #[cfg(test)]
@@ -362,7 +378,7 @@ mod tests {
         refused(
             ("clock_mhz", "clock_khz"),
             expect![
-                "cost model `mine.toml`: no key `chip.clock_khz`; keys are chip.rows, chip.columns, chip.rows_per_conversion, chip.adc_bits, chip.columns_per_adc, chip.clock_mhz, chip.supply_v, published.binary_tops_per_w, published.ternary_tops_per_w, published.ecc_tops_per_w, published.gops_per_mm2, layout.control_activity, layout.adder_activity, layout.flip_flop_activity, layout.energy_factor, layout.shifter_factor, conditions.rows_on, conditions.ops_per_row_on, conditions.binary_lrs_share, conditions.ternary_zero_share, conditions.three_level_rows, conditions.ecc_lrs_share, conditions.ecc_energy_rel, energy.read_v, energy.lrs_kohm, energy.on_off_ratio, energy.read_ns, energy.comparator_fj, energy.word_line_ff_per_cell, energy.gate_fj, energy.control_gates, energy.adder_gates, energy.flip_flop_gates, energy.table_fj_per_bit, area.cell_um2, area.cells_per_weight, area.comparator_um2, area.driver_um2, area.column_um2, area.shifter_um2, area.adder_um2, area.control_um2, area.table_bit_um2, latency.scan_cycles, latency.table_cycles"
+                "cost model `mine.toml`: chip.clock_khz is not a key, keys are chip.rows, chip.columns, chip.rows_per_conversion, chip.adc_bits, chip.columns_per_adc, chip.clock_mhz, chip.supply_v, published.binary_tops_per_w, published.ternary_tops_per_w, published.ecc_tops_per_w, published.gops_per_mm2, layout.control_activity, layout.adder_activity, layout.flip_flop_activity, layout.energy_factor, layout.shifter_factor, conditions.rows_on, conditions.ops_per_row_on, conditions.binary_lrs_share, conditions.ternary_zero_share, conditions.three_level_rows, conditions.ecc_lrs_share, conditions.ecc_energy_rel, energy.read_v, energy.lrs_kohm, energy.on_off_ratio, energy.read_ns, energy.comparator_fj, energy.word_line_ff_per_cell, energy.gate_fj, energy.control_gates, energy.adder_gates, energy.flip_flop_gates, energy.table_fj_per_bit, area.cell_um2, area.cells_per_weight, area.comparator_um2, area.driver_um2, area.column_um2, area.shifter_um2, area.adder_um2, area.control_um2, area.table_bit_um2, latency.scan_cycles, latency.table_cycles"
             ],
         );
         refused(
@@ -392,16 +408,13 @@ mod tests {
     #[test]
     fn a_key_must_be_there() {
         let line = BUILT_IN.1.lines().find(|line| line.starts_with("scan_cycles")).unwrap();
-        refused(
-            (line, ""),
-            expect!["cost model `mine.toml`: key `latency.scan_cycles` is missing"],
-        );
+        refused((line, ""), expect!["cost model `mine.toml`: latency.scan_cycles is missing"]);
     }
 
     #[test]
     fn a_model_is_a_name_or_a_path() {
         let error = CostModel::load("gt-40").unwrap_err().to_string();
-        expect!["no cost model `gt-40`; there is gt-n40, and a path has a `/` or ends in `.toml`"]
+        expect!["cost model `gt-40` does not exist: there is gt-n40, and a path has a `/` or ends in `.toml`"]
             .assert_eq(&error);
         assert_eq!(CostModel::load("gt-n40").unwrap(), CostModel::gt_n40());
         let error = CostModel::load("none.toml").unwrap_err().to_string();

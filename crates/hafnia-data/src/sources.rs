@@ -8,8 +8,9 @@ use std::{
 use hafnia_artifact::{read, write_whole};
 
 use crate::{
-    DataError, Mnist, Origin, http, idx,
-    mnist::{self, File, Files},
+    error::DataError,
+    http, idx,
+    mnist::{self, File, Files, Mnist, Origin},
     npm,
 };
 
@@ -436,8 +437,8 @@ mod tests {
         check(
             None,
             expect![[r#"
-            mirror URL/: cannot download URL/train-labels-idx1-ubyte.gz: http status: 404
-        "#]],
+                mirror URL/: cannot fetch URL/train-labels-idx1-ubyte.gz: http status: 404
+            "#]],
         );
         check(
             Some(b"<html>log in first</html>"[..10].to_vec()),
@@ -590,7 +591,7 @@ mod tests {
 
         // Images of two sizes are no set.
         write(NAMES[2], idx::encode_images(&crate::Dataset { rows: 2, columns: 2, ..test }));
-        expect!["the training images of data set `stripes` are 1x4 pixels, its test images 2x2"]
+        expect!["data set `stripes` has training images of 1x4 pixels and test images of 2x2"]
             .assert_eq(&ask(&[], &sources).0.unwrap_err().to_string());
     }
 }

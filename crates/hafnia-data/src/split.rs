@@ -4,7 +4,7 @@ use hafnia_rng::Seed;
 use rand::seq::SliceRandom as _;
 use serde::{Deserialize, Serialize};
 
-use crate::{DataError, Dataset};
+use crate::{dataset::Dataset, error::DataError};
 
 /// The training images divided in two: to train on, and to choose between networks by.
 ///

@@ -3,7 +3,10 @@
 //! The trainer computes the same integers in `f32` (they stay below 2²⁴) and a test holds it to
 //! this page; engines replace [`accumulate`] by conversions of a macro and nothing more.
 
-use crate::{Conv, Shape, Thresholds, Weights};
+use crate::network::{Conv, Shape, Thresholds};
+use crate::weights::Weights;
+
+pub use crate::weights::weight;
 
 /// The input activation of an 8-bit pixel: the number of cuts that it reaches.
 #[inline]
@@ -15,12 +18,6 @@ pub fn reduce_pixel(pixel: u8, cuts: &[u8]) -> u8 {
 pub fn reduce_pixels(pixels: &[u8], cuts: &[u8]) -> Vec<u8> {
     let levels: [u8; 256] = std::array::from_fn(|pixel| reduce_pixel(pixel as u8, cuts));
     pixels.iter().map(|&pixel| levels[usize::from(pixel)]).collect()
-}
-
-/// The weight that bits stand for, that of plane 0 first: Σ 2^p · (+1 if bit p is 1, −1 if it is 0).
-#[inline]
-pub fn weight(bits: impl IntoIterator<Item = bool>) -> i32 {
-    bits.into_iter().enumerate().map(|(p, bit)| if bit { 1 << p } else { -(1 << p) }).sum()
 }
 
 /// y\[column\] = Σ over rows of weight(row, column) · a\[row\].
@@ -124,7 +121,7 @@ pub fn argmax(outputs: &[i32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Input;
+    use crate::network::Input;
 
     #[test]
     fn shift_thresholds_are_a_clamped_shift() {

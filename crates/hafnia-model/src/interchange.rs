@@ -5,14 +5,14 @@
 //! file of thresholds, `int32`. `reference_logits.npy` may hold outputs to check against.
 //!
 //! ```
-//! use hafnia_model::{Plain, interchange, random, run};
+//! use hafnia_model::{ReferenceProduct, interchange, random, run};
 //! use hafnia_rng::Seed;
 //!
 //! # let parent = tempfile::tempdir()?;
 //! # let folder = parent.path().join("lenet5");
 //! let network = random::lenet5(Seed(7));
 //! let image = random::image(Seed(7), network.input());
-//! let logits = run(&network, &image, &mut Plain::new(&network));
+//! let logits = run(&network, &image, &mut ReferenceProduct::new(&network));
 //!
 //! interchange::export(&network, &folder)?;
 //! interchange::write_reference_logits(&folder, &[logits.clone()])?;
@@ -33,9 +33,9 @@ use std::path::{Path, PathBuf};
 use hafnia_artifact::{ArtifactError, write_whole};
 use serde::{Deserialize, Serialize};
 
-pub use crate::npy::NpyError;
+use crate::network::{Conv, Input, Layer, Linear, Network, Thresholds};
 use crate::npy::{self, Element};
-use crate::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds, Weights};
+use crate::weights::Weights;
 
 /// What `format` says in a `network.json` that this version reads and writes.
 pub const FORMAT: &str = "hafnia-network/1";
@@ -50,126 +50,15 @@ const MAX_BYTES: u64 = 1 << 28;
 #[non_exhaustive]
 pub enum InterchangeError {
     /// A file or folder cannot be read, made, moved or removed.
-    #[error("cannot {action} {}", path.display())]
-    Io {
-        /// What was tried.
-        action: &'static str,
+    #[error(transparent)]
+    Io(#[from] ArtifactError),
+    /// A file does not hold what it must hold, or a folder holds more.
+    #[error("{}: {fault}", path.display())]
+    Content {
         /// The file or folder.
         path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// A file cannot be written.
-    #[error(transparent)]
-    Write(#[from] ArtifactError),
-    /// There is something else where the folder should be written.
-    #[error(
-        "{} is not overwritten: it holds `{entry}`, so it is not an interchange folder",
-        folder.display()
-    )]
-    Occupied {
-        /// The folder.
-        folder: PathBuf,
-        /// Something in it that no interchange folder holds.
-        entry: String,
-    },
-    /// A file is too large to be what it should be.
-    #[error("{} has {bytes} bytes, at most {max} are read", path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// The largest size that is read.
-        max: u64,
-    },
-    /// `network.json` is not JSON, or says something unknown, or leaves something out.
-    #[error("{} does not describe a network", path.display())]
-    Description {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and where.
-        source: serde_json::Error,
-    },
-    /// `network.json` has another format or version.
-    #[error("{} has format `{found}`, it must be `{FORMAT}`", path.display())]
-    Format {
-        /// The file.
-        path: PathBuf,
-        /// The format it names.
-        found: String,
-    },
-    /// The input does not say how pixels are reduced.
-    #[error("the input of {} cannot be taken: {what}", path.display())]
-    Input {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what is allowed.
-        what: String,
-    },
-    /// A tensor's file name could lead out of the folder, or has another ending.
-    #[error(
-        "{} names the file `{name}`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`",
-        path.display()
-    )]
-    FileName {
-        /// The file that names it.
-        path: PathBuf,
-        /// The name.
-        name: String,
-    },
-    /// A tensor's file is not an array that can be taken.
-    #[error("cannot take {}", path.display())]
-    Npy {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: NpyError,
-    },
-    /// A tensor has another shape.
-    #[error("{} has shape {found:?}, it must be {expected}", path.display())]
-    Dimensions {
-        /// The file.
-        path: PathBuf,
-        /// Its shape.
-        found: Vec<usize>,
-        /// The shape it must have.
-        expected: String,
-    },
-    /// A weight is none of those that its bits give.
-    #[error(
-        "{} holds {value} at {index:?}, a {bits}-bit weight must be an odd number in -{largest}..={largest}",
-        path.display()
-    )]
-    Weight {
-        /// The file.
-        path: PathBuf,
-        /// Where in the tensor.
-        index: Vec<usize>,
-        /// What is there.
-        value: i32,
-        /// Bits of the layer's weights.
-        bits: u8,
-        /// The largest value that so many bits give.
-        largest: i32,
-    },
-    /// The thresholds of a channel descend somewhere.
-    #[error("{} holds {values:?} for channel {channel}, thresholds must ascend", path.display())]
-    ThresholdOrder {
-        /// The file.
-        path: PathBuf,
-        /// The channel.
-        channel: usize,
-        /// Its thresholds.
-        values: Vec<i32>,
-    },
-    /// The layers do not make a network.
-    #[error("the layers of {} do not make a network", path.display())]
-    Network {
-        /// The file that lists them.
-        path: PathBuf,
-        /// What does not fit.
-        source: ShapeError,
+        /// What is wrong, in words.
+        fault: String,
     },
 }
 
@@ -193,9 +82,9 @@ struct InputDescription {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     cuts: Option<Vec<i64>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    bits: Option<u64>,
+    bits: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    shift: Option<u64>,
+    shift: Option<i64>,
 }
 
 /// All that is read of `network.json` before its version is known.
@@ -250,8 +139,8 @@ fn is_one_bit(bits: &u8) -> bool {
 /// included; folders above are made.
 ///
 /// # Errors
-/// [`InterchangeError::Occupied`] if `folder` holds anything that no interchange folder holds, and
-/// [`InterchangeError::Io`] or [`InterchangeError::Write`] if it cannot be written.
+/// [`InterchangeError::Content`] if `folder` holds anything that no interchange folder holds, and
+/// [`InterchangeError::Io`] if it cannot be written.
 pub fn export(network: &Network, folder: impl AsRef<Path>) -> Result<(), InterchangeError> {
     let folder = folder.as_ref();
     let is_there = is_replaceable(folder)?;
@@ -281,28 +170,28 @@ pub fn export(network: &Network, folder: impl AsRef<Path>) -> Result<(), Interch
 /// Reads a network from an interchange folder.
 ///
 /// # Errors
-/// Each way a folder can be wrong has its variant of [`InterchangeError`].
+/// An [`InterchangeError`] that names the file and what is wrong with it.
 pub fn import(folder: impl AsRef<Path>) -> Result<Network, InterchangeError> {
     let folder = folder.as_ref();
     let path = folder.join(NETWORK);
     let bytes = read(&path)?;
-    let invalid = |source| InterchangeError::Description { path: path.clone(), source };
+    let invalid = |error: serde_json::Error| wrong(&path, error.to_string());
     let Version { format } = serde_json::from_slice(&bytes).map_err(invalid)?;
     if format != FORMAT {
-        return Err(InterchangeError::Format { path, found: format });
+        return Err(wrong(&path, format!("`format` is `{format}`, it must be `{FORMAT}`")));
     }
     let description: Description = serde_json::from_slice(&bytes).map_err(invalid)?;
     let layers: Result<Vec<Layer>, _> =
         description.layers.into_iter().map(|step| read_layer(folder, step)).collect();
-    let input = description.input.read(&path)?;
-    Network::new(input, layers?).map_err(|source| InterchangeError::Network { path, source })
+    let input = description.input.read().map_err(|fault| wrong(&path, fault))?;
+    Network::new(input, layers?).map_err(|error| wrong(&path, error.to_string()))
 }
 
 /// Adds reference outputs to an interchange folder: a row of raw outputs an image, by which an
 /// importer can check that it computes the same.
 ///
 /// # Errors
-/// [`InterchangeError::Write`] if the file cannot be written.
+/// [`InterchangeError::Io`] if the file cannot be written.
 ///
 /// # Panics
 /// If rows have different lengths.
@@ -325,7 +214,9 @@ pub fn read_reference_logits(
 ) -> Result<Option<Vec<Vec<i32>>>, InterchangeError> {
     let path = folder.as_ref().join(REFERENCE_LOGITS);
     let array = match read_array::<i32>(&path) {
-        Err(InterchangeError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+        Err(InterchangeError::Io(ArtifactError::Io { source, .. }))
+            if source.kind() == io::ErrorKind::NotFound =>
+        {
             return Ok(None);
         }
         array => array?,
@@ -334,7 +225,7 @@ pub fn read_reference_logits(
         [images, classes] if images > 0 && classes > 0 => {
             Ok(Some(array.values.chunks(classes).map(<[i32]>::to_vec).collect()))
         }
-        _ => Err(wrong_shape(path, array.shape, "(images, classes), not empty")),
+        _ => Err(wrong_shape(&path, &array.shape, "(images, classes), not empty")),
     }
 }
 
@@ -345,27 +236,23 @@ impl InputDescription {
         Self { channels, height, width, cuts, bits: None, shift: None }
     }
 
-    fn read(self, path: &Path) -> Result<Input, InterchangeError> {
-        let wrong = |what: String| InterchangeError::Input { path: path.to_owned(), what };
+    fn read(self) -> Result<Input, String> {
+        let within = |key: &str, value: i64, min: i64, max: i64| match value {
+            value if (min..=max).contains(&value) => Ok(value as u8),
+            _ => Err(format!("{key} of the input is {value}, it must lie in {min}..={max}")),
+        };
         let cuts = match (self.cuts, self.bits, self.shift) {
             (Some(cuts), None, None) => {
-                let pixel = |cut: i64| match u8::try_from(cut) {
-                    Ok(cut @ 1..) => Ok(cut),
-                    _ => Err(wrong(format!("`cuts` holds {cut}, a cut must lie in 1..=255"))),
-                };
-                cuts.into_iter().map(pixel).collect::<Result<_, _>>()?
+                let cuts = cuts.into_iter().map(|cut| within("a cut", cut, 1, 255));
+                cuts.collect::<Result<_, _>>()?
             }
             (None, Some(bits), Some(shift)) => {
-                let within = |key: &str, value: u64, min: u64, max: u64| match value {
-                    value if (min..=max).contains(&value) => Ok(value),
-                    _ => Err(wrong(format!("`{key}` is {value}, it must lie in {min}..={max}"))),
-                };
-                let bits = within("bits", bits, 1, 8)?;
-                let shift = within("shift", shift, 8 - bits, 7)?;
+                let bits = within("`bits`", bits, 1, 8)?;
+                let shift = within("`shift`", shift, (8 - bits).into(), 7)?;
                 // Levels above 255 >> shift are never reached.
                 (1..=255 >> shift).map(|level: u8| level << shift).collect()
             }
-            _ => return Err(wrong("it needs `cuts`, or `bits` and `shift`".to_owned())),
+            _ => return Err("the input needs `cuts`, or `bits` and `shift`".to_owned()),
         };
         let Self { channels, height, width, .. } = self;
         Ok(Input { channels, height, width, cuts })
@@ -373,11 +260,15 @@ impl InputDescription {
 }
 
 fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> InterchangeError {
-    move |source| InterchangeError::Io { action, path: path.to_owned(), source }
+    move |source| ArtifactError::Io { action, path: path.to_owned(), source }.into()
 }
 
-fn wrong_shape(path: PathBuf, found: Vec<usize>, expected: impl Into<String>) -> InterchangeError {
-    InterchangeError::Dimensions { path, found, expected: expected.into() }
+fn wrong(path: &Path, fault: String) -> InterchangeError {
+    InterchangeError::Content { path: path.to_owned(), fault }
+}
+
+fn wrong_shape(path: &Path, found: &[usize], expected: &str) -> InterchangeError {
+    wrong(path, format!("its shape is {found:?}, it must be {expected}"))
 }
 
 /// Whether there is a folder to be replaced; an error if what is there must be kept.
@@ -400,8 +291,13 @@ fn is_replaceable(folder: &Path) -> Result<bool, InterchangeError> {
     match names.iter().find(is_foreign) {
         None => Ok(true),
         Some(entry) => {
-            let entry = entry.to_string_lossy().into_owned();
-            Err(InterchangeError::Occupied { folder: folder.to_owned(), entry })
+            let entry = entry.to_string_lossy();
+            Err(wrong(
+                folder,
+                format!(
+                    "it is not overwritten, as it holds `{entry}` and is not an interchange folder"
+                ),
+            ))
         }
     }
 }
@@ -505,8 +401,8 @@ fn check_bits(folder: &Path, layer: &str, bits: u8) -> Result<(), InterchangeErr
     if Weights::BITS.contains(&bits) {
         return Ok(());
     }
-    let source = ShapeError::WeightBits { layer: layer.to_owned(), bits };
-    Err(InterchangeError::Network { path: folder.join(NETWORK), source })
+    let fault = format!("layer `{layer}` has weights of {bits} bits, they must have 1, 2, 4 or 8");
+    Err(wrong(&folder.join(NETWORK), fault))
 }
 
 /// The weights of a convolution with this kernel, or of a linear layer, as rows of inputs.
@@ -532,13 +428,18 @@ fn read_weights(
             Some(kernel) => format!("(out, in, {kernel}, {kernel}), not empty"),
             None => "(out, in), not empty".to_owned(),
         };
-        return Err(wrong_shape(path, shape, expected));
+        return Err(wrong_shape(&path, &shape, &expected));
     }
     let largest = (1 << bits) - 1;
     let is_weight = |value: &i32| value.abs() <= largest && value & 1 == 1;
     if let Some(flat) = values.iter().position(|value| !is_weight(value)) {
         let (index, value) = (index_in(&shape, flat), values[flat]);
-        return Err(InterchangeError::Weight { path, index, value, bits, largest });
+        return Err(wrong(
+            &path,
+            format!(
+                "the weight at {index:?} is {value}, with {bits} bits it must be an odd number in -{largest}..={largest}"
+            ),
+        ));
     }
     let (outputs, inputs) = (shape[0], values.len() / shape[0]);
     let weight = |input, out| values[out * inputs + input];
@@ -561,13 +462,12 @@ fn read_thresholds(
     let npy::Array { shape, values } = read_array::<i32>(&path)?;
     let levels = match shape[..] {
         [outputs, levels @ (1 | 3 | 7 | 15)] if outputs == channels => levels,
-        _ => return Err(wrong_shape(path, shape, format!("({channels}, 1 or 3 or 7 or 15)"))),
+        _ => return Err(wrong_shape(&path, &shape, &format!("({channels}, 1 or 3 or 7 or 15)"))),
     };
-    let descends = |channel: &&[i32]| !channel.is_sorted();
-    if let Some((channel, values)) =
-        values.chunks(levels).enumerate().find(|(_, channel)| descends(channel))
-    {
-        return Err(InterchangeError::ThresholdOrder { path, channel, values: values.to_vec() });
+    let mut channels = values.chunks(levels).enumerate();
+    if let Some((channel, values)) = channels.find(|(_, values)| !values.is_sorted()) {
+        let fault = format!("thresholds {values:?} of channel {channel} do not ascend");
+        return Err(wrong(&path, fault));
     }
     Ok(Some(Thresholds { levels, values }))
 }
@@ -586,21 +486,23 @@ fn index_in(shape: &[usize], mut flat: usize) -> Vec<usize> {
 fn tensor_path(folder: &Path, name: &str) -> Result<PathBuf, InterchangeError> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if name.starts_with('.') || !name.ends_with(".npy") || !name.chars().all(is_plain) {
-        let path = folder.join(NETWORK);
-        return Err(InterchangeError::FileName { path, name: name.to_owned() });
+        let fault = format!(
+            "file name `{name}` must be made of a-z, A-Z, 0-9, `_`, `-` and `.`, must not begin with `.` and must end in `.npy`"
+        );
+        return Err(wrong(&folder.join(NETWORK), fault));
     }
     Ok(folder.join(name))
 }
 
 fn read_array<T: Element>(path: &Path) -> Result<npy::Array<T>, InterchangeError> {
     let bytes = read(path)?;
-    npy::decode(&bytes).map_err(|source| InterchangeError::Npy { path: path.to_owned(), source })
+    npy::decode(&bytes).map_err(|error| wrong(path, error.to_string()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, InterchangeError> {
     let bytes = fs::metadata(path).map_err(io_error("read", path))?.len();
     if bytes > MAX_BYTES {
-        return Err(InterchangeError::TooLarge { path: path.to_owned(), bytes, max: MAX_BYTES });
+        return Err(wrong(path, format!("it has {bytes} bytes, at most {MAX_BYTES} are read")));
     }
     fs::read(path).map_err(io_error("read", path))
 }

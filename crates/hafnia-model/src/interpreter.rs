@@ -1,7 +1,8 @@
 //! The interpreter: walks the layers of a network and leaves the matrix products to a [`Multiply`].
 
 use crate::arithmetic::{activate, activate_all, max_pool, window};
-use crate::{Layer, Network, Weights};
+use crate::network::{Layer, Network};
+use crate::weights::Weights;
 
 /// Multiplies activations by a matrix of the network: plainly, or on a macro.
 pub trait Multiply {
@@ -114,12 +115,12 @@ fn walk(
 /// The reference: multiplies as [`arithmetic::accumulate`](crate::arithmetic::accumulate) says,
 /// from weights unpacked once.
 #[derive(Debug, Clone)]
-pub struct Plain {
+pub struct ReferenceProduct {
     /// Per matrix the weights, column by column: a sum is a product of two runs of memory.
     matrices: Vec<Vec<i16>>,
 }
 
-impl Plain {
+impl ReferenceProduct {
     /// Unpacks the weights of a network.
     pub fn new(network: &Network) -> Self {
         let unpack = |weights: &Weights| {
@@ -132,7 +133,7 @@ impl Plain {
     }
 }
 
-impl Multiply for Plain {
+impl Multiply for ReferenceProduct {
     fn multiply(&mut self, matrix: usize, _position: usize, activations: &[u8], sums: &mut [i32]) {
         let columns = self.matrices[matrix].chunks_exact(activations.len());
         for (sum, weights) in sums.iter_mut().zip(columns) {

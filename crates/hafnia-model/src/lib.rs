@@ -4,11 +4,11 @@
 //! A [`Network`] holds [`Weights`] of 1, 2, 4 or 8 bits and integer [`Thresholds`], nothing else; no float
 //! is left in it. Its arithmetic is defined once, in [`arithmetic`]; [`run`] walks the layers and
 //! leaves only the product of a matrix with a vector of activations to a [`Multiply`], so that the
-//! reference ([`Plain`]) and every engine of a simulated macro share all else by construction.
+//! reference ([`ReferenceProduct`]) and every engine of a simulated macro share all else by construction.
 //!
 //! ```
 //! use hafnia_bits::BitMatrix;
-//! use hafnia_model::{Input, Layer, Linear, Network, Plain, run};
+//! use hafnia_model::{Input, Layer, Linear, Network, ReferenceProduct, run};
 //!
 //! let network = Network::new(
 //!     Input { channels: 1, height: 1, width: 3, cuts: vec![64, 128, 192] },
@@ -21,7 +21,7 @@
 //!         }),
 //!     ],
 //! )?;
-//! assert_eq!(run(&network, &[1, 2, 3], &mut Plain::new(&network)), [6, 4]);
+//! assert_eq!(run(&network, &[1, 2, 3], &mut ReferenceProduct::new(&network)), [6, 4]);
 //! # Ok::<(), hafnia_model::ShapeError>(())
 //! ```
 //!
@@ -39,8 +39,8 @@ pub mod npy;
 pub mod random;
 mod weights;
 
-pub use error::{ShapeError, WeightsError};
+pub use error::ShapeError;
 pub use interchange::InterchangeError;
-pub use interpreter::{Multiply, Plain, activations_before, run, run_from};
+pub use interpreter::{Multiply, ReferenceProduct, activations_before, run, run_from};
 pub use network::{Conv, Input, Layer, Linear, MatrixLayer, Network, Shape, Thresholds};
 pub use weights::Weights;

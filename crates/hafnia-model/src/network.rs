@@ -5,7 +5,8 @@ use std::fmt;
 use hafnia_artifact::{Artifact, Digest};
 use serde::{Deserialize, Serialize};
 
-use crate::{ShapeError, Weights};
+use crate::error::ShapeError;
+use crate::weights::Weights;
 
 /// A trained network of integers. Always well formed: [`Network::new`] checks, and so does reading.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,18 +246,12 @@ impl Network {
     }
 }
 
-/// Whether a number lies in its range.
-pub(crate) fn range(
-    what: impl Into<String>,
-    value: usize,
-    min: usize,
-    max: usize,
-) -> Result<(), ShapeError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
+/// What is wrong with a number that does not lie in its range.
+fn range(what: &str, value: usize, min: usize, max: usize) -> Result<(), String> {
+    match (min..=max).contains(&value) {
+        true => Ok(()),
+        false => Err(format!("{what} is {value}, it must lie in {min}..={max}")),
     }
-    let what = what.into();
-    Err(ShapeError::Range { what, value: value as u64, min: min as u64, max: max as u64 })
 }
 
 /// The largest side, channel count or window: keeps every product far from overflow.
@@ -269,128 +264,137 @@ const MAX_ACTIVATIONS: usize = 1 << 26;
 
 /// The shape before every layer and after the last, or what is wrong.
 fn shapes(input: &Input, layers: &[Layer]) -> Result<Vec<Shape>, ShapeError> {
-    range("input channels", input.channels, 1, MAX_SIDE)?;
-    range("input height", input.height, 1, MAX_SIDE)?;
-    range("input width", input.width, 1, MAX_SIDE)?;
-    check_cuts(&input.cuts)?;
+    let mut shapes = vec![check_input(input).map_err(ShapeError::whole)?];
     if !matches!(layers.last(), Some(Layer::Linear(_))) {
-        return Err(ShapeError::NoOutput);
+        return Err(ShapeError::whole("the network must end in a linear layer".to_owned()));
     }
     let mut names: Vec<&str> = Vec::new();
-    let mut shape = Shape { channels: input.channels, height: input.height, width: input.width };
-    range("size of the input", shape.len(), 1, MAX_ACTIVATIONS)?;
-    let mut shapes = vec![shape];
     for (index, layer) in layers.iter().enumerate() {
-        let is_last = index + 1 == layers.len();
-        match layer {
-            Layer::Conv(conv) => {
-                check_name(&conv.name, &mut names)?;
-                range(format!("kernel of layer `{}`", conv.name), conv.kernel, 1, MAX_SIDE)?;
-                range(format!("stride of layer `{}`", conv.name), conv.stride, 1, MAX_SIDE)?;
-                range(
-                    format!("padding of layer `{}`", conv.name),
-                    conv.padding,
-                    0,
-                    conv.kernel - 1,
-                )?;
-                let side = |n: usize| (n + 2 * conv.padding).checked_sub(conv.kernel);
-                let (Some(height), Some(width)) = (side(shape.height), side(shape.width)) else {
-                    let (window, stride) = (conv.kernel, conv.stride);
-                    return Err(ShapeError::Window { index, window, stride, shape });
-                };
-                let inputs = shape.channels * conv.kernel * conv.kernel;
-                check_matrix(&conv.name, &conv.weights, inputs, shape)?;
-                check_thresholds(&conv.name, &conv.weights, conv.thresholds.as_ref(), is_last)?;
-                shape = Shape {
-                    channels: conv.weights.columns(),
-                    height: height / conv.stride + 1,
-                    width: width / conv.stride + 1,
-                };
-            }
-            Layer::Linear(linear) => {
-                check_name(&linear.name, &mut names)?;
-                if shape.height != 1 || shape.width != 1 {
-                    return Err(ShapeError::NotFlat { layer: linear.name.clone(), shape });
-                }
-                check_matrix(&linear.name, &linear.weights, shape.channels, shape)?;
-                check_thresholds(
-                    &linear.name,
-                    &linear.weights,
-                    linear.thresholds.as_ref(),
-                    is_last,
-                )?;
-                shape = Shape { channels: linear.weights.columns(), height: 1, width: 1 };
-            }
-            Layer::MaxPool { size } => {
-                range(format!("pool size of layer {index}"), *size, 1, MAX_SIDE)?;
-                if !shape.height.is_multiple_of(*size) || !shape.width.is_multiple_of(*size) {
-                    return Err(ShapeError::Window { index, window: *size, stride: *size, shape });
-                }
-                shape = Shape { height: shape.height / size, width: shape.width / size, ..shape };
-            }
-            Layer::Flatten => shape = Shape { channels: shape.len(), height: 1, width: 1 },
-        }
-        range(format!("size of the output of layer {index}"), shape.len(), 1, MAX_ACTIVATIONS)?;
-        shapes.push(shape);
+        let shape = shapes[index];
+        let name = match layer {
+            Layer::Conv(Conv { name, .. }) | Layer::Linear(Linear { name, .. }) => Some(name),
+            Layer::MaxPool { .. } | Layer::Flatten => None,
+        };
+        let checked = name.map_or(Ok(()), |name| check_name(name, &mut names));
+        let next = checked.and_then(|()| shape_after(layer, shape, index + 1 == layers.len()));
+        shapes.push(next.map_err(|fault| {
+            let name = name.map(|name| format!(" (`{name}`)")).unwrap_or_default();
+            ShapeError { layer: Some(format!("{index}{name}")), fault }
+        })?);
     }
     Ok(shapes)
 }
 
-fn check_cuts(cuts: &[u8]) -> Result<(), ShapeError> {
+/// The shape of the input, or what is wrong with it.
+fn check_input(input: &Input) -> Result<Shape, String> {
+    let &Input { channels, height, width, ref cuts } = input;
+    range("input channels", channels, 1, MAX_SIDE)?;
+    range("input height", height, 1, MAX_SIDE)?;
+    range("input width", width, 1, MAX_SIDE)?;
     range("number of input cuts", cuts.len(), 1, 255)?;
     range("input cut 1", cuts[0].into(), 1, 255)?;
-    match cuts.is_sorted_by(|a, b| a < b) {
-        true => Ok(()),
-        false => Err(ShapeError::CutOrder { cuts: cuts.to_vec() }),
+    if !cuts.is_sorted_by(|a, b| a < b) {
+        return Err(format!(
+            "input cuts are {cuts:?}, they must ascend, each above the one before"
+        ));
     }
+    let shape = Shape { channels, height, width };
+    range("size of the input", shape.len(), 1, MAX_ACTIVATIONS)?;
+    Ok(shape)
 }
 
-fn check_name<'a>(name: &'a str, names: &mut Vec<&'a str>) -> Result<(), ShapeError> {
+fn check_name<'a>(name: &'a str, names: &mut Vec<&'a str>) -> Result<(), String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() || !name.chars().all(is_plain) || names.contains(&name) {
-        return Err(ShapeError::Name(name.to_owned()));
+    if name.is_empty() || !name.chars().all(is_plain) {
+        return Err("its name must be made of a-z, A-Z, 0-9, `_` and `-`".to_owned());
+    }
+    if names.contains(&name) {
+        return Err("its name is taken by an earlier layer".to_owned());
     }
     names.push(name);
     Ok(())
 }
 
-fn check_matrix(
-    layer: &str,
-    weights: &Weights,
-    inputs: usize,
-    shape: Shape,
-) -> Result<(), ShapeError> {
-    let most = MAX_INPUTS / weights.largest() as usize;
-    range(format!("inputs of layer `{layer}`"), inputs, 1, most)?;
-    if weights.rows() != inputs {
-        let rows = weights.rows();
-        return Err(ShapeError::Rows { layer: layer.to_owned(), rows, inputs, shape });
+/// The shape after a layer, or why the layer does not fit.
+fn shape_after(layer: &Layer, shape: Shape, is_last: bool) -> Result<Shape, String> {
+    let misfit = |window: usize, stride: usize| {
+        format!(
+            "a {window}x{window} window with stride {stride} does not fit activations of {shape}"
+        )
+    };
+    let after = match layer {
+        Layer::Conv(conv) => {
+            range("kernel", conv.kernel, 1, MAX_SIDE)?;
+            range("stride", conv.stride, 1, MAX_SIDE)?;
+            range("padding", conv.padding, 0, conv.kernel - 1)?;
+            let side = |n: usize| (n + 2 * conv.padding).checked_sub(conv.kernel);
+            let (Some(height), Some(width)) = (side(shape.height), side(shape.width)) else {
+                return Err(misfit(conv.kernel, conv.stride));
+            };
+            check_matrix(&conv.weights, shape.channels * conv.kernel * conv.kernel, shape)?;
+            check_thresholds(&conv.weights, conv.thresholds.as_ref(), is_last)?;
+            Shape {
+                channels: conv.weights.columns(),
+                height: height / conv.stride + 1,
+                width: width / conv.stride + 1,
+            }
+        }
+        Layer::Linear(linear) => {
+            if shape.height != 1 || shape.width != 1 {
+                return Err(format!(
+                    "a linear layer cannot take activations of {shape}: put a flatten layer before it"
+                ));
+            }
+            check_matrix(&linear.weights, shape.channels, shape)?;
+            check_thresholds(&linear.weights, linear.thresholds.as_ref(), is_last)?;
+            Shape { channels: linear.weights.columns(), height: 1, width: 1 }
+        }
+        &Layer::MaxPool { size } => {
+            range("pool size", size, 1, MAX_SIDE)?;
+            if !shape.height.is_multiple_of(size) || !shape.width.is_multiple_of(size) {
+                return Err(misfit(size, size));
+            }
+            Shape { height: shape.height / size, width: shape.width / size, ..shape }
+        }
+        Layer::Flatten => Shape { channels: shape.len(), height: 1, width: 1 },
+    };
+    range("size of the output", after.len(), 1, MAX_ACTIVATIONS)?;
+    Ok(after)
+}
+
+fn check_matrix(weights: &Weights, inputs: usize, shape: Shape) -> Result<(), String> {
+    range("number of inputs", inputs, 1, MAX_INPUTS / weights.largest() as usize)?;
+    let rows = weights.rows();
+    if rows != inputs {
+        return Err(format!("{rows} weight rows for {inputs} inputs (activations of {shape})"));
     }
-    range(format!("outputs of layer `{layer}`"), weights.columns(), 1, MAX_SIDE)
+    range("number of outputs", weights.columns(), 1, MAX_SIDE)
 }
 
 fn check_thresholds(
-    layer: &str,
     weights: &Weights,
     thresholds: Option<&Thresholds>,
     is_last: bool,
-) -> Result<(), ShapeError> {
-    if thresholds.is_some() == is_last {
-        return Err(ShapeError::ThresholdPlace { layer: layer.to_owned() });
-    }
-    let Some(thresholds) = thresholds else { return Ok(()) };
+) -> Result<(), String> {
+    let thresholds = match (thresholds, is_last) {
+        (None, true) => return Ok(()),
+        (None, false) => return Err("thresholds are missing, only the last layer has none".into()),
+        (Some(_), true) => return Err("the last layer must have no thresholds".into()),
+        (Some(thresholds), false) => thresholds,
+    };
     let (columns, values) = (weights.columns(), thresholds.values.len());
     if ![1, 3, 7, 15].contains(&thresholds.levels) || values != columns * thresholds.levels {
-        return Err(ShapeError::ThresholdCount { layer: layer.to_owned(), columns, values });
+        return Err(format!(
+            "{columns} channels have {values} thresholds, not {columns} times 1, 3, 7 or 15"
+        ));
     }
-    for channel in 0..columns {
-        let values = thresholds.channel(channel);
-        if !values.is_sorted() {
-            let (layer, values) = (layer.to_owned(), values.to_vec());
-            return Err(ShapeError::ThresholdOrder { layer, channel, values });
+    let mut channels = (0..columns).map(|channel| (channel, thresholds.channel(channel)));
+    match channels.find(|(_, values)| !values.is_sorted()) {
+        None => Ok(()),
+        Some((channel, values)) => {
+            Err(format!("thresholds {values:?} of channel {channel} do not ascend"))
         }
     }
-    Ok(())
 }
 
 /// What travels of a [`Network`]: shapes are derived again when it is read.

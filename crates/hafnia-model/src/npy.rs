@@ -5,63 +5,10 @@
 //! length of the header, the header (a Python dictionary in ASCII, padded so that the data start at a
 //! multiple of 64 bytes) and the elements. Version 1.0 is written, 1.0 and 2.0 are read.
 
-/// Why the bytes of a file are not an array that can be taken.
+/// Why the bytes of a file are not an array that can be taken, in words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NpyError {
-    /// The file does not begin as an npy file does.
-    #[error("it does not begin with the magic `\\x93NUMPY`")]
-    Magic,
-    /// A version of the format that is not read.
-    #[error("its npy version is {major}.{minor}, it must be 1.0 or 2.0")]
-    Version {
-        /// Major version.
-        major: u8,
-        /// Minor version.
-        minor: u8,
-    },
-    /// The file ends within its header.
-    #[error("it is cut short: the header ends at byte {expected}, the file at byte {found}")]
-    CutShort {
-        /// Bytes to the end of the header.
-        expected: usize,
-        /// Bytes of the file.
-        found: usize,
-    },
-    /// The header is not the dictionary it should be.
-    #[error(
-        "its header `{0}` is not a dictionary of 'descr' (a string), 'fortran_order' and 'shape' (up to 4 sides)"
-    )]
-    Header(String),
-    /// Elements of another type.
-    #[error("its elements are `{found}`, they must be {name} (`{expected}`)")]
-    Type {
-        /// Type of the elements, as NumPy writes it.
-        found: String,
-        /// Type they must have, as NumPy calls it.
-        name: &'static str,
-        /// Type they must have, as NumPy writes it.
-        expected: &'static str,
-    },
-    /// More elements than any array here may have.
-    #[error("its shape {shape:?} has more than {max} elements")]
-    Elements {
-        /// Sides of the array.
-        shape: Vec<usize>,
-        /// The most elements that are taken.
-        max: usize,
-    },
-    /// The data do not fit the shape: the file is cut short or goes on after its last element.
-    #[error("its shape {shape:?} takes {expected} bytes of data, {found} are there")]
-    Length {
-        /// Sides of the array.
-        shape: Vec<usize>,
-        /// Bytes that its elements take.
-        expected: usize,
-        /// Bytes after the header.
-        found: usize,
-    },
-}
+#[error("{0}")]
+pub struct NpyError(String);
 
 /// An array in C order: the last index runs fastest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,20 +112,26 @@ pub fn encode<T: Element>(shape: &[usize], values: &[T]) -> Vec<u8> {
 /// # Errors
 /// If they are no such file, or hold elements of another type.
 pub fn decode<T: Element>(bytes: &[u8]) -> Result<Array<T>, NpyError> {
-    let (header, data) = split(bytes)?;
-    let invalid = || NpyError::Header(header.trim_end().chars().take(200).collect());
-    let Header { descr, is_fortran, shape } = Header::parse(header).ok_or_else(invalid)?;
+    decoded(bytes).map_err(NpyError)
+}
 
+fn decoded<T: Element>(bytes: &[u8]) -> Result<Array<T>, String> {
+    let (header, data) = split(bytes)?;
+    let parsed = Header::parse(header).ok_or_else(|| not_a_header(header));
+    let Header { descr, is_fortran, shape } = parsed?;
     if !T::DESCRS.contains(&descr.as_str()) {
-        return Err(NpyError::Type { found: descr, name: T::NAME, expected: T::DESCRS[0] });
+        let (name, expected) = (T::NAME, T::DESCRS[0]);
+        return Err(format!("its elements are `{descr}`, they must be {name} (`{expected}`)"));
     }
     let count = shape.iter().fold(1, |product: usize, &side| product.saturating_mul(side));
     if count > MAX_ELEMENTS {
-        return Err(NpyError::Elements { shape, max: MAX_ELEMENTS });
+        return Err(format!("its shape {shape:?} has more than {MAX_ELEMENTS} elements"));
     }
     let (expected, found) = (count * T::SIZE, data.len());
     if found != expected {
-        return Err(NpyError::Length { shape, expected, found });
+        return Err(format!(
+            "its shape {shape:?} takes {expected} bytes of data, {found} are there"
+        ));
     }
     let values: Vec<T> = data.chunks_exact(T::SIZE).map(T::read).collect();
     let values = if is_fortran { from_fortran(&shape, &values) } else { values };
@@ -186,24 +139,34 @@ pub fn decode<T: Element>(bytes: &[u8]) -> Result<Array<T>, NpyError> {
 }
 
 /// The header and the data of a file.
-fn split(bytes: &[u8]) -> Result<(&str, &[u8]), NpyError> {
-    let Some(rest) = bytes.strip_prefix(MAGIC) else { return Err(NpyError::Magic) };
+fn split(bytes: &[u8]) -> Result<(&str, &[u8]), String> {
+    let cut_short = |end: usize| {
+        let found = bytes.len();
+        Err(format!("it is cut short: the header ends at byte {end}, the file at byte {found}"))
+    };
+    let Some(rest) = bytes.strip_prefix(MAGIC) else {
+        return Err("it does not begin with the magic `\\x93NUMPY`".to_owned());
+    };
     let (length, start) = match *rest {
         [1, 0, a, b, ..] => (usize::from(u16::from_le_bytes([a, b])), 4),
         [2, 0, a, b, c, d, ..] => (u32::from_le_bytes([a, b, c, d]) as usize, 6),
-        [1 | 2, 0, ..] | [] | [_] => {
-            return Err(NpyError::CutShort { expected: MAGIC.len() + 6, found: bytes.len() });
+        [1 | 2, 0, ..] | [] | [_] => return cut_short(MAGIC.len() + 6),
+        [major, minor, ..] => {
+            return Err(format!("its npy version is {major}.{minor}, it must be 1.0 or 2.0"));
         }
-        [major, minor, ..] => return Err(NpyError::Version { major, minor }),
     };
     let Some((header, data)) = rest[start..].split_at_checked(length) else {
-        let expected = (MAGIC.len() + start).saturating_add(length);
-        return Err(NpyError::CutShort { expected, found: bytes.len() });
+        return cut_short((MAGIC.len() + start).saturating_add(length));
     };
-    match std::str::from_utf8(header) {
-        Ok(header) => Ok((header, data)),
-        Err(_) => Err(NpyError::Header("(not ASCII)".to_owned())),
-    }
+    let header = std::str::from_utf8(header).map_err(|_| not_a_header("(not ASCII)"))?;
+    Ok((header, data))
+}
+
+fn not_a_header(header: &str) -> String {
+    let shown: String = header.trim_end().chars().take(200).collect();
+    format!(
+        "its header `{shown}` is not a dictionary of 'descr' (a string), 'fortran_order' and 'shape' (up to {MAX_SIDES} sides)"
+    )
 }
 
 /// The values in C order, given those in Fortran order (the first index runs fastest).

@@ -6,7 +6,8 @@ use hafnia_bits::BitMatrix;
 use hafnia_rng::Seed;
 use rand::{Rng, RngExt};
 
-use crate::{Conv, Input, Layer, Linear, Network, Thresholds, Weights};
+use crate::network::{Conv, Input, Layer, Linear, Network, Thresholds};
+use crate::weights::Weights;
 
 /// The largest sizes that [`network`] draws; the smallest is 1 of each (0 convolutions).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

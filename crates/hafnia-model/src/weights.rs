@@ -5,7 +5,13 @@ use std::borrow::Cow;
 use hafnia_bits::BitMatrix;
 use serde::{Deserialize, Serialize};
 
-use crate::{WeightsError, arithmetic};
+use crate::error::ShapeError;
+
+/// The weight that bits stand for, that of plane 0 first: Σ 2^p · (+1 if bit p is 1, −1 if it is 0).
+#[inline]
+pub fn weight(bits: impl IntoIterator<Item = bool>) -> i32 {
+    bits.into_iter().enumerate().map(|(p, bit)| if bit { 1 << p } else { -(1 << p) }).sum()
+}
 
 /// The weights of a matrix, all of 1, 2, 4 or 8 bits: rows are inputs, columns outputs.
 ///
@@ -42,15 +48,21 @@ impl Weights {
     ///
     /// # Errors
     /// If there are not 1, 2, 4 or 8 planes, or they differ in size.
-    pub fn from_planes(planes: Vec<BitMatrix>) -> Result<Self, WeightsError> {
+    pub fn from_planes(planes: Vec<BitMatrix>) -> Result<Self, ShapeError> {
         if !Self::BITS.iter().any(|&bits| usize::from(bits) == planes.len()) {
-            return Err(WeightsError::Bits { bits: planes.len() });
+            return Err(ShapeError::whole(format!(
+                "weights have {} bit planes, they must have 1, 2, 4 or 8",
+                planes.len()
+            )));
         }
-        let size = |plane: &BitMatrix| (plane.rows(), plane.columns());
+        let size = |plane: &BitMatrix| format!("{}x{}", plane.rows(), plane.columns());
         let expected = size(&planes[0]);
         match planes.iter().position(|plane| size(plane) != expected) {
             None => Ok(Self { planes }),
-            Some(plane) => Err(WeightsError::Size { plane, found: size(&planes[plane]), expected }),
+            Some(plane) => Err(ShapeError::whole(format!(
+                "bit plane {plane} of weights is {}, plane 0 is {expected}",
+                size(&planes[plane])
+            ))),
         }
     }
 
@@ -88,8 +100,7 @@ impl Weights {
     /// If `bits` is not 1, 2, 4 or 8.
     pub fn values(bits: u8) -> impl Iterator<Item = i32> {
         assert!(Self::BITS.contains(&bits), "weights of {bits} bits");
-        (0u16..1 << bits)
-            .map(move |number| arithmetic::weight((0..bits).map(|bit| number >> bit & 1 == 1)))
+        (0u16..1 << bits).map(move |number| weight((0..bits).map(|bit| number >> bit & 1 == 1)))
     }
 
     /// Bits of a weight: 1, 2, 4 or 8.
@@ -117,7 +128,7 @@ impl Weights {
     /// # Panics
     /// If `row` or `column` is out of range.
     pub fn value(&self, row: usize, column: usize) -> i32 {
-        arithmetic::weight(self.planes.iter().map(|plane| plane.get(row, column)))
+        weight(self.planes.iter().map(|plane| plane.get(row, column)))
     }
 
     /// The planes of bits, that of factor 1 first.
@@ -160,9 +171,9 @@ struct Parts {
 }
 
 impl TryFrom<Parts> for Weights {
-    type Error = WeightsError;
+    type Error = ShapeError;
 
-    fn try_from(parts: Parts) -> Result<Self, WeightsError> {
+    fn try_from(parts: Parts) -> Result<Self, ShapeError> {
         Self::from_planes(parts.planes)
     }
 }
@@ -231,7 +242,7 @@ mod tests {
                 for column in 0..columns {
                     prop_assert_eq!(weights.value(row, column), value(row, column));
                     let slice = |p: usize| slices.get(row, column * usize::from(bits) + p);
-                    let sum = arithmetic::weight((0..bits.into()).map(slice));
+                    let sum = weight((0..bits.into()).map(slice));
                     prop_assert_eq!(sum, value(row, column));
                 }
             }

@@ -10,7 +10,8 @@ use hafnia_bits::BitMatrix;
 use hafnia_model::interchange::{export, import, read_reference_logits, write_reference_logits};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
-    Conv, Input, InterchangeError, Layer, Linear, Network, Plain, Thresholds, Weights, run,
+    Conv, Input, InterchangeError, Layer, Linear, Network, ReferenceProduct, Thresholds, Weights,
+    run,
 };
 use hafnia_rng::Seed;
 use proptest::prelude::*;
@@ -135,7 +136,7 @@ fn the_example_is_that_of_the_documentation() {
         ["conv1.thresholds.npy", "conv1.weights.npy", "fc1.weights.npy", "network.json"]
     );
     let image = [0, 1, 2, 3, 0, 1, 0, 0, 1];
-    assert_eq!(run(&example(), &image, &mut Plain::new(&example())), [-1, -1, 5]);
+    assert_eq!(run(&example(), &image, &mut ReferenceProduct::new(&example())), [-1, -1, 5]);
     let json = fs::read_to_string(folder.join("network.json")).unwrap();
     let page = include_str!("../../../docs/formats.md");
     assert!(page.contains(&format!("```json\n{json}```")), "docs/formats.md lacks\n{json}");
@@ -185,14 +186,14 @@ fn weights_of_two_bits_say_so() {
         &network,
         change(weights, |bytes| bytes[129] = 0),
         expect![
-            "DIR/fc1.weights.npy holds 0 at [0, 1], a 2-bit weight must be an odd number in -3..=3"
+            "DIR/fc1.weights.npy: the weight at [0, 1] is 0, with 2 bits it must be an odd number in -3..=3"
         ],
     );
     check_of(
         &network,
         change(weights, |bytes| bytes[131] = 5),
         expect![
-            "DIR/fc1.weights.npy holds 5 at [0, 3], a 2-bit weight must be an odd number in -3..=3"
+            "DIR/fc1.weights.npy: the weight at [0, 3] is 5, with 2 bits it must be an odd number in -3..=3"
         ],
     );
     let check_bits = |bits: &str, expected| {
@@ -205,20 +206,16 @@ fn weights_of_two_bits_say_so() {
     check_bits(
         "1",
         expect![
-            "DIR/fc1.weights.npy holds -3 at [0, 0], a 1-bit weight must be an odd number in -1..=1"
+            "DIR/fc1.weights.npy: the weight at [0, 0] is -3, with 1 bits it must be an odd number in -1..=1"
         ],
     );
     check_bits(
         "3",
-        expect![
-            "the layers of DIR/network.json do not make a network: layer `fc1` has weights of 3 bits, they must have 1, 2, 4 or 8"
-        ],
+        expect!["DIR/network.json: layer `fc1` has weights of 3 bits, they must have 1, 2, 4 or 8"],
     );
     check_bits(
         "null",
-        expect![
-            "DIR/network.json does not describe a network: invalid type: null, expected u8 at line 20 column 3"
-        ],
+        expect!["DIR/network.json: invalid type: null, expected u8 at line 20 column 3"],
     );
 }
 
@@ -239,15 +236,13 @@ fn weights_of_eight_bits_are_int16() {
         &network,
         change("fc1.weights.npy", |bytes| bytes[132] = 126),
         expect![
-            "DIR/fc1.weights.npy holds 126 at [0, 2], a 8-bit weight must be an odd number in -255..=255"
+            "DIR/fc1.weights.npy: the weight at [0, 2] is 126, with 8 bits it must be an odd number in -255..=255"
         ],
     );
     check_of(
         &network,
         edit("\"weight_bits\": 8", "\"weight_bits\": 4"),
-        expect![
-            "cannot take DIR/fc1.weights.npy: its elements are `<i2`, they must be int8 (`|i1`)"
-        ],
+        expect!["DIR/fc1.weights.npy: its elements are `<i2`, they must be int8 (`|i1`)"],
     );
 }
 
@@ -284,43 +279,33 @@ fn descriptions_that_are_refused() {
     };
     check(
         input("\"cuts\": [64, 256]"),
-        expect![
-            "the input of DIR/network.json cannot be taken: `cuts` holds 256, a cut must lie in 1..=255"
-        ],
+        expect!["DIR/network.json: a cut of the input is 256, it must lie in 1..=255"],
     );
     check(
         input("\"cuts\": [-1]"),
-        expect![
-            "the input of DIR/network.json cannot be taken: `cuts` holds -1, a cut must lie in 1..=255"
-        ],
+        expect!["DIR/network.json: a cut of the input is -1, it must lie in 1..=255"],
     );
     check(
         input("\"cuts\": [128, 64]"),
         expect![
-            "the layers of DIR/network.json do not make a network: input cuts are [128, 64], they must ascend, each above the one before"
+            "DIR/network.json: input cuts are [128, 64], they must ascend, each above the one before"
         ],
     );
     check(
         input("\"cuts\": []"),
-        expect![
-            "the layers of DIR/network.json do not make a network: number of input cuts is 0, it must lie in 1..=255"
-        ],
+        expect!["DIR/network.json: number of input cuts is 0, it must lie in 1..=255"],
     );
     check(
         input("\"bits\": 2"),
-        expect![
-            "the input of DIR/network.json cannot be taken: it needs `cuts`, or `bits` and `shift`"
-        ],
+        expect!["DIR/network.json: the input needs `cuts`, or `bits` and `shift`"],
     );
     check(
         input("\"bits\": 2, \"shift\": 5"),
-        expect![
-            "the input of DIR/network.json cannot be taken: `shift` is 5, it must lie in 6..=7"
-        ],
+        expect!["DIR/network.json: `shift` of the input is 5, it must lie in 6..=7"],
     );
     check(
         input("\"bits\": 9, \"shift\": 0"),
-        expect!["the input of DIR/network.json cannot be taken: `bits` is 9, it must lie in 1..=8"],
+        expect!["DIR/network.json: `bits` of the input is 9, it must lie in 1..=8"],
     );
     check(
         |folder| fs::remove_file(folder.join("network.json")).unwrap(),
@@ -330,68 +315,59 @@ fn descriptions_that_are_refused() {
         |folder| fs::remove_dir_all(folder).unwrap(),
         expect!["cannot read DIR/network.json: No such file or directory (os error 2)"],
     );
-    check(
-        edit("{", "["),
-        expect![
-            "DIR/network.json does not describe a network: trailing characters at line 2 column 11"
-        ],
-    );
+    check(edit("{", "["), expect!["DIR/network.json: trailing characters at line 2 column 11"]);
     check(
         edit("hafnia-network/1", "hafnia-network/2"),
-        expect!["DIR/network.json has format `hafnia-network/2`, it must be `hafnia-network/1`"],
+        expect!["DIR/network.json: `format` is `hafnia-network/2`, it must be `hafnia-network/1`"],
     );
     check(
         edit("\"format\"", "\"forma\""),
-        expect![
-            "DIR/network.json does not describe a network: missing field `format` at line 36 column 1"
-        ],
+        expect!["DIR/network.json: missing field `format` at line 36 column 1"],
     );
     check(
         edit("\"cuts\"", "\"cups\""),
         expect![
-            "DIR/network.json does not describe a network: unknown field `cups`, expected one of `channels`, `height`, `width`, `cuts`, `bits`, `shift` at line 7 column 10"
+            "DIR/network.json: unknown field `cups`, expected one of `channels`, `height`, `width`, `cuts`, `bits`, `shift` at line 7 column 10"
         ],
     );
     check(
         edit("\"conv\"", "\"depthwise\""),
         expect![
-            "DIR/network.json does not describe a network: unknown variant `depthwise`, expected one of `conv`, `linear`, `max_pool`, `flatten` at line 15 column 25"
+            "DIR/network.json: unknown variant `depthwise`, expected one of `conv`, `linear`, `max_pool`, `flatten` at line 15 column 25"
         ],
     );
     check(
         edit("\"stride\": 1,", "\"stride\": 1, \"dilation\": 2,"),
         expect![
-            "DIR/network.json does not describe a network: unknown field `dilation`, expected one of `name`, `kernel`, `stride`, `padding`, `weight_bits`, `weights`, `thresholds` at line 23 column 4"
+            "DIR/network.json: unknown field `dilation`, expected one of `name`, `kernel`, `stride`, `padding`, `weight_bits`, `weights`, `thresholds` at line 23 column 4"
         ],
     );
     check(
         edit("\"flatten\"", "\"flatten\", \"axis\": 1"),
-        expect![
-            "DIR/network.json does not describe a network: unknown field `axis`, there are no fields at line 30 column 4"
-        ],
+        expect!["DIR/network.json: unknown field `axis`, there are no fields at line 30 column 4"],
     );
     check(
         edit("\"stride\": 1", "\"stride\": -1"),
         expect![
-            "DIR/network.json does not describe a network: invalid value: integer `-1`, expected usize at line 23 column 4"
+            "DIR/network.json: invalid value: integer `-1`, expected usize at line 23 column 4"
         ],
     );
     check(
         edit("\"height\": 3", "\"height\": 4"),
         expect![
-            "the layers of DIR/network.json do not make a network: layer 1: a 2x2 window with stride 2 does not fit activations of 2x3x2"
+            "DIR/network.json: layer 1: a 2x2 window with stride 2 does not fit activations of 2x3x2"
         ],
     );
     check(
         edit("\"channels\": 1", "\"channels\": 2"),
         expect![
-            "the layers of DIR/network.json do not make a network: layer `conv1` has 4 weight rows for 8 inputs (activations of 2x3x3)"
+            "DIR/network.json: layer 0 (`conv1`): 4 weight rows for 8 inputs (activations of 2x3x3)"
         ],
     );
     check(
         edit("\"thresholds\": \"conv1.thresholds.npy\"", "\"thresholds\": null"),
         expect![
-            "the layers of DIR/network.json do not make a network: layer `conv1`: every matrix layer but the last has thresholds, the last has none"
+            "DIR/network.json: layer 0 (`conv1`): thresholds are missing, only the last layer has none"
         ],
     );
 }
@@ -402,37 +378,37 @@ fn file_names_that_are_refused() {
     check(
         "../fc1.weights.npy",
         expect![
-            "DIR/network.json names the file `../fc1.weights.npy`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+            "DIR/network.json: file name `../fc1.weights.npy` must be made of a-z, A-Z, 0-9, `_`, `-` and `.`, must not begin with `.` and must end in `.npy`"
         ],
     );
     check(
         "/tmp/fc1.weights.npy",
         expect![
-            "DIR/network.json names the file `/tmp/fc1.weights.npy`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+            "DIR/network.json: file name `/tmp/fc1.weights.npy` must be made of a-z, A-Z, 0-9, `_`, `-` and `.`, must not begin with `.` and must end in `.npy`"
         ],
     );
     check(
         "a\\\\b.npy",
         expect![[
-            r#"DIR/network.json names the file `a\b.npy`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"#
+            r#"DIR/network.json: file name `a\b.npy` must be made of a-z, A-Z, 0-9, `_`, `-` and `.`, must not begin with `.` and must end in `.npy`"#
         ]],
     );
     check(
         ".npy",
         expect![
-            "DIR/network.json names the file `.npy`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+            "DIR/network.json: file name `.npy` must be made of a-z, A-Z, 0-9, `_`, `-` and `.`, must not begin with `.` and must end in `.npy`"
         ],
     );
     check(
         "fc1.weights",
         expect![
-            "DIR/network.json names the file `fc1.weights`: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+            "DIR/network.json: file name `fc1.weights` must be made of a-z, A-Z, 0-9, `_`, `-` and `.`, must not begin with `.` and must end in `.npy`"
         ],
     );
     check(
         "",
         expect![
-            "DIR/network.json names the file ``: it must be a plain name of a-z, A-Z, 0-9, `_`, `-` and `.` that does not begin with `.` and ends in `.npy`"
+            "DIR/network.json: file name `` must be made of a-z, A-Z, 0-9, `_`, `-` and `.`, must not begin with `.` and must end in `.npy`"
         ],
     );
     check(
@@ -446,65 +422,57 @@ fn tensors_that_are_refused() {
     let weights = "conv1.weights.npy";
     check(
         change(weights, |bytes| bytes.truncate(131)),
-        expect![
-            "cannot take DIR/conv1.weights.npy: its shape [2, 1, 2, 2] takes 8 bytes of data, 3 are there"
-        ],
+        expect!["DIR/conv1.weights.npy: its shape [2, 1, 2, 2] takes 8 bytes of data, 3 are there"],
     );
     check(
         change(weights, |bytes| bytes.push(1)),
-        expect![
-            "cannot take DIR/conv1.weights.npy: its shape [2, 1, 2, 2] takes 8 bytes of data, 9 are there"
-        ],
+        expect!["DIR/conv1.weights.npy: its shape [2, 1, 2, 2] takes 8 bytes of data, 9 are there"],
     );
     check(
         change(weights, |bytes| bytes[133] = 0),
         expect![
-            "DIR/conv1.weights.npy holds 0 at [1, 0, 0, 1], a 1-bit weight must be an odd number in -1..=1"
+            "DIR/conv1.weights.npy: the weight at [1, 0, 0, 1] is 0, with 1 bits it must be an odd number in -1..=1"
         ],
     );
     check(
         change(weights, |bytes| bytes[135] = 3),
         expect![
-            "DIR/conv1.weights.npy holds 3 at [1, 0, 1, 1], a 1-bit weight must be an odd number in -1..=1"
+            "DIR/conv1.weights.npy: the weight at [1, 0, 1, 1] is 3, with 1 bits it must be an odd number in -1..=1"
         ],
     );
     check(
         change(weights, |bytes| *bytes = b"text".to_vec()),
-        expect![[
-            r#"cannot take DIR/conv1.weights.npy: it does not begin with the magic `\x93NUMPY`"#
-        ]],
+        expect![[r#"DIR/conv1.weights.npy: it does not begin with the magic `\x93NUMPY`"#]],
     );
     check(
         edit(weights, "fc1.weights.npy"),
-        expect!["DIR/fc1.weights.npy has shape [3, 2], it must be (out, in, 2, 2), not empty"],
+        expect!["DIR/fc1.weights.npy: its shape is [3, 2], it must be (out, in, 2, 2), not empty"],
     );
     check(
         edit("fc1.weights.npy", weights),
-        expect!["DIR/conv1.weights.npy has shape [2, 1, 2, 2], it must be (out, in), not empty"],
+        expect![
+            "DIR/conv1.weights.npy: its shape is [2, 1, 2, 2], it must be (out, in), not empty"
+        ],
     );
     check(
         edit(weights, "conv1.thresholds.npy"),
-        expect![
-            "cannot take DIR/conv1.thresholds.npy: its elements are `<i4`, they must be int8 (`|i1`)"
-        ],
+        expect!["DIR/conv1.thresholds.npy: its elements are `<i4`, they must be int8 (`|i1`)"],
     );
     check(
         edit("\"kernel\": 2", "\"kernel\": 3"),
         expect![
-            "DIR/conv1.weights.npy has shape [2, 1, 2, 2], it must be (out, in, 3, 3), not empty"
+            "DIR/conv1.weights.npy: its shape is [2, 1, 2, 2], it must be (out, in, 3, 3), not empty"
         ],
     );
 
     let thresholds = "conv1.thresholds.npy";
     check(
         change(thresholds, |bytes| bytes[128] = 5),
-        expect!["DIR/conv1.thresholds.npy holds [5, 4, 8] for channel 0, thresholds must ascend"],
+        expect!["DIR/conv1.thresholds.npy: thresholds [5, 4, 8] of channel 0 do not ascend"],
     );
     check(
         edit(thresholds, "fc1.weights.npy"),
-        expect![
-            "cannot take DIR/fc1.weights.npy: its elements are `|i1`, they must be int32 (`<i4`)"
-        ],
+        expect!["DIR/fc1.weights.npy: its elements are `|i1`, they must be int32 (`<i4`)"],
     );
     let text = |bytes: &mut Vec<u8>, from: &str, to: &str| {
         let header = String::from_utf8(bytes[10..128].to_vec()).unwrap();
@@ -512,17 +480,15 @@ fn tensors_that_are_refused() {
     };
     check(
         change(thresholds, |bytes| text(bytes, "(2, 3)", "(3, 2)")),
-        expect!["DIR/conv1.thresholds.npy has shape [3, 2], it must be (2, 1 or 3 or 7 or 15)"],
+        expect!["DIR/conv1.thresholds.npy: its shape is [3, 2], it must be (2, 1 or 3 or 7 or 15)"],
     );
     check(
         change(thresholds, |bytes| text(bytes, "(2, 3)", "(6,  )")),
-        expect!["DIR/conv1.thresholds.npy has shape [6], it must be (2, 1 or 3 or 7 or 15)"],
+        expect!["DIR/conv1.thresholds.npy: its shape is [6], it must be (2, 1 or 3 or 7 or 15)"],
     );
     check(
         change(thresholds, |bytes| text(bytes, "<i4", "<f4")),
-        expect![
-            "cannot take DIR/conv1.thresholds.npy: its elements are `<f4`, they must be int32 (`<i4`)"
-        ],
+        expect!["DIR/conv1.thresholds.npy: its elements are `<f4`, they must be int32 (`<i4`)"],
     );
     check(
         change(weights, |bytes| {
@@ -530,7 +496,7 @@ fn tensors_that_are_refused() {
             bytes.truncate(128);
         }),
         expect![
-            "DIR/conv1.weights.npy has shape [0, 1, 2, 2], it must be (out, in, 2, 2), not empty"
+            "DIR/conv1.weights.npy: its shape is [0, 1, 2, 2], it must be (out, in, 2, 2), not empty"
         ],
     );
 }
@@ -541,7 +507,10 @@ fn a_file_without_end_is_refused() {
     let endless = |folder: &Path| {
         fs::File::create(folder.join("fc1.weights.npy")).unwrap().set_len((1 << 28) + 1).unwrap();
     };
-    check(endless, expect!["DIR/fc1.weights.npy has 268435457 bytes, at most 268435456 are read"]);
+    check(
+        endless,
+        expect!["DIR/fc1.weights.npy: it has 268435457 bytes, at most 268435456 are read"],
+    );
 }
 
 #[test]
@@ -567,7 +536,7 @@ fn only_interchange_folders_are_replaced() {
         "thesis.tex",
         "",
         expect![
-            "DIR is not overwritten: it holds `thesis.tex`, so it is not an interchange folder"
+            "DIR: it is not overwritten, as it holds `thesis.tex` and is not an interchange folder"
         ],
     );
     fs::remove_dir_all(&folder).unwrap();
@@ -576,7 +545,7 @@ fn only_interchange_folders_are_replaced() {
         "network.json",
         "{}",
         expect![
-            "DIR is not overwritten: it holds `network.json`, so it is not an interchange folder"
+            "DIR: it is not overwritten, as it holds `network.json` and is not an interchange folder"
         ],
     );
     fs::remove_dir(&folder).unwrap();
@@ -598,6 +567,8 @@ fn reference_logits_round_trip() {
     assert_eq!(read_reference_logits(&folder).unwrap(), Some(logits));
     write_reference_logits(&folder, &[]).unwrap();
     let error = read_reference_logits(&folder).unwrap_err();
-    expect!["DIR/reference_logits.npy has shape [0, 0], it must be (images, classes), not empty"]
-        .assert_eq(&message(error, &folder));
+    expect![
+        "DIR/reference_logits.npy: its shape is [0, 0], it must be (images, classes), not empty"
+    ]
+    .assert_eq(&message(error, &folder));
 }

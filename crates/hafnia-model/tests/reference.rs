@@ -3,7 +3,7 @@
 use hafnia_bits::BitMatrix;
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
-    Conv, Input, Layer, Linear, Multiply, Network, Plain, Shape, Thresholds, Weights,
+    Conv, Input, Layer, Linear, Multiply, Network, ReferenceProduct, Shape, Thresholds, Weights,
 };
 use hafnia_model::{activations_before, arithmetic, run, run_from};
 use hafnia_rng::Seed;
@@ -134,7 +134,7 @@ proptest! {
         for index in 0..3 {
             let image = random::image(seed.index(index), network.input());
             let expected = direct(&network, &image);
-            prop_assert_eq!(run(&network, &image, &mut Plain::new(&network)), &expected[..]);
+            prop_assert_eq!(run(&network, &image, &mut ReferenceProduct::new(&network)), &expected[..]);
             prop_assert_eq!(run(&network, &image, &mut Accumulate(&network)), &expected[..]);
         }
     }
@@ -142,7 +142,7 @@ proptest! {
     #[test]
     fn a_run_may_be_cut_at_any_layer((seed, network) in networks()) {
         let image = random::image(seed, network.input());
-        let plain = &mut Plain::new(&network);
+        let plain = &mut ReferenceProduct::new(&network);
         let expected = run(&network, &image, plain);
         for layer in 0..network.layers().len() {
             let activations = activations_before(&network, layer, &image, plain);

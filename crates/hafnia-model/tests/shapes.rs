@@ -83,31 +83,28 @@ fn range_of_a_layer() {
         |layer, expected| check(input(), vec![layer, Layer::Linear(linear(1, 1))], expected);
     check(
         Layer::Conv(Conv { kernel: 0, ..conv(1, 0) }),
-        expect!["kernel of layer `conv` is 0, it must lie in 1..=16384"],
+        expect!["layer 0 (`conv`): kernel is 0, it must lie in 1..=16384"],
     );
     check(
         Layer::Conv(Conv { stride: 0, ..conv(3, 0) }),
-        expect!["stride of layer `conv` is 0, it must lie in 1..=16384"],
+        expect!["layer 0 (`conv`): stride is 0, it must lie in 1..=16384"],
     );
-    check(Layer::Conv(conv(3, 3)), expect!["padding of layer `conv` is 3, it must lie in 0..=2"]);
+    check(Layer::Conv(conv(3, 3)), expect!["layer 0 (`conv`): padding is 3, it must lie in 0..=2"]);
     check(
         Layer::Conv(Conv { weights: BitMatrix::zeros(9, 0).into(), ..conv(3, 0) }),
-        expect!["outputs of layer `conv` is 0, it must lie in 1..=16384"],
+        expect!["layer 0 (`conv`): number of outputs is 0, it must lie in 1..=16384"],
     );
-    check(
-        Layer::MaxPool { size: 0 },
-        expect!["pool size of layer 0 is 0, it must lie in 1..=16384"],
-    );
+    check(Layer::MaxPool { size: 0 }, expect!["layer 0: pool size is 0, it must lie in 1..=16384"]);
     // Rows that no memory would hold are refused before a product overflows.
     let huge = Conv { kernel: 16_384, padding: 16_383, ..conv(1, 0) };
     check(
         Layer::Conv(huge.clone()),
-        expect!["inputs of layer `conv` is 268435456, it must lie in 1..=4194304"],
+        expect!["layer 0 (`conv`): number of inputs is 268435456, it must lie in 1..=4194304"],
     );
     // A sum of weights up to ±3 has room for fewer.
     check(
         Layer::Conv(Conv { weights: Weights::from_fn(1, 2, 2, |_, _| 3), ..huge }),
-        expect!["inputs of layer `conv` is 268435456, it must lie in 1..=1398101"],
+        expect!["layer 0 (`conv`): number of inputs is 268435456, it must lie in 1..=1398101"],
     );
 }
 
@@ -116,7 +113,7 @@ fn window() {
     check(
         input(),
         vec![Layer::Conv(conv(7, 0)), Layer::Linear(linear(1, 1))],
-        expect!["layer 0: a 7x7 window with stride 1 does not fit activations of 1x6x6"],
+        expect!["layer 0 (`conv`): a 7x7 window with stride 1 does not fit activations of 1x6x6"],
     );
     check(
         input(),
@@ -130,13 +127,13 @@ fn rows() {
     check(
         input(),
         vec![Layer::Flatten, Layer::Linear(linear(35, 3))],
-        expect!["layer `out` has 35 weight rows for 36 inputs (activations of 36x1x1)"],
+        expect!["layer 1 (`out`): 35 weight rows for 36 inputs (activations of 36x1x1)"],
     );
     let thin = Conv { weights: BitMatrix::zeros(8, 2).into(), ..conv(3, 0) };
     check(
         input(),
         vec![Layer::Conv(thin), Layer::Linear(linear(1, 1))],
-        expect!["layer `conv` has 8 weight rows for 9 inputs (activations of 1x6x6)"],
+        expect!["layer 0 (`conv`): 8 weight rows for 9 inputs (activations of 1x6x6)"],
     );
 }
 
@@ -146,7 +143,7 @@ fn not_flat() {
         input(),
         vec![Layer::Linear(linear(36, 3))],
         expect![
-            "layer `out` is linear and is given activations of 1x6x6: a flatten layer must stand before it"
+            "layer 0 (`out`): a linear layer cannot take activations of 1x6x6: put a flatten layer before it"
         ],
     );
 }
@@ -160,11 +157,11 @@ fn threshold_count() {
     };
     check(
         Thresholds { levels: 2, values: vec![0; 4] },
-        expect!["layer `hidden` has 2 channels and 4 thresholds, not 2 times 1, 3, 7 or 15"],
+        expect!["layer 1 (`hidden`): 2 channels have 4 thresholds, not 2 times 1, 3, 7 or 15"],
     );
     check(
         Thresholds { levels: 3, values: vec![0; 3] },
-        expect!["layer `hidden` has 2 channels and 3 thresholds, not 2 times 1, 3, 7 or 15"],
+        expect!["layer 1 (`hidden`): 2 channels have 3 thresholds, not 2 times 1, 3, 7 or 15"],
     );
 }
 
@@ -176,7 +173,7 @@ fn threshold_order() {
     check(
         input(),
         layers,
-        expect!["layer `hidden`, channel 1: thresholds [5, -1, 7] do not ascend"],
+        expect!["layer 1 (`hidden`): thresholds [5, -1, 7] of channel 1 do not ascend"],
     );
 }
 
@@ -186,13 +183,13 @@ fn threshold_place() {
     check(
         input(),
         vec![Layer::Flatten, last],
-        expect!["layer `last`: every matrix layer but the last has thresholds, the last has none"],
+        expect!["layer 1 (`last`): the last layer must have no thresholds"],
     );
     let raw = Layer::Linear(linear(36, 3));
     check(
         input(),
         vec![Layer::Flatten, raw.clone(), raw],
-        expect!["layer `out`: every matrix layer but the last has thresholds, the last has none"],
+        expect!["layer 1 (`out`): thresholds are missing, only the last layer has none"],
     );
 }
 
@@ -212,14 +209,11 @@ fn name() {
         let first = hidden(name, 36, Thresholds::shift(2, 1, 0));
         check(input(), vec![Layer::Flatten, first, Layer::Linear(linear(2, 3))], expected);
     };
-    check(
-        "out",
-        expect!["layer name `out` is taken twice or is not made of a-z, A-Z, 0-9, `_` and `-`"],
-    );
-    check("", expect!["layer name `` is taken twice or is not made of a-z, A-Z, 0-9, `_` and `-`"]);
+    check("out", expect!["layer 2 (`out`): its name is taken by an earlier layer"]);
+    check("", expect!["layer 1 (``): its name must be made of a-z, A-Z, 0-9, `_` and `-`"]);
     check(
         "../out",
-        expect!["layer name `../out` is taken twice or is not made of a-z, A-Z, 0-9, `_` and `-`"],
+        expect!["layer 1 (`../out`): its name must be made of a-z, A-Z, 0-9, `_` and `-`"],
     );
 }
 
@@ -230,7 +224,7 @@ fn a_network_that_is_read_is_checked() {
     let json = serde_json::to_string(&network).unwrap();
     assert_eq!(serde_json::from_str::<Network>(&json).unwrap(), network);
     let error = serde_json::from_str::<Network>(&json.replace("\"height\":6", "\"height\":7"));
-    expect!["layer `out` has 36 weight rows for 42 inputs (activations of 42x1x1)"]
+    expect!["layer 1 (`out`): 36 weight rows for 42 inputs (activations of 42x1x1)"]
         .assert_eq(&error.unwrap_err().to_string());
     let uneven = r#""planes":[{"rows":0,"columns":3,"words":[]},"#;
     let error = serde_json::from_str::<Network>(&json.replace("\"planes\":[", uneven));

@@ -2,7 +2,7 @@
 
 use hafnia_cim::{GroupFault, Groups, MacroSpec};
 use hafnia_ir::{Lines, Mapping, Tile, TileId};
-use hafnia_model::{Multiply, Network, Plain, run};
+use hafnia_model::{Multiply, Network, ReferenceProduct, run};
 use hafnia_rng::Seed;
 use rand::RngExt;
 use rayon::prelude::*;
@@ -102,7 +102,7 @@ fn agree_on(
         spec,
         plan,
         mapped: Mapped::new(plan, Exact { max_code: wide_enough }),
-        plain: Plain::new(network),
+        plain: ReferenceProduct::new(network),
         found: Vec::new(),
         active: Vec::new(),
         sums: Vec::new(),
@@ -160,7 +160,7 @@ struct Both<'a> {
     spec: &'a MacroSpec,
     plan: &'a Plan,
     mapped: Mapped<'a, Exact>,
-    plain: Plain,
+    plain: ReferenceProduct,
     found: Vec<i32>,
     active: Vec<u32>,
     sums: Vec<u32>,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::Mapping;
-use hafnia_model::{Multiply, Plain, run_from};
+use hafnia_model::{Multiply, ReferenceProduct, run_from};
 use hafnia_rng::Seed;
 use rayon::prelude::*;
 
@@ -270,7 +270,7 @@ impl<E: Engine> Engine for Counting<'_, E> {
 /// Multiplies plainly, and on the macro beside it.
 struct Probe<'a, E> {
     in_scope: &'a [bool],
-    plain: Plain,
+    plain: ReferenceProduct,
     mapped: Mapped<'a, E>,
     columns: Vec<Vec<Sums>>,
     noisy: Vec<i32>,

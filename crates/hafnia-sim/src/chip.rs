@@ -40,7 +40,7 @@ impl Chip {
     /// A cell conducts g·(1 + σ·z), g and σ of its state. As g_LRS − g_HRS is one LSB and the
     /// reference subtracts g_HRS for every row on, it adds bit + g·σ·z to the signal of a
     /// conversion. A cell of 2 bits does so with its level in place of the bit, g_LRS − g_HRS being
-    /// three LSB. Comparator k has its threshold at k + 0.5 + offset·z. Whatever else `spec`
+    /// three LSB. Comparator k has its threshold at `Adc::threshold_lsb` + offset·z. Whatever else `spec`
     /// switches on acts on these numbers (`docs/noise.md`).
     ///
     /// # Errors

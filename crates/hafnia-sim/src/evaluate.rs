@@ -7,7 +7,7 @@ use hafnia_bits::Isa;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Stage};
 use hafnia_model::arithmetic::argmax;
-use hafnia_model::{Multiply, Plain, run_from};
+use hafnia_model::{Multiply, ReferenceProduct, run_from};
 use hafnia_rng::Seed;
 use hafnia_stats::Outcomes;
 use rayon::prelude::*;
@@ -225,7 +225,7 @@ fn add(events: &mut Vec<Events>, more: &[Events]) {
 struct Scoped<'a, E> {
     in_scope: &'a [bool],
     mapped: Mapped<'a, E>,
-    plain: Plain,
+    plain: ReferenceProduct,
 }
 
 impl<E: Engine> Multiply for Scoped<'_, E> {

@@ -2,7 +2,7 @@
 
 use hafnia_bits::Isa;
 use hafnia_model::arithmetic::argmax;
-use hafnia_model::{Network, Plain, activations_before, run_from};
+use hafnia_model::{Network, ReferenceProduct, activations_before, run_from};
 use rayon::prelude::*;
 
 use crate::SimError;
@@ -56,7 +56,7 @@ pub struct Prepared<'a> {
     pub(crate) network: &'a Network,
     pub(crate) kernels: Kernels,
     /// Multiplies the matrices that do not run on the macro.
-    pub(crate) plain: Plain,
+    pub(crate) plain: ReferenceProduct,
     /// Per matrix, whether it runs on the macro.
     pub(crate) in_scope: Vec<bool>,
     /// The first layer that does.
@@ -160,7 +160,7 @@ impl<'a> Prepared<'a> {
         let noisy = in_scope.iter().position(|&noisy| noisy).expect("a scope names a matrix");
         let first = network.matrices()[noisy].layer;
         let length = network.shape_before(first).len();
-        let plain = Plain::new(network);
+        let plain = ReferenceProduct::new(network);
         let labels = images.labels.clone();
         let mut activations = vec![0; images.len() * length];
         let of_images = activations.par_chunks_mut(length).enumerate();
@@ -177,7 +177,7 @@ impl<'a> Prepared<'a> {
                 of_images.map_init(|| Runner::new(layout, isa), run).collect()
             }
             _ => {
-                let run = |plain: &mut Plain, (image, reached): (usize, &mut [u8])| {
+                let run = |plain: &mut ReferenceProduct, (image, reached): (usize, &mut [u8])| {
                     let input = images.image(image);
                     reached.copy_from_slice(&activations_before(network, first, input, plain));
                     is_correct(&run_from(network, first, reached, plain), image)

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hafnia_ir::{MatrixProfile, Profile};
-use hafnia_model::{Multiply, Network, Plain, run};
+use hafnia_model::{Multiply, Network, ReferenceProduct, run};
 use hafnia_rng::Seed;
 use rand::seq::index::sample;
 use rayon::prelude::*;
@@ -40,7 +40,7 @@ pub fn profile(
     }
     let layers = network.matrices();
     let chosen = sample(&mut seed.site("profile/images").rng(), available, wanted).into_vec();
-    let plain = Plain::new(network);
+    let plain = ReferenceProduct::new(network);
     let done = AtomicU64::new(0);
     let recorded: Vec<Vec<Vec<u8>>> = chosen
         .par_iter()
@@ -77,7 +77,7 @@ pub fn profile(
 
 /// Multiplies plainly and notes the activations at some positions.
 struct Recorder {
-    plain: Plain,
+    plain: ReferenceProduct,
     /// Per matrix, ascending.
     positions: Vec<Vec<usize>>,
     /// Per matrix: (position, row).

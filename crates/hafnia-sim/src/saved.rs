@@ -7,7 +7,7 @@
 use std::fmt::Write as _;
 
 use hafnia_artifact::{Artifact, Digest};
-use hafnia_cim::{CimError, FAULT_MAP_HEADER, MacroSpec, Silicon};
+use hafnia_cim::{Adc, CimError, FAULT_MAP_HEADER, MacroSpec, Silicon};
 use hafnia_ir::{Mapping, TileId};
 use hafnia_rng::Seed;
 use serde::{Deserialize, Serialize};
@@ -151,7 +151,8 @@ impl SavedChip {
         text
     }
 
-    /// The thresholds of every converter of every macro as CSV, with how far each is from k − 0.5.
+    /// The thresholds of every converter of every macro as CSV, with how far each is from
+    /// [`Adc::threshold_lsb`].
     ///
     /// # Errors
     /// As [`SavedChip::spec`].
@@ -164,7 +165,7 @@ impl SavedChip {
             for column in 0..spec.columns as u32 {
                 silicon.thresholds(macro_index, column, &mut thresholds);
                 for (comparator, threshold) in (1..).zip(&thresholds) {
-                    let offset = threshold - (f64::from(comparator) - 0.5);
+                    let offset = threshold - Adc::threshold_lsb(comparator - 1);
                     // writing to a string cannot fail
                     let _ =
                         writeln!(text, "{macro_index},{column},{comparator},{threshold},{offset}");

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hafnia_cim::{Groups, MacroSpec};
 use hafnia_ir::{Lines, Mapping, Tile};
-use hafnia_model::{Multiply, Network, Plain, run};
+use hafnia_model::{Multiply, Network, ReferenceProduct, run};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -109,7 +109,7 @@ pub fn tally(
         .iter()
         .map(|tiles| tiles.iter().map(|&(replica, _)| replica + 1).max().unwrap_or(0))
         .collect();
-    let plain = Plain::new(network);
+    let plain = ReferenceProduct::new(network);
     let start = || Counter {
         spec,
         tiles: &tiles,
@@ -166,7 +166,7 @@ struct Counter<'a> {
     of_matrix: &'a [Vec<(usize, usize)>],
     /// Per matrix.
     replicas: &'a [usize],
-    plain: Plain,
+    plain: ReferenceProduct,
     events: Vec<TileEvents>,
     sums: Vec<u32>,
     active: Vec<u32>,

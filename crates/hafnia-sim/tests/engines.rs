@@ -4,7 +4,7 @@ use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_ir::{Mapping, Place, RowEntry, Stage, Tile, TileId, random as random_mapping};
 use hafnia_model::random::{self, Limits};
-use hafnia_model::{Input, Layer, Linear, Network, Plain, Weights, run};
+use hafnia_model::{Input, Layer, Linear, Network, ReferenceProduct, Weights, run};
 use hafnia_rng::Seed;
 use hafnia_sim::{
     Chip, Conversion, Device, Disagreement, Engine, Events, Exact, Mapped, Plan, SavedChip, Table,
@@ -28,7 +28,7 @@ fn outputs(network: &Network, plan: &Plan, engine: impl Engine) -> Vec<Vec<i32>>
 }
 
 fn reference(network: &Network) -> Vec<Vec<i32>> {
-    let mut plain = Plain::new(network);
+    let mut plain = ReferenceProduct::new(network);
     let image = |image| random::image(Seed(9).index(image), network.input());
     (0..3).map(|index| run(network, &image(index), &mut plain)).collect()
 }

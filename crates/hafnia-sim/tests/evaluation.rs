@@ -8,7 +8,8 @@ use hafnia_ir::{Mapping, Stage, random as random_mapping};
 use hafnia_model::arithmetic::{argmax, window};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
-    Conv, Input, Layer, Linear, Network, Plain, Thresholds, Weights, activations_before, run,
+    Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, Weights, activations_before,
+    run,
 };
 use hafnia_rng::Seed;
 use hafnia_sim::{
@@ -63,7 +64,7 @@ fn placed(network: &Network, spec: &MacroSpec) -> Mapping {
 
 /// Images whose labels are what the network says of two in three.
 fn images(network: &Network, count: u64) -> Images {
-    let mut plain = Plain::new(network);
+    let mut plain = ReferenceProduct::new(network);
     let mut images = Images { activations: Vec::new(), labels: Vec::new() };
     for index in 0..count {
         let image = random::image(Seed(6).index(index), network.input());
@@ -334,7 +335,7 @@ fn a_profile_holds_what_reaches_the_matrices() {
             window(conv, network.shape_before(0), image, at, &mut row);
             expected.push(row);
         }
-        let plain = &mut Plain::new(&network);
+        let plain = &mut ReferenceProduct::new(&network);
         linear.push(activations_before(&network, layers[1].layer, image, plain));
     }
     let sorted = |mut samples: Vec<Vec<u8>>| {

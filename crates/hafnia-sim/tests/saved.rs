@@ -42,7 +42,8 @@ fn a_saved_chip_runs_as_a_fresh_one() {
     let mut images = Images { activations: Vec::new(), labels: Vec::new() };
     for image in 0..20 {
         let activations = random::image(Seed(100 + image), network.input());
-        let outputs = run(&network, &activations, &mut hafnia_model::Plain::new(&network));
+        let outputs =
+            run(&network, &activations, &mut hafnia_model::ReferenceProduct::new(&network));
         images.labels.push(hafnia_model::arithmetic::argmax(&outputs) as u8);
         images.activations.extend(activations);
     }

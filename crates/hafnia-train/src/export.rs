@@ -1,7 +1,9 @@
 //! From trained weights to the integer network, and the proof that nothing was lost.
 
 use hafnia_data::Dataset;
-use hafnia_model::{Conv, Input, Layer, Linear, Network, Plain, Thresholds, arithmetic, run};
+use hafnia_model::{
+    Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, arithmetic, run,
+};
 use rayon::prelude::*;
 
 use crate::TrainError;
@@ -67,7 +69,7 @@ pub(crate) fn verify(
     images: &[usize],
 ) -> Result<(), TrainError> {
     const CHUNK: usize = 64;
-    let reference = Plain::new(network);
+    let reference = ReferenceProduct::new(network);
     let classes = network.classes();
     images.par_chunks(CHUNK).try_for_each(|chunk| {
         let mut reference = reference.clone();

@@ -34,7 +34,7 @@
 //! It costs one draw a weight and one a sum instead of one a conversion, and the product of the
 //! deviations beside that of the weights.
 
-use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_cim::{Adc, CodeTable, MacroSpec};
 
 use crate::{Noise, TrainError};
 
@@ -98,7 +98,7 @@ impl Errors {
             let adc = &spec.adc;
             let others = adc.offset_lsb.powi(2) + adc.comparator_noise_lsb.powi(2);
             let variance = of_cells(ones) + spec.cell.read_variance_lsb2(ones, rows) + others;
-            let threshold = |code: usize| code as f64 + 0.5 - ones as f64;
+            let threshold = |code: usize| Adc::threshold_lsb(code) - ones as f64;
             (0..adc.max_code()).map(|code| normal_density(threshold(code), variance)).sum::<f64>()
         };
         let over_ones = |f: f64, value: &dyn Fn(usize) -> f64| {
@@ -123,7 +123,7 @@ impl Errors {
             let near = |ones: usize| {
                 let others = spec.adc.comparator_noise_lsb.powi(2)
                     + spec.cell.read_variance_lsb2(ones, rows);
-                normal_density(code as f64 + 0.5 - ones as f64, of_cells(ones) + others)
+                normal_density(Adc::threshold_lsb(code) - ones as f64, of_cells(ones) + others)
             };
             over_ones(0.5, &near)
         };

@@ -180,7 +180,7 @@ fn the_network_is_that_of_the_best_epoch() {
     assert!((report.best_epoch + 1..=6).all(|later| accuracy(later) < best));
     // The network is indeed that of the epoch: it has as many validation images right.
     let dataset = dataset(46);
-    let mut reference = hafnia_model::Plain::new(&report.network);
+    let mut reference = hafnia_model::ReferenceProduct::new(&report.network);
     let right = (40..46).filter(|&image| {
         let reduced: Vec<u8> = dataset.image(image).iter().map(|pixel| pixel >> 6).collect();
         let outputs = hafnia_model::run(&report.network, &reduced, &mut reference);

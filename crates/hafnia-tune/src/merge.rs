@@ -288,7 +288,7 @@ impl Search {
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
-    use hafnia_model::{Layer, Linear, Plain, Weights, random, run};
+    use hafnia_model::{Layer, Linear, ReferenceProduct, Weights, random, run};
     use hafnia_rng::Seed;
     use proptest::prelude::*;
     use rand::RngExt;
@@ -340,7 +340,7 @@ mod tests {
             assert_eq!(tune, changed("fc1") > 0, "{report:?}");
 
             let loss = Loss::new(report.scale, i32::MAX / 4);
-            let mut plain = Plain::new(&merged.network);
+            let mut plain = ReferenceProduct::new(&merged.network);
             let mut score = Score::default();
             for at in options.split(labels.len()).0 {
                 let outputs = run(&merged.network, &activations[at * 784..][..784], &mut plain);

@@ -272,14 +272,14 @@ pub(crate) fn state(
 mod tests {
     use expect_test::{Expect, expect};
     use hafnia_model::arithmetic::argmax;
-    use hafnia_model::{Plain, random, run};
+    use hafnia_model::{ReferenceProduct, random, run};
 
     use super::*;
 
     /// Random images, each with the label that another random network gives it: something to learn.
     fn images(count: u64) -> (Network, Vec<u8>, Vec<u8>) {
         let (network, teacher) = (random::lenet5(Seed(1)), random::lenet5(Seed(2)));
-        let mut plain = Plain::new(&teacher);
+        let mut plain = ReferenceProduct::new(&teacher);
         let images: Vec<Vec<u8>> =
             (0..count).map(|i| random::image(Seed(3).index(i), network.input())).collect();
         let label = |image: &Vec<u8>| argmax(&run(&teacher, image, &mut plain)) as u8;
@@ -306,7 +306,7 @@ mod tests {
 
         // Fresh runs of the network that came out score the same.
         let loss = crate::Loss::new(*scale, i32::MAX / 4);
-        let mut plain = Plain::new(&refined.network);
+        let mut plain = ReferenceProduct::new(&refined.network);
         let (searched_images, held_back_images) = options.split(labels.len());
         for (part, expected) in
             [(searched_images, searched.after), (held_back_images, held_back.after)]

@@ -1,7 +1,7 @@
 //! [`State`]: a network and what it computes for every image, kept so that a change is followed
 //! only where it leads.
 
-use hafnia_model::{Network, Plain, activations_before};
+use hafnia_model::{Network, ReferenceProduct, activations_before};
 use rayon::prelude::*;
 
 use crate::loss::{Loss, Score};
@@ -55,11 +55,12 @@ impl State {
         let stages = Stage::all(network);
         let layout = Layout::of(&stages);
         let first = network.matrices()[0].layer;
-        let run = |plain: &mut Plain, &(image, label): &(&[u8], u8)| {
+        let run = |plain: &mut ReferenceProduct, &(image, label): &(&[u8], u8)| {
             let inputs = activations_before(network, first, image, plain);
             layout.run(&stages, &inputs, label)
         };
-        let images: Vec<Image> = images.par_iter().map_init(|| Plain::new(network), run).collect();
+        let images: Vec<Image> =
+            images.par_iter().map_init(|| ReferenceProduct::new(network), run).collect();
         let last = stages.last().expect("a network ends in a matrix");
         // Two outputs differ by at most twice the largest there can be.
         let most: i64 = 2 * i64::from(last.largest) * last.rows as i64 * 255;
@@ -287,7 +288,7 @@ mod tests {
     fn check(state: &State, network: &Network, images: &[Vec<u8>]) -> Network {
         let network = state.network(network);
         for (image, input) in state.images.iter().zip(images) {
-            let outputs = run(&network, input, &mut Plain::new(&network));
+            let outputs = run(&network, input, &mut ReferenceProduct::new(&network));
             assert_eq!(state.layout.outputs(image), outputs);
             assert_eq!(image.loss, state.loss.of(&outputs, image.label));
         }
@@ -333,7 +334,7 @@ mod tests {
                 let found = state.loss_after(image, first, &mut scratch);
                 activations[input] += 1;
                 let layer = network.matrices()[first].layer;
-                let plain = &mut Plain::new(&network);
+                let plain = &mut ReferenceProduct::new(&network);
                 let outputs = hafnia_model::run_from(&network, layer, &activations, plain);
                 prop_assert_eq!(found, state.loss.of(&outputs, image.label));
             }

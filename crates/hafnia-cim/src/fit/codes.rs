@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::csv::{Line, lines};
-use crate::{CimError, CodeTable, CsvFault};
+use crate::code_table::CodeTable;
+use crate::csv::{Fault, missing, named, read};
+use crate::error::CimError;
+use crate::table_csv::ByCode;
 
 const HEADER: &str = "n,m,code,count";
-/// Most rows on, and largest code, of a macro.
-const MAX_COUNT: usize = 63;
 
 /// Counted codes; every code of every m in 0..=n of every n from 1 was asked for.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,18 +45,16 @@ impl CodeCounts {
     /// [`CimError::Read`] if the file cannot be read, and those of [`CodeCounts::from_csv`].
     pub fn load_csv(path: impl AsRef<Path>) -> Result<Self, CimError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| CimError::Read { path: path.to_owned(), source })?;
-        Self::from_csv(&text, &path.display().to_string())
+        Self::from_csv(&read(path)?, &path.display().to_string())
     }
 
     /// Reads CSV text with the columns `n,m,code,count`; `name` stands in errors.
     ///
     /// # Errors
     /// [`CimError::Csv`] with the line: a number that is none or out of range, an entry that is
-    /// missing or there twice, a conversion that was never measured.
+    /// missing or listed twice, a conversion that was never measured.
     pub fn from_csv(text: &str, name: &str) -> Result<Self, CimError> {
-        parse(text).map_err(|(line, fault)| CimError::Csv { name: name.to_owned(), line, fault })
+        named(name, parse(text))
     }
 
     /// The code table: shares of the counts. Without rows on the code is 0.
@@ -96,64 +94,30 @@ fn wilson(share: f64, n: f64) -> (f64, f64) {
     ((middle - half).max(0.0), (middle + half).min(1.0))
 }
 
-fn parse(text: &str) -> Result<CodeCounts, (usize, CsvFault)> {
-    let mut entries = BTreeMap::new();
-    let mut last = 1;
-    for Line { number, fields } in lines(text, HEADER)? {
-        last = number;
-        let entry = || -> Result<((usize, usize, usize), u64), CsvFault> {
-            let n = within("n", fields[0], 1, MAX_COUNT, "a whole number in 1..=63")?;
-            let m = within("m", fields[1], 0, n, "a whole number in 0..=n")?;
-            let code = within("code", fields[2], 0, MAX_COUNT, "a whole number in 0..=63")?;
-            let count = fields[3]
-                .parse::<u32>()
-                .map_err(|_| CsvFault::value("count", fields[3], "a whole number below 2^32"))?;
-            Ok(((n, m, code), count.into()))
-        };
-        let ((n, m, code), count) = entry().map_err(|fault| (number, fault))?;
-        if entries.insert((n, m, code), count).is_some() {
-            return Err((number, CsvFault::Twice { what: format!("n {n}, m {m}, code {code}") }));
-        }
+fn parse(text: &str) -> Result<CodeCounts, Fault> {
+    let mut entries = ByCode::read(text, HEADER, 1, |line| line.number(3, 0..=u32::MAX))?;
+    let (rows_per_conversion, max_code) = (entries.rows_per_conversion, entries.max_code);
+    if rows_per_conversion == 0 {
+        return Err(missing(entries.end, "any count"));
     }
-    let missing = |what: String| Err((last, CsvFault::Missing { what }));
-    let Some(rows_per_conversion) = entries.keys().map(|key| key.0).max() else {
-        return missing("any count".to_owned());
-    };
-    let max_code = entries.keys().map(|key| key.2).max().unwrap_or(0);
     // An ADC has 2^b codes.
     if !(max_code + 1).is_power_of_two() || max_code == 0 {
-        return missing(format!("codes up to one less than a power of two, it has {max_code}"));
+        let what = format!("codes up to one less than a power of two, it has {max_code}");
+        return Err(missing(entries.end, what));
     }
     let mut counts = BTreeMap::new();
     for n in 1..=rows_per_conversion {
         for m in 0..=n {
-            let mut of_codes = Vec::with_capacity(max_code + 1);
-            for code in 0..=max_code {
-                match entries.get(&(n, m, code)) {
-                    Some(count) => of_codes.push(*count),
-                    None => return missing(format!("n {n}, m {m}, code {code}")),
-                }
-            }
+            let count = |code| entries.take(n, m, code).map(|(_, count)| u64::from(count));
+            let of_codes = (0..=max_code).map(count).collect::<Result<Vec<u64>, _>>()?;
             if of_codes.iter().sum::<u64>() == 0 {
-                return missing(format!("a conversion of n {n}, m {m}: its counts sum to 0"));
+                let what = format!("a conversion of n {n}, m {m}: its counts sum to 0");
+                return Err(missing(entries.end, what));
             }
             counts.insert((n, m), of_codes);
         }
     }
     Ok(CodeCounts { rows_per_conversion, max_code, counts })
-}
-
-fn within(
-    column: &'static str,
-    text: &str,
-    min: usize,
-    max: usize,
-    expected: &'static str,
-) -> Result<usize, CsvFault> {
-    match text.parse() {
-        Ok(value) if (min..=max).contains(&value) => Ok(value),
-        _ => Err(CsvFault::value(column, text, expected)),
-    }
 }
 
 #[cfg(test)]
@@ -188,34 +152,24 @@ mod tests {
 
     #[test]
     fn gaps_are_refused() {
-        check("1,1,0,0\n", "", expect!["`c.csv`, line 4: the file ends without n 1, m 1, code 0"]);
+        check("1,1,0,0\n", "", expect!["c.csv:4: the file ends without n 1, m 1, code 0"]);
         check(
             "1,1,1,50",
             "1,1,1,0",
-            expect![
-                "`c.csv`, line 5: the file ends without a conversion of n 1, m 1: its counts sum to 0"
-            ],
+            expect!["c.csv:5: the file ends without a conversion of n 1, m 1: its counts sum to 0"],
         );
         check(
             "1,0,1,2",
             "1,0,1,-2",
-            expect!["`c.csv`, line 3: count is `-2`, it must be a whole number below 2^32"],
+            expect!["c.csv:3: count is `-2`, it must be a number in 0..=4294967295"],
         );
-        check(
-            "1,0,1,2",
-            "1,2,1,2",
-            expect!["`c.csv`, line 3: m is `2`, it must be a whole number in 0..=n"],
-        );
-        check(
-            "1,0,1,2",
-            "1,0,0,2",
-            expect!["`c.csv`, line 3: n 1, m 0, code 0 stands there twice"],
-        );
+        check("1,0,1,2", "1,2,1,2", expect!["c.csv:3: m is `2`, it must be a number in 0..=1"]);
+        check("1,0,1,2", "1,0,0,2", expect!["c.csv:3: n 1, m 0, code 0 is listed twice"]);
         check(
             "1,0,1,2",
             "1,0,2,2",
             expect![
-                "`c.csv`, line 5: the file ends without codes up to one less than a power of two, it has 2"
+                "c.csv:5: the file ends without codes up to one less than a power of two, it has 2"
             ],
         );
     }

@@ -8,8 +8,9 @@
 
 use std::path::Path;
 
-use crate::csv::{Line, lines};
-use crate::{CimError, CsvFault, Distribution};
+use crate::csv::{Fault, lines, missing, named, read};
+use crate::distribution::Distribution;
+use crate::error::CimError;
 
 const HEADER: &str = "state,g_us";
 
@@ -65,9 +66,7 @@ impl Conductances {
     /// [`CimError::Read`] if the file cannot be read, and those of [`Conductances::from_csv`].
     pub fn load_csv(path: impl AsRef<Path>) -> Result<Self, CimError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| CimError::Read { path: path.to_owned(), source })?;
-        Self::from_csv(&text, &path.display().to_string())
+        Self::from_csv(&read(path)?, &path.display().to_string())
     }
 
     /// Reads CSV text with the columns `state,g_us`; `name` stands in errors.
@@ -77,7 +76,7 @@ impl Conductances {
     /// number, negative or not finite; a state with fewer than 31 cells, or whose cells are all
     /// alike; a mean of LRS that is not above that of HRS.
     pub fn from_csv(text: &str, name: &str) -> Result<Self, CimError> {
-        parse(text).map_err(|(line, fault)| CimError::Csv { name: name.to_owned(), line, fault })
+        named(name, parse(text))
     }
 
     /// The fit of cells in HRS and in LRS; without `shape`, of the first of normal and log-normal
@@ -89,38 +88,32 @@ impl Conductances {
     }
 }
 
-fn parse(text: &str) -> Result<Conductances, (usize, CsvFault)> {
+fn parse(text: &str) -> Result<Conductances, Fault> {
     let (mut hrs_us, mut lrs_us) = (Vec::new(), Vec::new());
     let mut last = 1;
-    for Line { number, fields } in lines(text, HEADER)? {
-        last = number;
-        let of_state = match fields[0] {
-            "HRS" => &mut hrs_us,
-            "LRS" => &mut lrs_us,
-            other => return Err((number, CsvFault::value("state", other, "LRS or HRS"))),
-        };
-        match fields[1].parse::<f64>() {
-            Ok(us) if (0.0..f64::INFINITY).contains(&us) => of_state.push(us),
-            _ => {
-                let fault = CsvFault::value("g_us", fields[1], "a finite number from 0");
-                return Err((number, fault));
-            }
-        }
+    for line in lines(text, HEADER)? {
+        last = line.number;
+        let of_state = if line.is_lrs(0)? { &mut lrs_us } else { &mut hrs_us };
+        let is_conductance = |us: &f64| (0.0..f64::INFINITY).contains(us);
+        of_state.push(
+            line.field(1, "a finite number from 0", |text| {
+                text.parse().ok().filter(is_conductance)
+            })?,
+        );
     }
     for (name, us) in [("HRS", &mut hrs_us), ("LRS", &mut lrs_us)] {
         us.sort_by(f64::total_cmp);
-        let missing = |what: String| Err((last, CsvFault::Missing { what }));
         if us.len() < FEWEST {
-            return missing(format!("{FEWEST} cells in {name}, there are {}", us.len()));
+            let what = format!("{FEWEST} cells in {name}, there are {}", us.len());
+            return Err(missing(last, what));
         }
         if us.first() == us.last() {
-            return missing(format!("two cells in {name} that differ"));
+            return Err(missing(last, format_args!("two cells in {name} that differ")));
         }
     }
     let mean = |us: &[f64]| us.iter().sum::<f64>() / us.len() as f64;
     if mean(&lrs_us) <= mean(&hrs_us) {
-        let what = "cells in LRS that conduct more than those in HRS".to_owned();
-        return Err((last, CsvFault::Missing { what }));
+        return Err(missing(last, "cells in LRS that conduct more than those in HRS"));
     }
     Ok(Conductances { hrs_us, lrs_us })
 }
@@ -260,7 +253,7 @@ mod tests {
     use expect_test::{Expect, expect};
 
     use super::*;
-    use crate::MacroSpec;
+    use crate::spec::MacroSpec;
 
     /// The z with P(x ≤ z) = p, by halving.
     fn quantile(p: f64) -> f64 {
@@ -331,34 +324,28 @@ mod tests {
     #[test]
     fn gaps_are_refused() {
         let lrs = cells("LRS", 31, |z| 40.0 + z);
-        check(
-            "state,g\n",
-            expect!["`c.csv`, line 1: the header is `state,g`, it must be `state,g_us`"],
-        );
+        check("state,g\n", expect!["c.csv:1: the header is `state,g`, it must be `state,g_us`"]);
         check(
             "state,g_us\nLRS,\n",
-            expect!["`c.csv`, line 2: g_us is ``, it must be a finite number from 0"],
+            expect!["c.csv:2: g_us is ``, it must be a finite number from 0"],
         );
         check(
             "state,g_us\nLRS,NaN\n",
-            expect!["`c.csv`, line 2: g_us is `NaN`, it must be a finite number from 0"],
+            expect!["c.csv:2: g_us is `NaN`, it must be a finite number from 0"],
         );
-        check(
-            "state,g_us\nMRS,1\n",
-            expect!["`c.csv`, line 2: state is `MRS`, it must be LRS or HRS"],
-        );
+        check("state,g_us\nMRS,1\n", expect!["c.csv:2: state is `MRS`, it must be LRS or HRS"]);
         check(
             &format!("state,g_us\n{lrs}HRS,1\n"),
-            expect!["`c.csv`, line 33: the file ends without 31 cells in HRS, there are 1"],
+            expect!["c.csv:33: the file ends without 31 cells in HRS, there are 1"],
         );
         check(
             &format!("state,g_us\n{lrs}{}", "HRS,1\n".repeat(40)),
-            expect!["`c.csv`, line 72: the file ends without two cells in HRS that differ"],
+            expect!["c.csv:72: the file ends without two cells in HRS that differ"],
         );
         check(
             &format!("state,g_us\n{lrs}{}", cells("HRS", 31, |z| 90.0 + z)),
             expect![
-                "`c.csv`, line 63: the file ends without cells in LRS that conduct more than those in HRS"
+                "c.csv:63: the file ends without cells in LRS that conduct more than those in HRS"
             ],
         );
     }

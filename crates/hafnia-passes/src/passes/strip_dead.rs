@@ -20,7 +20,7 @@
 
 use hafnia_ir::{DigitalColumn, Mapping, Matrix, Stage, Tile};
 use hafnia_model::arithmetic::{activate_all, max_pool, window};
-use hafnia_model::{Layer, Multiply, Network, Plain, Thresholds, Weights};
+use hafnia_model::{Layer, Multiply, Network, ReferenceProduct, Thresholds, Weights};
 use serde::{Deserialize, Serialize};
 
 use crate::analysis::StaticCost;
@@ -116,7 +116,7 @@ fn dead_rows(network: &Network) -> Vec<Vec<bool>> {
     let largest = network.input().largest();
     let pixels = network.shape_before(0).len();
     let mut bounds = Bounds { lo: vec![0; pixels], hi: vec![largest; pixels] };
-    let mut plain = Plain::new(network);
+    let mut plain = ReferenceProduct::new(network);
     let mut dead: Vec<Vec<bool>> = Vec::new();
     for (index, layer) in network.layers().iter().enumerate() {
         let (shape, out) = (network.shape_before(index), network.shape_before(index + 1));
@@ -173,7 +173,7 @@ impl Bounds {
     /// −(Σ |w|·d − Σ w·d) / 2.
     fn after(
         &self,
-        plain: &mut Plain,
+        plain: &mut ReferenceProduct,
         matrix: usize,
         weights: &Weights,
         thresholds: &Thresholds,
@@ -210,7 +210,7 @@ mod tests {
 
     /// Notes the activations that are not 0.
     struct Seen {
-        plain: Plain,
+        plain: ReferenceProduct,
         on: Vec<Vec<bool>>,
     }
 
@@ -236,7 +236,7 @@ mod tests {
             let network = network(Seed(seed), limits);
             let dead = dead_rows(&network);
             let on = dead.iter().map(|rows| vec![false; rows.len()]).collect();
-            let mut seen = Seen { plain: Plain::new(&network), on };
+            let mut seen = Seen { plain: ReferenceProduct::new(&network), on };
             for image in 0..5 {
                 let image = hafnia_model::random::image(Seed(image), network.input());
                 hafnia_model::run(&network, &image, &mut seen);
