@@ -3,13 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use expect_test::expect;
-use hafnia_bits::BitMatrix;
 use hafnia_cim::MacroSpec;
 use hafnia_cost::{
     Assessment, BreakEven, Calibrated, Component, CostModel, DRAWS, Scope, calibration_table,
 };
 use hafnia_ir::{Geometry, Mapping, Place, Stage};
-use hafnia_model::{Input, Layer, Linear, Network, random};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, random};
 use hafnia_rng::Seed;
 use hafnia_sim::{Images, tally};
 use proptest::prelude::*;

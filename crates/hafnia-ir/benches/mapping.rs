@@ -3,9 +3,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use hafnia_bits::BitMatrix;
 use hafnia_ir::{Geometry, Mapping, Stage, prove, random, verify};
-use hafnia_model::{Input, Layer, Linear, Network};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network};
 use hafnia_rng::Seed;
 use rand::RngExt;
 

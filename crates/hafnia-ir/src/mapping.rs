@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use hafnia_artifact::Digest;
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{MacroSpec, ScanEntry};
-use hafnia_model::{MatrixLayer, Network, Weights};
+use hafnia_model::{BitMatrix, MatrixLayer, Network, Weights};
 
 /// Index of a matrix: its position in [`Network::matrices`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use hafnia_bits::BitMatrix;
+use hafnia_model::BitMatrix;
 use hafnia_model::arithmetic::{activate, max_pool, window};
 use hafnia_model::{Layer, Network, Thresholds, Weights};
 

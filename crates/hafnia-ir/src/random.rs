@@ -7,8 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use hafnia_bits::BitMatrix;
-use hafnia_model::Network;
+use hafnia_model::{BitMatrix, Network};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 use rand::seq::SliceRandom;

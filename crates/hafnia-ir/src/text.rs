@@ -10,8 +10,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use hafnia_artifact::Digest;
-use hafnia_bits::{BitMatrix, HexError};
-use hafnia_model::Weights;
+use hafnia_model::{BitMatrix, HexError, Weights};
 
 use crate::mapping::{
     Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,

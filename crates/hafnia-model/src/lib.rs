@@ -7,8 +7,7 @@
 //! reference ([`ReferenceProduct`]) and every engine of a simulated macro share all else by construction.
 //!
 //! ```
-//! use hafnia_bits::BitMatrix;
-//! use hafnia_model::{Input, Layer, Linear, Network, ReferenceProduct, run};
+//! use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, ReferenceProduct, run};
 //!
 //! let network = Network::new(
 //!     Input { channels: 1, height: 1, width: 3, cuts: vec![64, 128, 192] },
@@ -31,6 +30,7 @@
 //! It does not know how a network is trained, nor on what it runs.
 
 pub mod arithmetic;
+mod bit_matrix;
 mod error;
 pub mod interchange;
 mod interpreter;
@@ -39,6 +39,7 @@ pub mod npy;
 pub mod random;
 mod weights;
 
+pub use bit_matrix::{BitMatrix, HexError};
 pub use error::ShapeError;
 pub use interchange::InterchangeError;
 pub use interpreter::{Multiply, ReferenceProduct, activations_before, run, run_from};

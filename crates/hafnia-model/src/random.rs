@@ -2,7 +2,7 @@
 //!
 //! Everything is addressed by a [`Seed`]: the same seed gives the same network on every machine.
 
-use hafnia_bits::BitMatrix;
+use crate::bit_matrix::BitMatrix;
 use hafnia_rng::Seed;
 use rand::{Rng, RngExt};
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hafnia_bits::BitMatrix;
+use crate::bit_matrix::BitMatrix;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShapeError;

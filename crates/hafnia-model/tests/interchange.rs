@@ -6,12 +6,11 @@ use std::fs;
 use std::path::Path;
 
 use expect_test::{Expect, expect};
-use hafnia_bits::BitMatrix;
 use hafnia_model::interchange::{export, import, read_reference_logits, write_reference_logits};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
-    Conv, Input, InterchangeError, Layer, Linear, Network, ReferenceProduct, Thresholds, Weights,
-    run,
+    BitMatrix, Conv, Input, InterchangeError, Layer, Linear, Network, ReferenceProduct, Thresholds,
+    Weights, run,
 };
 use hafnia_rng::Seed;
 use proptest::prelude::*;

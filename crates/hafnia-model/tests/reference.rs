@@ -1,9 +1,9 @@
 //! The interpreter against a second, direct implementation written from the documentation alone.
 
-use hafnia_bits::BitMatrix;
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
-    Conv, Input, Layer, Linear, Multiply, Network, ReferenceProduct, Shape, Thresholds, Weights,
+    BitMatrix, Conv, Input, Layer, Linear, Multiply, Network, ReferenceProduct, Shape, Thresholds,
+    Weights,
 };
 use hafnia_model::{activations_before, arithmetic, run, run_from};
 use hafnia_rng::Seed;

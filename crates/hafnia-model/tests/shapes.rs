@@ -3,8 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use expect_test::{Expect, expect};
-use hafnia_bits::BitMatrix;
-use hafnia_model::{Conv, Input, Layer, Linear, Network, ShapeError, Thresholds, Weights};
+use hafnia_model::{
+    BitMatrix, Conv, Input, Layer, Linear, Network, ShapeError, Thresholds, Weights,
+};
 
 fn input() -> Input {
     Input::upper_bits(1, 6, 6, 2)

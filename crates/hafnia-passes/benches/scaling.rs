@@ -10,10 +10,9 @@
 use std::process::Command;
 use std::time::Instant;
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::Mapping;
-use hafnia_model::{Input, Layer, Linear, Network, random};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, random};
 use hafnia_passes::{Context, Pipeline, Registry};
 use hafnia_rng::Seed;
 use rand::RngExt;

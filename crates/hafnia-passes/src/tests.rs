@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_ir::{Mapping, MatrixProfile, Profile, Stage, prove, random, verify};
 use hafnia_model::random::{Limits, lenet5, network};
-use hafnia_model::{Input, Layer, Linear, Network, Weights};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, Weights};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use proptest::prelude::*;
 use proptest::sample::select;

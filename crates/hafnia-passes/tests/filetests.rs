@@ -14,10 +14,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Matrix, MatrixProfile, Profile};
-use hafnia_model::{Conv, Input, Layer, Linear, Network, Thresholds, Weights};
+use hafnia_model::{BitMatrix, Conv, Input, Layer, Linear, Network, Thresholds, Weights};
 use hafnia_passes::{Context, Pipeline, Registry};
 use hafnia_rng::Seed;
 use rand::RngExt;

@@ -1,11 +1,13 @@
 //! Philox 4×32-10 (Salmon, Moraes, Dror, Shaw, *Parallel random numbers: as easy as 1, 2, 3*, SC'11).
 
+use crate::splitmix::mix;
+
 /// A random-access generator: 128 random bits for every 128-bit counter, by Philox 4×32-10.
 ///
 /// Built by [`Seed::counter`](crate::Seed::counter).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counter {
-    key: [u32; 2],
+    key: u64,
 }
 
 /// Positions that [`Counter::blocks`] computes at once.
@@ -17,14 +19,34 @@ const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
 
 impl Counter {
     pub(crate) const fn new(key: u64) -> Self {
-        Self { key: [key as u32, (key >> 32) as u32] }
+        Self { key }
+    }
+
+    /// One of 256 counters derived from this one, such as that of a layer.
+    #[must_use]
+    #[inline]
+    pub const fn stream(self, number: u8) -> Self {
+        Self::new(mix(self.key ^ (number as u64) << 56))
+    }
+
+    /// A nearly normal deviate of mean 0 and variance 1, at a position of its own sequence.
+    ///
+    /// The sum of four uniform numbers of 16 bits, the parts of one output of SplitMix64: it never
+    /// exceeds 3.47, and its kurtosis is 2.7, not 3. It takes a few instructions, where
+    /// [`gaussian`](crate::gaussian) of a [`block`](Self::block) takes some hundred for four.
+    #[inline(always)]
+    pub fn fast_normal(&self, index: u64) -> f32 {
+        let word = mix(self.key.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        let sum = (word & 0xffff) + (word >> 16 & 0xffff) + (word >> 32 & 0xffff) + (word >> 48);
+        // The sum of four has mean 2·65535 and variance 4·(65536² − 1)/12.
+        (sum as f32 - 131_070.0) * (1.0 / 37_837.23)
     }
 
     /// The four uniform 32-bit words at this position.
     #[inline]
     pub fn block(&self, counter: [u32; 4]) -> [u32; 4] {
         let [mut c0, mut c1, mut c2, mut c3] = counter;
-        let [mut k0, mut k1] = self.key;
+        let (mut k0, mut k1) = (self.key as u32, (self.key >> 32) as u32);
         for _ in 0..ROUNDS {
             let product0 = u64::from(MULTIPLIERS[0]) * u64::from(c0);
             let product1 = u64::from(MULTIPLIERS[1]) * u64::from(c2);
@@ -59,7 +81,7 @@ impl Counter {
             lane += 1;
         }
         let mut c3 = [u64::from(last); BLOCKS];
-        let [mut k0, mut k1] = self.key;
+        let (mut k0, mut k1) = (self.key as u32, (self.key >> 32) as u32);
         // Above the low half of a word is anything until the end.
         for _ in 0..ROUNDS {
             let mut lane = 0;
@@ -101,6 +123,21 @@ mod tests {
             let block = counter.block([5, second[lane], third[lane], 1 << 31]);
             assert_eq!(many.map(|words| words[lane]), block.map(u64::from));
         }
+    }
+
+    #[test]
+    fn fast_normals_are_normal_enough() {
+        const COUNT: u64 = 100_000;
+        let counter = Counter::new(7).stream(2);
+        let moment = |power| {
+            let powers = (0..COUNT).map(|i| f64::from(counter.fast_normal(i)).powi(power));
+            powers.sum::<f64>() / COUNT as f64
+        };
+        // Standard errors: 1/√N of the mean, at most √2/√N of the variance.
+        let error = 5.0 / (COUNT as f64).sqrt();
+        assert!(moment(1).abs() < error, "{}", moment(1));
+        assert!((moment(2) - 1.0).abs() < error * 2.0f64.sqrt(), "{}", moment(2));
+        assert_ne!(Counter::new(7).stream(1).fast_normal(0), counter.fast_normal(0));
     }
 
     /// The known answers published with Random123 (`kat_vectors`, philox4x32 10).

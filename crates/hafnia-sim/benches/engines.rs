@@ -11,10 +11,10 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use hafnia_bits::Isa;
 use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Evaluation, Kernels, NoiseScope, Prepared, evaluate};
+use hafnia_simd::Isa;
 use hafnia_stats::{Bootstrap, reduction};
 use lenet5::{check, images, mapped, recorded};
 

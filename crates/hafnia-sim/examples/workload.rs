@@ -6,10 +6,10 @@
 #[path = "../benches/lenet5/mod.rs"]
 mod lenet5;
 
-use hafnia_bits::Isa;
 use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Kernels, NoiseScope, Prepared, evaluate};
+use hafnia_simd::Isa;
 use lenet5::{check, images, mapped, recorded};
 
 fn main() {

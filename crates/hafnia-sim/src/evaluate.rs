@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hafnia_bits::Isa;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Stage};
 use hafnia_model::arithmetic::argmax;
 use hafnia_model::{Multiply, ReferenceProduct, run_from};
 use hafnia_rng::Seed;
+use hafnia_simd::Isa;
 use hafnia_stats::Outcomes;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

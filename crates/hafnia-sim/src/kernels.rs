@@ -9,8 +9,8 @@
 //!   is the number of ones, there is nothing to correct in the network's own sums.
 //! - [`ExactKernel`] has nothing to correct unless the ADC clips.
 
-use hafnia_bits::{Isa, Kernel, LANES, Simd};
 use hafnia_rng::{BLOCKS, Counter, gaussian};
+use hafnia_simd::{Isa, Kernel, LANES, Simd};
 
 use crate::draws::{Address, word};
 use crate::layout::{Layout, TileLayout};

@@ -1,9 +1,9 @@
 //! [`Layout`]: a network and its mapping laid out for the kernels; shared by all threads and chips.
 
-use hafnia_bits::LANES;
 use hafnia_cim::{InputControl, MacroSpec};
 use hafnia_ir::{Mapping, TileId, prove};
 use hafnia_model::{Layer, MatrixLayer, Network, Shape, Thresholds};
+use hafnia_simd::LANES;
 
 use crate::Plan;
 use crate::packed::PackedMatrix;

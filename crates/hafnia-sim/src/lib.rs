@@ -77,4 +77,4 @@ pub use wires::Array;
 /// Told how much is done, and of how much; called from several threads, so not always in order.
 pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-use hafnia_bits::LANES;
+use hafnia_simd::LANES;

@@ -4,8 +4,8 @@
 //! A sum is 2·|w ∧ a| − |a| for a bit-plane of weights and one of activations, weighted by both. The
 //! lanes of a vector are positions of a convolution, or columns of a linear layer.
 
-use hafnia_bits::{Kernel, LANES, Simd};
 use hafnia_model::Weights;
+use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::layout::MatrixLayout;
 use crate::windows::{POSITIONS, Patches};

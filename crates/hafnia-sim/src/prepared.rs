@@ -1,8 +1,8 @@
 //! [`Prepared`]: what many evaluations of one network on the same images share.
 
-use hafnia_bits::Isa;
 use hafnia_model::arithmetic::argmax;
 use hafnia_model::{Network, ReferenceProduct, activations_before, run_from};
+use hafnia_simd::Isa;
 use rayon::prelude::*;
 
 use crate::SimError;

@@ -6,11 +6,11 @@
 
 use std::ops::Range;
 
-use hafnia_bits::{Isa, LANES};
 use hafnia_cim::Groups;
 use hafnia_ir::TileId;
 use hafnia_model::Layer;
 use hafnia_model::arithmetic::{activate, max_pool, window};
+use hafnia_simd::{Isa, LANES};
 
 use crate::Events;
 use crate::kernels::{Convert, Scratch, SlicedTile, Way};

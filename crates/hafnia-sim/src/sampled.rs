@@ -4,8 +4,8 @@
 //! A byte a column settles nearly every code whatever the lines of a group are. So groups are found in
 //! slices, and lines are looked for only where a byte settles nothing.
 
-use hafnia_bits::{Kernel, LANES, Simd};
 use hafnia_rng::{BLOCKS, Counter};
+use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::Table;
 use crate::draws::{Address, word};

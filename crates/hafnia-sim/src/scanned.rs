@@ -6,9 +6,9 @@
 //! lines whether it is on. In slices a step of the scan takes some instructions for 512 positions and
 //! planes, whatever the policy; where a group starts is then a bit.
 
-use hafnia_bits::{Kernel, LANES, Simd};
 use hafnia_cim::{InputControl, MacroSpec, ScanEntry};
 use hafnia_rng::BLOCKS;
+use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::schedule::{PADDING, Schedule};
 use crate::sliced::{Sliced, SlicedBuffers, Taps};

@@ -8,7 +8,7 @@
 
 use std::ops::Range;
 
-use hafnia_bits::{Kernel, Simd};
+use hafnia_simd::{Kernel, Simd};
 
 use crate::windows::{POSITIONS, Patches};
 

@@ -14,8 +14,8 @@
 //! whose planes fit a word; [`Sliced::new`] tells. Cost: two instructions a tap of 512 bits, and as
 //! much again for thresholds.
 
-use hafnia_bits::{Kernel, Simd};
 use hafnia_model::Weights;
+use hafnia_simd::{Kernel, Simd};
 
 use crate::windows::Windows;
 

@@ -8,8 +8,8 @@
 
 use std::ops::Range;
 
-use hafnia_bits::{Kernel, Simd};
 use hafnia_model::{Conv, Shape};
+use hafnia_simd::{Kernel, Simd};
 
 /// Positions that are computed at once.
 pub(crate) const POSITIONS: usize = 8;

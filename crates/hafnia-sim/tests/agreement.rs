@@ -3,12 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Place, Stage, TileId, random as random_mapping};
 use hafnia_model::arithmetic::argmax;
 use hafnia_model::random::{self, Limits};
-use hafnia_model::{Input, Layer, Linear, Network, run};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, run};
 use hafnia_rng::Seed;
 use hafnia_sim::{Chip, Conversion, Device, Engine, Mapped, Plan, Table};
 

@@ -1,10 +1,9 @@
 //! The engines against each other and against the reference, where they must be equal bit for bit.
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_ir::{Mapping, Place, RowEntry, Stage, Tile, TileId, random as random_mapping};
 use hafnia_model::random::{self, Limits};
-use hafnia_model::{Input, Layer, Linear, Network, ReferenceProduct, Weights, run};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, ReferenceProduct, Weights, run};
 use hafnia_rng::Seed;
 use hafnia_sim::{
     Chip, Conversion, Device, Disagreement, Engine, Events, Exact, Mapped, Plan, SavedChip, Table,

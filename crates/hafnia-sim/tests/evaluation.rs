@@ -2,14 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Stage, random as random_mapping};
 use hafnia_model::arithmetic::{argmax, window};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
-    Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, Weights, activations_before,
-    run,
+    BitMatrix, Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, Weights,
+    activations_before, run,
 };
 use hafnia_rng::Seed;
 use hafnia_sim::{

@@ -1,13 +1,13 @@
 //! Kernels against the obvious: every instruction set gives what engines give conversion by
 //! conversion, and what the reference gives without noise, bit for bit.
 
-use hafnia_bits::Isa;
 use hafnia_cim::{InputControl, MacroSpec};
 use hafnia_ir::{Column, Mapping, Place, RowEntry, Stage, Tile, random as random_mapping, verify};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{Input, Network};
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Evaluation, Images, Kernels, NoiseScope, Prepared, evaluate};
+use hafnia_simd::Isa;
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
 

@@ -1,10 +1,9 @@
 //! What is drawn once for a chip: stuck cells, shapes of variation and thresholds, by their moments
 //! and against closed forms.
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{MacroSpec, Silicon};
 use hafnia_ir::{Mapping, Place, Stage, TileId};
-use hafnia_model::{Input, Layer, Linear, Network};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network};
 use hafnia_rng::Seed;
 use hafnia_sim::Chip;
 

@@ -17,10 +17,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
-use hafnia_bits::BitMatrix;
 use hafnia_cim::MacroSpec;
 use hafnia_ir::{Mapping, Place, Stage};
-use hafnia_model::{Input, Layer, Linear, Network, run as run_network};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, run as run_network};
 use hafnia_report::{Align, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::{Chip, Device, Mapped, Plan};

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use hafnia_artifact::{ArtifactError, Digest, write_whole_folder};
-use hafnia_bits::BitMatrix;
+use hafnia_model::BitMatrix;
 use hafnia_model::npy;
 use serde::{Deserialize, Serialize};
 

@@ -6,9 +6,9 @@ use std::io;
 use std::path::Path;
 
 use hafnia_artifact::{ArtifactError, read};
-use hafnia_bits::{BitMatrix, HexError};
 use hafnia_cim::{CimError, InputControl};
 use hafnia_model::npy;
+use hafnia_model::{BitMatrix, HexError};
 
 use super::Program;
 use super::emit::{COLUMNS, Digital, Header, Listed, SCAN, Sized, TILES, VERSION, folder};

@@ -1,9 +1,8 @@
 //! A small mapping with every feature in it, and random ones.
 
-use hafnia_bits::BitMatrix;
 use hafnia_ir::{Geometry, Mapping, Stage, random};
 use hafnia_model::random::Limits;
-use hafnia_model::{Input, Layer, Linear, Network, Thresholds, Weights};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, Thresholds, Weights};
 use hafnia_rng::Seed;
 use proptest::prelude::*;
 

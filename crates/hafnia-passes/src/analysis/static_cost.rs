@@ -181,7 +181,7 @@ mod tests {
     /// Sixteen equal rows on one physical row, of 2-bit activations.
     #[test]
     fn additions_before_a_shared_row_and_of_digital_columns_are_counted() {
-        let network = linear(hafnia_bits::BitMatrix::from_fn(16, 2, |_, column| column == 0), 2);
+        let network = linear(hafnia_model::BitMatrix::from_fn(16, 2, |_, column| column == 0), 2);
         let spec = MacroSpec::preset("gt-n40").unwrap();
         let code_table = CodeTable::from_spec(&spec);
         let given = context(&network, &spec, &code_table);

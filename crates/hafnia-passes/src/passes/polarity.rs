@@ -276,9 +276,9 @@ fn search(columns: usize, damage: impl Fn(&[bool]) -> f64) -> Vec<bool> {
 
 #[cfg(test)]
 mod tests {
-    use hafnia_bits::BitMatrix;
     use hafnia_cim::{CodeTable, MacroSpec};
     use hafnia_ir::{prove, verify};
+    use hafnia_model::BitMatrix;
     use hafnia_rng::Seed;
     use rand::RngExt;
 

@@ -160,8 +160,8 @@ pub(crate) fn ranges(end: usize, size: usize) -> impl Iterator<Item = Range<usiz
 
 #[cfg(test)]
 mod tests {
-    use hafnia_bits::BitMatrix;
     use hafnia_cim::{CodeTable, MacroSpec};
+    use hafnia_model::BitMatrix;
     use proptest::prelude::*;
 
     use super::*;

@@ -4,9 +4,9 @@ use std::cell::RefCell;
 use std::ops::Range;
 use std::sync::Arc;
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeCovariance, CodeTable, MacroSpec};
 use hafnia_ir::{Column, MatrixProfile, Tile};
+use hafnia_model::BitMatrix;
 use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
 

@@ -29,7 +29,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
 
-use hafnia_bits::Isa;
+use hafnia_simd::Isa;
 use rayon::prelude::*;
 
 use super::definition::Damage;
@@ -365,9 +365,9 @@ fn entries(set: Set) -> impl Iterator<Item = usize> {
 
 #[cfg(test)]
 mod tests {
-    use hafnia_bits::BitMatrix;
     use hafnia_cim::{CodeTable, InputControl};
     use hafnia_ir::{Geometry, RowEntry, Stage, random};
+    use hafnia_model::BitMatrix;
     use hafnia_model::Weights;
     use hafnia_rng::Seed;
     use proptest::prelude::*;

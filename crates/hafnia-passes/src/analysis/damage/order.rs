@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use hafnia_bits::Isa;
+use hafnia_simd::Isa;
 
 use super::change::{Change, Readings};
 use super::definition::{Damage, OrderCost};

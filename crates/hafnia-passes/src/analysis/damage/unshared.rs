@@ -19,7 +19,7 @@
 use std::array;
 use std::ops::Range;
 
-use hafnia_bits::{Isa, Kernel, Simd};
+use hafnia_simd::{Isa, Kernel, Simd};
 
 use super::change::{Change, Readings};
 use super::definition::{Damage, OrderCost, Sample};
@@ -389,10 +389,9 @@ impl Kernel for Accept<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use hafnia_bits::BitMatrix;
     use hafnia_cim::{CodeTable, InputControl};
     use hafnia_ir::Mapping;
-    use hafnia_model::Weights;
+    use hafnia_model::{BitMatrix, Weights};
     use hafnia_rng::Seed;
     use proptest::prelude::*;
     use rand::{RngExt, seq::SliceRandom};

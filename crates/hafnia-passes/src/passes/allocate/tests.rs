@@ -1,8 +1,8 @@
 //! The search on tiles of few different rows.
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{prove, verify};
+use hafnia_model::BitMatrix;
 use rand::RngExt;
 
 use super::*;

@@ -11,11 +11,11 @@
 //! Cost per sample, chip and way: one sum of vectors per row that is on, and one comparison per
 //! threshold and conversion.
 
-use hafnia_bits::LANES;
 use hafnia_cim::{FaultMap, Faults, Groups, MacroSpec, Silicon};
 use hafnia_ir::{Column, Tile};
 use hafnia_model::arithmetic::{accumulate, argmax};
 use hafnia_rng::{Counter, Seed, gaussian};
+use hafnia_simd::LANES;
 use rayon::prelude::*;
 
 use crate::analysis::Scanned;

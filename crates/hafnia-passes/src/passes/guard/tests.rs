@@ -1,9 +1,8 @@
 //! The guard against what is obvious: planted orders, closed forms, simple sums.
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, MatrixProfile, Profile, Stage, Tile};
-use hafnia_model::Network;
+use hafnia_model::{BitMatrix, Network};
 use hafnia_rng::Seed;
 use rand::RngExt;
 

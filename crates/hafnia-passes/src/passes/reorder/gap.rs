@@ -1,9 +1,8 @@
 //! [`anneal_gaps`]: how far annealing ends from the best order, where that can be known.
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Column, MatrixId, MatrixProfile, RowEntry, Tile};
-use hafnia_model::Weights;
+use hafnia_model::{BitMatrix, Weights};
 use hafnia_rng::Seed;
 use rand::RngExt;
 

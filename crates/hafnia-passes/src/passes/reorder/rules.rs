@@ -1,7 +1,7 @@
 //! Orders that a rule sets, without search.
 
-use hafnia_bits::BitMatrix;
 use hafnia_ir::Tile;
+use hafnia_model::BitMatrix;
 use hafnia_rng::Seed;
 use rand::seq::SliceRandom;
 

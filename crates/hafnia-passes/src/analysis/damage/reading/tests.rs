@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hafnia_bits::BitMatrix;
 use hafnia_cim::{CodeCovariance, CodeTable, Groups, MacroSpec};
 use hafnia_ir::{Geometry, MatrixProfile, Stage, Tile, random};
+use hafnia_model::BitMatrix;
 use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
 use hafnia_rng::Seed;

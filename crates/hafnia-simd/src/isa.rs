@@ -1,0 +1,227 @@
+//! [`Isa`]: an instruction set, and the run of a kernel on it.
+
+use std::fmt;
+
+use crate::portable::Portable;
+use crate::simd::Kernel;
+#[cfg(target_arch = "x86_64")]
+use crate::x86;
+
+/// An instruction set that this processor has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Isa(Level);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    X86(x86::Level),
+}
+
+impl Isa {
+    /// The widest instruction set of this processor.
+    pub fn best() -> Self {
+        *Self::all().last().expect("every processor has the portable level")
+    }
+
+    /// All instruction sets of this processor, from the portable one to the widest.
+    pub fn all() -> Vec<Self> {
+        #[cfg(target_arch = "x86_64")]
+        let others = x86::Level::all().map(Level::X86);
+        #[cfg(not(target_arch = "x86_64"))]
+        let others = [];
+        [Level::Portable].into_iter().chain(others).map(Self).collect()
+    }
+
+    /// Runs a kernel as compiled for this instruction set.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Level::Portable => kernel.run(Portable),
+            #[cfg(target_arch = "x86_64")]
+            Level::X86(level) => level.run(kernel),
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Level::Portable if cfg!(target_arch = "aarch64") => "neon",
+            Level::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Level::X86(level) => level.name(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::simd::{Floats, LANES, Simd};
+
+    /// All operations on the same numbers, each result as bits.
+    struct Every {
+        floats: [[f32; LANES]; 2],
+        integers: [[i32; LANES]; 2],
+        words: [u64; 8],
+        tables: [[u8; 16]; 2],
+        word: u64,
+    }
+
+    /// The operations of floats as wide as a register, on 16 floats.
+    #[inline(always)]
+    fn every_float<F: Floats>(floats: F, a: &[f32; LANES], b: &[f32; LANES]) -> [[f32; LANES]; 4] {
+        let mut results = [[0.0; LANES]; 4];
+        for at in (0..LANES).step_by(F::LANES) {
+            let third = floats.splat(a[3]);
+            let (a, b) = (floats.load(&a[at..]), floats.load(&b[at..]));
+            let sum = floats.add(a, b);
+            let fused = floats.mul_add(a, b, third);
+            let larger = floats.select(floats.greater(a, b), a, b);
+            for (vector, result) in [third, sum, fused, larger].into_iter().zip(&mut results) {
+                floats.store(vector, &mut result[at..]);
+            }
+        }
+        results
+    }
+
+    impl Kernel for &Every {
+        type Output = (
+            Vec<[f32; LANES]>,
+            Vec<[i32; LANES]>,
+            u16,
+            [u64; 9],
+            Vec<u16>,
+            Vec<[u64; 8]>,
+            [u64; 2],
+        );
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            let [a, b] = [simd.load(&self.floats[0]), simd.load(&self.floats[1])];
+            let [i, j] = [simd.load_i32(&self.integers[0]), simd.load_i32(&self.integers[1])];
+            let mut floats = Vec::new();
+            for vector in [
+                a,
+                simd.splat(self.floats[0][3]),
+                simd.load_bytes(&[self.words[0], self.words[1]]),
+                simd.select(simd.ge(a, b), b, a),
+                simd.add(a, b),
+                simd.sub(a, b),
+                simd.mul(a, b),
+            ] {
+                let mut stored = [0.0; LANES];
+                simd.store(vector, &mut stored);
+                floats.push(stored);
+            }
+            floats.extend(every_float(simd.floats(), &self.floats[0], &self.floats[1]));
+            let mut integers = Vec::new();
+            for vector in [
+                i,
+                simd.splat_i32(self.integers[1][5]),
+                simd.add_i32(i, j),
+                simd.mul_i32(i, j),
+                simd.add_where(simd.ge(a, b), i, j),
+                simd.add_where(simd.ge(a, a), i, j),
+                simd.add_where(simd.mask(self.word as u16), i, j),
+            ] {
+                let mut stored = [0; LANES];
+                simd.store_i32(vector, &mut stored);
+                integers.push(stored);
+            }
+            let mut places = [0; 64];
+            let count = simd.positions(self.word, 1_000, &mut places);
+            let mut found = [simd.above(&self.words, self.tables[0][0]); 9];
+            let tails = simd.look_up_tails(&self.words, &self.tables[0], &self.tables[1]);
+            found[..8].copy_from_slice(&tails);
+            let mut bits = Vec::new();
+            let mut from = [0; 64];
+            for (from, word) in from.as_chunks_mut().0.iter_mut().zip(self.words) {
+                *from = word.to_le_bytes();
+            }
+            let words = simd.load_bits(&from);
+            let again = simd.load_words(&self.words);
+            let other = simd.splat_bits(self.word);
+            let third = simd.shift_right(words, u32::from(self.tables[0][0]) % 64);
+            let sum = simd.full_add(words, other, third);
+            let (and, or) = (simd.and(words, other), simd.or(words, other));
+            for vector in [words, other, third, sum.0, sum.1, and, or, simd.xor(again, other)] {
+                bits.push(simd.words(vector));
+            }
+            let lanes = simd.bits(simd.ge(b, a));
+            let [skipped, picked] =
+                [self.tables[0][1], self.tables[0][2]].map(|n| u32::from(n % 64));
+            let picked = simd.pick(self.word, skipped, picked);
+            (
+                floats,
+                integers,
+                lanes,
+                found,
+                places[..count].to_vec(),
+                bits,
+                [picked, simd.spread(self.word)],
+            )
+        }
+    }
+
+    proptest! {
+        /// Every level gives what the scalar operations give.
+        #[test]
+        fn levels_are_equal(
+            mut floats in proptest::array::uniform2(proptest::array::uniform16(-9.0f32..9.0)),
+            integers in proptest::array::uniform2(proptest::array::uniform16(any::<i32>())),
+            equal in any::<u16>(),
+            words in any::<[u64; 8]>(),
+            tables in any::<[[u8; 16]; 2]>(),
+            word in any::<u64>(),
+            and in any::<u64>(),
+        ) {
+            for lane in (0..LANES).filter(|lane| equal >> lane & 1 == 1) {
+                floats[1][lane] = floats[0][lane];
+            }
+            for word in [word, word & and, word | and, 0, u64::MAX] {
+                let every = Every { floats, integers, words, tables, word };
+                let ones = (0..64).filter(|bit| word >> bit & 1 == 1).map(|bit| 1_000 + bit);
+                let expected = Isa(Level::Portable).run(&every);
+                let [a, b] = floats;
+                for lane in 0..LANES {
+                    let is_ge = a[lane] >= b[lane];
+                    let byte = (words[lane / 8] >> (lane % 8 * 8)) as u8;
+                    prop_assert_eq!(expected.0[2][lane], f32::from(byte));
+                    prop_assert_eq!(expected.0[3][lane], if is_ge { b[lane] } else { a[lane] });
+                    prop_assert_eq!(expected.2 >> lane & 1 == 1, b[lane] >= a[lane]);
+                    prop_assert_eq!(expected.0[9][lane], a[lane].mul_add(b[lane], a[3]));
+                    prop_assert_eq!(expected.0[10][lane], if a[lane] > b[lane] { a[lane] } else { b[lane] });
+                }
+                for (place, &sum) in expected.5[3].iter().enumerate() {
+                    let [a, b, c] = [0, 1, 2].map(|vector| expected.5[vector][place]);
+                    prop_assert_eq!(expected.5[0][place], words[place]);
+                    prop_assert_eq!(sum, a ^ b ^ c);
+                    prop_assert_eq!(expected.5[4][place], a & b | a & c | b & c);
+                    prop_assert_eq!(expected.5[5][place], a & b);
+                    prop_assert_eq!(expected.5[6][place], a | b);
+                    prop_assert_eq!(expected.5[7][place], a ^ b);
+                }
+                let [skipped, count] = [tables[0][1], tables[0][2]].map(|n| usize::from(n % 64));
+                let picked = ones.clone().skip(skipped).take(count);
+                prop_assert_eq!(expected.6[0], picked.map(|bit| 1 << (bit - 1_000)).sum::<u64>());
+                let bytes = expected.6[1].to_le_bytes();
+                for (bit, &byte) in bytes.iter().enumerate() {
+                    prop_assert_eq!(u64::from(byte), word >> bit & 1);
+                }
+                prop_assert_eq!(&expected.4, &ones.collect::<Vec<u16>>());
+                for isa in Isa::all() {
+                    prop_assert_eq!(&isa.run(&every), &expected, "{}", isa);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_best_is_the_last_of_all() {
+        assert_eq!(Isa::all().last(), Some(&Isa::best()));
+    }
+}

@@ -1,0 +1,123 @@
+//! [`Simd`] and its parts, the operations of an instruction set; [`Kernel`], code written in them.
+
+use crate::words::Words;
+
+/// Lanes of a vector of [`Simd`].
+pub const LANES: usize = 16;
+
+/// A computation that is compiled for every instruction set.
+pub trait Kernel {
+    /// What it returns.
+    type Output;
+
+    /// Runs it; must be `#[inline(always)]`, and so must be what it calls.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Vectors of 16 lanes, in arrays or registers.
+///
+/// Operations are those of [`f32`] and the wrapping ones of [`i32`], lane by lane.
+pub trait Simd: Bits + Words {
+    /// 16 floats.
+    type F32: Copy;
+    /// 16 integers.
+    type I32: Copy;
+    /// 16 answers.
+    type Mask: Copy;
+    /// What computes with floats as wide as a register.
+    type Floats: Floats;
+
+    /// The floats as wide as a register.
+    fn floats(self) -> Self::Floats;
+    /// Floats from memory.
+    fn load(self, from: &[f32; LANES]) -> Self::F32;
+    /// One float in all lanes.
+    fn splat(self, value: f32) -> Self::F32;
+    /// Bytes from memory, the lowest of the first word first, as floats.
+    fn load_bytes(self, from: &[u64; 2]) -> Self::F32;
+    /// Floats to memory.
+    fn store(self, vector: Self::F32, into: &mut [f32; LANES]);
+    /// a + b.
+    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a − b.
+    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// a · b.
+    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// Integers from memory.
+    fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
+    /// One integer in all lanes.
+    fn splat_i32(self, value: i32) -> Self::I32;
+    /// Integers to memory.
+    fn store_i32(self, vector: Self::I32, into: &mut [i32; LANES]);
+    /// a + b.
+    fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// a · b.
+    fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// a ≥ b.
+    fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask;
+    /// yes where the mask holds, no elsewhere.
+    fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32;
+    /// a + b where the mask holds, a elsewhere.
+    fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// One bit per lane, the first lane lowest.
+    fn bits(self, mask: Self::Mask) -> u16;
+    /// The mask with these bits.
+    fn mask(self, bits: u16) -> Self::Mask;
+}
+
+/// Vectors of 512 bits.
+pub trait Bits: Copy + Send + Sync + 'static {
+    /// 512 bits.
+    type Bits: Copy;
+
+    /// Bits from memory.
+    fn load_bits(self, from: &[u8; 64]) -> Self::Bits;
+    /// Bits from words.
+    fn load_words(self, words: &[u64; 8]) -> Self::Bits;
+    /// The same word eight times.
+    fn splat_bits(self, word: u64) -> Self::Bits;
+    /// Bits as words.
+    fn words(self, bits: Self::Bits) -> [u64; 8];
+    /// a ∧ b.
+    fn and(self, a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// a ∨ b.
+    fn or(self, a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// a ⊕ b.
+    fn xor(self, a: Self::Bits, b: Self::Bits) -> Self::Bits;
+    /// The sum of three bits, bit by bit: its low and its high bit.
+    #[inline(always)]
+    fn full_add(self, a: Self::Bits, b: Self::Bits, c: Self::Bits) -> (Self::Bits, Self::Bits) {
+        let either = self.xor(a, b);
+        let high = self.or(self.and(a, b), self.and(either, c));
+        (self.xor(either, c), high)
+    }
+    /// Every word of 64 bits, shifted right by less than 64.
+    fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits;
+}
+
+/// Floats as many as one register holds, for loops that keep sums in registers.
+///
+/// Operations are those of [`f32`], lane by lane.
+pub trait Floats: Copy {
+    /// Floats of a vector, at most [`LANES`].
+    const LANES: usize;
+    /// So many floats.
+    type Vector: Copy;
+    /// So many answers.
+    type Mask: Copy;
+
+    /// One float in all lanes.
+    fn splat(self, value: f32) -> Self::Vector;
+    /// The first floats of a slice, which must not be shorter than a vector.
+    fn load(self, from: &[f32]) -> Self::Vector;
+    /// Floats to the front of a slice, which must not be shorter than a vector.
+    fn store(self, vector: Self::Vector, into: &mut [f32]);
+    /// a + b.
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// a · b + c, rounded once.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// a > b.
+    fn greater(self, a: Self::Vector, b: Self::Vector) -> Self::Mask;
+    /// yes where the mask holds, no elsewhere.
+    fn select(self, mask: Self::Mask, yes: Self::Vector, no: Self::Vector) -> Self::Vector;
+}

@@ -1,0 +1,193 @@
+//! AVX-512 with the extensions of servers since 2019.
+
+use std::arch::x86_64::*;
+
+use super::avx2::Avx2;
+use crate::simd::{Bits, Kernel, LANES, Simd};
+use crate::words::{BYTES, Words};
+
+/// The token of this level.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Avx512(());
+
+/// Whether the processor has this level, given that it has AVX2.
+pub(super) fn is_there() -> bool {
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi2")
+        && is_x86_feature_detected!("avx512vpopcntdq")
+}
+
+#[target_feature(
+    enable = "avx2,fma,bmi1,bmi2,popcnt,lzcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq"
+)]
+pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Avx512(()))
+}
+
+/// 0, 1, 2, …
+static PLACES: [u16; 32] = {
+    let mut places = [0; 32];
+    let mut place = 0;
+    while place < 32 {
+        places[place] = place as u16;
+        place += 1;
+    }
+    places
+};
+
+impl Simd for Avx512 {
+    type F32 = __m512;
+    type I32 = __m512i;
+    type Mask = __mmask16;
+    // Half a register: a whole one makes training no faster.
+    type Floats = Avx2;
+
+    #[inline(always)]
+    fn floats(self) -> Self::Floats {
+        Avx2(())
+    }
+    #[inline(always)]
+    fn bits(self, mask: Self::Mask) -> u16 {
+        mask
+    }
+    #[inline(always)]
+    fn mask(self, bits: u16) -> Self::Mask {
+        bits
+    }
+
+    instructions! {
+        fn load(self, from: &[f32; LANES]) -> Self::F32 {
+            _mm512_loadu_ps(from.as_ptr())
+        }
+        fn splat(self, value: f32) -> Self::F32 {
+            _mm512_set1_ps(value)
+        }
+        fn load_bytes(self, from: &[u64; 2]) -> Self::F32 {
+            let from = _mm_loadu_si128(from.as_ptr().cast());
+            _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(from))
+        }
+        fn store(self, vector: Self::F32, into: &mut [f32; LANES]) {
+            _mm512_storeu_ps(into.as_mut_ptr(), vector);
+        }
+        fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+            _mm512_add_ps(a, b)
+        }
+        fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+            _mm512_sub_ps(a, b)
+        }
+        fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
+            _mm512_mul_ps(a, b)
+        }
+        fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
+            _mm512_loadu_si512(from.as_ptr().cast())
+        }
+        fn splat_i32(self, value: i32) -> Self::I32 {
+            _mm512_set1_epi32(value)
+        }
+        fn store_i32(self, vector: Self::I32, into: &mut [i32; LANES]) {
+            _mm512_storeu_si512(into.as_mut_ptr().cast(), vector);
+        }
+        fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+            _mm512_add_epi32(a, b)
+        }
+        fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
+            _mm512_mullo_epi32(a, b)
+        }
+        fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask {
+            _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b)
+        }
+        fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
+            _mm512_mask_blend_ps(mask, no, yes)
+        }
+        fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32 {
+            _mm512_mask_add_epi32(a, mask, a, b)
+        }
+    }
+}
+
+impl Bits for Avx512 {
+    type Bits = __m512i;
+
+    instructions! {
+        fn load_bits(self, from: &[u8; 64]) -> Self::Bits {
+            _mm512_loadu_si512(from.as_ptr().cast())
+        }
+        fn load_words(self, words: &[u64; 8]) -> Self::Bits {
+            _mm512_loadu_si512(words.as_ptr().cast())
+        }
+        fn splat_bits(self, word: u64) -> Self::Bits {
+            _mm512_set1_epi64(word.cast_signed())
+        }
+        fn words(self, bits: Self::Bits) -> [u64; 8] {
+            let mut words = [0; 8];
+            _mm512_storeu_si512(words.as_mut_ptr().cast(), bits);
+            words
+        }
+        fn and(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+            _mm512_and_si512(a, b)
+        }
+        fn or(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+            _mm512_or_si512(a, b)
+        }
+        fn xor(self, a: Self::Bits, b: Self::Bits) -> Self::Bits {
+            _mm512_xor_si512(a, b)
+        }
+        fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits {
+            _mm512_srl_epi64(bits, _mm_cvtsi32_si128(by.cast_signed()))
+        }
+        fn full_add(self, a: Self::Bits, b: Self::Bits, c: Self::Bits) -> (Self::Bits, Self::Bits) {
+            // The truth tables of a ⊕ b ⊕ c and of the majority.
+            let low = _mm512_ternarylogic_epi64::<0x96>(a, b, c);
+            (low, _mm512_ternarylogic_epi64::<0xe8>(a, b, c))
+        }
+    }
+}
+
+impl Words for Avx512 {
+    instructions! {
+        fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
+            let table = |bytes: &[u8; 16]| {
+                _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast()))
+            };
+            let fifteen = _mm512_set1_epi8(15);
+            let bytes = _mm512_loadu_si512(words.as_ptr().cast());
+            let other = _mm512_xor_si512(bytes, _mm512_set1_epi8(-1));
+            let tail = _mm512_min_epu8(bytes, other);
+            let of_low = _mm512_shuffle_epi8(table(low), _mm512_min_epu8(tail, fifteen));
+            let sixteenth = _mm512_and_si512(_mm512_srli_epi16::<4>(tail), fifteen);
+            let of_high = _mm512_shuffle_epi8(table(high), sixteenth);
+            let mut found = [0; 8];
+            _mm512_storeu_si512(found.as_mut_ptr().cast(), _mm512_min_epu8(of_low, of_high));
+            found
+        }
+        fn above(self, words: &[u64; 8], last: u8) -> u64 {
+            let bytes = _mm512_loadu_si512(words.as_ptr().cast());
+            _mm512_cmpgt_epu8_mask(bytes, _mm512_set1_epi8(last.cast_signed()))
+        }
+        fn pick(self, word: u64, skipped: u32, count: u32) -> u64 {
+            _pdep_u64(((1 << (count & 63)) - 1) << (skipped & 63), word)
+        }
+        fn spread(self, word: u64) -> u64 {
+            _pdep_u64(word, BYTES)
+        }
+        fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
+            let places = _mm512_loadu_si512(PLACES.as_ptr().cast());
+            let places = _mm512_add_epi16(places, _mm512_set1_epi16(first.cast_signed()));
+            let (low, high) = (word as u32, (word >> 32) as u32);
+            let into = into.as_mut_ptr();
+            _mm512_storeu_si512(into.cast(), _mm512_maskz_compress_epi16(low, places));
+            let count = low.count_ones() as usize;
+            if high != 0 {
+                let places = _mm512_add_epi16(places, _mm512_set1_epi16(32));
+                let places = _mm512_maskz_compress_epi16(high, places);
+                // `into` may hold less than 32 more: only the ones are written.
+                let ones = (1u64 << high.count_ones()) - 1;
+                _mm512_mask_storeu_epi16(into.add(count).cast(), ones as u32, places);
+            }
+            count + high.count_ones() as usize
+        }
+    }
+}
