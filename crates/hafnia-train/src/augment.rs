@@ -3,7 +3,7 @@
 
 use hafnia_rng::Counter;
 
-use crate::Augmentation;
+use crate::config::Augmentation;
 
 /// Zeros around an image, so that any neighbour of a pixel at -1 or past the end can be read.
 const MARGIN: usize = 2;

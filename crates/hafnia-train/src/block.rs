@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 
-use crate::kernels::{self, Disturbance, Shape, Sums};
-use crate::noise::{Draws, Errors, Suffered};
+use hafnia_rng::Counter;
+
+use crate::kernels::{self, Operands, Shape, Sums};
+use crate::noise::{Disturbance, Errors, Suffered};
 
 /// What a block computes.
 #[derive(Debug, Clone)]
@@ -41,7 +43,7 @@ pub(crate) fn threshold(offset: f32, step: f32, level: usize) -> f32 {
     (level as f32).mul_add(step, offset).ceil()
 }
 
-/// What the way forward leaves.
+/// What the forward pass leaves.
 #[derive(Debug, Clone)]
 pub(crate) struct Passed {
     /// (image, output, y, x).
@@ -64,14 +66,14 @@ pub(crate) fn forward(
     slopes: Slopes<'_>,
     suffered: &Suffered,
 ) -> Passed {
-    let draws = suffered.draws.iter().map(|draws| draws.of_layer(spec.layer));
-    let draws: Vec<Draws> = draws.collect();
+    let draws = suffered.draws.iter().map(|draws| draws.stream(spec.layer as u8));
+    let draws: Vec<Counter> = draws.collect();
     let disturbance = spec.errors.as_deref().filter(|_| !draws.is_empty());
     let disturbance = disturbance.map(|errors| {
         let deviations = &suffered.deviations[spec.layer];
         Disturbance { errors, draws: &draws, deviations }
     });
-    let sums = kernels::forward(&spec.shape, input, weights, disturbance);
+    let sums = kernels::forward(Operands { shape: &spec.shape, input, weights }, disturbance);
     let output = activate(spec, &sums.largest, slopes);
     Passed { output, sums }
 }
@@ -152,12 +154,12 @@ pub(crate) fn backward(
     let by_slopes = by_sums(spec, &sums.largest, slopes, &mut by_output, wants.slopes);
     // Without errors there are no derivatives beside 1.
     by_output.iter_mut().zip(&sums.by_exact).for_each(|(by, by_exact)| *by *= by_exact);
-    let (by_weights, by_input) =
-        kernels::backward(&spec.shape, input, weights, &sums.place, &by_output, wants.input);
+    let operands = Operands { shape: &spec.shape, input, weights };
+    let (by_weights, by_input) = kernels::backward(operands, &sums.place, &by_output, wants.input);
     Derivatives { by_input, by_weights, by_slopes }
 }
 
-/// Turns derivatives by the activations into those by the sums, and gives those by the slopes.
+/// Turns derivatives by the activations into those by the sums, and returns those by the slopes.
 fn by_sums(
     spec: &Spec,
     sums: &[f32],
@@ -229,7 +231,7 @@ mod tests {
     use super::*;
 
     fn linear(outputs: usize, activation: Activation) -> Spec {
-        let shape = Shape { input: [1, 1, 1], outputs, kernel: 1, padding: 0, pool: 1 };
+        let shape = Shape::linear(1, outputs);
         Spec { shape, activation, error_bits: None, layer: 0, errors: None }
     }
 

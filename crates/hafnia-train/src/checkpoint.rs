@@ -6,12 +6,13 @@ use hafnia_artifact::{Artifact, Digest, load, save};
 use hafnia_data::{Dataset, Split};
 use serde::{Deserialize, Serialize};
 
-use crate::run::State;
-use crate::{TrainConfig, TrainError};
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::state::State;
 
 /// Where a run keeps its state, and how it knows it again.
 #[derive(Debug)]
-pub(crate) struct Keeper {
+pub(crate) struct CheckpointStore {
     path: PathBuf,
     identity: Identity,
 }
@@ -54,7 +55,7 @@ impl Artifact for Checkpoint {
     const REMAKE: &'static str = "hafnia train";
 }
 
-impl Keeper {
+impl CheckpointStore {
     pub(crate) fn new(
         folder: &Path,
         config: &TrainConfig,

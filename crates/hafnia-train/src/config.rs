@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::TrainError;
+use crate::error::TrainError;
 
 /// A training recipe; the keys of a recipe file are these fields.
 ///
@@ -296,7 +296,7 @@ impl TrainConfig {
     /// tells.
     ///
     /// # Errors
-    /// [`TrainError::Range`] naming the key, [`TrainError::Layers`] or [`TrainError::NoBackend`].
+    /// [`TrainError::Range`] naming the key, or [`TrainError::Conflict`].
     ///
     /// [`train`]: crate::train
     pub fn validate(&self) -> Result<(), TrainError> {
@@ -307,7 +307,7 @@ impl TrainConfig {
             layer.validate(index + 1 == self.layer.len())?;
         }
         if self.layer.is_empty() {
-            return Err(TrainError::Layers("a network needs at least 1 layer".into()));
+            return Err(TrainError::Conflict("a network needs at least 1 layer".into()));
         }
         match self.optimiser {
             Optimiser::Adam { learning_rate, average } => {
@@ -340,19 +340,24 @@ impl TrainConfig {
             range("noise.from_epoch", from_epoch as f64, 1.0, 1e4)?;
         }
         if self.noise.is_some() && self.layer.iter().any(|layer| layer.weight_bits != 1) {
-            return Err(TrainError::Layers("`noise` is that of weights of 1 bit".into()));
+            return Err(TrainError::Conflict("`noise` needs weights of 1 bit".into()));
         }
         let is_integer = matches!(self.optimiser, Optimiser::Integer { .. });
         if self.input.learned && (is_integer || self.backend == Backend::Ndarray) {
-            let what = "`input.learned` needs the optimiser `adam` and the backend `flex`";
-            return Err(TrainError::Layers(what.into()));
+            return Err(TrainError::Conflict(
+                "`input.learned` needs the optimiser `adam` and the backend `flex`".into(),
+            ));
         }
         if self.backend == Backend::Ndarray && (is_integer || self.noise.is_some()) {
-            let what = "`noise` and the integer optimiser need the backend `flex`";
-            return Err(TrainError::Layers(what.into()));
+            return Err(TrainError::Conflict(
+                "`noise` and the integer optimiser need the backend `flex`".into(),
+            ));
         }
         if self.backend == Backend::Ndarray && !cfg!(feature = "ndarray") {
-            return Err(TrainError::NoBackend);
+            return Err(TrainError::Conflict(
+                "`backend` is `ndarray`, which this build lacks: build with `--features ndarray`"
+                    .into(),
+            ));
         }
         Ok(())
     }
@@ -371,7 +376,10 @@ impl InputConfig {
         range("input.cuts", self.cuts[0].into(), 1.0, 255.0)?;
         match self.cuts.is_sorted_by(|a, b| a < b) {
             true => Ok(()),
-            false => Err(TrainError::Cuts(self.cuts.clone())),
+            false => Err(TrainError::Conflict(format!(
+                "`input.cuts` are {:?}, they must ascend, each above the one before",
+                self.cuts
+            ))),
         }
     }
 }
@@ -389,7 +397,7 @@ impl LayerConfig {
         range("layer.frozen_from", self.frozen_from.unwrap_or(1) as f64, 1.0, 1e4)?;
         range("layer.patterns", self.patterns.unwrap_or(1) as f64, 1.0, f64::INFINITY)?;
         let name = &self.name;
-        let wrong = |what| Err(TrainError::Layers(format!("layer `{name}` {what}")));
+        let wrong = |what| Err(TrainError::Conflict(format!("layer `{name}` {what}")));
         match (is_last, self.activation_bits) {
             (true, Some(_)) => {
                 wrong("is the last: it gives the classes and has no activation_bits")
@@ -467,7 +475,7 @@ mod tests {
                  from_epoch = 1\n{}",
                 layer("weight_bits = 2")
             ),
-            expect!["`noise` is that of weights of 1 bit"],
+            expect!["`noise` needs weights of 1 bit"],
         );
         let augmented = |clean| {
             format!(

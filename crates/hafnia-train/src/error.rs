@@ -24,38 +24,12 @@ pub enum TrainError {
         /// The largest allowed.
         max: f64,
     },
-    /// The cuts of the input do not ascend.
-    #[error("`input.cuts` are {0:?}, they must ascend, each above the one before")]
-    Cuts(Vec<u8>),
-    /// The recipe asks for a backend that was left out when hafnia was built.
-    #[error("`backend` is `ndarray`, which this build lacks: build with `--features ndarray`")]
-    NoBackend,
-    /// The layers do not fit each other or the images.
+    /// Keys of the recipe do not fit each other, the images or this build of hafnia.
     #[error("{0}")]
-    Layers(String),
-    /// A label is no class of the network.
-    #[error("image {image} has label {label}, the network tells classes 0..={} apart", classes - 1)]
-    Label {
-        /// Index of the image.
-        image: usize,
-        /// Its label.
-        label: u8,
-        /// Outputs of the last layer.
-        classes: usize,
-    },
-    /// The split names an image that is not there.
-    #[error("the split names image {image}, data set `{name}` has {images}")]
-    NoImage {
-        /// Index of the image.
-        image: usize,
-        /// Name of the data set.
-        name: String,
-        /// Images in the data set.
-        images: usize,
-    },
-    /// A part of the split is empty.
-    #[error("the split has no {0} images, at least 1 is needed")]
-    Empty(&'static str),
+    Conflict(String),
+    /// The split or a label does not fit the images or the network.
+    #[error("{0}")]
+    Images(String),
     /// The loss is no longer a number.
     #[error(
         "training diverged: the loss is {loss} in epoch {epoch}, step {step}, from layer `{layer}` on"

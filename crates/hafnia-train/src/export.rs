@@ -6,22 +6,22 @@ use hafnia_model::{
 };
 use rayon::prelude::*;
 
-use crate::TrainError;
+use crate::error::TrainError;
 use crate::net::{Net, Parameters};
-use crate::plan::Plan;
+use crate::shapes::LayerShapes;
 use crate::weights::Latents;
 
 /// The network of these latents, or of their running means.
 pub(crate) fn network(
-    plan: &Plan,
+    shapes: &LayerShapes,
     latents: &Latents,
     averaged: bool,
     dataset: &Dataset,
 ) -> Result<Network, TrainError> {
-    let mut thresholds = latents.network_thresholds(plan, averaged).into_iter();
+    let mut thresholds = latents.network_thresholds(shapes, averaged).into_iter();
     let mut layers = Vec::new();
     let mut is_flat = false;
-    for (block, weights) in plan.blocks.iter().zip(latents.network_weights(averaged)) {
+    for (block, weights) in shapes.blocks.iter().zip(latents.network_weights(averaged)) {
         let name = block.config.name.clone();
         let thresholds = block.top().map(|levels| {
             let values = thresholds.next().expect("a layer's thresholds");

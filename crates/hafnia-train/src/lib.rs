@@ -56,15 +56,20 @@ mod codebook;
 mod config;
 mod error;
 mod export;
+mod gradients;
+mod images;
 mod integer;
 mod kernels;
 mod loss;
 mod net;
 mod noise;
 mod ops;
-mod plan;
+mod report;
 mod run;
+mod shapes;
+mod state;
 mod stock;
+mod teacher;
 mod weights;
 
 pub use checkpoint::remove_checkpoint;
@@ -73,4 +78,5 @@ pub use config::{
     TrainConfig,
 };
 pub use error::TrainError;
-pub use run::{EpochRecord, Event, TrainReport, train};
+pub use report::{EpochRecord, Event, TrainReport};
+pub use run::train;

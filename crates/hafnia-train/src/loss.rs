@@ -1,6 +1,6 @@
 //! What the outputs of an image are worth, and the derivatives.
 
-use crate::Loss;
+use crate::config::Loss;
 
 /// The verdict on a shard's outputs.
 #[derive(Debug, Clone, Default)]

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::block::{Activation, Spec};
+use crate::config::Backend;
 use crate::noise::{Errors, Suffered};
-use crate::plan::Plan;
-use crate::{Backend, ops, stock};
+use crate::shapes::{Block, LayerShapes};
+use crate::{ops, stock};
 
 /// A number for every weight and every slope of the network, layer by layer.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,10 +57,10 @@ pub(crate) struct Net {
 pub(crate) type ByOutputs = Vec<f32>;
 
 impl Net {
-    /// The network of a plan; the teacher's activations are not quantised.
+    /// The network of these layers; the teacher's activations are not quantised.
     pub(crate) fn new(
         backend: Backend,
-        plan: &Plan,
+        shapes: &LayerShapes,
         error_bits: Option<u8>,
         errors: Option<&Arc<Errors>>,
         is_teacher: bool,
@@ -72,7 +73,7 @@ impl Net {
             #[cfg(not(feature = "ndarray"))]
             Backend::Ndarray => unreachable!("the configuration was validated"),
         };
-        let specs = plan.blocks.iter().enumerate().map(|(layer, block)| {
+        let specs = shapes.blocks.iter().enumerate().map(|(layer, block)| {
             let activation = match block.top() {
                 None => Activation::None,
                 Some(_) if is_teacher => Activation::Relu,
@@ -81,13 +82,13 @@ impl Net {
             let errors = errors.cloned();
             Arc::new(Spec { shape: block.shape, activation, error_bits, layer, errors })
         });
-        let is_learned = |block: &crate::plan::Block| is_teacher || block.config.learned_thresholds;
+        let is_learned = |block: &Block| is_teacher || block.config.learned_thresholds;
         Self {
             backend,
             device,
             specs: specs.collect(),
-            learned: plan.blocks.iter().map(is_learned).collect(),
-            learns_cuts: plan.input.learned && !is_teacher,
+            learned: shapes.blocks.iter().map(is_learned).collect(),
+            learns_cuts: shapes.input.learned && !is_teacher,
         }
     }
 
@@ -135,7 +136,7 @@ impl Net {
 
     /// Derivatives by the parameters of what `judge` makes of the outputs.
     ///
-    /// `judge` is given the outputs, (image, class), and gives the derivatives by them. The images
+    /// `judge` is given the outputs, (image, class), and returns the derivatives by them. The images
     /// suffer errors if there are draws for them.
     pub(crate) fn gradients(
         &self,
@@ -217,26 +218,26 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
+    use crate::config::{LayerConfig, TrainConfig};
     use crate::weights::Latents;
-    use crate::{LayerConfig, TrainConfig};
 
     /// Convolutions with and without padding and pool, thresholds fixed and learned.
-    fn plan() -> Plan {
+    fn shapes() -> LayerShapes {
         let mut layer = LayerConfig::lenet5();
         layer[0].learned_thresholds = true;
         layer[1].pool = 1;
         layer[1].weight_bits = 2;
         layer[2].learned_thresholds = true;
         let config = TrainConfig { layer, ..TrainConfig::default() };
-        Plan::new(&config, [16, 20], 1).unwrap()
+        LayerShapes::new(&config, [16, 20], 1).unwrap()
     }
 
     /// Our operations and burn's give the same outputs, and derivatives that differ by rounding.
     #[test]
     fn our_operations_do_what_burns_do() {
         const IMAGES: usize = 5;
-        let plan = plan();
-        let mut latents = Latents::start(&plan, Seed(4).site("test/net"));
+        let shapes = shapes();
+        let mut latents = Latents::start(&shapes, Seed(4).site("test/net"));
         for (layer, shift) in [1, 3, 2, 1].into_iter().enumerate() {
             latents.set_shift(layer, shift);
         }
@@ -247,7 +248,7 @@ mod tests {
         }
         let images: Vec<f32> =
             (0..IMAGES * 16 * 20).map(|_| (rng.random_range(-3..4i32).max(0)) as f32).collect();
-        let ours = Net::new(Backend::Flex, &plan, None, None, false);
+        let ours = Net::new(Backend::Flex, &shapes, None, None, false);
         let mut stock = ours.clone();
         stock.backend = Backend::Ndarray; // burn's operations; the device is still flex
         let parameters = ours.parameters(&values);

@@ -35,13 +35,17 @@
 //! deviations beside that of the weights.
 
 use hafnia_cim::{Adc, CodeTable, MacroSpec};
+use hafnia_rng::{Counter, Seed};
 
-use crate::{Noise, TrainError};
+use crate::config::Noise;
+use crate::error::TrainError;
 
 /// Intervals of f between which mean and deviation are interpolated.
 const INTERVALS: usize = 64;
-/// The draws of columns are those of a layer of this number, which no network has.
-const COLUMN: usize = 254;
+/// The stream of the draws of columns, beside those of the layers, which are numbered from 0.
+const COLUMNS: u8 = 254;
+/// The stream of the draws of a chip, beside those of the image that it shares them with.
+pub(crate) const CHIP: u8 = 255;
 
 /// Errors of a macro.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,17 +60,32 @@ pub(crate) struct Errors {
     of_column: f32,
 }
 
-/// Draws of the errors of an image.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Draws(pub(crate) u64);
-
 /// What the images of a shard suffer.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Suffered {
     /// Of every image; without any, there are no errors.
-    pub(crate) draws: Vec<Draws>,
+    pub(crate) draws: Vec<Counter>,
     /// What the weights of every layer are off by, (row, output).
     pub(crate) deviations: Vec<Vec<f32>>,
+}
+
+/// What disturbs the sums of a layer before they are pooled.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Disturbance<'a> {
+    pub(crate) errors: &'a Errors,
+    /// Of every image.
+    pub(crate) draws: &'a [Counter],
+    /// What the weights are off by, (row, output).
+    pub(crate) deviations: &'a [f32],
+}
+
+/// What is on of the inputs of a sum.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct On {
+    /// The sum A of the activations.
+    pub(crate) a: f32,
+    /// The sum B of 4^p over the planes p that are on.
+    pub(crate) b: f32,
 }
 
 /// The deviations of a chip's cells and columns: those drawn, or all of them reversed.
@@ -75,7 +94,7 @@ pub(crate) struct Suffered {
 /// two together tell more than two chips would (antithetic sampling).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chip {
-    pub(crate) draws: Draws,
+    pub(crate) draws: Counter,
     pub(crate) is_reversed: bool,
 }
 
@@ -136,7 +155,7 @@ impl Errors {
 
     /// What the weights ±1, (row, column), are off by on a chip, but for the gain.
     pub(crate) fn deviations(&self, weights: &[f32], columns: usize, chip: Chip) -> Vec<f32> {
-        let of_columns = chip.of_layer(COLUMN);
+        let of_columns = chip.stream(COLUMNS);
         let of_columns: Vec<f32> =
             (0..columns).map(|column| self.of_column * of_columns.deviation(column)).collect();
         let on_chip = |(cell, &weight): (usize, &f32)| {
@@ -165,14 +184,14 @@ impl Errors {
     /// A sum with its error, and its derivative by the sum without.
     ///
     /// `sum` is that of the weights as [`on_chip`](Self::on_chip) gives them, `of_chip` that of
-    /// their deviations; A and B are as above, and the draw is number `index`.
+    /// their deviations; and the draw is number `index`.
     #[inline(always)]
     pub(crate) fn disturb(
         &self,
         sum: f32,
         of_chip: f32,
-        [a, b]: [f32; 2],
-        draws: Draws,
+        On { a, b }: On,
+        draws: Counter,
         index: usize,
     ) -> [f32; 2] {
         if a == 0.0 {
@@ -184,7 +203,7 @@ impl Errors {
         let below = (at as usize).min(INTERVALS - 1);
         let t = at - below as f32;
         let [low, high] = [self.curve[below], self.curve[below + 1]];
-        let factors = [a, of_chip, b.sqrt() * draws.normal(index)];
+        let factors = [a, of_chip, b.sqrt() * draws.fast_normal(index as u64)];
         let (mut disturbed, mut by_at) = (sum, 0.0);
         for (i, factor) in factors.into_iter().enumerate() {
             let slope = high[i] - low[i];
@@ -195,50 +214,39 @@ impl Errors {
     }
 }
 
-/// The weight 4^p of every plane of an activation that is on, summed.
-pub(crate) fn square_weight(activation: f32) -> f32 {
-    let bits = activation as u32;
-    (0..8)
-        .map(|plane| if bits >> plane & 1 == 1 { (1u32 << (2 * plane)) as f32 } else { 0.0 })
-        .sum()
+impl On {
+    /// One input that is on with this activation.
+    pub(crate) fn of(activation: f32) -> Self {
+        let bits = activation as u32;
+        let square =
+            |plane: u32| if bits >> plane & 1 == 1 { (1u32 << (2 * plane)) as f32 } else { 0.0 };
+        Self { a: activation, b: (0..8).map(square).sum() }
+    }
+
+    /// Both together.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self { a: self.a + other.a, b: self.b + other.b }
+    }
 }
 
-impl Draws {
-    /// The draws of a layer.
-    pub(crate) fn of_layer(self, layer: usize) -> Self {
-        Self(mix(self.0 ^ (layer as u64) << 56))
-    }
-
-    /// Nearly normal with mean 0 and variance 1: the sum of four uniform numbers.
-    #[inline(always)]
-    fn normal(self, index: usize) -> f32 {
-        let word = mix(self.0.wrapping_add((index as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-        let sum = (word & 0xffff) + (word >> 16 & 0xffff) + (word >> 32 & 0xffff) + (word >> 48);
-        // The sum of four has mean 2·65535 and variance 4·(65536² − 1)/12.
-        (sum as f32 - 131_070.0) * (1.0 / 37_837.23)
-    }
+/// The draws of an epoch's image, or of a chip's: a counter of their own, keyed by a block.
+pub(crate) fn draws_at(draws: &Counter, [first, second]: [u32; 2]) -> Counter {
+    let [low, high, ..] = draws.block([first, second, 0, 0]);
+    Seed(u64::from(high) << 32 | u64::from(low)).counter()
 }
 
 impl Chip {
-    /// The deviations of a layer.
-    pub(crate) fn of_layer(self, layer: usize) -> Self {
-        Self { draws: self.draws.of_layer(layer), ..self }
+    /// The deviations of a layer, or of what else is numbered.
+    pub(crate) fn stream(self, number: u8) -> Self {
+        Self { draws: self.draws.stream(number), ..self }
     }
 
     /// Nearly normal with mean 0 and variance 1.
     #[inline(always)]
     fn deviation(self, index: usize) -> f32 {
-        let drawn = self.draws.normal(index);
+        let drawn = self.draws.fast_normal(index as u64);
         if self.is_reversed { -drawn } else { drawn }
     }
-}
-
-/// The finaliser of SplitMix64 (Steele, Lea and Flood, 2014).
-#[inline(always)]
-fn mix(mut word: u64) -> u64 {
-    word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    word ^ (word >> 31)
 }
 
 fn normal_density(x: f64, variance: f64) -> f64 {
@@ -252,7 +260,6 @@ fn binomial(n: usize, k: usize, p: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use hafnia_rng::Seed;
     use rand::RngExt;
 
     use super::*;
@@ -265,20 +272,6 @@ mod tests {
             strength: 1.0,
             from_epoch: 1,
         }
-    }
-
-    #[test]
-    fn draws_are_normal_enough() {
-        const COUNT: usize = 100_000;
-        let draws = Draws(7).of_layer(2);
-        let moment = |power| {
-            (0..COUNT).map(|i| f64::from(draws.normal(i)).powi(power)).sum::<f64>() / COUNT as f64
-        };
-        // Standard errors: 1/√N of the mean, at most √2/√N of the variance.
-        let error = 5.0 / (COUNT as f64).sqrt();
-        assert!(moment(1).abs() < error, "{}", moment(1));
-        assert!((moment(2) - 1.0).abs() < error * 2.0f64.sqrt(), "{}", moment(2));
-        assert_ne!(Draws(7).of_layer(1).normal(0), draws.normal(0));
     }
 
     /// Random rows and activations read off conversion by conversion, in the order of the scan, on
@@ -304,12 +297,13 @@ mod tests {
             let mut real = Vec::new();
             let mut drawn = Vec::new();
             for chip in 0..CHIPS {
-                let cell = Draws(chip as u64).of_layer(100);
-                let virtual_chip = Chip { draws: Draws(chip as u64), is_reversed: false };
-                let off: Vec<f64> =
-                    (0..ROWS).map(|row| sigma(bits[row]) * f64::from(cell.normal(row))).collect();
+                let cell = Seed(chip as u64).counter().stream(100);
+                let virtual_chip = Chip { draws: Seed(chip as u64).counter(), is_reversed: false };
+                let off: Vec<f64> = (0..ROWS)
+                    .map(|row| sigma(bits[row]) * f64::from(cell.fast_normal(row as u64)))
+                    .collect();
                 let offsets: Vec<f64> = (0..spec.adc.max_code())
-                    .map(|k| spec.adc.offset_lsb * f64::from(cell.normal(1000 + k)))
+                    .map(|k| spec.adc.offset_lsb * f64::from(cell.fast_normal(1000 + k as u64)))
                     .collect();
                 let mut temporal = 0;
                 for (number, image) in images.iter().enumerate() {
@@ -322,7 +316,7 @@ mod tests {
                             let read = spec.cell.read_variance_lsb2(ones, group.len())
                                 + spec.adc.comparator_noise_lsb.powi(2);
                             temporal += 1;
-                            let fresh = f64::from(cell.normal(2000 + temporal));
+                            let fresh = f64::from(cell.fast_normal(2000 + temporal));
                             let signal = ones as f64
                                 + group.iter().map(|&row| off[row]).sum::<f64>()
                                 + read.sqrt() * fresh;
@@ -337,17 +331,17 @@ mod tests {
                     let weights: Vec<f32> = (0..ROWS).map(sign).collect();
                     let deviations = errors.deviations(&weights, 1, virtual_chip);
                     let on_chip = errors.on_chip(&weights, &deviations);
-                    let [mut exact, mut sum, mut of_chip, mut a, mut b] = [0.0f32; 5];
+                    let [mut exact, mut sum, mut of_chip] = [0.0f32; 3];
+                    let mut on = On::default();
                     for (row, &activation) in image.iter().enumerate() {
                         let activation = f32::from(activation);
                         exact += weights[row] * activation;
                         sum += on_chip[row] * activation;
                         of_chip += deviations[row] * activation;
-                        a += activation;
-                        b += square_weight(activation);
+                        on = on.plus(On::of(activation));
                     }
-                    let draws = Draws((chip * IMAGES + number) as u64).of_layer(7);
-                    let [disturbed, _] = errors.disturb(sum, of_chip, [a, b], draws, 0);
+                    let draws = Seed((chip * IMAGES + number) as u64).counter().stream(7);
+                    let [disturbed, _] = errors.disturb(sum, of_chip, on, draws, 0);
                     drawn.push(f64::from(disturbed - exact));
                 }
             }
@@ -378,7 +372,13 @@ mod tests {
         // With A = `INTERVALS` the points lie two apart.
         for exact in [-61.0, -31.0, -3.0, 1.0, 29.0, 57.0] {
             let disturb = |exact: f32| {
-                errors.disturb(exact + errors.gain * 5.0, 5.0, [A, 100.0], Draws(3), 7)
+                errors.disturb(
+                    exact + errors.gain * 5.0,
+                    5.0,
+                    On { a: A, b: 100.0 },
+                    Seed(3).counter(),
+                    7,
+                )
             };
             let [_, by_exact] = disturb(exact);
             let difference = (disturb(exact + 0.5)[0] - disturb(exact - 0.5)[0]) as f64;
@@ -397,11 +397,12 @@ mod tests {
     #[test]
     fn what_is_off_has_no_errors() {
         let errors = Errors::new(&noise()).unwrap();
-        assert_eq!(errors.disturb(0.0, 0.0, [0.0, 0.0], Draws(1), 3), [0.0, 1.0]);
+        assert_eq!(errors.disturb(0.0, 0.0, On::default(), Seed(1).counter(), 3), [0.0, 1.0]);
     }
 
     #[test]
     fn planes_weigh_by_the_square() {
-        assert_eq!([0.0, 1.0, 2.0, 3.0, 15.0].map(square_weight), [0.0, 1.0, 4.0, 5.0, 85.0]);
+        let squares = [0.0, 1.0, 2.0, 3.0, 15.0].map(|activation| On::of(activation).b);
+        assert_eq!(squares, [0.0, 1.0, 4.0, 5.0, 85.0]);
     }
 }

@@ -11,10 +11,12 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use crate::block::threshold;
+use crate::codebook;
+use crate::config::Tie;
+use crate::integer::{self, Rule};
 use crate::net::PerParameter;
 use crate::noise::{Chip, Errors};
-use crate::plan::{Block, Plan};
-use crate::{Tie, codebook};
+use crate::shapes::{Block, LayerShapes};
 
 /// The unit of cuts in training, so that a step moves them about as far as it moves a weight.
 const GREY: f32 = 64.0;
@@ -63,7 +65,7 @@ struct Slopes {
 
 impl Latents {
     /// The latents before the first step; `shifts` are set later.
-    pub(crate) fn start(plan: &Plan, seed: Seed) -> Self {
+    pub(crate) fn start(shapes: &LayerShapes, seed: Seed) -> Self {
         let matrix = |(index, block): (usize, &Block)| {
             let [rows, columns] = block.matrix();
             let patterns = match block.config.tie {
@@ -85,14 +87,14 @@ impl Latents {
             }
         };
         Self {
-            matrices: plan.blocks.iter().enumerate().map(matrix).collect(),
-            slopes: Slopes::start(plan, |block| block.config.learned_thresholds),
+            matrices: shapes.blocks.iter().enumerate().map(matrix).collect(),
+            slopes: Slopes::start(shapes, |block| block.config.learned_thresholds),
             scale: Trained::new(vec![1.0]),
             cuts: Cuts {
                 latent: Trained::new(
-                    plan.input.cuts.iter().map(|&cut| f32::from(cut) / GREY).collect(),
+                    shapes.input.cuts.iter().map(|&cut| f32::from(cut) / GREY).collect(),
                 ),
-                is_learned: plan.input.learned,
+                is_learned: shapes.input.learned,
             },
         }
     }
@@ -103,15 +105,15 @@ impl Latents {
     }
 
     /// A teacher's: float weights of the variance that keeps that of the activations.
-    pub(crate) fn teacher(plan: &Plan, seed: Seed) -> Self {
-        let mut latents = Self::start(plan, seed);
+    pub(crate) fn teacher(shapes: &LayerShapes, seed: Seed) -> Self {
+        let mut latents = Self::start(shapes, seed);
         for matrix in &mut latents.matrices {
             let rows = matrix.pattern_of.len() as f32;
             let factor = (6.0 / rows).sqrt() / START;
             matrix.latent.values.iter_mut().for_each(|value| *value *= factor);
             matrix.bits = 0;
         }
-        latents.slopes = Slopes::start(plan, |_| true);
+        latents.slopes = Slopes::start(shapes, |_| true);
         latents
     }
 
@@ -156,7 +158,7 @@ impl Latents {
     ) -> (PerParameter, Vec<Vec<f32>>) {
         let weights = |(layer, matrix): (usize, &Matrix)| {
             let patterns = matrix.patterns(averaged);
-            let deviations = errors.deviations(&patterns, matrix.columns, chip.of_layer(layer));
+            let deviations = errors.deviations(&patterns, matrix.columns, chip.stream(layer as u8));
             let on_chip = errors.on_chip(&patterns, &deviations);
             (matrix.spread(&on_chip), matrix.spread(&deviations))
         };
@@ -170,7 +172,7 @@ impl Latents {
     pub(crate) fn through_chip(&self, by_weights: &mut [Vec<f32>], errors: &Errors, chip: Chip) {
         for (layer, (matrix, by_weights)) in self.matrices.iter().zip(by_weights).enumerate() {
             let cells = matrix.latent.values.len();
-            let derivatives = matrix.spread(&errors.by_weight(cells, chip.of_layer(layer)));
+            let derivatives = matrix.spread(&errors.by_weight(cells, chip.stream(layer as u8)));
             by_weights.iter_mut().zip(derivatives).for_each(|(by, derivative)| *by *= derivative);
         }
     }
@@ -187,8 +189,8 @@ impl Latents {
     }
 
     /// The thresholds of every layer that has some, (channel, level).
-    pub(crate) fn network_thresholds(&self, plan: &Plan, averaged: bool) -> Vec<Vec<i32>> {
-        let tops = plan.blocks.iter().filter_map(Block::top);
+    pub(crate) fn network_thresholds(&self, shapes: &LayerShapes, averaged: bool) -> Vec<Vec<i32>> {
+        let tops = shapes.blocks.iter().filter_map(Block::top);
         let thresholds = |(slopes, top): (&Slopes, usize)| {
             let values = slopes.values(averaged);
             let (offsets, steps) = values.split_at(values.len() / 2);
@@ -254,7 +256,7 @@ impl Latents {
     /// The same in whole numbers: what differs is halved `shift` times.
     pub(crate) fn average_integers(&mut self, shift: u8) {
         self.all().for_each(|trained| {
-            crate::integer::average(&mut trained.average, &trained.values, shift);
+            integer::average(&mut trained.average, &trained.values, shift);
         });
     }
 
@@ -285,11 +287,7 @@ impl Latents {
 
     /// Steps on a grid of whole multiples of 2^(1 − `bits`), inside ±(1 − 2^(1 − `bits`)), of the
     /// weights and of the offsets of learned thresholds, those in units of the layer's power of two.
-    pub(crate) fn integer_step(
-        &mut self,
-        by_parameters: &PerParameter,
-        rule: &crate::integer::Rule<'_>,
-    ) {
+    pub(crate) fn integer_step(&mut self, by_parameters: &PerParameter, rule: &Rule<'_>) {
         let matrices = self.matrices.iter_mut().zip(&by_parameters.weights).enumerate();
         for (layer, (matrix, by_weights)) in matrices.filter(|(_, (matrix, _))| !matrix.is_frozen) {
             let folded = matrix.fold(by_weights);
@@ -311,7 +309,7 @@ impl Latents {
     /// Puts the latent weights on the grid of the integer rule.
     pub(crate) fn onto_grid(&mut self, bits: u8) {
         for matrix in &mut self.matrices {
-            crate::integer::onto_grid(&mut matrix.latent.values, bits);
+            integer::onto_grid(&mut matrix.latent.values, bits);
         }
     }
 }
@@ -381,8 +379,8 @@ fn quantise(latent: f32, bits: u8) -> f32 {
 }
 
 impl Slopes {
-    fn start(plan: &Plan, is_learned: impl Fn(&Block) -> bool) -> Vec<Self> {
-        let blocks = plan.blocks.iter().filter(|block| block.top().is_some());
+    fn start(shapes: &LayerShapes, is_learned: impl Fn(&Block) -> bool) -> Vec<Self> {
+        let blocks = shapes.blocks.iter().filter(|block| block.top().is_some());
         blocks
             .map(|block| Self {
                 shift: 0,
@@ -471,28 +469,34 @@ impl Adam {
     }
 }
 
+/// Falls from `peak` at step 0 to 0 after `steps`.
+pub(crate) fn cosine(peak: f64, step: usize, steps: usize) -> f64 {
+    let phase = std::f64::consts::PI * step as f64 / steps as f64;
+    peak * (1.0 + libm::cos(phase)) / 2.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{LayerConfig, TrainConfig};
+    use crate::config::{LayerConfig, TrainConfig};
 
-    fn latents(change: impl Fn(&mut LayerConfig)) -> (Plan, Latents) {
+    fn latents(change: impl Fn(&mut LayerConfig)) -> (LayerShapes, Latents) {
         let mut config = TrainConfig::default();
         config.layer.iter_mut().for_each(change);
-        let plan = Plan::new(&config, [28, 28], 1).unwrap();
-        let latents = Latents::start(&plan, Seed(1));
-        (plan, latents)
+        let shapes = LayerShapes::new(&config, [28, 28], 1).unwrap();
+        let latents = Latents::start(&shapes, Seed(1));
+        (shapes, latents)
     }
 
-    fn zeros(plan: &Plan) -> PerParameter {
+    fn zeros(shapes: &LayerShapes) -> PerParameter {
         let zeros = |length| vec![0.0; length];
         PerParameter {
-            weights: plan
+            weights: shapes
                 .blocks
                 .iter()
                 .map(|block| zeros(block.matrix().iter().product()))
                 .collect(),
-            slopes: plan.blocks.iter().map(|block| zeros(2 * block.shape.outputs)).collect(),
+            slopes: shapes.blocks.iter().map(|block| zeros(2 * block.shape.outputs)).collect(),
         }
     }
 
@@ -532,11 +536,11 @@ mod tests {
 
     #[test]
     fn a_step_follows_the_summed_gradient_of_the_tied_rows() {
-        let (plan, mut latents) = latents(|layer| {
+        let (shapes, mut latents) = latents(|layer| {
             layer.patterns = (layer.name == "fc3").then_some(2);
         });
         let before = latents.clone();
-        let mut gradients = zeros(&plan);
+        let mut gradients = zeros(&shapes);
         gradients.weights[4][0] = 3.0; // row 0, pattern 0
         gradients.weights[4][20] = -1.0; // row 2, pattern 0
         gradients.weights[4][30] = -1.0; // row 3, pattern 1
@@ -560,8 +564,8 @@ mod tests {
 
     #[test]
     fn latent_weights_are_clipped() {
-        let (plan, mut latents) = latents(|_| ());
-        let mut gradients = zeros(&plan);
+        let (shapes, mut latents) = latents(|_| ());
+        let mut gradients = zeros(&shapes);
         gradients.weights.iter_mut().flatten().for_each(|gradient| *gradient = 1.0);
         latents.step(&gradients, 0.0, &Adam::new(1.0, 1));
         latents.step(&gradients, 0.0, &Adam::new(1.0, 2));
@@ -572,7 +576,7 @@ mod tests {
     /// The derivatives by what is learned are differences of offsets and steps.
     #[test]
     fn learned_thresholds_follow_the_chain_rule() {
-        let (plan, mut latents) = latents(|layer| layer.learned_thresholds = true);
+        let (shapes, mut latents) = latents(|layer| layer.learned_thresholds = true);
         latents.set_shift(2, 5);
         let slopes = &mut latents.slopes[2];
         assert_eq!(slopes.values(false), [[0.0; 120], [32.0; 120]].concat());
@@ -586,18 +590,18 @@ mod tests {
             assert!((by_latent[120 + channel] - step * std::f32::consts::LN_2).abs() < 1e-5);
         }
         // Thresholds of channel 3 lie at 8 + 32, 8 + 64, 8 + 96; of channel 7 at 16, 32, 48.
-        let thresholds = &latents.network_thresholds(&plan, false)[2];
+        let thresholds = &latents.network_thresholds(&shapes, false)[2];
         assert_eq!(thresholds[9..12], [40, 72, 104]);
         assert_eq!(thresholds[21..24], [16, 32, 48]);
     }
 
     #[test]
     fn the_running_mean_follows_and_is_what_is_exported() {
-        let (plan, mut latents) = latents(|_| ());
+        let (shapes, mut latents) = latents(|_| ());
         latents.start_averages();
         assert_eq!(latents.parameters(true), latents.parameters(false));
         let start = latents.matrices[0].latent.values.clone();
-        let mut gradients = zeros(&plan);
+        let mut gradients = zeros(&shapes);
         gradients.weights[0].fill(1.0);
         latents.step(&gradients, 0.0, &Adam::new(0.5, 1));
         latents.average(0.75);
@@ -611,9 +615,9 @@ mod tests {
 
     #[test]
     fn frozen_weights_stay_at_their_running_means() {
-        let (plan, mut latents) = latents(|_| ());
+        let (shapes, mut latents) = latents(|_| ());
         latents.start_averages();
-        let mut gradients = zeros(&plan);
+        let mut gradients = zeros(&shapes);
         gradients.weights[..2].iter_mut().flatten().for_each(|gradient| *gradient = 1.0);
         latents.step(&gradients, 0.0, &Adam::new(0.5, 1));
         latents.average(0.75);
@@ -622,7 +626,7 @@ mod tests {
         assert_eq!(before.matrices[0].latent.values, before.matrices[0].latent.average);
         latents.step(&gradients, 0.0, &Adam::new(0.5, 2));
         let draws = Seed(1).site("test/frozen").counter();
-        let rule = crate::integer::Rule { bits: 8, rate: 16.0, draws: &draws, step: 0 };
+        let rule = Rule { bits: 8, rate: 16.0, draws: &draws, step: 0 };
         latents.integer_step(&gradients, &rule);
         latents.average(0.75);
         assert_eq!(latents.matrices[0], before.matrices[0]);
@@ -657,12 +661,12 @@ mod tests {
     /// Offsets move by whole steps of 1/128 of the layer's power of two.
     #[test]
     fn learned_thresholds_move_in_whole_steps() {
-        let (plan, mut latents) = latents(|layer| layer.learned_thresholds = true);
+        let (shapes, mut latents) = latents(|layer| layer.learned_thresholds = true);
         latents.set_shift(2, 5);
-        let mut gradients = zeros(&plan);
+        let mut gradients = zeros(&shapes);
         gradients.slopes[2][3] = 1.0;
         let draws = Seed(1).site("test/rule").counter();
-        let rule = crate::integer::Rule { bits: 8, rate: 16.0, draws: &draws, step: 0 };
+        let rule = Rule { bits: 8, rate: 16.0, draws: &draws, step: 0 };
         latents.integer_step(&gradients, &rule);
         let (offsets, steps) = (&latents.slopes[2].values(false)[..120], 32.0);
         assert_eq!(offsets[3], -16.0 / 128.0 * steps);
@@ -685,5 +689,12 @@ mod tests {
         assert_eq!(distinct_rows(&latents), 400);
         latents.gather(2, 64, Seed(3));
         assert!(distinct_rows(&latents) <= 64);
+    }
+
+    #[test]
+    fn the_rate_falls_to_nothing() {
+        assert_eq!(cosine(0.5, 0, 10), 0.5);
+        assert!((cosine(0.5, 5, 10) - 0.25).abs() < 1e-15);
+        assert_eq!(cosine(0.5, 10, 10), 0.0);
     }
 }

@@ -1,8 +1,25 @@
 //! Transforms of a trained integer network by images, before it is mapped.
 //!
-//! Each gives another valid [`Network`](hafnia_model::Network), which computes something else: what
+//! Each returns another valid [`Network`](hafnia_model::Network), which computes something else: what
 //! is mapped afterwards is mapped exactly. [`refine`] searches near the integers for a lower loss,
 //! [`merge`] makes rows of a matrix equal, so that they can share cells.
+//!
+//! ```
+//! use hafnia_model::random;
+//! use hafnia_rng::Seed;
+//! use hafnia_tune::{Images, Options, refine};
+//!
+//! let network = random::network(Seed(1), random::Limits::default());
+//! let image = |number| random::image(Seed(number), network.input());
+//! let activations: Vec<u8> = (0..40).flat_map(image).collect();
+//! let labels: Vec<u8> = (0..40).map(|image| (image % network.classes()) as u8).collect();
+//!
+//! let images = Images { activations: &activations, labels: &labels };
+//! let refined = refine(&network, images, &Options::default(), &mut |_, _| ())?;
+//! let searched = refined.report.searched;
+//! assert!(searched.after.loss <= searched.before.loss);
+//! # Ok::<(), hafnia_tune::TuneError>(())
+//! ```
 //!
 //! It knows neither how a network was trained nor on what it runs.
 

@@ -1,11 +1,12 @@
 //! The network of a recipe with all sizes worked out, for images of a given size.
 
+use crate::config::{InputConfig, LayerConfig, TrainConfig};
+use crate::error::TrainError;
 use crate::kernels::Shape;
-use crate::{InputConfig, LayerConfig, TrainConfig, TrainError};
 
 /// The layers of a run.
 #[derive(Debug, Clone)]
-pub(crate) struct Plan {
+pub(crate) struct LayerShapes {
     pub(crate) input: InputConfig,
     pub(crate) blocks: Vec<Block>,
 }
@@ -29,7 +30,7 @@ impl Block {
     }
 }
 
-impl Plan {
+impl LayerShapes {
     /// The layers of a recipe on images of `height`×`width` pixels; `widen` times as many outputs
     /// in all but the last.
     pub(crate) fn new(
@@ -41,7 +42,7 @@ impl Plan {
         let mut at = [1, height, width];
         for (index, layer) in config.layer.iter().enumerate() {
             let name = &layer.name;
-            let wrong = |what: String| Err(TrainError::Layers(format!("layer `{name}` {what}")));
+            let wrong = |what: String| Err(TrainError::Conflict(format!("layer `{name}` {what}")));
             if blocks.iter().any(|block| block.config.name == *name) {
                 return wrong("has the name of another".into());
             }
@@ -49,13 +50,7 @@ impl Plan {
             let outputs = layer.outputs * if is_last { 1 } else { widen };
             let [channels, rows, columns] = at;
             let shape = match layer.kernel {
-                None => Shape {
-                    input: [channels * rows * columns, 1, 1],
-                    outputs,
-                    kernel: 1,
-                    padding: 0,
-                    pool: 1,
-                },
+                None => Shape::linear(channels * rows * columns, outputs),
                 Some(kernel) => {
                     let (padding, pool) = (layer.padding, layer.pool);
                     let fits = |side: usize| {
@@ -96,11 +91,11 @@ mod tests {
 
     #[test]
     fn the_sizes_of_lenet5_follow_from_its_layers() {
-        let plan = Plan::new(&TrainConfig::default(), [28, 28], 1).unwrap();
-        let matrices: Vec<_> = plan.blocks.iter().map(Block::matrix).collect();
+        let shapes = LayerShapes::new(&TrainConfig::default(), [28, 28], 1).unwrap();
+        let matrices: Vec<_> = shapes.blocks.iter().map(Block::matrix).collect();
         assert_eq!(matrices, [[25, 6], [150, 16], [400, 120], [120, 84], [84, 10]]);
-        assert_eq!(plan.classes(), 10);
-        let wide = Plan::new(&TrainConfig::default(), [28, 28], 2).unwrap();
+        assert_eq!(shapes.classes(), 10);
+        let wide = LayerShapes::new(&TrainConfig::default(), [28, 28], 2).unwrap();
         let matrices: Vec<_> = wide.blocks.iter().map(Block::matrix).collect();
         assert_eq!(matrices, [[25, 12], [300, 32], [800, 240], [240, 168], [168, 10]]);
     }
@@ -110,7 +105,7 @@ mod tests {
         let check = |change: fn(&mut TrainConfig), expected: Expect| {
             let mut config = TrainConfig::default();
             change(&mut config);
-            expected.assert_eq(&Plan::new(&config, [28, 28], 1).unwrap_err().to_string());
+            expected.assert_eq(&LayerShapes::new(&config, [28, 28], 1).unwrap_err().to_string());
         };
         check(
             |config| config.layer[0].padding = 1,

@@ -1,0 +1,100 @@
+//! [`Images`]: the images of a run, as an epoch varies them and as networks take them.
+
+use hafnia_data::{Dataset, Split};
+use hafnia_model::arithmetic;
+use hafnia_rng::Seed;
+use rayon::prelude::*;
+
+use crate::augment::Warp;
+use crate::config::TrainConfig;
+use crate::error::TrainError;
+use crate::loss::hits;
+
+/// Images that go through burn together. A batch is always cut like this and its gradients are
+/// added in order, so that the number of threads changes nothing; and so few fit a core's cache.
+pub(crate) const SHARD: usize = 32;
+
+/// The images of a run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Images<'a> {
+    pub(crate) config: &'a TrainConfig,
+    pub(crate) dataset: &'a Dataset,
+    pub(crate) split: &'a Split,
+}
+
+impl<'a> Images<'a> {
+    /// Checks that the split names images of these classes.
+    pub(crate) fn new(
+        config: &'a TrainConfig,
+        dataset: &'a Dataset,
+        split: &'a Split,
+        classes: usize,
+    ) -> Result<Self, TrainError> {
+        for (part, indices) in [("training", &split.train), ("validation", &split.validation)] {
+            if indices.is_empty() {
+                return Err(TrainError::Images(format!(
+                    "the split has no {part} images, at least 1 is needed"
+                )));
+            }
+            for &image in indices {
+                let Some(&label) = dataset.labels.get(image) else {
+                    let (name, images) = (&dataset.name, dataset.len());
+                    return Err(TrainError::Images(format!(
+                        "the split names image {image}, data set `{name}` has {images}"
+                    )));
+                };
+                if usize::from(label) >= classes {
+                    return Err(TrainError::Images(format!(
+                        "image {image} has label {label}, the network tells classes 0..={} apart",
+                        classes - 1
+                    )));
+                }
+            }
+        }
+        Ok(Self { config, dataset, split })
+    }
+
+    /// Pixels of images, as an epoch varies them or as they are.
+    pub(crate) fn pixels(&self, images: &[usize], epoch: Option<usize>) -> Vec<u8> {
+        let augmentation =
+            epoch.and_then(|epoch| Some((epoch, self.config.augmentation_of(epoch)?)));
+        let Dataset { rows, columns, .. } = *self.dataset;
+        let mut pixels = Vec::with_capacity(images.len() * rows * columns);
+        let draws = Seed(self.config.seed).site("train/augmentation").counter();
+        for &image in images {
+            let original = self.dataset.image(image);
+            match augmentation {
+                None => pixels.extend_from_slice(original),
+                Some((epoch, augmentation)) => {
+                    let warp = Warp::draw(augmentation, [rows, columns], &draws, epoch, image);
+                    warp.apply(original, &mut pixels);
+                }
+            }
+        }
+        pixels
+    }
+
+    /// Images as they are, as activations of the network.
+    pub(crate) fn activations(&self, images: &[usize], cuts: &[u8]) -> Vec<f32> {
+        reduce(&self.pixels(images, None), cuts)
+    }
+
+    pub(crate) fn labels(&self, images: &[usize]) -> Vec<u8> {
+        images.iter().map(|&image| self.dataset.labels[image]).collect()
+    }
+
+    /// How many of these images are classified right, given the outputs of a shard of them.
+    pub(crate) fn hits(
+        &self,
+        images: &[usize],
+        outputs: impl Fn(&[usize]) -> Vec<f32> + Sync,
+    ) -> usize {
+        let of_shard = |shard: &[usize]| hits(&outputs(shard), &self.labels(shard));
+        images.par_chunks(SHARD).map(of_shard).sum()
+    }
+}
+
+/// Pixels as activations.
+pub(crate) fn reduce(pixels: &[u8], cuts: &[u8]) -> Vec<f32> {
+    arithmetic::reduce_pixels(pixels, cuts).into_iter().map(f32::from).collect()
+}

@@ -1,0 +1,444 @@
+//! The kernels of a convolution with its pool window.
+//!
+//! **Forward**, outputs lie along vectors. A few neighbouring sums stay in registers while their
+//! windows are walked once; where few activations are on, as in the first layer, it goes from each of
+//! them to the sums that it reaches.
+//!
+//! **Back**, the rows of windows lie along vectors, channels innermost. The sums that a gradient
+//! reaches are listed, and only they are worked on.
+
+use hafnia_simd::{Floats, LANES};
+
+use super::shape::{Operands, Shape, Sums};
+use crate::noise::{Disturbance, On};
+
+/// The largest sums of the pool windows, and their errors.
+#[inline(always)]
+pub(super) fn forward<F: Floats>(
+    floats: F,
+    operands: Operands<'_>,
+    disturbance: Option<Disturbance<'_>>,
+) -> Sums {
+    let Operands { shape, input, .. } = operands;
+    let [padded_height, padded_width] = shape.padded();
+    let [height, width] = shape.sums();
+    let outputs = shape.outputs;
+    let deviations = disturbance.map(|disturbance| disturbance.deviations);
+    let (packed, lanes) = pack(operands, deviations, F::LANES);
+    let images = input.len() / shape.features_in();
+    let count = images * shape.features_out();
+    let mut pooled = Sums {
+        largest: vec![0.0; count],
+        place: vec![0; count],
+        by_exact: vec![0.0; if disturbance.is_some() { count } else { 0 }],
+    };
+    let mut padded = vec![0.0f32; shape.input[0] * padded_height * padded_width];
+    let mut sums = vec![0.0f32; height * width * lanes];
+    for (image, input) in input.chunks_exact(shape.features_in()).enumerate() {
+        if is_sparse(shape, input) {
+            scatter(floats, shape, input, &packed, lanes, &mut sums);
+        } else {
+            pad(shape, input, &mut padded);
+            for (y, sums) in sums.chunks_exact_mut(width * lanes).enumerate() {
+                let padded = &padded[y * padded_width..];
+                let mut block = 0;
+                while block < lanes {
+                    if lanes - block >= 2 * F::LANES {
+                        row_of_sums::<F, 2>(floats, shape, padded, &packed, lanes, block, sums);
+                        block += 2 * F::LANES;
+                    } else {
+                        row_of_sums::<F, 1>(floats, shape, padded, &packed, lanes, block, sums);
+                        block += F::LANES;
+                    }
+                }
+            }
+        }
+        if let Some(Disturbance { errors, draws, .. }) = disturbance {
+            let on = windows_on(shape, input).into_iter();
+            for (position, (on, sums)) in on.zip(sums.chunks_exact_mut(lanes)).enumerate() {
+                let (sums, of_chip) = sums.split_at_mut(outputs);
+                for (output, (sum, of_chip)) in sums.iter_mut().zip(of_chip).enumerate() {
+                    let index = position * outputs + output;
+                    [*sum, *of_chip] = errors.disturb(*sum, *of_chip, on, draws[image], index);
+                }
+            }
+        }
+        pool(floats, shape, &sums, lanes, image, &mut pooled);
+    }
+    pooled
+}
+
+/// Weights and, behind them, what they are off by, (row, output), filled up with zeros to whole
+/// vectors; and the length of a row.
+fn pack(operands: Operands<'_>, deviations: Option<&[f32]>, lanes: usize) -> (Vec<f32>, usize) {
+    let Operands { shape, weights, .. } = operands;
+    let parts = [Some(weights), deviations];
+    let row = (parts.iter().flatten().count() * shape.outputs).next_multiple_of(lanes);
+    let mut packed = vec![0.0; shape.rows() * row];
+    for (part, values) in parts.into_iter().flatten().enumerate() {
+        let rows = packed.chunks_exact_mut(row).zip(values.chunks_exact(shape.outputs));
+        rows.for_each(|(to, from)| {
+            to[part * shape.outputs..][..shape.outputs].copy_from_slice(from)
+        });
+    }
+    (packed, row)
+}
+
+/// The largest sum of every pool window of an image.
+#[inline(always)]
+fn pool<F: Floats>(
+    floats: F,
+    shape: &Shape,
+    sums: &[f32],
+    lanes: usize,
+    image: usize,
+    pooled: &mut Sums,
+) {
+    let [_, width] = shape.sums();
+    let [pooled_height, pooled_width] = shape.pooled();
+    let (pool, outputs) = (shape.pool, shape.outputs);
+    let positions = pooled_height * pooled_width;
+    for y in 0..pooled_height {
+        let sums = &sums[y * pool * width * lanes..];
+        for x in 0..pooled_width {
+            for block in (0..outputs).step_by(F::LANES) {
+                let mut best = floats.splat(f32::NEG_INFINITY);
+                let mut at = floats.splat(0.0);
+                for dy in 0..pool {
+                    for dx in 0..pool {
+                        let from = (dy * width + x * pool + dx) * lanes + block;
+                        let sums = floats.load(&sums[from..]);
+                        let wins = floats.greater(sums, best);
+                        let place = floats.splat((dy * pool + dx) as f32);
+                        best = floats.select(wins, sums, best);
+                        at = floats.select(wins, place, at);
+                    }
+                }
+                let [mut largest, mut place] = [[0.0; LANES]; 2];
+                floats.store(best, &mut largest);
+                floats.store(at, &mut place);
+                let to = (image * outputs + block) * positions + y * pooled_width + x;
+                for lane in 0..F::LANES.min(outputs - block) {
+                    let (to, place) = (to + lane * positions, place[lane] as usize);
+                    pooled.largest[to] = largest[lane];
+                    pooled.place[to] = place as u8;
+                    if let Some(by_exact) = pooled.by_exact.get_mut(to) {
+                        let from = (place / pool * width + x * pool + place % pool) * lanes;
+                        *by_exact = sums[from + outputs + block + lane];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An image with its padding, (channel, y, x).
+#[inline(always)]
+fn pad(shape: &Shape, image: &[f32], padded: &mut [f32]) {
+    let [_, height, width] = shape.input;
+    let [padded_height, padded_width] = shape.padded();
+    for (row, from) in image.chunks_exact(width).enumerate() {
+        let (channel, y) = (row / height, row % height);
+        let to = (channel * padded_height + y + shape.padding) * padded_width + shape.padding;
+        padded[to..][..width].copy_from_slice(from);
+    }
+}
+
+/// Whether so few activations are on that it pays to go from them to the sums they reach.
+fn is_sparse(shape: &Shape, input: &[f32]) -> bool {
+    let on = input.iter().filter(|&&activation| activation != 0.0).count();
+    let [height, width] = shape.sums();
+    3 * on < shape.input[0] * height * width
+}
+
+/// The sums of an image, (y, x, output), reached from the activations that are on.
+#[inline(always)]
+fn scatter<F: Floats>(
+    floats: F,
+    shape: &Shape,
+    input: &[f32],
+    packed: &[f32],
+    lanes: usize,
+    sums: &mut [f32],
+) {
+    let [_, input_height, input_width] = shape.input;
+    let [height, width] = shape.sums();
+    let (kernel, padding) = (shape.kernel, shape.padding);
+    sums.fill(0.0);
+    for (feature, &activation) in input.iter().enumerate() {
+        if activation == 0.0 {
+            continue;
+        }
+        let (channel, pixel) =
+            (feature / (input_height * input_width), feature % (input_height * input_width));
+        let (y, x) = (pixel / input_width + padding, pixel % input_width + padding);
+        for ky in (y + 1).saturating_sub(height)..kernel.min(y + 1) {
+            for kx in (x + 1).saturating_sub(width)..kernel.min(x + 1) {
+                let weights = &packed[((channel * kernel + ky) * kernel + kx) * lanes..][..lanes];
+                let sums = &mut sums[((y - ky) * width + x - kx) * lanes..][..lanes];
+                add_product(floats, activation, weights, sums);
+            }
+        }
+    }
+}
+
+/// sums += factor · values, over whole vectors.
+#[inline(always)]
+fn add_product<F: Floats>(floats: F, factor: f32, values: &[f32], sums: &mut [f32]) {
+    let factor = floats.splat(factor);
+    let vectors = sums.chunks_exact_mut(F::LANES).zip(values.chunks_exact(F::LANES));
+    for (sums, values) in vectors {
+        let sum = floats.mul_add(factor, floats.load(values), floats.load(sums));
+        floats.store(sum, sums);
+    }
+}
+
+/// What is on in the window of every position before the pool.
+pub(super) fn windows_on(shape: &Shape, input: &[f32]) -> Vec<On> {
+    let [padded_height, padded_width] = shape.padded();
+    let [_, input_height, input_width] = shape.input;
+    let [height, width] = shape.sums();
+    let mut pixels = vec![On::default(); padded_height * padded_width];
+    for (row, activations) in input.chunks_exact(input_width).enumerate() {
+        let to = (row % input_height + shape.padding) * padded_width + shape.padding;
+        for (pixel, &activation) in pixels[to..].iter_mut().zip(activations) {
+            *pixel = pixel.plus(On::of(activation));
+        }
+    }
+    let mut columns = vec![On::default(); height * padded_width];
+    for y in 0..height {
+        for ky in 0..shape.kernel {
+            for x in 0..padded_width {
+                let sum = &mut columns[y * padded_width + x];
+                *sum = sum.plus(pixels[(y + ky) * padded_width + x]);
+            }
+        }
+    }
+    let window =
+        |at: usize| columns[at..at + shape.kernel].iter().copied().fold(On::default(), On::plus);
+    (0..height * width).map(|at| window(at / width * padded_width + at % width)).collect()
+}
+
+/// A row of sums of `VECTORS` vectors of outputs from output `block` on; `padded` is (channel, y, x)
+/// from the row's first window on.
+#[inline(always)]
+fn row_of_sums<F: Floats, const VECTORS: usize>(
+    floats: F,
+    shape: &Shape,
+    padded: &[f32],
+    packed: &[f32],
+    lanes: usize,
+    block: usize,
+    sums: &mut [f32],
+) {
+    let width = sums.len() / lanes;
+    let mut x = 0;
+    macro_rules! block {
+        ($pixels:literal) => {{
+            let (padded, sums) = (&padded[x..], &mut sums[x * lanes..]);
+            neighbours::<F, $pixels, VECTORS>(floats, shape, padded, packed, lanes, block, sums);
+            x += $pixels;
+        }};
+    }
+    while x < width {
+        // As many as sixteen registers hold, sums, weights and a value.
+        match width - x {
+            7.. if VECTORS == 1 => block!(7),
+            5.. => block!(5),
+            2.. => block!(2),
+            _ => block!(1),
+        }
+    }
+}
+
+/// The sums of `PIXELS` neighbours, which stay in registers.
+#[inline(always)]
+fn neighbours<F: Floats, const PIXELS: usize, const VECTORS: usize>(
+    floats: F,
+    shape: &Shape,
+    padded: &[f32],
+    packed: &[f32],
+    lanes: usize,
+    block: usize,
+    sums: &mut [f32],
+) {
+    let [padded_height, padded_width] = shape.padded();
+    let kernel = shape.kernel;
+    let mut total = [[floats.splat(0.0); VECTORS]; PIXELS];
+    let mut packed = packed.chunks_exact(lanes);
+    for channel in 0..shape.input[0] {
+        for ky in 0..kernel {
+            let from = (channel * padded_height + ky) * padded_width;
+            let row = &padded[from..][..kernel + PIXELS - 1];
+            for (values, weights) in row.windows(PIXELS).zip(packed.by_ref().take(kernel)) {
+                let weights = &weights[block..][..VECTORS * F::LANES];
+                for pixel in 0..PIXELS {
+                    let value = floats.splat(values[pixel]);
+                    for vector in 0..VECTORS {
+                        let weights = floats.load(&weights[vector * F::LANES..]);
+                        total[pixel][vector] = floats.mul_add(value, weights, total[pixel][vector]);
+                    }
+                }
+            }
+        }
+    }
+    for (pixel, total) in total.into_iter().enumerate() {
+        let sums = &mut sums[pixel * lanes + block..][..VECTORS * F::LANES];
+        for (vector, total) in total.into_iter().enumerate() {
+            floats.store(total, &mut sums[vector * F::LANES..]);
+        }
+    }
+}
+
+/// A sum that a gradient reaches.
+#[derive(Clone, Copy, Default)]
+struct Reached {
+    /// Offset of its window in the padded image.
+    window: u32,
+    gradient: f32,
+}
+
+/// Derivatives by the weights and, where wanted, by the input.
+#[inline(always)]
+pub(super) fn backward<F: Floats>(
+    floats: F,
+    operands: Operands<'_>,
+    place: &[u8],
+    by_sums: &[f32],
+    wants_input: bool,
+) -> (Vec<f32>, Option<Vec<f32>>) {
+    let Operands { shape, input, weights } = operands;
+    let [channels, ..] = shape.input;
+    let [padded_height, padded_width] = shape.padded();
+    let [pooled_height, pooled_width] = shape.pooled();
+    let (kernel, pool, outputs) = (shape.kernel, shape.pool, shape.outputs);
+    let positions = pooled_height * pooled_width;
+    let stride = padded_width * channels;
+    // A window's row, filled up with zeros to whole vectors.
+    let segment = (kernel * channels).next_multiple_of(F::LANES);
+    let chunks: Vec<usize> = (0..kernel)
+        .flat_map(|ky| (0..segment).step_by(F::LANES).map(move |at| ky * stride + at))
+        .collect();
+    let row = kernel * segment;
+    // Where a window, (ky, kx, channel), has the weight of every row of the matrix.
+    let places_in_window: Vec<usize> = (0..shape.rows())
+        .map(|row| {
+            let (channel, ky, kx) = (row / (kernel * kernel), row / kernel % kernel, row % kernel);
+            ky * segment + kx * channels + channel
+        })
+        .collect();
+    let mut packed = vec![0.0f32; outputs * row];
+    for (weights, to) in weights.chunks_exact(outputs).zip(&places_in_window) {
+        for (output, &weight) in weights.iter().enumerate() {
+            packed[output * row + to] = weight;
+        }
+    }
+    // Where in the padded image the window of every place in a pool window begins.
+    let windows: Vec<u32> = (0..positions)
+        .map(|at| ((at / pooled_width * padded_width + at % pooled_width) * pool * channels) as u32)
+        .collect();
+    let places: Vec<u32> = (0..pool * pool)
+        .map(|at| ((at / pool * padded_width + at % pool) * channels) as u32)
+        .collect();
+
+    let mut by_packed = vec![0.0f32; outputs * row];
+    let mut by_input = vec![0.0f32; if wants_input { input.len() } else { 0 }];
+    // Images as (y, x, channel), with room to read a vector beyond the last window.
+    let mut padded = vec![0.0f32; padded_height * stride + F::LANES];
+    let mut by_padded = padded.clone();
+    let mut reached = vec![Reached::default(); positions + 1];
+    for (image, input) in input.chunks_exact(shape.features_in()).enumerate() {
+        interleave(shape, |feature, at| padded[at] = input[feature]);
+        by_padded.fill(0.0);
+        for output in 0..outputs {
+            let from = (image * outputs + output) * positions;
+            let mut count = 0;
+            for at in 0..positions {
+                let gradient = by_sums[from + at];
+                let window = windows[at] + places[usize::from(place[from + at])];
+                reached[count] = Reached { window, gradient };
+                count += usize::from(gradient != 0.0);
+            }
+            let reached = &reached[..count];
+            let by_packed = &mut by_packed[output * row..][..row];
+            let mut chunk = 0;
+            while chunk < chunks.len() {
+                macro_rules! block {
+                    ($chunks:literal) => {{
+                        let sums = &mut by_packed[chunk * F::LANES..];
+                        by_weights::<F, $chunks>(floats, reached, &padded, &chunks[chunk..], sums);
+                        chunk += $chunks;
+                    }};
+                }
+                match chunks.len() - chunk {
+                    10.. => block!(10),
+                    5.. => block!(5),
+                    3.. => block!(3),
+                    _ => block!(1),
+                }
+            }
+            if wants_input {
+                let packed = &packed[output * row..][..row];
+                for reached in reached {
+                    let by_padded = &mut by_padded[reached.window as usize..];
+                    for (ky, weights) in packed.chunks_exact(segment).enumerate() {
+                        let target = &mut by_padded[ky * stride..][..segment];
+                        add_product(floats, reached.gradient, weights, target);
+                    }
+                }
+            }
+        }
+        if wants_input {
+            let by_input = &mut by_input[image * shape.features_in()..];
+            interleave(shape, |feature, at| by_input[feature] = by_padded[at]);
+        }
+    }
+    let mut by_weights = vec![0.0f32; weights.len()];
+    for (by_weights, from) in by_weights.chunks_exact_mut(outputs).zip(&places_in_window) {
+        for (output, by_weight) in by_weights.iter_mut().enumerate() {
+            *by_weight = by_packed[output * row + from];
+        }
+    }
+    (by_weights, wants_input.then_some(by_input))
+}
+
+/// Runs `visit(feature, at)` over an image: where it lies as (channel, y, x), and where as (y, x,
+/// channel) with its padding.
+#[inline(always)]
+fn interleave(shape: &Shape, mut visit: impl FnMut(usize, usize)) {
+    let [channels, height, width] = shape.input;
+    let [_, padded_width] = shape.padded();
+    for channel in 0..channels {
+        for y in 0..height {
+            let from = (channel * height + y) * width;
+            let to = ((y + shape.padding) * padded_width + shape.padding) * channels + channel;
+            for x in 0..width {
+                visit(from + x, to + x * channels);
+            }
+        }
+    }
+}
+
+/// sum\[chunk\] += Σ gradient · window\[chunk\], over what is reached; the chunks stay in registers.
+#[inline(always)]
+fn by_weights<F: Floats, const CHUNKS: usize>(
+    floats: F,
+    reached: &[Reached],
+    padded: &[f32],
+    chunks: &[usize],
+    sums: &mut [f32],
+) {
+    let chunks: &[usize; CHUNKS] = chunks[..CHUNKS].try_into().expect("CHUNKS");
+    let mut total = [floats.splat(0.0); CHUNKS];
+    for reached in reached {
+        let window = &padded[reached.window as usize..];
+        let gradient = floats.splat(reached.gradient);
+        for chunk in 0..CHUNKS {
+            let values = floats.load(&window[chunks[chunk]..]);
+            total[chunk] = floats.mul_add(gradient, values, total[chunk]);
+        }
+    }
+    for (sums, total) in sums.chunks_exact_mut(F::LANES).zip(total) {
+        floats.store(floats.add(floats.load(sums), total), sums);
+    }
+}
