@@ -120,7 +120,8 @@ fn count(engine: &str, mapping: &str, isa: &str) -> anyhow::Result<u64> {
     let target = target()?;
     let out = target.join(format!("callgrind-{engine}-{mapping}-{isa}"));
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--toggle-collect=hafnia_sim::evaluate::evaluate"])
+        .arg("--tool=callgrind")
+        .arg("--toggle-collect=hafnia_sim::run::Run::on")
         .arg(format!("--callgrind-out-file={}", out.display()))
         .arg(target.join("release/examples/workload"))
         .args([engine, mapping, isa, &IMAGES.to_string()])

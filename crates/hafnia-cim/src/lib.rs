@@ -15,7 +15,7 @@
 //! # Ok::<(), hafnia_cim::CimError>(())
 //! ```
 //!
-//! A [`Silicon`] is a virtual chip of such macros: what is drawn once for every cell and converter.
+//! A [`Fabrication`] is a virtual chip of such macros: what is drawn once for every cell and converter.
 //! There is no engine here: what runs on a chip is the business of `hafnia-sim`.
 
 mod code_covariance;
@@ -27,12 +27,12 @@ mod distribution;
 mod effect;
 mod effects;
 mod error;
+mod fabrication;
 mod fault_map;
 pub mod fit;
 mod input_control;
 mod preset;
 mod signal;
-mod silicon;
 mod spec;
 mod table_csv;
 
@@ -43,9 +43,9 @@ pub use distribution::{Distribution, Points};
 pub use effect::{EFFECTS, Effect, Support};
 pub use effects::{Disturb, Faults, Programming, Retention, Telegraph, Temperature, Wires};
 pub use error::CimError;
+pub use fabrication::{Cells, Fabrication};
 pub use fault_map::{FAULT_MAP_HEADER, FaultMap};
 pub use input_control::{GroupFault, Groups, InputControl, ScanEntry};
 pub use preset::{SourcedValue, preset_names, sources};
 pub use signal::CellState;
-pub use silicon::{Cells, Silicon};
 pub use spec::{Adc, AdcKind, CellModel, LevelSigmas, MacroSpec};

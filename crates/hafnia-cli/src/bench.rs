@@ -126,7 +126,7 @@ impl Bench {
             engines.push(OfEngine { engine, images_per_cpu_s, runs, two_thread_speedup });
         }
         let isa = match Kernels::default() {
-            Kernels::Plain => "plain".to_owned(),
+            Kernels::Scalar => "plain".to_owned(),
             Kernels::Vectors(isa) => isa.to_string(),
         };
         let measured = Measured { isa, processors, images: self.images, engines };

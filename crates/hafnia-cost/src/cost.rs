@@ -10,7 +10,7 @@ use std::collections::btree_map::Entry;
 use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
-use hafnia_sim::Tally;
+use hafnia_sim::EventCounts;
 use serde::Serialize;
 
 use crate::calibration::{Calibrated, Scaled};
@@ -149,13 +149,15 @@ impl Calibrated {
     /// use hafnia_ir::Mapping;
     /// use hafnia_model::random;
     /// use hafnia_rng::Seed;
-    /// use hafnia_sim::{Images, tally};
+    /// use hafnia_sim::{Images, NoiseScope, Programmed, Reference};
     ///
     /// let network = random::lenet5(Seed(1));
     /// let spec = MacroSpec::preset("gt-n40")?;
     /// let mapping = Mapping::logical(&network, &spec)?;
     /// let images = Images { activations: random::image(Seed(2), network.input()), labels: vec![3] };
-    /// let events = tally(&network, &images, &mapping, &spec, &|_, _| ())?;
+    /// let reference = Reference::new(&network, &images)?;
+    /// let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::Final)?;
+    /// let events = programmed.count_events(&|_, _| ());
     ///
     /// let calibrated = CostModel::gt_n40().calibrate(100, Seed(3))?;
     /// let cost = calibrated.assess(&network, &mapping, &spec, &events)?.cost();
@@ -171,7 +173,7 @@ impl Calibrated {
         network: &Network,
         mapping: &Mapping,
         spec: &MacroSpec,
-        tally: &Tally,
+        counts: &EventCounts,
     ) -> Result<Assessment, CostError> {
         // Few numbers of columns a converter are drawn, many times each.
         let mut inventories = BTreeMap::new();
@@ -182,7 +184,7 @@ impl Calibrated {
             let inventory = match inventories.entry(shared) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(vacant) => {
-                    vacant.insert(Inventory::of(network, mapping, spec, shared, tally)?)
+                    vacant.insert(Inventory::of(network, mapping, spec, shared, counts)?)
                 }
             };
             Ok(scaled.cost(inventory))

@@ -10,7 +10,7 @@
 use hafnia_cim::{AdcKind, MacroSpec};
 use hafnia_ir::{Mapping, Tile};
 use hafnia_model::Network;
-use hafnia_sim::{Tally, TileEvents};
+use hafnia_sim::{EventCounts, TileEvents};
 
 use crate::calibration::adder_bits;
 use crate::error::CostError;
@@ -80,10 +80,10 @@ impl Inventory {
         mapping: &Mapping,
         spec: &MacroSpec,
         columns_per_adc: usize,
-        tally: &Tally,
+        counts: &EventCounts,
     ) -> Result<Self, CostError> {
-        let (tiles, images) = (mapping.tiles.len(), tally.images);
-        let counted = tally.tiles.len();
+        let (tiles, images) = (mapping.tiles.len(), counts.images);
+        let counted = counts.tiles.len();
         if counted != tiles || images == 0 {
             return Err(CostError::Tally { counted, images, tiles });
         }
@@ -100,7 +100,7 @@ impl Inventory {
             }
         });
         let floor = Floor::of(mapping, spec, columns_per_adc);
-        let amounts = mapping.tiles.iter().zip(&tally.tiles).enumerate();
+        let amounts = mapping.tiles.iter().zip(&counts.tiles).enumerate();
         let amounts = amounts.map(|(index, (tile, events))| {
             let bits = matrices[tile.matrix.index()].input_bits;
             TileAmounts::of(tile, events, images as f64, bits, spec, floor.parts(index, tile))

@@ -18,8 +18,8 @@
 //! # Ok::<(), hafnia_cost::CostError>(())
 //! ```
 //!
-//! Events come from [`hafnia_sim::tally`], the places of tiles from the mapping; nothing is counted
-//! here. It does not know passes, files of results or reports. What is not modelled is said in
+//! Events come from [`hafnia_sim::Programmed::count_events`], the places of tiles from the mapping;
+//! nothing is counted here. It does not know passes, files of results or reports. What is not modelled is said in
 //! `docs/cost.md`.
 
 mod break_even;

@@ -10,7 +10,7 @@ use hafnia_cost::{
 use hafnia_ir::{Geometry, Mapping, Place, Stage};
 use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, random};
 use hafnia_rng::Seed;
-use hafnia_sim::{Images, tally};
+use hafnia_sim::{Images, NoiseScope, Programmed, Reference};
 use proptest::prelude::*;
 
 fn spec() -> MacroSpec {
@@ -30,7 +30,9 @@ fn assess(
 ) -> Assessment {
     let images = activations.len() / network.shape_before(0).len();
     let images = Images { activations, labels: vec![0; images] };
-    let events = tally(network, &images, mapping, spec, &|_, _| ()).unwrap();
+    let reference = Reference::new(network, &images).unwrap();
+    let programmed = Programmed::new(&reference, mapping, spec, &NoiseScope::Final).unwrap();
+    let events = programmed.count_events(&|_, _| ());
     calibrated.assess(network, mapping, spec, &events).unwrap()
 }
 
@@ -192,7 +194,7 @@ fn a_shared_row_stalls() {
 fn events_of_another_mapping_are_refused() {
     let (network, _) = small();
     let mapping = Mapping::logical(&network, &spec()).unwrap();
-    let events = hafnia_sim::Tally { images: 1, tiles: Vec::new() };
+    let events = hafnia_sim::EventCounts { images: 1, tiles: Vec::new() };
     let error = calibrated(1).assess(&network, &mapping, &spec(), &events).unwrap_err();
     expect!["counts of 0 tiles over 1 images, the mapping has 1 tiles"]
         .assert_eq(&error.to_string());

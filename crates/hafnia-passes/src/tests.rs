@@ -163,7 +163,7 @@ proptest! {
         let outcome = pipeline.run(start.clone(), &context, &mut |after| {
             assert_eq!(after.index, seen.len());
             seen.push(after.name);
-            Ok(hafnia_sim::agree(&network, after.mapping, &spec, seed)?)
+            Ok(hafnia_sim::check_equivalence(&network, after.mapping, &spec, seed)?)
         });
         let outcome = outcome.unwrap();
         prop_assert_eq!(seen, pipeline.names());
@@ -246,7 +246,7 @@ proptest! {
         let pipeline = Pipeline::parse(&text, &Registry::builtin()).unwrap();
         let start = Mapping::logical(&network, &spec).unwrap();
         let found = pipeline.run(start.clone(), &context, &mut |after| {
-            Ok(hafnia_sim::agree(&network, after.mapping, &spec, seed)?)
+            Ok(hafnia_sim::check_equivalence(&network, after.mapping, &spec, seed)?)
         });
         let found = found.unwrap();
         verify(&found.mapping).unwrap();

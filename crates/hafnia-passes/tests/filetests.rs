@@ -143,7 +143,8 @@ fn outcome(input: &str) -> String {
     let pipeline = Pipeline::parse(&pipeline.to_string(), &Registry::builtin());
     match pipeline.and_then(|pipeline| pipeline.run(mapping, &context, &mut |_| Ok(()))) {
         Ok(outcome) => {
-            hafnia_sim::agree(&network, &outcome.mapping, &spec, Seed(1)).expect("they agree");
+            hafnia_sim::check_equivalence(&network, &outcome.mapping, &spec, Seed(1))
+                .expect("they agree");
             let (statistics, mapping) = (&outcome.statistics[0].1, outcome.mapping.to_string());
             format!("{statistics}\n{}", mapping.replace(&network.digest().to_string(), "-"))
         }

@@ -13,8 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Evaluation, Kernels, NoiseScope, Prepared, evaluate};
-use hafnia_simd::Isa;
+use hafnia_sim::{EngineKind, Evaluation, Kernels, NoiseScope, Programmed, Reference};
 use hafnia_stats::{Bootstrap, reduction};
 use lenet5::{check, images, mapped, recorded};
 
@@ -38,35 +37,23 @@ fn engines(criterion: &mut Criterion) {
         ("final-layer", NoiseScope::Final, false),
     ];
     let vectors = Isa::all().into_iter().map(Kernels::Vectors);
-    let kernels: Vec<Kernels> = std::iter::once(Kernels::Plain).chain(vectors).collect();
+    let kernels: Vec<Kernels> = std::iter::once(Kernels::Scalar).chain(vectors).collect();
     for (case, scope, is_shared) in cases {
         let mapping = mapped(&network, &spec, is_shared);
         for &kernels in &kernels {
             let (isa, count) = match kernels {
-                Kernels::Plain => ("plain".to_owned(), 256),
+                Kernels::Scalar => ("scalar".to_owned(), 256),
                 Kernels::Vectors(isa) => (isa.to_string(), 2_048),
             };
             let images = images(&network, count);
-            let prepared =
-                Prepared::with_kernels(&network, &images, &scope, kernels).expect("it fits");
-            for (name, engine) in [
-                ("exact", EngineKind::Exact),
-                ("table", EngineKind::Table),
-                ("device", EngineKind::Device),
-            ] {
+            let reference = Reference::with_kernels(&network, &images, kernels).expect("it fits");
+            let programmed = Programmed::new(&reference, &mapping, &spec, &scope).expect("it fits");
+            for engine in EngineKind::ALL {
                 let run = || {
-                    let evaluation = evaluate(
-                        &prepared,
-                        &mapping,
-                        &spec,
-                        black_box(engine),
-                        0..1,
-                        Seed(3),
-                        &|_, _| (),
-                    );
+                    let evaluation = programmed.run(0..1, Seed(3)).on(&black_box(engine).into());
                     check(&evaluation.expect("it fits"), &scope);
                 };
-                let mut group = criterion.benchmark_group(name);
+                let mut group = criterion.benchmark_group(engine.to_string());
                 group.throughput(Throughput::Elements(count as u64)).sample_size(10);
                 group.bench_function(format!("{case}/{isa}"), |bencher| {
                     bencher.iter_custom(|iterations| {

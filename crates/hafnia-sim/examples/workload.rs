@@ -1,15 +1,14 @@
 //! A fixed amount of work, whose instructions are counted: `workload ENGINE MAPPING ISA IMAGES`, the
 //! mapping being `natural` or `shared`.
 //!
-//! `cargo xtask instructions` runs it under valgrind and counts within [`evaluate`] only.
+//! `cargo xtask instructions` runs it under valgrind and counts within [`Run::on`](hafnia_sim::Run::on) only.
 
 #[path = "../benches/lenet5/mod.rs"]
 mod lenet5;
 
 use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Kernels, NoiseScope, Prepared, evaluate};
-use hafnia_simd::Isa;
+use hafnia_sim::{EngineKind, Kernels, NoiseScope, Programmed, Reference};
 use lenet5::{check, images, mapped, recorded};
 
 fn main() {
@@ -22,21 +21,17 @@ fn main() {
         "shared" => true,
         other => panic!("there is no mapping {other}"),
     };
-    let engine = match engine.as_str() {
-        "exact" => EngineKind::Exact,
-        "table" => EngineKind::Table,
-        "device" => EngineKind::Device,
-        other => panic!("there is no engine {other}"),
-    };
+    let engine: EngineKind = engine.parse().expect("an engine");
     let isa = Isa::all().into_iter().find(|of| of.to_string() == *isa);
     let kernels = Kernels::Vectors(isa.expect("this processor has the instruction set"));
     let spec = MacroSpec::preset("gt-n40").expect("a preset");
     let network = recorded();
     let images = images(&network, count.parse().expect("a number of images"));
-    let prepared = Prepared::with_kernels(&network, &images, &NoiseScope::All, kernels);
-    let (prepared, mapping) = (prepared.expect("it fits"), mapped(&network, &spec, is_shared));
+    let reference = Reference::with_kernels(&network, &images, kernels).expect("it fits");
+    let mapping = mapped(&network, &spec, is_shared);
+    let programmed =
+        Programmed::new(&reference, &mapping, &spec, &NoiseScope::All).expect("it fits");
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-    let evaluation = one_thread
-        .install(|| evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(3), &|_, _| ()));
+    let evaluation = one_thread.install(|| programmed.run(0..1, Seed(3)).on(&engine.into()));
     check(&evaluation.expect("it fits"), &NoiseScope::All);
 }

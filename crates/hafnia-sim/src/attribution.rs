@@ -1,4 +1,4 @@
-//! [`attribute`]: where the errors of a mapped network arise, by layer, column and partial sum.
+//! [`Run::attribute`]: where the errors of a mapped network arise, by layer, column and partial sum.
 //!
 //! Every matrix is given what reaches it in the noiseless network, so that the errors of a layer are
 //! its own and not those of the layers before. All counts and sums are whole numbers: the result
@@ -6,16 +6,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hafnia_cim::{CodeTable, MacroSpec};
-use hafnia_ir::Mapping;
 use hafnia_model::{Multiply, ReferenceProduct, run_from};
-use hafnia_rng::Seed;
 use rayon::prelude::*;
 
-use crate::{
-    Chip, Conversion, Device, Engine, EngineKind, Exact, Mapped, Plan, Prepared, Progress,
-    SimError, Table,
-};
+use crate::engine::{Conversion, Engine};
+use crate::error::SimError;
+use crate::mapped::Mapped;
+use crate::programmed::Programmed;
+use crate::run::{AnyEngine, Engines, Progress, Run};
 
 /// The errors of a matrix that runs on the macro.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,74 +64,41 @@ pub struct CodeErrors {
 /// Images of one unit of work.
 const BLOCK: usize = 16;
 
-/// Runs the first `images` images of `prepared` on `chips` chips, conversion by conversion.
-///
-/// Chips and repetitions are those of [`evaluate`](crate::evaluate). Matrices outside the scope are
-/// left out. `progress` is told of (chip, image) pairs.
-///
-/// # Errors
-/// As [`evaluate`](crate::evaluate), and if there are fewer images or none are wanted.
-#[expect(clippy::too_many_arguments, reason = "as `evaluate`, and how many images")]
-pub fn attribute(
-    prepared: &Prepared<'_>,
-    mapping: &Mapping,
-    spec: &MacroSpec,
-    engine: EngineKind,
-    chips: u32,
-    images: usize,
-    seed: Seed,
-    progress: Progress<'_>,
-) -> Result<Vec<LayerErrors>, SimError> {
-    if chips == 0 {
-        return Err(SimError::NoChips);
-    }
-    let available = prepared.images();
-    if !(1..=available).contains(&images) {
-        return Err(SimError::Sample { wanted: images, available });
-    }
-    let plan = Plan::new(prepared.network, mapping, spec)?;
-    let trial = Trial {
-        prepared,
-        mapping,
-        plan: &plan,
-        images,
-        codes: spec.adc.max_code() + 1,
-        most: spec.rows_per_conversion * spec.cell.top_level(),
-        total: u64::from(chips) * images as u64,
-        done: AtomicU64::new(0),
-        progress,
-    };
-    let numbers = 0..u64::from(chips);
-    let tallies: Vec<Tally> = match engine {
-        EngineKind::Exact => vec![trial.run(&Exact::new(spec))],
-        EngineKind::Table => {
-            spec.check_table().map_err(|error| SimError::Spec(Box::new(error)))?;
-            let (table, tiles) = (CodeTable::from_spec(spec), mapping.tiles.len());
-            let run = |number| trial.run(&Table::new(&table, spec, tiles, seed, number));
-            numbers.into_par_iter().map(run).collect()
+impl Run<'_> {
+    /// Where errors arise over the first `images` images, conversion by conversion.
+    ///
+    /// Matrices outside the scope are left out.
+    ///
+    /// # Errors
+    /// As [`Run::on`], and if there are fewer images or none are wanted.
+    pub fn attribute(
+        &self,
+        engines: &Engines<'_>,
+        images: usize,
+    ) -> Result<Vec<LayerErrors>, SimError> {
+        let programmed = self.programmed;
+        let (available, spec) = (programmed.reference.images.len(), programmed.spec);
+        if !(1..=available).contains(&images) {
+            return Err(SimError::Sample { wanted: images, available });
         }
-        EngineKind::Device => {
-            // One checks the mapping for all.
-            let first = Chip::program(mapping, spec, seed, 0)?;
-            let run = |number| match number {
-                0 => trial.run(&Device::new(&first, spec, seed)),
-                _ => {
-                    let chip = Chip::program_checked(mapping, spec, seed, number);
-                    trial.run(&Device::new(&chip, spec, seed))
-                }
-            };
-            numbers.into_par_iter().map(run).collect()
-        }
-    };
-    let tally = tallies.into_iter().reduce(Tally::plus).expect("there is a chip");
-    Ok(trial.layers(&tally))
+        let trial = Trial {
+            programmed,
+            images,
+            codes: spec.adc.max_code() + 1,
+            most: spec.rows_per_conversion * spec.cell.top_level(),
+            total: self.rounds(engines) * images as u64,
+            done: AtomicU64::new(0),
+            progress: self.progress,
+        };
+        let counts = self.each(engines, |engine| trial.run(engine))?;
+        let counts = counts.into_iter().reduce(ErrorCounts::plus).expect("there is a chip");
+        Ok(trial.layers(&counts))
+    }
 }
 
 /// What all chips share.
 struct Trial<'a> {
-    prepared: &'a Prepared<'a>,
-    mapping: &'a Mapping,
-    plan: &'a Plan,
+    programmed: &'a Programmed<'a>,
     images: usize,
     /// Codes of the converter.
     codes: usize,
@@ -147,7 +112,7 @@ struct Trial<'a> {
 
 /// What was counted.
 #[derive(Debug, Clone, Default)]
-struct Tally {
+struct ErrorCounts {
     /// (matrix, column).
     columns: Vec<Vec<Sums>>,
     /// (matrix, ones, code).
@@ -158,7 +123,7 @@ struct Tally {
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums([i64; 5]);
 
-impl Tally {
+impl ErrorCounts {
     fn plus(mut self, other: Self) -> Self {
         let columns = self.columns.iter_mut().flatten().zip(other.columns.iter().flatten());
         columns.for_each(|(sums, more)| sums.add(more.0));
@@ -189,9 +154,9 @@ impl Sums {
 
 impl Trial<'_> {
     /// One chip, over all images.
-    fn run(&self, engine: &impl Engine) -> Tally {
-        let Prepared { network, first, .. } = self.prepared;
-        let matrices = network.matrices();
+    fn run(&self, engine: AnyEngine<'_>) -> ErrorCounts {
+        let Programmed { reference, in_scope, plan, first, .. } = self.programmed;
+        let (network, matrices) = (reference.network, reference.network.matrices());
         let counts = matrices.len() * (self.most + 1) * self.codes;
         let counting = Counting {
             engine,
@@ -201,9 +166,9 @@ impl Trial<'_> {
         let run_block = |block: usize| {
             let columns = |matrix: &hafnia_model::MatrixLayer<'_>| matrix.weights.columns();
             let mut probe = Probe {
-                in_scope: &self.prepared.in_scope,
-                plain: self.prepared.plain.clone(),
-                mapped: Mapped::new(self.plan, &counting),
+                in_scope,
+                plain: reference.plain.clone(),
+                mapped: Mapped::new(plan, &counting),
                 columns: matrices.iter().map(|m| vec![Sums::default(); columns(m)]).collect(),
                 noisy: Vec::new(),
             };
@@ -211,21 +176,22 @@ impl Trial<'_> {
             let count = range.len() as u64;
             for image in range {
                 probe.mapped.image = image as u32;
-                run_from(network, *first, self.prepared.reached(image), &mut probe);
+                run_from(network, *first, self.programmed.reached(image), &mut probe);
             }
             let before = self.done.fetch_add(count, Ordering::Relaxed);
             (self.progress)(before + count, self.total);
-            Tally { columns: probe.columns, codes: Vec::new() }
+            ErrorCounts { columns: probe.columns, codes: Vec::new() }
         };
         let blocks = (0..self.images.div_ceil(BLOCK)).into_par_iter().map(run_block);
-        let mut tally = blocks.reduce_with(Tally::plus).expect("there are images");
-        tally.codes = counting.counts.into_iter().map(AtomicU64::into_inner).collect();
-        tally
+        let mut counts = blocks.reduce_with(ErrorCounts::plus).expect("there are images");
+        counts.codes = counting.counts.into_iter().map(AtomicU64::into_inner).collect();
+        counts
     }
 
-    fn layers(&self, tally: &Tally) -> Vec<LayerErrors> {
-        let matrices = self.prepared.network.matrices();
-        let in_scope = matrices.iter().enumerate().filter(|(m, _)| self.prepared.in_scope[*m]);
+    fn layers(&self, counts: &ErrorCounts) -> Vec<LayerErrors> {
+        let Programmed { reference, in_scope, .. } = self.programmed;
+        let matrices = reference.network.matrices();
+        let in_scope = matrices.iter().enumerate().filter(|(m, _)| in_scope[*m]);
         let of_ones = |(ones, counts): (usize, &[u64])| {
             let conversions = counts.iter().sum();
             CodeErrors {
@@ -236,12 +202,12 @@ impl Trial<'_> {
         };
         let layer = |(index, matrix): (usize, &hafnia_model::MatrixLayer<'_>)| {
             let length = (self.most + 1) * self.codes;
-            let counts = &tally.codes[index * length..][..length];
+            let of_codes = &counts.codes[index * length..][..length];
             LayerErrors {
                 matrix: index,
                 layer: matrix.name.to_owned(),
-                columns: tally.columns[index].iter().map(|sums| sums.errors()).collect(),
-                codes: counts.chunks_exact(self.codes).enumerate().map(of_ones).collect(),
+                columns: counts.columns[index].iter().map(|sums| sums.errors()).collect(),
+                codes: of_codes.chunks_exact(self.codes).enumerate().map(of_ones).collect(),
             }
         };
         in_scope.map(layer).collect()
@@ -249,17 +215,17 @@ impl Trial<'_> {
 }
 
 /// Counts what an engine answers, by matrix, ones and code.
-struct Counting<'a, E> {
-    engine: &'a E,
+struct Counting<'a> {
+    engine: AnyEngine<'a>,
     trial: &'a Trial<'a>,
     counts: Vec<AtomicU64>,
 }
 
-impl<E: Engine> Engine for Counting<'_, E> {
+impl Engine for Counting<'_> {
     fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
         self.engine.convert(conversion, codes);
-        let Trial { mapping, most, codes: of, .. } = self.trial;
-        let matrix = mapping.tiles[conversion.tile.index()].matrix.index();
+        let Trial { programmed, most, codes: of, .. } = self.trial;
+        let matrix = programmed.mapping.tiles[conversion.tile.index()].matrix.index();
         for (&ones, &code) in conversion.ones.iter().zip(&*codes) {
             let at = (matrix * (most + 1) + usize::from(ones)) * of + usize::from(code);
             self.counts[at].fetch_add(1, Ordering::Relaxed);

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use hafnia_cim::{MacroSpec, Silicon};
+use hafnia_cim::{Fabrication, MacroSpec};
 use hafnia_ir::{Mapping, Place, Stage, Tile, TileId};
 use hafnia_rng::Seed;
+use hafnia_simd::LANES;
 use serde::{Deserialize, Serialize};
 
+use crate::error::SimError;
+use crate::mapped::check;
 use crate::wires::Array;
-use crate::{LANES, SimError, mapped::check};
 
 /// A virtual chip: the macros of a placed mapping, programmed, with the static noise of `spec`.
 ///
@@ -65,10 +67,10 @@ impl Chip {
         seed: Seed,
         chip: u64,
     ) -> Self {
-        let silicon = Silicon::new(spec, seed, chip);
+        let fabrication = Fabrication::new(spec, seed, chip);
         let program = |tile: &Tile| {
             let place = tile.place.expect("every tile of a placed mapping has its place");
-            ChipTile::program(tile, place, &silicon, spec)
+            ChipTile::program(tile, place, &fabrication, spec)
         };
         let mut tiles: Vec<_> = mapping.tiles.iter().map(program).collect();
         if spec.wires.are_resistive() {
@@ -89,13 +91,13 @@ impl Chip {
 }
 
 impl ChipTile {
-    fn program(tile: &Tile, place: Place, silicon: &Silicon<'_>, spec: &MacroSpec) -> Self {
+    fn program(tile: &Tile, place: Place, fabrication: &Fabrication<'_>, spec: &MacroSpec) -> Self {
         let cell = usize::from(spec.cell.bits_per_cell);
         let (rows, columns) = (tile.physical_rows(), tile.bits.columns() / cell);
         let blocks = columns.div_ceil(LANES);
         let first = place.column as usize;
 
-        let mut row_of_cells = silicon.cells(place.macro_index, first, columns);
+        let mut row_of_cells = fabrication.cells(place.macro_index, first, columns);
         let mut cells = vec![[0.0; LANES]; rows * blocks];
         for row in 0..rows {
             let level = |column| {
@@ -112,7 +114,7 @@ impl ChipTile {
         let mut of_column = vec![0.0; comparators];
         let mut thresholds = vec![[f32::INFINITY; LANES]; blocks * comparators];
         for column in 0..columns {
-            silicon.thresholds(place.macro_index, (first + column) as u32, &mut of_column);
+            fabrication.thresholds(place.macro_index, (first + column) as u32, &mut of_column);
             for (comparator, &threshold) in of_column.iter().enumerate() {
                 thresholds[column / LANES * comparators + comparator][column % LANES] =
                     threshold as f32;

@@ -6,8 +6,7 @@
 //! and are fetched where they matter. A code is that of the whole word all the same.
 
 use hafnia_rng::Counter;
-
-use crate::LANES;
+use hafnia_simd::LANES;
 
 /// The address of a conversion cycle in the draws of its tile.
 #[derive(Debug, Clone, Copy)]

@@ -3,9 +3,10 @@
 use hafnia_cim::{CellModel, CodeTable, MacroSpec};
 use hafnia_ir::TileId;
 use hafnia_rng::{Counter, Seed, gaussian};
+use hafnia_simd::LANES;
 
+use crate::chip::{Chip, ChipTile};
 use crate::draws::{Address, first_bytes, word};
-use crate::{Chip, LANES};
 
 /// One conversion cycle of a tile: a group of rows is on, and every column is converted.
 #[derive(Debug, Clone, Copy)]
@@ -99,8 +100,7 @@ impl<'a> Device<'a> {
     /// If `chip` was programmed for another number of comparators.
     pub fn new(chip: &'a Chip, spec: &MacroSpec, seed: Seed) -> Self {
         let comparators = spec.adc.max_code();
-        let fits =
-            |tile: &crate::chip::ChipTile| tile.thresholds.len() == tile.blocks * comparators;
+        let fits = |tile: &ChipTile| tile.thresholds.len() == tile.blocks * comparators;
         assert!(chip.tiles.iter().all(fits), "the chip was programmed for another ADC");
         let most = spec.rows_per_conversion;
         let of_converter = spec.adc.comparator_noise_lsb * spec.adc.comparator_noise_lsb;

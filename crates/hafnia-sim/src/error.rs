@@ -106,6 +106,20 @@ pub enum SimError {
         /// Those of the spec.
         expected: usize,
     },
+    /// No engine has this name.
+    #[error("there is no engine `{name}`: it is `exact`, `table` or `device`")]
+    Engine {
+        /// The name.
+        name: String,
+    },
+    /// A run on more chips than are saved.
+    #[error("chips up to {end} were asked for, {available} are saved")]
+    SavedChips {
+        /// The end of the range that was asked for.
+        end: usize,
+        /// Saved chips.
+        available: usize,
+    },
     /// An evaluation over no chip has no mean.
     #[error("0 chips were asked for, at least 1 is needed")]
     NoChips,

@@ -12,26 +12,17 @@
 use hafnia_rng::{BLOCKS, Counter, gaussian};
 use hafnia_simd::{Isa, Kernel, LANES, Simd};
 
+use crate::chip::ChipTile;
 use crate::draws::{Address, word};
+use crate::engine::{Device, Exact, Pieces, Table};
 use crate::layout::{Layout, TileLayout};
+use crate::paths::{Path, Why};
 use crate::sampled::{Sample, Sampled};
 use crate::schedule::{BATCH, Schedule};
 use crate::sliced::{Sliced, SlicedBuffers};
 use crate::windows::Windows;
-use crate::{Device, Exact, Table};
 
 const _: () = assert!(BATCH == BLOCKS && LANES == 16, "a Philox block is the bytes of a vector");
-
-/// How an engine is computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// Every code is the number of ones.
-    Exact,
-    /// Every code is the number of ones, but for a few corrections.
-    Corrections,
-    /// Every conversion is computed.
-    Conversions,
-}
 
 /// An error of a raw sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +37,7 @@ pub(crate) struct Correction {
 /// Answers lists of conversion cycles of a tile.
 pub(crate) trait Convert: Sync {
     /// How it is done.
-    fn way(&self) -> Way;
+    fn path(&self) -> Path;
 
     /// Adds weight · code to `raw`, (position, block of columns).
     fn convert(
@@ -59,7 +50,7 @@ pub(crate) trait Convert: Sync {
         raw: &mut [[i32; LANES]],
     );
 
-    /// Notes where codes are not the number of ones; for [`Way::Corrections`] only.
+    /// Notes where codes are not the number of ones; for [`Path::Corrected`] only.
     fn correct(
         &self,
         _isa: Isa,
@@ -186,9 +177,14 @@ impl<'a> ExactKernel<'a> {
 }
 
 impl Convert for ExactKernel<'_> {
-    fn way(&self) -> Way {
-        let clips = self.layout.slots > usize::from(self.max_code);
-        if self.layout.is_proved && !clips { Way::Exact } else { Way::Conversions }
+    fn path(&self) -> Path {
+        if !self.layout.is_proved {
+            Path::Converted(Why::Unproved)
+        } else if self.layout.slots > usize::from(self.max_code) {
+            Path::Converted(Why::Clipped)
+        } else {
+            Path::Product
+        }
     }
 
     fn convert(
@@ -272,7 +268,7 @@ struct DeviceTile {
 }
 
 impl DeviceTile {
-    fn new(tile: &TileLayout, chip: &crate::chip::ChipTile, comparators: usize) -> Self {
+    fn new(tile: &TileLayout, chip: &ChipTile, comparators: usize) -> Self {
         let lines = (tile.lines + 1).max(FEW);
         let mut cells = vec![[0.0; LANES]; lines * tile.blocks];
         let mut thresholds = chip.thresholds.clone();
@@ -346,8 +342,8 @@ impl<'a> DeviceKernel<'a> {
 }
 
 impl Convert for DeviceKernel<'_> {
-    fn way(&self) -> Way {
-        Way::Conversions
+    fn path(&self) -> Path {
+        Path::Converted(Why::Cells)
     }
 
     fn convert(
@@ -563,8 +559,7 @@ impl<'a> TableKernel<'a> {
         let likeliest =
             rows().flatten().map(|pieces| pieces.bounds.first().map_or(1 << 32, |b| *b));
         let certain = likeliest.min().expect("a conversion has a row") >> 24;
-        let is_ones =
-            |(ones, pieces): (usize, &crate::engine::Pieces)| usize::from(pieces.likeliest) == ones;
+        let is_ones = |(ones, pieces): (usize, &Pieces)| usize::from(pieces.likeliest) == ones;
         Self {
             layout,
             table,
@@ -575,12 +570,20 @@ impl<'a> TableKernel<'a> {
 }
 
 impl Convert for TableKernel<'_> {
-    fn way(&self) -> Way {
-        // Below half a byte that settles a code, whole words are drawn for most columns either way.
-        let is_rare = self.last_certain >= 127;
-        // What noise turns on in a dead row counts in the network's own sums and in no tile's.
-        let is_product = self.layout.is_proved && !self.layout.has_dead_rows;
-        if is_product && self.is_unbiased && is_rare { Way::Corrections } else { Way::Conversions }
+    fn path(&self) -> Path {
+        if !self.layout.is_proved {
+            Path::Converted(Why::Unproved)
+        } else if self.layout.has_dead_rows {
+            // What noise turns on there counts in the network's own sums and in no tile's.
+            Path::Converted(Why::DeadRows)
+        } else if !self.is_unbiased {
+            Path::Converted(Why::Biased)
+        } else if self.last_certain < 127 {
+            // Whole words are drawn for most columns either way.
+            Path::Converted(Why::Noisy)
+        } else {
+            Path::Corrected
+        }
     }
 
     fn convert(

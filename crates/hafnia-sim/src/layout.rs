@@ -1,12 +1,15 @@
 //! [`Layout`]: a network and its mapping laid out for the kernels; shared by all threads and chips.
 
+use std::sync::Arc;
+
 use hafnia_cim::{InputControl, MacroSpec};
 use hafnia_ir::{Mapping, TileId, prove};
 use hafnia_model::{Layer, MatrixLayer, Network, Shape, Thresholds};
 use hafnia_simd::LANES;
 
-use crate::Plan;
+use crate::mapped::Plan;
 use crate::packed::PackedMatrix;
+use crate::paths::Why;
 use crate::scanned::{Scanned, largest_product};
 use crate::sliced::{Counted, Sliced};
 use crate::windows::{LineBits, Windows};
@@ -21,7 +24,7 @@ pub(crate) struct Layout<'a> {
     pub(crate) matrices: Vec<MatrixLayout>,
     /// One a tile; none if there is no mapping.
     pub(crate) tiles: Vec<TileLayout>,
-    pub(crate) plan: Option<&'a Plan>,
+    pub(crate) plan: Option<Arc<Plan>>,
     /// Rows a conversion may have.
     pub(crate) slots: usize,
     /// Whether the mapping holds every weight of the network once, so that conversions without
@@ -124,20 +127,20 @@ pub(crate) enum SlicedGroups {
 pub(crate) const SHARED_WORDS: usize = 4;
 
 impl<'a> Layout<'a> {
-    /// Lays out a network without a mapping; none if some layer does not suit the kernels.
-    pub(crate) fn of_network(network: &'a Network) -> Option<Self> {
+    /// Lays out a network without a mapping, if kernels suit every layer.
+    pub(crate) fn of_network(network: &'a Network) -> Result<Self, Why> {
         Self::of_sums(network, |_| 0)
     }
 
     /// Lays out a network whose matrices have sums, with any errors, of up to ±`largest`.
-    fn of_sums(network: &'a Network, largest: impl Fn(usize) -> usize) -> Option<Self> {
+    fn of_sums(network: &'a Network, largest: impl Fn(usize) -> usize) -> Result<Self, Why> {
         let matrices = network.matrices().into_iter().enumerate();
         let layouts =
             matrices.map(|(index, matrix)| MatrixLayout::new(network, &matrix, largest(index)));
-        Some(Self {
+        Ok(Self {
             network,
             steps: steps(network),
-            matrices: layouts.collect::<Option<_>>()?,
+            matrices: layouts.collect::<Result<_, _>>()?,
             tiles: Vec::new(),
             plan: None,
             slots: 1,
@@ -150,13 +153,15 @@ impl<'a> Layout<'a> {
     pub(crate) fn of_mapping(
         network: &'a Network,
         mapping: &Mapping,
-        plan: &'a Plan,
+        plan: &Arc<Plan>,
         spec: &MacroSpec,
-    ) -> Option<Self> {
+    ) -> Result<Self, Why> {
         // Slices and levels are for the engines themselves.
-        let has_slices = mapping.matrices.iter().any(|of| of.weight_bits > 1);
-        if has_slices || mapping.geometry.cell_bits > 1 {
-            return None;
+        if let Some(of) = mapping.matrices.iter().find(|of| of.weight_bits > 1) {
+            return Err(Why::WeightBits(of.weight_bits));
+        }
+        if mapping.geometry.cell_bits > 1 {
+            return Err(Why::CellBits(mapping.geometry.cell_bits));
         }
         let largest = |matrix: usize| {
             let mut of_replicas = vec![0; plan.replicas(matrix)];
@@ -176,7 +181,7 @@ impl<'a> Layout<'a> {
             let planned = &plan.tiles[id.index()];
             let lines = &planned.lines.scan;
             if lines.len() >= usize::from(u16::MAX) {
-                return None;
+                return Err(Why::Lines(lines.len()));
             }
             let mut physical: Vec<u32> = lines.iter().map(|line| line.physical).collect();
             let blocks = tile.bits.columns().div_ceil(LANES);
@@ -240,11 +245,11 @@ impl<'a> Layout<'a> {
                 aligned,
             });
         }
-        layout.plan = Some(plan);
+        layout.plan = Some(Arc::clone(plan));
         layout.slots = spec.rows_per_conversion;
         layout.is_proved = prove(mapping, network).is_ok();
         layout.has_dead_rows = mapping.matrices.iter().any(|of| !of.dead.is_empty());
-        Some(layout)
+        Ok(layout)
     }
 }
 
@@ -303,7 +308,7 @@ fn steps(network: &Network) -> Vec<Step> {
 }
 
 impl MatrixLayout {
-    fn new(network: &Network, matrix: &MatrixLayer<'_>, largest: usize) -> Option<Self> {
+    fn new(network: &Network, matrix: &MatrixLayer<'_>, largest: usize) -> Result<Self, Why> {
         let input = network.shape_before(matrix.layer);
         let output = network.shape_before(matrix.layer + 1);
         let windows = match &network.layers()[matrix.layer] {
@@ -319,7 +324,7 @@ impl MatrixLayout {
             let (column, level) = (index / levels, index % levels);
             threshold_lanes[column / LANES * levels + level][column % LANES] = value;
         }
-        Some(Self {
+        Ok(Self {
             layer: matrix.layer,
             natural: LineBits::new(&windows, 0..rows),
             packed: PackedMatrix::new(matrix.weights),

@@ -1,14 +1,16 @@
 //! The RRAM macro simulator: virtual chips, engines, evaluation, profiles and statistics.
 //!
-//! [`evaluate`] runs a mapped network over a data set on many virtual chips and gives an
-//! [`Evaluation`]: which images each chip gets wrong, and how many conversions it took. What a
-//! conversion answers is the business of an [`Engine`]:
+//! A [`Reference`] is a network with its images, without noise; [`Programmed`] is a mapping of it on
+//! macros. [`Programmed::run`] runs it on many virtual chips and returns an [`Evaluation`]: which
+//! images each chip gets wrong, and how many conversions it took. What a conversion answers is the
+//! business of an [`Engine`]:
 //! - [`Exact`] is the definition in readable integers, clipping of the ADC included;
 //! - [`Device`] sums the currents of a programmed [`Chip`] and adds temporal noise;
 //! - [`Table`] samples P(code | m ones, n rows on).
 //!
-//! These are the definitions, conversion by conversion. An evaluation computes the same in vectors
-//! unless it is told not to: [`Kernels`].
+//! or one of your own ([`Engines`]). These are the definitions, conversion by conversion. A run
+//! computes the same in vectors unless it is told not to ([`Kernels`]); [`Programmed::paths`] says
+//! how, and why not faster.
 //!
 //! With zero noise all three are equal bit for bit. Otherwise [`Table`] and [`Device`] agree per
 //! conversion when a fresh chip is drawn for each, and end to end when every static term is 0.
@@ -19,37 +21,44 @@
 //! use hafnia_ir::{Geometry, Stage};
 //! use hafnia_model::random;
 //! use hafnia_rng::Seed;
-//! use hafnia_sim::{EngineKind, Images, NoiseScope, Prepared, evaluate};
+//! use hafnia_sim::{Engines, Images, NoiseScope, Programmed, Reference};
 //!
 //! let spec = MacroSpec::preset("gt-n40")?;
 //! let network = random::lenet5(Seed(1));
 //! let images = Images { activations: random::image(Seed(2), network.input()), labels: vec![3] };
-//! let prepared = Prepared::new(&network, &images, &NoiseScope::Final)?;
+//! let reference = Reference::new(&network, &images)?;
 //! let geometry = Geometry::from(&spec);
 //! let mapping = hafnia_ir::random::mapping(Seed(4), &network, &geometry, Stage::Placed);
-//! let evaluation =
-//!     evaluate(&prepared, &mapping, &spec, EngineKind::Device, 0..2, Seed(3), &|_, _| ())?;
+//! let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::Final)?;
+//! let evaluation = programmed.run(0..2, Seed(3)).on(&Engines::Device)?;
 //! assert_eq!(evaluation.differences.len(), 2);
+//! for of in programmed.paths(&Engines::Device)? {
+//!     println!("{of}");
+//! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Every draw is addressed (`hafnia-rng`), so that no result depends on the number of threads.
-//! It does not know passes, files or costs: they take what it returns.
+//! It does not know passes or costs: they take what it returns.
 
-mod agree;
 mod attribution;
+mod calls;
 mod chip;
 mod draws;
 mod engine;
+mod equivalence;
 mod error;
 mod evaluate;
+mod events;
 mod kernels;
 mod layout;
 mod mapped;
-mod nodal;
 mod packed;
-mod prepared;
+mod paths;
 mod profile;
+mod programmed;
+mod reference;
+mod run;
 mod runner;
 mod sampled;
 mod saved;
@@ -57,24 +66,24 @@ mod scanned;
 mod schedule;
 mod sliced;
 pub mod statistics;
-mod tally;
 mod windows;
 mod wires;
 
-pub use agree::{Disagreement, agree};
-pub use attribution::{CodeErrors, ColumnErrors, LayerErrors, attribute};
+pub use attribution::{CodeErrors, ColumnErrors, LayerErrors};
+pub use calls::{
+    Prepared, Tally, agree, attribute, evaluate, evaluate_saved, evaluate_table, profile, tally,
+};
 pub use chip::Chip;
 pub use engine::{Conversion, Device, Engine, Exact, Table};
+pub use equivalence::{Disagreement, check_equivalence};
 pub use error::SimError;
-pub use evaluate::{EngineKind, Evaluation, evaluate, evaluate_saved, evaluate_table};
+pub use evaluate::{EngineKind, Evaluation};
+pub use events::{EventCounts, TileEvents};
 pub use mapped::{Events, Mapped, Plan};
-pub use prepared::{Images, Kernels, NoiseScope, Prepared};
-pub use profile::{ProfileOptions, profile};
+pub use paths::{MatrixPath, Path, Why};
+pub use profile::ProfileOptions;
+pub use programmed::Programmed;
+pub use reference::{Images, Kernels, NoiseScope, Reference};
+pub use run::{Engines, MakeEngine, Progress, Run};
 pub use saved::SavedChip;
-pub use tally::{Tally, TileEvents, tally};
 pub use wires::Array;
-
-/// Told how much is done, and of how much; called from several threads, so not always in order.
-pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
-
-use hafnia_simd::LANES;

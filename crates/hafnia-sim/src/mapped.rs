@@ -5,9 +5,11 @@ use hafnia_ir::{
     Column, DigitalColumn, Lines, Mapping, Matrix, MatrixId, RowTable, Tile, TileId, verify,
 };
 use hafnia_model::{MatrixLayer, Multiply, Network};
+use hafnia_simd::LANES;
 use serde::{Deserialize, Serialize};
 
-use crate::{Conversion, Engine, LANES, SimError};
+use crate::engine::{Conversion, Engine};
+use crate::error::SimError;
 
 /// How often the parts of a macro work for one matrix.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,7 +36,7 @@ impl std::ops::AddAssign for Events {
 pub struct Plan {
     control: InputControl,
     rows_per_conversion: usize,
-    /// [`InputControl::groups`]; tests of [`agree`](crate::agree) plant faulty ones.
+    /// [`InputControl::groups`]; tests of [`check_equivalence`](crate::check_equivalence) plant faulty ones.
     pub(crate) grouper: Grouper,
     matrices: Vec<MatrixPlan>,
     pub(crate) tiles: Vec<TilePlan>,

@@ -1,14 +1,16 @@
-//! [`profile`]: samples of the activations that reach every matrix of the noiseless network.
+//! [`Reference::profile`]: samples of the activations that reach every matrix of the noiseless network.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hafnia_ir::{MatrixProfile, Profile};
-use hafnia_model::{Multiply, Network, ReferenceProduct, run};
+use hafnia_model::{Multiply, ReferenceProduct, run};
 use hafnia_rng::Seed;
 use rand::seq::index::sample;
 use rayon::prelude::*;
 
-use crate::{Images, Progress, SimError};
+use crate::error::SimError;
+use crate::reference::Reference;
+use crate::run::Progress;
 
 /// How much to sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,41 +21,40 @@ pub struct ProfileOptions {
     pub positions_per_image: usize,
 }
 
-/// Runs the noiseless network on a sample of `images` and notes what reaches its matrices.
-///
-/// A sample of a linear layer is an image, one of a convolution an output position of an image.
-/// `progress` is told of images.
-///
-/// # Errors
-/// If the images do not fit the network, or `options` ask for none or for more than there are.
-pub fn profile(
-    network: &Network,
-    images: &Images,
-    options: ProfileOptions,
-    seed: Seed,
-    progress: Progress<'_>,
-) -> Result<Profile, SimError> {
-    images.check(network)?;
-    let (wanted, available) = (options.images, images.len());
-    if !(1..=available).contains(&wanted) {
-        return Err(SimError::Sample { wanted, available });
-    }
-    let layers = network.matrices();
-    let chosen = sample(&mut seed.site("profile/images").rng(), available, wanted).into_vec();
-    let plain = ReferenceProduct::new(network);
-    let done = AtomicU64::new(0);
-    let recorded: Vec<Vec<Vec<u8>>> = chosen
-        .par_iter()
-        .map(|&image| {
-            let rng = &mut seed.site("profile/positions").index(image as u64).rng();
-            let mut positions = |all: usize| {
-                let mut drawn = sample(rng, all, options.positions_per_image.min(all)).into_vec();
-                drawn.sort_unstable();
-                drawn
-            };
-            let mut recorder =
-                Recorder {
-                    plain: plain.clone(),
+impl Reference<'_> {
+    /// Runs the network on a sample of the images and notes what reaches its matrices.
+    ///
+    /// A sample of a linear layer is an image, one of a convolution an output position of an image.
+    /// `progress` is called with images.
+    ///
+    /// # Errors
+    /// If `options` ask for no image or for more than there are.
+    pub fn profile(
+        &self,
+        options: ProfileOptions,
+        seed: Seed,
+        progress: Progress<'_>,
+    ) -> Result<Profile, SimError> {
+        let (network, images) = (self.network, &self.images);
+        let (wanted, available) = (options.images, images.len());
+        if !(1..=available).contains(&wanted) {
+            return Err(SimError::Sample { wanted, available });
+        }
+        let layers = network.matrices();
+        let chosen = sample(&mut seed.site("profile/images").rng(), available, wanted).into_vec();
+        let done = AtomicU64::new(0);
+        let recorded: Vec<Vec<Vec<u8>>> = chosen
+            .par_iter()
+            .map(|&image| {
+                let rng = &mut seed.site("profile/positions").index(image as u64).rng();
+                let mut positions = |all: usize| {
+                    let mut drawn =
+                        sample(rng, all, options.positions_per_image.min(all)).into_vec();
+                    drawn.sort_unstable();
+                    drawn
+                };
+                let mut recorder = Recorder {
+                    plain: self.plain.clone(),
                     positions: layers
                         .iter()
                         .map(|layer| {
@@ -62,17 +63,18 @@ pub fn profile(
                         .collect(),
                     recorded: vec![Vec::new(); layers.len()],
                 };
-            run(network, images.image(image), &mut recorder);
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, wanted as u64);
-            recorder.recorded
-        })
-        .collect();
-    let matrices = layers.iter().enumerate().map(|(index, layer)| MatrixProfile {
-        rows: layer.weights.rows(),
-        bits: layer.input_bits,
-        activations: recorded.iter().flat_map(|image| &image[index]).copied().collect(),
-    });
-    Ok(Profile { network: network.digest(), images: wanted, matrices: matrices.collect() })
+                run(network, images.image(image), &mut recorder);
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, wanted as u64);
+                recorder.recorded
+            })
+            .collect();
+        let matrices = layers.iter().enumerate().map(|(index, layer)| MatrixProfile {
+            rows: layer.weights.rows(),
+            bits: layer.input_bits,
+            activations: recorded.iter().flat_map(|image| &image[index]).copied().collect(),
+        });
+        Ok(Profile { network: network.digest(), images: wanted, matrices: matrices.collect() })
+    }
 }
 
 /// Multiplies plainly and notes the activations at some positions.

@@ -12,10 +12,11 @@ use hafnia_model::Layer;
 use hafnia_model::arithmetic::{activate, max_pool, window};
 use hafnia_simd::{Isa, LANES};
 
-use crate::Events;
-use crate::kernels::{Convert, Scratch, SlicedTile, Way};
+use crate::kernels::{Convert, Scratch, SlicedTile};
 use crate::layout::{Layout, MatrixLayout, SHARED_WORDS, SlicedGroups, TileLayout, What};
+use crate::mapped::Events;
 use crate::packed::{ActivateColumns, ActivatePositions, AddProducts, MultiplyRow, MultiplyVector};
+use crate::paths::Path;
 use crate::scanned::{CountScanned, Find, ListFound, Scanned};
 use crate::schedule::{CountGroups, ENOUGH, Group, Scan, Schedule};
 use crate::sliced::{CountSliced, Fill, MultiplySliced, Sliced, SlicedBuffers};
@@ -124,7 +125,7 @@ impl<'a> Runner<'a> {
                     // A pool beyond the end is not ours to do.
                     let pool = if step.layer + 1 < end { pool } else { 1 };
                     match engine {
-                        Some(engine) if engine.way() == Way::Conversions => {
+                        Some(engine) if matches!(engine.path(), Path::Converted(_)) => {
                             self.convert(matrix, image, engine);
                             self.finish_positions(of, pool);
                         }
@@ -201,7 +202,7 @@ impl<'a> Runner<'a> {
     ) -> bool {
         let (layout, isa) = (self.layout, self.isa);
         let of = &layout.matrices[index];
-        let corrects = engine.filter(|engine| engine.way() == Way::Corrections);
+        let corrects = engine.filter(|engine| engine.path() == Path::Corrected);
         let Some(sliced) = of.sliced.as_ref().filter(|_| pool <= 2) else { return false };
         let is_found = |id: &TileId| layout.tiles[id.index()].groups.is_some();
         if corrects.is_some() && !(sliced.holds_errors && of.tiles.iter().all(is_found)) {
@@ -259,12 +260,12 @@ impl<'a> Runner<'a> {
         let row = windows.chunks() * POSITIONS;
         let stride = windows.height * row;
         let is_vector = windows.positions() == 1;
-        let way = engine.map(|engine| engine.way());
+        let way = engine.map(|engine| engine.path());
         let buffers = &mut self.buffers;
         buffers.by_column.resize(of.columns.next_multiple_of(POSITIONS) * stride, 0);
         // The tile of a matrix on one macro in the natural order takes the patches of the product.
         let one = match (way, &of.tiles[..]) {
-            (Some(Way::Corrections), &[id]) if layout.tiles[id.index()].is_natural => Some(id),
+            (Some(Path::Corrected), &[id]) if layout.tiles[id.index()].is_natural => Some(id),
             _ => None,
         };
         if one.is_some() {
@@ -280,7 +281,7 @@ impl<'a> Runner<'a> {
             } else {
                 isa.run(MultiplyRow { matrix, patches, planes, sums, at: y * row, stride });
             }
-            if way == Some(Way::Exact) {
+            if way == Some(Path::Product) {
                 for &id in &of.tiles {
                     self.events[index] += buffers.count(layout, isa, of, id, y);
                 }
@@ -290,7 +291,7 @@ impl<'a> Runner<'a> {
                 self.events[index] += buffers.correct(layout, isa, of, (id, y), image, engine);
             }
         }
-        let Some(engine) = engine.filter(|_| way == Some(Way::Corrections)) else { return };
+        let Some(engine) = engine.filter(|_| way == Some(Path::Corrected)) else { return };
         for &id in &of.tiles {
             let tile = &layout.tiles[id.index()];
             if one.is_none() {
@@ -357,7 +358,7 @@ impl<'a> Runner<'a> {
     fn add_digital_columns(&mut self, index: usize) {
         let (layout, isa) = (self.layout, self.isa);
         let of = &layout.matrices[index];
-        let digital = layout.plan.map_or(&[][..], |plan| plan.digital(index));
+        let digital = layout.plan.as_ref().map_or(&[][..], |plan| plan.digital(index));
         if digital.is_empty() {
             return;
         }
@@ -449,7 +450,7 @@ impl Buffers {
             isa.run(Gather { windows, bits, words, rows: y..y + 1, patches });
             return;
         }
-        let planned = &layout.plan.expect("tiles are those of a plan").tiles[id.index()];
+        let planned = &layout.plan.as_ref().expect("tiles are those of a plan").tiles[id.index()];
         patches.reset(tile.planes, tile.lines.div_ceil(64), windows.chunks());
         self.sums.resize(self.sums.len().max(tile.lines), 0);
         for x in 0..windows.width {
@@ -526,7 +527,7 @@ impl Buffers {
             scan_shared(patches, (tile, same), row, schedule, digital);
             return;
         }
-        let plan = layout.plan.expect("tiles are those of a plan");
+        let plan = layout.plan.as_ref().expect("tiles are those of a plan");
         let scan = &plan.tiles[id.index()].lines.scan;
         let (replica, replicas) = tile.replica;
         for position in row.clone().filter(|position| position % replicas == replica) {

@@ -7,8 +7,8 @@
 use hafnia_rng::{BLOCKS, Counter};
 use hafnia_simd::{Kernel, LANES, Simd};
 
-use crate::Table;
 use crate::draws::{Address, word};
+use crate::engine::Table;
 use crate::kernels::Correction;
 use crate::layout::{SlicedGroups, TileLayout};
 use crate::scanned::{Find, Found, bits_within};

@@ -1,18 +1,20 @@
 //! [`SavedChip`]: a virtual chip as a thing, programmed once, kept in a file, inspected and run.
 //!
 //! It holds its conductances and thresholds, so that a run of it does not depend on how they were
-//! drawn, and what they were drawn from: the same seed and number make the same silicon under
+//! drawn, and what they were drawn from: the same seed and number make the same cells under
 //! another mapping, which is the basis of paired comparison.
 
 use std::fmt::Write as _;
 
 use hafnia_artifact::{Artifact, Digest};
-use hafnia_cim::{Adc, CimError, FAULT_MAP_HEADER, MacroSpec, Silicon};
+use hafnia_cim::{Adc, CimError, FAULT_MAP_HEADER, Fabrication, MacroSpec};
 use hafnia_ir::{Mapping, TileId};
 use hafnia_rng::Seed;
+use hafnia_simd::LANES;
 use serde::{Deserialize, Serialize};
 
-use crate::{Chip, LANES, SimError};
+use crate::chip::{Chip, ChipTile};
+use crate::error::SimError;
 
 /// A programmed chip, with the mapping and the macro that it was programmed for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ pub struct SavedChip {
     pub macro_name: String,
     /// Every key of the macro with its value as text.
     pub macro_values: Vec<(String, String)>,
-    /// The seed that its silicon and temporal noise were drawn from.
+    /// The seed that its cells and temporal noise were drawn from.
     pub seed: Seed,
     /// Number of macros.
     pub macros: u32,
@@ -50,12 +52,12 @@ impl SavedChip {
         number: u64,
     ) -> Result<Self, SimError> {
         let chip = Chip::program(mapping, spec, seed, number)?;
-        let silicon = Silicon::new(spec, seed, number);
+        let fabrication = Fabrication::new(spec, seed, number);
         let macros = mapping.macros() as u32;
         let mut stuck = Vec::new();
         for macro_index in 0..macros {
             for row in 0..spec.rows as u32 {
-                let states = (0..).zip(silicon.stuck(macro_index, row));
+                let states = (0..).zip(fabrication.stuck(macro_index, row));
                 let cell = |(column, state): (u32, Option<bool>)| {
                     state.map(|lrs| ([macro_index, row, column], lrs))
                 };
@@ -94,9 +96,8 @@ impl SavedChip {
             return Err(SimError::OtherMapping { chip, programmed: self.mapping, mapping: found });
         }
         let expected = spec.adc.max_code();
-        let comparators = |tile: &crate::chip::ChipTile| {
-            tile.thresholds.len().checked_div(tile.blocks).unwrap_or(expected)
-        };
+        let comparators =
+            |tile: &ChipTile| tile.thresholds.len().checked_div(tile.blocks).unwrap_or(expected);
         for comparators in self.chip.tiles.iter().map(comparators) {
             if comparators != expected {
                 let spec = spec.name.clone();
@@ -158,12 +159,12 @@ impl SavedChip {
     /// As [`SavedChip::spec`].
     pub fn offsets_csv(&self) -> Result<String, CimError> {
         let spec = self.spec()?;
-        let silicon = Silicon::new(&spec, self.seed, self.chip.number);
+        let fabrication = Fabrication::new(&spec, self.seed, self.chip.number);
         let mut thresholds = vec![0.0; spec.adc.max_code()];
         let mut text = "macro,column,comparator,threshold_lsb,offset_lsb\n".to_owned();
         for macro_index in 0..self.macros {
             for column in 0..spec.columns as u32 {
-                silicon.thresholds(macro_index, column, &mut thresholds);
+                fabrication.thresholds(macro_index, column, &mut thresholds);
                 for (comparator, threshold) in (1..).zip(&thresholds) {
                     let offset = threshold - Adc::threshold_lsb(comparator - 1);
                     // writing to a string cannot fail
@@ -177,7 +178,7 @@ impl SavedChip {
 
     /// Bytes of conductances and thresholds.
     pub fn size(&self) -> usize {
-        let of = |tile: &crate::chip::ChipTile| tile.cells.len() + tile.thresholds.len();
+        let of = |tile: &ChipTile| tile.cells.len() + tile.thresholds.len();
         4 * LANES * self.chip.tiles.iter().map(of).sum::<usize>()
     }
 }

@@ -3,7 +3,7 @@
 use hafnia_stats::{Bootstrap, Interval, drop_points, mean_sd, student_mean, wilson};
 use serde::{Deserialize, Serialize};
 
-use crate::Evaluation;
+use crate::evaluate::Evaluation;
 
 /// What is said of one evaluation. Shares are of 1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -60,7 +60,7 @@ mod tests {
     use hafnia_rng::Seed;
 
     use super::*;
-    use crate::EngineKind;
+    use crate::evaluate::EngineKind;
 
     /// An evaluation where the noiseless network is right on all but every tenth image.
     fn evaluation(images: u32, differences: Vec<Vec<u32>>) -> Evaluation {

@@ -11,6 +11,8 @@ use std::ops::Range;
 use hafnia_model::{Conv, Shape};
 use hafnia_simd::{Kernel, Simd};
 
+use crate::paths::Why;
+
 /// Positions that are computed at once.
 pub(crate) const POSITIONS: usize = 8;
 
@@ -36,9 +38,18 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// The windows of a convolution; none if a padded row does not fit a word.
-    pub(crate) fn of_conv(conv: &Conv, input: Shape, output: Shape, planes: u8) -> Option<Self> {
-        let windows = Self {
+    /// The windows of a convolution; unless a padded row does not fit a word.
+    pub(crate) fn of_conv(
+        conv: &Conv,
+        input: Shape,
+        output: Shape,
+        planes: u8,
+    ) -> Result<Self, Why> {
+        let padded = input.width + 2 * conv.padding;
+        if padded > 64 {
+            return Err(Why::Width(padded));
+        }
+        Ok(Self {
             input,
             kernel: conv.kernel,
             stride: conv.stride,
@@ -48,8 +59,7 @@ impl Windows {
             planes: planes.into(),
             is_vector: false,
             steps: steps(output.width, conv.stride),
-        };
-        (input.width + 2 * conv.padding <= 64).then_some(windows)
+        })
     }
 
     /// A vector: the one window of a linear layer.

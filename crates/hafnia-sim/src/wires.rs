@@ -10,7 +10,7 @@
 //!
 //! Assumed: rows that are off draw nothing (1T1R), cells are linear, the converter holds its bit
 //! line at 0 V, and references see no drop. Cost: a few passes over the cells of a macro.
-//! The tests (`tests/wires.rs`) hold it against the nodal solver, [`Array::nodal_currents`].
+//! The tests (`tests/wires.rs`) hold it against a nodal solver.
 
 use std::ops::Range;
 

@@ -4,26 +4,27 @@ use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Stage, random as random_mapping};
 use hafnia_model::{Network, random};
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Images, LayerErrors, NoiseScope, Prepared, attribute, evaluate};
+use hafnia_sim::{Engines, Images, LayerErrors, NoiseScope, Programmed, Reference};
 
 const CHIPS: u32 = 3;
 const IMAGES: usize = 20;
 
-fn prepared(network: &Network) -> Prepared<'_> {
+fn reference(network: &Network) -> Reference<'_> {
     let image = |index| random::image(Seed(9).index(index), network.input());
     let activations = (0..IMAGES as u64).flat_map(image).collect();
     let images = Images { activations, labels: vec![0; IMAGES] };
-    Prepared::new(network, &images, &NoiseScope::All).expect("they fit")
+    Reference::new(network, &images).expect("they fit")
 }
 
 fn placed(network: &Network, spec: &MacroSpec) -> Mapping {
     random_mapping::mapping(Seed(4), network, &spec.into(), Stage::Placed)
 }
 
-fn attributed(network: &Network, spec: &MacroSpec, engine: EngineKind) -> Vec<LayerErrors> {
-    let mapping = placed(network, spec);
-    attribute(&prepared(network), &mapping, spec, engine, CHIPS, IMAGES, Seed(3), &|_, _| ())
-        .expect("it can be run")
+fn attributed(network: &Network, spec: &MacroSpec, engines: &Engines<'_>) -> Vec<LayerErrors> {
+    let (reference, mapping) = (reference(network), placed(network, spec));
+    let programmed =
+        Programmed::new(&reference, &mapping, spec, &NoiseScope::All).expect("it fits");
+    programmed.run(0..CHIPS, Seed(3)).attribute(engines, IMAGES).expect("it can be run")
 }
 
 #[test]
@@ -31,10 +32,10 @@ fn without_noise_nothing_errs_and_all_conversions_are_counted() {
     let network = random::lenet5(Seed(1));
     let spec = MacroSpec::preset("gt-n40").unwrap().without_noise();
     let mapping = placed(&network, &spec);
-    let (engine, seed) = (EngineKind::Device, Seed(3));
-    let evaluation =
-        evaluate(&prepared(&network), &mapping, &spec, engine, 0..CHIPS, seed, &|_, _| ()).unwrap();
-    let layers = attributed(&network, &spec, engine);
+    let reference = reference(&network);
+    let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All).unwrap();
+    let evaluation = programmed.run(0..CHIPS, Seed(3)).on(&Engines::Device).unwrap();
+    let layers = attributed(&network, &spec, &Engines::Device);
     assert_eq!(layers.len(), evaluation.events.len());
     for (layer, events) in layers.iter().zip(&evaluation.events) {
         let conversions: u64 = layer.codes.iter().map(|codes| codes.conversions).sum();
@@ -55,7 +56,7 @@ fn error_rates_are_those_of_the_table() {
     spec.cell.on_off_ratio = f64::INFINITY;
     spec.cell.sigma_lrs_rel = 0.2;
     let table = CodeTable::from_spec(&spec);
-    for layer in attributed(&network, &spec, EngineKind::Table) {
+    for layer in attributed(&network, &spec, &Engines::Table) {
         for (ones, codes) in layer.codes.iter().enumerate() {
             let n = codes.conversions as f64;
             let expected = 1.0 - table.probabilities(spec.rows_per_conversion, ones)[ones];
@@ -73,7 +74,7 @@ fn clipping_is_seen() {
     let network = random::lenet5(Seed(1));
     let mut spec = MacroSpec::preset("gt-n40").unwrap().without_noise();
     spec.adc.bits = 2;
-    for layer in attributed(&network, &spec, EngineKind::Exact) {
+    for layer in attributed(&network, &spec, &Engines::Exact) {
         for (ones, codes) in layer.codes.iter().enumerate() {
             let beyond = if ones > 3 { codes.conversions } else { 0 };
             assert_eq!((codes.errors, codes.clipped), (beyond, beyond));

@@ -7,7 +7,7 @@ use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, ReferenceProduct, W
 use hafnia_rng::Seed;
 use hafnia_sim::{
     Chip, Conversion, Device, Disagreement, Engine, Events, Exact, Mapped, Plan, SavedChip, Table,
-    agree,
+    check_equivalence,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -90,7 +90,7 @@ proptest! {
         if spec.is_lossless() {
             prop_assert_eq!(exact, reference(&network));
         }
-        let agreed = agree(&network, &mapping, &noisy, seed);
+        let agreed = check_equivalence(&network, &mapping, &noisy, seed);
         prop_assert!(agreed.is_ok(), "{:?}", agreed);
     }
 
@@ -104,7 +104,7 @@ proptest! {
         let network = random::network(seed, Limits { side: 5, weight_bits, ..Limits::default() });
         spec.cell.bits_per_cell = random_mapping::cell_bits(seed, &network);
         let mapping = random_mapping::mapping(seed, &network, &(&spec).into(), Stage::ALL[stage]);
-        let agreed = agree(&network, &mapping, &spec, seed);
+        let agreed = check_equivalence(&network, &mapping, &spec, seed);
         prop_assert!(agreed.is_ok(), "{:?}", agreed);
     }
 }
@@ -124,7 +124,8 @@ fn a_lossy_macro_differs_from_the_reference() {
     assert!(!spec.is_lossless());
     // Groups of 7 and 1 in both planes: codes 3 and 1, 2·(3 + 1)·(1 + 2) − 24.
     assert_eq!(run_on(&spec), [0, -24]);
-    agree(&network, &mapping, &spec, Seed(1)).expect("the loss is the spec's, not the mapping's");
+    check_equivalence(&network, &mapping, &spec, Seed(1))
+        .expect("the loss is the spec's, not the mapping's");
     spec.rows_per_conversion = 3;
     assert_eq!(run_on(&spec), [24, -24]);
 }
@@ -149,7 +150,7 @@ fn a_wrong_cell_is_caught() {
         let mut wrong = mapping.clone();
         let bits = &mut wrong.tiles[tile].bits;
         bits.set(0, 0, !bits.get(0, 0));
-        let agreed = agree(&network, &wrong, &spec, Seed(1));
+        let agreed = check_equivalence(&network, &wrong, &spec, Seed(1));
         assert!(matches!(agreed, Err(Disagreement::Sum { .. })), "tile {tile}: {agreed:?}");
     }
 }
@@ -161,14 +162,20 @@ fn a_wrong_polarity_and_a_wrong_sign_are_caught() {
     let mapping = placed(&network, &spec, Seed(4));
     let mut wrong = mapping.clone();
     wrong.tiles[0].columns[0].inverted ^= true;
-    assert!(matches!(agree(&network, &wrong, &spec, Seed(1)), Err(Disagreement::Sum { .. })));
+    assert!(matches!(
+        check_equivalence(&network, &wrong, &spec, Seed(1)),
+        Err(Disagreement::Sum { .. })
+    ));
     let mut wrong = mapping;
     let negated = |(index, entry): (usize, RowEntry)| RowEntry {
         negative: entry.negative ^ (index == 0),
         ..entry
     };
     wrong.tiles[0].rows = wrong.tiles[0].rows.iter().enumerate().map(negated).collect();
-    assert!(matches!(agree(&network, &wrong, &spec, Seed(1)), Err(Disagreement::Sum { .. })));
+    assert!(matches!(
+        check_equivalence(&network, &wrong, &spec, Seed(1)),
+        Err(Disagreement::Sum { .. })
+    ));
 }
 
 /// Codes of all 32 columns, half of them in either tile, with 7 rows on, some of them in LRS.

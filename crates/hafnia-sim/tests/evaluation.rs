@@ -12,8 +12,8 @@ use hafnia_model::{
 };
 use hafnia_rng::Seed;
 use hafnia_sim::{
-    Chip, Device, EngineKind, Evaluation, Events, Images, Mapped, NoiseScope, Plan, Prepared,
-    ProfileOptions, SimError, evaluate, evaluate_table, profile,
+    Chip, Device, Engine, EngineKind, Engines, Evaluation, Events, Exact, Images, Kernels, Mapped,
+    NoiseScope, Plan, ProfileOptions, Programmed, Reference, SimError, Table,
 };
 use rand::RngExt;
 
@@ -78,9 +78,10 @@ fn images(network: &Network, count: u64) -> Images {
 fn evaluate_on(engine: EngineKind, scope: &NoiseScope, chips: u32) -> Evaluation {
     let (network, spec) = (network(), spec());
     let images = images(&network, 150);
-    let prepared = Prepared::new(&network, &images, scope).expect("images of the network");
+    let reference = Reference::new(&network, &images).expect("images of the network");
     let mapping = placed(&network, &spec);
-    evaluate(&prepared, &mapping, &spec, engine, 0..chips, Seed(7), &|_, _| ()).expect("it fits")
+    let programmed = Programmed::new(&reference, &mapping, &spec, scope).expect("it fits");
+    programmed.run(0..chips, Seed(7)).on(&engine.into()).expect("it fits")
 }
 
 #[test]
@@ -125,7 +126,7 @@ fn an_evaluation_is_what_a_loop_over_images_gives() {
 
 #[test]
 fn results_do_not_depend_on_threads() {
-    for engine in [EngineKind::Exact, EngineKind::Table, EngineKind::Device] {
+    for engine in EngineKind::ALL {
         let on = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
             pool.expect("a pool").install(|| evaluate_on(engine, &NoiseScope::All, 3))
@@ -169,18 +170,24 @@ fn chips_are_the_same_however_many_there_are() {
 fn progress_ends_at_the_total() {
     let (network, spec) = (network(), spec());
     let images = images(&network, 70);
-    let prepared = Prepared::new(&network, &images, &NoiseScope::Final).expect("it fits");
+    let (reference, mapping) =
+        (Reference::new(&network, &images).expect("fits"), placed(&network, &spec));
+    let programmed =
+        Programmed::new(&reference, &mapping, &spec, &NoiseScope::Final).expect("fits");
     let (most, total) = (AtomicU64::new(0), AtomicU64::new(0));
     let progress = |done: u64, of: u64| {
         most.fetch_max(done, Ordering::Relaxed);
         total.store(of, Ordering::Relaxed);
     };
-    for (engine, expected) in [(EngineKind::Device, 210), (EngineKind::Exact, 70)] {
+    let run = programmed.run(0..3, Seed(7)).progress(&progress);
+    for (engines, expected) in [(Engines::Device, 210), (Engines::Exact, 70)] {
         most.store(0, Ordering::Relaxed);
-        let mapping = placed(&network, &spec);
-        evaluate(&prepared, &mapping, &spec, engine, 0..3, Seed(7), &progress).expect("it fits");
+        run.on(&engines).expect("it fits");
         assert_eq!(most.load(Ordering::Relaxed), expected);
         assert_eq!(total.load(Ordering::Relaxed), expected);
+        most.store(0, Ordering::Relaxed);
+        run.attribute(&engines, 70).expect("it fits");
+        assert_eq!(most.load(Ordering::Relaxed), expected);
     }
 }
 
@@ -189,22 +196,87 @@ fn chips_may_be_run_in_parts() {
     let (network, spec) = (network(), spec());
     let mapping = placed(&network, &spec);
     let some = images(&network, 70);
-    let prepared = Prepared::new(&network, &some, &NoiseScope::All).expect("it fits");
-    for engine in [EngineKind::Exact, EngineKind::Table, EngineKind::Device] {
-        let run = |chips| {
-            evaluate(&prepared, &mapping, &spec, engine, chips, Seed(7), &|_, _| ()).expect("fits")
-        };
+    let reference = Reference::new(&network, &some).expect("it fits");
+    let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All).expect("fits");
+    for engine in EngineKind::ALL {
+        let run = |chips| programmed.run(chips, Seed(7)).on(&engine.into()).expect("it fits");
         let mut parts = run(0..2);
         parts.append(run(2..5)).expect("of one thing");
         assert_eq!(parts, run(0..5));
         let other = if engine == EngineKind::Exact { EngineKind::Table } else { EngineKind::Exact };
-        let other = evaluate(&prepared, &mapping, &spec, other, 0..1, Seed(7), &|_, _| ());
+        let other = programmed.run(0..1, Seed(7)).on(&other.into());
         check(parts.append(other.expect("it fits")).map(|()| parts), "different");
     }
 }
 
+/// A user's own engine is run as those that are built in.
+#[test]
+fn an_engine_of_a_users_own_gets_chips_images_and_attribution() {
+    let (network, spec) = (network(), spec());
+    let (mapping, images) = (placed(&network, &spec), images(&network, 70));
+    let reference = Reference::new(&network, &images).expect("it fits");
+    let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All).expect("fits");
+    let table = CodeTable::from_spec(&spec);
+    let tiles = mapping.tiles.len();
+    let make =
+        |number| -> Box<dyn Engine> { Box::new(Table::new(&table, &spec, tiles, Seed(7), number)) };
+    let own = Engines::Own(EngineKind::Table, &make);
+    let run = programmed.run(1..4, Seed(7));
+    assert_eq!(run.on(&own).expect("fits"), run.on(&Engines::Table).expect("fits"));
+    let attributed = |engines| run.attribute(engines, 20).expect("fits");
+    assert_eq!(attributed(&own), attributed(&Engines::Table));
+}
+
+#[test]
+fn paths_say_how_every_matrix_is_computed() {
+    let (network, spec) = (network(), spec());
+    let (mapping, images) = (placed(&network, &spec), images(&network, 3));
+    let check = |kernels: Kernels, spec: &MacroSpec, engines: Engines<'_>, expected: &str| {
+        let reference = Reference::with_kernels(&network, &images, kernels).expect("fits");
+        let scope = NoiseScope::Matrices(vec![1, 2]);
+        let programmed = Programmed::new(&reference, &mapping, spec, &scope).expect("fits");
+        let paths = programmed.paths(&engines).expect("fits");
+        let said: Vec<String> = paths.iter().map(ToString::to_string).collect();
+        assert_eq!(said[0], "conv: the network's own product, outside of the scope");
+        assert_eq!(said[1..], ["hidden", "last"].map(|name| format!("{name}: {expected}")));
+    };
+    let vectors = Kernels::default();
+    let own = "the network's own product, ";
+    check(vectors, &spec, Engines::Exact, &format!("{own}because no code errs"));
+    check(
+        vectors,
+        &spec.without_noise(),
+        Engines::Table,
+        &format!("{own}corrected where codes err"),
+    );
+    let in_vectors = "conversion by conversion, in vectors, because ";
+    check(vectors, &spec, Engines::Device, &format!("{in_vectors}cells differ"));
+    let mut lossy = spec.clone();
+    lossy.adc.bits = 2;
+    check(
+        vectors,
+        &lossy,
+        Engines::Exact,
+        &format!("{in_vectors}the converter clips partial sums"),
+    );
+    let slow = "conversion by conversion, without vectors, because ";
+    check(Kernels::Scalar, &spec, Engines::Exact, &format!("{slow}that was asked for"));
+    let make = |_| -> Box<dyn Engine> { Box::new(Exact { max_code: 7 }) };
+    let engines = Engines::Own(EngineKind::Exact, &make);
+    check(vectors, &spec, engines, &format!("{slow}the engine is the user's own"));
+}
+
+#[test]
+fn engines_have_names() {
+    for kind in EngineKind::ALL {
+        assert_eq!(kind.to_string().parse::<EngineKind>().expect("its name"), kind);
+    }
+    let error = "spice".parse::<EngineKind>().expect_err("no name").to_string();
+    assert_eq!(error, "there is no engine `spice`: it is `exact`, `table` or `device`");
+}
+
 /// What is refused, by what it says.
-fn check(result: Result<Evaluation, SimError>, expected: &str) {
+fn check<T: std::fmt::Debug>(result: Result<T, SimError>, expected: &str) {
     let message = result.expect_err("it is refused").to_string();
     assert!(message.contains(expected), "`{message}` does not say `{expected}`");
 }
@@ -213,21 +285,22 @@ fn check(result: Result<Evaluation, SimError>, expected: &str) {
 fn what_does_not_fit_is_refused() {
     let (network, spec) = (network(), spec());
     let some = images(&network, 3);
-    let prepared = Prepared::new(&network, &some, &NoiseScope::All).expect("it fits");
+    let reference = Reference::new(&network, &some).expect("it fits");
     let mapping = placed(&network, &spec);
-    let run = |mapping: &Mapping, spec: &MacroSpec, engine, chips| {
-        evaluate(&prepared, mapping, spec, engine, 0..chips, Seed(7), &|_, _| ())
+    let run = |mapping: &Mapping, spec: &MacroSpec, engines: Engines<'_>, chips| {
+        let programmed = Programmed::new(&reference, mapping, spec, &NoiseScope::All)?;
+        programmed.run(0..chips, Seed(7)).on(&engines)
     };
-    let (exact, device) = (EngineKind::Exact, EngineKind::Device);
-    for engine in [exact, EngineKind::Table, device] {
-        check(run(&mapping, &spec, engine, 0), "0 chips");
+    let (exact, table, device) = (Engines::Exact, Engines::Table, Engines::Device);
+    for engines in [exact, table, device] {
+        check(run(&mapping, &spec, engines, 0), "0 chips");
     }
 
     let logical = Mapping::logical(&network, &spec).expect("weights of 1 bit");
     check(run(&logical, &spec, device, 1), "at `logical`");
     assert!(matches!(Chip::program(&logical, &spec, Seed(1), 0), Err(SimError::Stage { .. })));
     run(&logical, &spec, exact, 1).expect("exact needs no place");
-    run(&logical, &spec, EngineKind::Table, 1).expect("a table needs no place");
+    run(&logical, &spec, table, 1).expect("a table needs no place");
 
     let taller = MacroSpec { rows: 25, ..spec.clone() };
     check(run(&mapping, &taller, device, 1), "24x12, macro `gt-n40` has 25x12");
@@ -245,21 +318,16 @@ fn what_does_not_fit_is_refused() {
     let wide = Network::new(network.input().clone(), layers).expect("it fits");
     let mut of_wide = mapping.clone();
     of_wide.network = wide.digest();
-    let prepared_wide = Prepared::new(&wide, &some, &NoiseScope::All).expect("it runs plainly");
-    check(
-        evaluate(&prepared_wide, &of_wide, &spec, exact, 0..1, Seed(7), &|_, _| ()),
-        "has weights of 1 bits in the mapping, of 2 in the network",
-    );
+    let of_wide_reference = Reference::new(&wide, &some).expect("it runs plainly");
+    let refused = Programmed::new(&of_wide_reference, &of_wide, &spec, &NoiseScope::All);
+    check(refused.map(|_| ()), "has weights of 1 bits in the mapping, of 2 in the network");
 
     let mut levels = spec.clone();
     levels.cell.bits_per_cell = 2;
     check(run(&mapping, &levels, exact, 1), "for cells of 1 bits, those of macro `gt-n40` hold 2");
-    check(run(&mapping, &levels, EngineKind::Table, 1), "not well described");
-    let table = CodeTable::from_spec(&spec);
-    check(
-        evaluate_table(&prepared, &mapping, &levels, &table, 0..1, Seed(7), &|_, _| ()),
-        "for cells of 1 bits",
-    );
+    let mut resistive = spec.clone();
+    resistive.wires.bit_line_ohm = 1.0;
+    check(run(&mapping, &resistive, table, 1), "not well described");
 
     let mut outside = mapping.clone();
     outside.tiles[0].place.as_mut().expect("it is placed").row = 24;
@@ -271,11 +339,8 @@ fn what_does_not_fit_is_refused() {
 
     let mut wider = spec.clone();
     wider.adc.bits = 4;
-    let table = CodeTable::from_spec(&wider);
-    check(
-        evaluate_table(&prepared, &mapping, &spec, &table, 0..1, Seed(7), &|_, _| ()),
-        "not well described",
-    );
+    let measured = CodeTable::from_spec(&wider);
+    check(run(&mapping, &spec, Engines::Measured(&measured), 1), "not well described");
 }
 
 #[test]
@@ -285,8 +350,12 @@ fn images_that_do_not_fit_are_refused() {
     let prepare = |change: fn(&mut Images), scope| {
         let mut images = good.clone();
         change(&mut images);
-        Prepared::new(&network, &images, &scope).map(|_| ()).expect_err("it is refused")
+        let reference = Reference::new(&network, &images)?;
+        let (mapping, spec) = (placed(&network, &spec()), spec());
+        Programmed::new(&reference, &mapping, &spec, &scope).map(|_| ())
     };
+    let prepare =
+        |change: fn(&mut Images), scope| prepare(change, scope).expect_err("it is refused");
     let drop_one = |images: &mut Images| images.activations.truncate(images.activations.len() - 1);
     let error = prepare(drop_one, NoiseScope::All);
     assert!(matches!(error, SimError::ImageSize { labels: 3, .. }), "{error}");
@@ -309,9 +378,10 @@ fn a_profile_holds_what_reaches_the_matrices() {
     let given = images(&network, 12);
     let length = given.activations.len() / 12;
     let layers = network.matrices();
+    let reference = Reference::new(&network, &given).expect("it fits");
     let take = |images, positions_per_image| {
         let options = ProfileOptions { images, positions_per_image };
-        profile(&network, &given, options, Seed(8), &|_, _| ()).expect("it fits")
+        reference.profile(options, Seed(8), &|_, _| ()).expect("it fits")
     };
 
     let some = take(5, 2);
@@ -350,7 +420,7 @@ fn a_profile_holds_what_reaches_the_matrices() {
 
     for wanted in [0, 13] {
         let options = ProfileOptions { images: wanted, positions_per_image: 1 };
-        let result = profile(&network, &given, options, Seed(8), &|_, _| ());
+        let result = reference.profile(options, Seed(8), &|_, _| ());
         assert!(matches!(result, Err(SimError::Sample { available: 12, .. })));
     }
 }
@@ -362,7 +432,8 @@ fn a_profile_does_not_depend_on_threads() {
     let on = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         let options = ProfileOptions { images: 9, positions_per_image: 2 };
-        pool.install(|| profile(&network, &given, options, Seed(8), &|_, _| ()).expect("it fits"))
+        let reference = Reference::new(&network, &given).expect("it fits");
+        pool.install(|| reference.profile(options, Seed(8), &|_, _| ()).expect("it fits"))
     };
     assert_eq!(on(1), on(2));
 }

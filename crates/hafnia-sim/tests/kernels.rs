@@ -6,7 +6,7 @@ use hafnia_ir::{Column, Mapping, Place, RowEntry, Stage, Tile, random as random_
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{Input, Network};
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Evaluation, Images, Kernels, NoiseScope, Prepared, evaluate};
+use hafnia_sim::{EngineKind, Evaluation, Images, Kernels, NoiseScope, Programmed, Reference};
 use hafnia_simd::Isa;
 use proptest::prelude::*;
 use rand::seq::SliceRandom;
@@ -29,12 +29,11 @@ fn evaluations(
     seed: Seed,
 ) -> Vec<Evaluation> {
     let of = |kernels| {
-        let prepared = Prepared::with_kernels(network, images, scope, kernels).expect("it fits");
-        [EngineKind::Exact, EngineKind::Table, EngineKind::Device].map(|engine| {
-            evaluate(&prepared, mapping, spec, engine, 0..2, seed, &|_, _| ()).expect("it fits")
-        })
+        let reference = Reference::with_kernels(network, images, kernels).expect("it fits");
+        let programmed = Programmed::new(&reference, mapping, spec, scope).expect("it fits");
+        EngineKind::ALL.map(|kind| programmed.run(0..2, seed).on(&kind.into()).expect("it fits"))
     };
-    let expected = of(Kernels::Plain);
+    let expected = of(Kernels::Scalar);
     for isa in Isa::all() {
         for (found, expected) in of(Kernels::Vectors(isa)).iter().zip(&expected) {
             assert_eq!(found, expected, "{isa}, {:?}, {seed:?}", expected.engine);

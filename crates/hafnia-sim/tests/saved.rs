@@ -6,7 +6,7 @@ use hafnia_ir::{Geometry, Mapping, Stage};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{Network, run};
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Images, NoiseScope, Prepared, SavedChip, evaluate, evaluate_saved};
+use hafnia_sim::{Engines, Images, NoiseScope, Programmed, Reference, SavedChip};
 
 fn spec() -> MacroSpec {
     let mut spec = MacroSpec::preset("gt-n40").expect("a preset");
@@ -47,11 +47,13 @@ fn a_saved_chip_runs_as_a_fresh_one() {
         images.labels.push(hafnia_model::arithmetic::argmax(&outputs) as u8);
         images.activations.extend(activations);
     }
-    let prepared = Prepared::new(&network, &images, &NoiseScope::All).expect("images");
-    let device = EngineKind::Device;
-    let fresh = evaluate(&prepared, &mapping, &spec, device, 0..3, Seed(7), &|_, _| ());
-    let saved = evaluate_saved(&prepared, &mapping, &spec, &chips, Seed(7), &|_, _| ());
-    assert_eq!(saved.expect("chips"), fresh.expect("chips"));
+    let reference = Reference::new(&network, &images).expect("images");
+    let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All).expect("fits");
+    let fresh = programmed.run(0..3, Seed(7)).on(&Engines::Device).expect("chips");
+    let saved = programmed.run(0..3, Seed(7)).on(&Engines::Saved(&chips)).expect("chips");
+    assert_eq!(saved, fresh);
+    let error = programmed.run(2..4, Seed(7)).on(&Engines::Saved(&chips)).expect_err("3 are saved");
+    assert_eq!(error.to_string(), "chips up to 4 were asked for, 3 are saved");
     assert_eq!(chips[0].spec().expect("a macro"), spec);
 }
 

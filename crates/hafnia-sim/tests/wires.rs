@@ -1,8 +1,12 @@
 //! The fast model of IR drop against a nodal solver.
 
+#[path = "../../../xtask/src/validate/nodal.rs"]
+mod nodal;
+
 use hafnia_cim::Wires;
 use hafnia_rng::Seed;
 use hafnia_sim::Array;
+use nodal::nodal_currents;
 use rand::RngExt as _;
 
 /// An array of random bits at 100 µS, on/off ratio 17, as one block.
@@ -33,7 +37,7 @@ fn the_solver_knows_two_resistors_in_series() {
     array.blocks.push((0..4, 0..3));
     let wires = Wires { bit_line_ohm: 20.0, word_line_ohm: 10.0, g_lrs_us: 1.0 };
     let expected = 1e6 / (3.0 * 10.0 + 1e6 / 500.0 + 4.0 * 20.0);
-    let currents = array.nodal_currents(&wires, &[3]);
+    let currents = nodal_currents(&array, &wires, &[3]);
     assert!((currents[2] - expected).abs() < 1e-9 * expected, "{currents:?}");
     let shares = array.shares(&wires, 1);
     // a single cell: the fixed point is reached at once
@@ -58,7 +62,8 @@ fn compare(bit_line_ohm: f64, word_line_ohm: f64) -> Comparison {
         let shares = array.shares(&wires, 7);
         for (index, activity) in [0.2, 0.5, 0.9].into_iter().enumerate() {
             for on in groups(128, activity, Seed(100 + seed).index(index as u64)) {
-                for (column, current) in array.nodal_currents(&wires, &on).into_iter().enumerate() {
+                for (column, current) in nodal_currents(&array, &wires, &on).into_iter().enumerate()
+                {
                     let sum = |share: &dyn Fn(usize) -> f64| -> f64 {
                         on.iter().map(|&row| array.us(row, column) * share(row)).sum()
                     };

@@ -10,7 +10,7 @@ use expect_test::{Expect, expect};
 use hafnia_data::{Dataset, Mnist};
 use hafnia_model::{Network, arithmetic::reduce_pixels, random};
 use hafnia_rng::Seed;
-use hafnia_sim::{Images, NoiseScope, Prepared};
+use hafnia_sim::{Images, Reference};
 use hafnia_zoo::{Record, Run, Zoo};
 use tempfile::TempDir;
 
@@ -18,8 +18,8 @@ use tempfile::TempDir;
 fn correct(network: &Network, data: &Dataset) -> usize {
     let activations = reduce_pixels(&data.images, &network.input().cuts);
     let images = Images { activations, labels: data.labels.clone() };
-    let prepared = Prepared::new(network, &images, &NoiseScope::Final).unwrap();
-    prepared.exact_correct().iter().filter(|&&correct| correct).count()
+    let reference = Reference::new(network, &images).unwrap();
+    reference.exact_correct().iter().filter(|&&correct| correct).count()
 }
 
 /// The networks are those of their records, and right on as many images of the subset.

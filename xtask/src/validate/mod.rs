@@ -5,6 +5,7 @@
 mod aihwkit;
 mod browser;
 pub(crate) mod html;
+mod nodal;
 pub(crate) mod slurm;
 pub(crate) mod spice;
 

@@ -16,6 +16,8 @@ use hafnia_rng::Seed;
 use hafnia_sim::Array;
 use rand::RngExt;
 
+use super::nodal::nodal_currents;
+
 /// Relative difference of a column's current.
 const TOLERANCE: f64 = 1e-6;
 /// Root of the mean square error of the fast model as a share of the mean drop.
@@ -55,7 +57,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let seed = Seed(1).site("validate/spice").index(index as u64);
         let wires = Wires { bit_line_ohm, word_line_ohm, g_lrs_us: 100.0 };
         let (array, on) = block(rows, columns, count, seed);
-        let ours = array.nodal_currents(&wires, &on);
+        let ours = nodal_currents(&array, &wires, &on);
         let theirs = simulate(&netlist(&array, &wires, &on))?;
         ensure!(theirs.len() == columns, "{PROGRAM} printed {} currents", theirs.len());
         let relative = |(a, b): (&f64, &f64)| ((a - b) / b).abs();

@@ -1,6 +1,6 @@
 //! A tile on virtual chips: the thing itself, of which `analysis/damage.rs` has the formula.
 //!
-//! The tile is programmed on chips drawn as those of `hafnia-sim` are ([`Silicon`]), and every sample is
+//! The tile is programmed on chips drawn as those of `hafnia-sim` are ([`Fabrication`]), and every sample is
 //! read on each of them, conversion by conversion. It is right at any noise, and slow, so that it judges
 //! two ways to store a tile instead of leading a search. Left out are fault maps and the resistance of
 //! lines, which depend on where on a macro a tile will lie.
@@ -11,7 +11,7 @@
 //! Cost per sample, chip and way: one sum of vectors per row that is on, and one comparison per
 //! threshold and conversion.
 
-use hafnia_cim::{FaultMap, Faults, Groups, MacroSpec, Silicon};
+use hafnia_cim::{Fabrication, FaultMap, Faults, Groups, MacroSpec};
 use hafnia_ir::{Column, Tile};
 use hafnia_model::arithmetic::{accumulate, argmax};
 use hafnia_rng::{Counter, Seed, gaussian};
@@ -185,11 +185,11 @@ struct OnChip {
 impl OnChip {
     fn program(trial: &Trial<'_>, judge: &Judge<'_>, chip: u64) -> Self {
         let (tile, blocks, spec) = (trial.tile, trial.blocks, &judge.spec);
-        let silicon = Silicon::new(spec, judge.seed, chip);
+        let fabrication = Fabrication::new(spec, judge.seed, chip);
         let logical = || tile.columns.iter().map(|column| column.logical as usize);
         let (first, last) = (logical().min().unwrap_or(0), logical().max().unwrap_or(0));
         let mut programmed = vec![0; last - first + 1];
-        let mut row_of_cells = silicon.cells(0, first, programmed.len());
+        let mut row_of_cells = fabrication.cells(0, first, programmed.len());
         let mut cells = vec![[0.0; LANES]; tile.physical_rows() * blocks];
         for (row, &named) in trial.named.iter().enumerate() {
             for (column, logical) in logical().enumerate() {
@@ -205,7 +205,7 @@ impl OnChip {
         let mut of_column = vec![0.0; comparators];
         let mut thresholds = vec![[f32::INFINITY; LANES]; blocks * comparators];
         for (column, logical) in logical().enumerate() {
-            silicon.thresholds(0, logical as u32, &mut of_column);
+            fabrication.thresholds(0, logical as u32, &mut of_column);
             let of_block = &mut thresholds[column / LANES * comparators..][..comparators];
             for (block, &threshold) in of_block.iter_mut().zip(&of_column) {
                 block[column % LANES] = threshold as f32;

@@ -1,4 +1,4 @@
-//! [`tally`]: the events of an evaluation, tile by tile.
+//! [`EventCounts`]: the events of an evaluation, tile by tile.
 //!
 //! [`Evaluation::events`](crate::Evaluation::events) adds up what happens for a matrix; what that
 //! costs depends on the tile: how many columns share a converter, which macro is busy, how many of
@@ -14,16 +14,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hafnia_cim::{Groups, MacroSpec};
 use hafnia_ir::{Lines, Mapping, Tile};
-use hafnia_model::{Multiply, Network, ReferenceProduct, run};
+use hafnia_model::{Multiply, ReferenceProduct, run};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{Events, Images, Plan, Progress, SimError};
+use crate::mapped::{Events, Plan};
+use crate::programmed::Programmed;
+use crate::run::Progress;
 
 /// What happened over some images, per tile of a mapping.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Tally {
+pub struct EventCounts {
     /// Images that were run.
     pub images: u64,
     /// By [`TileId`](hafnia_ir::TileId).
@@ -60,7 +62,7 @@ impl std::ops::AddAssign for TileEvents {
     }
 }
 
-impl Tally {
+impl EventCounts {
     /// The counts by matrix, as an evaluation gives them.
     ///
     /// # Panics
@@ -79,63 +81,44 @@ impl Tally {
     }
 }
 
-/// Counts what happens in every tile of `mapping`, at any stage, while the noiseless network runs
-/// over `images`.
-///
-/// `progress` is told of images. The result depends on no number of threads.
-///
-/// # Errors
-/// If the images do not fit the network, or the mapping is of another network, for macros of
-/// another size or not well formed.
-pub fn tally(
-    network: &Network,
-    images: &Images,
-    mapping: &Mapping,
-    spec: &MacroSpec,
-    progress: Progress<'_>,
-) -> Result<Tally, SimError> {
-    images.check(network)?;
-    // A plan is made of what fits together, and of nothing else.
-    Plan::new(network, mapping, spec)?;
-    let layers = network.matrices();
-    let input_bits = |tile: &Tile| layers[tile.matrix.index()].input_bits;
-    let tiles: Vec<Counted> =
-        mapping.tiles.iter().map(|tile| Counted::new(tile, input_bits(tile))).collect();
-    let mut of_matrix = vec![Vec::new(); layers.len()];
-    for (id, tile) in mapping.tiles() {
-        of_matrix[tile.matrix.index()].push((tile.replica as usize, id.index()));
+impl Programmed<'_> {
+    /// Counts what happens in every tile while the noiseless network runs over the images of the
+    /// reference, whatever the scope; `progress` is called with images.
+    ///
+    /// The result depends on no number of threads.
+    pub fn count_events(&self, progress: Progress<'_>) -> EventCounts {
+        let Self { reference, mapping, spec, .. } = *self;
+        let (network, images) = (reference.network, &reference.images);
+        let layers = network.matrices();
+        let input_bits = |tile: &Tile| layers[tile.matrix.index()].input_bits;
+        let tiles: Vec<Counted> =
+            mapping.tiles.iter().map(|tile| Counted::new(tile, input_bits(tile))).collect();
+        let start = || Counter {
+            spec,
+            plan: &self.plan,
+            tiles: &tiles,
+            plain: reference.plain.clone(),
+            events: vec![TileEvents::default(); tiles.len()],
+            sums: Vec::new(),
+            active: Vec::new(),
+            groups: Groups::default(),
+        };
+        let done = AtomicU64::new(0);
+        let add = |mut all: Vec<TileEvents>, events: Vec<TileEvents>| {
+            all.iter_mut().zip(events).for_each(|(all, events)| *all += events);
+            all
+        };
+        let events = (0..images.len())
+            .into_par_iter()
+            .fold(start, |mut counter, image| {
+                run(network, images.image(image), &mut counter);
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, images.len() as u64);
+                counter
+            })
+            .map(|counter| counter.events)
+            .reduce(|| vec![TileEvents::default(); tiles.len()], add);
+        EventCounts { images: images.len() as u64, tiles: events }
     }
-    let replicas: Vec<usize> = of_matrix
-        .iter()
-        .map(|tiles| tiles.iter().map(|&(replica, _)| replica + 1).max().unwrap_or(0))
-        .collect();
-    let plain = ReferenceProduct::new(network);
-    let start = || Counter {
-        spec,
-        tiles: &tiles,
-        of_matrix: &of_matrix,
-        replicas: &replicas,
-        plain: plain.clone(),
-        events: vec![TileEvents::default(); tiles.len()],
-        sums: Vec::new(),
-        active: Vec::new(),
-        groups: Groups::default(),
-    };
-    let done = AtomicU64::new(0);
-    let add = |mut all: Vec<TileEvents>, events: Vec<TileEvents>| {
-        all.iter_mut().zip(events).for_each(|(all, events)| *all += events);
-        all
-    };
-    let events = (0..images.len())
-        .into_par_iter()
-        .fold(start, |mut counter, image| {
-            run(network, images.image(image), &mut counter);
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, images.len() as u64);
-            counter
-        })
-        .map(|counter| counter.events)
-        .reduce(|| vec![TileEvents::default(); tiles.len()], add);
-    Ok(Tally { images: images.len() as u64, tiles: events })
 }
 
 /// A tile as it is scanned.
@@ -161,11 +144,8 @@ impl<'a> Counted<'a> {
 /// Multiplies plainly and counts what the tiles would have done.
 struct Counter<'a> {
     spec: &'a MacroSpec,
+    plan: &'a Plan,
     tiles: &'a [Counted<'a>],
-    /// Per matrix: replica and index of its tiles.
-    of_matrix: &'a [Vec<(usize, usize)>],
-    /// Per matrix.
-    replicas: &'a [usize],
     plain: ReferenceProduct,
     events: Vec<TileEvents>,
     sums: Vec<u32>,
@@ -198,11 +178,8 @@ impl Counter<'_> {
 
 impl Multiply for Counter<'_> {
     fn multiply(&mut self, matrix: usize, position: usize, activations: &[u8], sums: &mut [i32]) {
-        let (tiles, replicas) = (self.of_matrix, self.replicas[matrix]);
-        for &(replica, tile) in &tiles[matrix] {
-            if position % replicas == replica {
-                self.count(tile, activations);
-            }
+        for tile in self.plan.tiles_at(matrix, position) {
+            self.count(tile.index(), activations);
         }
         self.plain.multiply(matrix, position, activations, sums);
     }
@@ -216,7 +193,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{EngineKind, NoiseScope, Prepared, evaluate};
+    use crate::reference::{Images, NoiseScope, Reference};
+    use crate::run::Engines;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
@@ -238,10 +216,11 @@ mod tests {
                 .flat_map(|image| random::image(seed.site("image").index(image), network.input()))
                 .collect();
             let images = Images { activations, labels: vec![0; 3] };
-            let counted = tally(&network, &images, &mapping, &spec, &|_, _| ()).unwrap();
-            let prepared = Prepared::new(&network, &images, &NoiseScope::All).unwrap();
-            let evaluation =
-                evaluate(&prepared, &mapping, &spec, EngineKind::Exact, 0..1, seed, &|_, _| ()).unwrap();
+            let reference = Reference::new(&network, &images).unwrap();
+            let programmed =
+                Programmed::new(&reference, &mapping, &spec, &NoiseScope::All).unwrap();
+            let counted = programmed.count_events(&|_, _| ());
+            let evaluation = programmed.run(0..1, seed).on(&Engines::Exact).unwrap();
             prop_assert_eq!(counted.by_matrix(&mapping), evaluation.events);
             for (tile, events) in mapping.tiles.iter().zip(&counted.tiles) {
                 prop_assert!(events.full_groups <= events.groups);

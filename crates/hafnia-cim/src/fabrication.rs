@@ -1,4 +1,4 @@
-//! [`Silicon`]: a virtual chip before anything is programmed into it, what is drawn once for every
+//! [`Fabrication`]: a virtual chip before anything is programmed into it, what is drawn once for every
 //! cell and every converter, by their places on the macros.
 //!
 //! Nothing is stored: every draw is addressed, and made again whenever it is asked for. Effects
@@ -15,7 +15,7 @@ use crate::spec::{Adc, AdcKind, MacroSpec};
 /// Cells are drawn by (seed, chip, macro, row, column), comparators by (seed, chip, macro, column,
 /// comparator). The same cells have the same draws, whatever is programmed into them.
 #[derive(Debug, Clone)]
-pub struct Silicon<'a> {
+pub struct Fabrication<'a> {
     spec: &'a MacroSpec,
     seed: Seed,
     number: u64,
@@ -23,7 +23,7 @@ pub struct Silicon<'a> {
     levels: Vec<CellState>,
 }
 
-impl<'a> Silicon<'a> {
+impl<'a> Fabrication<'a> {
     /// The chip; draws nothing yet.
     pub fn new(spec: &'a MacroSpec, seed: Seed, number: u64) -> Self {
         Self { spec, seed, number, levels: spec.levels() }
@@ -40,7 +40,7 @@ impl<'a> Silicon<'a> {
     pub fn cells(&self, macro_index: u32, first: usize, columns: usize) -> Cells<'_> {
         let shape = |state: &CellState| state.sigma_lsb != 0.0;
         Cells {
-            silicon: self,
+            fabrication: self,
             macro_index,
             first,
             deviations: self
@@ -123,7 +123,7 @@ fn halve(thresholds: &mut [f64], low: f64, high: f64) {
 
 /// A stretch of the columns of a macro, row by row.
 pub struct Cells<'a> {
-    silicon: &'a Silicon<'a>,
+    fabrication: &'a Fabrication<'a>,
     macro_index: u32,
     first: usize,
     deviations: Option<Counter>,
@@ -144,18 +144,18 @@ impl Cells<'_> {
             draw(source, self.first, &mut self.z, |quad| [row, quad, 0, 0]);
         }
         if let Some(source) = &self.traps {
-            let rate = self.silicon.spec.telegraph.rate;
+            let rate = self.fabrication.spec.telegraph.rate;
             draw_uniform(source, self.first, &mut self.filled, row, |uniform| uniform < rate);
         }
         self.draw_stuck(row);
-        let shapes = &self.silicon.spec.programming;
+        let shapes = &self.fabrication.spec.programming;
         // Levels between are normal: a spec with another shape of theirs is refused.
         let shapes: [&Distribution; 2] = [&shapes.hrs_distribution, &shapes.lrs_distribution];
-        let top = self.silicon.levels.len() - 1;
+        let top = self.fabrication.levels.len() - 1;
         for (column, signal) in self.signals.iter_mut().enumerate() {
             let stuck = self.state[column].map(|is_lrs| if is_lrs { top } else { 0 });
             let level = stuck.unwrap_or_else(|| level(column));
-            let state = &self.silicon.levels[level];
+            let state = &self.fabrication.levels[level];
             let x = shapes[usize::from(level == top)]
                 .standard(state.sigma_rel, f64::from(self.z[column]));
             *signal = state.mean_lsb + state.sigma_lsb * x;
@@ -167,7 +167,7 @@ impl Cells<'_> {
     }
 
     fn draw_stuck(&mut self, row: u32) {
-        let faults = &self.silicon.spec.faults;
+        let faults = &self.fabrication.spec.faults;
         if let Some(source) = &self.stuck {
             let (lrs, hrs) = (faults.stuck_lrs_rate, faults.stuck_hrs_rate);
             let state = |uniform: f64| match uniform {

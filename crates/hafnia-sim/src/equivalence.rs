@@ -1,4 +1,4 @@
-//! [`agree`]: does a mapped network compute what the network computes?
+//! [`check_equivalence`]: does a mapped network compute what the network computes?
 
 use hafnia_cim::{GroupFault, Groups, MacroSpec};
 use hafnia_ir::{Lines, Mapping, Tile, TileId};
@@ -7,7 +7,9 @@ use hafnia_rng::Seed;
 use rand::RngExt;
 use rayon::prelude::*;
 
-use crate::{Exact, Mapped, Plan, SimError};
+use crate::engine::Exact;
+use crate::error::SimError;
+use crate::mapped::{Mapped, Plan};
 
 /// Where a mapped network and the network part.
 #[derive(Debug, thiserror::Error)]
@@ -69,17 +71,17 @@ const INPUTS: u64 = 64;
 ///
 /// # Errors
 /// The first [`Disagreement`] found.
-pub fn agree(
+pub fn check_equivalence(
     network: &Network,
     mapping: &Mapping,
     spec: &MacroSpec,
     seed: Seed,
 ) -> Result<(), Disagreement> {
-    agree_on(network, mapping, spec, seed, &Plan::new(network, mapping, spec)?)
+    check_plan_of(network, mapping, spec, seed, &Plan::new(network, mapping, spec)?)
 }
 
-/// As [`agree`], for the plan of the mapping; tests plant faults in it.
-fn agree_on(
+/// As [`check_equivalence`], for the plan of the mapping; tests plant faults in it.
+fn check_plan_of(
     network: &Network,
     mapping: &Mapping,
     spec: &MacroSpec,
@@ -235,12 +237,12 @@ mod tests {
     use super::*;
     use crate::mapped::Grouper;
 
-    /// What [`agree`] says of many mappings whose walk groups rows by `grouper`.
+    /// What [`check_equivalence`] says of many mappings whose walk groups rows by `grouper`.
     fn check(grouper: Grouper, expected: &str) {
         check_plan(|plan| plan.grouper = grouper, expected);
     }
 
-    /// What [`agree`] says of many mappings with a fault in their plan.
+    /// What [`check_equivalence`] says of many mappings with a fault in their plan.
     fn check_plan(plant: impl Fn(&mut Plan), expected: &str) {
         let spec = MacroSpec::preset("gt-n40").expect("a preset");
         let spec = MacroSpec { rows: 24, columns: 8, ..spec };
@@ -250,7 +252,7 @@ mod tests {
             let mapping = random::mapping(seed, &network, &(&spec).into(), Stage::Placed);
             let mut plan = Plan::new(&network, &mapping, &spec).expect("it fits");
             plant(&mut plan);
-            said.push(match agree_on(&network, &mapping, &spec, seed, &plan) {
+            said.push(match check_plan_of(&network, &mapping, &spec, seed, &plan) {
                 Ok(()) => "nothing".to_owned(),
                 Err(Disagreement::Groups { source, .. }) => format!("{source:?}"),
                 Err(other) => format!("{other:?}"),
@@ -279,7 +281,7 @@ mod tests {
             for seed in (0..8).map(Seed) {
                 let network = network(seed, Limits { side: 6, ..Limits::default() });
                 let mapping = random::mapping(seed, &network, &(&spec).into(), Stage::Placed);
-                agree(&network, &mapping, &spec, seed).expect("a right mapping");
+                check_equivalence(&network, &mapping, &spec, seed).expect("a right mapping");
             }
         }
     }
@@ -352,7 +354,7 @@ mod tests {
         let others: Vec<usize> = (1..tile.rows.len()).collect();
         *tile = tile.with_entries(&others);
         mapping.matrices[0].dead = vec![0];
-        let said = agree(&network, &mapping, &spec, Seed(1)).expect_err("row 0 is on");
+        let said = check_equivalence(&network, &mapping, &spec, Seed(1)).expect_err("row 0 is on");
         assert!(matches!(said, Disagreement::Dead { row: 0, .. }), "{said:?}");
     }
 
@@ -365,7 +367,8 @@ mod tests {
         let others: Vec<usize> = (1..tile.columns.len()).collect();
         *tile = tile.with_columns(&others);
         mapping.matrices[0].digital = vec![DigitalColumn { logical: 0, negative: false }];
-        let said = agree(&network, &mapping, &spec, Seed(1)).expect_err("column 0 is mixed");
+        let said =
+            check_equivalence(&network, &mapping, &spec, Seed(1)).expect_err("column 0 is mixed");
         assert!(matches!(said, Disagreement::Sum { column: 0, .. }), "{said:?}");
     }
 

@@ -1,8 +1,9 @@
 //! What is drawn once for a chip: stuck cells, shapes of variation and thresholds, by their moments
 //! and against closed forms.
 
-use hafnia_cim::{MacroSpec, Silicon};
+use hafnia_cim::{Fabrication, MacroSpec};
 use hafnia_ir::{Mapping, Place, Stage, TileId};
+use hafnia_model::BitMatrix;
 use hafnia_model::{BitMatrix, Input, Layer, Linear, Network};
 use hafnia_rng::Seed;
 use hafnia_sim::Chip;
@@ -86,9 +87,9 @@ fn rates_of_stuck_cells() {
     }
     // what is said of a row is what a program meets
     let chip = Chip::program(&halves(&spec), &spec, Seed(5), 2).expect("it is placed");
-    let silicon = Silicon::new(&spec, Seed(5), 2);
+    let fabrication = Fabrication::new(&spec, Seed(5), 2);
     for row in 0..128 {
-        for (column, stuck) in silicon.stuck(0, row).into_iter().enumerate() {
+        for (column, stuck) in fabrication.stuck(0, row).into_iter().enumerate() {
             let programmed = column < 64;
             let expected = f32::from(u8::from(stuck.unwrap_or(programmed)));
             assert_eq!(chip.cell_lsb(TileId(0), row as usize, column), expected);
@@ -105,13 +106,13 @@ fn the_fault_map_stands_above_what_is_drawn() {
     for rate in ["0", "0.5"] {
         let spec = spec(&[("faults.map", &path), ("stuck_lrs_rate", rate)]);
         for number in 0..3 {
-            let silicon = Silicon::new(&spec, Seed(1), number);
-            assert_eq!(silicon.stuck(0, 3)[5], Some(false));
-            assert_eq!(silicon.stuck(0, 4)[100], Some(true));
+            let fabrication = Fabrication::new(&spec, Seed(1), number);
+            assert_eq!(fabrication.stuck(0, 3)[5], Some(false));
+            assert_eq!(fabrication.stuck(0, 4)[100], Some(true));
         }
         if rate == "0" {
-            let silicon = Silicon::new(&spec, Seed(1), 0);
-            assert_eq!(silicon.stuck(0, 3).iter().flatten().count(), 1);
+            let fabrication = Fabrication::new(&spec, Seed(1), 0);
+            assert_eq!(fabrication.stuck(0, 3).iter().flatten().count(), 1);
         }
     }
     std::fs::remove_file(path).expect("the file just written");
@@ -123,7 +124,7 @@ fn mismatch_makes_missing_codes_but_no_step_back() {
     let mut missing = 0;
     for column in 0..200 {
         let mut found = vec![0.0; 15];
-        Silicon::new(&spec, Seed(9), 0).thresholds(0, column, &mut found);
+        Fabrication::new(&spec, Seed(9), 0).thresholds(0, column, &mut found);
         assert!(found.windows(2).all(|pair| pair[0] <= pair[1]), "{found:?}");
         missing += found.windows(2).filter(|pair| pair[0] == pair[1]).count();
     }
@@ -135,7 +136,7 @@ fn mismatch_makes_missing_codes_but_no_step_back() {
 fn a_search_has_one_offset() {
     let spec = spec(&[("adc.kind", "sar"), ("offset_lsb", "0.3"), ("gain_error_rel", "0.1")]);
     let mut found = vec![0.0; 7];
-    Silicon::new(&spec, Seed(9), 0).thresholds(0, 3, &mut found);
+    Fabrication::new(&spec, Seed(9), 0).thresholds(0, 3, &mut found);
     let offset = found[0] - 0.55;
     assert!(offset != 0.0);
     for (comparator, threshold) in found.iter().enumerate() {

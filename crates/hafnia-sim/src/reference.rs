@@ -1,0 +1,221 @@
+//! [`Reference`]: a network on its images without noise, run once for all mappings and macros.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hafnia_model::arithmetic::argmax;
+use hafnia_model::{Network, ReferenceProduct, activations_before, run_from};
+use hafnia_simd::Isa;
+use rayon::prelude::*;
+
+use crate::error::SimError;
+use crate::layout::Layout;
+use crate::paths::Why;
+use crate::runner::Runner;
+
+/// Images as the network takes them, with their labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Images {
+    /// (image, channel, y, x): activations, already reduced to the bits of the network's input.
+    pub activations: Vec<u8>,
+    /// The class of every image.
+    pub labels: Vec<u8>,
+}
+
+/// Which matrices run on the macro; the others are the network's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NoiseScope {
+    /// The last matrix.
+    Final,
+    /// Every matrix.
+    All,
+    /// These matrices, by their position in the network.
+    Matrices(Vec<usize>),
+}
+
+/// How evaluations are computed. It changes no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernels {
+    /// Conversion by conversion with an [`Engine`](crate::Engine), and the interpreter elsewhere: what
+    /// vectors are held to, and what takes their place where they do not suit the network or the
+    /// mapping ([`Programmed::paths`](crate::Programmed::paths)).
+    Scalar,
+    /// In vectors, for this instruction set.
+    Vectors(Isa),
+}
+
+impl Default for Kernels {
+    /// Vectors as wide as this processor has.
+    fn default() -> Self {
+        Self::Vectors(Isa::best())
+    }
+}
+
+/// A network with its images: what it computes of them without noise.
+#[derive(Debug)]
+pub struct Reference<'a> {
+    pub(crate) network: &'a Network,
+    pub(crate) images: Images,
+    pub(crate) kernels: Kernels,
+    /// Multiplies the matrices that do not run on the macro.
+    pub(crate) plain: ReferenceProduct,
+    layout: Result<Layout<'a>, Why>,
+    /// By layer, (image, activation): what reaches it, once it was asked for.
+    reached: Mutex<BTreeMap<usize, Arc<Vec<u8>>>>,
+    is_correct: Vec<bool>,
+}
+
+impl Images {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Checks that these are images for `network`.
+    pub(crate) fn check(&self, network: &Network) -> Result<(), SimError> {
+        if self.is_empty() {
+            return Err(SimError::NoImages);
+        }
+        let (length, labels) = (network.shape_before(0).len(), self.len());
+        if self.activations.len() != labels * length {
+            let activations = self.activations.len();
+            return Err(SimError::ImageSize { labels, length, activations });
+        }
+        let max = network.input().largest();
+        if let Some(index) = self.activations.iter().position(|&activation| activation > max) {
+            let (image, activation) = (index / length, self.activations[index]);
+            return Err(SimError::Activation { image, activation, max });
+        }
+        let classes = network.classes();
+        if let Some(image) = self.labels.iter().position(|&label| usize::from(label) >= classes) {
+            return Err(SimError::Label { image, label: self.labels[image], classes });
+        }
+        Ok(())
+    }
+
+    /// The activations of one image.
+    pub(crate) fn image(&self, index: usize) -> &[u8] {
+        let length = self.activations.len() / self.labels.len();
+        &self.activations[index * length..(index + 1) * length]
+    }
+}
+
+impl NoiseScope {
+    /// Per matrix of the network, whether it runs on the macro.
+    ///
+    /// # Errors
+    /// If a matrix is named that the network does not have, or none is.
+    pub fn matrices(&self, network: &Network) -> Result<Vec<bool>, SimError> {
+        let matrices = network.matrices().len();
+        let mut in_scope = vec![false; matrices];
+        match self {
+            Self::Final => in_scope[matrices - 1] = true,
+            Self::All => in_scope.fill(true),
+            Self::Matrices(list) => {
+                if list.is_empty() {
+                    return Err(SimError::Scope { matrix: matrices, matrices });
+                }
+                for &matrix in list {
+                    *in_scope.get_mut(matrix).ok_or(SimError::Scope { matrix, matrices })? = true;
+                }
+            }
+        }
+        Ok(in_scope)
+    }
+}
+
+impl<'a> Reference<'a> {
+    /// Runs `network` on `images`.
+    ///
+    /// # Errors
+    /// If the images do not fit the network.
+    pub fn new(network: &'a Network, images: &Images) -> Result<Self, SimError> {
+        Self::with_kernels(network, images, Kernels::default())
+    }
+
+    /// As [`Reference::new`], computed as `kernels` says, and so is all that is run against it.
+    ///
+    /// # Errors
+    /// As [`Reference::new`].
+    pub fn with_kernels(
+        network: &'a Network,
+        images: &Images,
+        kernels: Kernels,
+    ) -> Result<Self, SimError> {
+        images.check(network)?;
+        let mut reference = Self {
+            network,
+            images: images.clone(),
+            kernels,
+            plain: ReferenceProduct::new(network),
+            layout: Layout::of_network(network),
+            reached: Mutex::default(),
+            is_correct: Vec::new(),
+        };
+        let last = network.matrices().last().expect("a network has a matrix").layer;
+        let reached = reference.reached(last);
+        let of_images = reached.par_chunks(reached.len() / images.len());
+        let answers: Vec<usize> = match reference.vectors() {
+            Some((layout, isa)) => {
+                let run = |runner: &mut Runner<'_>, image| argmax(runner.outputs(last, image));
+                of_images.map_init(|| Runner::new(layout, isa), run).collect()
+            }
+            None => {
+                let run = |plain: &mut ReferenceProduct, image| {
+                    argmax(&run_from(network, last, image, plain))
+                };
+                of_images.map_init(|| reference.plain.clone(), run).collect()
+            }
+        };
+        let is_correct = |(answer, &label): (usize, &u8)| answer == usize::from(label);
+        reference.is_correct = answers.into_iter().zip(&images.labels).map(is_correct).collect();
+        Ok(reference)
+    }
+
+    /// Per image, whether the network is right.
+    pub fn exact_correct(&self) -> &[bool] {
+        &self.is_correct
+    }
+
+    /// The network in vectors, and the instruction set, if that suits it and was not forbidden.
+    fn vectors(&self) -> Option<(&Layout<'a>, Isa)> {
+        match (self.kernels, &self.layout) {
+            (Kernels::Vectors(isa), Ok(layout)) => Some((layout, isa)),
+            _ => None,
+        }
+    }
+
+    /// (image, activation): what reaches a layer.
+    pub(crate) fn reached(&self, layer: usize) -> Arc<Vec<u8>> {
+        // No lock is held while threads work: one that waits for them may be asked for more.
+        let known = || self.reached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reached) = known().get(&layer) {
+            return Arc::clone(reached);
+        }
+        let (network, length) = (self.network, self.network.shape_before(layer).len());
+        let mut reached = vec![0; self.images.len() * length];
+        let of_images = reached.par_chunks_mut(length).enumerate();
+        match self.vectors() {
+            Some((layout, isa)) => of_images.for_each_init(
+                || Runner::new(layout, isa),
+                |runner, (image, reached)| {
+                    let input = self.images.image(image);
+                    reached.copy_from_slice(runner.activations_before(layer, input));
+                },
+            ),
+            None => of_images.for_each_init(
+                || self.plain.clone(),
+                |plain, (image, reached)| {
+                    let input = self.images.image(image);
+                    reached.copy_from_slice(&activations_before(network, layer, input, plain));
+                },
+            ),
+        }
+        Arc::clone(known().entry(layer).or_insert_with(|| Arc::new(reached)))
+    }
+}

@@ -1,0 +1,393 @@
+//! [`Run`]: a programmed mapping over the images of its reference, on many virtual chips.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hafnia_cim::{CimError, CodeTable};
+use hafnia_ir::Stage;
+use hafnia_model::arithmetic::argmax;
+use hafnia_model::{Multiply, ReferenceProduct, run_from};
+use hafnia_rng::Seed;
+use hafnia_simd::Isa;
+use rayon::prelude::*;
+
+use crate::chip::Chip;
+use crate::engine::{Device, Engine, Exact, Table};
+use crate::error::SimError;
+use crate::evaluate::{EngineKind, Evaluation};
+use crate::kernels::{Convert, DeviceKernel, ExactKernel, TableKernel};
+use crate::layout::Layout;
+use crate::mapped::{Events, Mapped};
+use crate::paths::{MatrixPath, Path, Why};
+use crate::programmed::Programmed;
+use crate::reference::Kernels;
+use crate::runner::Runner;
+use crate::saved::SavedChip;
+
+/// Called with how much is done and of how much, from several threads, so not always in order.
+pub type Progress<'a> = &'a (dyn Fn(u64, u64) + Sync);
+
+/// Makes the engine of a chip, by its number.
+pub type MakeEngine<'a> = dyn Fn(u64) -> Box<dyn Engine + 'a> + Sync + 'a;
+
+/// What the converters of every chip answer.
+///
+/// An engine of your own is an [`Engine`] and the function that makes it for a chip:
+///
+/// ```
+/// use hafnia_cim::MacroSpec;
+/// use hafnia_ir::{Geometry, Stage};
+/// use hafnia_model::random;
+/// use hafnia_rng::Seed;
+/// use hafnia_sim::{
+///     Conversion, Engine, EngineKind, Engines, Images, NoiseScope, Programmed, Reference,
+/// };
+///
+/// /// On chip k every column answers one too few when more than k rows are on.
+/// struct Droops(u64);
+///
+/// impl Engine for Droops {
+///     fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
+///         let droop = u8::from(conversion.rows.len() as u64 > self.0);
+///         for (code, ones) in codes.iter_mut().zip(conversion.ones) {
+///             *code = ones.saturating_sub(droop);
+///         }
+///     }
+/// }
+///
+/// let spec = MacroSpec::preset("gt-n40")?;
+/// let network = random::lenet5(Seed(1));
+/// let images = Images { activations: random::image(Seed(2), network.input()), labels: vec![3] };
+/// let geometry = Geometry::from(&spec);
+/// let mapping = hafnia_ir::random::mapping(Seed(4), &network, &geometry, Stage::Placed);
+/// let reference = Reference::new(&network, &images)?;
+/// let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All)?;
+///
+/// let droops = Engines::Own(EngineKind::Device, &|chip| Box::new(Droops(chip)));
+/// let evaluation = programmed.run(0..8, Seed(3)).on(&droops)?;
+/// assert_eq!(evaluation.differences.len(), 8);
+/// let layers = programmed.run(0..8, Seed(3)).attribute(&droops, 1)?;
+/// // Of at most 7 rows no more than 7 are on.
+/// assert!(layers[0].codes.iter().skip(1).all(|codes| codes.errors < codes.conversions));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy)]
+pub enum Engines<'a> {
+    /// [`Exact`], which draws nothing: it is run once and counts for all chips.
+    Exact,
+    /// [`Table`] of the spec; the numbers are those of repetitions, which are not chips.
+    Table,
+    /// [`Table`] of a measured code table.
+    Measured(&'a CodeTable),
+    /// [`Device`] on chips that are programmed for it, from a mapping that is placed.
+    Device,
+    /// [`Device`] on saved chips, by their places in this list, with the temporal noise of the spec.
+    Saved(&'a [SavedChip]),
+    /// An engine of the user's own, evaluated as if it were of this kind.
+    Own(EngineKind, &'a MakeEngine<'a>),
+}
+
+impl Engines<'_> {
+    /// What an evaluation on them is called.
+    pub fn kind(&self) -> EngineKind {
+        match self {
+            Self::Exact => EngineKind::Exact,
+            Self::Table | Self::Measured(_) => EngineKind::Table,
+            Self::Device | Self::Saved(_) => EngineKind::Device,
+            Self::Own(kind, _) => *kind,
+        }
+    }
+}
+
+impl From<EngineKind> for Engines<'_> {
+    fn from(kind: EngineKind) -> Self {
+        match kind {
+            EngineKind::Exact => Self::Exact,
+            EngineKind::Table => Self::Table,
+            EngineKind::Device => Self::Device,
+        }
+    }
+}
+
+/// The engine of one chip.
+#[derive(Clone, Copy)]
+pub(crate) enum AnyEngine<'a> {
+    Exact(&'a Exact),
+    Table(&'a Table),
+    Device(&'a Device<'a>),
+    Own(&'a dyn Engine),
+}
+
+impl Engine for AnyEngine<'_> {
+    fn convert(&self, conversion: &crate::engine::Conversion<'_>, codes: &mut [u8]) {
+        match self {
+            Self::Exact(engine) => engine.convert(conversion, codes),
+            Self::Table(engine) => engine.convert(conversion, codes),
+            Self::Device(engine) => engine.convert(conversion, codes),
+            Self::Own(engine) => engine.convert(conversion, codes),
+        }
+    }
+}
+
+/// What is to be run: made by [`Programmed::run`].
+#[derive(Clone)]
+pub struct Run<'a> {
+    pub(crate) programmed: &'a Programmed<'a>,
+    chips: Range<u32>,
+    seed: Seed,
+    pub(crate) progress: Progress<'a>,
+}
+
+impl Programmed<'_> {
+    /// A run on these virtual chips of `seed`.
+    pub fn run(&self, chips: Range<u32>, seed: Seed) -> Run<'_> {
+        Run { programmed: self, chips, seed, progress: &|_, _| () }
+    }
+
+    /// How the products of every matrix are computed on `engines`, and why not faster.
+    ///
+    /// # Errors
+    /// As [`Run::on`].
+    pub fn paths(&self, engines: &Engines<'_>) -> Result<Vec<MatrixPath>, SimError> {
+        let run = self.run(0..1, Seed(0));
+        let [path] = run.each(engines, |engine| self.path(engine))?[..] else {
+            unreachable!("one chip, one path")
+        };
+        let of = |(matrix, &is_noisy): (&hafnia_model::MatrixLayer<'_>, &bool)| MatrixPath {
+            layer: matrix.name.to_owned(),
+            path: if is_noisy { path } else { Path::Reference },
+        };
+        Ok(self.reference.network.matrices().iter().zip(&self.in_scope).map(of).collect())
+    }
+
+    fn path(&self, engine: AnyEngine<'_>) -> Path {
+        match (&self.layout, engine) {
+            (Err(why), _) => Path::Scalar(*why),
+            (Ok(_), AnyEngine::Own(_)) => Path::Scalar(Why::OwnEngine),
+            (Ok(layout), AnyEngine::Exact(exact)) => ExactKernel::new(exact, layout).path(),
+            (Ok(layout), AnyEngine::Table(table)) => TableKernel::new(table, layout).path(),
+            (Ok(layout), AnyEngine::Device(device)) => DeviceKernel::new(device, layout).path(),
+        }
+    }
+}
+
+impl<'a> Run<'a> {
+    /// Calls `progress` with (chip, image) pairs.
+    #[must_use]
+    pub fn progress(self, progress: Progress<'a>) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// Runs all images on `engines`.
+    ///
+    /// The result depends on no number of threads, and [`Evaluation::append`] makes of two ranges of
+    /// chips what the whole range gives.
+    ///
+    /// # Errors
+    /// If there are no chips; if [`Engines::Table`] is asked for an effect that it cannot show,
+    /// [`Engines::Measured`] is for another converter or cells are multi-level, the mapping of
+    /// [`Engines::Device`] is not placed, or a saved chip was programmed with another mapping or for
+    /// another converter.
+    pub fn on(&self, engines: &Engines<'_>) -> Result<Evaluation, SimError> {
+        let Programmed { reference, spec, .. } = self.programmed;
+        let walk = Walk {
+            programmed: self.programmed,
+            total: self.rounds(engines) * reference.images.len() as u64,
+            done: AtomicU64::new(0),
+            progress: self.progress,
+        };
+        let mut outcomes = self.each(engines, |engine| walk.run(engine))?;
+        if matches!(engines, Engines::Exact) {
+            outcomes = vec![outcomes.swap_remove(0); self.chips.len()];
+        }
+        let mut events = Vec::new();
+        outcomes.iter().for_each(|outcome| add(&mut events, &outcome.events));
+        Ok(Evaluation {
+            engine: engines.kind(),
+            exact_correct: reference.exact_correct().to_vec(),
+            differences: outcomes.into_iter().map(|outcome| outcome.differences).collect(),
+            events,
+            is_lossy: !spec.is_lossless(),
+        })
+    }
+
+    /// How often images are run on `engines`.
+    pub(crate) fn rounds(&self, engines: &Engines<'_>) -> u64 {
+        if matches!(engines, Engines::Exact) { 1 } else { self.chips.len() as u64 }
+    }
+
+    /// Calls `run` with the engine of every chip; once with [`Exact`].
+    pub(crate) fn each<T: Send>(
+        &self,
+        engines: &Engines<'_>,
+        run: impl Fn(AnyEngine<'_>) -> T + Sync + Send,
+    ) -> Result<Vec<T>, SimError> {
+        let Programmed { mapping, spec, .. } = *self.programmed;
+        let (chips, seed) = (self.chips.clone(), self.seed);
+        if chips.is_empty() {
+            return Err(SimError::NoChips);
+        }
+        let refused = |error: CimError| SimError::Spec(Box::new(error));
+        let sample = |table: &CodeTable| {
+            let of = |repetition: u32| {
+                let tiles = mapping.tiles.len();
+                run(AnyEngine::Table(&Table::new(table, spec, tiles, seed, repetition.into())))
+            };
+            chips.clone().into_par_iter().map(of).collect()
+        };
+        let read = |chip: &Chip| run(AnyEngine::Device(&Device::new(chip, spec, seed)));
+        Ok(match engines {
+            Engines::Exact => vec![run(AnyEngine::Exact(&Exact::new(spec)))],
+            Engines::Table => {
+                spec.check_table().map_err(refused)?;
+                sample(&CodeTable::from_spec(spec))
+            }
+            Engines::Measured(table) => {
+                spec.check_measured_table().map_err(refused)?;
+                table.check_size(spec).map_err(refused)?;
+                sample(table)
+            }
+            Engines::Device if mapping.stage != Stage::Placed => {
+                return Err(SimError::Stage { stage: mapping.stage });
+            }
+            Engines::Device => {
+                let program =
+                    |number: u32| read(&Chip::program_checked(mapping, spec, seed, number.into()));
+                chips.into_par_iter().map(program).collect()
+            }
+            Engines::Saved(saved) => {
+                let (end, available) = (chips.end as usize, saved.len());
+                let places = chips.start as usize..end;
+                let wanted = saved.get(places).ok_or(SimError::SavedChips { end, available })?;
+                let chips: Vec<&Chip> =
+                    wanted.iter().map(|of| of.chip(mapping, spec)).collect::<Result<_, _>>()?;
+                chips.into_par_iter().map(read).collect()
+            }
+            Engines::Own(_, make) => {
+                let own = |number: u32| run(AnyEngine::Own(&*make(number.into())));
+                chips.into_par_iter().map(own).collect()
+            }
+        })
+    }
+}
+
+/// What one chip does over some images.
+#[derive(Debug, Clone, Default)]
+struct Outcome {
+    differences: Vec<u32>,
+    events: Vec<Events>,
+}
+
+fn add(events: &mut Vec<Events>, more: &[Events]) {
+    events.resize(more.len(), Events::default());
+    for (events, &more) in events.iter_mut().zip(more) {
+        *events += more;
+    }
+}
+
+/// Multiplies on the macro within the scope and plainly outside.
+struct Scoped<'a> {
+    in_scope: &'a [bool],
+    mapped: Mapped<'a, AnyEngine<'a>>,
+    plain: ReferenceProduct,
+}
+
+impl Multiply for Scoped<'_> {
+    fn multiply(&mut self, matrix: usize, position: usize, activations: &[u8], sums: &mut [i32]) {
+        if self.in_scope[matrix] {
+            self.mapped.multiply(matrix, position, activations, sums);
+        } else {
+            self.plain.multiply(matrix, position, activations, sums);
+        }
+    }
+}
+
+/// Images of one unit of work: enough to make up for the start of a worker.
+const BLOCK: usize = 64;
+
+/// All images, on one chip after the other.
+struct Walk<'a> {
+    programmed: &'a Programmed<'a>,
+    /// (chip, image) pairs, all and done.
+    total: u64,
+    done: AtomicU64,
+    progress: Progress<'a>,
+}
+
+impl Walk<'_> {
+    /// Runs all images on one engine, or on its kernel.
+    fn run(&self, engine: AnyEngine<'_>) -> Outcome {
+        let Programmed { reference, layout, in_scope, plan, first, .. } = self.programmed;
+        if let (Ok(layout), Kernels::Vectors(isa)) = (layout, reference.kernels) {
+            match engine {
+                AnyEngine::Exact(of) => {
+                    return self.vectors(layout, isa, &ExactKernel::new(of, layout));
+                }
+                AnyEngine::Table(of) => {
+                    return self.vectors(layout, isa, &TableKernel::new(of, layout));
+                }
+                AnyEngine::Device(of) => {
+                    return self.vectors(layout, isa, &DeviceKernel::new(of, layout));
+                }
+                AnyEngine::Own(_) => {}
+            }
+        }
+        let worker = || {
+            let mapped = Mapped::new(plan, engine);
+            Scoped { in_scope, mapped, plain: reference.plain.clone() }
+        };
+        self.run_blocks(worker, |worker, image| {
+            worker.mapped.image = image as u32;
+            let reached = self.programmed.reached(image);
+            let outputs = run_from(reference.network, *first, reached, worker);
+            (argmax(&outputs), &mut worker.mapped.events)
+        })
+    }
+
+    fn vectors(&self, layout: &Layout<'_>, isa: Isa, kernel: &impl Convert) -> Outcome {
+        let Programmed { in_scope, first, .. } = self.programmed;
+        self.run_blocks(
+            || Runner::new(layout, isa),
+            |runner, image| {
+                let reached = self.programmed.reached(image);
+                let outputs = runner.run(*first, reached, image as u32, kernel, in_scope);
+                (argmax(outputs), &mut runner.events)
+            },
+        )
+    }
+
+    /// Runs all images; `run` gives the answer to one, and the events so far.
+    fn run_blocks<W: Send>(
+        &self,
+        worker: impl Fn() -> W + Sync + Send,
+        run: impl Fn(&mut W, usize) -> (usize, &mut Vec<Events>) + Sync + Send,
+    ) -> Outcome {
+        let reference = self.programmed.reference;
+        let (images, labels) = (reference.images.len(), &reference.images.labels);
+        let run_block = |worker: &mut W, block: usize| {
+            let range = block * BLOCK..images.min((block + 1) * BLOCK);
+            let count = range.len() as u64;
+            let mut outcome = Outcome::default();
+            for image in range {
+                let (answer, events) = run(worker, image);
+                let is_correct = answer == usize::from(labels[image]);
+                if is_correct != reference.exact_correct()[image] {
+                    outcome.differences.push(image as u32);
+                }
+                add(&mut outcome.events, events);
+                events.fill(Events::default());
+            }
+            let before = self.done.fetch_add(count, Ordering::Relaxed);
+            (self.progress)(before + count, self.total);
+            outcome
+        };
+        let blocks: Vec<Outcome> =
+            (0..images.div_ceil(BLOCK)).into_par_iter().map_init(worker, run_block).collect();
+        let mut all = Outcome::default();
+        for block in blocks {
+            all.differences.extend(block.differences);
+            add(&mut all.events, &block.events);
+        }
+        all
+    }
+}
