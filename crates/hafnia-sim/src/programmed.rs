@@ -6,7 +6,7 @@ use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
 
 use crate::error::SimError;
-use crate::layout::Layout;
+use crate::fast::plan::Layout;
 use crate::mapped::Plan;
 use crate::paths::Why;
 use crate::reference::{Kernels, NoiseScope, Reference};

@@ -9,9 +9,9 @@ use hafnia_simd::Isa;
 use rayon::prelude::*;
 
 use crate::error::SimError;
-use crate::layout::Layout;
+use crate::fast::plan::Layout;
+use crate::fast::runner::Runner;
 use crate::paths::Why;
-use crate::runner::Runner;
 
 /// Images as the network takes them, with their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,8 +162,8 @@ impl<'a> Reference<'a> {
         let of_images = reached.par_chunks(reached.len() / images.len());
         let answers: Vec<usize> = match reference.vectors() {
             Some((layout, isa)) => {
-                let run = |runner: &mut Runner<'_>, image| argmax(runner.outputs(last, image));
-                of_images.map_init(|| Runner::new(layout, isa), run).collect()
+                let run = |runner: &mut Runner<'_>, image| argmax(runner.outputs(last, image, 0));
+                of_images.map_init(|| Runner::of_network(layout, isa), run).collect()
             }
             None => {
                 let run = |plain: &mut ReferenceProduct, image| {
@@ -202,7 +202,7 @@ impl<'a> Reference<'a> {
         let of_images = reached.par_chunks_mut(length).enumerate();
         match self.vectors() {
             Some((layout, isa)) => of_images.for_each_init(
-                || Runner::new(layout, isa),
+                || Runner::of_network(layout, isa),
                 |runner, (image, reached)| {
                     let input = self.images.image(image);
                     reached.copy_from_slice(runner.activations_before(layer, input));

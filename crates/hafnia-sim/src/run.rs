@@ -15,13 +15,16 @@ use crate::chip::Chip;
 use crate::engine::{Device, Engine, Exact, Table};
 use crate::error::SimError;
 use crate::evaluate::{EngineKind, Evaluation};
-use crate::kernels::{Convert, DeviceKernel, ExactKernel, TableKernel};
-use crate::layout::Layout;
+use crate::fast::codes::Convert;
+use crate::fast::codes::device::DeviceKernel;
+use crate::fast::codes::exact::ExactKernel;
+use crate::fast::codes::table::TableKernel;
+use crate::fast::plan::Layout;
+use crate::fast::runner::Runner;
 use crate::mapped::{Events, Mapped};
 use crate::paths::{MatrixPath, Path, Why};
 use crate::programmed::Programmed;
 use crate::reference::Kernels;
-use crate::runner::Runner;
 use crate::saved::SavedChip;
 
 /// Called with how much is done and of how much, from several threads, so not always in order.
@@ -161,12 +164,15 @@ impl Programmed<'_> {
     }
 
     fn path(&self, engine: AnyEngine<'_>) -> Path {
-        match (&self.layout, engine) {
-            (Err(why), _) => Path::Scalar(*why),
-            (Ok(_), AnyEngine::Own(_)) => Path::Scalar(Why::OwnEngine),
-            (Ok(layout), AnyEngine::Exact(exact)) => ExactKernel::new(exact, layout).path(),
-            (Ok(layout), AnyEngine::Table(table)) => TableKernel::new(table, layout).path(),
-            (Ok(layout), AnyEngine::Device(device)) => DeviceKernel::new(device, layout).path(),
+        let cells = match &self.layout {
+            Ok(layout) => &layout.cells,
+            Err(why) => return Path::Scalar(*why),
+        };
+        match engine {
+            AnyEngine::Exact(exact) => ExactKernel::new(exact, cells).path(),
+            AnyEngine::Table(table) => TableKernel::new(table, cells).path(),
+            AnyEngine::Device(device) => DeviceKernel::new(device, cells).path(),
+            AnyEngine::Own(_) => Path::Scalar(Why::OwnEngine),
         }
     }
 }
@@ -319,15 +325,16 @@ impl Walk<'_> {
     fn run(&self, engine: AnyEngine<'_>) -> Outcome {
         let Programmed { reference, layout, in_scope, plan, first, .. } = self.programmed;
         if let (Ok(layout), Kernels::Vectors(isa)) = (layout, reference.kernels) {
+            let cells = &layout.cells;
             match engine {
-                AnyEngine::Exact(of) => {
-                    return self.vectors(layout, isa, &ExactKernel::new(of, layout));
+                AnyEngine::Exact(exact) => {
+                    return self.vectors(layout, isa, &ExactKernel::new(exact, cells));
                 }
-                AnyEngine::Table(of) => {
-                    return self.vectors(layout, isa, &TableKernel::new(of, layout));
+                AnyEngine::Table(table) => {
+                    return self.vectors(layout, isa, &TableKernel::new(table, cells));
                 }
-                AnyEngine::Device(of) => {
-                    return self.vectors(layout, isa, &DeviceKernel::new(of, layout));
+                AnyEngine::Device(device) => {
+                    return self.vectors(layout, isa, &DeviceKernel::new(device, cells));
                 }
                 AnyEngine::Own(_) => {}
             }
@@ -347,10 +354,10 @@ impl Walk<'_> {
     fn vectors(&self, layout: &Layout<'_>, isa: Isa, kernel: &impl Convert) -> Outcome {
         let Programmed { in_scope, first, .. } = self.programmed;
         self.run_blocks(
-            || Runner::new(layout, isa),
+            || Runner::new(layout, isa, kernel, in_scope),
             |runner, image| {
                 let reached = self.programmed.reached(image);
-                let outputs = runner.run(*first, reached, image as u32, kernel, in_scope);
+                let outputs = runner.outputs(*first, reached, image as u32);
                 (argmax(outputs), &mut runner.events)
             },
         )

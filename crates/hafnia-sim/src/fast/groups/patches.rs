@@ -1,132 +1,69 @@
-//! [`Schedule`]: the conversion cycles of a tile at some output positions, listed before any of them is
-//! converted.
+//! Groups of a row of output positions, from the words of lines that are on there.
 //!
-//! The walk over data is here, the arithmetic in the kernels, which then see nothing but a list. Every
-//! group has as many slots as a conversion may have rows; slots that are not needed name a line that
-//! is never on, so that no kernel branches on the length of a group. A list is converted when it is
-//! long enough and then written anew: it does not grow with the images or the positions.
+//! An implementation of the grouping rule, held to [`InputControl::groups`](
+//! hafnia_cim::InputControl::groups), which [`ListAny`] calls, by `tests/kernels.rs`
+//! (`kernels_give_what_engines_give_on_plain_tiles`).
 
 use std::ops::Range;
 
-use hafnia_simd::{Kernel, Simd};
+use hafnia_bits::{Kernel, Simd};
+use hafnia_cim::Groups;
+use hafnia_ir::TileId;
 
-use crate::windows::{POSITIONS, Patches};
+use crate::fast::groups::list::{Group, PADDING, Schedule};
+use crate::fast::lines::Replica;
+use crate::fast::lines::patches::{POSITIONS, Patches};
+use crate::mapped::Plan;
 
 /// Groups that are written at once.
 const STEP: usize = 8;
-/// Slots that are written at once.
-pub(crate) const PADDING: usize = 16;
-/// Groups that are read at once.
-pub(crate) const BATCH: usize = 16;
-/// Groups after which a list is long enough.
-pub(crate) const ENOUGH: usize = 256;
 
-/// A conversion cycle.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Group {
-    /// Output position.
-    pub(crate) position: u32,
-    /// plane · 2²⁴ + group of the scan.
-    pub(crate) plane_group: u32,
-    /// Rows on.
-    pub(crate) rows: u32,
-    /// ±2^plane.
-    pub(crate) weight: i32,
-}
-
-/// Conversion cycles of a tile.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Schedule {
-    /// Rows a conversion may have.
-    pub(crate) slots: usize,
-    /// Number of groups; what the lists hold behind it is anything.
-    pub(crate) len: usize,
-    /// What [`Group`] says of every group, part by part.
-    pub(crate) positions: Vec<u32>,
-    pub(crate) plane_groups: Vec<u32>,
-    pub(crate) rows: Vec<u32>,
-    pub(crate) weights: Vec<i32>,
-    /// (group, slot): a line.
-    pub(crate) lines: Vec<u16>,
-    /// Rows that were on, all groups added up.
-    pub(crate) rows_on: u64,
-}
-
-impl Schedule {
-    /// Forgets all groups.
-    pub(crate) fn clear(&mut self, slots: usize) {
-        (self.slots, self.len, self.rows_on) = (slots, 0, 0);
-    }
-
-    /// Makes room for so many more groups, and for `lines` more lines of one scan.
-    pub(crate) fn reserve(&mut self, groups: usize, lines: usize) {
-        let groups = self.len + groups + BATCH;
-        if self.positions.len() < groups {
-            self.positions.resize(groups, 0);
-            self.plane_groups.resize(groups, 0);
-            self.rows.resize(groups, 0);
-            self.weights.resize(groups, 0);
-        }
-        let lines = groups * self.slots + lines + 64 + self.slots.next_multiple_of(PADDING);
-        if self.lines.len() < lines {
-            self.lines.resize(lines, 0);
-        }
-    }
-
-    /// Appends a group whose lines were written.
-    #[inline(always)]
-    pub(crate) fn close(&mut self, group: Group, null: u16) {
-        let (first, end) = (self.len * self.slots, (self.len + 1) * self.slots);
-        self.lines[first + group.rows as usize..end].fill(null);
-        (self.positions[self.len], self.plane_groups[self.len]) =
-            (group.position, group.plane_group);
-        (self.rows[self.len], self.weights[self.len]) = (group.rows, group.weight);
-        self.len += 1;
-        self.rows_on += u64::from(group.rows);
-    }
-
-    /// Appends a group of these lines; there must be room for it.
-    pub(crate) fn push(&mut self, group: Group, lines: &[u32], null: u16) {
-        for (slot, &line) in self.lines[self.len * self.slots..].iter_mut().zip(lines) {
-            *slot = line as u16;
-        }
-        self.close(group, null);
-    }
-}
-
-/// Lists the groups of a row of output positions where the next active lines share a group, whatever
-/// they are. There must be room for them.
-pub(crate) struct Scan<'a> {
+/// A row of output positions of a tile.
+pub(crate) struct Row<'a> {
     pub(crate) patches: &'a Patches,
+    /// Bit-planes of a scan.
     pub(crate) planes: usize,
     /// The line that is never on.
     pub(crate) null: u16,
-    /// The output positions of the row.
+    /// Its output positions.
     pub(crate) row: Range<usize>,
-    /// The tile has those that are this modulo the number of replicas.
-    pub(crate) replica: (usize, usize),
+    /// The tile has only these of them.
+    pub(crate) replica: Replica,
+}
+
+/// Lists the groups of a row where the next active lines share a group, whatever they are. There must
+/// be room for them.
+///
+/// ```text
+/// for position, plane:
+///     lines = positions of the ones of patches[plane][..][position]     # one after the other
+///     group k has lines k·slots to (k + 1)·slots − 1
+///     digital[position] += |lines| · 2^plane
+/// ```
+pub(crate) struct ListUnshared<'a> {
+    pub(crate) of: Row<'a>,
     pub(crate) schedule: &'a mut Schedule,
     /// Per output position: the rows that were on, weighted, are added.
     pub(crate) digital: &'a mut [i32],
 }
 
-impl Kernel for Scan<'_> {
+impl Kernel for ListUnshared<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { patches, planes, null, row, replica, schedule, digital } = self;
+        let Self { of: Row { patches, planes, null, row, replica }, schedule, digital } = self;
         let Schedule { slots, len, lines, positions, plane_groups, rows, weights, rows_on } =
             schedule;
         let (slots, lines, weights) = (*slots, &mut lines[..], &mut weights[..]);
         let (positions, plane_groups, rows) =
             (&mut positions[..], &mut plane_groups[..], &mut rows[..]);
-        // As in `CountGroups`.
+        // As in `CountUnshared`.
         let inverse = (1u64 << 32) / slots as u64 + 1;
         let (mut at, mut on) = (*len, 0);
-        let (start, of) = (row.start, replica.1);
+        let start = row.start;
         for position in row {
-            if of > 1 && position % of != replica.0 {
+            if replica.count > 1 && position % replica.count != replica.index {
                 continue;
             }
             // Where nothing is on, mostly nothing is on beside it either: a branch that is foreseen.
@@ -209,24 +146,19 @@ fn write_rest(
     }
 }
 
-/// Counts what [`Scan`] would list: groups, and rows on.
-pub(crate) struct CountGroups<'a> {
-    pub(crate) patches: &'a Patches,
-    pub(crate) planes: usize,
-    /// The output positions of the row.
-    pub(crate) row: Range<usize>,
-    /// As in [`Scan`].
-    pub(crate) replica: (usize, usize),
+/// Counts what [`ListUnshared`] would list: groups, and rows on.
+pub(crate) struct CountUnshared<'a> {
+    pub(crate) of: Row<'a>,
     /// Rows a conversion may have.
     pub(crate) slots: usize,
 }
 
-impl Kernel for CountGroups<'_> {
+impl Kernel for CountUnshared<'_> {
     type Output = (u64, u64);
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) -> (u64, u64) {
-        let Self { patches, planes, row, replica, slots } = self;
+        let Self { of: Row { patches, planes, row, replica, .. }, slots } = self;
         // x / slots = x · (2³²/slots + 1) / 2³² as long as x · slots is below 2³²: a scan has less
         // than 2¹⁶ lines.
         let inverse = (1u64 << 32) / slots as u64 + 1;
@@ -234,7 +166,7 @@ impl Kernel for CountGroups<'_> {
         for chunk in 0..patches.chunks {
             let mut is_here = [0u64; POSITIONS];
             let first = row.start + chunk * POSITIONS;
-            if replica.1 == 1 {
+            if replica.count == 1 {
                 let here = (row.end - first) as u64;
                 let mut lane = 0;
                 while lane < POSITIONS {
@@ -243,7 +175,8 @@ impl Kernel for CountGroups<'_> {
                 }
             } else {
                 for position in (first..row.end).take(POSITIONS) {
-                    is_here[position - first] = u64::from(position % replica.1 == replica.0);
+                    is_here[position - first] =
+                        u64::from(position % replica.count == replica.index);
                 }
             }
             for plane in 0..planes {
@@ -267,5 +200,51 @@ impl Kernel for CountGroups<'_> {
             }
         }
         (groups.iter().sum(), rows_on.iter().sum())
+    }
+}
+
+/// Lists the groups of a row as the input control of a plan forms them. There must be room for them.
+pub(crate) struct ListAny<'a> {
+    pub(crate) of: Row<'a>,
+    pub(crate) plan: &'a Plan,
+    pub(crate) tile: TileId,
+    pub(crate) schedule: &'a mut Schedule,
+    /// As in [`ListUnshared`].
+    pub(crate) digital: &'a mut [i32],
+    pub(crate) buffers: &'a mut AnyBuffers,
+}
+
+/// Used anew by every scan: the active lines and their groups.
+#[derive(Debug, Default)]
+pub(crate) struct AnyBuffers {
+    active: Vec<u32>,
+    groups: Groups,
+}
+
+impl ListAny<'_> {
+    pub(crate) fn run(self) {
+        let Self { of: Row { patches, planes, null, row, replica }, schedule, digital, .. } = self;
+        let AnyBuffers { active, groups } = self.buffers;
+        let scan = &self.plan.tiles[self.tile.index()].lines.scan;
+        let start = row.start;
+        for position in row.filter(|position| position % replica.count == replica.index) {
+            for plane in 0..planes {
+                patches.active(plane, position - start, active);
+                self.plan.group(self.tile, active, groups);
+                for (group, range) in groups.iter().enumerate() {
+                    let lines = &active[range];
+                    let is_negative = scan[lines[0] as usize].negative;
+                    let weight = if is_negative { -(1 << plane) } else { 1 << plane };
+                    digital[position] += weight * lines.len() as i32;
+                    let group = Group {
+                        position: position as u32,
+                        plane_group: (plane << 24 | group) as u32,
+                        rows: lines.len() as u32,
+                        weight,
+                    };
+                    schedule.push(group, lines, null);
+                }
+            }
+        }
     }
 }

@@ -1,18 +1,112 @@
-//! [`Scanned`]: the input control of a tile of a sliced convolution, for all positions at once.
+//! Groups of a tile for all positions at once, from streams of lines ([`SliceGrouper`]).
 //!
-//! [`InputControl`] goes from line to line and closes a group when it is full, when its window ends,
+//! The input control goes from line to line and closes a group when it is full, when its window ends,
 //! before a line of the other sign, and before a line whose word line is on in it already. All of that
 //! is a few bits of state: how many rows are on, the last sign, and of every word line with several
-//! lines whether it is on. In slices a step of the scan takes some instructions for 512 positions and
-//! planes, whatever the policy; where a group starts is then a bit.
+//! lines whether it is on. In streams a step of the scan takes some instructions for 512 positions and
+//! planes, whatever the policy; where a group starts is then a bit ([`Scanned`]). Where nothing but the
+//! number of active lines decides, they are added up instead ([`Counted`]).
+//!
+//! An implementation of the grouping rule, held to [`InputControl::groups`](
+//! hafnia_cim::InputControl::groups) by `tests/kernels.rs` (`kernels_give_what_engines_give`, and
+//! `…_on_plain_tiles` for [`Counted`]).
 
-use hafnia_cim::{InputControl, MacroSpec, ScanEntry};
-use hafnia_rng::BLOCKS;
-use hafnia_simd::{Kernel, LANES, Simd};
+use hafnia_bits::{Kernel, LANES, Simd};
+use hafnia_cim::{MacroSpec, ScanEntry};
 
-use crate::schedule::{PADDING, Schedule};
-use crate::sliced::{Sliced, SlicedBuffers, Taps};
-use crate::windows::{POSITIONS, Patches, Windows};
+use crate::fast::groups::list::{PADDING, Schedule};
+use crate::fast::groups::{Addresses, BATCH, Cycles};
+use crate::fast::lines::Replica;
+use crate::fast::lines::patches::{LineBits, POSITIONS, Patches, Windows};
+use crate::fast::lines::streams::{Image, Streams, Taps, at_least, count, zeros};
+
+/// How the groups of a tile are found in streams.
+#[derive(Debug, Clone)]
+pub(crate) enum SliceGrouper {
+    /// Nothing but the number of active lines decides them.
+    Counted(Counted),
+    /// Line by line.
+    Scanned(Scanned),
+}
+
+/// Lines of which the next active ones share a group.
+#[derive(Debug, Clone)]
+pub(crate) struct Counted {
+    taps: Taps,
+    /// `[vector]`: a bit a position of the tile and plane.
+    valid: Vec<[u64; 8]>,
+    /// `[group][bit]`: all ones where the least number of lines that make this many groups has a 0.
+    least: Vec<u64>,
+    /// Bits that hold a number of lines.
+    bits: usize,
+    /// Rows a conversion may have.
+    slots: usize,
+}
+
+impl Counted {
+    /// What it takes to count the groups of this many lines, of which `taps` are the taps, at the
+    /// positions of `replica`.
+    pub(crate) fn new(
+        streams: &Streams,
+        taps: Taps,
+        lines: usize,
+        slots: usize,
+        replica: Replica,
+    ) -> Self {
+        // As many as a sum of the matrix has at most.
+        let bits = [5, 8].into_iter().find(|&bits| lines < 1 << bits).unwrap_or(12);
+        let least = (1..=lines).step_by(slots).flat_map(|lines| zeros(lines as u64, bits));
+        Self { least: least.collect(), valid: streams.valid(replica), taps, bits, slots }
+    }
+
+    /// Visits the groups, vector by vector and number by number; returns the rows that were on.
+    ///
+    /// ```text
+    /// for vector of 512 places: on = Σ taps
+    ///     for k: group k is where on > k·slots
+    /// ```
+    #[inline(always)]
+    fn scan<S: Simd>(&self, simd: S, image: &Image, visit: &mut impl Visit) -> u64 {
+        match self.bits {
+            5 => self.scan_with::<S, 5>(simd, image, visit),
+            8 => self.scan_with::<S, 8>(simd, image, visit),
+            _ => self.scan_with::<S, 12>(simd, image, visit),
+        }
+    }
+
+    #[inline(always)]
+    fn scan_with<S: Simd, const BITS: usize>(
+        &self,
+        simd: S,
+        image: &Image,
+        visit: &mut impl Visit,
+    ) -> u64 {
+        let mut rows_on = [0u64; 8];
+        for (vector, valid) in self.valid.iter().enumerate() {
+            let on = count::<S, BITS>(simd, image.from_vector(vector), &self.taps);
+            let valid = simd.load_words(valid);
+            for (number, zeros) in self.least.chunks_exact(BITS).enumerate() {
+                let words = simd.words(simd.and(at_least(simd, &on, zeros), valid));
+                visit.starts(simd, vector, number, words);
+                // No scan has more groups than this many.
+                if words == [0; 8] {
+                    break;
+                }
+            }
+            let mut bit = 0;
+            while bit < BITS {
+                let words = simd.words(simd.and(on[bit], valid));
+                let mut word = 0;
+                while word < 8 {
+                    rows_on[word] += u64::from(words[word].count_ones()) << bit;
+                    word += 1;
+                }
+                bit += 1;
+            }
+        }
+        rows_on.iter().sum()
+    }
+}
 
 /// Times [`LANES`] that make the places of a vector.
 const CHUNKS: usize = 512 / LANES;
@@ -50,16 +144,17 @@ struct Line {
 }
 
 impl Scanned {
-    /// How groups are found of the lines of a tile that are these rows of the matrix, by this control
-    /// and of at most so many lines; the tile has the positions which are `replica.0` modulo
-    /// `replica.1`.
+    /// How groups are found of these lines, of which `taps` are the taps, at the positions of
+    /// `replica`.
     pub(crate) fn new(
-        sliced: &Sliced,
-        windows: &Windows,
-        (rows, scan): (impl Iterator<Item = usize>, &[ScanEntry]),
-        (control, slots): (InputControl, usize),
-        replica: (usize, usize),
+        streams: &Streams,
+        taps: Taps,
+        scan: &[ScanEntry],
+        spec: &MacroSpec,
+        replica: Replica,
     ) -> Self {
+        let slots = spec.rows_per_conversion;
+        let span = spec.input_control.span(slots);
         // The word line of every seat, until the last of its lines.
         let mut seats: Vec<Option<u32>> = Vec::new();
         let (mut lines, mut cleared) = (Vec::new(), Vec::new());
@@ -83,7 +178,7 @@ impl Scanned {
             let cleared_here = held.filter(|&at| !(is_first && seat == Some(at)));
             cleared.extend(cleared_here.map(|at| at as u16));
             lines.push(Line {
-                starts_window: index.is_multiple_of(control.span(slots)),
+                starts_window: index.is_multiple_of(span),
                 is_negative: entry.negative,
                 seat: seat.map(|seat| seat as u16),
                 is_first,
@@ -94,8 +189,8 @@ impl Scanned {
         Self {
             is_signed: scan.iter().any(|entry| entry.negative),
             lines,
-            taps: sliced.taps(windows, rows),
-            valid: sliced.valid(replica),
+            taps,
+            valid: streams.valid(replica),
             cleared,
             seats: seats.len(),
             slots,
@@ -103,24 +198,33 @@ impl Scanned {
     }
 
     /// ±1 for a group that starts at a line.
-    pub(crate) fn sign(&self, start: u16) -> i32 {
+    fn sign(&self, start: u16) -> i32 {
         if self.lines[usize::from(start)].is_negative { -1 } else { 1 }
     }
 
-    /// Tells for every line, vector by vector, where a group starts there; gives the rows that were
-    /// on.
+    /// Visits every line, vector by vector, with the places where a group starts there; returns the
+    /// rows that were on.
+    ///
+    /// ```text
+    /// for vector of 512 places; count, sign and held word lines are bits of state, a lane a place:
+    ///     for line:
+    ///         has_room = count < slots, same window, same sign, word line not held
+    ///         joins = on ∧ has_room;  opens = on ∧ ¬has_room
+    ///         count = opens ? 1 : count + joins;  sign and held word lines likewise
+    ///         a group starts at the line where `opens`
+    /// ```
     #[inline(always)]
     fn scan<S: Simd>(
         &self,
         simd: S,
-        buffers: &SlicedBuffers,
+        image: &Image,
         held: &mut Vec<[u64; 8]>,
         visit: &mut impl Visit,
     ) -> u64 {
         match self.slots {
-            0..8 => self.scan_with::<S, 3>(simd, buffers, held, visit),
-            8..32 => self.scan_with::<S, 5>(simd, buffers, held, visit),
-            _ => self.scan_with::<S, 16>(simd, buffers, held, visit),
+            0..8 => self.scan_with::<S, 3>(simd, image, held, visit),
+            8..32 => self.scan_with::<S, 5>(simd, image, held, visit),
+            _ => self.scan_with::<S, 16>(simd, image, held, visit),
         }
     }
 
@@ -128,7 +232,7 @@ impl Scanned {
     fn scan_with<S: Simd, const BITS: usize>(
         &self,
         simd: S,
-        buffers: &SlicedBuffers,
+        image: &Image,
         held: &mut Vec<[u64; 8]>,
         visit: &mut impl Visit,
     ) -> u64 {
@@ -141,7 +245,7 @@ impl Scanned {
         }
         let mut rows_on = [0; 8];
         for (vector, valid) in self.valid.iter().enumerate() {
-            let streams = buffers.of_vector(vector);
+            let streams = image.from_vector(vector);
             let valid = simd.load_words(valid);
             held.clear();
             held.resize(self.seats, [0; 8]);
@@ -203,11 +307,12 @@ impl Scanned {
     }
 }
 
-/// Is told where groups start; not a closure, because those are compiled without the instructions of
+/// Visits where groups start; not a closure, because those are compiled without the instructions of
 /// a kernel unless they happen to be inlined.
 trait Visit {
-    /// Groups start at a line, at these positions and planes of a vector.
-    fn starts<S: Simd>(&mut self, simd: S, vector: usize, line: usize, words: [u64; 8]);
+    /// Groups start at these places of a vector: at a line ([`Scanned`]), or those of a number
+    /// ([`Counted`]).
+    fn starts<S: Simd>(&mut self, simd: S, vector: usize, at: usize, words: [u64; 8]);
 }
 
 /// Counts them.
@@ -280,21 +385,26 @@ fn add_ones(sums: &mut [u64; 8], words: &[u64; 8]) {
     }
 }
 
-/// Counts the groups of a tile, and the rows that are on in them; the streams were filled.
-pub(crate) struct CountScanned<'a> {
-    pub(crate) scanned: &'a Scanned,
-    pub(crate) buffers: &'a SlicedBuffers,
+/// Counts the groups of a tile, and the rows that are on in them.
+pub(crate) struct CountSlices<'a> {
+    pub(crate) grouper: &'a SliceGrouper,
+    pub(crate) image: &'a Image,
     pub(crate) found: &'a mut Found,
 }
 
-impl Kernel for CountScanned<'_> {
+impl Kernel for CountSlices<'_> {
     type Output = (u64, u64);
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> (u64, u64) {
-        let Self { scanned, buffers, found } = self;
+        let Self { grouper, image, found } = self;
         let mut groups = [0; 8];
-        let rows_on = scanned.scan(simd, buffers, &mut found.held, &mut groups);
+        let rows_on = match grouper {
+            SliceGrouper::Counted(counted) => counted.scan(simd, image, &mut groups),
+            SliceGrouper::Scanned(scanned) => {
+                scanned.scan(simd, image, &mut found.held, &mut groups)
+            }
+        };
         (groups.iter().sum(), rows_on)
     }
 }
@@ -302,12 +412,14 @@ impl Kernel for CountScanned<'_> {
 /// The groups that were found of a tile; used anew by every tile.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
+    /// Number of groups.
+    pub(crate) len: usize,
     /// Per group, its place in the slices and its number in the scan; and slack.
-    pub(crate) places: Vec<u16>,
-    pub(crate) numbers: Vec<u16>,
+    places: Vec<u16>,
+    numbers: Vec<u16>,
     /// Where they were found line by line, its first line and the one behind its last.
-    pub(crate) first_lines: Vec<u16>,
-    pub(crate) ends: Vec<u16>,
+    first_lines: Vec<u16>,
+    ends: Vec<u16>,
     held: Vec<[u64; 8]>,
     starts: Starts,
 }
@@ -315,8 +427,8 @@ pub(crate) struct Found {
 impl Found {
     /// Makes room for so many groups, and slack.
     #[inline(always)]
-    pub(crate) fn reserve(&mut self, groups: usize) {
-        let room = groups + 64 + BLOCKS;
+    fn reserve(&mut self, groups: usize) {
+        let room = groups + 64 + BATCH;
         if self.places.len() < room {
             for list in [&mut self.places, &mut self.numbers, &mut self.first_lines, &mut self.ends]
             {
@@ -326,24 +438,61 @@ impl Found {
     }
 }
 
-/// Lists the groups of a tile, place by place; gives how many they are, and the rows that are on in
-/// them.
-pub(crate) struct Find<'a> {
-    pub(crate) scanned: &'a Scanned,
-    pub(crate) buffers: &'a SlicedBuffers,
+/// Lists them, of one number after the other.
+struct ListCounted<'a> {
+    found: &'a mut Found,
+    len: usize,
+}
+
+impl Visit for ListCounted<'_> {
+    #[inline(always)]
+    fn starts<S: Simd>(&mut self, simd: S, vector: usize, number: usize, words: [u64; 8]) {
+        let Self { found, len } = self;
+        found.reserve(*len + 8 * 64);
+        for (word, &bits) in words.iter().enumerate().filter(|&(_, &bits)| bits != 0) {
+            let into = found.places[*len..].first_chunk_mut().expect("room for 64");
+            let numbers = found.numbers[*len..].first_chunk_mut().expect("room for 64");
+            *numbers = [number as u16; 64];
+            *len += simd.positions(bits, (vector * 512 + word * 64) as u16, into);
+        }
+    }
+}
+
+/// Lists the groups of a tile, place by place or number by number; returns how many they are, and the
+/// rows that are on in them.
+pub(crate) struct ListSlices<'a> {
+    pub(crate) grouper: &'a SliceGrouper,
+    pub(crate) image: &'a Image,
     pub(crate) found: &'a mut Found,
 }
 
-impl Kernel for Find<'_> {
-    type Output = (usize, u64);
+impl Kernel for ListSlices<'_> {
+    type Output = (u64, u64);
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> (usize, u64) {
-        let Self { scanned, buffers, found } = self;
-        let (vectors, lines) = (scanned.valid.len(), scanned.lines.len());
+    fn run<S: Simd>(self, simd: S) -> (u64, u64) {
+        let Self { grouper, image, found } = self;
+        let rows_on = match grouper {
+            SliceGrouper::Counted(counted) => {
+                let mut list = ListCounted { found, len: 0 };
+                let rows_on = counted.scan(simd, image, &mut list);
+                list.found.len = list.len;
+                rows_on
+            }
+            SliceGrouper::Scanned(scanned) => scanned.list(simd, image, found),
+        };
+        (found.len as u64, rows_on)
+    }
+}
+
+impl Scanned {
+    /// Lists the groups, place by place; returns the rows that are on in them.
+    #[inline(always)]
+    fn list<S: Simd>(&self, simd: S, image: &Image, found: &mut Found) -> u64 {
+        let (vectors, lines) = (self.valid.len(), self.lines.len());
         let mut starts = std::mem::take(&mut found.starts);
         starts.reset(vectors, lines);
-        let rows_on = scanned.scan(simd, buffers, &mut found.held, &mut starts);
+        let rows_on = self.scan(simd, image, &mut found.held, &mut starts);
         let mut len = 0;
         for vector in 0..vectors {
             for word in 0..8 {
@@ -385,17 +534,84 @@ impl Kernel for Find<'_> {
             }
         }
         found.starts = starts;
-        (len, rows_on)
+        found.len = len;
+        rows_on
     }
 }
 
-/// Lists the conversion cycles of some groups that were found. There must be room for them.
+/// The groups that were found of a tile, with what it takes to look up their lines.
+pub(crate) struct FoundCycles<'a> {
+    pub(crate) found: &'a Found,
+    pub(crate) grouper: &'a SliceGrouper,
+    pub(crate) streams: &'a Streams,
+    pub(crate) windows: &'a Windows,
+    /// Where the lines of the tile come from, and the bit-planes of the activations.
+    pub(crate) rows: &'a LineBits,
+    pub(crate) words: &'a [u64],
+}
+
+impl Cycles for FoundCycles<'_> {
+    fn len(&self) -> usize {
+        self.found.len
+    }
+
+    #[inline(always)]
+    fn address(&self, group: usize) -> (u32, u32) {
+        let (plane, (y, x)) = self.streams.at(self.found.places[group]);
+        let plane_group = (plane << 24) as u32 | u32::from(self.found.numbers[group]);
+        ((y * self.streams.width + x) as u32, plane_group)
+    }
+
+    #[inline(always)]
+    fn addresses(&self, first: usize) -> Addresses {
+        let (mut positions, mut plane_groups) = ([0; BATCH], [0; BATCH]);
+        let mut group = 0;
+        while group < BATCH {
+            (positions[group], plane_groups[group]) = self.address(first + group);
+            group += 1;
+        }
+        Addresses { positions, plane_groups }
+    }
+
+    #[inline(always)]
+    fn lines<S: Simd>(&self, simd: S, group: usize, lines: &mut [u64]) -> i32 {
+        let Self { found, .. } = self;
+        let (plane, at) = self.streams.at(found.places[group]);
+        self.rows.gather_one(self.windows, self.words, plane, at, lines);
+        match self.grouper {
+            SliceGrouper::Scanned(scanned) => {
+                let (start, end) = (found.first_lines[group].into(), found.ends[group].into());
+                for (word, line) in lines.iter_mut().enumerate() {
+                    *line &= bits_within(word * 64, start, end);
+                }
+                scanned.sign(found.first_lines[group]) << plane
+            }
+            SliceGrouper::Counted(counted) => {
+                let mut skipped = (usize::from(found.numbers[group]) * counted.slots) as u32;
+                let mut left = counted.slots as u32;
+                for line in lines.iter_mut() {
+                    let on = line.count_ones();
+                    *line = if skipped >= on { 0 } else { simd.pick(*line, skipped, left) };
+                    skipped = skipped.saturating_sub(on);
+                    left -= line.count_ones();
+                }
+                1 << plane
+            }
+        }
+    }
+}
+
+/// Lists the conversion cycles of some groups that were found line by line. There must be room for
+/// them.
+///
+/// ```text
+/// for group: lines = ones of patches[plane][..][position] from its first line to before its end
+/// ```
 pub(crate) struct ListFound<'a> {
     pub(crate) found: &'a Found,
     pub(crate) groups: std::ops::Range<usize>,
     pub(crate) scanned: &'a Scanned,
-    pub(crate) sliced: &'a Sliced,
-    pub(crate) windows: &'a Windows,
+    pub(crate) streams: &'a Streams,
     /// The lines of all output positions.
     pub(crate) patches: &'a Patches,
     /// The line that is never on.
@@ -410,18 +626,17 @@ impl Kernel for ListFound<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { found, groups, scanned, sliced, windows, patches, null, schedule, digital } =
-            self;
+        let Self { found, groups, scanned, streams, patches, null, schedule, digital } = self;
         let Schedule { slots, len, lines, positions, plane_groups, rows, weights, rows_on } =
             schedule;
         let (slots, lines) = (*slots, &mut lines[..]);
-        let (width, row) = (windows.width, windows.chunks() * POSITIONS);
+        let (width, row) = (streams.width, streams.width.next_multiple_of(POSITIONS));
         let words = patches.lanes.as_flattened();
         let of_word = patches.chunks * POSITIONS;
         let of_groups = found.places[groups.clone()].iter().zip(&found.numbers[groups.clone()]);
         let of_groups = of_groups.zip(&found.first_lines[groups.clone()]).zip(&found.ends[groups]);
         for (((&place, &number), &first_line), &end) in of_groups {
-            let (plane, (y, x)) = sliced.at(place);
+            let (plane, (y, x)) = streams.at(place);
             let (start, end) = (first_line.into(), end.into());
             let words = &words[plane * patches.words * of_word + y * row + x..];
             let first = *len * slots;
@@ -453,7 +668,7 @@ impl Kernel for ListFound<'_> {
 
 /// Ones from `start` to before `end`, of the bits of a word that start with number `first`.
 #[inline(always)]
-pub(crate) fn bits_within(first: usize, start: usize, end: usize) -> u64 {
+fn bits_within(first: usize, start: usize, end: usize) -> u64 {
     let below = |end: usize| match end.saturating_sub(first) {
         bits @ 0..64 => (1 << bits) - 1,
         _ => u64::MAX,
@@ -497,7 +712,7 @@ pub(crate) fn largest_product(scan: &[ScanEntry], spec: &MacroSpec) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use hafnia_cim::Groups;
+    use hafnia_cim::{Groups, InputControl};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,35 +1,40 @@
-//! [`PackedMatrix`]: the product with a matrix of bits by AND and popcount; and what turns sums into
-//! activations.
+//! [`Packed`]: the product with a matrix of bits by AND and popcount; and what turns sums into
+//! activations ([`Levels`]).
 //!
 //! A sum is 2·|w ∧ a| − |a| for a bit-plane of weights and one of activations, weighted by both. The
 //! lanes of a vector are positions of a convolution, or columns of a linear layer.
 
-use hafnia_model::Weights;
-use hafnia_simd::{Kernel, LANES, Simd};
+use hafnia_bits::{Isa, Kernel, LANES, Simd};
+use hafnia_model::{Thresholds, Weights};
 
-use crate::layout::MatrixLayout;
-use crate::windows::{POSITIONS, Patches};
+use crate::fast::lines::Replica;
+use crate::fast::lines::patches::{POSITIONS, Patches, Windows};
 
 /// The weights of a matrix, packed along its rows.
 #[derive(Debug, Clone)]
-pub(crate) struct PackedMatrix {
+pub(crate) struct Packed {
     /// Words of 64 rows.
     words: usize,
     /// Bit-planes of the weights.
     planes: usize,
     columns: usize,
-    /// (plane, column, word).
-    by_column: Vec<u64>,
-    /// (plane, block of columns, word), a lane a column.
-    by_word: Vec<[u64; POSITIONS]>,
+    weights: PackedWeights,
 }
 
-impl PackedMatrix {
-    pub(crate) fn new(weights: &Weights) -> Self {
+#[derive(Debug, Clone)]
+enum PackedWeights {
+    /// Of a convolution: [plane][column][word].
+    ByColumn(Vec<u64>),
+    /// Of a linear layer: [plane][block of 8 columns][word] × 8 columns.
+    ByWord(Vec<[u64; POSITIONS]>),
+}
+
+impl Packed {
+    /// Packs the weights of a matrix that has so many output positions.
+    pub(crate) fn new(weights: &Weights, positions: usize) -> Self {
         let (rows, columns) = (weights.rows(), weights.columns());
-        let words = rows.div_ceil(64);
+        let (words, planes) = (rows.div_ceil(64), weights.planes().len());
         let blocks = columns.div_ceil(POSITIONS);
-        let planes = weights.planes().len();
         let mut by_column = vec![0; planes * columns * words];
         let mut by_word = vec![[0; POSITIONS]; planes * blocks * words];
         for (plane, bits) in weights.planes().iter().enumerate() {
@@ -42,22 +47,60 @@ impl PackedMatrix {
                 }
             }
         }
-        Self { words, planes, columns, by_column, by_word }
+        let weights = match positions {
+            1 => PackedWeights::ByWord(by_word),
+            _ => PackedWeights::ByColumn(by_column),
+        };
+        Self { words, planes, columns, weights }
+    }
+
+    /// Whether it is that of a linear layer, whose sums are one a column.
+    pub(crate) fn is_vector(&self) -> bool {
+        matches!(self.weights, PackedWeights::ByWord(_))
+    }
+
+    /// The sums of a row of output positions, from patches in the natural order, into
+    /// [column][position], `stride` a column, from `at` on; positions come in chunks of 8.
+    pub(crate) fn multiply(
+        &self,
+        isa: Isa,
+        patches: &Patches,
+        planes: usize,
+        sums: &mut [i32],
+        at: usize,
+        stride: usize,
+    ) {
+        match &self.weights {
+            PackedWeights::ByColumn(weights) => {
+                isa.run(MultiplyRow { matrix: self, weights, patches, planes, sums, at, stride });
+            }
+            PackedWeights::ByWord(weights) => {
+                isa.run(MultiplyVector { matrix: self, weights, patches, planes, sums });
+            }
+        }
     }
 }
 
-/// Sums of a row of output positions, from patches in the natural order.
+/// Sums of a row of output positions of a convolution.
 ///
-/// `sums` is (column, position), a row of positions rounded up to chunks.
-pub(crate) struct MultiplyRow<'a> {
-    pub(crate) matrix: &'a PackedMatrix,
-    pub(crate) patches: &'a Patches,
+/// ```text
+/// for column, position:
+///     digital = Σ over planes of |lines| · 2^plane
+///     ones    = Σ over planes of |lines ∧ weights[column]| · 2^plane
+///     sums[column][at + position] = 2·ones − digital        # weighted by the planes of the weights
+/// ```
+struct MultiplyRow<'a> {
+    matrix: &'a Packed,
+    /// [plane][column][word].
+    weights: &'a [u64],
+    patches: &'a Patches,
     /// Bit-planes of the activations.
-    pub(crate) planes: usize,
-    pub(crate) sums: &'a mut [i32],
+    planes: usize,
+    /// [column][position], a row of positions rounded up to chunks.
+    sums: &'a mut [i32],
     /// Where the row starts in the sums of a column, and how many sums a column has.
-    pub(crate) at: usize,
-    pub(crate) stride: usize,
+    at: usize,
+    stride: usize,
 }
 
 impl Kernel for MultiplyRow<'_> {
@@ -99,7 +142,7 @@ fn count_on(sums: &mut [u64; POSITIONS], lines: &[u64; POSITIONS], weights: u64,
 impl MultiplyRow<'_> {
     #[inline(always)]
     fn run_small<const PLANES: usize, const WORDS: usize>(self) {
-        let Self { matrix, patches, sums, at, stride, .. } = self;
+        let Self { weights: of_all, patches, sums, at, stride, .. } = self;
         let chunks = patches.chunks;
         for chunk in 0..chunks {
             let mut lines = [[[0; POSITIONS]; WORDS]; PLANES];
@@ -110,7 +153,7 @@ impl MultiplyRow<'_> {
                     count_on(&mut digital, lines, u64::MAX, plane);
                 }
             }
-            let columns = matrix.by_column.as_chunks::<WORDS>().0;
+            let columns = of_all.as_chunks::<WORDS>().0;
             for (column, weights) in columns.iter().enumerate() {
                 let mut ones = [0u64; POSITIONS];
                 for (plane, words) in lines.iter().enumerate() {
@@ -131,7 +174,7 @@ impl MultiplyRow<'_> {
 
     #[inline(always)]
     fn run_any(self) {
-        let Self { matrix, patches, planes, sums, at, stride } = self;
+        let Self { matrix, weights: of_all, patches, planes, sums, at, stride } = self;
         let (words, chunks) = (matrix.words, patches.chunks);
         for chunk in 0..chunks {
             let lines =
@@ -146,8 +189,8 @@ impl MultiplyRow<'_> {
             for column in 0..matrix.columns {
                 let mut total = [0u64; POSITIONS];
                 for weight_plane in 0..matrix.planes {
-                    let weights = &matrix.by_column
-                        [(weight_plane * matrix.columns + column) * words..][..words];
+                    let weights =
+                        &of_all[(weight_plane * matrix.columns + column) * words..][..words];
                     let mut ones = [0u64; POSITIONS];
                     for plane in 0..planes {
                         for (word, &weights) in weights.iter().enumerate() {
@@ -167,14 +210,16 @@ impl MultiplyRow<'_> {
     }
 }
 
-/// Sums of a linear layer, from its one patch.
-pub(crate) struct MultiplyVector<'a> {
-    pub(crate) matrix: &'a PackedMatrix,
-    pub(crate) patches: &'a Patches,
+/// Sums of a linear layer, from its one patch: as [`MultiplyRow`], a lane a column.
+struct MultiplyVector<'a> {
+    matrix: &'a Packed,
+    /// [plane][block of 8 columns][word] × 8 columns.
+    weights: &'a [[u64; POSITIONS]],
+    patches: &'a Patches,
     /// Bit-planes of the activations.
-    pub(crate) planes: usize,
+    planes: usize,
     /// One a column, rounded up to [`POSITIONS`].
-    pub(crate) sums: &'a mut [i32],
+    sums: &'a mut [i32],
 }
 
 impl Kernel for MultiplyVector<'_> {
@@ -182,7 +227,7 @@ impl Kernel for MultiplyVector<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Self { matrix, patches, planes, sums } = self;
+        let Self { matrix, weights: of_all, patches, planes, sums } = self;
         let words = matrix.words;
         let blocks = matrix.columns.div_ceil(POSITIONS);
         let mut digital = 0u64;
@@ -194,7 +239,7 @@ impl Kernel for MultiplyVector<'_> {
         for block in 0..blocks {
             let mut total = [0u64; POSITIONS];
             for weight_plane in 0..matrix.planes {
-                let weights = &matrix.by_word[(weight_plane * blocks + block) * words..][..words];
+                let weights = &of_all[(weight_plane * blocks + block) * words..][..words];
                 let mut ones = [0u64; POSITIONS];
                 for plane in 0..planes {
                     let mut on = [0u64; POSITIONS];
@@ -227,9 +272,38 @@ impl Kernel for MultiplyVector<'_> {
     }
 }
 
-/// Activations of sums that are (column, position), pooled on the way.
+/// The thresholds of a matrix.
+#[derive(Debug, Clone)]
+pub(crate) struct Levels {
+    pub(crate) columns: usize,
+    /// Thresholds of a column; 0 for the last matrix.
+    pub(crate) levels: usize,
+    /// [column][level].
+    pub(crate) thresholds: Vec<i32>,
+    /// [block][level] × 16 columns: the same in vectors, out of reach where there is no column.
+    lanes: Vec<[i32; LANES]>,
+}
+
+impl Levels {
+    pub(crate) fn new(thresholds: &Thresholds, columns: usize) -> Self {
+        let Thresholds { levels, values } = thresholds;
+        let mut lanes = vec![[i32::MAX; LANES]; columns.div_ceil(LANES) * levels];
+        for (index, &value) in values.iter().enumerate() {
+            let (column, level) = (index / levels, index % levels);
+            lanes[column / LANES * levels + level][column % LANES] = value;
+        }
+        Self { columns, levels: *levels, thresholds: values.clone(), lanes }
+    }
+}
+
+/// Activations of sums that are [column][position], pooled on the way.
+///
+/// ```text
+/// activation[column][y, x] = how many thresholds of the column max(sums of the pool window) reaches
+/// ```
 pub(crate) struct ActivateColumns<'a> {
-    pub(crate) matrix: &'a MatrixLayout,
+    pub(crate) levels: &'a Levels,
+    pub(crate) windows: &'a Windows,
     /// A row of positions is rounded up to chunks.
     pub(crate) sums: &'a [i32],
     pub(crate) pool: usize,
@@ -244,14 +318,13 @@ impl Kernel for ActivateColumns<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Self { matrix, sums, pool, activations, row } = self;
-        let windows = &matrix.windows;
+        let Self { levels: of, windows, sums, pool, activations, row } = self;
         let row_stride = windows.chunks() * POSITIONS;
         let (height, width) = (windows.height / pool, windows.width / pool);
         row.clear();
         row.resize((row_stride).next_multiple_of(2 * LANES), 0);
-        for column in 0..matrix.columns {
-            let thresholds = &matrix.thresholds[column * matrix.levels..][..matrix.levels];
+        for column in 0..of.columns {
+            let thresholds = &of.thresholds[column * of.levels..][..of.levels];
             let sums = &sums[column * windows.height * row_stride..];
             for y in 0..height {
                 let of_y = &sums[y * pool * row_stride..];
@@ -301,10 +374,11 @@ impl Kernel for ActivateColumns<'_> {
     }
 }
 
-/// Activations of sums that are (position, column), pooled on the way.
+/// Activations of sums that are [position][column], pooled on the way: as [`ActivateColumns`].
 pub(crate) struct ActivatePositions<'a> {
-    pub(crate) matrix: &'a MatrixLayout,
-    /// (position, block).
+    pub(crate) levels: &'a Levels,
+    pub(crate) windows: &'a Windows,
+    /// [position][block] × 16 columns.
     pub(crate) sums: &'a [[i32; LANES]],
     pub(crate) pool: usize,
     /// (column, y, x), pooled.
@@ -316,12 +390,12 @@ impl Kernel for ActivatePositions<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Self { matrix, sums, pool, activations } = self;
-        let (windows, blocks) = (&matrix.windows, matrix.blocks);
+        let Self { levels: of, windows, sums, pool, activations } = self;
+        let blocks = of.columns.div_ceil(LANES);
         let (height, width) = (windows.height / pool, windows.width / pool);
         for block in 0..blocks {
-            let columns = (matrix.columns - block * LANES).min(LANES);
-            let thresholds = &matrix.threshold_lanes[block * matrix.levels..][..matrix.levels];
+            let columns = (of.columns - block * LANES).min(LANES);
+            let thresholds = &of.lanes[block * of.levels..][..of.levels];
             for y in 0..height {
                 for x in 0..width {
                     let mut largest = [i32::MIN; LANES];
@@ -357,20 +431,81 @@ impl Kernel for ActivatePositions<'_> {
     }
 }
 
-/// Adds the products of a tile to the sums of its matrix, where its columns are in order.
-pub(crate) struct AddProducts<'a> {
-    /// (position, block): raw sums of the tile.
-    pub(crate) raw: &'a [[i32; LANES]],
-    /// Per position, Σ of the activations.
-    pub(crate) digital: &'a [i32],
-    /// (block): 1, or −1 for an inverted column.
-    pub(crate) signs: &'a [[i32; LANES]],
-    /// (position, block): sums of the matrix, whose blocks from `first` on are the tile's.
-    pub(crate) sums: &'a mut [[i32; LANES]],
-    pub(crate) blocks: usize,
-    pub(crate) first: usize,
-    /// The tile has the positions that are this modulo the number of replicas.
-    pub(crate) replica: (usize, usize),
+/// Where the columns of a tile are in the sums of its matrix.
+#[derive(Debug, Clone)]
+pub(crate) struct Outputs {
+    /// Per column the logical one, and 1, or −1 if it is inverted.
+    pub(crate) logical: Vec<(usize, i32)>,
+    pub(crate) replica: Replica,
+    aligned: Option<Aligned>,
+}
+
+/// Columns in order that start where a vector of the matrix does.
+#[derive(Debug, Clone)]
+struct Aligned {
+    /// That vector.
+    first: usize,
+    /// [block] × 16 columns: 1, or −1 for an inverted column.
+    signs: Vec<[i32; LANES]>,
+}
+
+impl Outputs {
+    pub(crate) fn new(logical: Vec<(usize, i32)>, replica: Replica) -> Self {
+        let aligned = Aligned::new(&logical);
+        Self { logical, replica, aligned }
+    }
+
+    /// Adds the products 2·raw − digital of a tile to the sums of its matrix, which has so many blocks.
+    ///
+    /// `raw` and `sums` are [position][block] × 16 columns, `digital` [position].
+    pub(crate) fn add_products(
+        &self,
+        isa: Isa,
+        raw: &[[i32; LANES]],
+        digital: &[i32],
+        sums: &mut [[i32; LANES]],
+        blocks: usize,
+    ) {
+        let replica = self.replica;
+        if let Some(aligned) = &self.aligned {
+            isa.run(AddProducts { raw, digital, aligned, sums, blocks, replica });
+            return;
+        }
+        let of_tile = self.logical.len().div_ceil(LANES);
+        for position in replica.positions(digital.len()) {
+            let raw = raw[position * of_tile..][..of_tile].as_flattened();
+            let sums = sums[position * blocks..][..blocks].as_flattened_mut();
+            for (&(column, sign), raw) in self.logical.iter().zip(raw) {
+                sums[column] += sign * (2 * raw - digital[position]);
+            }
+        }
+    }
+}
+
+impl Aligned {
+    fn new(logical: &[(usize, i32)]) -> Option<Self> {
+        let first = logical.first()?.0;
+        let is_in_order =
+            logical.iter().zip(first..).all(|(&(column, _), expected)| column == expected);
+        if !is_in_order || !first.is_multiple_of(LANES) {
+            return None;
+        }
+        let mut signs = vec![[0; LANES]; logical.len().div_ceil(LANES)];
+        for (index, &(_, sign)) in logical.iter().enumerate() {
+            signs[index / LANES][index % LANES] = sign;
+        }
+        Some(Self { first: first / LANES, signs })
+    }
+}
+
+/// [`Outputs::add_products`] where columns are aligned.
+struct AddProducts<'a> {
+    raw: &'a [[i32; LANES]],
+    digital: &'a [i32],
+    aligned: &'a Aligned,
+    sums: &'a mut [[i32; LANES]],
+    blocks: usize,
+    replica: Replica,
 }
 
 impl Kernel for AddProducts<'_> {
@@ -378,9 +513,9 @@ impl Kernel for AddProducts<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { raw, digital, signs, sums, blocks, first, replica } = self;
+        let Self { raw, digital, aligned: Aligned { first, signs }, sums, blocks, replica } = self;
         let of_tile = signs.len();
-        let mut position = replica.0;
+        let mut position = replica.index;
         while position < digital.len() {
             let raw = &raw[position * of_tile..][..of_tile];
             let sums = &mut sums[position * blocks + first..][..of_tile];
@@ -392,7 +527,7 @@ impl Kernel for AddProducts<'_> {
                 let sum = simd.add_i32(simd.load_i32(&sums[block]), signed);
                 simd.store_i32(sum, &mut sums[block]);
             }
-            position += replica.1;
+            position += replica.count;
         }
     }
 }

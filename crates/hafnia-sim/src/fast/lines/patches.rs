@@ -1,5 +1,10 @@
-//! [`Windows`]: im2col in bits. What a matrix takes at every output position, as words whose bit i is
-//! one bit-plane of line i.
+//! [`Patches`]: the lines that are on at every output position, gathered into words (im2col in bits).
+//!
+//! Bit i of a word is one bit-plane of line i:
+//!
+//! ```text
+//! patches[plane][word of lines][position] = 64 lines, one bit each
+//! ```
 //!
 //! Rows of the activations become words, one bit a pixel; the padding is in them. A line is then a
 //! pixel of the window: a row of the activations and a shift. Lines in scan order that are neighbours
@@ -82,6 +87,11 @@ impl Windows {
         self.height * self.width
     }
 
+    /// Rows of the matrix.
+    pub(crate) fn rows(&self) -> usize {
+        self.input.channels * self.kernel * self.kernel
+    }
+
     /// [`POSITIONS`] in a row of output positions.
     pub(crate) fn chunks(&self) -> usize {
         self.width.div_ceil(POSITIONS)
@@ -137,6 +147,11 @@ fn steps(width: usize, stride: usize) -> Vec<[u64; POSITIONS]> {
 }
 
 /// Cuts activations, with [`SLACK`] behind them, into bit-planes.
+///
+/// ```text
+/// words[plane][channel, y] = bits of row y of the channel, after `padding` zeros   (an image)
+/// words[plane][i]          = bits of activations 64·i to 64·i + 63                 (a vector)
+/// ```
 pub(crate) struct Pack<'a> {
     pub(crate) windows: &'a Windows,
     pub(crate) activations: &'a [u8],
@@ -255,18 +270,17 @@ impl LineBits {
         words: &[u64],
         plane: usize,
         (y, x): (usize, usize),
-        into: &mut Vec<u64>,
+        into: &mut [u64],
     ) {
         let words = &words[plane * windows.words() + y * windows.stride..];
         let (mut start, x) = (0, (x * windows.stride) as u32);
-        into.clear();
-        for &end in &self.ends {
+        for (into, &end) in into.iter_mut().zip(&self.ends) {
             let mut lines = 0;
             for segment in &self.segments[start..end] {
                 let row = words[segment.word as usize] >> ((x + segment.shift) & 63);
                 lines |= (row & segment.mask) << (segment.bit & 63);
             }
-            into.push(lines);
+            *into = lines;
             start = end;
         }
     }
@@ -301,6 +315,18 @@ impl Patches {
         self.lanes[(plane * self.words + word) * self.chunks + x / POSITIONS][x % POSITIONS]
     }
 
+    /// The lines that are on at position `x` of the row, ascending.
+    pub(crate) fn active(&self, plane: usize, x: usize, into: &mut Vec<u32>) {
+        into.clear();
+        for word in 0..self.words {
+            let mut left = self.word(plane, word, x);
+            while left != 0 {
+                into.push((word * 64) as u32 + left.trailing_zeros());
+                left &= left - 1;
+            }
+        }
+    }
+
     /// Sets a line at position `x` of the row.
     pub(crate) fn set(&mut self, plane: usize, line: usize, x: usize) {
         let lanes = (plane * self.words + line / 64) * self.chunks + x / POSITIONS;
@@ -309,6 +335,14 @@ impl Patches {
 }
 
 /// Gathers the lines of some rows of output positions.
+///
+/// ```text
+/// for row y, plane, chunk of 8 positions x, word of 64 lines:
+///     lines = 0
+///     for each segment of neighbouring lines in the word:
+///         lines |= (words[plane][segment.word, y] >> (x + segment.shift) & segment.mask) << segment.bit
+///     patches[plane][word][y, x] = lines        # a lane a position
+/// ```
 pub(crate) struct Gather<'a> {
     pub(crate) windows: &'a Windows,
     pub(crate) bits: &'a LineBits,

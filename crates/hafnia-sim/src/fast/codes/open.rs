@@ -1,0 +1,52 @@
+//! [`Open`]: columns of a cycle whose code a byte of their draw leaves open.
+
+use hafnia_bits::LANES;
+use hafnia_rng::{BLOCKS, Counter};
+
+use crate::fast::groups::{Addresses, BATCH};
+
+const _: () = assert!(BATCH == BLOCKS && LANES == 16, "a Philox block is the bytes of a vector");
+
+/// Columns of a group whose code a byte leaves open.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Open {
+    pub(crate) group: u32,
+    pub(crate) block: u32,
+    /// A bit a column of the block.
+    pub(crate) lanes: u16,
+    /// The highest bytes of all columns of the block.
+    pub(crate) bytes: [u64; 2],
+}
+
+impl Open {
+    /// The columns, with the highest bytes of their words.
+    pub(crate) fn columns(self) -> impl Iterator<Item = (usize, u8)> {
+        let mut left = self.lanes;
+        std::iter::from_fn(move || {
+            let lane = left.trailing_zeros() as usize;
+            left &= left.wrapping_sub(1);
+            let byte = || (self.bytes[lane / 8] >> (lane % 8 * 8)) as u8;
+            (lane < LANES).then(|| (self.block as usize * LANES + lane, byte()))
+        })
+    }
+}
+
+/// The highest bytes of the words of a block of columns, `[cycle]` × 16 columns.
+#[inline(always)]
+pub(crate) fn first_bytes(
+    source: &Counter,
+    image: u32,
+    addresses: &Addresses,
+    block: usize,
+) -> [[u64; 2]; BATCH] {
+    let Addresses { positions, plane_groups } = addresses;
+    let words = source.blocks(image, positions, plane_groups, block as u32);
+    let mut bytes = [[0; 2]; BATCH];
+    let mut group = 0;
+    while group < BATCH {
+        bytes[group][0] = words[0][group] | words[1][group] << 32;
+        bytes[group][1] = words[2][group] | words[3][group] << 32;
+        group += 1;
+    }
+    bytes
+}

@@ -1,0 +1,316 @@
+//! [`Layout`]: a network and its mapping laid out for a run, and every choice that does not depend on
+//! the image; shared by all threads and chips.
+
+use std::sync::Arc;
+
+use hafnia_cim::{InputControl, MacroSpec};
+use hafnia_ir::{Mapping, Tile, TileId, prove};
+use hafnia_model::{Layer, MatrixLayer, Network, Shape, Thresholds};
+
+use crate::fast::codes::{Cells, TileCells};
+use crate::fast::groups::slices::{Counted, Scanned, SliceGrouper, largest_product};
+use crate::fast::lines::Replica;
+use crate::fast::lines::patches::{LineBits, Windows};
+use crate::fast::sums::packed::{Levels, Outputs, Packed};
+use crate::fast::sums::sliced::Sliced;
+use crate::mapped::{Plan, TilePlan};
+use crate::paths::{Path, Why};
+
+/// Everything a run reads that no noise changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout<'a> {
+    pub(crate) network: &'a Network,
+    /// The layers that do something.
+    pub(crate) steps: Vec<Step>,
+    /// One a matrix.
+    pub(crate) matrices: Vec<MatrixLayout>,
+    /// One a tile; none if there is no mapping.
+    pub(crate) tiles: Vec<TileLayout>,
+    pub(crate) cells: Cells,
+    pub(crate) plan: Option<Arc<Plan>>,
+}
+
+/// How a matrix is multiplied, chosen once a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strategy {
+    /// The network's own product; nothing happens on macros.
+    Reference,
+    /// The network's own product; groups are counted.
+    Product,
+    /// The network's own product; groups are listed, and what codes are off by corrects it.
+    Corrected,
+    /// Groups are listed, and codes are added up.
+    Converted,
+}
+
+impl From<Path> for Strategy {
+    fn from(path: Path) -> Self {
+        match path {
+            Path::Reference => Self::Reference,
+            Path::Product => Self::Product,
+            Path::Corrected => Self::Corrected,
+            Path::Converted(_) | Path::Scalar(_) => Self::Converted,
+        }
+    }
+}
+
+/// A step of the walk.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    /// The layer of the network.
+    pub(crate) layer: usize,
+    pub(crate) what: What,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum What {
+    /// A product with a matrix, and the pool window after it.
+    Matrix { matrix: usize, pool: usize },
+    /// A pool that no matrix comes before.
+    Pool { size: usize, input: Shape },
+}
+
+/// A matrix of the network.
+#[derive(Debug, Clone)]
+pub(crate) struct MatrixLayout {
+    /// Its layer of the network.
+    pub(crate) layer: usize,
+    pub(crate) windows: Windows,
+    /// Bits of the logical rows in order.
+    pub(crate) natural: LineBits,
+    pub(crate) sums: Sums,
+    pub(crate) levels: Levels,
+    /// Its tiles.
+    pub(crate) tiles: Vec<TileId>,
+}
+
+/// How its product is computed.
+#[derive(Debug, Clone)]
+pub(crate) enum Sums {
+    /// For all positions at once.
+    Sliced(Sliced),
+    /// A row of positions after the other.
+    Packed(Packed),
+}
+
+/// A tile of the mapping.
+#[derive(Debug, Clone)]
+pub(crate) struct TileLayout {
+    /// Index of its matrix.
+    pub(crate) matrix: usize,
+    /// Where its lines come from; none where activations are added up before they are a line.
+    pub(crate) rows: Option<LineBits>,
+    pub(crate) grouper: Grouper,
+    /// Of its scan.
+    pub(crate) planes: usize,
+    pub(crate) outputs: Outputs,
+}
+
+/// How the groups of a tile are formed.
+#[derive(Debug, Clone)]
+pub(crate) enum Grouper {
+    /// For all positions at once.
+    Slices(SliceGrouper),
+    /// Position by position: the next active lines share a group whatever they are.
+    Unshared,
+    /// Position by position, by [`InputControl::groups`].
+    Any,
+}
+
+impl<'a> Layout<'a> {
+    /// Lays out a network without a mapping, if vectors suit every layer.
+    pub(crate) fn of_network(network: &'a Network) -> Result<Self, Why> {
+        Self::with_products(network, |_| Some(0))
+    }
+
+    /// Lays out a network whose matrices have sums, with any errors, of up to ±`largest`, or are not
+    /// to be computed in slices.
+    fn with_products(
+        network: &'a Network,
+        largest: impl Fn(usize) -> Option<usize>,
+    ) -> Result<Self, Why> {
+        let steps = steps(network);
+        let pool = |index: usize| {
+            let of = |step: &Step| match step.what {
+                What::Matrix { matrix, pool } if matrix == index => Some(pool),
+                _ => None,
+            };
+            steps.iter().find_map(of).expect("every matrix is a step")
+        };
+        let layout = |(index, matrix): (usize, MatrixLayer<'_>)| {
+            let largest = largest(index).filter(|_| pool(index) <= 2);
+            MatrixLayout::new(network, &matrix, largest)
+        };
+        let matrices = network.matrices().into_iter().enumerate().map(layout);
+        Ok(Self {
+            network,
+            matrices: matrices.collect::<Result<_, _>>()?,
+            steps,
+            tiles: Vec::new(),
+            cells: Cells::default(),
+            plan: None,
+        })
+    }
+
+    /// Lays out a network with its mapping, whose plan this is.
+    pub(crate) fn of_mapping(
+        network: &'a Network,
+        mapping: &Mapping,
+        plan: &Arc<Plan>,
+        spec: &MacroSpec,
+    ) -> Result<Self, Why> {
+        if let Some(of) = mapping.matrices.iter().find(|of| of.weight_bits > 1) {
+            return Err(Why::WeightBits(of.weight_bits));
+        }
+        if mapping.geometry.cell_bits > 1 {
+            return Err(Why::CellBits(mapping.geometry.cell_bits));
+        }
+        let lines = |tile: &TilePlan| tile.lines.scan.len();
+        if let Some(most) = plan.tiles.iter().map(lines).find(|&most| most >= usize::from(u16::MAX))
+        {
+            return Err(Why::Lines(most));
+        }
+        let largest = |matrix: usize| {
+            let mut of_replicas = vec![0; plan.replicas(matrix)];
+            for (id, tile) in mapping.tiles().filter(|(_, tile)| tile.matrix.index() == matrix) {
+                let planned = &plan.tiles[id.index()];
+                if !is_one_to_one(planned) {
+                    return None;
+                }
+                of_replicas[tile.replica as usize] +=
+                    largest_product(&planned.lines.scan, spec) * ((1 << planned.planes) - 1);
+            }
+            of_replicas.into_iter().max()
+        };
+        let mut layout = Self::with_products(network, largest)?;
+        layout.cells = Cells {
+            tiles: Vec::new(),
+            slots: spec.rows_per_conversion,
+            is_proved: prove(mapping, network).is_ok(),
+            has_dead_rows: mapping.matrices.iter().any(|of| !of.dead.is_empty()),
+        };
+        for (id, tile) in mapping.tiles() {
+            let (matrix, planned) = (tile.matrix.index(), &plan.tiles[id.index()]);
+            let of = &mut layout.matrices[matrix];
+            of.tiles.push(id);
+            let replica = Replica { index: tile.replica as usize, count: plan.replicas(matrix) };
+            layout.tiles.push(TileLayout::new(of, tile, planned, spec, replica));
+            layout.cells.tiles.push(TileCells::new(tile, &planned.lines.scan));
+        }
+        layout.plan = Some(Arc::clone(plan));
+        Ok(layout)
+    }
+}
+
+/// Whether every line is a row of the matrix.
+fn is_one_to_one(planned: &TilePlan) -> bool {
+    planned.lines.scan.len() == planned.rows.len()
+}
+
+impl TileLayout {
+    fn new(
+        of: &MatrixLayout,
+        tile: &Tile,
+        planned: &TilePlan,
+        spec: &MacroSpec,
+        replica: Replica,
+    ) -> Self {
+        let (scan, slots) = (&planned.lines.scan, spec.rows_per_conversion);
+        let is_one_to_one = is_one_to_one(planned);
+        let rows = || planned.rows.logical().iter().map(|&row| row as usize);
+        let is_unshared = is_one_to_one
+            && spec.input_control == InputControl::OrderedScan
+            && !planned.rows.has_shared_rows()
+            && scan.iter().all(|line| !line.negative);
+        let grouper = match &of.sums {
+            Sums::Sliced(sliced) => {
+                let streams = &sliced.streams;
+                let taps = streams.taps(&of.windows, rows());
+                Grouper::Slices(if is_unshared {
+                    let counted = Counted::new(streams, taps, scan.len(), slots, replica);
+                    SliceGrouper::Counted(counted)
+                } else {
+                    SliceGrouper::Scanned(Scanned::new(streams, taps, scan, spec, replica))
+                })
+            }
+            Sums::Packed(_) if is_unshared => Grouper::Unshared,
+            Sums::Packed(_) => Grouper::Any,
+        };
+        let logical = tile
+            .columns
+            .iter()
+            .map(|column| (column.logical as usize, if column.inverted { -1 } else { 1 }));
+        Self {
+            matrix: tile.matrix.index(),
+            rows: is_one_to_one.then(|| LineBits::new(&of.windows, rows())),
+            grouper,
+            planes: planned.planes.into(),
+            outputs: Outputs::new(logical.collect(), replica),
+        }
+    }
+}
+
+/// The layers that do something; a pool right after a matrix belongs to it.
+fn steps(network: &Network) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut matrix = 0;
+    for (layer, of) in network.layers().iter().enumerate() {
+        match of {
+            Layer::Conv(_) | Layer::Linear(_) => {
+                steps.push(Step { layer, what: What::Matrix { matrix, pool: 1 } });
+                matrix += 1;
+            }
+            Layer::MaxPool { size } => match steps.last_mut() {
+                Some(Step { layer: last, what: What::Matrix { pool, .. } })
+                    if *last + 1 == layer && *pool == 1 =>
+                {
+                    *pool = *size;
+                }
+                _ => {
+                    let input = network.shape_before(layer);
+                    steps.push(Step { layer, what: What::Pool { size: *size, input } });
+                }
+            },
+            Layer::Flatten => {}
+        }
+    }
+    steps
+}
+
+impl MatrixLayout {
+    /// Lays out a matrix, in slices if its sums, with any errors, are up to ±`largest` and that suits
+    /// them.
+    fn new(
+        network: &Network,
+        matrix: &MatrixLayer<'_>,
+        largest: Option<usize>,
+    ) -> Result<Self, Why> {
+        let input = network.shape_before(matrix.layer);
+        let output = network.shape_before(matrix.layer + 1);
+        let windows = match &network.layers()[matrix.layer] {
+            Layer::Conv(conv) => Windows::of_conv(conv, input, output, matrix.input_bits)?,
+            _ => Windows::of_vector(input.len(), matrix.input_bits),
+        };
+        let (weights, columns) = (matrix.weights, matrix.weights.columns());
+        let none = Thresholds { levels: 0, values: Vec::new() };
+        let thresholds = matrix.thresholds.unwrap_or(&none);
+        let sliced = largest.and_then(|most| Sliced::new(&windows, weights, thresholds, most));
+        let sums = match sliced {
+            Some(sliced) => Sums::Sliced(sliced),
+            None => Sums::Packed(Packed::new(weights, windows.positions())),
+        };
+        Ok(Self {
+            layer: matrix.layer,
+            natural: LineBits::new(&windows, 0..weights.rows()),
+            sums,
+            levels: Levels::new(thresholds, columns),
+            windows,
+            tiles: Vec::new(),
+        })
+    }
+
+    /// Activations that leave it through a pool window.
+    pub(crate) fn activations(&self, pool: usize) -> usize {
+        self.levels.columns * (self.windows.height / pool) * (self.windows.width / pool)
+    }
+}

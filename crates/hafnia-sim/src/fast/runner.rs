@@ -1,0 +1,528 @@
+//! [`Runner`]: walks a network as [`hafnia_model::run_from`] does, a layer at a time and in vectors.
+//!
+//! It takes the strategy of every matrix and the grouper of every tile as they were chosen, and no
+//! memory for a conversion or an image: buffers are those of the largest layer.
+
+use std::ops::Range;
+
+use hafnia_bits::{Isa, LANES};
+use hafnia_ir::TileId;
+use hafnia_model::Layer;
+use hafnia_model::arithmetic::{activate, max_pool, window};
+
+use crate::fast::codes::exact::ExactKernel;
+use crate::fast::codes::{Conversions, Convert, Correction};
+use crate::fast::groups::list::{ENOUGH, Schedule};
+use crate::fast::groups::patches::{AnyBuffers, CountUnshared, ListAny, ListUnshared, Row};
+use crate::fast::groups::slices::{
+    CountSlices, Found, FoundCycles, ListFound, ListSlices, Scanned, SliceGrouper,
+};
+use crate::fast::lines::patches::{Gather, LineBits, POSITIONS, Pack, Patches, SLACK};
+use crate::fast::lines::streams::{Fill, Image, Streams};
+use crate::fast::plan::{Grouper, Layout, MatrixLayout, Strategy, Sums, TileLayout, What};
+use crate::fast::sums::packed::{ActivateColumns, ActivatePositions, Packed};
+use crate::fast::sums::sliced::{MultiplySliced, Sliced, SlicedBuffers};
+use crate::mapped::Events;
+
+/// Runs images on one thread.
+pub(crate) struct Runner<'a, C: Convert = ExactKernel<'a>> {
+    layout: &'a Layout<'a>,
+    isa: Isa,
+    /// What converters answer, if there are any.
+    codes: Option<&'a C>,
+    /// One a matrix.
+    strategies: Vec<Strategy>,
+    /// What happened so far, per matrix.
+    pub(crate) events: Vec<Events>,
+    buffers: Buffers,
+    scratch: C::Scratch,
+}
+
+/// Used anew by every layer.
+#[derive(Default)]
+struct Buffers {
+    /// Activations that reach the layer, [`SLACK`] behind them, and those that leave it.
+    activations: Vec<u8>,
+    next: Vec<u8>,
+    /// Their bit-planes, and these as streams.
+    words: Vec<u64>,
+    image: Image,
+    /// The lines of a matrix or of a tile.
+    patches: Patches,
+    /// The groups of a tile: in streams, and listed.
+    found: Found,
+    schedule: Schedule,
+    any: AnyBuffers,
+    /// Per position, Σ of the activations of a tile.
+    digital: Vec<i32>,
+    corrections: Vec<Correction>,
+    /// `[position][block]` × 16 columns: raw sums of a tile, and sums of the matrix.
+    raw: Vec<[i32; LANES]>,
+    by_position: Vec<[i32; LANES]>,
+    /// `[column][position]`: sums of the matrix.
+    by_column: Vec<i32>,
+    sliced: SlicedBuffers,
+    /// Room for a row of sums.
+    row: Vec<i32>,
+    outputs: Vec<i32>,
+    /// A window of the activations, and what tiles add up of it before they scan.
+    window: Vec<u8>,
+    added: Vec<u32>,
+}
+
+impl<'a> Runner<'a> {
+    /// Runs the network without noise.
+    pub(crate) fn of_network(layout: &'a Layout<'a>, isa: Isa) -> Self {
+        Self::with(layout, isa, None, vec![Strategy::Reference; layout.matrices.len()])
+    }
+
+    /// The activations that reach layer `layer`, which is that of a matrix.
+    pub(crate) fn activations_before(&mut self, layer: usize, activations: &[u8]) -> &[u8] {
+        self.begin(activations);
+        self.walk(0..layer, 0);
+        let length = self.layout.network.shape_before(layer).len();
+        &self.buffers.activations[..length]
+    }
+}
+
+impl<'a, C: Convert> Runner<'a, C> {
+    /// Runs the matrices in `scope` on macros whose converters answer as `codes` say.
+    pub(crate) fn new(layout: &'a Layout<'a>, isa: Isa, codes: &'a C, scope: &[bool]) -> Self {
+        let strategy = Strategy::from(codes.path());
+        let of = |&is_noisy: &bool| if is_noisy { strategy } else { Strategy::Reference };
+        Self::with(layout, isa, Some(codes), scope.iter().map(of).collect())
+    }
+
+    fn with(
+        layout: &'a Layout<'a>,
+        isa: Isa,
+        codes: Option<&'a C>,
+        strategies: Vec<Strategy>,
+    ) -> Self {
+        let events = vec![Events::default(); layout.matrices.len()];
+        let (buffers, scratch) = (Buffers::default(), C::Scratch::default());
+        Self { layout, isa, codes, strategies, events, buffers, scratch }
+    }
+
+    /// The raw outputs of an image, given the activations that reach layer `first`.
+    pub(crate) fn outputs(&mut self, first: usize, activations: &[u8], image: u32) -> &[i32] {
+        self.begin(activations);
+        self.walk(first..usize::MAX, image);
+        &self.buffers.outputs
+    }
+
+    fn begin(&mut self, activations: &[u8]) {
+        let into = &mut self.buffers.activations;
+        into.clear();
+        into.extend_from_slice(activations);
+        into.extend_from_slice(&[0; SLACK]);
+    }
+
+    fn walk(&mut self, layers: Range<usize>, image: u32) {
+        let layout = self.layout;
+        for step in layout.steps.iter().filter(|step| layers.contains(&step.layer)) {
+            match step.what {
+                What::Matrix { matrix, pool } => {
+                    let of = &layout.matrices[matrix];
+                    let Buffers { activations, words, .. } = &mut self.buffers;
+                    self.isa.run(Pack { windows: &of.windows, activations, words });
+                    match (self.strategies[matrix], &of.sums) {
+                        (Strategy::Converted, _) => {
+                            self.convert(matrix, image);
+                            self.finish_positions(of, pool);
+                        }
+                        (strategy, Sums::Sliced(sliced)) => {
+                            self.multiply_sliced(matrix, sliced, strategy, image, pool);
+                        }
+                        (strategy, Sums::Packed(packed)) => {
+                            self.multiply_packed(matrix, packed, strategy, image);
+                            self.finish_columns(of, pool);
+                        }
+                    }
+                }
+                What::Pool { size, input } => {
+                    let pooled = max_pool(&self.buffers.activations, input, size);
+                    self.begin(&pooled);
+                }
+            }
+        }
+    }
+
+    /// Multiplies a matrix on its tiles, every conversion of it, into `by_position`.
+    fn convert(&mut self, matrix: usize, image: u32) {
+        let (layout, isa) = (self.layout, self.isa);
+        let of = &layout.matrices[matrix];
+        let (positions, blocks) = (of.windows.positions(), of.levels.columns.div_ceil(LANES));
+        self.buffers.by_position.clear();
+        self.buffers.by_position.resize(positions * blocks, [0; LANES]);
+        if let Sums::Sliced(sliced) = &of.sums {
+            self.fill(&sliced.streams);
+        }
+        for &id in &of.tiles {
+            let tile = &layout.tiles[id.index()];
+            self.begin_tile(of);
+            self.buffers.raw.clear();
+            let of_tile = layout.cells.tiles[id.index()].blocks;
+            self.buffers.raw.resize(positions * of_tile, [0; LANES]);
+            match (&tile.grouper, &of.sums) {
+                (
+                    Grouper::Slices(grouper @ SliceGrouper::Scanned(scanned)),
+                    Sums::Sliced(sliced),
+                ) => {
+                    let groups = self.find(grouper).0 as usize;
+                    self.gather(of, id, 0..of.windows.height);
+                    for first in (0..groups).step_by(ENOUGH) {
+                        let some = first..groups.min(first + ENOUGH);
+                        self.list_found(id, scanned, &sliced.streams, some);
+                        self.convert_listed(matrix, id, image);
+                    }
+                }
+                _ => {
+                    for y in 0..of.windows.height {
+                        self.gather(of, id, y..y + 1);
+                        self.list(of, id, y);
+                        if self.buffers.schedule.len >= ENOUGH || y + 1 == of.windows.height {
+                            self.convert_listed(matrix, id, image);
+                        }
+                    }
+                }
+            }
+            let Buffers { raw, digital, by_position, .. } = &mut self.buffers;
+            tile.outputs.add_products(isa, raw, digital, by_position, blocks);
+        }
+        self.add_digital_columns(matrix);
+    }
+
+    /// Multiplies a matrix by its weights in slices, to the activations behind the pool.
+    fn multiply_sliced(
+        &mut self,
+        matrix: usize,
+        sliced: &Sliced,
+        strategy: Strategy,
+        image: u32,
+        pool: usize,
+    ) {
+        let (layout, isa) = (self.layout, self.isa);
+        let of = &layout.matrices[matrix];
+        self.fill(&sliced.streams);
+        let tiles = of.tiles.iter().filter(|_| strategy != Strategy::Reference);
+        for &id in tiles {
+            let tile = &layout.tiles[id.index()];
+            let (Grouper::Slices(grouper), Some(rows)) = (&tile.grouper, &tile.rows) else {
+                unreachable!("the tiles of a matrix in slices are grouped there")
+            };
+            let (groups, rows_on) = if strategy == Strategy::Corrected {
+                let counts = self.find(grouper);
+                self.correct_found(id, sliced, grouper, rows, image);
+                counts
+            } else {
+                let Buffers { image, found, .. } = &mut self.buffers;
+                isa.run(CountSlices { grouper, image, found })
+            };
+            self.count(matrix, id, groups, rows_on);
+        }
+        let Buffers { next, image, sliced: buffers, .. } = &mut self.buffers;
+        next.resize(of.activations(pool) + SLACK, 0);
+        isa.run(MultiplySliced { sliced, image, buffers, pool, activations: next });
+        std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
+    }
+
+    /// Multiplies a matrix by its weights, into `by_column`.
+    fn multiply_packed(&mut self, matrix: usize, packed: &Packed, strategy: Strategy, image: u32) {
+        let (layout, isa) = (self.layout, self.isa);
+        let of = &layout.matrices[matrix];
+        let windows = &of.windows;
+        let row = windows.chunks() * POSITIONS;
+        let stride = windows.height * row;
+        let columns = of.levels.columns.next_multiple_of(POSITIONS);
+        self.buffers.by_column.resize(columns * stride, 0);
+        for y in 0..windows.height {
+            let Buffers { words, patches, by_column: sums, .. } = &mut self.buffers;
+            isa.run(Gather { windows, bits: &of.natural, words, rows: y..y + 1, patches });
+            packed.multiply(isa, patches, windows.planes, sums, y * row, stride);
+        }
+        let tiles = of.tiles.iter().filter(|_| strategy != Strategy::Reference);
+        for &id in tiles {
+            self.begin_tile(of);
+            self.buffers.corrections.clear();
+            for y in 0..windows.height {
+                self.gather(of, id, y..y + 1);
+                if strategy == Strategy::Product {
+                    self.count_row(matrix, id, y);
+                    continue;
+                }
+                self.list(of, id, y);
+                if self.buffers.schedule.len >= ENOUGH || y + 1 == windows.height {
+                    self.correct_listed(matrix, id, image);
+                }
+            }
+            let tile = &layout.tiles[id.index()];
+            let Buffers { corrections, by_column, .. } = &mut self.buffers;
+            for correction in &*corrections {
+                let (column, sign) = tile.outputs.logical[correction.column as usize];
+                let position = correction.position as usize;
+                let (y, x) = (position / windows.width, position % windows.width);
+                let at = if packed.is_vector() { column } else { column * stride + y * row + x };
+                by_column[at] += 2 * sign * correction.delta;
+            }
+        }
+    }
+
+    // ---- lines ---------------------------------------------------------------------------------
+
+    /// Moves the bit-planes of the activations into streams.
+    fn fill(&mut self, streams: &Streams) {
+        let Buffers { words, image, .. } = &mut self.buffers;
+        self.isa.run(Fill { streams, words, image });
+    }
+
+    /// Gathers the lines of a tile at some rows of output positions; one, where they are added up.
+    fn gather(&mut self, of: &MatrixLayout, id: TileId, rows: Range<usize>) {
+        let (layout, windows) = (self.layout, &of.windows);
+        let tile = &layout.tiles[id.index()];
+        let Buffers { words, patches, window: of_window, added, activations, .. } =
+            &mut self.buffers;
+        if let Some(bits) = &tile.rows {
+            self.isa.run(Gather { windows, bits, words, rows, patches });
+            return;
+        }
+        let planned = &layout.plan.as_ref().expect("tiles are those of a plan").tiles[id.index()];
+        let lines = layout.cells.tiles[id.index()].lines;
+        patches.reset(tile.planes, lines.div_ceil(64), windows.chunks());
+        added.resize(added.len().max(lines), 0);
+        for x in 0..windows.width {
+            match &layout.network.layers()[of.layer] {
+                Layer::Conv(conv) => {
+                    let shape = layout.network.shape_before(of.layer);
+                    window(conv, shape, activations, (rows.start, x), of_window);
+                }
+                _ => {
+                    of_window.clear();
+                    of_window.extend_from_slice(&activations[..windows.rows()]);
+                }
+            }
+            planned.lines.add_up(&planned.rows, of_window, added);
+            for plane in 0..tile.planes {
+                for line in (0..lines).filter(|&line| added[line] >> plane & 1 == 1) {
+                    patches.set(plane, line, x);
+                }
+            }
+        }
+    }
+
+    // ---- groups --------------------------------------------------------------------------------
+
+    /// Forgets what was there of another tile.
+    fn begin_tile(&mut self, of: &MatrixLayout) {
+        self.buffers.schedule.clear(self.layout.cells.slots);
+        self.buffers.digital.clear();
+        self.buffers.digital.resize(of.windows.positions(), 0);
+    }
+
+    /// Finds the groups of a tile whose streams were filled; returns how many, and the rows that are
+    /// on in them.
+    fn find(&mut self, grouper: &SliceGrouper) -> (u64, u64) {
+        let Buffers { image, found, .. } = &mut self.buffers;
+        self.isa.run(ListSlices { grouper, image, found })
+    }
+
+    /// Lists some of the groups that were found line by line; all lines were gathered.
+    fn list_found(
+        &mut self,
+        id: TileId,
+        scanned: &Scanned,
+        streams: &Streams,
+        groups: Range<usize>,
+    ) {
+        let lines = self.layout.cells.tiles[id.index()].lines;
+        let Buffers { patches, schedule, found, digital, .. } = &mut self.buffers;
+        schedule.reserve(ENOUGH, lines);
+        let null = lines as u16;
+        self.isa.run(ListFound {
+            found,
+            groups,
+            scanned,
+            streams,
+            patches,
+            null,
+            schedule,
+            digital,
+        });
+    }
+
+    /// Lists the groups of a tile at row `y` of output positions, whose lines were gathered.
+    fn list(&mut self, of: &MatrixLayout, id: TileId, y: usize) {
+        let layout = self.layout;
+        let (width, tile) = (of.windows.width, &layout.tiles[id.index()]);
+        let Buffers { patches, schedule, digital, any: buffers, .. } = &mut self.buffers;
+        let lines = layout.cells.tiles[id.index()].lines;
+        let of = row(patches, tile, lines, y * width..(y + 1) * width);
+        if let Grouper::Any = tile.grouper {
+            schedule.reserve(width * tile.planes * lines, lines);
+            let plan = layout.plan.as_ref().expect("tiles are those of a plan");
+            ListAny { of, plan, tile: id, schedule, digital, buffers }.run();
+        } else {
+            schedule.reserve(width * tile.planes * lines.div_ceil(layout.cells.slots), lines);
+            self.isa.run(ListUnshared { of, schedule, digital });
+        }
+    }
+
+    /// Counts them instead.
+    fn count_row(&mut self, matrix: usize, id: TileId, y: usize) {
+        let layout = self.layout;
+        let of = &layout.matrices[matrix];
+        let (width, tile) = (of.windows.width, &layout.tiles[id.index()]);
+        let (groups, rows_on) = if let Grouper::Any = tile.grouper {
+            self.list(of, id, y);
+            let schedule = &mut self.buffers.schedule;
+            let counts = (schedule.len as u64, schedule.rows_on);
+            schedule.clear(layout.cells.slots);
+            counts
+        } else {
+            let lines = layout.cells.tiles[id.index()].lines;
+            let of = row(&self.buffers.patches, tile, lines, y * width..(y + 1) * width);
+            self.isa.run(CountUnshared { of, slots: layout.cells.slots })
+        };
+        self.count(matrix, id, groups, rows_on);
+    }
+
+    fn count(&mut self, matrix: usize, id: TileId, groups: u64, rows_on: u64) {
+        let conversions = groups * self.layout.cells.tiles[id.index()].columns as u64;
+        self.events[matrix] += Events { groups, conversions, rows_on };
+    }
+
+    // ---- codes ---------------------------------------------------------------------------------
+
+    fn codes(&self) -> &'a C {
+        self.codes.expect("what runs on macros has converters")
+    }
+
+    fn conversions(&self, id: TileId, image: u32) -> Conversions {
+        Conversions { isa: self.isa, tile: id.index(), image }
+    }
+
+    /// Converts the groups that are listed and forgets them.
+    fn convert_listed(&mut self, matrix: usize, id: TileId, image: u32) {
+        let (codes, of) = (self.codes(), self.conversions(id, image));
+        let Buffers { schedule, raw, .. } = &mut self.buffers;
+        codes.convert(of, schedule, &mut self.scratch, raw);
+        self.forget_listed(matrix, id);
+    }
+
+    /// Notes the corrections of the groups that are listed and forgets them.
+    fn correct_listed(&mut self, matrix: usize, id: TileId, image: u32) {
+        let (codes, of) = (self.codes(), self.conversions(id, image));
+        let Buffers { schedule, corrections, .. } = &mut self.buffers;
+        codes.correct(of, schedule, &mut self.scratch, corrections);
+        self.forget_listed(matrix, id);
+    }
+
+    fn forget_listed(&mut self, matrix: usize, id: TileId) {
+        let schedule = &mut self.buffers.schedule;
+        let (groups, rows_on) = (schedule.len as u64, schedule.rows_on);
+        schedule.clear(self.layout.cells.slots);
+        self.count(matrix, id, groups, rows_on);
+    }
+
+    /// Has the next product corrected by what the codes of the groups that were found are off.
+    fn correct_found(
+        &mut self,
+        id: TileId,
+        sliced: &Sliced,
+        grouper: &SliceGrouper,
+        rows: &LineBits,
+        image: u32,
+    ) {
+        let (codes, of) = (self.codes(), self.conversions(id, image));
+        let tile = &self.layout.tiles[id.index()];
+        let Buffers { words, found, corrections, sliced: buffers, .. } = &mut self.buffers;
+        let streams = &sliced.streams;
+        let windows = &self.layout.matrices[tile.matrix].windows;
+        let cycles = FoundCycles { found, grouper, streams, windows, rows, words };
+        corrections.clear();
+        codes.correct(of, &cycles, &mut self.scratch, corrections);
+        for correction in &*corrections {
+            let (column, sign) = tile.outputs.logical[correction.column as usize];
+            buffers.correct(
+                sliced,
+                correction.position as usize,
+                column,
+                2 * sign * correction.delta,
+            );
+        }
+    }
+
+    // ---- sums ----------------------------------------------------------------------------------
+
+    /// Sums by column become activations, or outputs of the network.
+    fn finish_columns(&mut self, of: &MatrixLayout, pool: usize) {
+        let Buffers { by_column: sums, outputs, next, row, .. } = &mut self.buffers;
+        let (levels, windows) = (&of.levels, &of.windows);
+        if levels.levels == 0 {
+            outputs.clear();
+            outputs.extend_from_slice(&sums[..levels.columns]);
+            return;
+        }
+        next.clear();
+        next.resize(of.activations(pool) + SLACK, 0);
+        let activations = &mut next[..];
+        if windows.positions() == 1 {
+            let thresholds = levels.thresholds.chunks_exact(levels.levels);
+            for ((activation, &sum), thresholds) in
+                activations.iter_mut().zip(&*sums).zip(thresholds)
+            {
+                *activation = activate(sum, thresholds);
+            }
+        } else {
+            self.isa.run(ActivateColumns { levels, windows, sums, pool, activations, row });
+        }
+        std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
+    }
+
+    /// As [`finish_columns`](Self::finish_columns), of sums by position.
+    fn finish_positions(&mut self, of: &MatrixLayout, pool: usize) {
+        let Buffers { by_position: sums, outputs, next, .. } = &mut self.buffers;
+        let (levels, windows) = (&of.levels, &of.windows);
+        if levels.levels == 0 {
+            outputs.clear();
+            outputs.extend(sums.iter().flatten().take(levels.columns));
+            return;
+        }
+        next.clear();
+        next.resize(of.activations(pool) + SLACK, 0);
+        self.isa.run(ActivatePositions { levels, windows, sums, pool, activations: next });
+        std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
+    }
+
+    /// The products of columns that need no tile: plus or minus Σ of the activations.
+    fn add_digital_columns(&mut self, matrix: usize) {
+        let (layout, isa) = (self.layout, self.isa);
+        let of = &layout.matrices[matrix];
+        let digital = layout.plan.as_ref().map_or(&[][..], |plan| plan.digital(matrix));
+        if digital.is_empty() {
+            return;
+        }
+        let (windows, blocks) = (&of.windows, of.levels.columns.div_ceil(LANES));
+        let Buffers { words, patches, by_position, .. } = &mut self.buffers;
+        for y in 0..windows.height {
+            isa.run(Gather { windows, bits: &of.natural, words, rows: y..y + 1, patches });
+            for x in 0..windows.width {
+                let mut sum = 0;
+                for plane in 0..windows.planes {
+                    for word in 0..patches.words {
+                        sum += (patches.word(plane, word, x).count_ones() as i32) << plane;
+                    }
+                }
+                let position = y * windows.width + x;
+                for &(output, factor) in digital {
+                    by_position[position * blocks + output / LANES][output % LANES] = factor * sum;
+                }
+            }
+        }
+    }
+}
+
+/// A row of output positions of a tile, whose lines were gathered.
+fn row<'a>(patches: &'a Patches, tile: &TileLayout, lines: usize, row: Range<usize>) -> Row<'a> {
+    Row { patches, planes: tile.planes, null: lines as u16, row, replica: tile.outputs.replica }
+}
