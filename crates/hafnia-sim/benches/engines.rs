@@ -14,6 +14,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Evaluation, Kernels, NoiseScope, Programmed, Reference};
+use hafnia_simd::Isa;
 use hafnia_stats::{Bootstrap, reduction};
 use lenet5::{check, images, mapped, recorded};
 

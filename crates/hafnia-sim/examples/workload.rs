@@ -9,6 +9,7 @@ mod lenet5;
 use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Kernels, NoiseScope, Programmed, Reference};
+use hafnia_simd::Isa;
 use lenet5::{check, images, mapped, recorded};
 
 fn main() {

@@ -1,8 +1,8 @@
-//! What can be asked of the simulator that it cannot do.
+//! [`SimError`]: why a chip, a run or a profile was refused.
 
 use hafnia_artifact::Digest;
 use hafnia_cim::CimError;
-use hafnia_ir::{MatrixId, Stage, Violations};
+use hafnia_ir::{Geometry, Stage, Violations};
 
 /// Why a chip, an evaluation or a profile was refused.
 #[derive(Debug, thiserror::Error)]
@@ -14,70 +14,20 @@ pub enum SimError {
         /// Stage of the mapping.
         stage: Stage,
     },
-    /// The mapping was made for a macro of another size.
+    /// The mapping was made for other macros.
     #[error(
-        "the mapping is for macros of {mapping_rows}x{mapping_columns}, macro `{spec}` has {rows}x{columns}"
+        "the mapping is for macros of {}x{} cells of {} bits, those of `{}` have {}x{} of {}",
+        mapping.rows, mapping.columns, mapping.cell_bits, own.name, own.rows, own.columns, own.cell_bits
     )]
     Geometry {
-        /// Rows of a macro the mapping was made for.
-        mapping_rows: usize,
-        /// Columns of a macro the mapping was made for.
-        mapping_columns: usize,
-        /// Name of the spec.
-        spec: String,
-        /// Rows of the spec.
-        rows: usize,
-        /// Columns of the spec.
-        columns: usize,
+        /// The macros it was made for.
+        mapping: Box<Geometry>,
+        /// Those of the spec.
+        own: Box<Geometry>,
     },
     /// The mapping maps another network.
-    #[error("the mapping is of network {mapping}, not of {network}")]
-    Network {
-        /// Digest the mapping holds.
-        mapping: Digest,
-        /// Digest of the network.
-        network: Digest,
-    },
-    /// A matrix of the mapping has weights of another width than the network's.
-    #[error(
-        "matrix {matrix} has weights of {bits} bits in the mapping, of {network_bits} in the network"
-    )]
-    WeightBits {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Bits of a weight in the mapping.
-        bits: u8,
-        /// Bits of a weight in the network.
-        network_bits: u8,
-    },
-    /// The mapping was made for cells that hold another number of bits.
-    #[error(
-        "the mapping is for cells of {cell_bits} bits, those of macro `{spec}` hold {spec_bits}"
-    )]
-    CellBits {
-        /// Bits of a cell that the mapping was made for.
-        cell_bits: u8,
-        /// Name of the spec.
-        spec: String,
-        /// Bits of a cell of the spec.
-        spec_bits: u8,
-    },
-    /// A matrix of the mapping has another size than the network's.
-    #[error(
-        "matrix {matrix} is {rows}x{columns} in the mapping, {network_rows}x{network_columns} in the network"
-    )]
-    Matrix {
-        /// The matrix.
-        matrix: MatrixId,
-        /// Its rows in the mapping; 0 if it is missing there.
-        rows: usize,
-        /// Its columns in the mapping; 0 if it is missing there.
-        columns: usize,
-        /// Its rows in the network; 0 if it is missing there.
-        network_rows: usize,
-        /// Its columns in the network; 0 if it is missing there.
-        network_columns: usize,
-    },
+    #[error("the mapping is of another network")]
+    Network(#[source] Box<Violations>),
     /// The mapping breaks a rule of its stage.
     #[error("the mapping is not well formed")]
     Mapping(#[source] Box<Violations>),
@@ -139,25 +89,17 @@ pub enum SimError {
         /// Activations that are there.
         activations: usize,
     },
-    /// An input activation is larger than the network's input takes.
-    #[error("image {image}: an activation is {activation}, it must lie in 0..={max}")]
-    Activation {
+    /// An activation is larger than the network's input takes, or a label is no class of it.
+    #[error("image {image}: {what} is {found}, it must lie in 0..={max}")]
+    Value {
         /// Index of the image.
         image: usize,
-        /// The activation.
-        activation: u8,
+        /// `an activation` or `the label`.
+        what: &'static str,
+        /// What it is.
+        found: u8,
         /// The largest allowed.
-        max: u8,
-    },
-    /// A label is no class of the network.
-    #[error("image {image}: the label is {label}, it must be below {classes}")]
-    Label {
-        /// Index of the image.
-        image: usize,
-        /// The label.
-        label: u8,
-        /// Outputs of the network.
-        classes: usize,
+        max: usize,
     },
     /// The scope of noise names a matrix that the network does not have, or none at all.
     #[error("the scope of noise names matrix {matrix}, it must name some of the {matrices}")]

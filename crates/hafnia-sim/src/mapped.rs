@@ -2,9 +2,10 @@
 
 use hafnia_cim::{Groups, InputControl, MacroSpec, ScanEntry};
 use hafnia_ir::{
-    Column, DigitalColumn, Lines, Mapping, Matrix, MatrixId, RowTable, Tile, TileId, verify,
+    Column, DigitalColumn, Geometry, Lines, Mapping, Matrix, RowTable, Tile, TileId,
+    prove_matrices, verify,
 };
-use hafnia_model::{MatrixLayer, Multiply, Network};
+use hafnia_model::{Multiply, Network};
 use hafnia_simd::LANES;
 use serde::{Deserialize, Serialize};
 
@@ -78,33 +79,8 @@ impl Plan {
     /// If the mapping is of another network, for other macros, or not well formed.
     pub fn new(network: &Network, mapping: &Mapping, spec: &MacroSpec) -> Result<Self, SimError> {
         check(mapping, spec)?;
-        let digest = network.digest();
-        if mapping.network != digest {
-            return Err(SimError::Network { mapping: mapping.network, network: digest });
-        }
+        prove_matrices(mapping, network).map_err(|error| SimError::Network(Box::new(error)))?;
         let layers = network.matrices();
-        for index in 0..layers.len().max(mapping.matrices.len()) {
-            let matrix = MatrixId(index as u32);
-            let sides = |m: &Matrix| (m.rows, m.outputs());
-            let mapped = mapping.matrices.get(index).map_or((0, 0), sides);
-            let sides = |m: &MatrixLayer<'_>| (m.weights.rows(), m.weights.columns());
-            let own = layers.get(index).map_or((0, 0), sides);
-            if mapped != own {
-                let ((rows, columns), (network_rows, network_columns)) = (mapped, own);
-                return Err(SimError::Matrix {
-                    matrix,
-                    rows,
-                    columns,
-                    network_rows,
-                    network_columns,
-                });
-            }
-            let (bits, network_bits) =
-                (mapping.matrices[index].weight_bits, layers[index].weights.bits());
-            if bits != network_bits {
-                return Err(SimError::WeightBits { matrix, bits, network_bits });
-            }
-        }
         let mut matrices: Vec<MatrixPlan> = mapping
             .matrices
             .iter()
@@ -210,19 +186,9 @@ impl TilePlan {
 /// A mapping and a spec can be used together if both are well formed and of one geometry.
 pub(crate) fn check(mapping: &Mapping, spec: &MacroSpec) -> Result<(), SimError> {
     spec.validate().map_err(|error| SimError::Spec(Box::new(error)))?;
-    let geometry = &mapping.geometry;
-    if (geometry.rows, geometry.columns) != (spec.rows, spec.columns) {
-        return Err(SimError::Geometry {
-            mapping_rows: geometry.rows,
-            mapping_columns: geometry.columns,
-            spec: spec.name.clone(),
-            rows: spec.rows,
-            columns: spec.columns,
-        });
-    }
-    let (cell_bits, spec_bits) = (geometry.cell_bits, spec.cell.bits_per_cell);
-    if cell_bits != spec_bits {
-        return Err(SimError::CellBits { cell_bits, spec: spec.name.clone(), spec_bits });
+    let (of, own) = (&mapping.geometry, Geometry::from(spec));
+    if (of.rows, of.columns, of.cell_bits) != (own.rows, own.columns, own.cell_bits) {
+        return Err(SimError::Geometry { mapping: Box::new(of.clone()), own: Box::new(own) });
     }
     verify(mapping).map_err(|violation| SimError::Mapping(Box::new(violation)))
 }

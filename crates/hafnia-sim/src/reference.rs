@@ -86,16 +86,18 @@ impl Images {
             let activations = self.activations.len();
             return Err(SimError::ImageSize { labels, length, activations });
         }
-        let max = network.input().largest();
-        if let Some(index) = self.activations.iter().position(|&activation| activation > max) {
-            let (image, activation) = (index / length, self.activations[index]);
-            return Err(SimError::Activation { image, activation, max });
-        }
-        let classes = network.classes();
-        if let Some(image) = self.labels.iter().position(|&label| usize::from(label) >= classes) {
-            return Err(SimError::Label { image, label: self.labels[image], classes });
-        }
-        Ok(())
+        let check = |what, values: &[u8], max: usize, per_image: usize| match values
+            .iter()
+            .position(|&value| usize::from(value) > max)
+        {
+            Some(at) => {
+                Err(SimError::Value { image: at / per_image, what, found: values[at], max })
+            }
+            None => Ok(()),
+        };
+        let largest = network.input().largest().into();
+        check("an activation", &self.activations, largest, length)?;
+        check("the label", &self.labels, network.classes() - 1, 1)
     }
 
     /// The activations of one image.

@@ -3,7 +3,6 @@
 
 use hafnia_cim::{Fabrication, MacroSpec};
 use hafnia_ir::{Mapping, Place, Stage, TileId};
-use hafnia_model::BitMatrix;
 use hafnia_model::{BitMatrix, Input, Layer, Linear, Network};
 use hafnia_rng::Seed;
 use hafnia_sim::Chip;

@@ -297,7 +297,7 @@ impl MatrixLayout {
         let sliced = largest.and_then(|most| Sliced::new(&windows, weights, thresholds, most));
         let sums = match sliced {
             Some(sliced) => Sums::Sliced(sliced),
-            None => Sums::Packed(Packed::new(weights, windows.positions())),
+            None => Sums::Packed(Packed::new(weights)),
         };
         Ok(Self {
             layer: matrix.layer,

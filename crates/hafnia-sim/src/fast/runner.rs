@@ -5,10 +5,10 @@
 
 use std::ops::Range;
 
-use hafnia_bits::{Isa, LANES};
 use hafnia_ir::TileId;
 use hafnia_model::Layer;
-use hafnia_model::arithmetic::{activate, max_pool, window};
+use hafnia_model::arithmetic::{max_pool, window};
+use hafnia_simd::{Isa, LANES};
 
 use crate::fast::codes::exact::ExactKernel;
 use crate::fast::codes::{Conversions, Convert, Correction};
@@ -17,10 +17,10 @@ use crate::fast::groups::patches::{AnyBuffers, CountUnshared, ListAny, ListUnsha
 use crate::fast::groups::slices::{
     CountSlices, Found, FoundCycles, ListFound, ListSlices, Scanned, SliceGrouper,
 };
-use crate::fast::lines::patches::{Gather, LineBits, POSITIONS, Pack, Patches, SLACK};
+use crate::fast::lines::patches::{Gather, LineBits, Pack, Patches, SLACK};
 use crate::fast::lines::streams::{Fill, Image, Streams};
 use crate::fast::plan::{Grouper, Layout, MatrixLayout, Strategy, Sums, TileLayout, What};
-use crate::fast::sums::packed::{ActivateColumns, ActivatePositions, Packed};
+use crate::fast::sums::packed::{Activate, Multiply, Packed};
 use crate::fast::sums::sliced::{MultiplySliced, Sliced, SlicedBuffers};
 use crate::mapped::Events;
 
@@ -58,12 +58,8 @@ struct Buffers {
     corrections: Vec<Correction>,
     /// `[position][block]` × 16 columns: raw sums of a tile, and sums of the matrix.
     raw: Vec<[i32; LANES]>,
-    by_position: Vec<[i32; LANES]>,
-    /// `[column][position]`: sums of the matrix.
-    by_column: Vec<i32>,
+    sums: Vec<[i32; LANES]>,
     sliced: SlicedBuffers,
-    /// Room for a row of sums.
-    row: Vec<i32>,
     outputs: Vec<i32>,
     /// A window of the activations, and what tiles add up of it before they scan.
     window: Vec<u8>,
@@ -129,14 +125,14 @@ impl<'a, C: Convert> Runner<'a, C> {
                     match (self.strategies[matrix], &of.sums) {
                         (Strategy::Converted, _) => {
                             self.convert(matrix, image);
-                            self.finish_positions(of, pool);
+                            self.finish(of, pool);
                         }
                         (strategy, Sums::Sliced(sliced)) => {
                             self.multiply_sliced(matrix, sliced, strategy, image, pool);
                         }
                         (strategy, Sums::Packed(packed)) => {
                             self.multiply_packed(matrix, packed, strategy, image);
-                            self.finish_columns(of, pool);
+                            self.finish(of, pool);
                         }
                     }
                 }
@@ -148,13 +144,13 @@ impl<'a, C: Convert> Runner<'a, C> {
         }
     }
 
-    /// Multiplies a matrix on its tiles, every conversion of it, into `by_position`.
+    /// Multiplies a matrix on its tiles, every conversion of it.
     fn convert(&mut self, matrix: usize, image: u32) {
         let (layout, isa) = (self.layout, self.isa);
         let of = &layout.matrices[matrix];
-        let (positions, blocks) = (of.windows.positions(), of.levels.columns.div_ceil(LANES));
-        self.buffers.by_position.clear();
-        self.buffers.by_position.resize(positions * blocks, [0; LANES]);
+        let (positions, blocks) = (of.windows.positions(), of.levels.blocks());
+        self.buffers.sums.clear();
+        self.buffers.sums.resize(positions * blocks, [0; LANES]);
         if let Sums::Sliced(sliced) = &of.sums {
             self.fill(&sliced.streams);
         }
@@ -187,8 +183,8 @@ impl<'a, C: Convert> Runner<'a, C> {
                     }
                 }
             }
-            let Buffers { raw, digital, by_position, .. } = &mut self.buffers;
-            tile.outputs.add_products(isa, raw, digital, by_position, blocks);
+            let Buffers { raw, digital, sums, .. } = &mut self.buffers;
+            tile.outputs.add_products(isa, raw, digital, sums, blocks);
         }
         self.add_digital_columns(matrix);
     }
@@ -227,19 +223,18 @@ impl<'a, C: Convert> Runner<'a, C> {
         std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
     }
 
-    /// Multiplies a matrix by its weights, into `by_column`.
+    /// Multiplies a matrix by its weights, a row of positions after the other.
     fn multiply_packed(&mut self, matrix: usize, packed: &Packed, strategy: Strategy, image: u32) {
         let (layout, isa) = (self.layout, self.isa);
         let of = &layout.matrices[matrix];
-        let windows = &of.windows;
-        let row = windows.chunks() * POSITIONS;
-        let stride = windows.height * row;
-        let columns = of.levels.columns.next_multiple_of(POSITIONS);
-        self.buffers.by_column.resize(columns * stride, 0);
+        let (windows, blocks) = (&of.windows, of.levels.blocks());
+        self.buffers.sums.resize(windows.positions() * blocks, [0; LANES]);
         for y in 0..windows.height {
-            let Buffers { words, patches, by_column: sums, .. } = &mut self.buffers;
+            let Buffers { words, patches, sums, .. } = &mut self.buffers;
             isa.run(Gather { windows, bits: &of.natural, words, rows: y..y + 1, patches });
-            packed.multiply(isa, patches, windows.planes, sums, y * row, stride);
+            let of_row = windows.width * blocks;
+            let sums = &mut sums[y * of_row..][..of_row];
+            isa.run(Multiply { matrix: packed, patches, planes: windows.planes, sums });
         }
         let tiles = of.tiles.iter().filter(|_| strategy != Strategy::Reference);
         for &id in tiles {
@@ -257,13 +252,11 @@ impl<'a, C: Convert> Runner<'a, C> {
                 }
             }
             let tile = &layout.tiles[id.index()];
-            let Buffers { corrections, by_column, .. } = &mut self.buffers;
+            let Buffers { corrections, sums, .. } = &mut self.buffers;
             for correction in &*corrections {
                 let (column, sign) = tile.outputs.logical[correction.column as usize];
-                let position = correction.position as usize;
-                let (y, x) = (position / windows.width, position % windows.width);
-                let at = if packed.is_vector() { column } else { column * stride + y * row + x };
-                by_column[at] += 2 * sign * correction.delta;
+                let sums = &mut sums[correction.position as usize * blocks + column / LANES];
+                sums[column % LANES] += 2 * sign * correction.delta;
             }
         }
     }
@@ -454,34 +447,9 @@ impl<'a, C: Convert> Runner<'a, C> {
 
     // ---- sums ----------------------------------------------------------------------------------
 
-    /// Sums by column become activations, or outputs of the network.
-    fn finish_columns(&mut self, of: &MatrixLayout, pool: usize) {
-        let Buffers { by_column: sums, outputs, next, row, .. } = &mut self.buffers;
-        let (levels, windows) = (&of.levels, &of.windows);
-        if levels.levels == 0 {
-            outputs.clear();
-            outputs.extend_from_slice(&sums[..levels.columns]);
-            return;
-        }
-        next.clear();
-        next.resize(of.activations(pool) + SLACK, 0);
-        let activations = &mut next[..];
-        if windows.positions() == 1 {
-            let thresholds = levels.thresholds.chunks_exact(levels.levels);
-            for ((activation, &sum), thresholds) in
-                activations.iter_mut().zip(&*sums).zip(thresholds)
-            {
-                *activation = activate(sum, thresholds);
-            }
-        } else {
-            self.isa.run(ActivateColumns { levels, windows, sums, pool, activations, row });
-        }
-        std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
-    }
-
-    /// As [`finish_columns`](Self::finish_columns), of sums by position.
-    fn finish_positions(&mut self, of: &MatrixLayout, pool: usize) {
-        let Buffers { by_position: sums, outputs, next, .. } = &mut self.buffers;
+    /// Sums become activations, or outputs of the network.
+    fn finish(&mut self, of: &MatrixLayout, pool: usize) {
+        let Buffers { sums, outputs, next, .. } = &mut self.buffers;
         let (levels, windows) = (&of.levels, &of.windows);
         if levels.levels == 0 {
             outputs.clear();
@@ -490,7 +458,7 @@ impl<'a, C: Convert> Runner<'a, C> {
         }
         next.clear();
         next.resize(of.activations(pool) + SLACK, 0);
-        self.isa.run(ActivatePositions { levels, windows, sums, pool, activations: next });
+        self.isa.run(Activate { levels, windows, sums, pool, activations: next });
         std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
     }
 
@@ -502,8 +470,8 @@ impl<'a, C: Convert> Runner<'a, C> {
         if digital.is_empty() {
             return;
         }
-        let (windows, blocks) = (&of.windows, of.levels.columns.div_ceil(LANES));
-        let Buffers { words, patches, by_position, .. } = &mut self.buffers;
+        let (windows, blocks) = (&of.windows, of.levels.blocks());
+        let Buffers { words, patches, sums, .. } = &mut self.buffers;
         for y in 0..windows.height {
             isa.run(Gather { windows, bits: &of.natural, words, rows: y..y + 1, patches });
             for x in 0..windows.width {
@@ -515,7 +483,7 @@ impl<'a, C: Convert> Runner<'a, C> {
                 }
                 let position = y * windows.width + x;
                 for &(output, factor) in digital {
-                    by_position[position * blocks + output / LANES][output % LANES] = factor * sum;
+                    sums[position * blocks + output / LANES][output % LANES] = factor * sum;
                 }
             }
         }

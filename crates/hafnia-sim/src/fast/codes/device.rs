@@ -1,7 +1,7 @@
 //! [`DeviceKernel`]: the code is how many thresholds the summed cells reach, with temporal noise.
 
-use hafnia_bits::{Kernel, LANES, Simd};
 use hafnia_rng::{Counter, gaussian};
+use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::chip::ChipTile;
 use crate::draws::{Address, word};

@@ -1,6 +1,6 @@
 //! [`ExactKernel`]: the code is the number of ones, clipped by the ADC.
 
-use hafnia_bits::{Kernel, LANES, Simd};
+use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::engine::Exact;
 use crate::fast::codes::{Cells, Conversions, Convert, TileCells};

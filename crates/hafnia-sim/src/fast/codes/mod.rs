@@ -15,9 +15,9 @@ pub(crate) mod exact;
 pub(crate) mod open;
 pub(crate) mod table;
 
-use hafnia_bits::{Isa, LANES};
 use hafnia_cim::ScanEntry;
 use hafnia_ir::Tile;
+use hafnia_simd::{Isa, LANES};
 
 use crate::fast::groups::Cycles;
 use crate::fast::groups::list::Schedule;

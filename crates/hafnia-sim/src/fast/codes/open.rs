@@ -1,7 +1,7 @@
 //! [`Open`]: columns of a cycle whose code a byte of their draw leaves open.
 
-use hafnia_bits::LANES;
 use hafnia_rng::{BLOCKS, Counter};
+use hafnia_simd::LANES;
 
 use crate::fast::groups::{Addresses, BATCH};
 

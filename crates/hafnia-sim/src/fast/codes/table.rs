@@ -1,7 +1,7 @@
 //! [`TableKernel`]: codes sampled from P(code | m ones, n rows on).
 
-use hafnia_bits::{Kernel, LANES, Simd};
 use hafnia_rng::Counter;
+use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::draws::{self, Address, word};
 use crate::engine::{Pieces, Table};

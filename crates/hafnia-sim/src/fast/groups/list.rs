@@ -11,7 +11,7 @@
 //! is never on, so that no kernel branches on the length of a group. A list is converted when it is
 //! long enough and then written anew: it does not grow with the images or the positions.
 
-use hafnia_bits::Simd;
+use hafnia_simd::Simd;
 
 use crate::fast::groups::{Addresses, BATCH, Cycles};
 

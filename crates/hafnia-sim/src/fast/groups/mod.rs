@@ -4,7 +4,7 @@ pub(crate) mod list;
 pub(crate) mod patches;
 pub(crate) mod slices;
 
-use hafnia_bits::Simd;
+use hafnia_simd::Simd;
 
 /// Cycles that are read at once.
 pub(crate) const BATCH: usize = 16;

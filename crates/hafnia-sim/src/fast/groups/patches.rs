@@ -6,9 +6,9 @@
 
 use std::ops::Range;
 
-use hafnia_bits::{Kernel, Simd};
 use hafnia_cim::Groups;
 use hafnia_ir::TileId;
+use hafnia_simd::{Kernel, Simd};
 
 use crate::fast::groups::list::{Group, PADDING, Schedule};
 use crate::fast::lines::Replica;

@@ -11,8 +11,8 @@
 //! hafnia_cim::InputControl::groups) by `tests/kernels.rs` (`kernels_give_what_engines_give`, and
 //! `…_on_plain_tiles` for [`Counted`]).
 
-use hafnia_bits::{Kernel, LANES, Simd};
 use hafnia_cim::{MacroSpec, ScanEntry};
+use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::fast::groups::list::{PADDING, Schedule};
 use crate::fast::groups::{Addresses, BATCH, Cycles};

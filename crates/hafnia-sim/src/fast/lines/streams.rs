@@ -13,7 +13,7 @@
 //! Assumed: at most two bit-planes of activations, windows at every place, and rows whose planes fit
 //! a word; [`Streams::new`] tells.
 
-use hafnia_bits::{Kernel, Simd};
+use hafnia_simd::{Kernel, Simd};
 
 use crate::fast::lines::Replica;
 use crate::fast::lines::patches::Windows;

@@ -11,8 +11,8 @@
 //! Assumed: one bit-plane of weights, and what [`Streams`] assume; [`Sliced::new`] tells. Cost: two instructions a tap of 512 bits, and as
 //! much again for thresholds.
 
-use hafnia_bits::{Kernel, Simd};
 use hafnia_model::{Thresholds, Weights};
+use hafnia_simd::{Kernel, Simd};
 
 use crate::fast::lines::patches::Windows;
 use crate::fast::lines::streams::{Image, Streams, Taps, at_least, count, zeros};
