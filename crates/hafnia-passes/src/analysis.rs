@@ -8,8 +8,46 @@
 //! - [`share`]: lets equal rows share cells;
 //! - [`Blocks`]: cuts a tile; [`FreeSpace`]: finds a place for one.
 //!
-//! `docs/new-pass.md` has a pass that is made of them.
+//! `docs/new-pass.md` has a pass that orders rows by the damage. Cells, cycles and places are asked for
+//! like this:
 //!
+//! ```
+//! use hafnia_cim::{CodeTable, MacroSpec};
+//! use hafnia_ir::Mapping;
+//! use hafnia_model::random::lenet5;
+//! use hafnia_passes::analysis::{
+//!     Alike, Blocks, Extent, FreeSpace, RULES, Rectangle, RenameMode, StaticCost, share,
+//! };
+//! use hafnia_passes::Context;
+//! use hafnia_rng::Seed;
+//!
+//! let (network, spec) = (lenet5(Seed(1)), MacroSpec::preset("gt-n40")?);
+//! let context = Context {
+//!     network: &network,
+//!     spec: &spec,
+//!     profile: None,
+//!     code_table: &CodeTable::from_spec(&spec),
+//!     seed: Seed(1),
+//!     progress: &|_, _| {},
+//! };
+//! let mut mapping = Mapping::logical(&network, &spec)?;
+//! let before = StaticCost::of(&mapping, &context);
+//! for tile in &mut mapping.tiles {
+//!     *tile = share(tile, Alike::Equal, RenameMode::Repeat);
+//! }
+//! let after = StaticCost::of(&mapping, &context);
+//! assert!(after.size.cells < before.size.cells && after.cycles >= before.cycles);
+//!
+//! // Ten rows of the first convolution, and the last matrix beside them.
+//! let part = Blocks::of(&mapping.tiles[0]).block(0..10, 0..6);
+//! let extent = Extent::of(&part, &mapping.geometry);
+//! let mut space = FreeSpace::new(Extent::whole(&mapping.geometry));
+//! let (index, whole) = space.open();
+//! space.take(index, Rectangle { extent, ..whole });
+//! let last = Extent::of(&mapping.tiles[4], &mapping.geometry);
+//! assert!(space.first_fit(last, RULES[0]).is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 mod blocks;
 mod damage;
 mod free_space;

@@ -234,7 +234,7 @@ impl Pipeline {
     ///
     /// After every pass the mapping is verified and every matrix is rebuilt from what is programmed
     /// and compared with the network's; only then `after` is called. No clock is read here: for
-    /// the time of a pass, measure one call of `after` to the next, proof included.
+    /// the time of a pass, proof included, measure from one call of `after` to the next.
     ///
     /// # Errors
     /// If mapping, profile, code table and macro do not fit, the mapping is not sound or not at a

@@ -160,7 +160,7 @@ impl FreeSpace {
     }
 }
 
-/// How well a free rectangle suits an extent: the smaller, the better.
+/// How well a free rectangle suits an extent, which fits it: the smaller, the better.
 pub type Rule = fn(Extent, Rectangle) -> (u64, u64);
 
 /// Rules that are worth trying.

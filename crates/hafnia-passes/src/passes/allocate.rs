@@ -120,9 +120,7 @@ impl Pass for AllocateRows {
     fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
         refuse_levels("pass `allocate`", mapping)?;
         let Profiled { tiles, profile } = Profiled::new(&self.matrices, mapping, context)?;
-        if profile.is_none() {
-            return Err(PassError::NoProfile { what: "pass `allocate`" });
-        }
+        profile.ok_or(PassError::NoProfile { what: "pass `allocate`" })?;
         let cost = StaticCost::of(mapping, context);
         let guard = Guard { held_back: self.held_back, chips: self.chips.get(), sure: self.sure };
         let mut statistics = Statistics::default();

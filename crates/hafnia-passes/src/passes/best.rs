@@ -91,32 +91,15 @@ pub struct Candidate {
     pub mapping: Mapping,
 }
 
-/// A way to rename: none, or complements or equal rows in a mode.
-#[derive(Debug, Clone, Copy)]
-enum Renaming {
-    None,
-    Equal(RenameMode),
-    Complements,
-}
+/// A way to rename: what people call it, and what it adds to a pipeline.
+type Renaming = (&'static str, fn(Pipeline) -> Result<Pipeline, PipelineError>);
 
 const RENAMINGS: [Renaming; 4] = [
-    Renaming::None,
-    Renaming::Equal(RenameMode::Repeat),
-    Renaming::Equal(RenameMode::PreAdd),
-    Renaming::Complements,
+    ("", Ok),
+    ("rename", |pipeline| pipeline.then(RenameRows { mode: RenameMode::Repeat })),
+    ("rename (pre-add)", |pipeline| pipeline.then(RenameRows { mode: RenameMode::PreAdd })),
+    ("rename-complement", |pipeline| pipeline.then(RenameComplements::default())),
 ];
-
-impl Renaming {
-    /// What people call it.
-    fn name(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Equal(RenameMode::Repeat) => Some("rename"),
-            Self::Equal(RenameMode::PreAdd) => Some("rename (pre-add)"),
-            Self::Complements => Some("rename-complement"),
-        }
-    }
-}
 
 /// Sizes of the windows that are tried.
 const WINDOWS: [usize; 3] = [8, 16, 32];
@@ -150,13 +133,8 @@ impl SearchMappings {
         // Candidates are compared with each other, so that none is judged on its own.
         let invert =
             || SetPolarity { matrices: matrices.clone(), held_back: 0, ..SetPolarity::default() };
-        let mut pipeline = Pipeline::new("candidate");
-        pipeline = match renaming {
-            Renaming::None => pipeline,
-            Renaming::Equal(mode) => pipeline.then(RenameRows { mode })?,
-            Renaming::Complements => pipeline.then(RenameComplements::default())?,
-        };
-        pipeline = pipeline.then(CutTiles::default())?;
+        let renamed = (renaming.1)(Pipeline::new("candidate"))?;
+        let mut pipeline = renamed.then(CutTiles::default())?;
         if polarity {
             pipeline = pipeline.then(invert())?;
         }
@@ -291,8 +269,9 @@ impl Search<'_> {
             .pipeline(renaming, polarity, anneal)
             .and_then(mapped)
             .map_err(|source| PassError::Candidate(Box::new(source)))?;
-        let does = [renaming.name(), polarity.then_some("polarity"), anneal.then_some("reorder")];
-        let what: Vec<&str> = does.into_iter().flatten().collect();
+        let does = [(true, renaming.0), (polarity, "polarity"), (anneal, "reorder")];
+        let does = does.into_iter().filter(|(does, what)| *does && !what.is_empty());
+        let what: Vec<&str> = does.map(|(_, what)| what).collect();
         let damages = self.damages(&mapping, &context)?;
         let plain = self.plain.get_or_insert_with(|| damages.clone());
         let ratios = damages.iter().zip(plain.iter()).map(|(damage, plain)| damage.over(plain));
@@ -319,9 +298,7 @@ impl Search<'_> {
         context: &Context<'_>,
     ) -> Result<Vec<MatrixDamage>, PassError> {
         let Profiled { tiles, profile } = Profiled::new(&self.options.matrices, mapping, context)?;
-        if profile.is_none() {
-            return Err(PassError::NoProfile { what: "pass `best`" });
-        }
+        profile.ok_or(PassError::NoProfile { what: "pass `best`" })?;
         let mut damages: BTreeMap<MatrixId, MatrixDamage> = BTreeMap::new();
         for tile in tiles.into_iter().map(|index| &mapping.tiles[index]) {
             let scanned = Scanned::new(tile, profile, mapping, context)?;
