@@ -2,8 +2,8 @@
 //!
 //! - [`Profiled`] and [`Scanned`]: the tiles that a pass is to change, and what reaches them in the
 //!   samples of a profile;
-//! - [`Damage`]: what noise does to a tile in an order of its rows, and [`Order`], in which changes are
-//!   tried quickly; [`Optimum`] is the best order, for few rows;
+//! - [`Damage`]: what noise does to a tile in an order of its rows, as [`damage`] defines it; in an
+//!   [`Order`] changes are tried quickly, and [`Optimum`] is the best order of few rows;
 //! - [`StaticCost`]: cells, table bits, scans, additions, conversion cycles and conversions per image;
 //! - [`share`]: lets equal rows share cells;
 //! - [`Blocks`]: cuts a tile; [`FreeSpace`]: finds a place for one.
@@ -16,7 +16,7 @@
 //! use hafnia_ir::Mapping;
 //! use hafnia_model::random::lenet5;
 //! use hafnia_passes::analysis::{
-//!     Alike, Blocks, Extent, FreeSpace, RULES, Rectangle, RenameMode, StaticCost, share,
+//!     Alike, Blocks, Extent, FIT_RULES, FreeSpace, Rectangle, RenameMode, StaticCost, share,
 //! };
 //! use hafnia_passes::Context;
 //! use hafnia_rng::Seed;
@@ -45,11 +45,11 @@
 //! let (index, whole) = space.open();
 //! space.take(index, Rectangle { extent, ..whole });
 //! let last = Extent::of(&mapping.tiles[4], &mapping.geometry);
-//! assert!(space.first_fit(last, RULES[0]).is_some());
+//! assert!(space.first_fit(last, FIT_RULES[0]).is_some());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 mod blocks;
-mod damage;
+pub mod damage;
 mod free_space;
 mod profiled;
 mod sharing;
@@ -57,7 +57,7 @@ mod static_cost;
 
 pub use blocks::Blocks;
 pub use damage::{Change, Damage, Optimum, Order, OrderCost};
-pub use free_space::{Extent, FreeSpace, RULES, Rectangle, Rule};
+pub use free_space::{Extent, FIT_RULES, FitRule, FreeSpace, Rectangle};
 pub(crate) use profiled::refuse_levels;
 pub use profiled::{Profiled, Scanned};
 pub use sharing::{Alike, RenameMode, share};

@@ -131,12 +131,12 @@ impl FreeSpace {
     }
 
     /// The first macro with a free rectangle for this extent, and the best of these by `rule`.
-    pub fn first_fit(&self, extent: Extent, rule: Rule) -> Option<(usize, Rectangle)> {
+    pub fn first_fit(&self, extent: Extent, rule: FitRule) -> Option<(usize, Rectangle)> {
         (0..self.macros()).find_map(|index| Some((index, self.best_in(index, extent, rule)?)))
     }
 
     /// The best free rectangle of a macro for this extent, if it has one.
-    pub fn best_in(&self, index: usize, extent: Extent, rule: Rule) -> Option<Rectangle> {
+    pub fn best_in(&self, index: usize, extent: Extent, rule: FitRule) -> Option<Rectangle> {
         let fitting = self.macros[index].iter().filter(|room| extent.fits(room.extent));
         fitting.min_by_key(|room| (rule(extent, **room), room.column, room.row)).copied()
     }
@@ -161,10 +161,10 @@ impl FreeSpace {
 }
 
 /// How well a free rectangle suits an extent, which fits it: the smaller, the better.
-pub type Rule = fn(Extent, Rectangle) -> (u64, u64);
+pub type FitRule = fn(Extent, Rectangle) -> (u64, u64);
 
 /// Rules that are worth trying.
-pub const RULES: [Rule; 3] = [
+pub const FIT_RULES: [FitRule; 3] = [
     // The least room over in the tighter direction.
     |tile, room| {
         let rows = u64::from(room.extent.rows - tile.rows);

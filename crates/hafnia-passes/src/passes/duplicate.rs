@@ -28,7 +28,9 @@ use std::collections::BTreeMap;
 use hafnia_ir::{Mapping, MatrixId, Place, Stage, Tile};
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Extent, FreeSpace, RULES, Rectangle, StaticCost, cycles_per_scan, scans};
+use crate::analysis::{
+    Extent, FIT_RULES, FreeSpace, Rectangle, StaticCost, cycles_per_scan, scans,
+};
 use crate::error::PassError;
 use crate::pass::{Context, Pass, PassInfo};
 use crate::statistics::Statistics;
@@ -168,7 +170,7 @@ impl Floor {
                 if index == self.space.macros() {
                     return Some(self.space.open());
                 }
-                Some((index, self.space.best_in(index, extent, RULES[0])?))
+                Some((index, self.space.best_in(index, extent, FIT_RULES[0])?))
             });
             let Some((macro_index, room)) = room else { return false };
             self.space.take(macro_index, Rectangle { extent, ..room });

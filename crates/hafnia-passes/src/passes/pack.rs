@@ -32,7 +32,9 @@ use hafnia_ir::{Mapping, Place, Stage, Tile};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Blocks, Extent, FreeSpace, RULES, Rectangle, Rule, StaticCost, scans};
+use crate::analysis::{
+    Blocks, Extent, FIT_RULES, FitRule, FreeSpace, Rectangle, StaticCost, scans,
+};
 use crate::error::PassError;
 use crate::pass::{Context, Pass, PassInfo};
 use crate::statistics::Statistics;
@@ -129,7 +131,7 @@ struct Packing {
 struct Plan {
     order: Vec<usize>,
     /// Chooses the room, of several on one macro.
-    rule: Rule,
+    rule: FitRule,
     /// Whether what a cut leaves over is placed next; else after all tiles.
     rest_next: bool,
 }
@@ -154,7 +156,7 @@ impl Plan {
             order
         };
         ORDERS.iter().map(sorted).flat_map(|order| {
-            RULES.map(|rule| Self { order: order.clone(), rule, rest_next: false })
+            FIT_RULES.map(|rule| Self { order: order.clone(), rule, rest_next: false })
         })
     }
 
@@ -163,7 +165,11 @@ impl Plan {
         let mut order = self.order.clone();
         let tile = order.remove(rng.random_range(0..order.len()));
         order.insert(rng.random_range(0..=order.len()), tile);
-        Self { order, rule: RULES[rng.random_range(0..RULES.len())], rest_next: rng.random() }
+        Self {
+            order,
+            rule: FIT_RULES[rng.random_range(0..FIT_RULES.len())],
+            rest_next: rng.random(),
+        }
     }
 
     /// Places the tiles on up to `most` macros; if these have no room left, tiles are cut. Each must
