@@ -449,7 +449,7 @@ fn measurements_become_presets_and_tables() {
         "sim net.hafnia natural.map --engine table --set lrs_distribution=log-normal --offline",
         1,
         expect![[r#"
-            error: macro `gt-n40`: engine `table` cannot show programming variation, log-normal or from points (programming.lrs_distribution, programming.hrs_distribution): the sum of such cells is not normal, which a code table takes it for
+            error: macro `gt-n40` has programming variation, log-normal or from points (programming.lrs_distribution, programming.hrs_distribution), which engine `table` cannot show: the sum of such cells is not normal, which a code table takes it for
         "#]],
     );
 }
@@ -512,7 +512,7 @@ fn costs_add_up_and_are_compared() {
         "cost net.hafnia natural.map --cost-model gt-41 --offline",
         1,
         expect![[r#"
-        error: no cost model `gt-41`; there is gt-n40, and a path has a `/` or ends in `.toml`
+        error: cost model `gt-41` does not exist: there is gt-n40, and a path has a `/` or ends in `.toml`
     "#]],
     );
 }
@@ -670,10 +670,10 @@ fn wrong_input_is_named_and_nothing_is_written() {
     "#]],
     );
     place.fail("sim net.hafnia natural.map --set sigma=0.1 --offline", 1, expect![[r#"
-        error: macro `gt-n40`: no key `sigma`, the nearest is `adc.bits`; keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us
+        error: macro `gt-n40`: sigma is not a key, did you mean `adc.bits`? Keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us
     "#]]);
     place.fail("sim net.hafnia natural.map --macro gt-n41 --offline", 1, expect![[r#"
-        error: no preset `gt-n41`; presets are gt-n40, gt-n40-mlc, foundry-b, foundry-c, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`
+        error: macro `gt-n41` is not a preset: presets are gt-n40, gt-n40-mlc, foundry-b, foundry-c, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`
     "#]]);
     place.fail(
         "sim net.hafnia natural.map --noise-in fc9 --offline",
@@ -950,19 +950,19 @@ fn wrong_mappings_and_networks_are_named() {
         (
             "macro",
             expect![[r#"
-            error: macro.map breaks a rule of mappings: tile t1 of m1 is 128 physical rows high, macro `gt-n40` has 100
+            error: macro.map breaks the rules of mappings: 5 violations: tile t1 of m1: 128 physical rows do not fit the 100 of macro `gt-n40` (rule 11); tile t3 of m2: 128 physical rows do not fit the 100 of macro `gt-n40` (rule 11); tile t4 of m2: 128 physical rows do not fit the 100 of macro `gt-n40` (rule 11); tile t5 of m2: 128 physical rows do not fit the 100 of macro `gt-n40` (rule 11); tile t7 of m3: 120 physical rows do not fit the 100 of macro `gt-n40` (rule 11)
         "#]],
         ),
         (
             "large",
             expect![[r#"
-            error: large.map breaks a rule of mappings: tile t0 of m0 is 25 physical rows high, macro `gt-n40` has 16
+            error: large.map breaks the rules of mappings: 8 violations: tile t0 of m0: 25 physical rows do not fit the 16 of macro `gt-n40` (rule 11); tile t1 of m1: 128 physical rows do not fit the 16 of macro `gt-n40` (rule 11); tile t2 of m1: 22 physical rows do not fit the 16 of macro `gt-n40` (rule 11); tile t3 of m2: 128 physical rows do not fit the 16 of macro `gt-n40` (rule 11); tile t4 of m2: 128 physical rows do not fit the 16 of macro `gt-n40` (rule 11); tile t5 of m2: 128 physical rows do not fit the 16 of macro `gt-n40` (rule 11); tile t7 of m3: 120 physical rows do not fit the 16 of macro `gt-n40` (rule 11); tile t8 of m4: 84 physical rows do not fit the 16 of macro `gt-n40` (rule 11)
         "#]],
         ),
         (
             "rows",
             expect![[r#"
-            error: rows.map breaks a rule of mappings: tile t0 of m0: entry 24 is logical row 23 again
+            error: rows.map breaks the rules of mappings: tile t0 of m0, entry 24: logical row 23 is held twice (rule 5)
         "#]],
         ),
         (
@@ -980,7 +980,7 @@ fn wrong_mappings_and_networks_are_named() {
         (
             "bytes",
             expect![[r#"
-            error: bytes.map is not a mapping: byte 14 is not UTF-8
+            error: bytes.map: byte 14 is not UTF-8, the file must be text
         "#]],
         ),
         (
@@ -993,14 +993,14 @@ fn wrong_mappings_and_networks_are_named() {
         place.fail(&format!("inspect {mapping}.map"), 1, expected);
     }
     place.fail("sim net.hafnia macro.map --offline", 1, expect![[r#"
-        error: macro.map breaks a rule of mappings: tile t1 of m1 is 128 physical rows high, macro `gt-n40` has 100
+        error: macro.map breaks the rules of mappings: 5 violations: tile t1 of m1: 128 physical rows do not fit the 100 of macro `gt-n40` (rule 11); tile t3 of m2: 128 physical rows do not fit the 100 of macro `gt-n40` (rule 11); tile t4 of m2: 128 physical rows do not fit the 100 of macro `gt-n40` (rule 11); tile t5 of m2: 128 physical rows do not fit the 100 of macro `gt-n40` (rule 11); tile t7 of m3: 120 physical rows do not fit the 100 of macro `gt-n40` (rule 11)
     "#]]);
     let map = "map net.hafnia --out x.map";
     place.fail(
         "map other.hafnia --pipeline paper --profile net.profile --out x.map",
         1,
         expect![[r#"
-            error: net.profile: profile taken from another network: from 2e07c64e492157767c4474b7e277873d2586ca804fb64ca58f6a35bdb8ef95a0, not 19ab80db937193aa4f9b7cca5699338dfde00c143b6aeef63d07f6398a58a6e5
+            error: net.profile: profile is of network 2e07c64e492157767c4474b7e277873d2586ca804fb64ca58f6a35bdb8ef95a0, not of 19ab80db937193aa4f9b7cca5699338dfde00c143b6aeef63d07f6398a58a6e5
         "#]],
     );
     place.fail(&format!("{map} --pipeline natural --profile natural.map"), 1, expect![[r#"
@@ -1042,7 +1042,7 @@ fn wrong_mappings_and_networks_are_named() {
         "model import exported --out x.hafnia",
         1,
         expect![[r#"
-        error: exported/fc3.weights.npy has shape [0, 84], it must be (out, in), not empty
+        error: exported/fc3.weights.npy: its shape is [0, 84], it must be (out, in), not empty
     "#]],
     );
     assert_eq!(place.files(), before);

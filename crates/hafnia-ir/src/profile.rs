@@ -53,7 +53,7 @@ impl Artifact for Profile {
 
 /// Why a profile does not belong to a network, or is not one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("profile{}: {fault}", matrix.map(|matrix| format!(" of matrix {matrix}")).unwrap_or_default())]
+#[error("{}{fault}", matrix.map(|matrix| format!("matrix {matrix}: ")).unwrap_or_default())]
 pub struct ProfileError {
     /// The matrix, if it is the profile of one.
     pub matrix: Option<MatrixId>,
@@ -71,10 +71,10 @@ impl Profile {
         let (matrices, expected) = (self.matrices.len(), layers.len());
         let wrong = |fault| Err(ProfileError { matrix: None, fault });
         if self.network != digest {
-            return wrong(format!("taken from network {}, not from {digest}", self.network));
+            return wrong(format!("profile is of network {}, not of {digest}", self.network));
         }
         if matrices != expected {
-            return wrong(format!("it has {matrices} matrices, the network has {expected}"));
+            return wrong(format!("profile has {matrices} matrices, the network has {expected}"));
         }
         for (index, (profile, layer)) in self.matrices.iter().zip(&layers).enumerate() {
             let matrix = Some(MatrixId(index as u32));
@@ -89,10 +89,13 @@ impl MatrixProfile {
     /// Whether it is that of a matrix of so many rows and bits of activations, or what is wrong.
     fn check(&self, rows: usize, bits: u8) -> Result<(), String> {
         if self.rows != rows {
-            return Err(format!("it has {} rows, the network has {rows}", self.rows));
+            return Err(format!("profile has {} rows, the network has {rows}", self.rows));
         }
         if self.bits != bits {
-            return Err(format!("its activations have {} bits, in the network {bits}", self.bits));
+            return Err(format!(
+                "profile has activations of {} bits, the network of {bits}",
+                self.bits
+            ));
         }
         let activations = self.activations.len();
         if !activations.is_multiple_of(rows) {

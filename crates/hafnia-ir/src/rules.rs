@@ -154,8 +154,10 @@ impl fmt::Display for Violations {
             return violation.fmt(f);
         }
         let or_more = if self.0.len() == Self::MOST { " or more" } else { "" };
-        write!(f, "{}{or_more} violations", self.0.len())?;
-        self.0.iter().try_for_each(|violation| write!(f, "\n  {violation}"))
+        write!(f, "{}{or_more} violations:", self.0.len())?;
+        self.0.iter().enumerate().try_for_each(|(index, violation)| {
+            write!(f, "{}\n  {violation}", if index > 0 { ";" } else { "" })
+        })
     }
 }
 

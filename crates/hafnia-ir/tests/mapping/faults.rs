@@ -241,7 +241,7 @@ fn weights_of_two_bits() {
     mapping.network = network.digest();
     assert_eq!(
         prove(&mapping, &network).unwrap_err().to_string(),
-        "2 violations\n  matrix m1: `out` has weights of 1 bits, in the network of 2 (rule 14)\n  \
+        "2 violations:\n  matrix m1: `out` has weights of 1 bits, in the network of 2 (rule 14);\n  \
          matrix m1: `out` is 4x3, in the network 4x6 (rule 14)"
     );
 }

@@ -46,12 +46,12 @@ fn wrong_profiles_are_refused() {
             |p| p.matrices[0].activations[7] = 4,
         ],
         expect![[r#"
-            profile: taken from network 0000000000000000000000000000000000000000000000000000000000000000, not from <digest>
-            profile: it has 1 matrices, the network has 2
-            profile of matrix m1: it has 5 rows, the network has 4
-            profile of matrix m1: its activations have 3 bits, in the network 2
-            profile of matrix m0: 11 activations are not a multiple of 6 rows
-            profile of matrix m0: activation of sample 1, row 1 is 4, it must lie in 0..=3
+            profile is of network 0000000000000000000000000000000000000000000000000000000000000000, not of <digest>
+            profile has 1 matrices, the network has 2
+            matrix m1: profile has 5 rows, the network has 4
+            matrix m1: profile has activations of 3 bits, the network of 2
+            matrix m0: 11 activations are not a multiple of 6 rows
+            matrix m0: activation of sample 1, row 1 is 4, it must lie in 0..=3
         "#]],
     );
 }

@@ -182,8 +182,8 @@ fn wrong_headers_are_refused() {
             \"dead_rows\": [] -> \"dead_rows\": [-1]
               program.json: invalid value: integer `-1`, expected u32 at line 18 column 22
             columns\": [] -> columns\": [{\"column\": 1, \"sign\": 3}]
-              program.json breaks the rules of mappings: 2 violations
-              tile t0 of m0, column 1: logical column 1 is digital in `hidden` (rule 4)
+              program.json breaks the rules of mappings: 2 violations:
+              tile t0 of m0, column 1: logical column 1 is digital in `hidden` (rule 4);
               tile t1 of m0, column 1: logical column 1 is digital in `hidden` (rule 4)
               \"macros\" ->  \"macros\"
               program.json:10:2: expected ` \"macros\": 2,`, found `\"macros\": 2,`: the other files of the program say so
