@@ -254,7 +254,7 @@ impl Scaled {
 pub const DRAWS: usize = 1000;
 
 impl CostModel {
-    /// Calibrates the model, at its typical constants and in so many draws of what is assumed.
+    /// Calibrates the model, at its typical constants and in `draws` draws of what is assumed.
     ///
     /// ```
     /// use hafnia_cost::{CostModel, DRAWS};

@@ -82,9 +82,9 @@ pub struct LayerCost<T = Range> {
     pub table_bits: usize,
     /// Area that it uses, its share of what it uses with others, in um².
     pub area_um2: Breakdown<T>,
-    /// Energy of an image, in fJ.
+    /// Energy per image, in fJ.
     pub energy_fj: Breakdown<T>,
-    /// Time of an image, in ns.
+    /// Time per image, in ns.
     pub latency_ns: Breakdown<T>,
 }
 
@@ -105,14 +105,14 @@ pub struct Cost<T = Range> {
     pub spare_um2: Breakdown<T>,
     /// Area of the macros, whole, and the tables, in um².
     pub whole_um2: T,
-    /// Energy of an image, in fJ.
+    /// Energy per image, in fJ.
     pub energy_fj: Breakdown<T>,
     /// From image to answer, in ns.
     pub latency_ns: Breakdown<T>,
-    /// 1x1-bit operations of an image, of the rows that were on: a multiplication and an addition
+    /// 1x1-bit operations per image, of the rows that were on: a multiplication and an addition
     /// for each of their cells.
     pub ops: f64,
-    /// 1x1-bit operations of an image, of all weights, those too whose input is 0.
+    /// 1x1-bit operations per image, of all weights, those too whose input is 0.
     pub network_ops: f64,
     /// Operations of rows that were on a second, in TOPS.
     pub tops: T,

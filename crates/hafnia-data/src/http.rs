@@ -14,7 +14,7 @@ const BODY: Duration = Duration::from_secs(600);
 
 /// The content of an address, at most `limit` bytes of it.
 ///
-/// `received` is told the bytes so far and the total, where the server tells it.
+/// `received` is called with the bytes so far and, if the server states it, the total.
 pub(crate) fn get(
     url: &str,
     limit: usize,

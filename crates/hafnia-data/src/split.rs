@@ -28,7 +28,7 @@ impl Split {
     /// Draws `validation` of `images` images, all equally likely, at the site "data/split".
     ///
     /// # Errors
-    /// [`DataError::Split`] if there are not so many images.
+    /// [`DataError::Split`] if there are fewer than `validation` images.
     pub fn of(images: usize, validation: usize, seed: Seed) -> Result<Self, DataError> {
         if validation > images {
             return Err(DataError::Split { validation, images });

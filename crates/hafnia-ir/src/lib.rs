@@ -4,9 +4,9 @@
 //! [`Tile`]s (blocks of them as they are programmed). Passes take it from stage
 //! [`Logical`](Stage::Logical) over [`Tiled`](Stage::Tiled) to [`Placed`](Stage::Placed);
 //! [`verify`] checks the [`Rule`]s of its stage and [`prove`] rebuilds every matrix from what is
-//! programmed and compares it with the network's, bit for bit. A [`Profile`] says which rows are on
-//! together. The text form is what [`Mapping`]'s `Display` prints and `FromStr` reads. A placed mapping goes out to
-//! chips, and comes back, as the files of a [`Program`].
+//! programmed and compares it with the network's, bit for bit. A [`Profile`] holds samples of which
+//! rows are on together. The text form is what [`Mapping`]'s `Display` prints and `FromStr` reads. A
+//! placed mapping goes out to chips, and comes back, as the files of a [`Program`].
 //!
 //! ```
 //! use hafnia_ir::{Geometry, Mapping, Stage, prove, random, verify};

@@ -82,7 +82,7 @@ pub struct Geometry {
     pub rows: usize,
     /// Columns of cells of a macro.
     pub columns: usize,
-    /// Bits that a cell holds, 1 or 2: so many columns of a tile make a column of cells.
+    /// Bits per cell, 1 or 2, which is also the number of columns of a tile per column of cells.
     pub cell_bits: u8,
 }
 
@@ -174,7 +174,7 @@ impl Matrix {
         Self { name, rows, columns, weight_bits, dead: Vec::new(), digital: Vec::new() }
     }
 
-    /// The same for weights of so many bits.
+    /// A matrix of weights of `weight_bits` bits, all of which are in tiles.
     pub fn sliced(name: impl Into<String>, rows: usize, outputs: usize, weight_bits: u8) -> Self {
         let columns = outputs * usize::from(weight_bits);
         Self { weight_bits, ..Self::new(name, rows, columns) }
@@ -233,7 +233,7 @@ pub struct UnfilledCells {
 /// ([`Matrix`]), a bit each, 1 for +1 and 0 for −1.
 ///
 /// # Errors
-/// If a weight is no whole number of cells of `cell_bits` bits.
+/// If the bits of a weight are not a multiple of `cell_bits`.
 pub fn mappable<'a>(
     layer: &MatrixLayer<'a>,
     cell_bits: u8,
@@ -380,7 +380,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Bit-planes of a scan for activations of so many bits: the bits of the largest sum that a line
+    /// Bit-planes of a scan for activations of `bits` bits: the bits of the largest sum that a line
     /// can be given.
     pub fn planes(&self, bits: u8) -> u8 {
         let mut entries = vec![0u32; self.scan.len()];

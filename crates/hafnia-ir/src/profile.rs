@@ -86,7 +86,8 @@ impl Profile {
 }
 
 impl MatrixProfile {
-    /// Whether it is that of a matrix of so many rows and bits of activations, or what is wrong.
+    /// Checks that the profile is of a matrix with `rows` rows and activations of `bits` bits, or
+    /// returns what is wrong.
     fn check(&self, rows: usize, bits: u8) -> Result<(), String> {
         if self.rows != rows {
             return Err(format!("profile has {} rows, the network has {rows}", self.rows));

@@ -89,11 +89,8 @@ pub fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), Violat
     let (digest, layers) = (network.digest(), network.matrices());
     let (matrices, expected) = (mapping.matrices.len(), layers.len());
     if mapping.network != digest {
-        faults.note(
-            Rule::Network,
-            Location::default(),
-            format_args!("it is of network {}, not of {digest}", mapping.network),
-        );
+        let fault = format_args!("it is of network {}, not of {digest}", mapping.network);
+        faults.note(Rule::Network, Location::default(), fault);
     }
     faults.check()?;
     if matrices != expected {
@@ -115,14 +112,11 @@ pub fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), Violat
         let (rows, columns) =
             (layer.weights.rows(), layer.weights.columns() * usize::from(of_layer));
         if (of.rows, of.columns) != (rows, columns) {
-            faults.note(
-                Rule::Network,
-                at,
-                format_args!(
-                    "`{name}` is {}x{}, in the network {rows}x{columns}",
-                    of.rows, of.columns
-                ),
+            let fault = format_args!(
+                "`{name}` is {}x{}, in the network {rows}x{columns}",
+                of.rows, of.columns
             );
+            faults.note(Rule::Network, at, fault);
         }
     }
     faults.check()
@@ -160,11 +154,10 @@ fn prove_stripped(faults: &mut Faults<'_>, network: &Network, weights: &[Cow<'_,
                     Some(row) => format!("that of row {row} is {found}"),
                 },
             };
-            faults.note(
-                Rule::Needless,
-                at,
-                format_args!("column {column} of `{name}` is declared digital with weights {sign}, but {fault}"),
+            let fault = format_args!(
+                "column {column} of `{name}` is declared digital with weights {sign}, but {fault}"
             );
+            faults.note(Rule::Needless, at, fault);
         }
     }
 }

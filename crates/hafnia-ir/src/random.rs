@@ -83,7 +83,7 @@ fn shuffled(rng: &mut ChaCha8Rng, count: usize) -> Vec<u32> {
 }
 
 /// Takes rows that are never on, and then columns that are constant, out of the tiles: some of
-/// them, at random, and never all. Columns go by whole cells, of so many columns each.
+/// them, at random, and never all. Columns go by whole cells of `cell` columns each.
 fn strip(
     rng: &mut ChaCha8Rng,
     matrix: &mut Matrix,
@@ -121,7 +121,7 @@ fn rows_of(rng: &mut ChaCha8Rng, matrix: &Matrix) -> Vec<u32> {
     rows
 }
 
-/// The columns that tiles hold, some inverted; those of a cell, so many, stay together.
+/// The columns that tiles hold, some inverted; the `cell` columns of a cell stay together.
 fn columns_of(rng: &mut ChaCha8Rng, matrix: &Matrix, cell: usize) -> Vec<Column> {
     let inverts = rng.random();
     let mut column = |logical| Column { logical, inverted: inverts && rng.random() };

@@ -1,4 +1,4 @@
-//! The rules of mappings, and what says which of them is broken, and where.
+//! The rules of mappings, and the violations that name a broken rule and its place.
 
 use std::fmt;
 
@@ -130,6 +130,19 @@ impl fmt::Display for Violation {
 }
 
 /// The rules that a mapping breaks: at least one, at most [`MOST`](Self::MOST).
+///
+/// ```
+/// use hafnia_ir::{Geometry, Rule, Stage, TileId, random, verify};
+/// use hafnia_model::random::lenet5;
+/// use hafnia_rng::Seed;
+///
+/// let geometry = Geometry::new("gt-n40", 128, 128);
+/// let mut mapping = random::mapping(Seed(1), &lenet5(Seed(1)), &geometry, Stage::Placed);
+/// mapping.tiles[0].place = None;
+/// let violations = verify(&mapping).unwrap_err();
+/// assert_eq!(violations.first().rule, Rule::Places);
+/// assert_eq!(violations.first().at.tile, Some(TileId(0)));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violations(Vec<Violation>);
 

@@ -24,7 +24,7 @@ const VERSION: u32 = 2;
 /// Lines are broken before this column.
 const WIDTH: usize = 100;
 
-/// Runs of so many consecutive numbers are written `a..b`.
+/// Runs of at least this many consecutive numbers are written `a..b`.
 const MIN_RUN: usize = 3;
 
 /// Where and how a text is not a mapping.
@@ -307,7 +307,7 @@ impl<'a> Words<'a> {
         word
     }
 
-    /// Goes on by so many bytes.
+    /// Skips `bytes` bytes.
     fn advance(&mut self, bytes: usize) {
         let (passed, rest) = self.rest.split_at(bytes);
         for c in passed.chars() {
@@ -469,7 +469,7 @@ impl<'a> Words<'a> {
         Ok(columns)
     }
 
-    /// Entries up to the keyword `bits`, for a tile of so many physical rows.
+    /// Entries up to the keyword `bits`, for a tile with `physical_rows` physical rows.
     fn rows(&mut self, physical_rows: usize, of: &Matrix) -> Result<RowTable, TextError> {
         self.keyword("rows")?;
         let mut table = RowTable::default();

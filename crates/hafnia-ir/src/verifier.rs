@@ -66,19 +66,15 @@ fn check_sizes(faults: &mut Faults<'_>) {
             && weight_bits.is_multiple_of(*cell_bits);
         if !is_filled {
             let fault = "weights must have 1, 2, 4 or 8, cells 1 or 2 and no more";
-            faults.note(
-                Rule::Sizes,
-                at,
-                format_args!(
-                    "`{name}` has weights of {weight_bits} bits in cells of {cell_bits}: {fault}"
-                ),
+            let fault = format_args!(
+                "`{name}` has weights of {weight_bits} bits in cells of {cell_bits}: {fault}"
             );
+            faults.note(Rule::Sizes, at, fault);
         } else if !columns.is_multiple_of(usize::from(*weight_bits)) {
-            faults.note(
-                Rule::Sizes,
-                at,
-                format_args!("`{name}` has {columns} columns, not a multiple of its {weight_bits} bits of a weight"),
+            let fault = format_args!(
+                "`{name}` has {columns} columns, not a multiple of the {weight_bits} bits of a weight"
             );
+            faults.note(Rule::Sizes, at, fault);
         }
     }
 }
@@ -86,13 +82,10 @@ fn check_sizes(faults: &mut Faults<'_>) {
 fn check_size(faults: &mut Faults<'_>, at: Location, of: &str, rows: usize, columns: usize) {
     let (side, cells) = (Matrix::MAX_SIDE, Matrix::MAX_CELLS);
     if !Matrix::is_size(rows, columns) {
-        faults.note(
-            Rule::Sizes,
-            at,
-            format_args!(
-                "{of} is {rows}x{columns}: sides must lie in 1..={side}, cells be at most {cells}"
-            ),
+        let fault = format_args!(
+            "{of} is {rows}x{columns}: sides must lie in 1..={side}, cells be at most {cells}"
         );
+        faults.note(Rule::Sizes, at, fault);
     }
 }
 
@@ -105,20 +98,17 @@ fn check_stripped(faults: &mut Faults<'_>, matrix: MatrixId, of: &Matrix) {
         let mut first = 0;
         for &number in listed {
             if number < first || number as usize >= count {
-                faults.note(
-                    Rule::Stripped,
-                    at,
-                    format_args!("{what} {number} of `{name}` must lie in {first}..{count}, as {what}s ascend"),
+                let fault = format_args!(
+                    "{what} {number} of `{name}` must lie in {first}..{count}, as {what}s ascend"
                 );
+                faults.note(Rule::Stripped, at, fault);
             }
             first = first.max(number.saturating_add(1));
         }
         if listed.len() == count {
-            faults.note(
-                Rule::Stripped,
-                at,
-                format_args!("`{name}` leaves no weight to its tiles: all {count} are {what}s"),
-            );
+            let fault =
+                format_args!("`{name}` leaves no weight to its tiles: all {count} are {what}s");
+            faults.note(Rule::Stripped, at, fault);
         }
     }
 }
@@ -127,11 +117,8 @@ fn check_tile(faults: &mut Faults<'_>, id: TileId, tile: &Tile) {
     let at = Location::tile(id, tile.matrix);
     let Some(of) = faults.mapping.matrices.get(tile.matrix.index()) else {
         let matrices = faults.mapping.matrices.len();
-        return faults.note(
-            Rule::Shape,
-            at,
-            format_args!("its matrix does not exist, the mapping has {matrices}"),
-        );
+        let fault = format_args!("its matrix does not exist, the mapping has {matrices}");
+        return faults.note(Rule::Shape, at, fault);
     };
     let (rows, columns, listed) = (tile.bits.rows(), tile.bits.columns(), tile.columns.len());
     if rows == 0 || columns == 0 {
@@ -149,14 +136,11 @@ fn check_tile(faults: &mut Faults<'_>, id: TileId, tile: &Tile) {
 fn check_columns(faults: &mut Faults<'_>, at: Location, tile: &Tile, of: &Matrix) {
     for (index, &Column { logical, .. }) in tile.columns.iter().enumerate() {
         if logical as usize >= of.columns {
-            faults.note(
-                Rule::Columns,
-                at.column(index),
-                format_args!(
-                    "logical column {logical} does not exist, `{}` has {}",
-                    of.name, of.columns
-                ),
+            let fault = format_args!(
+                "logical column {logical} does not exist, `{}` has {}",
+                of.name, of.columns
             );
+            faults.note(Rule::Columns, at.column(index), fault);
         } else if of.digital.binary_search_by_key(&logical, |digital| digital.logical).is_ok() {
             let fault = format_args!("logical column {logical} is digital in `{}`", of.name);
             faults.note(Rule::Columns, at.column(index), fault);
@@ -192,11 +176,9 @@ fn check_entries(faults: &mut Faults<'_>, at: Location, tile: &Tile, of: &Matrix
     for (entry, RowEntry { logical, physical, .. }) in tile.rows.iter().enumerate() {
         let at = at.entry(entry);
         if logical as usize >= of.rows {
-            faults.note(
-                Rule::Entries,
-                at,
-                format_args!("logical row {logical} does not exist, `{}` has {}", of.name, of.rows),
-            );
+            let fault =
+                format_args!("logical row {logical} does not exist, `{}` has {}", of.name, of.rows);
+            faults.note(Rule::Entries, at, fault);
         } else if of.dead.binary_search(&logical).is_ok() {
             let fault = format_args!("logical row {logical} is dead in `{}`", of.name);
             faults.note(Rule::Entries, at, fault);

@@ -1,4 +1,5 @@
-//! The arithmetic of the integer network, defined here and nowhere else.
+//! The arithmetic of the integer network, defined here and nowhere else; [`weight`] stands beside
+//! the [`Weights`] that it makes of bits.
 //!
 //! The trainer computes the same integers in `f32` (they stay below 2²⁴) and a test holds it to
 //! this page; engines replace [`accumulate`] by conversions of a macro and nothing more.

@@ -1,8 +1,9 @@
 //! The interchange folder: a network as JSON and NumPy arrays, for other tools to read and write.
 //!
 //! The format is described in `docs/formats.md`. In short, `network.json` lists the input and
-//! the layers, and names for each matrix layer a file of weights, `int8` or for 8 bits `int16`, and for all but the last a
-//! file of thresholds, `int32`. `reference_logits.npy` may hold outputs to check against.
+//! the layers, and names for each matrix layer a file of weights, `int8` or for 8 bits `int16`, and
+//! for all but the last a file of thresholds, `int32`. `reference_logits.npy` may hold outputs to
+//! check against.
 //!
 //! ```
 //! use hafnia_model::{ReferenceProduct, interchange, random, run};
@@ -187,7 +188,7 @@ pub fn import(folder: impl AsRef<Path>) -> Result<Network, InterchangeError> {
     Network::new(input, layers?).map_err(|error| wrong(&path, error.to_string()))
 }
 
-/// Adds reference outputs to an interchange folder: a row of raw outputs an image, by which an
+/// Adds reference outputs to an interchange folder: one row of raw outputs per image, by which an
 /// importer can check that it computes the same.
 ///
 /// # Errors
@@ -205,7 +206,7 @@ pub fn write_reference_logits(
     Ok(write_whole(folder.as_ref().join(REFERENCE_LOGITS), &bytes)?)
 }
 
-/// The reference outputs of an interchange folder, a row of raw outputs an image, if it has any.
+/// The reference outputs of an interchange folder, one row of raw outputs per image, if it has any.
 ///
 /// # Errors
 /// If the file is there and is not an `int32` array of (images, classes).
@@ -342,7 +343,7 @@ fn write_layer(channels: usize, layer: &Layer, folder: &Path) -> Result<Step, In
     })
 }
 
-/// Whether weights of so many bits are stored as `int16`: those of 8 bits go to ±255.
+/// Whether weights of `bits` bits are stored as `int16`: those of 8 bits go to ±255.
 fn is_wide(bits: u8) -> bool {
     bits == 8
 }

@@ -13,7 +13,7 @@ pub trait Multiply {
     fn multiply(&mut self, matrix: usize, position: usize, activations: &[u8], sums: &mut [i32]);
 }
 
-/// Runs the network on one image of input activations, (channel, y, x); gives its raw outputs.
+/// Runs the network on one image of input activations, (channel, y, x), and returns its raw outputs.
 ///
 /// # Panics
 /// If the image has another length than the network's input.
@@ -21,7 +21,7 @@ pub fn run(network: &Network, image: &[u8], multiply: &mut impl Multiply) -> Vec
     run_from(network, 0, image, multiply)
 }
 
-/// Runs the layers from `first` on, given the activations that reach it; gives the raw outputs.
+/// Runs the layers from `first` on, given the activations that reach it, and returns the raw outputs.
 ///
 /// # Panics
 /// If `activations` has another length than layer `first` takes.

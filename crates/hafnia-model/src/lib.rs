@@ -1,10 +1,11 @@
 //! The trained network of integers: plain data, its arithmetic, and the interpreter that defines
 //! what is correct.
 //!
-//! A [`Network`] holds [`Weights`] of 1, 2, 4 or 8 bits and integer [`Thresholds`], nothing else; no float
-//! is left in it. Its arithmetic is defined once, in [`arithmetic`]; [`run`] walks the layers and
+//! A [`Network`] holds [`Weights`] of 1, 2, 4 or 8 bits and integer [`Thresholds`], nothing else; no
+//! float is left in it. Its arithmetic is defined once, in [`arithmetic`]; [`run`] walks the layers and
 //! leaves only the product of a matrix with a vector of activations to a [`Multiply`], so that the
-//! reference ([`ReferenceProduct`]) and every engine of a simulated macro share all else by construction.
+//! reference ([`ReferenceProduct`]) and every engine of a simulated macro share all else by
+//! construction.
 //!
 //! ```
 //! use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, ReferenceProduct, run};

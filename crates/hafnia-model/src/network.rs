@@ -111,7 +111,7 @@ pub struct Linear {
 /// Thresholds T₁ ≤ T₂ ≤ … per channel: the activation is the number of them that y reaches.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thresholds {
-    /// Thresholds of a channel: 2^bits − 1 for activations of so many bits.
+    /// Thresholds per channel: 2^bits − 1, with the bits of an activation.
     pub levels: usize,
     /// (channel, level), ascending within a channel.
     pub values: Vec<i32>,
@@ -182,7 +182,7 @@ pub struct MatrixLayer<'a> {
     pub thresholds: Option<&'a Thresholds>,
     /// Bits of the activations it is given.
     pub input_bits: u8,
-    /// Number of input vectors that one image gives it: output positions of a convolution, or 1.
+    /// Number of input vectors per image: the output positions of a convolution, or 1.
     pub positions: usize,
 }
 
@@ -206,7 +206,8 @@ impl Network {
         &self.layers
     }
 
-    /// The shape of the activations that reach layer `layer`; `layers().len()` gives the output's.
+    /// The shape of the activations that reach layer `layer`; for `layers().len()`, that of the
+    /// output.
     ///
     /// # Panics
     /// If `layer` is over the number of layers.
@@ -256,7 +257,7 @@ fn range(what: &str, value: usize, min: usize, max: usize) -> Result<(), String>
 
 /// The largest side, channel count or window: keeps every product far from overflow.
 const MAX_SIDE: usize = 1 << 14;
-/// The most inputs of a matrix of weights ±1: the sum of so many 8-bit activations fits `i32`. Larger
+/// The most inputs of a matrix of weights ±1: the sum of as many 8-bit activations fits `i32`. Larger
 /// weights leave room for fewer.
 const MAX_INPUTS: usize = 1 << 22;
 /// The most activations between two layers.

@@ -82,7 +82,7 @@ impl Conductances {
     /// The fit of cells in HRS and in LRS; without `shape`, of the first of normal and log-normal
     /// that is not refused at 5 %, or else of the points.
     ///
-    /// A log-normal fit is asked for in vain where a cell does not conduct; it is then of points.
+    /// Where a cell does not conduct, no log-normal fit is possible: the fit is then of the points.
     pub fn fit(&self, shape: Option<Shape>) -> [StateFit; 2] {
         [&self.hrs_us, &self.lrs_us].map(|us| StateFit::of(us, shape))
     }

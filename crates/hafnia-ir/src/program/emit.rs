@@ -59,7 +59,7 @@ pub(super) struct Listed {
     pub(super) name: String,
     pub(super) rows: usize,
     pub(super) columns: usize,
-    /// Bits of a weight; so many columns are an output.
+    /// Bits per weight, which is also the number of columns per output.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub(super) weight_bits: u8,
     pub(super) dead_rows: Vec<u32>,

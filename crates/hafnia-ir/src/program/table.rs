@@ -86,7 +86,7 @@ impl<'a> Line<'a> {
         wrong(self.path, self.line, expected, &shown(self.text))
     }
 
-    /// The line as so many fields of a table.
+    /// The line as the `N` fields of a table.
     pub(super) fn fields<const N: usize>(self) -> Result<Fields<'a, N>, FileError> {
         let fields: Vec<&str> = self.text.split(',').collect();
         let fields = fields.try_into();

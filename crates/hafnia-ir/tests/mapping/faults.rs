@@ -312,7 +312,7 @@ fn slices_and_levels() {
               verify: matrix m0: `out` has weights of 0 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
               prove: matrix m0: `out` has weights of 0 bits, in the network of 4 (rule 14)
             columns that are no whole output
-              verify: matrix m0: `out` has 6 columns, not a multiple of its 4 bits of a weight (rule 1)
+              verify: matrix m0: `out` has 6 columns, not a multiple of the 4 bits of a weight (rule 1)
               prove: matrix m0: `out` is 3x6, in the network 3x8 (rule 14)
             cells of 3 bits
               verify: matrix m0: `out` has weights of 4 bits in cells of 3: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
