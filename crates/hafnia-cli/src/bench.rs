@@ -92,7 +92,7 @@ impl Bench {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let [one, two] = [pool(1)?, pool(2)?];
         let mut engines = Vec::new();
-        for engine in [EngineKind::Exact, EngineKind::Table, EngineKind::Device] {
+        for engine in EngineKind::ALL {
             let run = || {
                 evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(1), &|_, _| ()).map(|_| ())
             };
@@ -142,13 +142,8 @@ fn text(measured: &Measured) -> String {
         ("two threads against one", Align::Right),
     ]);
     for of in &measured.engines {
-        let name = match of.engine {
-            EngineKind::Exact => "exact",
-            EngineKind::Table => "table",
-            EngineKind::Device => "device",
-        };
         table.row([
-            name.to_owned(),
+            of.engine.to_string(),
             format!("{:.0}", of.images_per_cpu_s),
             of.runs.to_string(),
             of.two_thread_speedup.map_or("-".to_owned(), |speedup| format!("x {speedup:.2}")),

@@ -9,7 +9,7 @@ use hafnia_simd::LANES;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SimError;
-use crate::mapped::check;
+use crate::fit::check_fit;
 use crate::wires::Array;
 
 /// A virtual chip: the macros of a placed mapping, programmed, with the static noise of `spec`.
@@ -56,7 +56,7 @@ impl Chip {
         if mapping.stage != Stage::Placed {
             return Err(SimError::Stage { stage: mapping.stage });
         }
-        check(mapping, spec)?;
+        check_fit(mapping, spec)?;
         Ok(Self::program_checked(mapping, spec, seed, chip))
     }
 

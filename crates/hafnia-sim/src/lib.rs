@@ -51,6 +51,7 @@ mod error;
 mod evaluate;
 mod events;
 mod fast;
+mod fit;
 mod mapped;
 mod paths;
 mod profile;

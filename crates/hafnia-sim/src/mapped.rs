@@ -2,8 +2,7 @@
 
 use hafnia_cim::{Groups, InputControl, MacroSpec, ScanEntry};
 use hafnia_ir::{
-    Column, DigitalColumn, Geometry, Lines, Mapping, Matrix, RowTable, Tile, TileId,
-    prove_matrices, verify,
+    Column, DigitalColumn, Lines, Mapping, Matrix, RowTable, Tile, TileId, prove_matrices,
 };
 use hafnia_model::{Multiply, Network};
 use hafnia_simd::LANES;
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Conversion, Engine};
 use crate::error::SimError;
+use crate::fit::check_fit;
 
 /// How often the parts of a macro work for one matrix.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ impl Plan {
     /// # Errors
     /// If the mapping is of another network, for other macros, or not well formed.
     pub fn new(network: &Network, mapping: &Mapping, spec: &MacroSpec) -> Result<Self, SimError> {
-        check(mapping, spec)?;
+        check_fit(mapping, spec)?;
         prove_matrices(mapping, network).map_err(|error| SimError::Network(Box::new(error)))?;
         let layers = network.matrices();
         let mut matrices: Vec<MatrixPlan> = mapping
@@ -181,16 +181,6 @@ impl TilePlan {
             sums.copy_from_slice(&of_block[..sums.len()]);
         }
     }
-}
-
-/// A mapping and a spec can be used together if both are well formed and of one geometry.
-pub(crate) fn check(mapping: &Mapping, spec: &MacroSpec) -> Result<(), SimError> {
-    spec.validate().map_err(|error| SimError::Spec(Box::new(error)))?;
-    let (of, own) = (&mapping.geometry, Geometry::from(spec));
-    if (of.rows, of.columns, of.cell_bits) != (own.rows, own.columns, own.cell_bits) {
-        return Err(SimError::Geometry { mapping: Box::new(of.clone()), own: Box::new(own) });
-    }
-    verify(mapping).map_err(|violation| SimError::Mapping(Box::new(violation)))
 }
 
 /// Multiplies on the tiles of a mapping, and counts what happens there.
