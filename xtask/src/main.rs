@@ -1,7 +1,6 @@
 //! The workspace's chores: `cargo xtask <chore>`.
 //!
-//! It drives the release binary `hafnia` and does not link the trainer, so that `tidy` and
-//! `codegen` compile in seconds.
+//! It does not link the trainer, so that `tidy` and `codegen` compile in seconds.
 
 mod ci;
 mod codegen;

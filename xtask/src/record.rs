@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail, ensure};
 use hafnia_artifact::{Digest, Manifest, load, read, write_whole};
 use hafnia_model::Network;
+use hafnia_passes::Registry;
+use hafnia_study::{
+    DataOutcome, DataSource, EvaluateOutcome, EvaluateRequest, NetworkSource, Part, Request,
+    Session, TrainOutcome,
+};
 use hafnia_zoo::{Record, Run};
 
-use crate::reproduce::calls::{Calls, Trained};
-use crate::reproduce::plan::recipe_path;
-use crate::reproduce::runner::{self, Runner};
-use crate::reproduce::zoo;
 use crate::workspace::root;
 
 /// Which trainings become the record of which recipe.
@@ -35,30 +36,43 @@ pub(crate) struct Options {
 struct Training {
     seed: u64,
     folder: PathBuf,
-    trained: Trained,
+    trained: TrainOutcome,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let recipe = &options.recipe;
-    let toml = recipe_path(recipe);
+    let toml = root().join(format!("recipes/{recipe}.toml"));
     ensure!(toml.is_file(), "there is no recipe {}", toml.display());
     let trainings = trainings(&options.runs)?;
-    let runner = Runner::new(runner::build()?, &root().join(format!("out/record/{recipe}")))?;
-    let calls = Calls::find(&runner, options.data.as_deref(), false)?;
-    ensure!(calls.data.full, "a record is made on the full MNIST: give its folder with --data");
-    let subset = Calls::on_subset(&runner)?;
+    let registry = Registry::builtin();
+    let session = Session::new(&registry, &());
+    let cache = root().join("datasets/cache");
+    let full = DataSource { data: options.data.clone(), cache, ..DataSource::default() };
+    // Without a network and without a cache there is the subset alone.
+    let no_cache = root().join("out/record/no-cache");
+    let subset = DataSource { cache: no_cache, offline: true, ..DataSource::default() };
+    let data = DataOutcome::of(&*session.mnist(&full)?);
+    ensure!(data.full, "a record is made on the full MNIST: give its folder with --data");
+    let evaluate = |source: &DataSource| -> anyhow::Result<Vec<EvaluateOutcome>> {
+        let evaluate = |training: &Training| {
+            let network = NetworkSource::File(training.folder.join("network.hafnia"));
+            let (part, data) = (Part::Test, source.clone());
+            EvaluateRequest { network, against: None, part, data }.run(&session)
+        };
+        trainings.iter().map(evaluate).collect()
+    };
+    let (on_full, on_subset) = (evaluate(&full)?, evaluate(&subset)?);
     let mut runs = Vec::new();
-    for Training { seed, folder, trained } in &trainings {
-        check_data(folder, &calls)?;
+    for ((training, test), small) in trainings.iter().zip(on_full).zip(on_subset) {
+        let Training { seed, folder, trained } = training;
+        check_data(folder, &data)?;
         let file = folder.join("network.hafnia");
-        let test = calls.evaluate(&format!("test/seed-{seed}"), &file)?;
-        let small = subset.evaluate(&format!("subset/seed-{seed}"), &file)?;
         runs.push(Run {
             seed: *seed,
             digest: load::<Network>(&file)?.digest(),
             best_epoch: trained.best_epoch,
             validation_accuracy: trained.validation_accuracy,
-            test_accuracy: test.accuracy(),
+            test_accuracy: test.accuracy.value,
             test_correct: test.correct,
             test_correct_ties_wrong: test.correct_ties_wrong,
             subset_correct: small.correct,
@@ -68,8 +82,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let record = Record {
         recipe: recipe.clone(),
         config: trainings[0].trained.recipe(),
-        data: calls.data.digests.clone(),
-        test_images: calls.data.test,
+        data: data.digests.clone(),
+        test_images: data.test,
         runs,
     };
     write(&record, &trainings)?;
@@ -86,7 +100,7 @@ fn trainings(folder: &Path) -> anyhow::Result<Vec<Training>> {
         let Some(seed) = name.strip_prefix("seed-").and_then(|seed| seed.parse().ok()) else {
             continue;
         };
-        let trained = Trained::read(&folder)?;
+        let trained = TrainOutcome::read(&folder)?;
         let shown = folder.display();
         let of = &trained.config["seed"];
         ensure!(*of == seed, "{shown} holds a training with seed {of}");
@@ -111,12 +125,12 @@ fn trainings(folder: &Path) -> anyhow::Result<Vec<Training>> {
 }
 
 /// Whether a training was on this data set, if its manifest is there to say.
-fn check_data(folder: &Path, calls: &Calls<'_>) -> anyhow::Result<()> {
+fn check_data(folder: &Path, data: &DataOutcome) -> anyhow::Result<()> {
     let path = folder.join("network.hafnia.manifest.json");
     if path.exists() {
         let inputs = Manifest::read(&path)?.inputs;
         ensure!(
-            calls.data.digests.iter().all(|(name, digest)| inputs.get(name) == Some(digest)),
+            data.digests.iter().all(|(name, digest)| inputs.get(name) == Some(digest)),
             "{} was not trained on the full MNIST: train again, without --offline",
             folder.display()
         );
@@ -126,7 +140,7 @@ fn check_data(folder: &Path, calls: &Calls<'_>) -> anyhow::Result<()> {
 
 /// Writes the networks, then the record; networks of other seeds go.
 fn write(record: &Record, trainings: &[Training]) -> anyhow::Result<()> {
-    let folder = zoo::folder().join(&record.recipe);
+    let folder = root().join("crates/hafnia-zoo/networks").join(&record.recipe);
     for (run, training) in record.runs.iter().zip(trainings) {
         let bytes = read(training.folder.join("network.hafnia"))?;
         write_whole(folder.join(run.file()), &bytes)?;
@@ -155,8 +169,10 @@ mod tests {
             let training = serde_json::json!({
                 "config": { "seed": seed, "epochs": epochs },
                 "epochs": [
-                    { "epoch": 1, "loss": 0.5, "validation_accuracy": 0.9, "seconds": 1.5 },
-                    { "epoch": 2, "loss": 0.4, "validation_accuracy": 0.8, "seconds": 2.0 },
+                    { "epoch": 1, "learning_rate": 0.1, "loss": 0.5, "train_accuracy": 0.9,
+                      "validation_accuracy": 0.9, "seconds": 1.5 },
+                    { "epoch": 2, "learning_rate": 0.1, "loss": 0.4, "train_accuracy": 0.9,
+                      "validation_accuracy": 0.8, "seconds": 2.0 },
                 ],
                 "best_epoch": 1,
                 "validation_accuracy": 0.9,

@@ -40,6 +40,13 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// Builds the release binary of hafnia; returns its path.
+pub(crate) fn build() -> anyhow::Result<PathBuf> {
+    run(&mut cargo(&["build", "--release", "--package", "hafnia-cli"]))?;
+    let name = format!("hafnia{}", std::env::consts::EXE_SUFFIX);
+    Ok(target()?.join("release").join(name))
+}
+
 /// Runs a command and returns an error unless it succeeds.
 pub(crate) fn run(command: &mut Command) -> anyhow::Result<()> {
     let program = command.get_program().to_owned();

@@ -1,20 +1,20 @@
 //! `hafnia inspect`: what a file of ours holds.
 
-use std::fmt;
 use std::path::Path;
 
 use anyhow::bail;
 use clap::Args;
-use hafnia_artifact::{ArtifactError, Digest, Manifest, load};
+use hafnia_artifact::{ArtifactError, Manifest, load};
 use hafnia_ir::{Mapping, Profile, Program, read_mapping};
-use hafnia_model::{Layer, MatrixLayer, Network};
-use hafnia_report::{Align, Table};
-use serde::Serialize;
+use hafnia_model::Network;
+use hafnia_study::{
+    MappingDescription, NetworkDescription, ProfileOutcome, describe_network, sizes,
+};
 
-use crate::map::{MatrixSize, Totals, size_table, sizes};
-use crate::models::NetworkOptions;
-use crate::output::Output;
-use crate::profile::Summary;
+use crate::map::size_table;
+use crate::options::NetworkOptions;
+use crate::output::{Output, table};
+use crate::profile;
 
 /// Show what a network, mapping, program, profile or manifest holds.
 #[derive(Args)]
@@ -35,74 +35,6 @@ pub(crate) struct Inspect {
     full: bool,
 }
 
-/// A network in short.
-#[derive(Serialize)]
-pub(crate) struct Described {
-    digest: Digest,
-    input: hafnia_model::Input,
-    layers: Vec<LayerDescription>,
-    /// Weights in all.
-    weights: usize,
-    /// Bits of all weights together.
-    weight_bits: usize,
-}
-
-#[derive(Serialize)]
-struct LayerDescription {
-    layer: String,
-    name: String,
-    rows: usize,
-    columns: usize,
-    weight_bits: Option<u8>,
-    /// Rows that differ from all before them.
-    distinct_rows: usize,
-    output: String,
-    bits: Option<u8>,
-}
-
-/// Describes a network.
-pub(crate) fn describe(network: &Network) -> Described {
-    let matrices = network.matrices();
-    let mut layers = Vec::new();
-    for (index, layer) in network.layers().iter().enumerate() {
-        let kind = match layer {
-            Layer::Conv(conv) => {
-                let (kernel, stride, padding) = (conv.kernel, conv.stride, conv.padding);
-                format!("conv {kernel}x{kernel}, stride {stride}, padding {padding}")
-            }
-            Layer::Linear(_) => "linear".to_owned(),
-            Layer::MaxPool { size } => format!("max-pool {size}x{size}"),
-            Layer::Flatten => "flatten".to_owned(),
-        };
-        let matrix = matrices.iter().find(|matrix| matrix.layer == index);
-        let distinct = |matrix: &MatrixLayer<'_>| {
-            let planes = matrix.weights.planes();
-            let row = |row| planes.iter().map(|plane| plane.row(row)).collect::<Vec<_>>();
-            let rows = (0..matrix.weights.rows()).map(row);
-            rows.collect::<std::collections::HashSet<_>>().len()
-        };
-        layers.push(LayerDescription {
-            layer: kind,
-            name: matrix.map_or("", |matrix| matrix.name).to_owned(),
-            rows: matrix.map_or(0, |matrix| matrix.weights.rows()),
-            columns: matrix.map_or(0, |matrix| matrix.weights.columns()),
-            weight_bits: matrix.map(|matrix| matrix.weights.bits()),
-            distinct_rows: matrix.map_or(0, distinct),
-            output: network.shape_before(index + 1).to_string(),
-            bits: matrix.and_then(|matrix| matrix.thresholds).map(|thresholds| thresholds.bits()),
-        });
-    }
-    let weights = |matrix: &MatrixLayer<'_>| matrix.weights.rows() * matrix.weights.columns();
-    let bits = |matrix: &MatrixLayer<'_>| weights(matrix) * usize::from(matrix.weights.bits());
-    Described {
-        digest: network.digest(),
-        input: network.input().clone(),
-        layers,
-        weights: matrices.iter().map(weights).sum(),
-        weight_bits: matrices.iter().map(bits).sum(),
-    }
-}
-
 /// The cuts of an input, separated by commas; many are told by the first and the last.
 fn cuts(cuts: &[u8]) -> String {
     let list = |cuts: &[u8]| cuts.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
@@ -112,104 +44,44 @@ fn cuts(cuts: &[u8]) -> String {
     }
 }
 
-impl fmt::Display for Described {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let input = &self.input;
-        writeln!(
-            f,
-            "network {}\ninput {}x{}x{}, {} bits (cuts at {})",
-            self.digest,
-            input.channels,
-            input.height,
-            input.width,
-            input.bits(),
-            cuts(&input.cuts)
-        )?;
-        let mut table = Table::new([
-            ("layer", Align::Left),
-            ("name", Align::Left),
-            ("rows", Align::Right),
-            ("columns", Align::Right),
-            ("weight bits", Align::Right),
-            ("distinct rows", Align::Right),
-            ("output", Align::Right),
-            ("bits", Align::Right),
+/// A network for people.
+pub(crate) fn network_text(network: &NetworkDescription) -> String {
+    let input = &network.input;
+    let mut text = format!(
+        "network {}\ninput {}x{}x{}, {} bits (cuts at {})",
+        network.digest,
+        input.channels,
+        input.height,
+        input.width,
+        input.bits(),
+        cuts(&input.cuts)
+    );
+    let mut table = table([
+        "layer",
+        "name",
+        ">rows",
+        ">columns",
+        ">weight bits",
+        ">distinct rows",
+        ">output",
+        ">bits",
+    ]);
+    let number = |n: usize| if n == 0 { String::new() } else { n.to_string() };
+    let bits = |bits: Option<u8>| bits.map_or(String::new(), |bits| bits.to_string());
+    for layer in &network.layers {
+        table.row([
+            layer.layer.clone(),
+            layer.name.clone(),
+            number(layer.rows),
+            number(layer.columns),
+            bits(layer.weight_bits),
+            number(layer.distinct_rows),
+            layer.output.clone(),
+            bits(layer.bits),
         ]);
-        let number = |n: usize| if n == 0 { String::new() } else { n.to_string() };
-        let bits = |bits: Option<u8>| bits.map_or(String::new(), |bits| bits.to_string());
-        for layer in &self.layers {
-            table.row([
-                layer.layer.clone(),
-                layer.name.clone(),
-                number(layer.rows),
-                number(layer.columns),
-                bits(layer.weight_bits),
-                number(layer.distinct_rows),
-                layer.output.clone(),
-                bits(layer.bits),
-            ]);
-        }
-        write!(f, "{table}\n{} weights, {} bits", self.weights, self.weight_bits)
     }
-}
-
-/// A mapping in short, with what a picture of it needs.
-#[derive(Serialize)]
-struct DescribedMapping {
-    stage: String,
-    network: Digest,
-    #[serde(rename = "macro")]
-    geometry: String,
-    matrices: Vec<MatrixSize>,
-    total: Totals,
-    tiles: Vec<TileDescription>,
-}
-
-#[derive(Serialize)]
-struct TileDescription {
-    matrix: String,
-    replica: u32,
-    /// Macro, row and column of its first cell.
-    place: Option<[u32; 3]>,
-    physical_rows: usize,
-    columns: usize,
-    /// Whether activations of entries that share a row are added first.
-    pre_add: bool,
-    /// In scan order: logical row, physical row, sign.
-    entries: Vec<(u32, u32, i8)>,
-    /// Logical column and whether it is stored inverted.
-    column_table: Vec<(u32, bool)>,
-    /// The cells, a physical row each: `0` is HRS, `1` LRS.
-    cells: Vec<String>,
-}
-
-impl DescribedMapping {
-    fn of(mapping: &Mapping) -> Self {
-        let (matrices, total) = sizes(mapping);
-        let tiles = mapping.tiles.iter().map(|tile| TileDescription {
-            matrix: mapping.matrices[tile.matrix.index()].name.clone(),
-            replica: tile.replica,
-            place: tile.place.map(|place| [place.macro_index, place.row, place.column]),
-            physical_rows: tile.physical_rows(),
-            columns: tile.columns.len(),
-            pre_add: tile.pre_add,
-            entries: tile
-                .rows
-                .iter()
-                .map(|e| (e.logical, e.physical, if e.negative { -1 } else { 1 }))
-                .collect(),
-            column_table: tile.columns.iter().map(|c| (c.logical, c.inverted)).collect(),
-            cells: tile.bits.to_string().lines().map(str::to_owned).collect(),
-        });
-        Self {
-            stage: mapping.stage.to_string(),
-            network: mapping.network,
-            geometry: mapping.geometry.to_string(),
-            matrices,
-            total,
-            tiles: tiles.collect(),
-        }
-    }
+    text += &format!("\n{table}\n{} weights, {} bits", network.weights, network.weight_bits);
+    text
 }
 
 /// Tiles that are shown unless all are asked for.
@@ -220,15 +92,15 @@ const LINES: usize = 2;
 /// A mapping for people: tables of its tiles and matrices, then its text form, both folded unless
 /// `full`.
 fn mapping_text(mapping: &Mapping, full: bool) -> String {
-    let mut table = Table::new([
-        ("tile", Align::Left),
-        ("matrix", Align::Left),
-        ("entries", Align::Right),
-        ("physical rows", Align::Right),
-        ("columns", Align::Right),
-        ("inverted", Align::Right),
-        ("table bits", Align::Right),
-        ("macro, row, column", Align::Right),
+    let mut table = table([
+        "tile",
+        "matrix",
+        ">entries",
+        ">physical rows",
+        ">columns",
+        ">inverted",
+        ">table bits",
+        ">macro, row, column",
     ]);
     let tiles = if full { mapping.tiles.len() } else { TILES };
     for (id, tile) in mapping.tiles().take(tiles) {
@@ -247,7 +119,7 @@ fn mapping_text(mapping: &Mapping, full: bool) -> String {
         ]);
     }
     let (matrices, total) = sizes(mapping);
-    let sizes = size_table(&(&matrices, &total));
+    let sizes = size_table(&matrices, &total);
     let text = mapping.to_string();
     let (form, more) = match full {
         true => (text, String::new()),
@@ -307,7 +179,8 @@ impl Inspect {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
         match &self.network.file {
             Some(path) if self.network.model.is_none() => inspect(path, self.full, output),
-            _ => output.print(&describe(&self.network.load()?.network), ToString::to_string),
+            _ => output
+                .print(&describe_network(&self.network.source()?.load()?.network), network_text),
         }
     }
 }
@@ -316,7 +189,7 @@ impl Inspect {
 fn inspect(path: &Path, full: bool, output: Output) -> anyhow::Result<()> {
     if path.is_dir() {
         let mapping = Program::read(path)?.mapping().clone();
-        return output.print(&DescribedMapping::of(&mapping), |_| mapping_text(&mapping, full));
+        return output.print(&MappingDescription::of(&mapping), |_| mapping_text(&mapping, full));
     }
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("json") => {
@@ -327,13 +200,13 @@ fn inspect(path: &Path, full: bool, output: Output) -> anyhow::Result<()> {
         }
         Some("map") => {
             let mapping = read_mapping(path)?;
-            output.print(&DescribedMapping::of(&mapping), |_| mapping_text(&mapping, full))
+            output.print(&MappingDescription::of(&mapping), |_| mapping_text(&mapping, full))
         }
         _ => match load::<Network>(path) {
-            Ok(network) => output.print(&describe(&network), ToString::to_string),
+            Ok(network) => output.print(&describe_network(&network), network_text),
             Err(ArtifactError::Kind { found, .. }) if found == "profile" => {
                 let profile: Profile = load(path)?;
-                output.print(&Summary::of(&profile), |summary| summary.table().to_string())
+                output.print(&ProfileOutcome::of(&profile), profile::text)
             }
             Err(error) => bail!(error),
         },

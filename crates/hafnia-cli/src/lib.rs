@@ -12,10 +12,8 @@
 //! }
 //! ```
 
-mod attribute;
 mod bench;
 mod chip;
-mod compared;
 mod cost;
 mod data;
 mod fit;
@@ -23,27 +21,30 @@ mod frontier;
 mod inspect;
 mod macros;
 mod map;
-mod merge;
 mod model;
 mod models;
+mod options;
 mod output;
 mod passes;
 mod profile;
 mod progress;
-mod refine;
 mod report;
-mod run;
+mod reproduce;
 mod shell;
 mod sim;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod train;
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use hafnia_passes::Registry;
+use hafnia_study::{Session, in_one_line};
 
 use crate::output::{Format, Output};
+use crate::progress::Terminal;
 
 /// The examples of the repository's README, compiled and run.
 #[cfg(doctest)]
@@ -95,6 +96,7 @@ enum Command {
     Completions(shell::Completions),
     Man(shell::Man),
     Report(report::ReportRuns),
+    Reproduce(reproduce::Reproduce),
 }
 
 /// Runs the command line of this process with the given passes.
@@ -111,31 +113,33 @@ pub fn run(registry: Registry) -> ExitCode {
     progress::set_quiet(cli.quiet);
     tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
     let output = Output { format: cli.format };
+    let session = &Session::new(&registry, &Terminal);
     let outcome = match &cli.command {
-        Command::Data(command) => command.run(output),
-        Command::Train(command) => command.run(output),
-        Command::Model(command) => command.run(output),
-        Command::Profile(command) => command.run(output),
-        Command::Map(command) => command.run(&registry, output),
-        Command::Sim(command) => command.run(&registry, output),
-        Command::Sweep(command) => command.run(&registry, output),
-        Command::Cost(command) => command.run(&registry, output),
-        Command::Frontier(command) => command.run(output),
+        Command::Data(command) => command.run(session, output),
+        Command::Train(command) => command.run(session, output),
+        Command::Model(command) => command.run(session, output),
+        Command::Profile(command) => command.run(session, output),
+        Command::Map(command) => command.run(session, output),
+        Command::Sim(command) => command.run(session, output),
+        Command::Sweep(command) => command.run(session, output),
+        Command::Cost(command) => command.run(session, output),
+        Command::Frontier(command) => command.run(session, output),
         Command::Passes(command) => command.run(&registry, output),
         Command::Models(command) => command.run(output),
         Command::Macros(command) => command.run(output),
-        Command::Bench(command) => command.run(&registry, output),
+        Command::Bench(command) => command.run(session, output),
         Command::Chip(command) => command.run(output),
-        Command::Fit(command) => command.run(output),
+        Command::Fit(command) => command.run(session, output),
         Command::Inspect(command) => command.run(output),
         Command::Completions(command) => command.run(Cli::command()),
         Command::Man(command) => command.run(Cli::command()),
         Command::Report(command) => command.run(output),
+        Command::Reproduce(command) => command.run(session),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", output::in_one_line(&error));
+            eprintln!("error: {}", in_one_line(&error));
             // What was asked for is outside what there is: misuse, though it takes files to see.
             let is_misuse = error.is::<hafnia_tune::TuneError>();
             ExitCode::from(if is_misuse { 2 } else { 1 })

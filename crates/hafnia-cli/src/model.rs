@@ -1,34 +1,32 @@
 //! `hafnia model`: networks in and out, and how good they are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
-use clap::{Args, Subcommand};
-use hafnia_artifact::{load, save};
-use hafnia_data::Dataset;
-use hafnia_model::{Network, ReferenceProduct, interchange, run};
-use hafnia_report::{Align, Table};
-use hafnia_stats::{Interval, paired_difference, wilson};
-use rayon::prelude::*;
-use serde::Serialize;
+use clap::{ArgGroup, Args, Subcommand};
+use hafnia_artifact::save;
+use hafnia_model::{Network, interchange};
+use hafnia_stats::Interval;
+use hafnia_study::{
+    Accuracy, DataSource, EvaluateRequest, Leave, MergeCurve, MergeOutcome, MergeRequest,
+    MergedNetwork, Part, Record, RefineOutcome, RefineRequest, Request, SearchOptions, Session,
+    check_writable, describe_network, logits,
+};
+use hafnia_tune::MergeReport;
 
-use crate::compared::Outcomes;
-use crate::data::{self, DataOptions, Part};
-use crate::inspect;
-use crate::merge::Merge;
-use crate::models::NetworkOptions;
-use crate::output::{Output, Record, check_writable};
-use crate::refine::Refine;
+use crate::inspect::network_text;
+use crate::options::{DataOptions, NetworkOptions, part};
+use crate::output::{Output, ranged, table, typed};
 
 /// Import, export and evaluate networks; refine them and make their rows equal.
 #[derive(Args)]
 pub(crate) struct Model {
     #[command(subcommand)]
-    command: ModelCommand,
+    pub(crate) command: ModelCommand,
 }
 
 #[derive(Subcommand)]
-enum ModelCommand {
+pub(crate) enum ModelCommand {
     Import(Import),
     Export(Export),
     Evaluate(Evaluate),
@@ -43,7 +41,7 @@ enum ModelCommand {
   hafnia model import my-net/ --out my-net.hafnia --check-logits ~/mnist
 
 docs/formats.md says what such a folder holds.")]
-struct Import {
+pub(crate) struct Import {
     /// The interchange folder.
     folder: PathBuf,
     /// Network file to write.
@@ -61,7 +59,7 @@ struct Import {
   hafnia model export out/net/network.hafnia --out exported/
   hafnia model export --model frontier --out exported/
   hafnia model export out/net/network.hafnia --out exported/ --logits 100 --offline")]
-struct Export {
+pub(crate) struct Export {
     #[command(flatten)]
     network: NetworkOptions,
     /// Folder to write.
@@ -81,87 +79,155 @@ struct Export {
   hafnia model evaluate out/net/network.hafnia
   hafnia model evaluate --model frontier
   hafnia model evaluate out/tied/network.hafnia --against out/net/network.hafnia --format json")]
-struct Evaluate {
+pub(crate) struct Evaluate {
     #[command(flatten)]
     network: NetworkOptions,
     /// Second network, run on the same images.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
     /// Which images.
-    #[arg(long, value_enum, default_value_t = Part::Test)]
+    #[arg(long, value_parser = part(), default_value = "test")]
     part: Part,
     #[command(flatten)]
     data: DataOptions,
 }
 
-impl Model {
-    pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
-        match &self.command {
-            ModelCommand::Import(command) => command.run(output),
-            ModelCommand::Export(command) => command.run(output),
-            ModelCommand::Evaluate(command) => command.run(output),
-            ModelCommand::Refine(command) => command.run(output),
-            ModelCommand::Merge(command) => command.run(output),
-        }
+/// Search the integers near a trained network's for a lower loss on training images.
+///
+/// Moves are steps of single weights and of thresholds. One is made if it lowers the cross entropy
+/// of the images that are searched on and does not raise that of those held back. Validation images
+/// take no part: they tell whether it helped.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  hafnia model refine out/net/network.hafnia --out out/refined.hafnia
+  hafnia model refine --model frontier --layers fc3,fc2 --passes 2 --out refined.hafnia")]
+pub(crate) struct Refine {
+    #[command(flatten)]
+    network: NetworkOptions,
+    /// Network file to write.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+/// How integers are searched.
+#[derive(Args, Debug, Clone)]
+struct Search {
+    /// Layers in the order in which a pass visits them; all linear layers from the last on if none
+    /// is named.
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    layers: Vec<String>,
+    /// Passes over the layers; fewer if one changes nothing.
+    #[arg(long, value_name = "N", default_value_t = SearchOptions::default().passes)]
+    passes: u32,
+    /// How far a threshold may go in one move.
+    #[arg(long, value_name = "N", default_value_t = SearchOptions::default().reach)]
+    reach: i32,
+    /// How many standard errors a move must lower the loss by.
+    #[arg(long, value_name = "N", default_value_t = SearchOptions::default().sigmas)]
+    sigmas: f64,
+    /// Share of the training images that is held back.
+    #[arg(long, value_name = "SHARE", default_value_t = SearchOptions::default().held_back)]
+    held_back: f64,
+    /// Look at the first N training images only; at all of them without it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    images: Option<u32>,
+    /// Seed of what is held back and of the order of visits.
+    #[arg(long, value_name = "S", default_value_t = SearchOptions::default().seed)]
+    seed: u64,
+}
+
+/// Make rows of a matrix equal, so that `rename` can give them one row of cells.
+///
+/// Rows are put together by the damage to the outputs on training images, and the other integers
+/// are searched to make up for it, as `hafnia model refine` does. The network computes something
+/// else afterwards; what that costs is measured on images that took no part.
+#[derive(Args)]
+#[command(group = ArgGroup::new("how-many").required(true))]
+#[command(after_help = "Examples:
+  hafnia model merge --model frontier --layer fc3 --rows 46 --out merged.hafnia
+  hafnia model merge --model frontier --layer fc3 --budget 0.2 --out merged.hafnia
+  hafnia model merge --model frontier --layer fc3 --curve 10,12,16,20,30,46,60 --format csv
+
+docs/mapping.md says how rows are chosen and what it costs.")]
+pub(crate) struct Merge {
+    #[command(flatten)]
+    network: NetworkOptions,
+    /// Network file to write.
+    #[arg(long, value_name = "FILE", required_unless_present = "curve", conflicts_with = "curve")]
+    out: Option<PathBuf>,
+    /// Layer whose rows are made equal.
+    #[arg(long, value_name = "NAME", default_value = "fc3")]
+    layer: String,
+    /// Different rows to leave.
+    #[arg(long, value_name = "N", group = "how-many")]
+    rows: Option<usize>,
+    /// Leave the fewest rows that cost at most these points of accuracy on validation images.
+    #[arg(long, value_name = "POINTS", group = "how-many", value_parser = points)]
+    budget: Option<f64>,
+    /// Leave each of these numbers of rows, with and without tuning; writes no network.
+    #[arg(long, value_name = "N,…", group = "how-many", value_delimiter = ',')]
+    curve: Vec<usize>,
+    /// Only make rows equal: do not search the other integers to make up for it.
+    #[arg(long)]
+    no_tune: bool,
+    /// The images by which the cost is told.
+    #[arg(long, value_parser = part(), default_value = "validation")]
+    part: Part,
+    #[command(flatten)]
+    search: Search,
+    #[command(flatten)]
+    data: DataOptions,
+}
+
+fn points(text: &str) -> Result<f64, String> {
+    let value: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    match (0.0..=100.0).contains(&value) {
+        true => Ok(value),
+        false => Err(format!("budget is {value}, it must lie in 0..=100")),
     }
 }
 
-/// Whether images have the size that the network takes.
-pub(crate) fn check_size(network: &Network, data: &Dataset) -> anyhow::Result<()> {
-    let input = network.input();
-    ensure!(
-        (input.channels, input.height, input.width) == (1, data.rows, data.columns),
-        "the network takes images of {}x{}x{}, data set `{}` has 1x{}x{}",
-        input.channels,
-        input.height,
-        input.width,
-        data.name,
-        data.rows,
-        data.columns
-    );
-    Ok(())
-}
-
-/// The raw outputs of the network for the first images of a data set.
-pub(crate) fn logits(
-    network: &Network,
-    data: &Dataset,
-    images: usize,
-) -> anyhow::Result<Vec<Vec<i32>>> {
-    check_size(network, data)?;
-    let inputs = data::images(network, &data.first(images));
-    let size = data.rows * data.columns;
-    Ok(inputs
-        .activations
-        .par_chunks(size)
-        .map_init(|| ReferenceProduct::new(network), |plain, image| run(network, image, plain))
-        .collect())
+impl Model {
+    pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
+        match &self.command {
+            ModelCommand::Import(command) => command.run(session, output),
+            ModelCommand::Export(command) => command.run(session, output),
+            ModelCommand::Evaluate(command) => command.run(session, output),
+            ModelCommand::Refine(command) => {
+                output.print(&command.request()?.run(session)?, refined_text)
+            }
+            ModelCommand::Merge(command) => {
+                output.print(&command.request()?.run(session)?, merged_text)
+            }
+        }
+    }
 }
 
 impl Import {
-    fn run(&self, output: Output) -> anyhow::Result<()> {
+    fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
         check_writable(&self.out)?;
-        let record = Record::begin(&serde_json::json!({ "folder": self.folder }), None)?;
+        let config = serde_json::json!({ "folder": self.folder });
+        let record = Record::begin(typed(), &config, None)?;
         let network = interchange::import(&self.folder)?;
         if let Some(data) = &self.check_logits {
-            self.check(&network, data)?;
+            self.check(session, &network, data)?;
         }
         save(&self.out, &network)?;
         record.end(&[&self.out])?;
-        output.print(&inspect::describe(&network), |network| network.to_string())
+        output.print(&describe_network(&network), network_text)
     }
 
-    fn check(&self, network: &Network, data: &std::path::Path) -> anyhow::Result<()> {
+    fn check(&self, session: &Session<'_>, network: &Network, data: &Path) -> anyhow::Result<()> {
         let Some(expected) = interchange::read_reference_logits(&self.folder)? else {
             bail!("{} has no reference_logits.npy to check against", self.folder.display());
         };
-        let options = DataOptions {
-            data: Some(data.to_owned()),
-            cache: PathBuf::new(),
-            offline: true,
-            or_subset: false,
-        };
-        let mnist = options.load()?;
+        let source =
+            DataSource { data: Some(data.to_owned()), offline: true, ..DataSource::default() };
+        let mnist = session.mnist(&source)?;
         ensure!(
             expected.len() <= mnist.test.len(),
             "reference_logits.npy has {} images, the data set has {} test images",
@@ -180,95 +246,162 @@ impl Import {
 }
 
 impl Export {
-    fn run(&self, output: Output) -> anyhow::Result<()> {
-        let network = self.network.load()?.network;
+    fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
+        let network = self.network.source()?.load()?.network;
         let outputs = match self.logits {
             0 => Vec::new(),
             images => {
-                let test = self.data.load()?.test;
-                let most = test.len();
+                let mnist = session.mnist(&self.data.source())?;
+                let most = mnist.test.len();
                 ensure!(images <= most, "--logits is {images}, it must lie in 0..={most}");
-                logits(&network, &test, images)?
+                logits(&network, &mnist.test, images)?
             }
         };
         interchange::export(&network, &self.out)?;
         if !outputs.is_empty() {
             interchange::write_reference_logits(&self.out, &outputs)?;
         }
-        output.print(&inspect::describe(&network), |network| network.to_string())
+        output.print(&describe_network(&network), network_text)
     }
 }
 
-#[derive(Serialize)]
-struct Evaluated {
-    part: Part,
-    images: usize,
-    correct: usize,
-    /// Share of images that are right, with its 95 % interval (Wilson).
-    accuracy: Interval,
-    /// The same where outputs that tie for the maximum count as wrong; `correct` and `accuracy` take
-    /// the first of equals.
-    correct_ties_wrong: usize,
-    accuracy_ties_wrong: Interval,
-    against: Option<Against>,
-}
-
-#[derive(Serialize)]
-struct Against {
-    accuracy: Interval,
-    /// Accuracy of the second network minus that of the first, in points, paired over the images.
-    ahead_points: Interval,
-}
-
 impl Evaluate {
-    fn run(&self, output: Output) -> anyhow::Result<()> {
-        let chosen = self.network.load()?;
-        let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
-        let data = self.part.of(&self.data.load()?);
-        let outcomes = Outcomes::of(&chosen.network, &data)?;
-        let Outcomes { first: right, ties_wrong, .. } = &outcomes;
-        let accuracy = outcomes.accuracy();
-        let count = |right: &[bool]| right.iter().filter(|&&right| right).count();
-        let against = match second {
-            None => None,
-            Some(second) => {
-                let second = Outcomes::of(&second, &data)?.first;
-                Some(Against {
-                    accuracy: wilson(count(&second), second.len()),
-                    ahead_points: paired_difference(&second, right)?,
-                })
-            }
-        };
-        let evaluated = Evaluated {
+    pub(crate) fn request(&self) -> anyhow::Result<EvaluateRequest> {
+        Ok(EvaluateRequest {
+            network: self.network.source()?,
+            against: self.against.clone(),
             part: self.part,
-            images: right.len(),
-            correct: count(right),
-            accuracy: accuracy.first,
-            correct_ties_wrong: count(ties_wrong),
-            accuracy_ties_wrong: accuracy.ties_wrong,
-            against,
+            data: self.data.source(),
+        })
+    }
+
+    fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
+        let request = self.request()?;
+        let name = match (&self.network.file, &self.network.model) {
+            (None, Some(_)) => request.network.load()?.name,
+            (file, _) => file.iter().map(|path| path.display().to_string()).collect(),
         };
-        output.print(&evaluated, |evaluated| {
-            let header = [
-                ("network", Align::Left),
-                ("accuracy, %", Align::Right),
-                ("95 % interval", Align::Right),
-            ];
-            let mut table = Table::new(header);
-            let percent = |name: String, interval: &Interval, scale: f64| {
-                let Interval { value, lo, hi } = *interval;
-                let range = format!("{:.2} to {:.2}", scale * lo, scale * hi);
-                [name, format!("{:.2}", scale * value), range]
+        output.print(&request.run(session)?, |evaluated| {
+            let mut table = table(["network", ">accuracy, %", ">95 % interval"]);
+            let percent = |name: String, interval: Interval, scale: f64| {
+                let Interval { value, lo, hi } = interval.scaled(scale);
+                [name, format!("{value:.2}"), format!("{lo:.2} to {hi:.2}")]
             };
-            table.row(percent(chosen.name, &evaluated.accuracy, 100.0));
+            table.row(percent(name, evaluated.accuracy, 100.0));
             let ties = "  ties counted as wrong".to_owned();
-            table.row(percent(ties, &evaluated.accuracy_ties_wrong, 100.0));
+            table.row(percent(ties, evaluated.accuracy_ties_wrong, 100.0));
             if let (Some(path), Some(against)) = (&self.against, &evaluated.against) {
-                table.row(percent(path.display().to_string(), &against.accuracy, 100.0));
+                table.row(percent(path.display().to_string(), against.accuracy, 100.0));
                 let ahead = "second ahead by (points, paired)".to_owned();
-                table.row(percent(ahead, &against.ahead_points, 1.0));
+                table.row(percent(ahead, against.ahead_points, 1.0));
             }
             format!("{} {} images\n{table}", evaluated.images, evaluated.part.name())
         })
     }
+}
+
+impl Search {
+    fn options(&self) -> SearchOptions {
+        let Self { layers, passes, reach, sigmas, held_back, images, seed } = self.clone();
+        SearchOptions { layers, passes, reach, sigmas, held_back, images, seed }
+    }
+}
+
+impl Refine {
+    pub(crate) fn request(&self) -> anyhow::Result<RefineRequest> {
+        Ok(RefineRequest {
+            network: self.network.source()?,
+            out: self.out.clone(),
+            search: self.search.options(),
+            data: self.data.source(),
+        })
+    }
+}
+
+impl Merge {
+    pub(crate) fn request(&self) -> anyhow::Result<MergeRequest> {
+        let leave = match (self.rows, self.budget) {
+            (Some(rows), _) => Leave::Rows(rows),
+            (None, Some(budget)) => Leave::Budget(budget),
+            (None, None) => Leave::Curve(self.curve.clone()),
+        };
+        Ok(MergeRequest {
+            network: self.network.source()?,
+            out: self.out.clone(),
+            layer: self.layer.clone(),
+            leave,
+            no_tune: self.no_tune,
+            part: self.part,
+            search: self.search.options(),
+            data: self.data.source(),
+        })
+    }
+}
+
+fn refined_text(report: &RefineOutcome) -> String {
+    let RefineOutcome { network, tried, made, seconds, .. } = report;
+    let mut table = table(["images", "ties", ">before, %", ">after, %", ">gain, points (paired)"]);
+    for part in &report.parts {
+        let (before, after, gain) =
+            (&part.accuracy_before, &part.accuracy_after, &part.gain_points);
+        let images = format!("{} {}", part.images, part.part);
+        let rules = ties(before, after, gain);
+        for ([rule, before, after, gain], images) in rules.into_iter().zip([images, String::new()])
+        {
+            table.row([images, rule, before, after, gain]);
+        }
+        table.row([
+            String::new(),
+            "share".to_owned(),
+            format!("{:.2}", 100.0 * part.ties_before),
+            format!("{:.2}", 100.0 * part.ties_after),
+            String::new(),
+        ]);
+    }
+    format!("{network}: {made} of {tried} moves made in {seconds:.1} s\n{table}")
+}
+
+/// By both rules for ties: the rule, accuracy before and after, and the difference.
+fn ties(before: &Accuracy, after: &Accuracy, difference: &Accuracy) -> [[String; 4]; 2] {
+    let rule = |name: &str, of: fn(&Accuracy) -> Interval| {
+        let cells = [(before, 100.0), (after, 100.0), (difference, 1.0)];
+        let [before, after, difference] = cells.map(|(found, scale)| ranged(of(found), scale));
+        [name.to_owned(), before, after, difference]
+    };
+    [rule("first of equals", |of| of.first), rule("wrong", |of| of.ties_wrong)]
+}
+
+fn merged_text(merged: &MergeOutcome) -> String {
+    match merged {
+        MergeOutcome::Network(merged) => network_cost(merged),
+        MergeOutcome::Curve(curve) => curve_text(curve),
+    }
+}
+
+fn network_cost(merged: &MergedNetwork) -> String {
+    let MergeReport { layer, logical_rows, rows, rows_before, bits_changed, .. } = &merged.merge;
+    let mut table = table(["ties", ">before, %", ">after, %", ">cost, points (paired)"]);
+    let (before, after) = (&merged.accuracy_before, &merged.accuracy_after);
+    ties(before, after, &merged.cost_points).into_iter().for_each(|row| table.row(row));
+    format!(
+        "{layer}: {rows} different rows of {logical_rows}, {rows_before} before; \
+         {bits_changed} bits of the layer changed\n{} {} images\n{table}",
+        merged.images,
+        merged.part.name()
+    )
+}
+
+fn curve_text(curve: &MergeCurve) -> String {
+    let mut table =
+        table([">rows", "tuned", ">bits changed", ">accuracy, %", ">cost, points (paired)"]);
+    for point in &curve.points {
+        table.row([
+            point.rows.to_string(),
+            if point.tuned { "yes" } else { "no" }.to_owned(),
+            point.bits_changed.to_string(),
+            ranged(point.accuracy.first, 100.0),
+            ranged(point.cost_points.first, 1.0),
+        ]);
+    }
+    format!("{}, layer {}, {} images\n{table}", curve.network, curve.layer, curve.part.name())
 }

@@ -1,18 +1,14 @@
-//! What every command prints and leaves beside its files.
+//! What every command prints.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-use std::path::Path;
-use std::time::Instant;
 
 use anyhow::Context;
 use clap::ValueEnum;
-use hafnia_artifact::{Digest, Manifest};
 use hafnia_report::{Align, Table};
+use hafnia_stats::Interval;
 use serde::Serialize;
 use serde_json::Value;
-
-use crate::models::Chosen;
 
 /// How results are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -58,6 +54,25 @@ pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome.context("stdout cannot be written"),
     }
+}
+
+/// The command line as it was typed, word by word.
+pub(crate) fn typed() -> impl Iterator<Item = String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned())
+}
+
+/// A table of these columns; those that begin with `>` are of numbers.
+pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
+    Table::new(columns.map(|column| match column.strip_prefix('>') {
+        Some(column) => (column, Align::Right),
+        None => (column, Align::Left),
+    }))
+}
+
+/// `97.12 (96.62 to 97.55)` of an interval, its numbers multiplied by `scale`.
+pub(crate) fn ranged(interval: Interval, scale: f64) -> String {
+    let Interval { value, lo, hi } = interval.scaled(scale);
+    format!("{value:.2} ({lo:.2} to {hi:.2})")
 }
 
 /// The entries of a list as CSV: of the document if it is one, or else of its first field that is a
@@ -106,74 +121,6 @@ fn flatten(value: &Value, name: &str, row: &mut BTreeMap<String, String>) {
     };
     let name = if name.is_empty() { "value" } else { name };
     row.insert(name.to_owned(), text);
-}
-
-/// An error and its causes in one line.
-pub(crate) fn in_one_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
-    text.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
-}
-
-/// The manifest of a command that writes a file: begun when the command begins, written beside its
-/// first output when it ends.
-pub(crate) struct Record {
-    manifest: Manifest,
-    start: Instant,
-}
-
-impl Record {
-    /// Begins the record of a command with this configuration.
-    pub(crate) fn begin(config: &impl Serialize, seed: Option<u64>) -> anyhow::Result<Self> {
-        let command = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned());
-        let mut manifest = Manifest::new("hafnia", env!("CARGO_PKG_VERSION"), command);
-        manifest.git_revision = option_env!("HAFNIA_GIT_REVISION").map(str::to_owned);
-        manifest.config = serde_json::to_value(config)?;
-        manifest.seed = seed;
-        Ok(Self { manifest, start: Instant::now() })
-    }
-
-    /// Notes a file that is read.
-    pub(crate) fn input(&mut self, path: &Path) -> anyhow::Result<()> {
-        self.manifest.inputs.insert(path.display().to_string(), Digest::of_file(path)?);
-        Ok(())
-    }
-
-    /// Notes a network.
-    pub(crate) fn network(&mut self, chosen: &Chosen) {
-        self.manifest.inputs.insert(chosen.name.clone(), chosen.digest);
-    }
-
-    /// Notes the files of a data set.
-    pub(crate) fn data(&mut self, mnist: &hafnia_data::Mnist) {
-        self.manifest.inputs.extend(mnist.digests.clone());
-    }
-
-    /// Notes the outputs and writes the manifest beside the first, as `<name>.manifest.json`.
-    pub(crate) fn end(mut self, outputs: &[&Path]) -> anyhow::Result<()> {
-        for output in outputs {
-            let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            self.manifest.outputs.insert(name, Digest::of_file(output)?);
-        }
-        self.manifest.seconds = self.start.elapsed().as_secs_f64();
-        let beside = outputs.first().context("a record has an output")?;
-        let mut name = beside.file_name().unwrap_or_default().to_owned();
-        name.push(".manifest.json");
-        self.manifest.write(beside.with_file_name(name))?;
-        Ok(())
-    }
-}
-
-/// Refuses an output that cannot be written, before any work is done for it.
-pub(crate) fn check_writable(path: &Path) -> anyhow::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let probe = folder.join(format!(".writable-{}", std::process::id()));
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&probe, b""))
-        .and_then(|()| std::fs::remove_file(&probe))
-        .with_context(|| format!("output folder {} cannot be written", folder.display()))
 }
 
 #[cfg(test)]

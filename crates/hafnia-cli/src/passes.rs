@@ -3,10 +3,9 @@
 use anyhow::bail;
 use clap::Args;
 use hafnia_passes::{PassInfo, Pipeline, Registry};
-use hafnia_report::{Align, Table};
 use serde::Serialize;
 
-use crate::output::Output;
+use crate::output::{Output, table};
 
 /// List the passes and the built-in pipelines, or show one pass.
 #[derive(Args)]
@@ -74,7 +73,7 @@ fn list(registry: &Registry, output: Output) -> anyhow::Result<()> {
         pipelines: Pipeline::BUILTIN.iter().map(|(name, _)| *name).collect(),
     };
     output.print(&listed, |listed| {
-        let mut table = Table::new([("pass", Align::Left), ("what it does", Align::Left)]);
+        let mut table = table(["pass", "what it does"]);
         for pass in &listed.passes {
             table.row([pass.name, pass.summary]);
         }
@@ -92,8 +91,7 @@ fn show(registry: &Registry, name: &str, output: Output) -> anyhow::Result<()> {
         let stages = format!("takes {}, leaves {leaves}", pass.takes.join(" or "));
         let mut text = format!("{}: {}\n{stages}\n", pass.name, pass.summary);
         if !pass.options.is_empty() {
-            let header = ["option", "default", "meaning"].map(|name| (name, Align::Left));
-            let mut table = Table::new(header);
+            let mut table = table(["option", "default", "meaning"]);
             for option in &pass.options {
                 table.row([option.name, &option.default, option.meaning]);
             }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use hafnia_study::{Bar, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Whether nothing but results and errors is printed.
@@ -12,22 +13,11 @@ pub(crate) fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
 
-fn is_quiet() -> bool {
-    QUIET.load(Ordering::Relaxed)
-}
-
-/// Prints a line to stderr that is good to know.
-pub(crate) fn note(text: &str) {
-    if !is_quiet() {
-        eprintln!("{text}");
-    }
-}
-
 /// A bar that counts `what`, drawn on stderr if that is a terminal.
 pub(crate) fn bar(what: &str) -> ProgressBar {
     // Drawn to stderr at most 20 times a second, and not at all where stderr is no terminal.
     let bar = ProgressBar::new(0);
-    if is_quiet() {
+    if QUIET.load(Ordering::Relaxed) {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     let style = ProgressStyle::with_template(
@@ -38,22 +28,58 @@ pub(crate) fn bar(what: &str) -> ProgressBar {
     bar
 }
 
-/// A callback `(done, of)` that moves a bar; calls may come from any thread in any order.
-pub(crate) fn moves(bar: &ProgressBar) -> impl Fn(u64, u64) + Sync + '_ {
-    let furthest = AtomicU64::new(0);
-    move |done, of| {
-        if furthest.fetch_max(done, Ordering::Relaxed) <= done {
-            bar.set_length(of);
-            bar.set_position(done);
-        }
-    }
-}
-
 /// Prints a line to stderr, above the bar where there is one.
 pub(crate) fn line(bar: &ProgressBar, text: &str) {
     if bar.is_hidden() {
         eprintln!("{text}");
     } else {
         bar.println(text);
+    }
+}
+
+/// Follows the requests of a session on stderr.
+pub(crate) struct Terminal;
+
+impl Observer for Terminal {
+    fn bar(&self, what: &str) -> Box<dyn Bar> {
+        Box::new(Moving { bar: bar(what), furthest: AtomicU64::new(0) })
+    }
+
+    fn note(&self, text: &str) {
+        if !QUIET.load(Ordering::Relaxed) {
+            eprintln!("{text}");
+        }
+    }
+}
+
+/// A bar that never goes back while its length stays.
+struct Moving {
+    bar: ProgressBar,
+    furthest: AtomicU64,
+}
+
+impl Bar for Moving {
+    fn moves(&self, done: u64, of: u64) {
+        if self.bar.length() != Some(of) {
+            self.bar.set_length(of);
+            self.furthest.store(0, Ordering::Relaxed);
+        }
+        if self.furthest.fetch_max(done, Ordering::Relaxed) <= done {
+            self.bar.set_position(done);
+        }
+    }
+
+    fn message(&self, text: &str) {
+        self.bar.set_message(text.to_owned());
+    }
+
+    fn line(&self, text: &str) {
+        line(&self.bar, text);
+    }
+}
+
+impl Drop for Moving {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }

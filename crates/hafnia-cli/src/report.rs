@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use hafnia_artifact::write_whole;
 use hafnia_report::{Comparison, Report, page};
+use hafnia_study::check_writable;
 
-use crate::output::{Format, Output, check_writable};
+use crate::output::{Format, Output};
 
 /// Write the page of a run of `cargo xtask reproduce` again, or compare several.
 ///

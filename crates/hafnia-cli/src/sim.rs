@@ -1,31 +1,18 @@
-//! `hafnia sim`: mapped networks on virtual chips, with intervals.
+//! `hafnia sim`.
 
-mod networks;
-mod results;
-
-use std::ops::Range;
 use std::path::PathBuf;
 
-use anyhow::{Context, bail, ensure};
-use clap::{Args, ValueEnum};
-use hafnia_cim::{CodeTable, MacroSpec};
-use hafnia_ir::Mapping;
-use hafnia_model::Network;
-use hafnia_passes::Registry;
-use hafnia_report::Attribution;
-use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope, Prepared, evaluate, evaluate_table};
-use hafnia_stats::{Bootstrap, Interval, student_mean};
+use clap::Args;
+use hafnia_report::{Align, Table};
+use hafnia_sim::EngineKind;
+use hafnia_stats::{Interval, Power, Reduction};
+use hafnia_study::{
+    AttributeRequest, MappingPower, PowerGrid, Request, Session, SimulateOutcome, SimulateRequest,
+    Until,
+};
 
-use self::networks::{Group, NetworksOptions};
-use self::results::{Found, Run, Simulated, Until};
-use crate::attribute::{AttributeOptions, Subject};
-use crate::chip::SavedChips;
-use crate::data;
-use crate::map::load_pipeline;
-use crate::output::{Format, Output, Record, check_writable};
-use crate::progress;
-use crate::run::RunOptions;
+use crate::options::{RunOptions, one_of};
+use crate::output::{Format, Output};
 
 /// Run mapped networks on simulated macros: accuracy over virtual chips, with intervals.
 ///
@@ -53,8 +40,8 @@ pub(crate) struct Sim {
     #[arg(long = "pipeline", value_name = "NAME|FILE")]
     pipelines: Vec<String>,
     /// exact: no noise; device: programmed chips; table: codes sampled from P(code | m, n).
-    #[arg(long, value_enum, default_value_t = Kind::Device)]
-    engine: Kind,
+    #[arg(long, value_parser = one_of::<EngineKind>(["exact", "table", "device"]), default_value = "device")]
+    engine: EngineKind,
     /// Sample this measured code table (hafnia fit codes), not that of the macro; needs
     /// --engine table.
     #[arg(long, value_name = "FILE")]
@@ -67,7 +54,7 @@ pub(crate) struct Sim {
     #[arg(long, default_value_t = 50)]
     chips: u32,
     /// Add chips, as many again as --chips at a time, until the interval over chips of the accuracy
-    /// of every mapping reaches no further than so many points to either side, such as ±0.02. That
+    /// of every mapping reaches no further than these points to either side, such as ±0.02. That
     /// of a drop holds the choice of images too, which more chips do not narrow.
     #[arg(long, value_name = "±POINTS", value_parser = reach, conflicts_with = "saved")]
     until: Option<f64>,
@@ -89,279 +76,77 @@ pub(crate) struct Sim {
     power: bool,
     /// Numbers of networks for --power.
     #[arg(long, value_name = "N,…", requires = "power", value_delimiter = ',', value_parser = at_least_2)]
-    #[arg(default_values_t = [3, 5, 10, 15, 20])]
+    #[arg(default_values_t = PowerGrid::default().networks)]
     power_networks: Vec<usize>,
     /// Numbers of chips for --power.
     #[arg(long, value_name = "N,…", requires = "power", value_delimiter = ',', value_parser = at_least_2)]
-    #[arg(default_values_t = [50, 100, 200, 400])]
+    #[arg(default_values_t = PowerGrid::default().chips)]
     power_chips: Vec<usize>,
-    #[command(flatten)]
-    attribute: AttributeOptions,
+    /// Also say where accuracy goes under the first mapping: the drop by layer and by effect, and
+    /// the signal-to-noise ratio and error rates of conversions.
+    #[arg(long, conflicts_with_all = ["saved", "code_table"])]
+    attribute: bool,
+    /// Images on which errors of conversions are counted, one by one, on 3 chips at most.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    attribute_images: usize,
+    /// Draw the drops by layer and by effect: an SVG file.
+    #[arg(long, value_name = "FILE", requires = "attribute")]
+    attribute_plot: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Kind {
-    Exact,
-    Table,
-    Device,
-}
-
-impl From<Kind> for EngineKind {
-    fn from(kind: Kind) -> Self {
-        match kind {
-            Kind::Exact => Self::Exact,
-            Kind::Table => Self::Table,
-            Kind::Device => Self::Device,
-        }
-    }
+/// Networks, and the files of their mappings.
+#[derive(Args, Debug, Clone)]
+#[group(required = true)]
+struct NetworksOptions {
+    /// Network files, each followed by its mappings, the first of which is the baseline; with
+    /// --model all may be mappings.
+    #[arg(value_name = "NETWORK|MAPPING")]
+    files: Vec<PathBuf>,
+    /// Recorded network in place of a file: RECIPE, RECIPE/SEED, or 'RECIPE/*' for every seed
+    /// (hafnia models).
+    #[arg(long = "model", value_name = "NAME")]
+    models: Vec<String>,
 }
 
 impl Sim {
-    pub(crate) fn run(&self, registry: &Registry, output: Output) -> anyhow::Result<()> {
-        let saved = SavedChips::load(&self.saved)?;
-        let options = &self.options;
-        let spec = match &saved {
-            Some(saved) => saved.spec(&options.spec, self.engine)?,
-            None => options.spec.load()?,
+    pub(crate) fn request(&self) -> SimulateRequest {
+        let grid =
+            || PowerGrid { networks: self.power_networks.clone(), chips: self.power_chips.clone() };
+        let attribute = || AttributeRequest {
+            images: self.attribute_images,
+            plot: self.attribute_plot.clone(),
         };
-        let seed = saved.as_ref().map_or(Seed(options.seed), SavedChips::seed);
-        let measured = self.code_table.as_deref().map(CodeTable::load_csv).transpose()?;
-        match (&measured, self.engine) {
-            (Some(table), Kind::Table) => table.check_size(&spec)?,
-            (Some(_), _) => bail!("--code-table is for --engine table"),
-            (None, Kind::Table) => spec.check_table()?,
-            (None, _) => {}
-        }
-        let groups = self.networks.load()?;
-        let mut pipelines = self.pipelines.clone();
-        if pipelines.is_empty() && groups[0].files.is_empty() {
-            pipelines.push("compact".to_owned());
-        }
-        self.check(groups.len(), groups[0].files.len() + pipelines.len())?;
-        let scope = |group: &Group| noise_scope(&self.noise_in, &group.chosen.network);
-        let scopes: Vec<NoiseScope> = groups.iter().map(scope).collect::<anyhow::Result<_>>()?;
-        let load = |name: String| load_pipeline(&name, registry).map(|loaded| (name, loaded));
-        let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<anyhow::Result<_>>()?;
-        for out in options.out.iter().chain(&self.attribute.attribute_plot) {
-            check_writable(out)?;
-        }
-        let config = serde_json::json!({
-            "engine": EngineKind::from(self.engine),
-            "chips": self.chips,
-            "until_points": self.until,
-            "most_chips": self.most_chips,
-            "yield_at": self.yield_at,
-            "noise_in": self.noise_in,
-            "part": options.part,
-            "images": options.images,
-            "replicates": self.replicates,
-            "code_table": self.code_table,
-            "saved_chips": self.saved,
-            "pipelines": pipelines.iter().map(|(_, pipeline)| pipeline).collect::<Vec<_>>(),
-            "macro": options.spec.resolved(&spec),
-        });
-        let mut record = Record::begin(&config, Some(seed.0))?;
-        for path in self.code_table.iter().chain(&self.saved) {
-            record.input(path)?;
-        }
-        let mut mappings = Vec::new();
-        for group in &groups {
-            record.network(&group.chosen);
-            mappings.push(group.mappings(&pipelines, &spec, seed)?);
-            group.files.iter().try_for_each(|path| record.input(path))?;
-        }
-        let dataset = options.load(usize::MAX, &mut record)?;
-        self.attribute.check(dataset.len())?;
-        let images: Vec<Images> =
-            groups.iter().map(|group| data::images(&group.chosen.network, &dataset)).collect();
-        let macros = Macros { spec: &spec, engine: self.engine, saved, measured, seed };
-        let mut trials = Vec::new();
-        for (index, group) in groups.iter().enumerate() {
-            let prepared = Prepared::new(&group.chosen.network, &images[index], &scopes[index])?;
-            trials.push(Trial { prepared, mappings: &mappings[index], evaluations: Vec::new() });
-        }
-        let until = self.simulate(&macros, &mut trials)?;
-        let attribution = match self.attribute.attribute {
-            true => Some(self.attribute(&groups[0], &images[0], &macros, &trials[0])?),
-            false => None,
-        };
-        let run = |(group, trial): (&Group, Trial<'_>)| Run {
-            name: group.chosen.name.clone(),
-            digest: group.chosen.digest,
-            evaluations: trial
-                .mappings
-                .iter()
-                .map(|(name, _)| name.clone())
-                .zip(trial.evaluations)
-                .collect(),
-        };
-        let runs: Vec<Run> = groups.iter().zip(trials).map(run).collect();
-        let first = &runs[0].evaluations[0].1;
-        let accuracy = self.yield_at.map(|percent| percent / 100.0);
-        let simulated = Simulated {
-            engine: self.engine.into(),
-            noise_in: self.noise_in.clone(),
-            part: options.part,
-            images: first.images(),
-            chips: first.chips(),
-            until,
-            seed: seed.0,
-            spec: options.spec.resolved(&spec),
-            lossy: first.is_lossy,
-            found: Found::of(&runs, self.bootstrap(seed), accuracy)?,
-            attribution,
-            power: match self.power {
-                true => results::power(&runs, &self.power_networks, &self.power_chips)?,
-                false => Vec::new(),
-            },
-        };
-        if let Some(out) = &options.out {
-            let json = serde_json::to_string_pretty(&simulated)? + "\n";
-            hafnia_artifact::write_whole(out, json.as_bytes())?;
-            record.end(&[out])?;
-        }
-        match (output.format, runs.len()) {
-            (Format::Csv, 2..) => output.print(&simulated.rows(), |_| String::new()),
-            _ => output.print(&simulated, Simulated::text),
-        }
-    }
-
-    /// Checks what is asked for beside so many networks with so many mappings each.
-    fn check(&self, networks: usize, mappings: usize) -> anyhow::Result<()> {
-        ensure!(
-            !self.attribute.attribute || networks == 1,
-            "--attribute is of one network, here are {networks}"
-        );
-        ensure!(
-            !self.power
-                || (networks >= 2 && mappings >= 2 && (self.chips >= 2 || !self.saved.is_empty())),
-            "--power takes at least 2 networks, 2 mappings of each and 2 chips, here are {networks}, {mappings} and {}",
-            self.chips
-        );
-        Ok(())
-    }
-
-    /// Runs all mappings of all networks, on more and more chips if asked to.
-    fn simulate(
-        &self,
-        macros: &Macros<'_>,
-        trials: &mut [Trial<'_>],
-    ) -> anyhow::Result<Option<Until>> {
-        let mut chips = self.chips;
-        trials.iter_mut().try_for_each(|trial| trial.run(macros, 0..chips))?;
-        let Some(points) = self.until else { return Ok(None) };
-        let mut reached = trials.iter().all(|trial| trial.is_narrow(points));
-        while !reached && chips < self.most_chips {
-            let more = chips..self.most_chips.min(chips.saturating_add(self.chips));
-            trials.iter_mut().try_for_each(|trial| trial.run(macros, more.clone()))?;
-            (chips, reached) = (more.end, trials.iter().all(|trial| trial.is_narrow(points)));
-        }
-        Ok(Some(Until { points, reached }))
-    }
-
-    /// Where the accuracy of the first mapping goes.
-    fn attribute(
-        &self,
-        group: &Group,
-        images: &Images,
-        macros: &Macros<'_>,
-        trial: &Trial<'_>,
-    ) -> anyhow::Result<Attribution> {
-        let (name, mapping) = &trial.mappings[0];
-        let subject = Subject {
-            network: &group.chosen.network,
-            name,
-            mapping,
-            spec: macros.spec,
-            images,
-            engine: self.engine.into(),
+        SimulateRequest {
+            models: self.networks.models.clone(),
+            files: self.networks.files.clone(),
+            pipelines: self.pipelines.clone(),
+            engine: self.engine,
+            code_table: self.code_table.clone(),
+            saved: self.saved.clone(),
             chips: self.chips,
-            seed: macros.seed,
-            bootstrap: self.bootstrap(macros.seed),
-        };
-        let attribution =
-            subject.attribute(&self.attribute, &trial.prepared, &trial.evaluations[0])?;
-        if let Some(path) = &self.attribute.attribute_plot {
-            hafnia_artifact::write_whole(path, attribution.plot()?.as_bytes())?;
+            until: self.until,
+            most_chips: self.most_chips,
+            yield_at: self.yield_at,
+            noise_in: self.noise_in.clone(),
+            replicates: self.replicates,
+            power: self.power.then(grid),
+            attribute: self.attribute.then(attribute),
+            part: self.options.part,
+            images: self.options.images,
+            seed: self.options.seed,
+            out: self.options.out.clone(),
+            spec: self.options.spec.source(),
+            data: self.options.data.source(),
         }
-        Ok(attribution)
     }
 
-    fn bootstrap(&self, seed: Seed) -> Bootstrap {
-        Bootstrap { replicates: self.replicates, seed: seed.site("sim/bootstrap") }
-    }
-}
-
-/// What mappings are run on.
-struct Macros<'a> {
-    spec: &'a MacroSpec,
-    engine: Kind,
-    saved: Option<SavedChips>,
-    measured: Option<CodeTable>,
-    seed: Seed,
-}
-
-/// A network on its images, and what its mappings have given so far.
-struct Trial<'a> {
-    prepared: Prepared<'a>,
-    mappings: &'a [(String, Mapping)],
-    evaluations: Vec<Evaluation>,
-}
-
-impl Trial<'_> {
-    /// Runs all mappings on these chips, beside those that they were run on before.
-    fn run(&mut self, macros: &Macros<'_>, chips: Range<u32>) -> anyhow::Result<()> {
-        let Macros { spec, engine, saved, measured, seed } = macros;
-        for (index, (name, mapping)) in self.mappings.iter().enumerate() {
-            let bar = progress::bar(&format!("map {}/{}", index + 1, self.mappings.len()));
-            let (moves, chips, prepared) = (progress::moves(&bar), chips.clone(), &self.prepared);
-            let evaluation = match (saved, measured) {
-                (Some(saved), _) => saved.evaluate(prepared, mapping, spec, &moves),
-                (None, Some(table)) => {
-                    evaluate_table(prepared, mapping, spec, table, chips, *seed, &moves)
-                        .map_err(Into::into)
-                }
-                (None, None) => {
-                    evaluate(prepared, mapping, spec, (*engine).into(), chips, *seed, &moves)
-                        .map_err(Into::into)
-                }
-            };
-            bar.finish_and_clear();
-            let evaluation = evaluation.with_context(|| name.clone())?;
-            match self.evaluations.get_mut(index) {
-                Some(so_far) => so_far.append(evaluation)?,
-                None => self.evaluations.push(evaluation),
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the accuracy of every mapping is known to so many points.
-    fn is_narrow(&self, points: f64) -> bool {
-        self.evaluations.iter().all(|evaluation| {
-            let Interval { value, hi, .. } = student_mean(&evaluation.accuracies());
-            100.0 * (hi - value) <= points
-        })
-    }
-}
-
-/// Where there is noise: `final`, `all`, or names of layers, separated by commas.
-pub(crate) fn noise_scope(text: &str, network: &Network) -> anyhow::Result<NoiseScope> {
-    match text {
-        "final" => Ok(NoiseScope::Final),
-        "all" => Ok(NoiseScope::All),
-        names => {
-            let matrices = network.matrices();
-            let find = |name: &str| {
-                let found = matrices.iter().position(|matrix| matrix.name == name);
-                let known = || matrices.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
-                found.with_context(|| {
-                    format!("noise in layer `{name}`: give final, all, or some of {}", known())
-                })
-            };
-            Ok(NoiseScope::Matrices(names.split(',').map(find).collect::<Result<_, _>>()?))
+    pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
+        let found = self.request().run(session)?;
+        match (output.format, found.found.pooled()) {
+            (Format::Csv, Some(_)) => output.print(&found.rows(), |_| String::new()),
+            _ => output.print(&found, text),
         }
     }
 }
@@ -388,5 +173,176 @@ fn at_least_2(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if (2..=100_000).contains(&number) => Ok(number),
         _ => Err("give a number from 2 to 100000".to_owned()),
+    }
+}
+
+fn text(found: &SimulateOutcome) -> String {
+    let mut text = String::new();
+    for (name, of_network) in found.found.networks() {
+        let Interval { value, lo, hi } = of_network.exact_accuracy.scaled(100.0);
+        let of = if name.is_empty() { String::new() } else { format!("{name}: ") };
+        let (images, part) = (found.images, found.part.name());
+        text += &format!(
+            "{of}exact accuracy {value:.2} % ({lo:.2} to {hi:.2}) on {images} {part} images\n"
+        );
+    }
+    if found.lossy {
+        text += "The converter clips: more rows a conversion than codes.\n";
+    }
+    let chips = match found.engine {
+        EngineKind::Exact => "no noise".to_owned(),
+        EngineKind::Table => format!("{} repetitions (not chips)", found.chips),
+        EngineKind::Device => format!("{} virtual chips", found.chips),
+    };
+    text += &format!("{chips}, noise in: {}\n{}\n", found.noise_in, mappings(found));
+    if let Some(Until { points, reached }) = found.until {
+        let are = if reached { "are reached" } else { "are not reached (--most-chips)" };
+        text += &format!("±{points} points over chips {are}\n");
+    }
+    for (name, of_network) in found.found.networks() {
+        for mapping in &of_network.mappings {
+            if let Some(share) = mapping.yield_at {
+                let Interval { value, lo, hi } = share.scaled(100.0);
+                let of = format!("{name} {}", mapping.mapping);
+                text += &format!("yield of {}: {value:.1} % ({lo:.1} to {hi:.1})\n", of.trim());
+            }
+        }
+    }
+    text.extend(found.power.iter().map(power));
+    if let Some(attribution) = &found.attribution {
+        let Interval { value, lo, hi } = attribution.drop_points;
+        text += &format!(
+            "\nwhere {} loses {value:.3} points ({lo:.3} to {hi:.3})\n{}\n{}\n{}",
+            attribution.mapping,
+            attribution.by_layer(),
+            attribution.by_ones(),
+            attribution.by_effect(),
+        );
+    }
+    text
+}
+
+/// A line for every mapping of every network, and of several networks for every position.
+fn mappings(found: &SimulateOutcome) -> Table {
+    let pooled = found.found.pooled();
+    let columns = [
+        ("mapping", Align::Left),
+        ("accuracy, %", Align::Right),
+        ("sd", Align::Right),
+        ("worst", Align::Right),
+        ("drop, points", Align::Right),
+        ("95 % interval", Align::Right),
+        ("reduction, %", Align::Right),
+        ("95 % interval", Align::Right),
+        ("cycles/image", Align::Right),
+    ];
+    let network = pooled.map(|_| ("network", Align::Left));
+    let mut table = Table::new(network.into_iter().chain(columns));
+    let mut row = |network: &str,
+                   mapping: &str,
+                   [mean, sd, worst]: [String; 3],
+                   drop: Interval,
+                   reduction: Option<(Interval, Interval)>,
+                   cycles: f64| {
+        let [drop, drop_range] = drop_cells(drop);
+        let [reduction, range] = reduction_cells(reduction);
+        let cycles = format!("{cycles:.1}");
+        let cells =
+            [mapping.to_owned(), mean, sd, worst, drop, drop_range, reduction, range, cycles];
+        table.row(pooled.map(|_| network.to_owned()).into_iter().chain(cells));
+    };
+    for (name, of_network) in found.found.networks() {
+        for of in &of_network.mappings {
+            let accuracy = [
+                format!("{:.3}", 100.0 * of.accuracy_mean),
+                format!("{:.3}", 100.0 * of.accuracy_sd),
+                format!("{:.2}", 100.0 * of.accuracy_worst),
+            ];
+            let reduction = of.reduction.map(|Reduction { rel, points, .. }| (rel, points));
+            row(name, &of.mapping, accuracy, of.drop_points, reduction, of.per_image.groups);
+        }
+    }
+    for of in pooled.iter().flat_map(|pooled| &pooled.mappings) {
+        let networks = pooled.map_or(0, |pooled| pooled.networks);
+        let mean = format!("{:.3}", 100.0 * of.accuracy_mean);
+        let accuracy = [mean, "-".to_owned(), "-".to_owned()];
+        let reduction = of.found.reduction.map(|found| (found.rel, found.points));
+        let (drop, cycles) = (of.found.drop_points, of.per_image.groups);
+        row(&format!("all {networks}"), &of.mapping, accuracy, drop, reduction, cycles);
+    }
+    table
+}
+
+/// Half-widths by networks (down) and chips (across).
+fn power(MappingPower { mapping, power }: &MappingPower) -> String {
+    let Power { reduction, rows, .. } = power;
+    let chips: Vec<usize> = rows
+        .iter()
+        .take_while(|row| row.networks == rows[0].networks)
+        .map(|row| row.chips)
+        .collect();
+    let columns = chips.iter().map(|chips| (format!("{chips} chips"), Align::Right));
+    let networks = ("networks".to_owned(), Align::Right);
+    let mut table = Table::new(std::iter::once(networks).chain(columns));
+    for of_networks in rows.chunks(chips.len()) {
+        let cells = of_networks.iter().map(|row| {
+            let mark = if row.enough { " *" } else { "" };
+            format!("{:.1}{mark}", 100.0 * row.half_width)
+        });
+        table.row(std::iter::once(of_networks[0].networks.to_string()).chain(cells));
+    }
+    format!(
+        "expected half-width of the reduction by {mapping}, in points of its {:.1} %; * a third of it or less\n{table}\n",
+        100.0 * reduction
+    )
+}
+
+/// A drop and its interval, in points.
+fn drop_cells(Interval { value, lo, hi }: Interval) -> [String; 2] {
+    let range = match lo.is_finite() && hi.is_finite() {
+        true => format!("{lo:.3} to {hi:.3}"),
+        false => "open".to_owned(),
+    };
+    [format!("{value:.3}"), range]
+}
+
+/// A reduction, relative and in points, as its relative value and interval.
+fn reduction_cells(reduction: Option<(Interval, Interval)>) -> [String; 2] {
+    let Some((rel, points)) = reduction else { return ["-", "-"].map(str::to_owned) };
+    let [value, range] = relative(rel);
+    let holds_0 = points.holds(0.0) && !rel.value.is_nan();
+    [if holds_0 { "no difference".to_owned() } else { value }, range]
+}
+
+/// A reduction in per cent and its interval, an end of which may be open.
+fn relative(Interval { value, lo, hi }: Interval) -> [String; 2] {
+    if value.is_nan() {
+        return ["undefined (no drop in the baseline)", "-"].map(str::to_owned);
+    }
+    let end = |end: f64| match end.is_finite() {
+        true => format!("{:.1}", 100.0 * end),
+        false => "open".to_owned(),
+    };
+    [format!("{:.1}", 100.0 * value), format!("{} to {}", end(lo), end(hi))]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reduction_of_no_drop_is_undefined() {
+        let shown = |value, lo, hi| relative(Interval { value, lo, hi });
+        let infinite = f64::INFINITY;
+        assert_eq!(
+            shown(f64::NAN, -infinite, infinite),
+            ["undefined (no drop in the baseline)", "-"]
+        );
+        assert_eq!(shown(0.25, -infinite, 0.5), ["25.0", "open to 50.0"]);
+        assert_eq!(shown(0.25, 0.125, 0.5), ["25.0", "12.5 to 50.0"]);
+        // What has no value is null in JSON.
+        let json = serde_json::to_value(Interval { value: f64::NAN, lo: -infinite, hi: infinite });
+        let expected = serde_json::json!({ "value": null, "lo": null, "hi": null });
+        assert_eq!(json.expect("numbers"), expected);
     }
 }

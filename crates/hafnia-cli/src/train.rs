@@ -1,7 +1,6 @@
 //! `hafnia train`.
 
 use std::collections::VecDeque;
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Instant;
@@ -10,14 +9,14 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use hafnia_artifact::{Digest, save, write_whole};
 use hafnia_data::{Dataset, Mnist, Split};
-use hafnia_report::plot::{CurvePoint, CurveRun, training_curve};
-use hafnia_report::{Align, Table};
+use hafnia_stats::{MeanSd, mean_sd};
+use hafnia_study::{Record, Session, TrainOutcome, TrainRequest, check_writable};
 use hafnia_train::{Event, TrainConfig, TrainReport};
 use indicatif::{MultiProgress, ProgressBar};
 use serde::Serialize;
 
-use crate::data::DataOptions;
-use crate::output::{Output, Record, check_writable};
+use crate::options::DataOptions;
+use crate::output::{Output, table};
 use crate::progress;
 
 /// Train a network with weights of 1 or 2 bits and activations of 1 to 4; gives a network of
@@ -48,7 +47,7 @@ pub(crate) struct Train {
     /// Overrides the recipe's seed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Trains with so many seeds, side by side: the seed and those that follow.
+    /// Trains N seeds side by side: the seed and those that follow.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: Option<u64>,
     /// Overrides the recipe's number of epochs.
@@ -62,17 +61,6 @@ pub(crate) struct Train {
     backend: Option<String>,
     #[command(flatten)]
     data: DataOptions,
-}
-
-/// The curve of a training, as `training.json` holds it.
-#[derive(Serialize)]
-struct Curve {
-    config: TrainConfig,
-    epochs: Vec<hafnia_train::EpochRecord>,
-    best_epoch: usize,
-    validation_accuracy: f64,
-    images_per_second: f64,
-    network: Digest,
 }
 
 /// Trainings that differ in their seed, as `summary.json` holds them.
@@ -96,76 +84,98 @@ struct OfSeed {
 /// What a training reads and writes.
 struct Job<'a> {
     config: TrainConfig,
-    recipe: Option<&'a Path>,
+    request: &'a TrainRequest,
     out: PathBuf,
-    checkpoint: PathBuf,
     mnist: &'a Mnist,
     split: &'a Split,
 }
 
 impl Train {
-    fn config(&self) -> anyhow::Result<TrainConfig> {
-        let mut config = match &self.recipe {
-            None => TrainConfig::default(),
-            Some(path) => {
-                let name = || format!("recipe {}", path.display());
-                let text = std::fs::read_to_string(path).with_context(name)?;
-                TrainConfig::from_toml(&text).with_context(name)?
-            }
-        };
-        config.seed = self.seed.unwrap_or(config.seed);
-        config.epochs = self.epochs.unwrap_or(config.epochs);
-        if let Some(augmentation) = &mut config.augmentation {
-            augmentation.last_epochs_clean = augmentation.last_epochs_clean.min(config.epochs);
+    pub(crate) fn request(&self) -> TrainRequest {
+        TrainRequest {
+            recipe: self.recipe.clone(),
+            out: self.out.clone(),
+            checkpoint: self.checkpoint.clone(),
+            seed: self.seed,
+            seeds: self.seeds,
+            epochs: self.epochs,
+            final_patterns: self.final_patterns,
+            backend: self.backend.clone(),
+            data: self.data.source(),
         }
-        if let (Some(patterns), Some(last)) = (self.final_patterns, config.layer.last_mut()) {
-            last.patterns = (patterns > 0).then_some(patterns);
-        }
-        if let Some(backend) = &self.backend {
-            config.backend = serde_json::from_value(serde_json::Value::from(backend.as_str()))
-                .with_context(|| format!("--backend is `{backend}`"))?;
-        }
-        config.validate()?;
-        Ok(config)
     }
 
-    pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
-        let config = self.config()?;
-        check_writable(&self.out.join("network.hafnia"))?;
-        // Read and checked before the data are looked for.
-        let mnist = self.data.load()?;
-        let split = Split::standard(&mnist.train);
-        let job = |config, out: PathBuf| Job {
-            config,
-            recipe: self.recipe.as_deref(),
-            checkpoint: self.checkpoint.clone().unwrap_or_else(|| out.clone()),
-            out,
-            mnist: &mnist,
-            split: &split,
-        };
+    pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
+        let request = self.request();
         let Some(seeds) = self.seeds else {
-            let bar = progress::bar("training");
-            let curve = job(config, self.out.clone()).run(&bar, "")?;
-            return output.print(&curve, |curve| {
+            return output.print(&train(session, &request)?, |trained| {
                 format!(
                     "{}: validation accuracy {:.2} % after epoch {}, {:.0} images/s",
                     self.out.join("network.hafnia").display(),
-                    100.0 * curve.validation_accuracy,
-                    curve.best_epoch,
-                    curve.images_per_second
+                    100.0 * trained.validation_accuracy,
+                    trained.best_epoch,
+                    trained.images_per_second
                 )
             });
         };
-        let last = config.seed.checked_add(seeds - 1);
-        ensure!(last.is_some(), "seed {} and {} more do not fit 64 bits", config.seed, seeds - 1);
-        let jobs = (config.seed..).take(seeds as usize).map(|seed| {
-            job(TrainConfig { seed, ..config.clone() }, self.out.join(format!("seed-{seed}")))
-        });
-        let summary = side_by_side(jobs.collect())?;
-        let path = self.out.join("summary.json");
-        write_whole(&path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
-        output.print(&summary, Summary::table)
+        with_job(session, &request, |job| {
+            let first = job.config.seed;
+            let last = first.checked_add(seeds - 1);
+            ensure!(last.is_some(), "seed {first} and {} more do not fit 64 bits", seeds - 1);
+            let jobs = (first..).take(seeds as usize).map(|seed| Job {
+                config: TrainConfig { seed, ..job.config.clone() },
+                out: self.out.join(format!("seed-{seed}")),
+                ..job
+            });
+            let summary = side_by_side(jobs.collect())?;
+            let path = self.out.join("summary.json");
+            write_whole(&path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
+            output.print(&summary, Summary::text)
+        })
     }
+}
+
+/// Trains one network.
+pub(crate) fn train(session: &Session<'_>, request: &TrainRequest) -> anyhow::Result<TrainOutcome> {
+    with_job(session, request, |job| job.run(&progress::bar("training"), ""))
+}
+
+/// Reads and checks a request before the data are looked for, then does the job.
+fn with_job<T>(
+    session: &Session<'_>,
+    request: &TrainRequest,
+    work: impl FnOnce(Job<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    let config = config(request)?;
+    check_writable(&request.out.join("network.hafnia"))?;
+    let mnist = session.mnist(&request.data)?;
+    let split = Split::standard(&mnist.train);
+    work(Job { config, request, out: request.out.clone(), mnist: &mnist, split: &split })
+}
+
+fn config(request: &TrainRequest) -> anyhow::Result<TrainConfig> {
+    let mut config = match &request.recipe {
+        None => TrainConfig::default(),
+        Some(path) => {
+            let name = || format!("recipe {}", path.display());
+            let text = std::fs::read_to_string(path).with_context(name)?;
+            TrainConfig::from_toml(&text).with_context(name)?
+        }
+    };
+    config.seed = request.seed.unwrap_or(config.seed);
+    config.epochs = request.epochs.unwrap_or(config.epochs);
+    if let Some(augmentation) = &mut config.augmentation {
+        augmentation.last_epochs_clean = augmentation.last_epochs_clean.min(config.epochs);
+    }
+    if let (Some(patterns), Some(last)) = (request.final_patterns, config.layer.last_mut()) {
+        last.patterns = (patterns > 0).then_some(patterns);
+    }
+    if let Some(backend) = &request.backend {
+        config.backend = serde_json::from_value(serde_json::Value::from(backend.as_str()))
+            .with_context(|| format!("--backend is `{backend}`"))?;
+    }
+    config.validate()?;
+    Ok(config)
 }
 
 /// Runs trainings as many at a time as there are threads, which they share out evenly.
@@ -200,21 +210,14 @@ fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<Summary> {
     })?;
     let mut seeds = done.into_inner().expect("no worker panics with the results");
     seeds.sort_by_key(|of_seed| of_seed.seed);
-    let count = seeds.len() as f64;
-    let mean = seeds.iter().map(|of_seed| of_seed.validation_accuracy).sum::<f64>() / count;
-    let square = |of_seed: &OfSeed| (of_seed.validation_accuracy - mean).powi(2);
-    let sd = (seeds.iter().map(square).sum::<f64>() / (count - 1.0).max(1.0)).sqrt();
+    let accuracies: Vec<f64> = seeds.iter().map(|of_seed| of_seed.validation_accuracy).collect();
+    let MeanSd { mean, sd } = mean_sd(&accuracies);
     Ok(Summary { seeds, validation_accuracy_mean: mean, validation_accuracy_sd: sd })
 }
 
 impl Summary {
-    fn table(&self) -> String {
-        let mut table = Table::new([
-            ("seed", Align::Right),
-            ("best epoch", Align::Right),
-            ("validation accuracy, %", Align::Right),
-            ("seconds", Align::Right),
-        ]);
+    fn text(&self) -> String {
+        let mut table = table([">seed", ">best epoch", ">validation accuracy, %", ">seconds"]);
         for of_seed in &self.seeds {
             table.row([
                 of_seed.seed.to_string(),
@@ -234,74 +237,43 @@ impl Summary {
 
 impl Job<'_> {
     /// Trains, and writes the network, the curve and the manifest.
-    fn run(&self, bar: &ProgressBar, prefix: &str) -> anyhow::Result<Curve> {
+    fn run(&self, bar: &ProgressBar, prefix: &str) -> anyhow::Result<TrainOutcome> {
         let network_path = self.out.join("network.hafnia");
-        let mut record = Record::begin(&self.config, Some(self.config.seed))?;
-        if let Some(recipe) = self.recipe {
+        let mut record = Record::begin(self.request.words(), &self.config, Some(self.config.seed))?;
+        if let Some(recipe) = &self.request.recipe {
             record.input(recipe)?;
         }
         record.data(self.mnist);
+        let checkpoint = self.request.checkpoint.as_ref().unwrap_or(&self.out);
         let report =
-            train(&self.config, &self.mnist.train, self.split, &self.checkpoint, bar, prefix)?;
-        let network = save(&network_path, &report.network)?;
-        let curve = Curve {
-            validation_accuracy: report.epochs[report.best_epoch - 1].validation_accuracy,
-            config: report.config,
-            epochs: report.epochs,
-            best_epoch: report.best_epoch,
-            images_per_second: report.images_per_second,
-            network,
-        };
+            observed(&self.config, &self.mnist.train, self.split, checkpoint, bar, prefix)?;
+        let trained = outcome(&report, save(&network_path, &report.network)?)?;
         let [json, csv, svg] = ["training.json", "training.csv", "training.svg"];
         let paths = [json, csv, svg].map(|name| self.out.join(name));
-        write_whole(&paths[0], serde_json::to_string_pretty(&curve)?.as_bytes())?;
-        write_whole(&paths[1], curve.csv().as_bytes())?;
-        write_whole(&paths[2], curve.svg()?.as_bytes())?;
+        write_whole(&paths[0], serde_json::to_string_pretty(&trained)?.as_bytes())?;
+        write_whole(&paths[1], trained.csv().as_bytes())?;
+        write_whole(&paths[2], trained.svg()?.as_bytes())?;
         record.end(&[&network_path, &paths[0], &paths[1], &paths[2]])?;
-        hafnia_train::remove_checkpoint(&self.checkpoint)?;
-        Ok(curve)
+        hafnia_train::remove_checkpoint(checkpoint)?;
+        Ok(trained)
     }
 }
 
-impl Curve {
-    fn csv(&self) -> String {
-        let mut csv = String::from(
-            "epoch,learning_rate,loss,train_accuracy,validation_accuracy,noisy_accuracy,seconds\n",
-        );
-        for epoch in &self.epochs {
-            let hafnia_train::EpochRecord {
-                epoch,
-                learning_rate,
-                loss,
-                train_accuracy,
-                validation_accuracy,
-                noisy_accuracy,
-                seconds,
-            } = epoch;
-            let noisy = noisy_accuracy.map(|accuracy| accuracy.to_string()).unwrap_or_default();
-            writeln!(
-                csv,
-                "{epoch},{learning_rate},{loss},{train_accuracy},{validation_accuracy},{noisy},{seconds}"
-            )
-            .expect("a string takes all");
-        }
-        csv
-    }
-
-    fn svg(&self) -> anyhow::Result<String> {
-        let point = |epoch: &hafnia_train::EpochRecord| CurvePoint {
-            epoch: epoch.epoch as u32,
-            loss: epoch.loss,
-            validation_accuracy_pct: 100.0 * epoch.validation_accuracy,
-        };
-        let label = format!("seed {}", self.config.seed);
-        let run = CurveRun { label, points: self.epochs.iter().map(point).collect() };
-        Ok(training_curve(&[run])?)
-    }
+/// A training as the rest of hafnia sees it.
+fn outcome(report: &TrainReport, network: Digest) -> anyhow::Result<TrainOutcome> {
+    Ok(TrainOutcome {
+        config: serde_json::to_value(&report.config)?,
+        // What an epoch is has the same names in both.
+        epochs: serde_json::from_value(serde_json::to_value(&report.epochs)?)?,
+        best_epoch: report.best_epoch,
+        validation_accuracy: report.epochs[report.best_epoch - 1].validation_accuracy,
+        images_per_second: report.images_per_second,
+        network,
+    })
 }
 
 /// Trains with a bar on a terminal and a line per epoch elsewhere, both on stderr.
-fn train(
+fn observed(
     config: &TrainConfig,
     images: &Dataset,
     split: &Split,

@@ -146,7 +146,7 @@ fn what_cannot_be_swept_is_said() {
     fails(place, run, "unknown variant `tests`, expected one of `train`, `validation`, `test`");
     fails(place, "sweep --offline --out nothing", "holds no sweep");
     put("name = \"x\"\nimages = 9\n[axes]\nmodel = [\"frontier\"]");
-    let slurm = hafnia(place, "sweep wrong.toml --offline --out cluster --engine slurm")
+    let slurm = hafnia(place, "sweep wrong.toml --offline --out cluster --on slurm")
         .env("PATH", place)
         .output()
         .unwrap();

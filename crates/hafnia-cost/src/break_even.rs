@@ -5,14 +5,14 @@
 //! of a mapping against the natural one is 1 − (A + ρ·c·t) / (A₀ + ρ·c·t₀), and it is 0 at
 //! ρ = (A₀ − A) / (c · (t − t₀)): the break-even.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::cost::{Assessment, Breakdown, Component, Cost};
 use crate::error::CostError;
 use crate::range::Range;
 
 /// Which area is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// Cells and tables, nothing else.
@@ -38,7 +38,7 @@ impl Scope {
 }
 
 /// The net area saving of a mapping against a natural one, as shares of 1.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BreakEven {
     /// The area that is compared.
     pub scope: Scope,
@@ -62,7 +62,7 @@ pub struct BreakEven {
 }
 
 /// A point of the curve.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SavingAt {
     /// Area of a bit of a table over that of the cells of a weight.
     pub ratio: f64,

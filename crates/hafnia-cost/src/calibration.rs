@@ -22,7 +22,7 @@
 use hafnia_rng::Seed;
 use rand::RngExt;
 use rand::seq::SliceRandom;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::CostError;
 use crate::model::{Constants, CostModel};
@@ -52,7 +52,7 @@ pub struct Calibrated {
 
 /// Where a ternary weight lies, which is not published. Either way it counts as two weights of a
 /// bit, as operations are counted here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ternary {
     /// In two cells of two columns, one for +1 and one for -1; both are in HRS for 0.
@@ -275,7 +275,7 @@ impl CostModel {
             .constants()
             .iter()
             .map(|constant| {
-                let rng = &mut seed.site("cost/draws").site(constant.key).rng();
+                let rng = &mut seed.site("cost/draws").site(&constant.key).rng();
                 let mut order: Vec<usize> = (0..draws).collect();
                 order.shuffle(rng);
                 let place = |stratum| (stratum as f64 + rng.random::<f64>()) / draws as f64;
@@ -283,9 +283,10 @@ impl CostModel {
             })
             .collect();
         let of_key: std::collections::HashMap<&str, &Vec<f64>> =
-            self.constants().iter().map(|constant| constant.key).zip(&strata).collect();
+            self.constants().iter().map(|constant| constant.key.as_str()).zip(&strata).collect();
         let drawn = (0..draws).map(|draw| {
-            let mut constants = self.pick(|constant| constant.quantile(of_key[constant.key][draw]));
+            let mut constants =
+                self.pick(|constant| constant.quantile(of_key[constant.key.as_str()][draw]));
             constants.columns_per_adc = constants.columns_per_adc.round();
             Scaled::new(&self.name, constants)
         });
@@ -299,7 +300,7 @@ impl CostModel {
 }
 
 /// What a calibration found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Draws that were calibrated.
     pub draws: usize,
@@ -320,10 +321,10 @@ pub struct Calibration {
 }
 
 /// A published figure beside the model's.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Figure {
     /// What it is.
-    pub name: &'static str,
+    pub name: String,
     /// Whether the model was calibrated on it; it is foretold otherwise.
     pub fitted: bool,
     /// As published.
@@ -348,13 +349,14 @@ impl Calibrated {
     pub fn calibration(&self) -> Calibration {
         let Constants { binary_tops_per_w, ternary_tops_per_w, .. } = self.typical.constants;
         let Constants { ecc_tops_per_w, gops_per_mm2, .. } = self.typical.constants;
-        let figure = |name, fitted, published: f64, value: fn(&Scaled) -> f64| {
+        let figure = |name: &str, fitted, published: f64, value: fn(&Scaled) -> f64| {
             let model = self.range(value);
             let miss_rel = model.typical / published - 1.0;
             // The figures that were fitted come out but for rounding.
             let held = fitted || model.holds(published);
             let naive_miss_rel =
                 if fitted { miss_rel } else { binary_tops_per_w / published - 1.0 };
+            let name = name.to_owned();
             Figure { name, fitted, published, model, miss_rel, naive_miss_rel, held }
         };
         let macro_mm2 = |ternary| self.range(|scaled| 1e-6 * scaled.constants.macro_um2(ternary));

@@ -11,7 +11,7 @@ use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
 use hafnia_sim::EventCounts;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::calibration::{Calibrated, Scaled};
 use crate::error::CostError;
@@ -19,7 +19,7 @@ use crate::inventory::{Inventory, Parts, TileAmounts};
 use crate::range::Range;
 
 /// A part of a macro, or of its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Component {
     /// The array of cells.
@@ -63,7 +63,7 @@ impl Component {
 }
 
 /// An amount and the components that make it up.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Breakdown<T> {
     /// In all.
     pub total: T,
@@ -72,7 +72,7 @@ pub struct Breakdown<T> {
 }
 
 /// What a layer costs; `T` is a [`Range`], or a number in one draw.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerCost<T = Range> {
     /// Name of the layer.
     pub name: String,
@@ -91,7 +91,7 @@ pub struct LayerCost<T = Range> {
 /// What a mapped network costs; `T` is a [`Range`], or a number in one draw.
 ///
 /// Layers add up to the totals, at the typical constants and in every draw.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Cost<T = Range> {
     /// Images over which events were counted.
     pub images: u64,

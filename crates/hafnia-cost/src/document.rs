@@ -14,7 +14,7 @@ pub fn constants_table(model: &CostModel) -> String {
             true => format!("{} to {}", constant.lo, constant.hi),
             false => String::new(),
         };
-        let (key, unit, source) = (constant.key, constant.unit, &constant.source);
+        let (key, unit, source) = (&constant.key, &constant.unit, &constant.source);
         let source = source.replace('|', "\\|");
         text += &format!("| `{key}` | {} | {range} | {unit} | {source} |\n", constant.value);
     }
@@ -40,7 +40,7 @@ pub fn calibration_table(calibration: &Calibration) -> String {
             true => ("by construction".to_owned(), String::new()),
             false => (pct(figure.miss_rel), pct(figure.naive_miss_rel)),
         };
-        let (name, published) = (figure.name, figure.published);
+        let (name, published) = (&figure.name, figure.published);
         text += &format!("| {name} | {used} | {published} | {model} | {miss} | {naive} |\n");
     }
     let Calibration { draws, refused, energy_scale, area_scale, macro_mm2, cells_rel, .. } =

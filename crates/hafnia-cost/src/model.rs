@@ -138,10 +138,10 @@ const KEYS: [Key; 45] = [
 ];
 
 /// A constant with all that a file says of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Constant {
     /// Key, as in `energy.read_v`.
-    pub key: &'static str,
+    pub key: String,
     /// The typical value, or the published one.
     pub value: f64,
     /// The least it may be; the value itself where nothing is assumed.
@@ -149,7 +149,7 @@ pub struct Constant {
     /// The most it may be.
     pub hi: f64,
     /// Unit; `1` for a pure number.
-    pub unit: &'static str,
+    pub unit: String,
     /// A citation, or `assumed` and why.
     pub source: String,
 }
@@ -169,7 +169,7 @@ impl Constant {
 }
 
 /// What parts take and spend, as a file says it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CostModel {
     /// Its name, or the path it came from.
     pub name: String,
@@ -275,7 +275,7 @@ impl CostModel {
         };
         known.check_range(&self.name, value)?;
         let source = format!("given in place of {}", constant.value);
-        *constant = Constant { value, lo: value, hi: value, source, ..*constant };
+        *constant = Constant { value, lo: value, hi: value, source, ..constant.clone() };
         Ok(self)
     }
 
@@ -314,7 +314,8 @@ impl Key {
                 ));
             }
         };
-        Ok(Constant { key: self.name, value, lo, hi, unit: self.unit, source })
+        let (key, unit) = (self.name.to_owned(), self.unit.to_owned());
+        Ok(Constant { key, value, lo, hi, unit, source })
     }
 
     fn check_range(&self, model: &str, value: f64) -> Result<(), CostError> {

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use hafnia_artifact::Digest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{dataset::Dataset, error::DataError, idx};
 
@@ -24,7 +24,7 @@ pub struct Mnist {
 }
 
 /// Where a data set came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Origin {

@@ -11,17 +11,18 @@ use std::collections::HashMap;
 use std::fmt;
 
 use hafnia_ir::{Mapping, MatrixId, Place, Tile, TileId};
-use serde::{Serialize, Serializer};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// What a pass did, matrix by matrix and tile by tile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explanation {
     /// One for each matrix, in their order.
     pub matrices: Vec<MatrixChange>,
 }
 
 /// What a pass did to a matrix.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatrixChange {
     /// Its name.
     pub matrix: String,
@@ -36,7 +37,7 @@ pub struct MatrixChange {
 }
 
 /// What a matrix takes, over all its tiles.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatrixTotals {
     /// Tiles.
     pub tiles: usize,
@@ -55,13 +56,13 @@ pub struct MatrixTotals {
 }
 
 /// What a pass did to a tile.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TileChange {
     /// The tile after the pass.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub tile: TileId,
     /// The tile before the pass that it comes from.
-    #[serde(serialize_with = "as_text")]
+    #[serde(serialize_with = "as_text", deserialize_with = "from_text")]
     pub from: TileId,
     /// Its replica, if that is new.
     pub new_replica: Option<u32>,
@@ -80,7 +81,7 @@ pub struct TileChange {
 }
 
 /// The size of a tile.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TileSize {
     /// Physical rows.
     pub rows: usize,
@@ -94,6 +95,12 @@ pub struct TileSize {
 
 fn as_text<S: Serializer>(id: &TileId, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(id)
+}
+
+fn from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<TileId, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let number = text.strip_prefix('t').and_then(|number| number.parse().ok());
+    number.map(TileId).ok_or_else(|| D::Error::custom(format!("`{text}` is no tile")))
 }
 
 impl Explanation {

@@ -3,20 +3,20 @@
 use std::fmt;
 
 use hafnia_ir::{Mapping, Tile};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a pass did, in numbers, in the order in which they are to be read.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Statistics {
     /// One number per line.
     pub lines: Vec<Statistic>,
     /// What does not fit into lines.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tables: Vec<StatisticsTable>,
 }
 
 /// A table that a pass reports.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StatisticsTable {
     /// What it shows.
     pub title: String,
@@ -27,7 +27,7 @@ pub struct StatisticsTable {
 }
 
 /// A number that a pass reports.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Statistic {
     /// What it counts, with its unit.
     pub name: String,

@@ -1,7 +1,7 @@
 //! [`Loss`]: the cross entropy that the search lowers, in integers.
 
 use hafnia_model::arithmetic::argmax;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A loss of this much is one nat.
 pub const NAT: i32 = 1 << 16;
@@ -93,7 +93,7 @@ impl Loss {
 }
 
 /// How good a network is on some images.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Score {
     /// Images.
     pub images: usize,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hafnia_model::Network;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::TuneError;
 use crate::moves::{Gains, Sparse, Step};
@@ -23,7 +23,7 @@ pub struct Merged {
 }
 
 /// What [`merge`] did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MergeReport {
     /// Name of the layer.
     pub layer: String,

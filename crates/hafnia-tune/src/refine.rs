@@ -3,7 +3,7 @@
 use hafnia_model::{MatrixLayer, Network, Weights};
 use hafnia_rng::Seed;
 use rand::seq::SliceRandom as _;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::TuneError;
 use crate::loss::Score;
@@ -56,7 +56,7 @@ pub struct Refined {
 }
 
 /// What [`refine`] did.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RefineReport {
     /// The factor of the outputs in the loss: what fits the images that are searched on.
     pub scale: f64,
@@ -71,7 +71,7 @@ pub struct RefineReport {
 }
 
 /// In what a matrix layer differs from what it was.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Difference {
     /// Name of the layer.
     pub layer: String,
@@ -82,7 +82,7 @@ pub struct Difference {
 }
 
 /// A score before and after.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Of the network as it was.
     pub before: Score,
@@ -91,7 +91,7 @@ pub struct Change {
 }
 
 /// What a visit of a layer did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visit {
     /// Number of the pass, from 1.
     pub pass: u32,

@@ -22,7 +22,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::browser::{Browser, PROGRAM};
-use crate::reproduce::cells;
 use crate::workspace::root;
 
 pub(crate) use super::browser::is_there;
@@ -427,7 +426,7 @@ fn layout(pipeline: &str) -> anyhow::Result<Layout> {
     };
     let logical = Mapping::logical(&network, &spec)?;
     let passes = Pipeline::load(pipeline, &Registry::builtin())?;
-    cells::of(pipeline, &passes.run(logical, &context, &mut |_| Ok(()))?.mapping)
+    hafnia_study::layout(pipeline, &passes.run(logical, &context, &mut |_| Ok(()))?.mapping)
 }
 
 /// The top of a page in the light theme.

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
-use crate::reproduce::runner;
+use crate::workspace;
 
 /// Debian's packages that have them: munge, slurmctld, slurmd, slurm-client.
 const PROGRAMS: [&str; 5] = ["munged", "slurmctld", "slurmd", "sbatch", "scontrol"];
@@ -98,7 +98,7 @@ pub(crate) fn run(times: u32, must_start: bool) -> anyhow::Result<()> {
             missing.join(", ")
         );
     }
-    let hafnia = runner::build()?;
+    let hafnia = workspace::build()?;
     let scratch = TempDir::new().context("a scratch folder")?;
     let place = scratch.path();
     fs::write(place.join("sweep.toml"), sweep_file(times))?;
@@ -131,7 +131,7 @@ pub(crate) fn run(times: u32, must_start: bool) -> anyhow::Result<()> {
     };
     let start = Instant::now();
     let submit = |out: &str, more: &[&str]| {
-        let mut command = sweep(out, &["--engine", "slurm"]);
+        let mut command = sweep(out, &["--on", "slurm"]);
         command.args(more).env("SLURM_CONF", place.join("slurm.conf"));
         crate::workspace::run(&mut command)
     };

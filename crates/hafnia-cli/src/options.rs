@@ -1,0 +1,108 @@
+//! Options that several commands share.
+
+use std::path::PathBuf;
+
+use anyhow::bail;
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use hafnia_study::{DataSource, MacroSource, NetworkSource, Part};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+/// Reads one of these words as the value that has this name in JSON.
+pub(crate) fn one_of<T: DeserializeOwned + Clone + Send + Sync + 'static>(
+    words: impl IntoIterator<Item = &'static str>,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(words).try_map(|word| serde_json::from_value(Value::String(word)))
+}
+
+/// The parts of the data set.
+pub(crate) fn part() -> impl TypedValueParser<Value = Part> {
+    one_of(["train", "validation", "test"])
+}
+
+/// The network of a command: a file, or one that is part of hafnia.
+#[derive(Args, Debug, Clone)]
+#[group(required = true)]
+pub(crate) struct NetworkOptions {
+    /// Network file; none with --model.
+    #[arg(value_name = "NETWORK", index = 1)]
+    pub(crate) file: Option<PathBuf>,
+    /// Recorded network in place of a file: RECIPE, or RECIPE/SEED (hafnia models).
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+}
+
+impl NetworkOptions {
+    /// The network that is named.
+    pub(crate) fn source(&self) -> anyhow::Result<NetworkSource> {
+        match (&self.file, &self.model) {
+            (Some(path), None) => Ok(NetworkSource::File(path.clone())),
+            (None, Some(name)) => Ok(NetworkSource::Model(name.clone())),
+            _ => bail!("give either a network file or --model"),
+        }
+    }
+}
+
+/// Where MNIST comes from.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct DataOptions {
+    /// Folder with the four IDX files of MNIST or of a set in its form, plain or .gz; nothing else
+    /// is tried.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Folder where downloads are kept.
+    #[arg(long, value_name = "DIR", default_value = "datasets/cache")]
+    cache: PathBuf,
+    /// Never touch the network: use the cache, or else the small subset that is part of hafnia.
+    #[arg(long)]
+    offline: bool,
+    /// Use the small subset if no source answers, instead of giving up.
+    #[arg(long)]
+    or_subset: bool,
+}
+
+impl DataOptions {
+    pub(crate) fn source(&self) -> DataSource {
+        let Self { data, cache, offline, or_subset } = self.clone();
+        DataSource { data, cache, offline, or_subset }
+    }
+}
+
+/// The macro that is simulated.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct MacroOptions {
+    /// Preset, or a TOML file of the same form (hafnia macros).
+    #[arg(long = "macro", value_name = "NAME|FILE", default_value = "gt-n40")]
+    name: String,
+    /// Override a value of the macro, such as sigma_lrs_rel=0.2 or input_control=fixed-group.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    set: Vec<String>,
+}
+
+impl MacroOptions {
+    pub(crate) fn source(&self) -> MacroSource {
+        MacroSource { name: self.name.clone(), set: self.set.clone() }
+    }
+}
+
+/// On what a mapped network is run, and where the result goes.
+#[derive(Args, Debug, Clone)]
+pub(crate) struct RunOptions {
+    /// Which images.
+    #[arg(long, value_parser = part(), default_value = "test")]
+    pub(crate) part: Part,
+    /// Use only the first N images.
+    #[arg(long, value_name = "N")]
+    pub(crate) images: Option<usize>,
+    /// Seed of everything drawn.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Also write the result as JSON, with a manifest.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) spec: MacroOptions,
+    #[command(flatten)]
+    pub(crate) data: DataOptions,
+}

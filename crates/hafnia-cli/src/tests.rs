@@ -1,0 +1,254 @@
+//! Whatever is asked as data can be typed: its command line is read back into the same request.
+
+use std::fmt::Debug;
+use std::path::PathBuf;
+
+use clap::Parser;
+use hafnia_sim::EngineKind;
+use hafnia_study::{
+    AttributeRequest, BenchRequest, CostRequest, DataSource, EvaluateRequest, FrontierRequest,
+    Leave, MacroSource, MapRequest, MappingOrigin, MergeRequest, NetworkSource, On, Part,
+    PowerGrid, ProfileRequest, Request, SearchOptions, SimulateRequest, SweepRequest, TrainRequest,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::model::ModelCommand;
+use crate::{Cli, Command};
+
+/// Holds that words typed into a shell become this request again.
+fn check<R: PartialEq + Debug>(asked: &R, words: Vec<String>, read: impl Fn(Command) -> Option<R>) {
+    let typed = std::iter::once("hafnia".to_owned()).chain(words.clone());
+    let cli = Cli::try_parse_from(typed).unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    assert_eq!(read(cli.command).as_ref(), Some(asked), "{words:?}");
+}
+
+fn text() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9._/ ='-]{0,11}"
+}
+
+fn path() -> impl Strategy<Value = PathBuf> {
+    text().prop_map(PathBuf::from)
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9.=-]{0,9}"
+}
+
+fn names() -> impl Strategy<Value = Vec<String>> {
+    vec(name(), 0..3)
+}
+
+fn network() -> impl Strategy<Value = NetworkSource> {
+    prop_oneof![path().prop_map(NetworkSource::File), text().prop_map(NetworkSource::Model)]
+}
+
+fn part() -> impl Strategy<Value = Part> {
+    prop_oneof![Just(Part::Train), Just(Part::Validation), Just(Part::Test)]
+}
+
+fn spec() -> impl Strategy<Value = MacroSource> {
+    (text(), vec(text(), 0..3)).prop_map(|(name, set)| MacroSource { name, set })
+}
+
+fn data() -> impl Strategy<Value = DataSource> {
+    (option::of(path()), path(), any::<bool>(), any::<bool>()).prop_map(
+        |(data, cache, offline, or_subset)| DataSource { data, cache, offline, or_subset },
+    )
+}
+
+/// What `sim` and `cost` are run on, and where the outcome goes.
+fn run()
+-> impl Strategy<Value = (Part, Option<usize>, u64, Option<PathBuf>, MacroSource, DataSource)> {
+    (part(), any::<Option<usize>>(), any::<u64>(), option::of(path()), spec(), data())
+}
+
+fn search() -> impl Strategy<Value = SearchOptions> {
+    let numbers = (any::<u32>(), any::<i32>(), any::<f32>(), 0.0..0.9, option::of(1..9u32));
+    (names(), numbers, any::<u64>()).prop_map(|(layers, numbers, seed)| {
+        let (passes, reach, sigmas, held_back, images) = numbers;
+        SearchOptions { layers, passes, reach, sigmas: sigmas.into(), held_back, images, seed }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn map(
+        (network, out, spec, seed) in (network(), path(), spec(), any::<u64>()),
+        (origin, profile, until, dump_ir) in (
+            (any::<bool>(), text()),
+            option::of(path()),
+            option::of(text()),
+            option::of("[a-z]{0,4}"),
+        ),
+        (code_table, program, explain) in (option::of(path()), option::of(path()), any::<bool>()),
+    ) {
+        let mut asked = MapRequest { code_table, seed, program, spec, network, out, ..MapRequest::default() };
+        asked.from = MappingOrigin::Pipeline(origin.1.clone());
+        match origin.0 {
+            true => asked.from = MappingOrigin::FromProgram(origin.1.into()),
+            false => asked = MapRequest { profile, until, dump_ir, explain, ..asked },
+        }
+        check(&asked, asked.words(), |command| match command {
+            Command::Map(map) => map.request().ok(),
+            _ => None,
+        });
+    }
+
+    #[test]
+    fn simulate(
+        (models, files, pipelines) in (vec(text(), 1..3), vec(path(), 0..3), vec(text(), 0..3)),
+        engine in prop_oneof![Just(EngineKind::Exact), Just(EngineKind::Table), Just(EngineKind::Device)],
+        (chips, until, most_chips) in (any::<u32>(), option::of(0.001..100.0), any::<u32>()),
+        (yield_at, noise_in, replicates) in (option::of(0.0..100.0), text(), any::<u32>()),
+        power in option::of((vec(2..99usize, 1..3), vec(2..99usize, 1..3))),
+        (attribute, code_table) in (option::of((any::<usize>(), option::of(path()))), option::of(path())),
+        saved in vec(path(), 0..2),
+        (part, images, seed, out, spec, data) in run(),
+    ) {
+        let mut asked = SimulateRequest {
+            models, files, pipelines, engine, chips, until, yield_at, noise_in, replicates,
+            part, images, seed, out, spec, data,
+            power: power.map(|(networks, chips)| PowerGrid { networks, chips }),
+            ..SimulateRequest::default()
+        };
+        if until.is_some() {
+            asked.most_chips = most_chips;
+        }
+        match attribute {
+            Some((images, plot)) => asked.attribute = Some(AttributeRequest { images, plot }),
+            None => asked.code_table = code_table,
+        }
+        if !saved.is_empty() && asked.attribute.is_none() && until.is_none() {
+            let SimulateRequest { chips, seed, .. } = SimulateRequest::default();
+            asked = SimulateRequest { saved, chips, seed, ..asked };
+        }
+        check(&asked, asked.words(), |command| match command {
+            Command::Sim(sim) => Some(sim.request()),
+            _ => None,
+        });
+    }
+
+    #[test]
+    fn cost(
+        (network, mapping, pipeline) in (network(), option::of(path()), option::of(text())),
+        (against, plot) in (option::of(text()), option::of(path())),
+        (cost_model, constants, draws) in (text(), vec(text(), 0..3), any::<usize>()),
+        (part, images, seed, out, spec, data) in run(),
+    ) {
+        let plot = plot.filter(|_| against.is_some());
+        let asked = CostRequest {
+            network, mapping, pipeline, against, plot, cost_model, constants, draws,
+            part, images, seed, out, spec, data,
+        };
+        check(&asked, asked.words(), |command| match command {
+            Command::Cost(cost) => cost.request().ok(),
+            _ => None,
+        });
+    }
+
+    #[test]
+    fn frontier(
+        (network, profile, out) in (network(), path(), path()),
+        (steps, chips, seed) in (any::<u64>(), any::<u32>(), any::<u64>()),
+        (part, spec, data) in (part(), spec(), data()),
+    ) {
+        let asked =
+            FrontierRequest { network, profile, out, steps, chips, part, seed, spec, data };
+        check(&asked, asked.words(), |command| match command {
+            Command::Frontier(frontier) => frontier.request().ok(),
+            _ => None,
+        });
+    }
+
+    #[test]
+    fn sweep(
+        (file, out, shards) in (option::of(path()), path(), option::of(path())),
+        (plan, yes, collect, wait) in any::<(bool, bool, bool, bool)>(),
+        share in option::of((0..5usize, 5..9usize)),
+        (slurm, tasks, cores) in any::<(bool, usize, usize)>(),
+        (sbatch, data) in (vec("-?[a-z =-]{1,9}", 0..3), data()),
+    ) {
+        let share = share.map(|(first, of)| format!("{first}/{of}").parse().expect("a share"));
+        let on = if slurm { On::Slurm } else { On::Local };
+        let asked = SweepRequest {
+            file, out, plan, yes, on, share, shards, collect, tasks, cores, sbatch, wait, data,
+        };
+        check(&asked, asked.words(), |command| match command {
+            Command::Sweep(sweep) => Some(sweep.request()),
+            _ => None,
+        });
+    }
+
+    #[test]
+    fn profile_evaluate_and_bench(
+        (network, out, against, pipeline) in (network(), path(), option::of(path()), text()),
+        (images, positions, seed, seconds) in (any::<usize>(), any::<usize>(), any::<u64>(), any::<f32>()),
+        (part, spec, data) in (part(), spec(), data()),
+    ) {
+        let (of, from) = (network.clone(), data.clone());
+        let asked = ProfileRequest { network: of, out, images, positions, seed, data: from };
+        check(&asked, asked.words(), |command| match command {
+            Command::Profile(profile) => profile.request().ok(),
+            _ => None,
+        });
+        let asked = EvaluateRequest { network: network.clone(), against, part, data };
+        check(&asked, asked.words(), |command| match command {
+            Command::Model(model) => match model.command {
+                ModelCommand::Evaluate(evaluate) => evaluate.request().ok(),
+                _ => None,
+            },
+            _ => None,
+        });
+        let asked = BenchRequest { network, pipeline, images, seconds: seconds.into(), spec };
+        check(&asked, asked.words(), |command| match command {
+            Command::Bench(bench) => bench.request().ok(),
+            _ => None,
+        });
+    }
+
+    #[test]
+    fn merge(
+        (network, out, layer) in (network(), path(), text()),
+        leave in prop_oneof![
+            any::<usize>().prop_map(Leave::Rows),
+            (0.0..100.0).prop_map(Leave::Budget),
+            vec(any::<usize>(), 1..4).prop_map(Leave::Curve),
+        ],
+        (no_tune, part, search, data) in (any::<bool>(), part(), search(), data()),
+    ) {
+        let out = Some(out).filter(|_| !matches!(leave, Leave::Curve(_)));
+        let asked = MergeRequest { network, out, layer, leave, no_tune, part, search, data };
+        check(&asked, asked.words(), |command| match command {
+            Command::Model(model) => match model.command {
+                ModelCommand::Merge(merge) => merge.request().ok(),
+                _ => None,
+            },
+            _ => None,
+        });
+    }
+
+    #[test]
+    fn train(
+        (recipe, out, checkpoint) in (option::of(path()), path(), option::of(path())),
+        (seed, seeds, epochs, final_patterns) in (
+            any::<Option<u64>>(),
+            option::of(1..=1000u64),
+            any::<Option<usize>>(),
+            any::<Option<usize>>(),
+        ),
+        (backend, data) in (option::of(text()), data()),
+    ) {
+        let checkpoint = checkpoint.filter(|_| seeds.is_none());
+        let asked = TrainRequest {
+            recipe, out, checkpoint, seed, seeds, epochs, final_patterns, backend, data,
+        };
+        check(&asked, asked.words(), |command| match command {
+            Command::Train(train) => Some(train.request()),
+            _ => None,
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! Where images come from: [`DataSource`], and the [`Part`] of a data set.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use hafnia_artifact::Digest;
+use hafnia_data::{Dataset, Mnist, Origin, Split};
+use hafnia_model::{Network, arithmetic};
+use serde::{Deserialize, Serialize};
+
+/// Where MNIST is looked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataSource {
+    /// The only folder to look into, if there is one.
+    pub data: Option<PathBuf>,
+    /// Folder where downloads are kept.
+    pub cache: PathBuf,
+    /// Never touch the network: the cache, or else the subset that is part of hafnia.
+    pub offline: bool,
+    /// Take the subset if no source answers.
+    pub or_subset: bool,
+}
+
+impl Default for DataSource {
+    fn default() -> Self {
+        Self { data: None, cache: "datasets/cache".into(), offline: false, or_subset: false }
+    }
+}
+
+/// A part of the data set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// The images that networks are trained on.
+    Train,
+    /// The images by which choices are made.
+    Validation,
+    /// The images that judge, and choose nothing.
+    #[default]
+    Test,
+}
+
+impl Part {
+    /// The name, as on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+
+    /// The images of this part.
+    pub fn of(self, mnist: &Mnist) -> Dataset {
+        let split = Split::standard(&mnist.train);
+        match self {
+            Self::Train => mnist.train.select(&split.train),
+            Self::Validation => mnist.train.select(&split.validation),
+            Self::Test => mnist.test.clone(),
+        }
+    }
+
+    /// The first images of this part: as many as are asked for, or else `usual`, or all if there are
+    /// fewer.
+    pub(crate) fn first(
+        self,
+        mnist: &Mnist,
+        images: Option<usize>,
+        usual: usize,
+    ) -> anyhow::Result<Dataset> {
+        let dataset = self.of(mnist);
+        let most = dataset.len();
+        let images = images.unwrap_or(usual.min(most));
+        ensure!((1..=most).contains(&images), "--images is {images}, it must lie in 1..={most}");
+        Ok(dataset.first(images))
+    }
+}
+
+/// The images of a data set as a network takes them.
+pub(crate) fn images(network: &Network, data: &Dataset) -> hafnia_sim::Images {
+    hafnia_sim::Images {
+        activations: arithmetic::reduce_pixels(&data.images, &network.input().cuts),
+        labels: data.labels.clone(),
+    }
+}
+
+/// The data set that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataOutcome {
+    /// Where.
+    pub origin: Origin,
+    /// Whether it is the full MNIST, by its digests.
+    pub full: bool,
+    /// Images of the part that networks are trained on.
+    pub train: usize,
+    /// Images by which choices are made.
+    pub validation: usize,
+    /// Images that judge.
+    pub test: usize,
+    /// The digests of its files.
+    pub digests: BTreeMap<String, Digest>,
+    /// Sources that did not answer, and why.
+    pub notes: Vec<String>,
+}
+
+impl DataOutcome {
+    /// What is said of a data set.
+    pub fn of(mnist: &Mnist) -> Self {
+        let split = Split::standard(&mnist.train);
+        Self {
+            origin: mnist.origin.clone(),
+            full: mnist.is_full(),
+            train: split.train.len(),
+            validation: split.validation.len(),
+            test: mnist.test.len(),
+            digests: mnist.digests.clone(),
+            notes: mnist.notes.clone(),
+        }
+    }
+}

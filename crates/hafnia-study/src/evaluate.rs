@@ -1,0 +1,208 @@
+//! Runs a network as it is: how good it is, and beside another one, on the same images.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use hafnia_artifact::load;
+use hafnia_data::Dataset;
+use hafnia_model::arithmetic::{argmax, is_strictly_largest};
+use hafnia_model::{Network, ReferenceProduct, run};
+use hafnia_stats::{Interval, paired_difference, wilson};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::data::{DataSource, Part, images};
+use crate::request::{Request, Step};
+use crate::session::Session;
+use crate::source::NetworkSource;
+
+/// What is to be evaluated.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvaluateRequest {
+    /// The network.
+    #[serde(flatten)]
+    pub network: NetworkSource,
+    /// File of a second network, run on the same images.
+    pub against: Option<PathBuf>,
+    /// The part of the data set.
+    pub part: Part,
+    /// Where images come from.
+    #[serde(flatten)]
+    pub data: DataSource,
+}
+
+/// How good a network is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluateOutcome {
+    /// The part of the data set.
+    pub part: Part,
+    /// Its images.
+    pub images: usize,
+    /// Images that are right, the first of equal outputs being the class.
+    pub correct: usize,
+    /// Share of images that are right, with its 95 % interval (Wilson).
+    pub accuracy: Interval,
+    /// The same where outputs that tie for the maximum count as wrong.
+    pub correct_ties_wrong: usize,
+    /// Their share.
+    pub accuracy_ties_wrong: Interval,
+    /// The second network, if there is one.
+    pub against: Option<EvaluatedAgainst>,
+}
+
+/// A second network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EvaluatedAgainst {
+    /// Its accuracy.
+    pub accuracy: Interval,
+    /// Accuracy of the second network minus that of the first, in points, paired over the images.
+    pub ahead_points: Interval,
+}
+
+impl Request for EvaluateRequest {
+    const COMMAND: &'static str = "model evaluate";
+
+    type Outcome = EvaluateOutcome;
+
+    fn run(&self, session: &Session<'_>) -> anyhow::Result<EvaluateOutcome> {
+        let named = self.network.load()?;
+        let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
+        let data = self.part.of(&*session.mnist(&self.data)?);
+        let outcomes = Judged::of(&named.network, &data)?;
+        let Judged { first: right, ties_wrong, .. } = &outcomes;
+        let accuracy = outcomes.accuracy();
+        let against = match second {
+            None => None,
+            Some(second) => {
+                let second = Judged::of(&second, &data)?.first;
+                Some(EvaluatedAgainst {
+                    accuracy: wilson(count(&second), second.len()),
+                    ahead_points: paired_difference(&second, right)?,
+                })
+            }
+        };
+        Ok(EvaluateOutcome {
+            part: self.part,
+            images: right.len(),
+            correct: count(right),
+            accuracy: accuracy.first,
+            correct_ties_wrong: count(ties_wrong),
+            accuracy_ties_wrong: accuracy.ties_wrong,
+            against,
+        })
+    }
+}
+
+impl Step for EvaluateRequest {
+    fn inputs(&self) -> Vec<PathBuf> {
+        self.network.file().into_iter().chain(self.against.clone()).collect()
+    }
+}
+
+fn count(right: &[bool]) -> usize {
+    right.iter().filter(|&&right| right).count()
+}
+
+/// Checks that images have the size that the network takes.
+pub(crate) fn check_size(network: &Network, data: &Dataset) -> anyhow::Result<()> {
+    let input = network.input();
+    ensure!(
+        (input.channels, input.height, input.width) == (1, data.rows, data.columns),
+        "the network takes images of {}x{}x{}, data set `{}` has 1x{}x{}",
+        input.channels,
+        input.height,
+        input.width,
+        data.name,
+        data.rows,
+        data.columns
+    );
+    Ok(())
+}
+
+/// The raw outputs of the network for the first images of a data set.
+///
+/// # Errors
+/// If the images have another size than the network takes.
+pub fn logits(network: &Network, data: &Dataset, count: usize) -> anyhow::Result<Vec<Vec<i32>>> {
+    check_size(network, data)?;
+    let inputs = images(network, &data.first(count));
+    let size = data.rows * data.columns;
+    Ok(inputs
+        .activations
+        .par_chunks(size)
+        .map_init(|| ReferenceProduct::new(network), |plain, image| run(network, image, plain))
+        .collect())
+}
+
+/// Whether a network is right, image by image, by two rules for outputs that tie for the largest.
+pub(crate) struct Judged {
+    /// The first of equals is the class.
+    first: Vec<bool>,
+    /// A tie is wrong.
+    ties_wrong: Vec<bool>,
+    ties: usize,
+}
+
+/// A share of images that are right, by both rules for ties.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Accuracy {
+    /// With the first of equals as the class; 95 % interval (Wilson).
+    pub first: Interval,
+    /// With a tie counted as wrong.
+    pub ties_wrong: Interval,
+}
+
+/// What became of a network that was changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Compared {
+    /// Which images.
+    pub part: String,
+    /// How many.
+    pub images: usize,
+    /// Accuracy of the network as it was.
+    pub accuracy_before: Accuracy,
+    /// Accuracy as it is.
+    pub accuracy_after: Accuracy,
+    /// Accuracy after minus before, in points, paired over the images.
+    pub gain_points: Accuracy,
+    /// Share of images whose largest outputs tie, before.
+    pub ties_before: f64,
+    /// The same, after.
+    pub ties_after: f64,
+}
+
+impl Judged {
+    pub(crate) fn of(network: &Network, data: &Dataset) -> anyhow::Result<Self> {
+        let mut outcomes = Self { first: Vec::new(), ties_wrong: Vec::new(), ties: 0 };
+        for (outputs, &label) in logits(network, data, data.len())?.iter().zip(&data.labels) {
+            let (class, label) = (argmax(outputs), usize::from(label));
+            outcomes.first.push(class == label);
+            outcomes.ties_wrong.push(is_strictly_largest(outputs, label));
+            outcomes.ties += usize::from(!is_strictly_largest(outputs, class));
+        }
+        Ok(outcomes)
+    }
+
+    fn accuracy(&self) -> Accuracy {
+        let share = |right: &[bool]| wilson(count(right), right.len());
+        Accuracy { first: share(&self.first), ties_wrong: share(&self.ties_wrong) }
+    }
+
+    /// What became of these outcomes.
+    pub(crate) fn then(&self, part: &str, after: &Self) -> anyhow::Result<Compared> {
+        let images = self.first.len();
+        let share = |ties: usize| ties as f64 / images as f64;
+        Ok(Compared {
+            part: part.to_owned(),
+            images,
+            accuracy_before: self.accuracy(),
+            accuracy_after: after.accuracy(),
+            gain_points: Accuracy {
+                first: paired_difference(&after.first, &self.first)?,
+                ties_wrong: paired_difference(&after.ties_wrong, &self.ties_wrong)?,
+            },
+            ties_before: share(self.ties),
+            ties_after: share(after.ties),
+        })
+    }
+}

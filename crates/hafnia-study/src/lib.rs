@@ -1,0 +1,89 @@
+//! The flows of hafnia as a library: what a person asks on the command line, asked in Rust.
+//!
+//! A [`Request`] is plain data, and so is what it finds; both are read and written by serde. A
+//! [`Session`] holds what requests share, and tells an [`Observer`] how far they are.
+//! [`Request::command_line`] is what would be typed to ask the same, so that every number can be
+//! found again by hand.
+//!
+//! ```
+//! use hafnia_passes::Registry;
+//! use hafnia_study::{MapRequest, MappingOrigin, NetworkSource, Request, Session};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let out = folder.path().join("frontier.map");
+//! # let out = out.as_path();
+//! let registry = Registry::builtin();
+//! let session = Session::new(&registry, &());
+//! let request = MapRequest {
+//!     network: NetworkSource::Model("frontier".to_owned()),
+//!     from: MappingOrigin::Pipeline("compact".to_owned()),
+//!     out: out.to_owned(),
+//!     ..MapRequest::default()
+//! };
+//! let mapped = request.run(&session)?;
+//! assert_eq!(mapped.total.macros, 4);
+//! # Ok::<(), anyhow::Error>(())
+//! ```
+//!
+//! | request | finds |
+//! |---|---|
+//! | [`MapRequest`] | a mapping, proved and run against the reference after every pass |
+//! | [`SimulateRequest`] | accuracy over virtual chips, with intervals; where it goes |
+//! | [`CostRequest`] | area, energy and latency, as ranges |
+//! | [`FrontierRequest`] | what rows, cycles and noise can be had together |
+//! | [`SweepRequest`] | all of that over many points, on this machine or on many |
+//! | [`ProfileRequest`], [`EvaluateRequest`], [`RefineRequest`], [`MergeRequest`] | what mappings are made of: networks, better or other ones |
+//! | [`BenchRequest`], [`FitCellsRequest`], [`FitCodesRequest`] | how fast engines are; presets and code tables from measurements |
+//!
+//! What this crate does not know: the command line that makes requests, and the trainer.
+
+mod bench;
+mod cost;
+mod data;
+mod describe;
+mod evaluate;
+mod fit;
+mod frontier;
+mod layout;
+mod map;
+mod merge;
+mod profile;
+mod record;
+mod refine;
+pub mod reproduce;
+mod request;
+mod session;
+mod simulate;
+mod source;
+pub mod sweep;
+mod train;
+
+pub use bench::{BenchOutcome, BenchRequest, EngineSpeed};
+pub use cost::{CostAgainst, CostOutcome, CostRequest, ratios};
+pub use data::{DataOutcome, DataSource, Part};
+pub use describe::{
+    ChipDescription, LayerDescription, MappingDescription, MatrixSize, MatrixSummary,
+    NetworkDescription, ProfileOutcome, StateDescription, TileDescription, Totals,
+    describe_network, sizes,
+};
+pub use evaluate::{
+    Accuracy, Compared, EvaluateOutcome, EvaluateRequest, EvaluatedAgainst, logits,
+};
+pub use fit::{FitCellsRequest, FitCodesRequest, FittedRate, FittedState, WantedShape};
+pub use frontier::FrontierRequest;
+pub use layout::layout;
+pub use map::{MapOutcome, MapRequest, MappingOrigin, PassRun};
+pub use merge::{Leave, MergeCurve, MergeOutcome, MergePoint, MergeRequest, MergedNetwork};
+pub use profile::ProfileRequest;
+pub use record::{Record, in_one_line};
+pub use refine::{RefineOutcome, RefineRequest, SearchOptions};
+pub use request::{Request, Step, name_of};
+pub use session::{Bar, Observer, Session, check_writable};
+pub use simulate::{
+    AttributeRequest, Found, MappingPower, NetworkMappings, PerImage, PooledMapping,
+    PooledNetworks, PowerGrid, SimulateOutcome, SimulateRequest, SimulatedMapping,
+    SimulatedNetwork, Until,
+};
+pub use source::{MacroSource, NamedNetwork, NetworkSource, PIPELINE, resolved};
+pub use sweep::{On, SweepOutcome, SweepRequest};
+pub use train::{Epoch, TrainOutcome, TrainRequest};

@@ -1,0 +1,78 @@
+//! Samples which rows are on together, on training images.
+
+use std::path::PathBuf;
+
+use hafnia_artifact::save;
+use hafnia_rng::Seed;
+use hafnia_sim::{ProfileOptions, profile};
+use serde::{Deserialize, Serialize};
+
+use crate::data::{DataSource, Part, images};
+use crate::describe::ProfileOutcome;
+use crate::record::Record;
+use crate::request::{Request, Step};
+use crate::session::{Session, check_writable};
+use crate::source::NetworkSource;
+
+/// What is to be sampled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProfileRequest {
+    /// The network.
+    #[serde(flatten)]
+    pub network: NetworkSource,
+    /// File of the profile.
+    pub out: PathBuf,
+    /// Training images to sample, or all if there are no more.
+    pub images: usize,
+    /// Positions to sample of an image in a convolution.
+    pub positions: usize,
+    /// Seed of the sampling.
+    pub seed: u64,
+    /// Where images come from.
+    #[serde(flatten)]
+    pub data: DataSource,
+}
+
+impl Default for ProfileRequest {
+    fn default() -> Self {
+        let (network, data) = Default::default();
+        Self { network, out: PathBuf::new(), images: 30_000, positions: 1, seed: 1, data }
+    }
+}
+
+impl Request for ProfileRequest {
+    const COMMAND: &'static str = "profile";
+
+    type Outcome = ProfileOutcome;
+
+    fn run(&self, session: &Session<'_>) -> anyhow::Result<ProfileOutcome> {
+        check_writable(&self.out)?;
+        let config = serde_json::json!({ "images": self.images, "positions": self.positions });
+        let mut record = Record::begin(self.words(), &config, Some(self.seed))?;
+        let named = self.network.load()?;
+        record.network(&named);
+        let mnist = session.mnist(&self.data)?;
+        record.data(&mnist);
+        let images = images(&named.network, &Part::Train.of(&mnist));
+        let options = ProfileOptions {
+            images: self.images.min(images.len()),
+            positions_per_image: self.positions,
+        };
+        let bar = session.observer.bar("profile");
+        let moves = |done, of| bar.moves(done, of);
+        let taken = profile(&named.network, &images, options, Seed(self.seed), &moves)?;
+        save(&self.out, &taken)?;
+        record.end(&[&self.out])?;
+        Ok(ProfileOutcome::of(&taken))
+    }
+}
+
+impl Step for ProfileRequest {
+    fn inputs(&self) -> Vec<PathBuf> {
+        self.network.file().into_iter().collect()
+    }
+
+    fn outputs(&self) -> Vec<PathBuf> {
+        vec![self.out.clone()]
+    }
+}

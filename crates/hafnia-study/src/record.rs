@@ -1,0 +1,81 @@
+//! [`Record`]: the manifest of what writes a file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use hafnia_artifact::{Digest, Manifest};
+use hafnia_data::Mnist;
+use serde::Serialize;
+
+use crate::source::NamedNetwork;
+
+/// The manifest of what writes a file: begun when the work begins, written beside the first output
+/// when it ends.
+pub struct Record {
+    manifest: Manifest,
+    start: Instant,
+}
+
+impl Record {
+    /// Begins the record of a command with this configuration.
+    ///
+    /// # Errors
+    /// If the configuration is no JSON.
+    pub fn begin(
+        command: impl IntoIterator<Item = String>,
+        config: &impl Serialize,
+        seed: Option<u64>,
+    ) -> anyhow::Result<Self> {
+        let mut manifest = Manifest::new("hafnia", env!("CARGO_PKG_VERSION"), command);
+        manifest.git_revision = option_env!("HAFNIA_GIT_REVISION").map(str::to_owned);
+        manifest.config = serde_json::to_value(config)?;
+        manifest.seed = seed;
+        Ok(Self { manifest, start: Instant::now() })
+    }
+
+    /// Notes a file that is read.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn input(&mut self, path: &Path) -> anyhow::Result<()> {
+        self.manifest.inputs.insert(path.display().to_string(), Digest::of_file(path)?);
+        Ok(())
+    }
+
+    /// Notes a network.
+    pub fn network(&mut self, named: &NamedNetwork) {
+        self.manifest.inputs.insert(named.name.clone(), named.digest);
+    }
+
+    /// Notes the files of a data set.
+    pub fn data(&mut self, mnist: &Mnist) {
+        self.manifest.inputs.extend(mnist.digests.clone());
+    }
+
+    /// Notes the outputs and writes the manifest beside the first, as `<name>.manifest.json`.
+    ///
+    /// # Errors
+    /// If an output is not there, or the manifest cannot be written.
+    pub fn end(mut self, outputs: &[&Path]) -> anyhow::Result<()> {
+        let digest = |output: &&Path| {
+            let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok((name, Digest::of_file(output)?))
+        };
+        let digests = outputs.iter().map(digest).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
+        self.manifest.outputs = digests;
+        self.manifest.seconds = self.start.elapsed().as_secs_f64();
+        let beside = outputs.first().context("a record has an output")?;
+        let mut name = beside.file_name().unwrap_or_default().to_owned();
+        name.push(".manifest.json");
+        self.manifest.write(beside.with_file_name(name))?;
+        Ok(())
+    }
+}
+
+/// An error and its causes in one line.
+pub fn in_one_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,65 @@
+//! What cells, cycles and noise the deployed network can have together: `hafnia frontier`.
+
+use std::path::Path;
+
+use anyhow::Context;
+use hafnia_report::{Figure, Frontier, Part, Section, Setting};
+
+use crate::frontier::FrontierRequest;
+use crate::reproduce::lab::{Lab, noise};
+use crate::source::{MacroSource, NetworkSource};
+
+/// What was found.
+pub(super) struct Searched {
+    setting: Setting,
+    found: Frontier,
+    /// Candidates by cycles and noise.
+    svg: String,
+}
+
+/// Searches over mappings of a network for noise of this setting.
+pub(super) fn run(
+    lab: &Lab<'_>,
+    setting: Setting,
+    network: &Path,
+    profile: &Path,
+) -> anyhow::Result<Searched> {
+    let request = FrontierRequest {
+        steps: lab.effort.anneal_steps / 10,
+        chips: lab.effort.mapping_chips,
+        seed: lab.seed,
+        spec: MacroSource { set: noise(&setting), ..MacroSource::default() },
+        data: lab.source.clone(),
+        network: NetworkSource::File(network.to_owned()),
+        profile: profile.to_owned(),
+        out: lab.out("frontier"),
+        ..FrontierRequest::default()
+    };
+    let found = lab.ask("frontier", &request)?;
+    let svg = request.svg();
+    let svg = std::fs::read_to_string(&svg).with_context(|| svg.display().to_string())?;
+    Ok(Searched { setting, found, svg })
+}
+
+impl Searched {
+    pub(super) fn section(&self) -> Section {
+        let Frontier { images, chips, candidates, .. } = &self.found;
+        Section {
+            part: Part::Frontier,
+            title: "What can be had together".to_owned(),
+            text: format!(
+                "The deployed network by {} candidates of the search of `hafnia frontier`, for {}; those that none beats in cells, cycles and expected noise have a letter.\n\
+                 Expected noise is a multiple of the plain mapping's; drops are those with noise in the final layer on {chips} virtual chips and {images} test images.",
+                candidates.len(),
+                self.setting
+            ),
+            tables: vec![self.found.table()],
+            figures: vec![Figure {
+                name: "frontier".to_owned(),
+                caption: "Conversion cycles and expected noise of every candidate.".to_owned(),
+                svg: self.svg.clone(),
+            }],
+            ..Section::default()
+        }
+    }
+}

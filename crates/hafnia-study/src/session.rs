@@ -1,0 +1,142 @@
+//! [`Session`]: what requests share, and who is told of their progress.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Context as _;
+use hafnia_data::{Mnist, Origin, Progress, Sources};
+use hafnia_passes::{Pipeline, Registry};
+
+use crate::data::DataSource;
+use crate::source;
+
+/// A piece of work on its way, which ends when it is dropped.
+pub trait Bar: Send + Sync {
+    /// How much is done, and of how much; called from several threads, so not always in order.
+    fn moves(&self, done: u64, of: u64);
+
+    /// What is being done.
+    fn message(&self, text: &str);
+
+    /// Something to be read that is no result.
+    fn line(&self, text: &str);
+}
+
+/// Follows what is done.
+pub trait Observer: Sync {
+    /// A piece of work begins.
+    fn bar(&self, what: &str) -> Box<dyn Bar>;
+
+    /// Something that is good to know.
+    fn note(&self, text: &str);
+}
+
+/// Follows nothing.
+impl Bar for () {
+    fn moves(&self, _: u64, _: u64) {}
+
+    fn message(&self, _: &str) {}
+
+    fn line(&self, _: &str) {}
+}
+
+/// Follows nothing.
+impl Observer for () {
+    fn bar(&self, _: &str) -> Box<dyn Bar> {
+        Box::new(())
+    }
+
+    fn note(&self, _: &str) {}
+}
+
+/// What requests share: the passes that there are, the data set once it is loaded, and an observer.
+pub struct Session<'a> {
+    /// The passes that pipelines are made of.
+    pub registry: &'a Registry,
+    /// Who is told of progress.
+    pub observer: &'a dyn Observer,
+    /// The data set that was loaded last.
+    mnist: Mutex<Option<(DataSource, Arc<Mnist>)>>,
+}
+
+impl<'a> Session<'a> {
+    /// A session that has loaded nothing yet.
+    pub fn new(registry: &'a Registry, observer: &'a dyn Observer) -> Self {
+        Self { registry, observer, mnist: Mutex::new(None) }
+    }
+
+    /// The data set of a source.
+    ///
+    /// # Errors
+    /// If it cannot be found.
+    ///
+    /// # Panics
+    /// If another thread panicked while it loaded one.
+    pub fn mnist(&self, source: &DataSource) -> anyhow::Result<Arc<Mnist>> {
+        let mut kept = self.mnist.lock().expect("no thread panics while it loads");
+        if let Some((of, mnist)) = &*kept
+            && of == source
+        {
+            return Ok(mnist.clone());
+        }
+        let mnist = Arc::new(self.load(source)?);
+        *kept = Some((source.clone(), mnist.clone()));
+        Ok(mnist)
+    }
+
+    fn load(&self, source: &DataSource) -> anyhow::Result<Mnist> {
+        let sources = Sources {
+            data: source.data.clone(),
+            cache: source.cache.clone(),
+            offline: source.offline,
+            fall_back_to_subset: source.or_subset,
+        };
+        let bar = self.observer.bar("MNIST");
+        let mnist = hafnia_data::load(&sources, &mut |event| match event {
+            Progress::Trying(origin) => bar.message(&origin.to_string()),
+            Progress::Received { file, bytes, total } => {
+                bar.message(file);
+                bar.moves(bytes, total.unwrap_or(bytes));
+            }
+            Progress::Failed { origin, reason } => tracing::info!("{origin}: {reason}"),
+            _ => {}
+        });
+        drop(bar);
+        let mnist = mnist?;
+        match &mnist.origin {
+            Origin::Subset => {
+                let note = "note: this is the small subset of MNIST that is part of hafnia";
+                self.observer.note(note);
+            }
+            Origin::Folder(folder) if !mnist.is_full() => {
+                let folder = folder.display();
+                self.observer.note(&format!("note: {folder} holds a data set other than MNIST"));
+            }
+            _ => {}
+        }
+        Ok(mnist)
+    }
+
+    pub(crate) fn pipeline(&self, name: &str) -> anyhow::Result<Pipeline> {
+        source::load_pipeline(name, self.registry)
+    }
+}
+
+/// Refuses an output that cannot be written, before any work is done for it.
+///
+/// # Errors
+/// If its folder cannot be made or written.
+pub fn check_writable(path: &Path) -> anyhow::Result<()> {
+    static PROBES: AtomicU64 = AtomicU64::new(0);
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let number = PROBES.fetch_add(1, Ordering::Relaxed);
+    let probe = folder.join(format!(".writable-{}-{number}", std::process::id()));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&probe, b""))
+        .and_then(|()| std::fs::remove_file(&probe))
+        .with_context(|| format!("output folder {} cannot be written", folder.display()))
+}

@@ -1,0 +1,149 @@
+//! Where accuracy goes, by layer, by partial sum and by effect.
+
+use std::path::PathBuf;
+
+use anyhow::ensure;
+use hafnia_cim::MacroSpec;
+use hafnia_ir::Mapping;
+use hafnia_model::Network;
+use hafnia_report::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
+use hafnia_rng::Seed;
+use hafnia_sim::{
+    CodeErrors, EngineKind, Evaluation, Images, LayerErrors, NoiseScope, Prepared, attribute,
+    evaluate,
+};
+use hafnia_stats::{Bootstrap, Interval, drop_points};
+use serde::{Deserialize, Serialize};
+
+use crate::session::Session;
+
+/// What is to be attributed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttributeRequest {
+    /// Images on which errors of conversions are counted, one by one, on 3 chips at most.
+    pub images: usize,
+    /// File of the drops by layer and by effect, drawn.
+    pub plot: Option<PathBuf>,
+}
+
+impl Default for AttributeRequest {
+    fn default() -> Self {
+        Self { images: 200, plot: None }
+    }
+}
+
+impl AttributeRequest {
+    /// Checks that there are enough images.
+    pub(super) fn check(&self, images: usize) -> anyhow::Result<()> {
+        let wanted = self.images;
+        ensure!(
+            (1..=images).contains(&wanted),
+            "--attribute-images is {wanted}, it must lie in 1..={images}"
+        );
+        Ok(())
+    }
+}
+
+/// Chips on which errors of conversions are counted.
+const CHIPS: u32 = 3;
+
+/// What is attributed, and how it is run.
+pub(super) struct Subject<'a> {
+    pub(super) session: &'a Session<'a>,
+    pub(super) network: &'a Network,
+    pub(super) name: &'a str,
+    pub(super) mapping: &'a Mapping,
+    pub(super) spec: &'a MacroSpec,
+    pub(super) images: &'a Images,
+    pub(super) engine: EngineKind,
+    pub(super) chips: u32,
+    pub(super) seed: Seed,
+    pub(super) bootstrap: Bootstrap,
+}
+
+impl Subject<'_> {
+    /// Attributes what `prepared` loses, of which `evaluation` is the outcome.
+    pub(super) fn attribute(
+        &self,
+        images: usize,
+        prepared: &Prepared<'_>,
+        evaluation: &Evaluation,
+    ) -> anyhow::Result<Attribution> {
+        let bar = self.session.observer.bar("conversions");
+        let errors = attribute(
+            prepared,
+            self.mapping,
+            self.spec,
+            self.engine,
+            self.chips.min(CHIPS),
+            images,
+            self.seed,
+            &|done, of| bar.moves(done, of),
+        )?;
+        drop(bar);
+        let effects: Vec<_> = self.spec.switchable().collect();
+        let effects = effects.into_iter().map(|effect| {
+            Ok(EffectLoss {
+                effect: effect.name.to_owned(),
+                keys: effect.keys.to_owned(),
+                drop_points_alone: self.drop(
+                    prepared,
+                    &self.spec.with_only(effect),
+                    effect.name,
+                )?,
+                drop_points_without: self.drop(
+                    prepared,
+                    &self.spec.without(effect),
+                    effect.name,
+                )?,
+            })
+        });
+        Ok(Attribution {
+            mapping: self.name.to_owned(),
+            drop_points: drop_points(evaluation.outcomes(), self.bootstrap),
+            effects: effects.collect::<anyhow::Result<_>>()?,
+            layers: errors.iter().map(|of| self.layer(of)).collect::<anyhow::Result<_>>()?,
+        })
+    }
+
+    fn drop(
+        &self,
+        prepared: &Prepared<'_>,
+        spec: &MacroSpec,
+        what: &str,
+    ) -> anyhow::Result<Interval> {
+        let bar = self.session.observer.bar(what);
+        let moves = |done, of| bar.moves(done, of);
+        let Self { mapping, engine, chips, seed, .. } = *self;
+        let evaluation = evaluate(prepared, mapping, spec, engine, 0..chips, seed, &moves)?;
+        Ok(drop_points(evaluation.outcomes(), self.bootstrap))
+    }
+
+    fn layer(&self, errors: &LayerErrors) -> anyhow::Result<LayerLoss> {
+        let alone = NoiseScope::Matrices(vec![errors.matrix]);
+        let prepared = Prepared::new(self.network, self.images, &alone)?;
+        // JSON has no infinity.
+        let finite = |ratio: Option<f64>| ratio.filter(|ratio| ratio.is_finite());
+        let mut ratios: Vec<f64> =
+            errors.columns.iter().filter_map(|column| column.snr_db()).collect();
+        ratios.sort_by(f64::total_cmp);
+        let sum =
+            |count: fn(&CodeErrors) -> u64| errors.codes.iter().map(count).sum::<u64>() as f64;
+        let conversions = sum(|codes| codes.conversions).max(1.0);
+        let column = |column: &hafnia_sim::ColumnErrors| ColumnErrors {
+            snr_db: finite(column.snr_db()),
+            error_mean: column.error_mean,
+            error_rms: column.error_square.sqrt(),
+        };
+        Ok(LayerLoss {
+            layer: errors.layer.clone(),
+            drop_points_alone: self.drop(&prepared, self.spec, &errors.layer)?,
+            snr_db_median: finite(ratios.get(ratios.len() / 2).copied()),
+            snr_db_least: finite(ratios.first().copied()),
+            code_error_rate: sum(|codes| codes.errors) / conversions,
+            clipping_rate: sum(|codes| codes.clipped) / conversions,
+            by_ones: errors.codes.iter().map(|codes| [codes.conversions, codes.errors]).collect(),
+            columns: errors.columns.iter().map(column).collect(),
+        })
+    }
+}

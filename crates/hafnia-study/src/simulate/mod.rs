@@ -1,0 +1,396 @@
+//! Runs mapped networks on virtual chips: accuracy with intervals.
+
+mod attribute;
+mod chips;
+mod networks;
+mod outcome;
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail, ensure};
+use hafnia_artifact::write_whole;
+use hafnia_cim::{CodeTable, MacroSpec};
+use hafnia_ir::Mapping;
+use hafnia_model::Network;
+use hafnia_report::Attribution;
+use hafnia_rng::Seed;
+use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope, Prepared, evaluate, evaluate_table};
+use hafnia_stats::{Bootstrap, Interval, student_mean};
+use serde::{Deserialize, Serialize};
+
+pub use self::attribute::AttributeRequest;
+use self::attribute::Subject;
+use self::chips::SavedChips;
+use self::networks::{Group, groups};
+pub use self::outcome::{
+    Found, MappingPower, NetworkMappings, PerImage, PooledMapping, PooledNetworks, SimulateOutcome,
+    SimulatedMapping, SimulatedNetwork, Until,
+};
+use self::outcome::{Run, power};
+use crate::data::{DataSource, Part, images};
+use crate::record::Record;
+use crate::request::{Request, Step};
+use crate::session::{Session, check_writable};
+use crate::source::{MacroSource, PIPELINE, pipeline_file, resolved};
+
+/// What is to be simulated.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SimulateRequest {
+    /// Recorded networks: RECIPE, RECIPE/SEED, or RECIPE/* for every seed.
+    #[serde(rename = "model")]
+    pub models: Vec<String>,
+    /// Network files, each followed by its mappings, the first of which is the baseline.
+    pub files: Vec<PathBuf>,
+    /// Pipelines by which every network is mapped too; `compact` if there is no mapping else.
+    #[serde(rename = "pipeline")]
+    pub pipelines: Vec<String>,
+    /// The engine.
+    pub engine: EngineKind,
+    /// Measured code table of engine `table`.
+    pub code_table: Option<PathBuf>,
+    /// Saved chips in place of fresh ones.
+    #[serde(rename = "chip")]
+    pub saved: Vec<PathBuf>,
+    /// Virtual chips (of `table`: repetitions).
+    pub chips: u32,
+    /// How far intervals over chips may reach, in points: chips are added until they do not.
+    pub until: Option<f64>,
+    /// Chips at which `until` gives up.
+    pub most_chips: u32,
+    /// Accuracy that counts for the yield, in per cent.
+    pub yield_at: Option<f64>,
+    /// Where there is noise: `final`, `all`, or names of layers, separated by commas.
+    pub noise_in: String,
+    /// Replicates of the bootstrap.
+    pub replicates: u32,
+    /// What is forecast of the interval of the reduction.
+    pub power: Option<PowerGrid>,
+    /// Whether and how to say where accuracy goes under the first mapping.
+    pub attribute: Option<AttributeRequest>,
+    /// The part of the data set.
+    pub part: Part,
+    /// How many of its images; all without a number.
+    pub images: Option<usize>,
+    /// Seed of everything drawn.
+    pub seed: u64,
+    /// File of the outcome.
+    pub out: Option<PathBuf>,
+    /// The macro.
+    #[serde(flatten)]
+    pub spec: MacroSource,
+    /// Where images come from.
+    #[serde(flatten)]
+    pub data: DataSource,
+}
+
+/// Numbers of networks and chips that are forecast.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PowerGrid {
+    /// Networks, at least 2 each.
+    pub networks: Vec<usize>,
+    /// Chips, at least 2 each.
+    pub chips: Vec<usize>,
+}
+
+impl Default for PowerGrid {
+    fn default() -> Self {
+        Self { networks: vec![3, 5, 10, 15, 20], chips: vec![50, 100, 200, 400] }
+    }
+}
+
+impl Default for SimulateRequest {
+    fn default() -> Self {
+        Self {
+            models: Vec::new(),
+            files: Vec::new(),
+            pipelines: Vec::new(),
+            engine: EngineKind::Device,
+            code_table: None,
+            saved: Vec::new(),
+            chips: 50,
+            until: None,
+            most_chips: 1000,
+            yield_at: None,
+            noise_in: "final".to_owned(),
+            replicates: 2000,
+            power: None,
+            attribute: None,
+            part: Part::Test,
+            images: None,
+            seed: 1,
+            out: None,
+            spec: MacroSource::default(),
+            data: DataSource::default(),
+        }
+    }
+}
+
+impl Request for SimulateRequest {
+    const COMMAND: &'static str = "sim";
+    const POSITIONAL: &'static [&'static str] = &["files"];
+
+    type Outcome = SimulateOutcome;
+
+    fn run(&self, session: &Session<'_>) -> anyhow::Result<SimulateOutcome> {
+        let saved = SavedChips::load(&self.saved)?;
+        let spec = match &saved {
+            Some(saved) => saved.spec(&self.spec, self.engine)?,
+            None => self.spec.load()?,
+        };
+        let seed = saved.as_ref().map_or(Seed(self.seed), SavedChips::seed);
+        let measured = self.code_table.as_deref().map(CodeTable::load_csv).transpose()?;
+        match (&measured, self.engine) {
+            (Some(table), EngineKind::Table) => table.check_size(&spec)?,
+            (Some(_), _) => bail!("--code-table is for --engine table"),
+            (None, EngineKind::Table) => spec.check_table()?,
+            (None, _) => {}
+        }
+        let groups = groups(&self.models, &self.files)?;
+        let mut pipelines = self.pipelines.clone();
+        if pipelines.is_empty() && groups[0].files.is_empty() {
+            pipelines.push(PIPELINE.to_owned());
+        }
+        self.check(groups.len(), groups[0].files.len() + pipelines.len())?;
+        let scope = |group: &Group| noise_scope(&self.noise_in, &group.named.network);
+        let scopes: Vec<NoiseScope> = groups.iter().map(scope).collect::<anyhow::Result<_>>()?;
+        let load = |name: String| session.pipeline(&name).map(|loaded| (name, loaded));
+        let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<anyhow::Result<_>>()?;
+        self.outputs().iter().try_for_each(|path| check_writable(path))?;
+        let config = serde_json::json!({
+            "engine": self.engine,
+            "chips": self.chips,
+            "until_points": self.until,
+            "most_chips": self.most_chips,
+            "yield_at": self.yield_at,
+            "noise_in": self.noise_in,
+            "part": self.part,
+            "images": self.images,
+            "replicates": self.replicates,
+            "code_table": self.code_table,
+            "saved_chips": self.saved,
+            "pipelines": pipelines.iter().map(|(_, pipeline)| pipeline).collect::<Vec<_>>(),
+            "macro": resolved(&spec),
+        });
+        let mut record = Record::begin(self.words(), &config, Some(seed.0))?;
+        for path in self.code_table.iter().chain(&self.saved) {
+            record.input(path)?;
+        }
+        let mut mappings = Vec::new();
+        for group in &groups {
+            record.network(&group.named);
+            mappings.push(group.mappings(session, &pipelines, &spec, seed)?);
+            group.files.iter().try_for_each(|path| record.input(path))?;
+        }
+        let mnist = session.mnist(&self.data)?;
+        record.data(&mnist);
+        let dataset = self.part.first(&mnist, self.images, usize::MAX)?;
+        if let Some(attribute) = &self.attribute {
+            attribute.check(dataset.len())?;
+        }
+        let shown: Vec<Images> =
+            groups.iter().map(|group| images(&group.named.network, &dataset)).collect();
+        let macros = Macros { session, spec: &spec, engine: self.engine, saved, measured, seed };
+        let mut trials = Vec::new();
+        for (index, group) in groups.iter().enumerate() {
+            let prepared = Prepared::new(&group.named.network, &shown[index], &scopes[index])?;
+            trials.push(Trial { prepared, mappings: &mappings[index], evaluations: Vec::new() });
+        }
+        let until = self.simulate(&macros, &mut trials)?;
+        let attribution = match &self.attribute {
+            None => None,
+            Some(attribute) => {
+                Some(self.attribute(attribute, &groups[0], &shown[0], &macros, &trials[0])?)
+            }
+        };
+        let run = |(group, trial): (&Group, Trial<'_>)| Run {
+            name: group.named.name.clone(),
+            digest: group.named.digest,
+            evaluations: trial
+                .mappings
+                .iter()
+                .map(|(name, _)| name.clone())
+                .zip(trial.evaluations)
+                .collect(),
+        };
+        let runs: Vec<Run> = groups.iter().zip(trials).map(run).collect();
+        let first = &runs[0].evaluations[0].1;
+        let accuracy = self.yield_at.map(|percent| percent / 100.0);
+        let outcome = SimulateOutcome {
+            engine: self.engine,
+            noise_in: self.noise_in.clone(),
+            part: self.part,
+            images: first.images(),
+            chips: first.chips(),
+            until,
+            seed: seed.0,
+            spec: resolved(&spec),
+            lossy: first.is_lossy,
+            found: Found::of(&runs, self.bootstrap(seed), accuracy)?,
+            attribution,
+            power: match &self.power {
+                Some(grid) => power(&runs, &grid.networks, &grid.chips)?,
+                None => Vec::new(),
+            },
+        };
+        if let Some(out) = &self.out {
+            let json = serde_json::to_string_pretty(&outcome)? + "\n";
+            write_whole(out, json.as_bytes())?;
+            record.end(&[out])?;
+        }
+        Ok(outcome)
+    }
+}
+
+impl Step for SimulateRequest {
+    fn inputs(&self) -> Vec<PathBuf> {
+        let pipelines = self.pipelines.iter().filter_map(|name| pipeline_file(name));
+        let files = self.files.iter().chain(&self.code_table).chain(&self.saved);
+        files.cloned().chain(pipelines).collect()
+    }
+
+    fn outputs(&self) -> Vec<PathBuf> {
+        let plot = self.attribute.as_ref().and_then(|attribute| attribute.plot.as_ref());
+        self.out.iter().chain(plot).cloned().collect()
+    }
+}
+
+impl SimulateRequest {
+    /// Checks what is asked for beside these numbers of networks and of mappings of each.
+    fn check(&self, networks: usize, mappings: usize) -> anyhow::Result<()> {
+        ensure!(
+            self.attribute.is_none() || networks == 1,
+            "--attribute is of one network, here are {networks}"
+        );
+        ensure!(
+            self.power.is_none()
+                || (networks >= 2 && mappings >= 2 && (self.chips >= 2 || !self.saved.is_empty())),
+            "--power takes at least 2 networks, 2 mappings of each and 2 chips, here are {networks}, {mappings} and {}",
+            self.chips
+        );
+        Ok(())
+    }
+
+    /// Runs all mappings of all networks, on more and more chips if asked to.
+    fn simulate(
+        &self,
+        macros: &Macros<'_>,
+        trials: &mut [Trial<'_>],
+    ) -> anyhow::Result<Option<Until>> {
+        let mut chips = self.chips;
+        trials.iter_mut().try_for_each(|trial| trial.run(macros, 0..chips))?;
+        let Some(points) = self.until else { return Ok(None) };
+        let mut reached = trials.iter().all(|trial| trial.is_narrow(points));
+        while !reached && chips < self.most_chips {
+            let more = chips..self.most_chips.min(chips.saturating_add(self.chips));
+            trials.iter_mut().try_for_each(|trial| trial.run(macros, more.clone()))?;
+            (chips, reached) = (more.end, trials.iter().all(|trial| trial.is_narrow(points)));
+        }
+        Ok(Some(Until { points, reached }))
+    }
+
+    /// Where the accuracy of the first mapping goes.
+    fn attribute(
+        &self,
+        request: &AttributeRequest,
+        group: &Group,
+        images: &Images,
+        macros: &Macros<'_>,
+        trial: &Trial<'_>,
+    ) -> anyhow::Result<Attribution> {
+        let (name, mapping) = &trial.mappings[0];
+        let subject = Subject {
+            session: macros.session,
+            network: &group.named.network,
+            name,
+            mapping,
+            spec: macros.spec,
+            images,
+            engine: self.engine,
+            chips: self.chips,
+            seed: macros.seed,
+            bootstrap: self.bootstrap(macros.seed),
+        };
+        let found = subject.attribute(request.images, &trial.prepared, &trial.evaluations[0])?;
+        if let Some(path) = &request.plot {
+            write_whole(path, found.plot()?.as_bytes())?;
+        }
+        Ok(found)
+    }
+
+    fn bootstrap(&self, seed: Seed) -> Bootstrap {
+        Bootstrap { replicates: self.replicates, seed: seed.site("sim/bootstrap") }
+    }
+}
+
+/// What mappings are run on.
+struct Macros<'a> {
+    session: &'a Session<'a>,
+    spec: &'a MacroSpec,
+    engine: EngineKind,
+    saved: Option<SavedChips>,
+    measured: Option<CodeTable>,
+    seed: Seed,
+}
+
+/// A network on its images, and what its mappings have given so far.
+struct Trial<'a> {
+    prepared: Prepared<'a>,
+    mappings: &'a [(String, Mapping)],
+    evaluations: Vec<Evaluation>,
+}
+
+impl Trial<'_> {
+    /// Runs all mappings on these chips, beside those that they were run on before.
+    fn run(&mut self, macros: &Macros<'_>, chips: Range<u32>) -> anyhow::Result<()> {
+        let Macros { session, spec, engine, saved, measured, seed } = macros;
+        for (index, (name, mapping)) in self.mappings.iter().enumerate() {
+            let bar = session.observer.bar(&format!("map {}/{}", index + 1, self.mappings.len()));
+            let moves = |done, of| bar.moves(done, of);
+            let (chips, prepared) = (chips.clone(), &self.prepared);
+            let evaluation = match (saved, measured) {
+                (Some(saved), _) => saved.evaluate(prepared, mapping, spec, &moves),
+                (None, Some(table)) => {
+                    evaluate_table(prepared, mapping, spec, table, chips, *seed, &moves)
+                        .map_err(Into::into)
+                }
+                (None, None) => evaluate(prepared, mapping, spec, *engine, chips, *seed, &moves)
+                    .map_err(Into::into),
+            };
+            drop(bar);
+            let evaluation = evaluation.with_context(|| name.clone())?;
+            match self.evaluations.get_mut(index) {
+                Some(so_far) => so_far.append(evaluation)?,
+                None => self.evaluations.push(evaluation),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the interval of every mapping's accuracy reaches this many points at most.
+    fn is_narrow(&self, points: f64) -> bool {
+        self.evaluations.iter().all(|evaluation| {
+            let Interval { value, hi, .. } = student_mean(&evaluation.accuracies());
+            100.0 * (hi - value) <= points
+        })
+    }
+}
+
+/// Where there is noise: `final`, `all`, or names of layers, separated by commas.
+pub(crate) fn noise_scope(text: &str, network: &Network) -> anyhow::Result<NoiseScope> {
+    match text {
+        "final" => Ok(NoiseScope::Final),
+        "all" => Ok(NoiseScope::All),
+        names => {
+            let matrices = network.matrices();
+            let find = |name: &str| {
+                let found = matrices.iter().position(|matrix| matrix.name == name);
+                let known = || matrices.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
+                found.with_context(|| {
+                    format!("noise in layer `{name}`: give final, all, or some of {}", known())
+                })
+            };
+            Ok(NoiseScope::Matrices(names.split(',').map(find).collect::<Result<_, _>>()?))
+        }
+    }
+}

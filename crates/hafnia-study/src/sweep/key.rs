@@ -1,0 +1,113 @@
+//! What the keys of a point mean.
+
+use anyhow::{bail, ensure};
+use hafnia_cim::MacroSpec;
+use hafnia_passes::{Pipeline, Registry};
+
+use crate::session::Session;
+use crate::source::{MacroSource, NamedNetwork, NetworkSource, PIPELINE};
+use crate::sweep::plan::Point;
+
+/// All keys that can be swept.
+pub(super) fn keys(registry: &Registry) -> anyhow::Result<Vec<String>> {
+    let mut keys =
+        ["model", "network", "pipeline", "noise_in", "macro"].map(str::to_owned).to_vec();
+    for (key, _) in MacroSpec::load("gt-n40")?.values() {
+        keys.push(format!("macro.{key}"));
+        // As --set takes it: without the table that it stands in.
+        keys.extend(key.split_once('.').map(|(_, short)| format!("macro.{short}")));
+    }
+    for pass in registry.infos() {
+        let option = |(option, _): &(&str, &str)| format!("pipeline.{}.{option}", pass.name);
+        keys.extend(pass.options.iter().map(option));
+    }
+    Ok(keys)
+}
+
+pub(super) fn text_of(point: &Point, key: &str, or: &str) -> String {
+    point.get(key).map_or_else(|| or.to_owned(), ToString::to_string)
+}
+
+/// The network of a point.
+pub(super) fn network(point: &Point) -> anyhow::Result<NamedNetwork> {
+    let text = |key: &str| point.get(key).map(ToString::to_string);
+    match (text("network"), text("model")) {
+        (Some(_), Some(_)) => bail!("a point has either a `model` or a `network`, not both"),
+        (Some(file), None) => NetworkSource::File(file.into()),
+        (None, model) => NetworkSource::Model(model.unwrap_or_else(|| "frontier".to_owned())),
+    }
+    .load()
+}
+
+/// The macro of a point.
+pub(super) fn spec(point: &Point) -> anyhow::Result<MacroSpec> {
+    let mut spec = MacroSpec::load(&text_of(point, "macro", &MacroSource::default().name))?;
+    for (key, value) in point {
+        if let Some(key) = key.strip_prefix("macro.") {
+            spec.set(key, &value.to_string())?;
+        }
+    }
+    Ok(spec)
+}
+
+/// The pipeline of a point: the one it names, with its options put in.
+pub(super) fn pipeline(point: &Point, session: &Session<'_>) -> anyhow::Result<Pipeline> {
+    let loaded = session.pipeline(&text_of(point, "pipeline", PIPELINE))?;
+    let mut written: toml::Table = loaded.to_string().parse()?;
+    let mut is_changed = false;
+    for (key, value) in point {
+        let Some(rest) = key.strip_prefix("pipeline.") else { continue };
+        let Some((pass, option)) = rest.split_once('.') else { continue };
+        let passes = written.get_mut("pass").and_then(toml::Value::as_array_mut);
+        let mut found = false;
+        for table in passes.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
+            if table.get("use").and_then(toml::Value::as_str) == Some(pass) {
+                table.insert(option.to_owned(), toml::Value::try_from(value)?);
+                (found, is_changed) = (true, true);
+            }
+        }
+        ensure!(found, "`{key}`: the pipeline `{}` has no pass `{pass}`", loaded.name());
+    }
+    match is_changed {
+        true => Ok(Pipeline::parse(&written.to_string(), session.registry)?),
+        false => Ok(loaded),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::config::Value;
+
+    fn point(values: &[(&str, &str)]) -> Point {
+        let value = |text: &str| match text.parse() {
+            Ok(number) => Value::Whole(number),
+            Err(_) => Value::Text(text.to_owned()),
+        };
+        values.iter().map(|&(key, text)| (key.to_owned(), value(text))).collect()
+    }
+
+    #[test]
+    fn options_of_passes_are_put_into_the_pipeline() {
+        let registry = Registry::builtin();
+        let put = |values: &[(&str, &str)]| {
+            pipeline(&point(values), &Session::new(&registry, &()))
+                .map(|pipeline| pipeline.to_string())
+        };
+        let found = put(&[("pipeline", "reorder"), ("pipeline.reorder.steps", "7")]);
+        assert!(found.expect("a pass and its option").contains("steps = 7"));
+        let error = put(&[("pipeline.reorder.steps", "7")]).expect_err("no such pass").to_string();
+        assert_eq!(error, "`pipeline.reorder.steps`: the pipeline `compact` has no pass `reorder`");
+    }
+
+    #[test]
+    fn every_key_of_a_macro_and_a_pass_can_be_swept() {
+        let keys = keys(&Registry::builtin()).expect("the preset loads");
+        for key in ["macro.cell.sigma_lrs_rel", "macro.sigma_lrs_rel", "pipeline.tile.rows"] {
+            assert!(keys.iter().any(|known| known == key), "{key}");
+        }
+        let spec = spec(&point(&[("macro.rows_per_conversion", "3")])).expect("in range");
+        assert_eq!(spec.rows_per_conversion, 3);
+        assert!(super::spec(&point(&[("macro.rows_per_conversion", "0")])).is_err());
+    }
+}

@@ -1,0 +1,299 @@
+//! [`Worker`]: maps points, runs their chips and prices what happens.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use anyhow::{Context as _, ensure};
+use hafnia_artifact::{load, save};
+use hafnia_cim::{CodeTable, InputControl, MacroSpec};
+use hafnia_cost::{Calibrated, CostModel, DRAWS};
+use hafnia_data::{Dataset, Mnist};
+use hafnia_ir::{Mapping, Profile};
+use hafnia_model::Network;
+use hafnia_passes::{Context, PassError, Size};
+use hafnia_rng::Seed;
+use hafnia_sim::{
+    EngineKind, Evaluation, Events, Prepared, ProfileOptions, Tally, evaluate, profile, tally,
+};
+
+use crate::data::{self, Part};
+use crate::map::run_pipeline;
+use crate::record::in_one_line;
+use crate::session::Session;
+use crate::simulate::noise_scope;
+use crate::source::NamedNetwork;
+use crate::sweep::folder::{Computed, Folder, ShardCounts};
+use crate::sweep::key::{network, pipeline, spec, text_of};
+use crate::sweep::plan::{Plan, Point, ShardId};
+
+/// The images that every chip is shown.
+pub(super) fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
+    let part = plan.sweep.part;
+    let dataset = part.of(mnist);
+    let most = dataset.len();
+    let images = plan.sweep.images.unwrap_or(most);
+    ensure!(
+        (1..=most).contains(&images),
+        "`images` is {images}, it must lie in 1..={most}, the {} images",
+        part.name()
+    );
+    Ok(dataset.first(images))
+}
+
+/// What computes shards.
+pub(super) struct Worker<'a> {
+    plan: &'a Plan,
+    mnist: &'a Mnist,
+    session: &'a Session<'a>,
+    /// The images that every chip is shown.
+    shown: Dataset,
+    /// What prices events: the same draws for all points.
+    calibrated: Calibrated,
+    folder: PathBuf,
+}
+
+/// A point, ready to be run.
+struct Ready {
+    point: Point,
+    spec: MacroSpec,
+    mapping: Mapping,
+    /// Area, energy and latency, as far as they can be told.
+    costs: BTreeMap<String, f64>,
+}
+
+/// The events of a mapping under an input control.
+struct Tallied {
+    mapping: Mapping,
+    grouping: (InputControl, usize),
+    events: Tally,
+}
+
+impl<'a> Worker<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        mnist: &'a Mnist,
+        session: &'a Session<'a>,
+        folder: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let calibrated = CostModel::gt_n40().calibrate(DRAWS, Seed(plan.sweep.seed))?;
+        Ok(Self { plan, mnist, session, shown: shown(plan, mnist)?, calibrated, folder })
+    }
+
+    /// Computes shards that are missing.
+    pub(super) fn work(&self, folder: &Folder, todo: &[ShardId]) -> anyhow::Result<ShardCounts> {
+        let bar = self.session.observer.bar(&self.plan.sweep.name);
+        let runs = |id: &ShardId| Ok(self.plan.chips(id)?.len() as u64 * self.shown.len() as u64);
+        let total: anyhow::Result<Vec<u64>> = todo.iter().map(runs).collect();
+        let total: u64 = total?.iter().sum();
+        let done = AtomicU64::new(0);
+        let mut tally = ShardCounts::default();
+        // Points of one network and scope share what is run once without noise.
+        let subject = |id: &ShardId| {
+            let point = &self.plan.points[id.point];
+            ["model", "network", "noise_in"].map(|key| point.get(key).map(ToString::to_string))
+        };
+        let mut todo = todo.to_vec();
+        todo.sort_by_key(subject);
+        for group in todo.chunk_by(|a, b| subject(a) == subject(b)) {
+            let point = &self.plan.points[group[0].point];
+            let named = network(point).map_err(|error| in_one_line(&error));
+            let prepared = named.as_ref().map_err(String::clone).and_then(|named| {
+                self.prepare(point, named, self.shown.len()).map_err(|error| in_one_line(&error))
+            });
+            let (mut ready, mut tallies) = (None, Vec::new());
+            let compute = |point: &Point, chips: Range<u32>| {
+                let named = named.as_ref().map_err(String::clone)?;
+                let prepared = prepared.as_ref().map_err(String::clone)?;
+                let before = done.load(Ordering::Relaxed);
+                let moves = |more: u64, _: u64| {
+                    done.fetch_max(before + more, Ordering::Relaxed);
+                    bar.moves(before + more, total);
+                };
+                let compute = || {
+                    if ready.as_ref().is_none_or(|ready: &Ready| ready.point != *point) {
+                        ready = Some(self.map(point, named, &mut tallies)?);
+                    }
+                    let ready = ready.as_ref().context("it was made above")?;
+                    self.run(ready, prepared, chips, &moves)
+                };
+                compute().map_err(|error| in_one_line(&error))
+            };
+            let more = folder.compute(group, compute, |id, failure| {
+                if let Some(failure) = failure {
+                    bar.line(&format!("{id} failed: {}", failure.error));
+                }
+            })?;
+            tally.done += more.done;
+            tally.failed += more.failed;
+        }
+        Ok(tally)
+    }
+
+    /// What points of one network and scope share.
+    fn prepare<'n>(
+        &self,
+        point: &Point,
+        named: &'n NamedNetwork,
+        images: usize,
+    ) -> anyhow::Result<Prepared<'n>> {
+        let scope = noise_scope(&text_of(point, "noise_in", "final"), &named.network)?;
+        let images = data::images(&named.network, &self.shown.first(images));
+        Ok(Prepared::new(&named.network, &images, &scope)?)
+    }
+
+    /// Maps a point; events that were counted for another point of its network are used again.
+    fn map(
+        &self,
+        point: &Point,
+        named: &NamedNetwork,
+        tallies: &mut Vec<Tallied>,
+    ) -> anyhow::Result<Ready> {
+        let spec = spec(point)?;
+        if self.plan.sweep.engine == EngineKind::Table {
+            spec.check_table()?;
+        }
+        let pipeline = pipeline(point, self.session)?;
+        let code_table = CodeTable::from_spec(&spec);
+        let context = Context {
+            network: &named.network,
+            spec: &spec,
+            profile: None,
+            code_table: &code_table,
+            seed: Seed(self.plan.sweep.seed),
+            progress: &|_, _| {},
+        };
+        let mapped = match run_pipeline(self.session, &pipeline, context, None, false) {
+            Err(error) if asks_for_profile(&error) => {
+                let profile = self.profile(named)?;
+                let context = Context { profile: Some(&profile), ..context };
+                run_pipeline(self.session, &pipeline, context, None, false)
+            }
+            mapped => mapped,
+        };
+        let (mapping, _) = mapped?;
+        let costs = self.costs(&named.network, &mapping, &spec, tallies)?;
+        Ok(Ready { point: point.clone(), spec, mapping, costs })
+    }
+
+    /// What a mapping costs, and the ends of the range that what is assumed leaves.
+    fn costs(
+        &self,
+        network: &Network,
+        mapping: &Mapping,
+        spec: &MacroSpec,
+        tallies: &mut Vec<Tallied>,
+    ) -> anyhow::Result<BTreeMap<String, f64>> {
+        let grouping = (spec.input_control, spec.rows_per_conversion);
+        let is_same = |of: &Tallied| of.grouping == grouping && of.mapping == *mapping;
+        let known = tallies.iter().position(is_same);
+        let known = match known {
+            Some(known) => known,
+            None => {
+                let images = data::images(network, &self.shown.first(COST_IMAGES));
+                let events = tally(network, &images, mapping, spec, &|_, _| {})?;
+                tallies.push(Tallied { mapping: mapping.clone(), grouping, events });
+                tallies.len() - 1
+            }
+        };
+        let events = &tallies[known].events;
+        let cost = self.calibrated.assess(network, mapping, spec, events)?.cost();
+        let costs = [
+            ("area_mm2", cost.whole_um2.scaled(1e-6)),
+            ("energy_nj", cost.energy_fj.total.scaled(1e-6)),
+            ("latency_us", cost.latency_ns.total.scaled(1e-3)),
+            ("tops_per_w", cost.tops_per_w),
+        ];
+        let ends =
+            |(column, hafnia_cost::Range { typical, lo, hi }): (&str, hafnia_cost::Range)| {
+                [("", typical), ("_lo", lo), ("_hi", hi)]
+                    .map(|(end, value)| (format!("{column}{end}"), value))
+            };
+        Ok(costs.into_iter().flat_map(ends).collect())
+    }
+
+    /// The profile of a network: taken once a sweep and kept in its folder.
+    fn profile(&self, named: &NamedNetwork) -> anyhow::Result<Profile> {
+        let name = format!("{}.profile", named.digest);
+        let path = self.folder.join("profiles").join(name);
+        if let Ok(profile) = load(&path) {
+            return Ok(profile);
+        }
+        let images = data::images(&named.network, &Part::Train.of(self.mnist));
+        let options =
+            ProfileOptions { images: PROFILE_IMAGES.min(images.len()), positions_per_image: 1 };
+        let taken = profile(&named.network, &images, options, Seed(1), &|_, _| {})?;
+        save(&path, &taken)?;
+        Ok(taken)
+    }
+
+    /// Runs some chips of a point.
+    fn run(
+        &self,
+        Ready { spec, mapping, costs, .. }: &Ready,
+        prepared: &Prepared<'_>,
+        chips: Range<u32>,
+        moves: &(dyn Fn(u64, u64) + Sync),
+    ) -> anyhow::Result<Computed> {
+        let sweep = &self.plan.sweep;
+        let seed = Seed(sweep.seed);
+        let evaluation = evaluate(prepared, mapping, spec, sweep.engine, chips, seed, moves)?;
+        let mut facts = facts(mapping, &evaluation);
+        facts.extend(costs.clone());
+        Ok(Computed { evaluation, facts })
+    }
+
+    /// About how many seconds these shards take: a chip of the first on a few images, scaled up.
+    pub(super) fn estimate(&self, todo: &[ShardId]) -> anyhow::Result<f64> {
+        let Some(first) = todo.first() else { return Ok(0.0) };
+        let point = &self.plan.points[first.point];
+        let named = network(point)?;
+        let images = self.shown.len().min(512);
+        let prepared = self.prepare(point, &named, images)?;
+        let ready = self.map(point, &named, &mut Vec::new())?;
+        let start = Instant::now();
+        self.run(&ready, &prepared, 0..1, &|_, _| {})?;
+        let seconds = start.elapsed().as_secs_f64() / images as f64;
+        let mut runs = 0.0;
+        for shard in todo {
+            // Without noise one run counts for all chips.
+            let is_exact = self.plan.sweep.engine == EngineKind::Exact;
+            runs += if is_exact { 1.0 } else { self.plan.chips(shard)?.len() as f64 };
+        }
+        Ok(seconds * runs * self.shown.len() as f64)
+    }
+}
+
+/// Images over which events are priced, at most.
+const COST_IMAGES: usize = 100;
+
+/// Images of a profile, as `hafnia profile` takes them.
+const PROFILE_IMAGES: usize = 30_000;
+
+/// Whether a pipeline failed because it was given no profile.
+fn asks_for_profile(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref())
+        .any(|error| matches!(error, PassError::NoProfile { .. }))
+}
+
+/// What is known of a mapping and of what happened on it, per image where it is counted.
+fn facts(mapping: &Mapping, evaluation: &Evaluation) -> BTreeMap<String, f64> {
+    let size = Size::of(mapping);
+    let runs = (evaluation.images() * evaluation.chips()) as f64;
+    let mean = |count: fn(&Events) -> u64| {
+        evaluation.events.iter().map(|events| count(events) as f64).sum::<f64>() / runs
+    };
+    let facts = [
+        ("rows", size.physical_rows as f64),
+        ("cells", size.cells as f64),
+        ("macros", mapping.macros() as f64),
+        ("table_bits", size.table_bits as f64),
+        ("cycles", mean(|events| events.groups)),
+        ("conversions", mean(|events| events.conversions)),
+    ];
+    facts.map(|(column, value)| (column.to_owned(), value)).into()
+}

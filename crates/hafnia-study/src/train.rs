@@ -1,0 +1,151 @@
+//! Trainings as data: what is asked for and what comes out. Who trains is handed in, for this crate
+//! knows no trainer.
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use hafnia_artifact::Digest;
+use hafnia_report::plot::{CurvePoint, CurveRun, training_curve};
+use serde::{Deserialize, Serialize};
+
+use crate::data::DataSource;
+use crate::request::words;
+
+/// What is to be trained.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrainRequest {
+    /// Recipe, a TOML file; the built-in one without it.
+    pub recipe: Option<PathBuf>,
+    /// Folder that is written to.
+    pub out: PathBuf,
+    /// Folder of the checkpoint, `out` without it.
+    pub checkpoint: Option<PathBuf>,
+    /// Seed in place of the recipe's.
+    pub seed: Option<u64>,
+    /// Seeds that are trained side by side, from that seed on.
+    pub seeds: Option<u64>,
+    /// Epochs in place of the recipe's.
+    pub epochs: Option<usize>,
+    /// Row patterns of the final layer in place of the recipe's; 0 frees all rows.
+    pub final_patterns: Option<usize>,
+    /// What computes in place of the recipe's.
+    pub backend: Option<String>,
+    /// Where images come from.
+    #[serde(flatten)]
+    pub data: DataSource,
+}
+
+impl TrainRequest {
+    /// The command of `hafnia` that asks the same, word by word.
+    pub fn words(&self) -> Vec<String> {
+        words("train", &[], self)
+    }
+}
+
+/// A training, as `training.json` holds it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainOutcome {
+    /// The recipe, with the seed.
+    pub config: serde_json::Value,
+    /// How every epoch went.
+    pub epochs: Vec<Epoch>,
+    /// The epoch that the network is of.
+    pub best_epoch: usize,
+    /// Its accuracy on validation images.
+    pub validation_accuracy: f64,
+    /// Training images per second.
+    pub images_per_second: f64,
+    /// The digest of the network's file.
+    pub network: Digest,
+}
+
+/// How an epoch went.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// Epoch, counted from 1.
+    pub epoch: u32,
+    /// Learning rate of its last step.
+    pub learning_rate: f64,
+    /// Mean loss of an image.
+    pub loss: f64,
+    /// Share of the training images that were right.
+    pub train_accuracy: f64,
+    /// Share of the validation images that are right.
+    pub validation_accuracy: f64,
+    /// The same under the errors that the recipe trains for, if it does.
+    #[serde(default)]
+    pub noisy_accuracy: Option<f64>,
+    /// Wall time, seconds.
+    pub seconds: f64,
+}
+
+impl TrainOutcome {
+    /// Reads the `training.json` of a training's folder.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn read(folder: &Path) -> anyhow::Result<Self> {
+        let path = folder.join("training.json");
+        let named = || path.display().to_string();
+        let bytes = std::fs::read(&path).with_context(named)?;
+        serde_json::from_slice(&bytes).with_context(named)
+    }
+
+    /// The recipe: the configuration without its seed.
+    pub fn recipe(&self) -> serde_json::Value {
+        let mut config = self.config.clone();
+        if let Some(keys) = config.as_object_mut() {
+            keys.remove("seed");
+        }
+        config
+    }
+
+    /// Wall time of the epochs.
+    pub fn seconds(&self) -> f64 {
+        self.epochs.iter().map(|epoch| epoch.seconds).sum()
+    }
+
+    /// The curve as CSV.
+    pub fn csv(&self) -> String {
+        let mut csv = String::from(
+            "epoch,learning_rate,loss,train_accuracy,validation_accuracy,noisy_accuracy,seconds\n",
+        );
+        for epoch in &self.epochs {
+            let Epoch {
+                epoch,
+                learning_rate,
+                loss,
+                train_accuracy,
+                validation_accuracy,
+                noisy_accuracy,
+                seconds,
+            } = epoch;
+            let noisy = noisy_accuracy.map(|accuracy| accuracy.to_string()).unwrap_or_default();
+            writeln!(
+                csv,
+                "{epoch},{learning_rate},{loss},{train_accuracy},{validation_accuracy},{noisy},{seconds}"
+            )
+            .expect("a string takes all");
+        }
+        csv
+    }
+
+    /// The curve as a line of a drawing.
+    pub fn curve(&self, label: String) -> CurveRun {
+        let point = |epoch: &Epoch| CurvePoint {
+            epoch: epoch.epoch,
+            loss: epoch.loss,
+            validation_accuracy_pct: 100.0 * epoch.validation_accuracy,
+        };
+        CurveRun { label, points: self.epochs.iter().map(point).collect() }
+    }
+
+    /// The curve, drawn.
+    ///
+    /// # Errors
+    /// If there is no epoch.
+    pub fn svg(&self) -> anyhow::Result<String> {
+        Ok(training_curve(&[self.curve(format!("seed {}", self.config["seed"]))])?)
+    }
+}
