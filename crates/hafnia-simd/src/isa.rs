@@ -168,7 +168,7 @@ mod tests {
     }
 
     proptest! {
-        /// Every level gives what the scalar operations give.
+        /// Every level returns what the scalar operations return.
         #[test]
         fn levels_are_equal(
             mut floats in proptest::array::uniform2(proptest::array::uniform16(-9.0f32..9.0)),

@@ -95,15 +95,15 @@ pub trait Bits: Copy + Send + Sync + 'static {
     fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits;
 }
 
-/// Floats as many as one register holds, for loops that keep sums in registers.
+/// Vectors of as many floats as a register holds, for loops that keep sums in registers.
 ///
 /// Operations are those of [`f32`], lane by lane.
 pub trait Floats: Copy {
     /// Floats of a vector, at most [`LANES`].
     const LANES: usize;
-    /// So many floats.
+    /// A vector of floats.
     type Vector: Copy;
-    /// So many answers.
+    /// One answer per lane.
     type Mask: Copy;
 
     /// One float in all lanes.

@@ -15,7 +15,7 @@ pub(crate) struct Gathered {
     pub(crate) pattern_of: Vec<u32>,
 }
 
-/// Gathers `rows` of so many columns around `count` patterns, near in Euclidean distance.
+/// Gathers `rows` of `columns` columns around `count` patterns, near in Euclidean distance.
 ///
 /// The first patterns are rows drawn far from one another (k-means++); a pattern that loses all
 /// its rows takes the row that lies farthest from its own.

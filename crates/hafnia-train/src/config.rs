@@ -25,7 +25,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Passes over the training images, 1 to 10 000.
     pub epochs: usize,
-    /// Images a step, 1 to 60 000; the last step of an epoch takes what is left.
+    /// Images per step, 1 to 60 000; the last step of an epoch takes what is left.
     pub batch: usize,
     /// How the pixels of an image become activations.
     pub input: InputConfig,
@@ -150,7 +150,7 @@ pub enum Optimiser {
     Adam {
         /// Rate of the first step, 1e-6 to 1; it falls to 0 along half a cosine, step by step.
         learning_rate: f64,
-        /// Decay a step of a running mean of the latent weights, 0 (none) to 0.9999; the network
+        /// Decay per step of a running mean of the latent weights, 0 (none) to 0.9999; the network
         /// is that of the mean.
         #[serde(default)]
         average: f64,
@@ -183,7 +183,7 @@ pub struct Augmentation {
     pub rotation_degrees: f64,
     /// Change of size, as a fraction, 0 to 0.5.
     pub scale: f64,
-    /// Horizontal shear, pixels a pixel, 0 to 1.
+    /// Horizontal shear, pixels per pixel, 0 to 1.
     pub shear: f64,
     /// Shift along each axis, pixels, 0 to 28.
     pub shift_pixels: f64,
@@ -202,7 +202,7 @@ pub struct Teacher {
     pub epochs: usize,
     /// Its first learning rate, 1e-6 to 1.
     pub learning_rate: f64,
-    /// Its channels and features are so many times the network's, 1 to 8.
+    /// Factor of its channels and features over the network's, 1 to 8.
     pub width: usize,
     /// Weight of its outputs in the loss, 0 to 1; that of the labels is what is left.
     pub weight: f64,

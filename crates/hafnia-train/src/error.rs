@@ -30,7 +30,7 @@ pub enum TrainError {
     /// The split or a label does not fit the images or the network.
     #[error("{0}")]
     Images(String),
-    /// The loss is no longer a number.
+    /// The loss, or a derivative of it, is NaN or infinite.
     #[error(
         "training diverged: the loss is {loss} in epoch {epoch}, step {step}, from layer `{layer}` on"
     )]
@@ -41,7 +41,7 @@ pub enum TrainError {
         step: usize,
         /// Mean loss of the step.
         loss: f64,
-        /// The last layer if the loss is no number, else the last whose derivatives are none.
+        /// The last layer if the loss is NaN or infinite, else the last with such derivatives.
         layer: String,
     },
     /// A checkpoint was made with another recipe or other images.
@@ -60,7 +60,7 @@ pub enum TrainError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The macro whose errors are to be suffered is not to be had.
+    /// The macro of `[noise]` cannot be loaded or is not valid.
     #[error(transparent)]
     Macro(#[from] hafnia_cim::CimError),
     /// A checkpoint cannot be read or written.

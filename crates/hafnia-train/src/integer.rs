@@ -1,7 +1,7 @@
 //! The update rule of WAGE (Wu, Li, Chen and Shi, ICLR 2018, section 3.5): whole steps on a grid.
 //!
 //! Latent weights are whole multiples of σ = 2^(1−k). A gradient g is scaled by the rate over the
-//! power of two next to its largest part, and moves its weight by so many σ: the whole part for
+//! power of two next to its largest part, and moves its weight by that many σ: the whole part for
 //! certain, and one more with the probability of the fraction.
 
 use hafnia_rng::Counter;

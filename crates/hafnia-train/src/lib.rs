@@ -1,6 +1,6 @@
 //! Quantised training on burn's autodiff; the only crate that knows burn.
 //!
-//! [`train`] takes a recipe ([`TrainConfig`]), a data set and its split, and gives a
+//! [`train`] takes a recipe ([`TrainConfig`]), a data set and its split, and returns a
 //! [`TrainReport`] with the integer [`Network`](hafnia_model::Network): weights of 1 or 2 bits,
 //! activations of 1 to 4, thresholds in between, no float anywhere.
 //!

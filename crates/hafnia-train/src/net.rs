@@ -118,7 +118,7 @@ impl Net {
         }
     }
 
-    /// The outputs, (image, class): the integers that the exported network gives.
+    /// The outputs, (image, class): the integers that the exported network returns.
     pub(crate) fn outputs(&self, parameters: &Parameters, images: Vec<f32>) -> Vec<f32> {
         self.outputs_under(parameters, images, &Arc::default())
     }

@@ -4,7 +4,7 @@
 //! rows of a conversion, and f = (S/A + 1)/2 the part of ones among what is on.
 //!
 //! **A chip's own.** Every cell's conductance is off by a fixed amount. A conversion whose signal is
-//! off by s gives a code that is off by G·s on average, where the gain G is the density of the
+//! off by s has a code that is off by G·s on average, where the gain G is the density of the
 //! comparators' thresholds around the signal (Stein's lemma: E\[code·s\] = Var(s)·E\[d code/ds\]).
 //! The more ones, the more noise, and the likelier a threshold is crossed: G is a function of f, the
 //! mean over conversions with each of their rows a one by chance f, weighted by the variance of s.
@@ -31,7 +31,7 @@
 //! deviations of the weights are taken at G(½), that of a cell is a straight line from −1 to +1, and
 //! A and B, which depend on the activations before, are taken as given.
 //!
-//! It costs one draw a weight and one a sum instead of one a conversion, and the product of the
+//! It costs one draw per weight and one per sum instead of one per conversion, and the product of the
 //! deviations beside that of the weights.
 
 use hafnia_cim::{Adc, CodeTable, MacroSpec};
@@ -183,8 +183,8 @@ impl Errors {
 
     /// A sum with its error, and its derivative by the sum without.
     ///
-    /// `sum` is that of the weights as [`on_chip`](Self::on_chip) gives them, `of_chip` that of
-    /// their deviations; and the draw is number `index`.
+    /// `sum` is that of the weights that [`on_chip`](Self::on_chip) returns, `of_chip` that of their
+    /// deviations; the draw is number `index`.
     #[inline(always)]
     pub(crate) fn disturb(
         &self,

@@ -1,4 +1,4 @@
-//! What a run tells: [`Event`] as it happens, [`TrainReport`] in the end.
+//! [`Event`], what is reported while a run goes on, and [`TrainReport`], its result.
 
 use hafnia_model::Network;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub enum Event {
         epoch: usize,
         /// Its epochs in all.
         epochs: usize,
-        /// Part of the validation images that it has right, 0 to 1.
+        /// Share of the validation images that it has right, 0 to 1.
         validation_accuracy: f64,
     },
     /// A step was made.
@@ -47,11 +47,11 @@ pub struct EpochRecord {
     pub epoch: usize,
     /// Learning rate of its last step.
     pub learning_rate: f64,
-    /// Mean loss over the epoch, an image; nats if it is a cross entropy.
+    /// Mean loss per image over the epoch; in nats if it is a cross entropy.
     pub loss: f64,
-    /// Part of the images, as the epoch varied them, that were right when their turn came, 0 to 1.
+    /// Share of the images, as the epoch varied them, that were right when their turn came, 0 to 1.
     pub train_accuracy: f64,
-    /// Part of the validation images that are right after the epoch, 0 to 1.
+    /// Share of the validation images that are right after the epoch, 0 to 1.
     pub validation_accuracy: f64,
     /// The same under the errors that the recipe trains for, the mean over 8 chips; none if it
     /// trains for none, and in the first half of the epochs.
@@ -61,7 +61,7 @@ pub struct EpochRecord {
     pub seconds: f64,
 }
 
-/// What a run gives.
+/// The result of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainReport {
     /// The recipe.
@@ -76,6 +76,6 @@ pub struct TrainReport {
     pub best_epoch: usize,
     /// The integer network.
     pub network: Network,
-    /// Training images a second of wall time, over all epochs.
+    /// Training images per second of wall time, over all epochs.
     pub images_per_second: f64,
 }

@@ -36,14 +36,14 @@ const VERIFIED: usize = 5000;
 ///
 /// The weights after the epoch that is best on the validation images are exported; the exported
 /// network is run on 5 000 training images and all validation images and must give the trainer's
-/// outputs bit for bit. The result depends on the recipe and the images alone: not on the number of threads
-/// (rayon's current pool is used), nor on interruptions.
+/// outputs bit for bit. The result depends on the recipe and the images alone: not on the number of
+/// threads (rayon's current pool is used), nor on interruptions.
 ///
 /// With a `checkpoint` folder, the state of the run is kept in it after every epoch, and a run
 /// that finds its state there goes on from it; a completed one returns at once.
 ///
 /// # Errors
-/// If the recipe, the images or a checkpoint do not fit, if the loss is no longer a number, and
+/// If the recipe, the images or a checkpoint do not fit, if the loss is NaN or infinite, and
 /// for two bugs of hafnia's own; see [`TrainError`].
 pub fn train(
     config: &TrainConfig,

@@ -13,7 +13,7 @@ use crate::refine::{self, Change, Difference, Images, Options, Visit, descend, d
 use crate::search::Search;
 use crate::state::Scratch;
 
-/// What [`merge`] gives.
+/// The result of [`merge`].
 #[derive(Debug, Clone)]
 pub struct Merged {
     /// The network, with equal rows.
@@ -209,7 +209,7 @@ impl Search {
         }
     }
 
-    /// Moves rows to other groups where that lowers the loss; gives how many moved.
+    /// Moves rows to other groups where that lowers the loss; returns how many moved.
     fn move_rows(&mut self, index: usize, damage: &Damage) -> u64 {
         let mut moved = 0;
         let alone: Vec<Vec<usize>> =

@@ -61,7 +61,7 @@ impl Damage {
     }
 
     /// Puts rows together, those first whose common pattern does the least more damage, until `count`
-    /// patterns are left; gives the groups and their patterns.
+    /// patterns are left; returns the groups and their patterns.
     ///
     /// `equal` holds the rows that are equal already, every row once.
     pub(crate) fn cluster(

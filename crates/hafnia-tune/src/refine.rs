@@ -46,7 +46,7 @@ impl Default for Options {
     }
 }
 
-/// What [`refine`] gives.
+/// The result of [`refine`].
 #[derive(Debug, Clone)]
 pub struct Refined {
     /// The network, with other integers.
@@ -174,7 +174,7 @@ pub(crate) fn descend(
 }
 
 impl Options {
-    /// Which of so many images are searched on, and which are held back, ascending.
+    /// Which of `images` images are searched on, and which are held back, ascending.
     ///
     /// # Panics
     /// If [`held_back`](Self::held_back) is outside its range.

@@ -7,6 +7,8 @@
 //! **Back**, the rows of windows lie along vectors, channels innermost. The sums that a gradient
 //! reaches are listed, and only they are worked on.
 
+use std::ops::Range;
+
 use hafnia_simd::{Floats, LANES};
 
 use super::shape::{Operands, Shape, Sums};
@@ -98,6 +100,10 @@ fn pool<F: Floats>(
     let [pooled_height, pooled_width] = shape.pooled();
     let (pool, outputs) = (shape.pool, shape.outputs);
     let positions = pooled_height * pooled_width;
+    let of_image = image * outputs * positions..(image + 1) * outputs * positions;
+    let largest = &mut pooled.largest[of_image.clone()];
+    let place = &mut pooled.place[of_image.clone()];
+    let by_exact = pooled.by_exact.get_mut(of_image).unwrap_or_default();
     for y in 0..pooled_height {
         let sums = &sums[y * pool * width * lanes..];
         for x in 0..pooled_width {
@@ -114,17 +120,18 @@ fn pool<F: Floats>(
                         at = floats.select(wins, place, at);
                     }
                 }
-                let [mut largest, mut place] = [[0.0; LANES]; 2];
-                floats.store(best, &mut largest);
-                floats.store(at, &mut place);
-                let to = (image * outputs + block) * positions + y * pooled_width + x;
+                let [mut bests, mut places] = [[0.0; LANES]; 2];
+                floats.store(best, &mut bests);
+                floats.store(at, &mut places);
+                let to = block * positions + y * pooled_width + x;
                 for lane in 0..F::LANES.min(outputs - block) {
-                    let (to, place) = (to + lane * positions, place[lane] as usize);
-                    pooled.largest[to] = largest[lane];
-                    pooled.place[to] = place as u8;
-                    if let Some(by_exact) = pooled.by_exact.get_mut(to) {
-                        let from = (place / pool * width + x * pool + place % pool) * lanes;
-                        *by_exact = sums[from + outputs + block + lane];
+                    let to = to + lane * positions;
+                    largest[to] = bests[lane];
+                    place[to] = places[lane] as u8;
+                    if !by_exact.is_empty() {
+                        let (dy, dx) = (places[lane] as usize / pool, places[lane] as usize % pool);
+                        let from = (dy * width + x * pool + dx) * lanes + block + lane;
+                        by_exact[to] = sums[from + outputs];
                     }
                 }
             }
@@ -172,11 +179,12 @@ fn scatter<F: Floats>(
         let (channel, pixel) =
             (feature / (input_height * input_width), feature % (input_height * input_width));
         let (y, x) = (pixel / input_width + padding, pixel % input_width + padding);
+        let factor = floats.splat(activation);
         for ky in (y + 1).saturating_sub(height)..kernel.min(y + 1) {
             for kx in (x + 1).saturating_sub(width)..kernel.min(x + 1) {
                 let weights = &packed[((channel * kernel + ky) * kernel + kx) * lanes..][..lanes];
                 let sums = &mut sums[((y - ky) * width + x - kx) * lanes..][..lanes];
-                add_product(floats, activation, weights, sums);
+                add_product(floats, factor, weights, sums);
             }
         }
     }
@@ -184,8 +192,7 @@ fn scatter<F: Floats>(
 
 /// sums += factor · values, over whole vectors.
 #[inline(always)]
-fn add_product<F: Floats>(floats: F, factor: f32, values: &[f32], sums: &mut [f32]) {
-    let factor = floats.splat(factor);
+fn add_product<F: Floats>(floats: F, factor: F::Vector, values: &[f32], sums: &mut [f32]) {
     let vectors = sums.chunks_exact_mut(F::LANES).zip(values.chunks_exact(F::LANES));
     for (sums, values) in vectors {
         let sum = floats.mul_add(factor, floats.load(values), floats.load(sums));
@@ -282,10 +289,10 @@ fn neighbours<F: Floats, const PIXELS: usize, const VECTORS: usize>(
             }
         }
     }
-    for (pixel, total) in total.into_iter().enumerate() {
+    for pixel in 0..PIXELS {
         let sums = &mut sums[pixel * lanes + block..][..VECTORS * F::LANES];
-        for (vector, total) in total.into_iter().enumerate() {
-            floats.store(total, &mut sums[vector * F::LANES..]);
+        for vector in 0..VECTORS {
+            floats.store(total[pixel][vector], &mut sums[vector * F::LANES..]);
         }
     }
 }
@@ -348,7 +355,11 @@ pub(super) fn backward<F: Floats>(
     let mut by_padded = padded.clone();
     let mut reached = vec![Reached::default(); positions + 1];
     for (image, input) in input.chunks_exact(shape.features_in()).enumerate() {
-        interleave(shape, |feature, at| padded[at] = input[feature]);
+        interleave(shape, |row, to| {
+            for (x, &value) in input[row].iter().enumerate() {
+                padded[to + x * channels] = value;
+            }
+        });
         by_padded.fill(0.0);
         for output in 0..outputs {
             let from = (image * outputs + output) * positions;
@@ -381,16 +392,21 @@ pub(super) fn backward<F: Floats>(
                 let packed = &packed[output * row..][..row];
                 for reached in reached {
                     let by_padded = &mut by_padded[reached.window as usize..];
+                    let gradient = floats.splat(reached.gradient);
                     for (ky, weights) in packed.chunks_exact(segment).enumerate() {
                         let target = &mut by_padded[ky * stride..][..segment];
-                        add_product(floats, reached.gradient, weights, target);
+                        add_product(floats, gradient, weights, target);
                     }
                 }
             }
         }
         if wants_input {
             let by_input = &mut by_input[image * shape.features_in()..];
-            interleave(shape, |feature, at| by_input[feature] = by_padded[at]);
+            interleave(shape, |row, from| {
+                for (x, value) in by_input[row].iter_mut().enumerate() {
+                    *value = by_padded[from + x * channels];
+                }
+            });
         }
     }
     let mut by_weights = vec![0.0f32; weights.len()];
@@ -402,19 +418,17 @@ pub(super) fn backward<F: Floats>(
     (by_weights, wants_input.then_some(by_input))
 }
 
-/// Runs `visit(feature, at)` over an image: where it lies as (channel, y, x), and where as (y, x,
-/// channel) with its padding.
+/// Runs `visit(row, at)` over the rows of pixels of an image: where a row lies as (channel, y, x),
+/// and where its first pixel lies as (y, x, channel) with the padding.
 #[inline(always)]
-fn interleave(shape: &Shape, mut visit: impl FnMut(usize, usize)) {
+fn interleave(shape: &Shape, mut visit: impl FnMut(Range<usize>, usize)) {
     let [channels, height, width] = shape.input;
     let [_, padded_width] = shape.padded();
     for channel in 0..channels {
         for y in 0..height {
             let from = (channel * height + y) * width;
             let to = ((y + shape.padding) * padded_width + shape.padding) * channels + channel;
-            for x in 0..width {
-                visit(from + x, to + x * channels);
-            }
+            visit(from..from + width, to);
         }
     }
 }
@@ -434,11 +448,13 @@ fn by_weights<F: Floats, const CHUNKS: usize>(
         let window = &padded[reached.window as usize..];
         let gradient = floats.splat(reached.gradient);
         for chunk in 0..CHUNKS {
-            let values = floats.load(&window[chunks[chunk]..]);
+            let values = floats.load(&window[chunks[chunk]..][..F::LANES]);
             total[chunk] = floats.mul_add(gradient, values, total[chunk]);
         }
     }
-    for (sums, total) in sums.chunks_exact_mut(F::LANES).zip(total) {
-        floats.store(floats.add(floats.load(sums), total), sums);
+    let sums = &mut sums[..CHUNKS * F::LANES];
+    for chunk in 0..CHUNKS {
+        let sums = &mut sums[chunk * F::LANES..];
+        floats.store(floats.add(floats.load(sums), total[chunk]), sums);
     }
 }
