@@ -83,7 +83,7 @@ impl Counted {
     ) -> u64 {
         let mut rows_on = [0u64; 8];
         for (vector, valid) in self.valid.iter().enumerate() {
-            let on = count::<S, BITS>(simd, image.from_vector(vector), &self.taps);
+            let on = count::<S, BITS>(simd, image.of_vector(vector), &self.taps);
             let valid = simd.load_words(valid);
             for (number, zeros) in self.least.chunks_exact(BITS).enumerate() {
                 let words = simd.words(simd.and(at_least(simd, &on, zeros), valid));
@@ -245,7 +245,7 @@ impl Scanned {
         }
         let mut rows_on = [0; 8];
         for (vector, valid) in self.valid.iter().enumerate() {
-            let streams = image.from_vector(vector);
+            let streams = image.of_vector(vector);
             let valid = simd.load_words(valid);
             held.clear();
             held.resize(self.seats, [0; 8]);

@@ -53,7 +53,7 @@ pub(crate) struct Image(Vec<u8>);
 impl Image {
     /// The streams from a vector on.
     #[inline(always)]
-    pub(crate) fn from_vector(&self, vector: usize) -> &[u8] {
+    pub(crate) fn of_vector(&self, vector: usize) -> &[u8] {
         &self.0[vector * BYTES..]
     }
 }

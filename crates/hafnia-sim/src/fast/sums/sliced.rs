@@ -180,7 +180,7 @@ impl MultiplySliced<'_> {
         let ones = simd.splat_bits(u64::MAX);
         digital.resize(vectors * TOTAL, [0; 8]);
         for (vector, digital) in digital.as_chunks_mut::<TOTAL>().0.iter_mut().enumerate() {
-            let all = count::<S, BITS>(simd, image.from_vector(vector), &sliced.all);
+            let all = count::<S, BITS>(simd, image.of_vector(vector), &sliced.all);
             let all = add_planes::<S, BITS, TOTAL>(simd, streams, &all);
             for (digital, bits) in digital.iter_mut().zip(all) {
                 *digital = simd.words(simd.xor(bits, ones));
@@ -194,7 +194,7 @@ impl MultiplySliced<'_> {
         let (height, width) = (streams.height / pool, streams.width / pool);
         for (column, (taps, thresholds)) in sliced.columns.iter().zip(thresholds).enumerate() {
             for vector in 0..vectors {
-                let ones = count::<S, BITS>(simd, image.from_vector(vector), taps);
+                let ones = count::<S, BITS>(simd, image.of_vector(vector), taps);
                 let ones = add_planes::<S, BITS, TOTAL>(simd, streams, &ones);
                 let digital = &digital.as_chunks::<TOTAL>().0[vector];
                 let mut sum = [simd.splat_bits(0); TOTAL];
