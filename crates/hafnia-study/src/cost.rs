@@ -16,6 +16,7 @@ use hafnia_report::plot::{Fitted, fit};
 use hafnia_rng::Seed;
 use hafnia_sim::{Images, tally};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::data::{DataSource, Part, images};
 use crate::map::map_by;
@@ -143,16 +144,11 @@ impl Request for CostRequest {
             None => self.pipeline.clone().unwrap_or_else(|| PIPELINE.to_owned()),
         };
         self.outputs().iter().try_for_each(|path| check_writable(path))?;
-        let config = serde_json::json!({
-            "mapping": name,
-            "against": self.against,
-            "cost_model": model,
-            "draws": self.draws,
-            "part": self.part,
-            "images": self.images,
-            "macro": resolved(&spec),
-        });
-        let mut record = Record::begin(self.words(), &config, Some(self.seed))?;
+        let mut record = Record::of(
+            self,
+            &[("cost_model", json!(model)), ("macro", json!(resolved(&spec)))],
+            Some(self.seed),
+        )?;
         record.network(&named);
         let mut mapped = |name: &str, is_file| {
             if is_file {

@@ -9,6 +9,7 @@ use hafnia_cim::{CodeTable, Distribution, MacroSpec};
 use hafnia_report::Interval;
 use hafnia_report::plot::{Fitted, fit};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::record::Record;
 use crate::request::Request;
@@ -116,8 +117,7 @@ impl Request for FitCellsRequest {
             check_writable(path)?;
         }
         MacroSpec::load(&self.inherits)?;
-        let config = serde_json::json!({ "shape": self.shape, "inherits": self.inherits });
-        let record = Record::begin(self.words(), &config, None)?;
+        let record = Record::of(self, &[], None)?;
         let measured = Conductances::load_csv(&self.file)?;
         let fits = measured.fit(match self.shape {
             WantedShape::Auto => None,
@@ -157,8 +157,7 @@ impl Request for FitCodesRequest {
             check_writable(path)?;
         }
         let spec = self.spec.load()?;
-        let config = serde_json::json!({ "macro": resolved(&spec) });
-        let record = Record::begin(self.words(), &config, None)?;
+        let record = Record::of(self, &[("macro", json!(resolved(&spec)))], None)?;
         let counts = CodeCounts::load_csv(&self.file)?;
         let table = counts.table();
         let model = CodeTable::from_spec(&spec);

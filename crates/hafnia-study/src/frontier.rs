@@ -11,6 +11,7 @@ use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, NoiseScope, Prepared, evaluate};
 use hafnia_stats::{Bootstrap, Interval, drop_points};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::data::{DataSource, Part, images};
 use crate::record::Record;
@@ -78,13 +79,11 @@ impl Request for FrontierRequest {
         std::fs::create_dir_all(&self.out)?;
         let mut written = self.outputs();
         check_writable(&written[0])?;
-        let config = serde_json::json!({
-            "search": search,
-            "chips": self.chips,
-            "part": self.part,
-            "macro": resolved(&spec),
-        });
-        let mut record = Record::begin(self.words(), &config, Some(self.seed))?;
+        let mut record = Record::of(
+            self,
+            &[("search", json!(search)), ("macro", json!(resolved(&spec)))],
+            Some(self.seed),
+        )?;
         let named = self.network.load()?;
         record.network(&named);
         let network = &named.network;

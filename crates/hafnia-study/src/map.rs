@@ -11,6 +11,7 @@ use hafnia_model::Network;
 use hafnia_passes::{AfterPass, Context, Explanation, Pipeline, Statistics};
 use hafnia_rng::Seed;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::describe::{MatrixSize, Totals, sizes};
 use crate::record::Record;
@@ -126,12 +127,11 @@ impl Request for MapRequest {
             MappingOrigin::FromProgram(folder) => Some(folder),
             MappingOrigin::Pipeline(_) => None,
         };
-        let config = serde_json::json!({
-            "pipeline": pipeline,
-            "from_program": folder,
-            "macro": resolved(&spec),
-        });
-        let mut record = Record::begin(self.words(), &config, Some(self.seed))?;
+        let mut record = Record::of(
+            self,
+            &[("pipeline", json!(pipeline)), ("macro", json!(resolved(&spec)))],
+            Some(self.seed),
+        )?;
         let named = self.network.load()?;
         record.network(&named);
         let network = &named.network;

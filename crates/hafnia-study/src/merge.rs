@@ -136,19 +136,7 @@ impl Request for MergeRequest {
     fn run(&self, session: &Session<'_>) -> anyhow::Result<MergeOutcome> {
         self.out.as_deref().map_or(Ok(()), check_writable)?;
         let named = self.network.load()?;
-        let (rows, budget) = match &self.leave {
-            Leave::Rows(rows) => (Some(rows), None),
-            Leave::Budget(points) => (None, Some(points)),
-            Leave::Curve(_) => (None, None),
-        };
-        let config = serde_json::json!({
-            "layer": self.layer,
-            "rows": rows,
-            "budget": budget,
-            "tune": !self.no_tune,
-            "search": self.search,
-        });
-        let mut record = Record::begin(self.words(), &config, Some(self.search.seed))?;
+        let mut record = Record::of(self, &[], Some(self.search.seed))?;
         record.network(&named);
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);

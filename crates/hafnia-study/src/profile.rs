@@ -47,8 +47,7 @@ impl Request for ProfileRequest {
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<ProfileOutcome> {
         check_writable(&self.out)?;
-        let config = serde_json::json!({ "images": self.images, "positions": self.positions });
-        let mut record = Record::begin(self.words(), &config, Some(self.seed))?;
+        let mut record = Record::of(self, &[], Some(self.seed))?;
         let named = self.network.load()?;
         record.network(&named);
         let mnist = session.mnist(&self.data)?;

@@ -8,7 +8,9 @@ use anyhow::Context;
 use hafnia_artifact::{Digest, Manifest};
 use hafnia_data::Mnist;
 use serde::Serialize;
+use serde_json::Value;
 
+use crate::request::Request;
 use crate::source::NamedNetwork;
 
 /// The manifest of what writes a file: begun when the work begins, written beside the first output
@@ -19,6 +21,18 @@ pub struct Record {
 }
 
 impl Record {
+    /// Begins the record of a request; `resolved` is what its names stand for, such as every value of
+    /// its macro.
+    pub(crate) fn of<R: Request>(
+        request: &R,
+        resolved: &[(&str, Value)],
+        seed: Option<u64>,
+    ) -> anyhow::Result<Self> {
+        let mut config = serde_json::to_value(request)?;
+        resolved.iter().for_each(|(name, value)| config[*name] = value.clone());
+        Self::begin(request.words(), &config, seed)
+    }
+
     /// Begins the record of a command with this configuration.
     ///
     /// # Errors

@@ -109,7 +109,7 @@ impl Request for RefineRequest {
     fn run(&self, session: &Session<'_>) -> anyhow::Result<RefineOutcome> {
         check_writable(&self.out)?;
         let named = self.network.load()?;
-        let mut record = Record::begin(self.words(), &self.search, Some(self.search.seed))?;
+        let mut record = Record::of(self, &[], Some(self.search.seed))?;
         record.network(&named);
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);

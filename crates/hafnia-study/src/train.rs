@@ -111,20 +111,13 @@ impl TrainOutcome {
         let mut csv = String::from(
             "epoch,learning_rate,loss,train_accuracy,validation_accuracy,noisy_accuracy,seconds\n",
         );
-        for epoch in &self.epochs {
-            let Epoch {
-                epoch,
-                learning_rate,
-                loss,
-                train_accuracy,
-                validation_accuracy,
-                noisy_accuracy,
-                seconds,
-            } = epoch;
-            let noisy = noisy_accuracy.map(|accuracy| accuracy.to_string()).unwrap_or_default();
+        for of in &self.epochs {
+            let Epoch { epoch, learning_rate, loss, train_accuracy, seconds, .. } = of;
+            let (accuracy, noisy) = (of.validation_accuracy, of.noisy_accuracy);
+            let noisy = noisy.map(|accuracy| accuracy.to_string()).unwrap_or_default();
             writeln!(
                 csv,
-                "{epoch},{learning_rate},{loss},{train_accuracy},{validation_accuracy},{noisy},{seconds}"
+                "{epoch},{learning_rate},{loss},{train_accuracy},{accuracy},{noisy},{seconds}"
             )
             .expect("a string takes all");
         }

@@ -111,6 +111,10 @@ pub(crate) struct Lab<'a> {
     pub(crate) effort: Effort,
 }
 
+/// Stands for the steps of an annealing, and for those of each annealing of a search.
+pub(crate) const STEPS: &str = "steps";
+pub(crate) const SEARCH: &str = "steps of a search";
+
 /// A mapping to be made.
 pub(crate) struct Wanted<'a> {
     /// Its name among the mappings, a path without ending.
@@ -317,11 +321,16 @@ impl<'a> Lab<'a> {
         Ok(wanted.iter().map(|wanted| self.out(format!("map/{}.map", wanted.name))).collect())
     }
 
-    /// Writes a pipeline of these passes and their options.
+    /// Writes a pipeline of these passes and their options, which may be [`STEPS`] or [`SEARCH`].
     pub(crate) fn pipeline(&self, name: &str, passes: &[(&str, &str)]) -> anyhow::Result<String> {
         let path = self.out(format!("map/{name}.pipeline.toml"));
         let mut text = format!("name = \"{name}\"\n");
         for (pass, options) in passes {
+            let options = match *options {
+                STEPS => format!("steps = {}", self.effort.anneal_steps),
+                SEARCH => format!("steps = {}", self.effort.anneal_steps / 4),
+                options => options.to_owned(),
+            };
             text += &format!("\n[[pass]]\nuse = \"{pass}\"\n{options}\n");
         }
         write_whole(&path, text.as_bytes())?;

@@ -19,7 +19,7 @@ use hafnia_stats::ratio_of_means;
 use crate::data;
 use crate::describe::MappingDescription;
 use crate::reproduce::deployed::Deployed;
-use crate::reproduce::lab::{Lab, Wanted, describe, mean, noise, slug};
+use crate::reproduce::lab::{Lab, SEARCH, STEPS, Wanted, describe, mean, noise, slug};
 use crate::reproduce::zoo;
 use crate::simulate::{PooledMapping, PooledNetworks, SimulateRequest};
 
@@ -103,12 +103,6 @@ const ASSUMPTIONS: [(&str, &[&str]); 15] = [
     ("read noise 5 %", &["cell.read_noise_rel=0.05"]),
     ("comparator noise 0.20 LSB", &["adc.comparator_noise_lsb=0.2"]),
 ];
-
-/// Stands for the steps of an annealing.
-const STEPS: &str = "steps";
-
-/// Stands for the steps of each of the annealings of a search.
-const SEARCH: &str = "steps of a search";
 
 impl Lost {
     /// Of a simulation whose first mapping is the natural order.
@@ -286,17 +280,10 @@ fn by_every_pass(
     Deployed { network, profile, .. }: &Deployed,
 ) -> anyhow::Result<Vec<Mapped>> {
     let set = noise(setting);
-    let steps = format!("steps = {}", lab.effort.anneal_steps);
-    let search = format!("steps = {}", lab.effort.anneal_steps / 4);
     let mut mappings = Vec::new();
     for (number, (_, passes)) in PIPELINES.iter().enumerate() {
-        let filled = |&(pass, options)| match options {
-            STEPS => (pass, &steps[..]),
-            SEARCH => (pass, &search[..]),
-            options => (pass, options),
-        };
         let name = format!("pass-{number}");
-        let pipeline = lab.pipeline(&name, &passes.iter().map(filled).collect::<Vec<_>>())?;
+        let pipeline = lab.pipeline(&name, passes)?;
         mappings.push(lab.map(&Wanted {
             name,
             network,

@@ -3,13 +3,13 @@
 //! Every number comes from a step: a request whose outcome is kept, and which is skipped as long as
 //! nothing it depends on has changed. From the ground up:
 //!
-//! - [`lab`] answers requests as steps and has what sections share; [`zoo`] finds recorded networks,
-//!   [`deployed`] prepares the one of ours.
-//! - The claims, each by networks like the paper's and by ours: [`accuracy`], [`rename`] and
-//!   [`reorder`].
-//! - What else is said of ours: [`all_layers`], [`mapping`], [`cells`], [`frontier`],
-//!   [`attribution`], [`cost`] and [`speed`]; [`recorded`] are the networks that are part of hafnia.
-//! - [`mod@run`] is the run from top to bottom, [`write_up`] makes the report of what it found.
+//! - `lab` answers requests as steps and has what sections share; `zoo` finds recorded networks,
+//!   `deployed` prepares the one of ours.
+//! - The claims, each by networks like the paper's and by ours: `accuracy`, `rename` and
+//!   `reorder`.
+//! - What else is said of ours: `all_layers`, `mapping`, `cells`, `frontier`,
+//!   `attribution`, `cost` and `speed`; `recorded` are the networks that are part of hafnia.
+//! - `run` is the run from top to bottom, `write_up` makes the report of what it found.
 
 mod accuracy;
 mod all_layers;

@@ -14,7 +14,7 @@ use hafnia_report::{Align, Figure, Interval, Metrics, Part, Section, Setting, Ta
 use hafnia_stats::percentile;
 
 use crate::data;
-use crate::reproduce::lab::{Lab, Wanted, add, noise, slug};
+use crate::reproduce::lab::{Lab, SEARCH, STEPS, Wanted, add, noise, slug};
 use crate::simulate::{PooledMapping, PooledNetworks, SimulateRequest};
 
 /// How the input control scans the rows, which is not published: the preset's way first.
@@ -57,10 +57,6 @@ const RENAME_ORDER: usize = 1;
 
 /// The first of the searches over more than an order, which take longer than all others.
 const SEARCHES: usize = 2;
-
-/// Stands for the steps of an annealing, and for those of each annealing of a search.
-const STEPS: &str = "steps";
-const SEARCH: &str = "steps of a search";
 
 struct Scan {
     name: &'static str,
@@ -244,16 +240,8 @@ impl Group {
         scan: &Scan,
         order: &Order,
     ) -> anyhow::Result<Vec<PathBuf>> {
-        let steps = format!("steps = {}", lab.effort.anneal_steps);
-        let search = format!("steps = {}", lab.effort.anneal_steps / 4);
-        let filled = |&(pass, options)| match options {
-            STEPS => (pass, &steps[..]),
-            SEARCH => (pass, &search[..]),
-            options => (pass, options),
-        };
-        let passes: Vec<_> = order.passes.iter().map(filled).collect();
         let what = if order.key.is_empty() { "reordered" } else { order.key.trim_end_matches('_') };
-        let pipeline = lab.pipeline(&format!("{}/{what}", self.key), &passes)?;
+        let pipeline = lab.pipeline(&format!("{}/{what}", self.key), order.passes)?;
         let (name, set) = (format!("{what}-{}{}", scan.key, slug(setting)), scan.noise(setting));
         self.map(lab, &name, &pipeline, true, &set)
     }

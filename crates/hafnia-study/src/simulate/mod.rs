@@ -13,11 +13,13 @@ use hafnia_artifact::write_whole;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
+use hafnia_passes::Pipeline;
 use hafnia_report::Attribution;
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope, Prepared, evaluate, evaluate_table};
 use hafnia_stats::{Bootstrap, Interval, student_mean};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 pub use self::attribute::AttributeRequest;
 use self::attribute::Subject;
@@ -157,22 +159,12 @@ impl Request for SimulateRequest {
         let load = |name: String| session.pipeline(&name).map(|loaded| (name, loaded));
         let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<anyhow::Result<_>>()?;
         self.outputs().iter().try_for_each(|path| check_writable(path))?;
-        let config = serde_json::json!({
-            "engine": self.engine,
-            "chips": self.chips,
-            "until_points": self.until,
-            "most_chips": self.most_chips,
-            "yield_at": self.yield_at,
-            "noise_in": self.noise_in,
-            "part": self.part,
-            "images": self.images,
-            "replicates": self.replicates,
-            "code_table": self.code_table,
-            "saved_chips": self.saved,
-            "pipelines": pipelines.iter().map(|(_, pipeline)| pipeline).collect::<Vec<_>>(),
-            "macro": resolved(&spec),
-        });
-        let mut record = Record::begin(self.words(), &config, Some(seed.0))?;
+        let loaded: Vec<&Pipeline> = pipelines.iter().map(|(_, pipeline)| pipeline).collect();
+        let mut record = Record::of(
+            self,
+            &[("pipeline", json!(loaded)), ("macro", json!(resolved(&spec)))],
+            Some(seed.0),
+        )?;
         for path in self.code_table.iter().chain(&self.saved) {
             record.input(path)?;
         }

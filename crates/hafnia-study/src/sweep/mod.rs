@@ -10,7 +10,7 @@
 //! A design is chosen by a sweep, so its images are validation images unless it says otherwise
 //! ([`Part`]).
 //!
-//! The plan knows points, not what their keys mean: [`worker`] does, which computes shards.
+//! The plan knows points, not what their keys mean: who computes shards does.
 //!
 //! ```
 //! use hafnia_study::sweep::{Plan, Sweep};
