@@ -695,7 +695,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         1,
         expect![[r#"
             note: this is the small subset of MNIST that is part of hafnia
-            error: natural.map: the mapping is for macros of 128x128, macro `gt-n40` has 64x128
+            error: natural.map: the mapping is for macros of 128x128 1-bit cells, `gt-n40` has 64x128 1-bit cells
         "#]],
     );
     place.fail("map net.hafnia --pipeline paper --out x.map", 1, expect![[r#"

@@ -254,11 +254,11 @@ mod tests {
             plant(&mut plan);
             said.push(match check_plan_of(&network, &mapping, &spec, seed, &plan) {
                 Ok(()) => "nothing".to_owned(),
-                Err(Disagreement::Groups { source, .. }) => format!("{source:?}"),
+                Err(Disagreement::Groups { source, .. }) => source.to_string(),
                 Err(other) => format!("{other:?}"),
             });
         }
-        let is_expected = |said: &String| said.starts_with(expected);
+        let is_expected = |said: &String| said.contains(expected);
         assert!(said.iter().any(is_expected), "expected {expected}, got {said:?}");
     }
 
@@ -292,7 +292,7 @@ mod tests {
             |control, rows, scan, active, groups| {
                 control.groups(rows + 1, scan, active, groups);
             },
-            "TooLong",
+            "turns on 8 rows, at most 7 may be",
         );
     }
 
@@ -302,7 +302,7 @@ mod tests {
             |control, rows, scan, active, groups| {
                 control.groups(rows - 1, scan, active, groups);
             },
-            "ClosedEarly",
+            "closes before active entry",
         );
     }
 
@@ -324,7 +324,7 @@ mod tests {
                 let scan = rewritten(scan, |index, entry| ScanEntry { physical: index, ..entry });
                 control.groups(rows, &scan, active, groups);
             },
-            "RepeatedRow",
+            "turns on physical row",
         );
     }
 
@@ -336,7 +336,7 @@ mod tests {
                 tile.lines = Lines { of_entries: (0..scan.len() as u32).collect(), scan };
             }
         };
-        check_plan(forget, "ClosedEarly");
+        check_plan(forget, "closes before active entry");
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub enum SimError {
     },
     /// The mapping was made for other macros.
     #[error(
-        "the mapping is for macros of {}x{} cells of {} bits, those of `{}` have {}x{} of {}",
+        "the mapping is for macros of {}x{} {}-bit cells, `{}` has {}x{} {}-bit cells",
         mapping.rows, mapping.columns, mapping.cell_bits, own.name, own.rows, own.columns, own.cell_bits
     )]
     Geometry {

@@ -305,7 +305,7 @@ fn what_does_not_fit_is_refused() {
     let taller = MacroSpec { rows: 25, ..spec.clone() };
     check(
         run(&mapping, &taller, device, 1),
-        "24x12 cells of 1 bits, those of `gt-n40` have 25x12 of 1",
+        "24x12 1-bit cells, `gt-n40` has 25x12 1-bit cells",
     );
     assert!(matches!(Chip::program(&mapping, &taller, Seed(1), 0), Err(SimError::Geometry { .. })));
 
@@ -325,15 +325,12 @@ fn what_does_not_fit_is_refused() {
     let refused = Programmed::new(&of_wide_reference, &of_wide, &spec, &NoiseScope::All);
     let refused = refused.map(|_| ()).expect_err("other weights");
     let source = std::error::Error::source(&refused).expect("what differs").to_string();
-    let expected = "has weights of 1 bits in the mapping, of 2 in the network";
+    let expected = "`last` has weights of 1 bits, in the network of 2";
     assert!(source.contains(expected), "{source}");
 
     let mut levels = spec.clone();
     levels.cell.bits_per_cell = 2;
-    check(
-        run(&mapping, &levels, exact, 1),
-        "24x12 cells of 1 bits, those of `gt-n40` have 24x12 of 2",
-    );
+    check(run(&mapping, &levels, exact, 1), "24x12 1-bit cells, `gt-n40` has 24x12 2-bit cells");
     let mut resistive = spec.clone();
     resistive.wires.bit_line_ohm = 1.0;
     check(run(&mapping, &resistive, table, 1), "not well described");
