@@ -69,11 +69,15 @@ impl TileCells {
         Self { lines, columns, blocks: columns.div_ceil(LANES), words, physical, weights }
     }
 
-    /// The ones of a column among these lines, a bit each.
+    /// The ones of a column among these lines, a bit each in the words of the tile.
+    #[inline(always)]
     fn ones(&self, column: usize, lines: &[u64]) -> usize {
-        let weights = &self.weights[column * self.words..][..self.words];
-        let of = |(line, weight): (&u64, &u64)| (line & weight).count_ones() as usize;
-        lines.iter().zip(weights).map(of).sum()
+        let weights = &self.weights[column * lines.len()..][..lines.len()];
+        let mut ones = 0;
+        for (line, weight) in lines.iter().zip(weights) {
+            ones += (line & weight).count_ones() as usize;
+        }
+        ones
     }
 
     /// `[line][block]` × 16 columns: a byte a bit; 0 in the line that is never on.

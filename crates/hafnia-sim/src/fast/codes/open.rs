@@ -20,6 +20,7 @@ pub(crate) struct Open {
 
 impl Open {
     /// The columns, with the highest bytes of their words.
+    #[inline(always)]
     pub(crate) fn columns(self) -> impl Iterator<Item = (usize, u8)> {
         let mut left = self.lanes;
         std::iter::from_fn(move || {
