@@ -1,7 +1,7 @@
 //! `cargo xtask instructions`: how many instructions the engines take an image, held to what is
 //! committed, so that a slowdown is seen on a machine whose clock says nothing.
 //!
-//! Counted by callgrind within the evaluation, on one thread, for the instruction sets that valgrind
+//! Counted by callgrind within `Run::on`, without the layout, which is made once, on one thread, for the instruction sets that valgrind
 //! knows: AVX2 and the portable one. AVX-512 is the same code over wider vectors.
 
 use std::collections::BTreeMap;
