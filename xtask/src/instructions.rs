@@ -1,8 +1,9 @@
 //! `cargo xtask instructions`: how many instructions the engines take an image, held to what is
 //! committed, so that a slowdown is seen on a machine whose clock says nothing.
 //!
-//! Counted by callgrind within `Run::on`, without the layout, which is made once, on one thread, for the instruction sets that valgrind
-//! knows: AVX2 and the portable one. AVX-512 is the same code over wider vectors.
+//! Counted by callgrind within `Run::on`, without the layout, which is made once before it, on one
+//! thread, for the instruction sets that valgrind knows: AVX2 and the portable one. AVX-512 is the same
+//! code over wider vectors.
 
 use std::collections::BTreeMap;
 use std::fs;
