@@ -9,11 +9,11 @@ use anyhow::{Context, ensure};
 use clap::Args;
 use hafnia_artifact::{Digest, save, write_whole};
 use hafnia_data::{Dataset, Mnist, Split};
-use hafnia_stats::{MeanSd, mean_sd};
-use hafnia_study::{Record, Session, TrainOutcome, TrainRequest, check_writable};
+use hafnia_study::{
+    Record, SeedOutcome, Session, TrainOutcome, TrainRequest, TrainSummary, check_writable,
+};
 use hafnia_train::{Event, TrainConfig, TrainReport};
 use indicatif::{MultiProgress, ProgressBar};
-use serde::Serialize;
 
 use crate::options::DataOptions;
 use crate::output::{Output, table};
@@ -61,24 +61,6 @@ pub(crate) struct Train {
     backend: Option<String>,
     #[command(flatten)]
     data: DataOptions,
-}
-
-/// Trainings that differ in their seed, as `summary.json` holds them.
-#[derive(Serialize)]
-struct Summary {
-    seeds: Vec<OfSeed>,
-    validation_accuracy_mean: f64,
-    /// With one degree of freedom less than seeds; 0 for a single seed.
-    validation_accuracy_sd: f64,
-}
-
-#[derive(Serialize)]
-struct OfSeed {
-    seed: u64,
-    best_epoch: usize,
-    validation_accuracy: f64,
-    seconds: f64,
-    network: Digest,
 }
 
 /// What a training reads and writes.
@@ -130,7 +112,7 @@ impl Train {
             let summary = side_by_side(jobs.collect())?;
             let path = self.out.join("summary.json");
             write_whole(&path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
-            output.print(&summary, Summary::text)
+            output.print(&summary, summary_text)
         })
     }
 }
@@ -179,7 +161,7 @@ fn config(request: &TrainRequest) -> anyhow::Result<TrainConfig> {
 }
 
 /// Runs trainings as many at a time as there are threads, which they share out evenly.
-fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<Summary> {
+fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<TrainSummary> {
     let threads = rayon::current_num_threads();
     let workers = jobs.len().min(threads);
     let bars = MultiProgress::new();
@@ -194,7 +176,7 @@ fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<Summary> {
             let bar = bars.add(progress::bar(&format!("seed {seed}")));
             let start = Instant::now();
             let curve = pool.install(|| job.run(&bar, &format!("seed {seed}: ")))?;
-            let of_seed = OfSeed {
+            let of_seed = SeedOutcome {
                 seed,
                 best_epoch: curve.best_epoch,
                 validation_accuracy: curve.validation_accuracy,
@@ -208,31 +190,25 @@ fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<Summary> {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
     })?;
-    let mut seeds = done.into_inner().expect("no worker panics with the results");
-    seeds.sort_by_key(|of_seed| of_seed.seed);
-    let accuracies: Vec<f64> = seeds.iter().map(|of_seed| of_seed.validation_accuracy).collect();
-    let MeanSd { mean, sd } = mean_sd(&accuracies);
-    Ok(Summary { seeds, validation_accuracy_mean: mean, validation_accuracy_sd: sd })
+    Ok(TrainSummary::of(done.into_inner().expect("no worker panics with the results")))
 }
 
-impl Summary {
-    fn text(&self) -> String {
-        let mut table = table([">seed", ">best epoch", ">validation accuracy, %", ">seconds"]);
-        for of_seed in &self.seeds {
-            table.row([
-                of_seed.seed.to_string(),
-                of_seed.best_epoch.to_string(),
-                format!("{:.2}", 100.0 * of_seed.validation_accuracy),
-                format!("{:.0}", of_seed.seconds),
-            ]);
-        }
-        format!(
-            "{table}\nvalidation accuracy {:.2} ± {:.2} % over {} seeds",
-            100.0 * self.validation_accuracy_mean,
-            100.0 * self.validation_accuracy_sd,
-            self.seeds.len()
-        )
+fn summary_text(summary: &TrainSummary) -> String {
+    let mut table = table([">seed", ">best epoch", ">validation accuracy, %", ">seconds"]);
+    for of_seed in &summary.seeds {
+        table.row([
+            of_seed.seed.to_string(),
+            of_seed.best_epoch.to_string(),
+            format!("{:.2}", 100.0 * of_seed.validation_accuracy),
+            format!("{:.0}", of_seed.seconds),
+        ]);
     }
+    format!(
+        "{table}\nvalidation accuracy {:.2} ± {:.2} % over {} seeds",
+        100.0 * summary.validation_accuracy_mean,
+        100.0 * summary.validation_accuracy_sd,
+        summary.seeds.len()
+    )
 }
 
 impl Job<'_> {

@@ -303,10 +303,7 @@ fn what_does_not_fit_is_refused() {
     run(&logical, &spec, table, 1).expect("a table needs no place");
 
     let taller = MacroSpec { rows: 25, ..spec.clone() };
-    check(
-        run(&mapping, &taller, device, 1),
-        "24x12 1-bit cells, `gt-n40` has 25x12 1-bit cells",
-    );
+    check(run(&mapping, &taller, device, 1), "24x12 1-bit cells, `gt-n40` has 25x12 1-bit cells");
     assert!(matches!(Chip::program(&mapping, &taller, Seed(1), 0), Err(SimError::Geometry { .. })));
 
     let other = random::network(Seed(1_000), Limits::default());

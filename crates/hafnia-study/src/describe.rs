@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use hafnia_artifact::Digest;
 use hafnia_ir::{Mapping, Profile};
 use hafnia_model::{Input, Layer, MatrixLayer, Network};
-use hafnia_passes::Size;
+use hafnia_passes::{Configured, Pipeline, Registry, Size};
 use hafnia_sim::SavedChip;
 use serde::{Deserialize, Serialize};
 
@@ -334,5 +334,69 @@ impl ChipDescription {
             bytes: chip.size(),
             states,
         })
+    }
+}
+
+/// The passes and the built-in pipelines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassesOutcome {
+    /// The passes.
+    pub passes: Vec<PassDescription>,
+    /// Names of the pipelines.
+    pub pipelines: Vec<String>,
+}
+
+/// A pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassDescription {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub summary: String,
+    /// Stages of the mappings that it takes.
+    pub takes: Vec<String>,
+    /// The stage of what it leaves, if that is another one.
+    pub leaves: Option<String>,
+    /// Its options.
+    pub options: Vec<PassOption>,
+}
+
+/// An option of a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PassOption {
+    /// Its name.
+    pub name: String,
+    /// Its value where none is given.
+    pub default: String,
+    /// What it means.
+    pub meaning: String,
+}
+
+impl PassesOutcome {
+    /// Describes all passes.
+    pub fn of(registry: &Registry) -> Self {
+        Self {
+            passes: registry.passes().map(PassDescription::of).collect(),
+            pipelines: Pipeline::BUILTIN.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        }
+    }
+}
+
+impl PassDescription {
+    /// Describes a pass.
+    pub fn of(pass: &Configured) -> Self {
+        let info = pass.info();
+        let option = |&(name, meaning): &(&str, &str)| PassOption {
+            name: name.to_owned(),
+            default: pass.options().get(name).map_or("-".to_owned(), ToString::to_string),
+            meaning: meaning.to_owned(),
+        };
+        Self {
+            name: info.name.to_owned(),
+            summary: info.summary.to_owned(),
+            takes: info.takes.iter().map(|stage| stage.name().to_owned()).collect(),
+            leaves: info.leaves.map(|stage| stage.name().to_owned()),
+            options: info.options.iter().map(option).collect(),
+        }
     }
 }

@@ -63,8 +63,8 @@ pub use cost::{CostAgainst, CostOutcome, CostRequest, ratios};
 pub use data::{DataOutcome, DataSource, Part};
 pub use describe::{
     ChipDescription, LayerDescription, MappingDescription, MatrixSize, MatrixSummary,
-    NetworkDescription, ProfileOutcome, StateDescription, TileDescription, Totals,
-    describe_network, sizes,
+    NetworkDescription, PassDescription, PassOption, PassesOutcome, ProfileOutcome,
+    StateDescription, TileDescription, Totals, describe_network, sizes,
 };
 pub use evaluate::{
     Accuracy, Compared, EvaluateOutcome, EvaluateRequest, EvaluatedAgainst, logits,
@@ -86,4 +86,4 @@ pub use simulate::{
 };
 pub use source::{MacroSource, NamedNetwork, NetworkSource, PIPELINE, resolved};
 pub use sweep::{On, SweepOutcome, SweepRequest};
-pub use train::{Epoch, TrainOutcome, TrainRequest};
+pub use train::{Epoch, SeedOutcome, TrainOutcome, TrainRequest, TrainSummary};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use hafnia_artifact::Digest;
 use hafnia_report::plot::{CurvePoint, CurveRun, training_curve};
+use hafnia_stats::{MeanSd, mean_sd};
 use serde::{Deserialize, Serialize};
 
 use crate::data::DataSource;
@@ -140,5 +141,42 @@ impl TrainOutcome {
     /// If there is no epoch.
     pub fn svg(&self) -> anyhow::Result<String> {
         Ok(training_curve(&[self.curve(format!("seed {}", self.config["seed"]))])?)
+    }
+}
+
+/// Trainings that differ in their seed, as `summary.json` holds them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainSummary {
+    /// The trainings, by seed.
+    pub seeds: Vec<SeedOutcome>,
+    /// Mean over the seeds.
+    pub validation_accuracy_mean: f64,
+    /// With one degree of freedom less than seeds; 0 for a single seed.
+    pub validation_accuracy_sd: f64,
+}
+
+/// The training of a seed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeedOutcome {
+    /// The seed.
+    pub seed: u64,
+    /// The epoch that the network is of.
+    pub best_epoch: usize,
+    /// Its accuracy on validation images.
+    pub validation_accuracy: f64,
+    /// Wall time.
+    pub seconds: f64,
+    /// The digest of the network's file.
+    pub network: Digest,
+}
+
+impl TrainSummary {
+    /// Sums up at least one training.
+    pub fn of(mut seeds: Vec<SeedOutcome>) -> Self {
+        seeds.sort_by_key(|of_seed| of_seed.seed);
+        let accuracies: Vec<f64> =
+            seeds.iter().map(|of_seed| of_seed.validation_accuracy).collect();
+        let MeanSd { mean, sd } = mean_sd(&accuracies);
+        Self { seeds, validation_accuracy_mean: mean, validation_accuracy_sd: sd }
     }
 }
