@@ -196,6 +196,17 @@ impl Network {
         Ok(Self { input, layers, shapes })
     }
 
+    /// A network of one layer: weights (pixel, class) whose largest sum is the answer, over pixels
+    /// reduced by `cuts` ([`Input::cuts`]).
+    ///
+    /// # Errors
+    /// If there are no weights or cuts do not ascend.
+    pub fn classifier(weights: Weights, cuts: &[u8]) -> Result<Self, ShapeError> {
+        let input = Input { channels: 1, height: 1, width: weights.rows(), cuts: cuts.to_vec() };
+        let linear = Linear { name: "classes".to_owned(), weights, thresholds: None };
+        Self::new(input, vec![Layer::Flatten, Layer::Linear(linear)])
+    }
+
     /// What it takes.
     pub fn input(&self) -> &Input {
         &self.input

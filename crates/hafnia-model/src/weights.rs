@@ -66,6 +66,23 @@ impl Weights {
         }
     }
 
+    /// Weights from their rows, of the fewest bits that hold them all.
+    ///
+    /// # Errors
+    /// If a weight is even or beyond ±255: with 1 bit weights are −1 and 1, with 2 also −3 and 3.
+    pub fn from_rows<const COLUMNS: usize>(rows: &[[i32; COLUMNS]]) -> Result<Self, ShapeError> {
+        let values = || rows.iter().flatten();
+        if let Some(value) = values().find(|value| value.abs() > 255 || *value & 1 == 0) {
+            return Err(ShapeError::whole(format!(
+                "a weight is {value}, it must be an odd number in -255..=255"
+            )));
+        }
+        let largest = values().map(|value| value.abs()).max().unwrap_or(1);
+        let holds = |bits: &&u8| largest < 1 << **bits;
+        let bits = *Self::BITS.iter().find(holds).expect("8 bits hold 255");
+        Ok(Self::from_fn(rows.len(), COLUMNS, bits, |row, column| rows[row][column]))
+    }
+
     /// Weights of `bits` bits whose value at (row, column) is `value(row, column)`.
     ///
     /// # Panics

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hafnia_stats::Outcomes;
+use hafnia_stats::{Interval, Outcomes, student_mean};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SimError;
@@ -102,6 +102,12 @@ impl Evaluation {
     pub fn accuracies(&self) -> Vec<f64> {
         let exact = self.exact_accuracy();
         self.drops().iter().map(|drop| exact - drop).collect()
+    }
+
+    /// The mean accuracy with Student's interval over chips: how far other chips would move it, on the
+    /// same images. Open for a single chip.
+    pub fn accuracy(&self) -> Interval {
+        student_mean(&self.accuracies())
     }
 
     /// Adds the chips of another evaluation of the same thing, so that a range of chips may be run in

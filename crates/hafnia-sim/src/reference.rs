@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hafnia_model::arithmetic::argmax;
+use hafnia_model::arithmetic::{argmax, reduce_pixels};
 use hafnia_model::{Network, ReferenceProduct, activations_before, run_from};
 use hafnia_simd::Isa;
 use rayon::prelude::*;
@@ -66,6 +66,12 @@ pub struct Reference<'a> {
 }
 
 impl Images {
+    /// Images of 8-bit pixels, (image, channel, y, x), reduced as `network` takes them.
+    pub fn from_pixels(network: &Network, pixels: &[u8], labels: &[u8]) -> Self {
+        let activations = reduce_pixels(pixels, &network.input().cuts);
+        Self { activations, labels: labels.to_vec() }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
