@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the invariants of docs/architecture.md, checked.
 
 mod circles;
+mod documents;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -41,10 +42,10 @@ fn check_names(metadata: &Metadata, faults: &mut Vec<String>) {
 const REACHED_BY: &[(&str, &[&str])] = &[
     ("burn", &["hafnia-train", "hafnia-cli"]),
     ("hafnia-train", &["hafnia-cli"]),
-    ("ureq", &["hafnia-data", "hafnia-train", "hafnia-study", "hafnia-cli", "xtask"]),
-    ("hafnia-passes", &["hafnia-study", "hafnia-cli", "xtask"]),
-    ("hafnia-sim", &["hafnia-cost", "hafnia-study", "hafnia-cli", "xtask"]),
-    ("hafnia-cost", &["hafnia-study", "hafnia-cli", "xtask"]),
+    ("ureq", &["hafnia", "hafnia-data", "hafnia-train", "hafnia-study", "hafnia-cli", "xtask"]),
+    ("hafnia-passes", &["hafnia", "hafnia-study", "hafnia-cli", "xtask"]),
+    ("hafnia-sim", &["hafnia", "hafnia-cost", "hafnia-study", "hafnia-cli", "xtask"]),
+    ("hafnia-cost", &["hafnia", "hafnia-study", "hafnia-cli", "xtask"]),
     ("hafnia-tune", &["hafnia-study", "hafnia-cli", "xtask"]),
     ("hafnia-zoo", &["hafnia-study", "hafnia-cli", "xtask"]),
     ("plotters", &["hafnia-report", "hafnia-study", "hafnia-cli", "xtask"]),
@@ -146,11 +147,16 @@ fn check_sources(faults: &mut Vec<String>) -> anyhow::Result<()> {
         entries.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
     crates.push(root.join("xtask"));
     crates.sort();
+    let mut all = Vec::new();
     for folder in crates {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let sources = folder.join("src");
         let files = rust_files(&sources)?;
         faults.extend(circles::check(&sources, &files)?);
+        all.extend(files.iter().cloned());
+        if folder.join("tests").exists() {
+            all.extend(rust_files(&folder.join("tests"))?);
+        }
         for file in files {
             // This file names what it forbids.
             if !file.ends_with("xtask/src/tidy.rs") {
@@ -160,6 +166,7 @@ fn check_sources(faults: &mut Vec<String>) -> anyhow::Result<()> {
             }
         }
     }
+    faults.extend(documents::check(&root, &all)?);
     Ok(())
 }
 

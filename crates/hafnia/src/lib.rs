@@ -116,7 +116,8 @@ pub fn map(
     let code_table = CodeTable::from_spec(spec);
     let (code_table, progress) = (&code_table, &|_, _| {});
     let context = Context { network, spec, profile, code_table, seed: SEED, progress };
-    let mapping = pipeline.run(Mapping::logical(network, spec)?, &context, &mut |_| Ok(()))?.mapping;
+    let mapping =
+        pipeline.run(Mapping::logical(network, spec)?, &context, &mut |_| Ok(()))?.mapping;
     hafnia_sim::check_equivalence(network, &mapping, spec, SEED)?;
     Ok(mapping)
 }

@@ -5,7 +5,8 @@ use hafnia::prelude::*;
 
 fn network() -> Network {
     let weights = [[1, -1, -1], [1, -1, 1], [-1, 1, 1], [-1, 1, -1]];
-    Network::classifier(Weights::from_rows(&weights).unwrap(), &[128]).unwrap()
+    let weights = Weights::from_rows(&weights).expect("they are odd");
+    Network::classifier(weights, &[128]).expect("one layer")
 }
 
 #[test]
@@ -34,7 +35,10 @@ fn errors_are_those_of_the_crates() {
     let mapping = Mapping::logical(&network, &spec).unwrap();
     let images = Images::from_pixels(&network, &[0; 4], &[0]);
     let unplaced = hafnia::simulate(&network, &mapping, &spec, &images, 1).unwrap_err();
-    check(unplaced, "a chip is programmed from a mapping at stage `placed`, this one is at `logical`");
+    check(
+        unplaced,
+        "a chip is programmed from a mapping at stage `placed`, this one is at `logical`",
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Groups of a row of output positions, from the words of lines that are on there.
 //!
-//! An implementation of the grouping rule, held to [`InputControl::groups`](
+//! Implements the rule of grouping, held to [`InputControl::groups`](
 //! hafnia_cim::InputControl::groups), which [`ListAny`] calls, by `tests/kernels.rs`
 //! (`kernels_give_what_engines_give_on_plain_tiles`).
 

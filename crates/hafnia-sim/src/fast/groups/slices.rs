@@ -8,7 +8,7 @@
 //! number of active lines decides, they are added up instead ([`Counted`]): line by line LeNet-5 in order
 //! takes 45 % more instructions on `device`, 85 % on `table`, 10 % on `exact` (AVX2).
 //!
-//! An implementation of the grouping rule, held to [`InputControl::groups`](
+//! Implements the rule of grouping, held to [`InputControl::groups`](
 //! hafnia_cim::InputControl::groups) by `tests/kernels.rs` (`kernels_give_what_engines_give`, and
 //! `…_on_plain_tiles` for [`Counted`]).
 
