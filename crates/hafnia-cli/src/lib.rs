@@ -46,11 +46,6 @@ use hafnia_study::{Session, in_one_line};
 use crate::output::{Format, Output};
 use crate::progress::Terminal;
 
-/// The examples of the repository's README, compiled and run.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;
-
 /// From a quantised neural network, through a mapping compiler, to noisy inference on a simulated
 /// RRAM compute-in-memory macro.
 #[derive(Parser)]

@@ -42,7 +42,6 @@
 //! It does not know passes or costs: they take what it returns.
 
 mod attribution;
-mod calls;
 mod chip;
 mod draws;
 mod engine;
@@ -63,9 +62,6 @@ pub mod statistics;
 mod wires;
 
 pub use attribution::{CodeErrors, ColumnErrors, LayerErrors};
-pub use calls::{
-    Prepared, Tally, agree, attribute, evaluate, evaluate_saved, evaluate_table, profile, tally,
-};
 pub use chip::Chip;
 pub use engine::{Conversion, Device, Engine, Exact, Table};
 pub use equivalence::{Disagreement, check_equivalence};

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use hafnia_data::Mnist;
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Kernels, NoiseScope, Prepared, evaluate};
+use hafnia_sim::{EngineKind, Kernels, NoiseScope, Programmed, Reference};
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
@@ -94,14 +94,13 @@ impl Request for BenchRequest {
         let test = Mnist::subset().test;
         let again: Vec<usize> = (0..test.len()).cycle().take(images).collect();
         let images = data::images(network, &test.select(&again));
-        let prepared = Prepared::new(network, &images, &NoiseScope::All)?;
+        let reference = Reference::new(network, &images)?;
+        let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let [one, two] = [pool(1)?, pool(2)?];
         let mut engines = Vec::new();
-        for engine in [EngineKind::Exact, EngineKind::Table, EngineKind::Device] {
-            let run = || {
-                evaluate(&prepared, &mapping, &spec, engine, 0..1, Seed(1), &|_, _| ()).map(|_| ())
-            };
+        for engine in EngineKind::ALL {
+            let run = || programmed.run(0..1, Seed(1)).on(&engine.into()).map(|_| ());
             let mut rates = Vec::new();
             let mut spent = Duration::ZERO;
             one.install(|| -> anyhow::Result<()> {

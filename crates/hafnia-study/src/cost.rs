@@ -14,7 +14,7 @@ use hafnia_model::Network;
 use hafnia_report::Interval;
 use hafnia_report::plot::{Fitted, fit};
 use hafnia_rng::Seed;
-use hafnia_sim::{Images, tally};
+use hafnia_sim::{NoiseScope, Programmed, Reference};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -166,8 +166,8 @@ impl Request for CostRequest {
         record.data(&mnist);
         let images = images(network, &self.part.first(&mnist, self.images, IMAGES)?);
         let calibrated = model.calibrate(self.draws, Seed(self.seed))?;
-        let prices =
-            Prices { session, network, spec: &spec, images: &images, calibrated: &calibrated };
+        let reference = &Reference::new(network, &images)?;
+        let prices = Prices { session, network, spec: &spec, reference, calibrated: &calibrated };
         let assessment = prices.assess(&name, &mapping)?;
         let mut against = None;
         if let Some((other, mapping)) = other {
@@ -237,7 +237,7 @@ struct Prices<'a> {
     session: &'a Session<'a>,
     network: &'a Network,
     spec: &'a MacroSpec,
-    images: &'a Images,
+    reference: &'a Reference<'a>,
     calibrated: &'a Calibrated,
 }
 
@@ -245,7 +245,8 @@ impl Prices<'_> {
     fn assess(&self, name: &str, mapping: &Mapping) -> anyhow::Result<Assessment> {
         let bar = self.session.observer.bar(name);
         let moves = |done, of| bar.moves(done, of);
-        let events = tally(self.network, self.images, mapping, self.spec, &moves)?;
+        let programmed = Programmed::new(self.reference, mapping, self.spec, &NoiseScope::Final)?;
+        let events = programmed.count_events(&moves);
         Ok(self.calibrated.assess(self.network, mapping, self.spec, &events)?)
     }
 }

@@ -8,7 +8,7 @@ use hafnia_ir::{Mapping, Profile};
 use hafnia_passes::{Candidate, Context, SearchMappings};
 use hafnia_report::{Frontier, FrontierCandidate};
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, NoiseScope, Prepared, evaluate};
+use hafnia_sim::{Engines, NoiseScope, Programmed, Reference};
 use hafnia_stats::{Bootstrap, Interval, drop_points};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -105,7 +105,7 @@ impl Request for FrontierRequest {
         let candidates = search.candidates(&Mapping::logical(network, &spec)?, &context)?;
         drop(bar);
 
-        let prepared = Prepared::new(network, &images, &NoiseScope::Final)?;
+        let reference = Reference::new(network, &images)?;
         let labels = labels(&candidates);
         let mut all = Vec::new();
         for (candidate, label) in candidates.iter().zip(labels) {
@@ -113,10 +113,11 @@ impl Request for FrontierRequest {
             if let Some(label) = &label {
                 let spec = MacroSpec { input_control: candidate.input_control, ..spec.clone() };
                 let bar = session.observer.bar(&format!("chips of {label}"));
-                let (mapping, kind) = (&candidate.mapping, EngineKind::Device);
-                let (seed, moves) = (Seed(self.seed), |done, of| bar.moves(done, of));
-                let evaluation =
-                    evaluate(&prepared, mapping, &spec, kind, 0..self.chips, seed, &moves)?;
+                let (mapping, seed) = (&candidate.mapping, Seed(self.seed));
+                let programmed = Programmed::new(&reference, mapping, &spec, &NoiseScope::Final)?;
+                let moves = |done, of| bar.moves(done, of);
+                let run = programmed.run(0..self.chips, seed).progress(&moves);
+                let evaluation = run.on(&Engines::Device)?;
                 let bootstrap =
                     Bootstrap { replicates: 2000, seed: seed.site("frontier/bootstrap") };
                 drop_on_chips = Some(drop_points(evaluation.outcomes(), bootstrap));

@@ -10,6 +10,7 @@ use hafnia_ir::{Geometry, Mapping, Profile, Program, Stage, prove};
 use hafnia_model::Network;
 use hafnia_passes::{AfterPass, Context, Explanation, Pipeline, Statistics};
 use hafnia_rng::Seed;
+use hafnia_sim::check_equivalence;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -248,7 +249,7 @@ fn from_program(folder: &Path, context: Context<'_>) -> anyhow::Result<Mapping> 
         expected.columns
     );
     prove(&mapping, network).with_context(named)?;
-    hafnia_sim::agree(network, &mapping, spec, seed.site("map/agree")).with_context(named)?;
+    check_equivalence(network, &mapping, spec, seed.site("map/agree")).with_context(named)?;
     Ok(mapping)
 }
 
@@ -300,7 +301,7 @@ pub(crate) fn run_pipeline(
         if dump_ir.is_some_and(|pass| pass.is_empty() || pass == after.name) {
             bar.line(&format!("# after {}\n{}", after.name, after.mapping));
         }
-        hafnia_sim::agree(network, after.mapping, spec, seed.site("map/agree"))?;
+        check_equivalence(network, after.mapping, spec, seed.site("map/agree"))?;
         start = Instant::now();
         Ok(())
     };

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use hafnia_artifact::save;
 use hafnia_rng::Seed;
-use hafnia_sim::{ProfileOptions, profile};
+use hafnia_sim::{ProfileOptions, Reference};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataSource, Part, images};
@@ -59,7 +59,8 @@ impl Request for ProfileRequest {
         };
         let bar = session.observer.bar("profile");
         let moves = |done, of| bar.moves(done, of);
-        let taken = profile(&named.network, &images, options, Seed(self.seed), &moves)?;
+        let reference = Reference::new(&named.network, &images)?;
+        let taken = reference.profile(options, Seed(self.seed), &moves)?;
         save(&self.out, &taken)?;
         record.end(&[&self.out])?;
         Ok(ProfileOutcome::of(&taken))

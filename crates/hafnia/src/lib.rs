@@ -57,6 +57,11 @@ pub use hafnia_stats as stats;
 
 use cim::{CodeTable, MacroSpec};
 
+/// The examples of the repository's README, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
 /// What most programs use.
 pub mod prelude {
     pub use hafnia_cim::MacroSpec;

@@ -5,12 +5,10 @@ use std::path::PathBuf;
 use anyhow::ensure;
 use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
-use hafnia_model::Network;
 use hafnia_report::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
 use hafnia_rng::Seed;
 use hafnia_sim::{
-    CodeErrors, EngineKind, Evaluation, Images, LayerErrors, NoiseScope, Prepared, attribute,
-    evaluate,
+    CodeErrors, EngineKind, Evaluation, LayerErrors, NoiseScope, Programmed, Reference,
 };
 use hafnia_stats::{Bootstrap, Interval, drop_points};
 use serde::{Deserialize, Serialize};
@@ -50,11 +48,11 @@ const CHIPS: u32 = 3;
 /// What is attributed, and how it is run.
 pub(super) struct Subject<'a> {
     pub(super) session: &'a Session<'a>,
-    pub(super) network: &'a Network,
+    pub(super) reference: &'a Reference<'a>,
     pub(super) name: &'a str,
     pub(super) mapping: &'a Mapping,
     pub(super) spec: &'a MacroSpec,
-    pub(super) images: &'a Images,
+    pub(super) scope: &'a NoiseScope,
     pub(super) engine: EngineKind,
     pub(super) chips: u32,
     pub(super) seed: Seed,
@@ -62,24 +60,17 @@ pub(super) struct Subject<'a> {
 }
 
 impl Subject<'_> {
-    /// Attributes what `prepared` loses, of which `evaluation` is the outcome.
+    /// Attributes what `programmed` loses, of which `evaluation` is the outcome.
     pub(super) fn attribute(
         &self,
         images: usize,
-        prepared: &Prepared<'_>,
+        programmed: &Programmed<'_>,
         evaluation: &Evaluation,
     ) -> anyhow::Result<Attribution> {
         let bar = self.session.observer.bar("conversions");
-        let errors = attribute(
-            prepared,
-            self.mapping,
-            self.spec,
-            self.engine,
-            self.chips.min(CHIPS),
-            images,
-            self.seed,
-            &|done, of| bar.moves(done, of),
-        )?;
+        let moves = |done, of| bar.moves(done, of);
+        let run = programmed.run(0..self.chips.min(CHIPS), self.seed).progress(&moves);
+        let errors = run.attribute(&self.engine.into(), images)?;
         drop(bar);
         let effects: Vec<_> = self.spec.switchable().collect();
         let effects = effects.into_iter().map(|effect| {
@@ -87,12 +78,12 @@ impl Subject<'_> {
                 effect: effect.name.to_owned(),
                 keys: effect.keys.to_owned(),
                 drop_points_alone: self.drop(
-                    prepared,
+                    self.scope,
                     &self.spec.with_only(effect),
                     effect.name,
                 )?,
                 drop_points_without: self.drop(
-                    prepared,
+                    self.scope,
                     &self.spec.without(effect),
                     effect.name,
                 )?,
@@ -106,22 +97,17 @@ impl Subject<'_> {
         })
     }
 
-    fn drop(
-        &self,
-        prepared: &Prepared<'_>,
-        spec: &MacroSpec,
-        what: &str,
-    ) -> anyhow::Result<Interval> {
+    fn drop(&self, scope: &NoiseScope, spec: &MacroSpec, what: &str) -> anyhow::Result<Interval> {
         let bar = self.session.observer.bar(what);
         let moves = |done, of| bar.moves(done, of);
-        let Self { mapping, engine, chips, seed, .. } = *self;
-        let evaluation = evaluate(prepared, mapping, spec, engine, 0..chips, seed, &moves)?;
+        let programmed = Programmed::new(self.reference, self.mapping, spec, scope)?;
+        let run = programmed.run(0..self.chips, self.seed).progress(&moves);
+        let evaluation = run.on(&self.engine.into())?;
         Ok(drop_points(evaluation.outcomes(), self.bootstrap))
     }
 
     fn layer(&self, errors: &LayerErrors) -> anyhow::Result<LayerLoss> {
         let alone = NoiseScope::Matrices(vec![errors.matrix]);
-        let prepared = Prepared::new(self.network, self.images, &alone)?;
         // JSON has no infinity.
         let finite = |ratio: Option<f64>| ratio.filter(|ratio| ratio.is_finite());
         let mut ratios: Vec<f64> =
@@ -137,7 +123,7 @@ impl Subject<'_> {
         };
         Ok(LayerLoss {
             layer: errors.layer.clone(),
-            drop_points_alone: self.drop(&prepared, self.spec, &errors.layer)?,
+            drop_points_alone: self.drop(&alone, self.spec, &errors.layer)?,
             snr_db_median: finite(ratios.get(ratios.len() / 2).copied()),
             snr_db_least: finite(ratios.first().copied()),
             code_error_rate: sum(|codes| codes.errors) / conversions,

@@ -7,7 +7,7 @@ use hafnia_artifact::load;
 use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Evaluation, Prepared, Progress, SavedChip, evaluate_saved};
+use hafnia_sim::{EngineKind, SavedChip};
 
 use crate::source::MacroSource;
 
@@ -45,35 +45,24 @@ impl SavedChips {
         self.chips[0].seed
     }
 
-    /// Runs those that were programmed with `mapping`.
-    pub(super) fn evaluate(
-        &self,
-        prepared: &Prepared<'_>,
-        mapping: &Mapping,
-        spec: &MacroSpec,
-        progress: Progress<'_>,
-    ) -> anyhow::Result<Evaluation> {
-        let of_mapping: Vec<SavedChip> =
+    /// Those that were programmed with `mapping`, by their numbers.
+    pub(super) fn of(&self, mapping: &Mapping, spec: &MacroSpec) -> anyhow::Result<Vec<SavedChip>> {
+        let mut of_mapping: Vec<SavedChip> =
             self.chips.iter().filter(|chip| chip.chip(mapping, spec).is_ok()).cloned().collect();
-        let Some(first) = of_mapping.first() else {
+        if of_mapping.is_empty() {
             // Says with which mapping the first was programmed.
             self.chips[0].chip(mapping, spec)?;
             bail!("no saved chip was programmed with this mapping");
-        };
-        let numbers = |chips: &[SavedChip]| {
-            let mut numbers: Vec<u64> = chips.iter().map(SavedChip::number).collect();
-            numbers.sort_unstable();
-            numbers
-        };
-        let mut all = numbers(&self.chips);
+        }
+        of_mapping.sort_by_key(SavedChip::number);
+        let found: Vec<u64> = of_mapping.iter().map(SavedChip::number).collect();
+        let mut all: Vec<u64> = self.chips.iter().map(SavedChip::number).collect();
+        all.sort_unstable();
         all.dedup();
         ensure!(
-            numbers(&of_mapping) == all,
-            "every mapping needs each of the saved chips {all:?} once, this one has {:?}",
-            numbers(&of_mapping)
+            found == all,
+            "every mapping needs each of the saved chips {all:?} once, this one has {found:?}"
         );
-        let mut in_order = of_mapping.clone();
-        in_order.sort_by_key(SavedChip::number);
-        Ok(evaluate_saved(prepared, mapping, spec, &in_order, first.seed, progress)?)
+        Ok(of_mapping)
     }
 }

@@ -16,7 +16,9 @@ use hafnia_model::Network;
 use hafnia_passes::Pipeline;
 use hafnia_report::Attribution;
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope, Prepared, evaluate, evaluate_table};
+use hafnia_sim::{
+    EngineKind, Engines, Evaluation, Images, NoiseScope, Programmed, Reference, SavedChip,
+};
 use hafnia_stats::{Bootstrap, Interval, student_mean};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -183,16 +185,19 @@ impl Request for SimulateRequest {
         let shown: Vec<Images> =
             groups.iter().map(|group| images(&group.named.network, &dataset)).collect();
         let macros = Macros { session, spec: &spec, engine: self.engine, saved, measured, seed };
+        let mut references = Vec::new();
+        for (group, shown) in groups.iter().zip(&shown) {
+            references.push(Reference::new(&group.named.network, shown)?);
+        }
         let mut trials = Vec::new();
-        for (index, group) in groups.iter().enumerate() {
-            let prepared = Prepared::new(&group.named.network, &shown[index], &scopes[index])?;
-            trials.push(Trial { prepared, mappings: &mappings[index], evaluations: Vec::new() });
+        for (index, reference) in references.iter().enumerate() {
+            trials.push(Trial::new(&macros, reference, &mappings[index], &scopes[index])?);
         }
         let until = self.simulate(&macros, &mut trials)?;
         let attribution = match &self.attribute {
             None => None,
             Some(attribute) => {
-                Some(self.attribute(attribute, &groups[0], &shown[0], &macros, &trials[0])?)
+                Some(self.attribute(attribute, &references[0], &macros, &trials[0])?)
             }
         };
         let run = |(group, trial): (&Group, Trial<'_>)| Run {
@@ -285,25 +290,25 @@ impl SimulateRequest {
     fn attribute(
         &self,
         request: &AttributeRequest,
-        group: &Group,
-        images: &Images,
+        reference: &Reference<'_>,
         macros: &Macros<'_>,
         trial: &Trial<'_>,
     ) -> anyhow::Result<Attribution> {
         let (name, mapping) = &trial.mappings[0];
         let subject = Subject {
             session: macros.session,
-            network: &group.named.network,
+            reference,
             name,
             mapping,
             spec: macros.spec,
-            images,
+            scope: trial.scope,
             engine: self.engine,
             chips: self.chips,
             seed: macros.seed,
             bootstrap: self.bootstrap(macros.seed),
         };
-        let found = subject.attribute(request.images, &trial.prepared, &trial.evaluations[0])?;
+        let found =
+            subject.attribute(request.images, &trial.programmed[0], &trial.evaluations[0])?;
         if let Some(path) = &request.plot {
             write_whole(path, found.plot()?.as_bytes())?;
         }
@@ -325,30 +330,46 @@ struct Macros<'a> {
     seed: Seed,
 }
 
-/// A network on its images, and what its mappings have given so far.
+/// The mappings of a network, and what they have given so far.
 struct Trial<'a> {
-    prepared: Prepared<'a>,
+    scope: &'a NoiseScope,
     mappings: &'a [(String, Mapping)],
+    programmed: Vec<Programmed<'a>>,
+    /// By mapping, the saved chips that were programmed with it, if saved chips are run.
+    saved: Vec<Option<Vec<SavedChip>>>,
     evaluations: Vec<Evaluation>,
 }
 
-impl Trial<'_> {
+impl<'a> Trial<'a> {
+    /// Programs all mappings.
+    fn new(
+        macros: &Macros<'a>,
+        reference: &'a Reference<'a>,
+        mappings: &'a [(String, Mapping)],
+        scope: &'a NoiseScope,
+    ) -> anyhow::Result<Self> {
+        let (mut programmed, mut saved) = (Vec::new(), Vec::new());
+        for (name, mapping) in mappings {
+            let of_mapping = Programmed::new(reference, mapping, macros.spec, scope);
+            programmed.push(of_mapping.with_context(|| name.clone())?);
+            let of_mapping = macros.saved.as_ref().map(|saved| saved.of(mapping, macros.spec));
+            saved.push(of_mapping.transpose().with_context(|| name.clone())?);
+        }
+        Ok(Self { scope, mappings, programmed, saved, evaluations: Vec::new() })
+    }
+
     /// Runs all mappings on these chips, beside those that they were run on before.
     fn run(&mut self, macros: &Macros<'_>, chips: Range<u32>) -> anyhow::Result<()> {
-        let Macros { session, spec, engine, saved, measured, seed } = macros;
-        for (index, (name, mapping)) in self.mappings.iter().enumerate() {
+        let Macros { session, seed, .. } = *macros;
+        for (index, (name, _)) in self.mappings.iter().enumerate() {
             let bar = session.observer.bar(&format!("map {}/{}", index + 1, self.mappings.len()));
             let moves = |done, of| bar.moves(done, of);
-            let (chips, prepared) = (chips.clone(), &self.prepared);
-            let evaluation = match (saved, measured) {
-                (Some(saved), _) => saved.evaluate(prepared, mapping, spec, &moves),
-                (None, Some(table)) => {
-                    evaluate_table(prepared, mapping, spec, table, chips, *seed, &moves)
-                        .map_err(Into::into)
-                }
-                (None, None) => evaluate(prepared, mapping, spec, *engine, chips, *seed, &moves)
-                    .map_err(Into::into),
+            let chips = match &self.saved[index] {
+                Some(saved) => 0..saved.len() as u32,
+                None => chips.clone(),
             };
+            let run = self.programmed[index].run(chips, seed).progress(&moves);
+            let evaluation = run.on(&self.engines(macros, index));
             drop(bar);
             let evaluation = evaluation.with_context(|| name.clone())?;
             match self.evaluations.get_mut(index) {
@@ -357,6 +378,15 @@ impl Trial<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What answers under a mapping.
+    fn engines<'e>(&'e self, macros: &'e Macros<'_>, mapping: usize) -> Engines<'e> {
+        match (&self.saved[mapping], &macros.measured) {
+            (Some(saved), _) => Engines::Saved(saved),
+            (None, Some(table)) => Engines::Measured(table),
+            (None, None) => macros.engine.into(),
+        }
     }
 
     /// Whether the interval of every mapping's accuracy reaches this many points at most.

@@ -52,26 +52,18 @@ pub(super) fn spec(point: &Point) -> anyhow::Result<MacroSpec> {
 
 /// The pipeline of a point: the one it names, with its options put in.
 pub(super) fn pipeline(point: &Point, session: &Session<'_>) -> anyhow::Result<Pipeline> {
-    let loaded = session.pipeline(&text_of(point, "pipeline", PIPELINE))?;
-    let mut written: toml::Table = loaded.to_string().parse()?;
-    let mut is_changed = false;
+    let mut pipeline = session.pipeline(&text_of(point, "pipeline", PIPELINE))?;
     for (key, value) in point {
         let Some(rest) = key.strip_prefix("pipeline.") else { continue };
         let Some((pass, option)) = rest.split_once('.') else { continue };
-        let passes = written.get_mut("pass").and_then(toml::Value::as_array_mut);
-        let mut found = false;
-        for table in passes.into_iter().flatten().filter_map(toml::Value::as_table_mut) {
-            if table.get("use").and_then(toml::Value::as_str) == Some(pass) {
-                table.insert(option.to_owned(), toml::Value::try_from(value)?);
-                (found, is_changed) = (true, true);
-            }
-        }
-        ensure!(found, "`{key}`: the pipeline `{}` has no pass `{pass}`", loaded.name());
+        let name = pipeline.name();
+        ensure!(
+            pipeline.names().contains(&pass),
+            "`{key}`: the pipeline `{name}` has no pass `{pass}`"
+        );
+        pipeline = pipeline.set(pass, option, toml::Value::try_from(value)?)?;
     }
-    match is_changed {
-        true => Ok(Pipeline::parse(&written.to_string(), session.registry)?),
-        false => Ok(loaded),
-    }
+    Ok(pipeline)
 }
 
 #[cfg(test)]

@@ -1,22 +1,23 @@
 //! [`Worker`]: maps points, runs their chips and prices what happens.
 
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use hafnia_artifact::{load, save};
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_cost::{Calibrated, CostModel, DRAWS};
 use hafnia_data::{Dataset, Mnist};
 use hafnia_ir::{Mapping, Profile};
-use hafnia_model::Network;
 use hafnia_passes::{Context, PassError, Size};
 use hafnia_rng::Seed;
 use hafnia_sim::{
-    EngineKind, Evaluation, Events, Prepared, ProfileOptions, Tally, evaluate, profile, tally,
+    EngineKind, Evaluation, EventCounts, Events, NoiseScope, ProfileOptions, Programmed, Progress,
+    Reference,
 };
 
 use crate::data::{self, Part};
@@ -57,18 +58,44 @@ pub(super) struct Worker<'a> {
 
 /// A point, ready to be run.
 struct Ready {
-    point: Point,
     spec: MacroSpec,
     mapping: Mapping,
     /// Area, energy and latency, as far as they can be told.
     costs: BTreeMap<String, f64>,
 }
 
+/// What points of one network and scope share.
+struct Subject<'a> {
+    named: &'a NamedNetwork,
+    scope: NoiseScope,
+    /// The images that every chip is shown.
+    shown: Reference<'a>,
+    /// Those over which events are priced.
+    priced: Reference<'a>,
+    counted: RefCell<Vec<Counted>>,
+}
+
 /// The events of a mapping under an input control.
-struct Tallied {
+struct Counted {
     mapping: Mapping,
     grouping: (InputControl, usize),
-    events: Tally,
+    events: EventCounts,
+}
+
+impl Ready {
+    fn programmed<'a>(&'a self, subject: &'a Subject<'_>) -> anyhow::Result<Programmed<'a>> {
+        let Subject { shown, scope, .. } = subject;
+        Ok(Programmed::new(shown, &self.mapping, &self.spec, scope)?)
+    }
+}
+
+/// What `cell` holds, made if it holds nothing yet.
+fn made<T>(cell: &OnceCell<T>, make: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<&T> {
+    if let Some(made) = cell.get() {
+        return Ok(made);
+    }
+    let made = make()?;
+    Ok(cell.get_or_init(|| made))
 }
 
 impl<'a> Worker<'a> {
@@ -100,57 +127,54 @@ impl<'a> Worker<'a> {
         for group in todo.chunk_by(|a, b| subject(a) == subject(b)) {
             let point = &self.plan.points[group[0].point];
             let named = network(point).map_err(|error| in_one_line(&error));
-            let prepared = named.as_ref().map_err(String::clone).and_then(|named| {
-                self.prepare(point, named, self.shown.len()).map_err(|error| in_one_line(&error))
+            let subject = named.as_ref().map_err(String::clone).and_then(|named| {
+                self.subject(point, named, self.shown.len()).map_err(|error| in_one_line(&error))
             });
-            let (mut ready, mut tallies) = (None, Vec::new());
-            let compute = |point: &Point, chips: Range<u32>| {
-                let named = named.as_ref().map_err(String::clone)?;
-                let prepared = prepared.as_ref().map_err(String::clone)?;
-                let before = done.load(Ordering::Relaxed);
-                let moves = |more: u64, _: u64| {
-                    done.fetch_max(before + more, Ordering::Relaxed);
-                    bar.moves(before + more, total);
+            for of_point in group.chunk_by(|a, b| a.point == b.point) {
+                let (ready, programmed) = (OnceCell::new(), OnceCell::new());
+                let compute = |point: &Point, chips: Range<u32>| {
+                    let subject = subject.as_ref().map_err(String::clone)?;
+                    let before = done.load(Ordering::Relaxed);
+                    let moves = |more: u64, _: u64| {
+                        done.fetch_max(before + more, Ordering::Relaxed);
+                        bar.moves(before + more, total);
+                    };
+                    let compute = || {
+                        let ready = made(&ready, || self.map(point, subject))?;
+                        let programmed = made(&programmed, || ready.programmed(subject))?;
+                        self.run(ready, programmed, chips, &moves)
+                    };
+                    compute().map_err(|error| in_one_line(&error))
                 };
-                let compute = || {
-                    if ready.as_ref().is_none_or(|ready: &Ready| ready.point != *point) {
-                        ready = Some(self.map(point, named, &mut tallies)?);
+                let more = folder.compute(of_point, compute, |id, failure| {
+                    if let Some(failure) = failure {
+                        bar.line(&format!("{id} failed: {}", failure.error));
                     }
-                    let ready = ready.as_ref().context("it was made above")?;
-                    self.run(ready, prepared, chips, &moves)
-                };
-                compute().map_err(|error| in_one_line(&error))
-            };
-            let more = folder.compute(group, compute, |id, failure| {
-                if let Some(failure) = failure {
-                    bar.line(&format!("{id} failed: {}", failure.error));
-                }
-            })?;
-            tally.done += more.done;
-            tally.failed += more.failed;
+                })?;
+                tally.done += more.done;
+                tally.failed += more.failed;
+            }
         }
         Ok(tally)
     }
 
     /// What points of one network and scope share.
-    fn prepare<'n>(
+    fn subject<'n>(
         &self,
         point: &Point,
         named: &'n NamedNetwork,
         images: usize,
-    ) -> anyhow::Result<Prepared<'n>> {
-        let scope = noise_scope(&text_of(point, "noise_in", "final"), &named.network)?;
-        let images = data::images(&named.network, &self.shown.first(images));
-        Ok(Prepared::new(&named.network, &images, &scope)?)
+    ) -> anyhow::Result<Subject<'n>> {
+        let network = &named.network;
+        let scope = noise_scope(&text_of(point, "noise_in", "final"), network)?;
+        let reference =
+            |images| Reference::new(network, &data::images(network, &self.shown.first(images)));
+        let (shown, priced) = (reference(images)?, reference(COST_IMAGES)?);
+        Ok(Subject { named, scope, shown, priced, counted: RefCell::default() })
     }
 
     /// Maps a point; events that were counted for another point of its network are used again.
-    fn map(
-        &self,
-        point: &Point,
-        named: &NamedNetwork,
-        tallies: &mut Vec<Tallied>,
-    ) -> anyhow::Result<Ready> {
+    fn map(&self, point: &Point, subject: &Subject<'_>) -> anyhow::Result<Ready> {
         let spec = spec(point)?;
         if self.plan.sweep.engine == EngineKind::Table {
             spec.check_table()?;
@@ -158,7 +182,7 @@ impl<'a> Worker<'a> {
         let pipeline = pipeline(point, self.session)?;
         let code_table = CodeTable::from_spec(&spec);
         let context = Context {
-            network: &named.network,
+            network: &subject.named.network,
             spec: &spec,
             profile: None,
             code_table: &code_table,
@@ -167,38 +191,38 @@ impl<'a> Worker<'a> {
         };
         let mapped = match run_pipeline(self.session, &pipeline, context, None, false) {
             Err(error) if asks_for_profile(&error) => {
-                let profile = self.profile(named)?;
+                let profile = self.profile(subject.named)?;
                 let context = Context { profile: Some(&profile), ..context };
                 run_pipeline(self.session, &pipeline, context, None, false)
             }
             mapped => mapped,
         };
         let (mapping, _) = mapped?;
-        let costs = self.costs(&named.network, &mapping, &spec, tallies)?;
-        Ok(Ready { point: point.clone(), spec, mapping, costs })
+        let costs = self.costs(subject, &mapping, &spec)?;
+        Ok(Ready { spec, mapping, costs })
     }
 
     /// What a mapping costs, and the ends of the range that what is assumed leaves.
     fn costs(
         &self,
-        network: &Network,
+        subject: &Subject<'_>,
         mapping: &Mapping,
         spec: &MacroSpec,
-        tallies: &mut Vec<Tallied>,
     ) -> anyhow::Result<BTreeMap<String, f64>> {
         let grouping = (spec.input_control, spec.rows_per_conversion);
-        let is_same = |of: &Tallied| of.grouping == grouping && of.mapping == *mapping;
-        let known = tallies.iter().position(is_same);
-        let known = match known {
+        let is_same = |of: &Counted| of.grouping == grouping && of.mapping == *mapping;
+        let mut counted = subject.counted.borrow_mut();
+        let known = match counted.iter().position(is_same) {
             Some(known) => known,
             None => {
-                let images = data::images(network, &self.shown.first(COST_IMAGES));
-                let events = tally(network, &images, mapping, spec, &|_, _| {})?;
-                tallies.push(Tallied { mapping: mapping.clone(), grouping, events });
-                tallies.len() - 1
+                let Subject { priced, scope, .. } = subject;
+                let events =
+                    Programmed::new(priced, mapping, spec, scope)?.count_events(&|_, _| {});
+                counted.push(Counted { mapping: mapping.clone(), grouping, events });
+                counted.len() - 1
             }
         };
-        let events = &tallies[known].events;
+        let (network, events) = (&subject.named.network, &counted[known].events);
         let cost = self.calibrated.assess(network, mapping, spec, events)?.cost();
         let costs = [
             ("area_mm2", cost.whole_um2.scaled(1e-6)),
@@ -224,7 +248,8 @@ impl<'a> Worker<'a> {
         let images = data::images(&named.network, &Part::Train.of(self.mnist));
         let options =
             ProfileOptions { images: PROFILE_IMAGES.min(images.len()), positions_per_image: 1 };
-        let taken = profile(&named.network, &images, options, Seed(1), &|_, _| {})?;
+        let reference = Reference::new(&named.network, &images)?;
+        let taken = reference.profile(options, Seed(1), &|_, _| {})?;
         save(&path, &taken)?;
         Ok(taken)
     }
@@ -232,14 +257,14 @@ impl<'a> Worker<'a> {
     /// Runs some chips of a point.
     fn run(
         &self,
-        Ready { spec, mapping, costs, .. }: &Ready,
-        prepared: &Prepared<'_>,
+        Ready { mapping, costs, .. }: &Ready,
+        programmed: &Programmed<'_>,
         chips: Range<u32>,
-        moves: &(dyn Fn(u64, u64) + Sync),
+        moves: Progress<'_>,
     ) -> anyhow::Result<Computed> {
         let sweep = &self.plan.sweep;
-        let seed = Seed(sweep.seed);
-        let evaluation = evaluate(prepared, mapping, spec, sweep.engine, chips, seed, moves)?;
+        let run = programmed.run(chips, Seed(sweep.seed)).progress(moves);
+        let evaluation = run.on(&sweep.engine.into())?;
         let mut facts = facts(mapping, &evaluation);
         facts.extend(costs.clone());
         Ok(Computed { evaluation, facts })
@@ -251,10 +276,10 @@ impl<'a> Worker<'a> {
         let point = &self.plan.points[first.point];
         let named = network(point)?;
         let images = self.shown.len().min(512);
-        let prepared = self.prepare(point, &named, images)?;
-        let ready = self.map(point, &named, &mut Vec::new())?;
+        let subject = self.subject(point, &named, images)?;
+        let ready = self.map(point, &subject)?;
         let start = Instant::now();
-        self.run(&ready, &prepared, 0..1, &|_, _| {})?;
+        self.run(&ready, &ready.programmed(&subject)?, 0..1, &|_, _| {})?;
         let seconds = start.elapsed().as_secs_f64() / images as f64;
         let mut runs = 0.0;
         for shard in todo {
