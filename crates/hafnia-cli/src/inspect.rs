@@ -7,9 +7,11 @@ use clap::Args;
 use hafnia_artifact::{ArtifactError, Manifest, load};
 use hafnia_ir::{Mapping, Profile, Program, read_mapping};
 use hafnia_model::Network;
+use hafnia_sim::MatrixPath;
 use hafnia_study::{
-    MappingDescription, NetworkDescription, ProfileOutcome, describe_network, sizes,
+    MappingDescription, NetworkDescription, ProfileOutcome, describe_network, natural_paths, sizes,
 };
+use serde::Serialize;
 
 use crate::map::size_table;
 use crate::options::NetworkOptions;
@@ -82,6 +84,29 @@ pub(crate) fn network_text(network: &NetworkDescription) -> String {
     }
     text += &format!("\n{table}\n{} weights, {} bits", network.weights, network.weight_bits);
     text
+}
+
+/// A network, and how fast it is simulated.
+#[derive(Serialize)]
+struct InspectedNetwork {
+    #[serde(flatten)]
+    network: NetworkDescription,
+    /// How the products of its matrices are computed, and why not faster.
+    paths: Vec<MatrixPath>,
+}
+
+impl InspectedNetwork {
+    fn of(network: &Network) -> anyhow::Result<Self> {
+        Ok(Self { network: describe_network(network), paths: natural_paths(network)? })
+    }
+
+    fn text(&self) -> String {
+        let mut text = network_text(&self.network);
+        text +=
+            "\n\nHow its products are computed, mapped by `natural` on chips of the default macro:";
+        self.paths.iter().for_each(|path| text += &format!("\n{path}"));
+        text
+    }
 }
 
 /// Tiles that are shown unless all are asked for.
@@ -179,8 +204,10 @@ impl Inspect {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
         match &self.network.file {
             Some(path) if self.network.model.is_none() => inspect(path, self.full, output),
-            _ => output
-                .print(&describe_network(&self.network.source()?.load()?.network), network_text),
+            _ => {
+                let named = self.network.source()?.load()?;
+                output.print(&InspectedNetwork::of(&named.network)?, InspectedNetwork::text)
+            }
         }
     }
 }
@@ -203,7 +230,7 @@ fn inspect(path: &Path, full: bool, output: Output) -> anyhow::Result<()> {
             output.print(&MappingDescription::of(&mapping), |_| mapping_text(&mapping, full))
         }
         _ => match load::<Network>(path) {
-            Ok(network) => output.print(&describe_network(&network), network_text),
+            Ok(network) => output.print(&InspectedNetwork::of(&network)?, InspectedNetwork::text),
             Err(ArtifactError::Kind { found, .. }) if found == "profile" => {
                 let profile: Profile = load(path)?;
                 output.print(&ProfileOutcome::of(&profile), profile::text)

@@ -192,7 +192,7 @@ fn text(found: &SimulateOutcome) -> String {
     let chips = match found.engine {
         EngineKind::Exact => "no noise".to_owned(),
         EngineKind::Table => format!("{} repetitions (not chips)", found.chips),
-        EngineKind::Device => format!("{} virtual chips", found.chips),
+        EngineKind::Device | EngineKind::Own => format!("{} virtual chips", found.chips),
     };
     text += &format!("{chips}, noise in: {}\n{}\n", found.noise_in, mappings(found));
     if let Some(Until { points, reached }) = found.until {

@@ -9,7 +9,7 @@ use std::process::{Command, Output};
 use expect_test::{Expect, expect};
 use hafnia_model::{Input, Layer, Linear, Network, Weights, random};
 use hafnia_rng::Seed;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// A folder with a random LeNet-5 in `net.hafnia`.
@@ -89,6 +89,43 @@ fn wide_weights_are_mapped() {
     };
     check("", "\nmatrix m0 fc1 4x2 weights 2\n");
     check("--macro gt-n40-mlc", "\nmacro gt-n40-mlc 128x128 cells 2\n");
+}
+
+/// What runs without vectors is said on stderr, with the reason; how every matrix is computed is in
+/// the outcome and, with --verbose, on stderr.
+#[test]
+fn slow_paths_are_told() {
+    let place = Place::new();
+    let layer = |name: &str, weights: Weights| {
+        Layer::Linear(Linear { name: name.into(), weights, thresholds: None })
+    };
+    let weights = Weights::from_fn(784, 10, 2, |row, column| [1, 3][(row + column) % 2]);
+    let input = Input::upper_bits(1, 28, 28, 1);
+    let network = Network::new(input, vec![Layer::Flatten, layer("fc1", weights)]).unwrap();
+    hafnia_artifact::save(place.path("wide.hafnia"), &network).unwrap();
+    let options = "--pipeline natural --images 2 --chips 1 --noise-in all --offline";
+    let sim = |line: &str| {
+        let output = place.call(&format!("sim {line} {options} --format json"));
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (String::from_utf8(output.stderr).unwrap(), found["mappings"][0]["paths"].clone())
+    };
+    let note = "note: natural: no vectors for fc1 because weights have 2 bits, not 1: that takes 15 \
+                to 35 times as long\n";
+    let (stderr, paths) = sim("wide.hafnia");
+    assert!(stderr.contains(note), "{stderr}");
+    let slow = json!([{ "layer": "fc1", "path": "scalar", "why": { "weight_bits": 2 } }]);
+    assert_eq!(paths, slow);
+    let (stderr, _) = sim("wide.hafnia --quiet");
+    assert_eq!(stderr, "");
+
+    let (stderr, paths) = sim("net.hafnia --verbose");
+    assert!(!stderr.contains("15 to 35"), "{stderr}");
+    assert!(stderr.contains("natural: fc3: conversion by conversion, in vectors"), "{stderr}");
+    assert_eq!(paths[0], json!({ "layer": "conv1", "path": "converted", "why": "cells" }));
+
+    let slow_text = "\nfc1: conversion by conversion, without vectors, because weights have 2 bits";
+    assert!(place.run("inspect wide.hafnia").contains(slow_text));
+    assert_eq!(place.json("inspect wide.hafnia")["paths"], slow);
 }
 
 #[test]

@@ -51,7 +51,8 @@ fn engines(criterion: &mut Criterion) {
             let programmed = Programmed::new(&reference, &mapping, &spec, &scope).expect("it fits");
             for engine in EngineKind::ALL {
                 let run = || {
-                    let evaluation = programmed.run(0..1, Seed(3)).on(&black_box(engine).into());
+                    let engines = black_box(engine).try_into().expect("built in");
+                    let evaluation = programmed.run(0..1, Seed(3)).on(&engines);
                     check(&evaluation.expect("it fits"), &scope);
                 };
                 let mut group = criterion.benchmark_group(engine.to_string());

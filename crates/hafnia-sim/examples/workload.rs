@@ -23,6 +23,7 @@ fn main() {
         other => panic!("there is no mapping {other}"),
     };
     let engine: EngineKind = engine.parse().expect("an engine");
+    let engines = engine.try_into().expect("it has a name");
     let isa = Isa::all().into_iter().find(|of| of.to_string() == *isa);
     let kernels = Kernels::Vectors(isa.expect("this processor has the instruction set"));
     let spec = MacroSpec::preset("gt-n40").expect("a preset");
@@ -33,6 +34,6 @@ fn main() {
     let programmed =
         Programmed::new(&reference, &mapping, &spec, &NoiseScope::All).expect("it fits");
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-    let evaluation = one_thread.install(|| programmed.run(0..1, Seed(3)).on(&engine.into()));
+    let evaluation = one_thread.install(|| programmed.run(0..1, Seed(3)).on(&engines));
     check(&evaluation.expect("it fits"), &NoiseScope::All);
 }

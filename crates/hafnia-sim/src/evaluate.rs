@@ -19,10 +19,12 @@ pub enum EngineKind {
     Table,
     /// [`Device`](crate::Device): programmed chips.
     Device,
+    /// An engine of a user's own, which has no name.
+    Own,
 }
 
 impl EngineKind {
-    /// All of them.
+    /// Those that are built in.
     pub const ALL: [Self; 3] = [Self::Exact, Self::Table, Self::Device];
 
     fn name(self) -> &'static str {
@@ -30,6 +32,7 @@ impl EngineKind {
             Self::Exact => "exact",
             Self::Table => "table",
             Self::Device => "device",
+            Self::Own => "own",
         }
     }
 }
@@ -53,7 +56,7 @@ impl FromStr for EngineKind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
-    /// The engine it was run on, or that a user's own stands for.
+    /// The engine it was run on.
     pub engine: EngineKind,
     /// Per image, whether the noiseless network is right.
     pub exact_correct: Vec<bool>,

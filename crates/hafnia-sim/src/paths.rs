@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// How the products of a matrix are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "path", content = "why", rename_all = "snake_case")]
 pub enum Path {
     /// As the network says: it runs outside of the scope.
     Reference,
@@ -18,7 +21,8 @@ pub enum Path {
 }
 
 /// Why no faster path is taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Why {
     /// [`Kernels::Scalar`](crate::Kernels::Scalar) was asked for.
     Requested,
@@ -47,11 +51,12 @@ pub enum Why {
 }
 
 /// A matrix and its path: `fc3: conversion by conversion, in vectors, because cells differ`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MatrixPath {
     /// Name of the layer.
     pub layer: String,
     /// How its products are computed.
+    #[serde(flatten)]
     pub path: Path,
 }
 

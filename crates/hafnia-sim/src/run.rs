@@ -42,9 +42,7 @@ pub type MakeEngine<'a> = dyn Fn(u64) -> Box<dyn Engine + 'a> + Sync + 'a;
 /// use hafnia_ir::{Geometry, Stage};
 /// use hafnia_model::random;
 /// use hafnia_rng::Seed;
-/// use hafnia_sim::{
-///     Conversion, Engine, EngineKind, Engines, Images, NoiseScope, Programmed, Reference,
-/// };
+/// use hafnia_sim::{Conversion, Engine, Engines, Images, NoiseScope, Programmed, Reference};
 ///
 /// /// On chip k every column answers one too few when more than k rows are on.
 /// struct Droops(u64);
@@ -66,7 +64,7 @@ pub type MakeEngine<'a> = dyn Fn(u64) -> Box<dyn Engine + 'a> + Sync + 'a;
 /// let reference = Reference::new(&network, &images)?;
 /// let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All)?;
 ///
-/// let droops = Engines::Own(EngineKind::Device, &|chip| Box::new(Droops(chip)));
+/// let droops = Engines::Own(&|chip| Box::new(Droops(chip)));
 /// let evaluation = programmed.run(0..8, Seed(3)).on(&droops)?;
 /// assert_eq!(evaluation.differences.len(), 8);
 /// let layers = programmed.run(0..8, Seed(3)).attribute(&droops, 1)?;
@@ -86,8 +84,8 @@ pub enum Engines<'a> {
     Device,
     /// [`Device`] on saved chips, by their places in this list, with the temporal noise of the spec.
     Saved(&'a [SavedChip]),
-    /// An engine of the user's own, evaluated as if it were of this kind.
-    Own(EngineKind, &'a MakeEngine<'a>),
+    /// An engine of the user's own, made for every chip.
+    Own(&'a MakeEngine<'a>),
 }
 
 impl Engines<'_> {
@@ -97,17 +95,21 @@ impl Engines<'_> {
             Self::Exact => EngineKind::Exact,
             Self::Table | Self::Measured(_) => EngineKind::Table,
             Self::Device | Self::Saved(_) => EngineKind::Device,
-            Self::Own(kind, _) => *kind,
+            Self::Own(_) => EngineKind::Own,
         }
     }
 }
 
-impl From<EngineKind> for Engines<'_> {
-    fn from(kind: EngineKind) -> Self {
+impl TryFrom<EngineKind> for Engines<'_> {
+    type Error = SimError;
+
+    /// The built-in engine of this kind.
+    fn try_from(kind: EngineKind) -> Result<Self, SimError> {
         match kind {
-            EngineKind::Exact => Self::Exact,
-            EngineKind::Table => Self::Table,
-            EngineKind::Device => Self::Device,
+            EngineKind::Exact => Ok(Self::Exact),
+            EngineKind::Table => Ok(Self::Table),
+            EngineKind::Device => Ok(Self::Device),
+            EngineKind::Own => Err(SimError::Engine { name: kind.to_string() }),
         }
     }
 }
@@ -269,7 +271,7 @@ impl<'a> Run<'a> {
                     wanted.iter().map(|of| of.chip(mapping, spec)).collect::<Result<_, _>>()?;
                 chips.into_par_iter().map(read).collect()
             }
-            Engines::Own(_, make) => {
+            Engines::Own(make) => {
                 let own = |number: u32| run(AnyEngine::Own(&*make(number.into())));
                 chips.into_par_iter().map(own).collect()
             }

@@ -81,7 +81,7 @@ fn evaluate_on(engine: EngineKind, scope: &NoiseScope, chips: u32) -> Evaluation
     let reference = Reference::new(&network, &images).expect("images of the network");
     let mapping = placed(&network, &spec);
     let programmed = Programmed::new(&reference, &mapping, &spec, scope).expect("it fits");
-    programmed.run(0..chips, Seed(7)).on(&engine.into()).expect("it fits")
+    programmed.run(0..chips, Seed(7)).on(&engine.try_into().expect("built in")).expect("it fits")
 }
 
 #[test]
@@ -199,12 +199,13 @@ fn chips_may_be_run_in_parts() {
     let reference = Reference::new(&network, &some).expect("it fits");
     let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All).expect("fits");
     for engine in EngineKind::ALL {
-        let run = |chips| programmed.run(chips, Seed(7)).on(&engine.into()).expect("it fits");
+        let engines = engine.try_into().expect("built in");
+        let run = |chips| programmed.run(chips, Seed(7)).on(&engines).expect("it fits");
         let mut parts = run(0..2);
         parts.append(run(2..5)).expect("of one thing");
         assert_eq!(parts, run(0..5));
-        let other = if engine == EngineKind::Exact { EngineKind::Table } else { EngineKind::Exact };
-        let other = programmed.run(0..1, Seed(7)).on(&other.into());
+        let other = if engine == EngineKind::Exact { Engines::Table } else { Engines::Exact };
+        let other = programmed.run(0..1, Seed(7)).on(&other);
         check(parts.append(other.expect("it fits")).map(|()| parts), "different");
     }
 }
@@ -220,9 +221,10 @@ fn an_engine_of_a_users_own_gets_chips_images_and_attribution() {
     let tiles = mapping.tiles.len();
     let make =
         |number| -> Box<dyn Engine> { Box::new(Table::new(&table, &spec, tiles, Seed(7), number)) };
-    let own = Engines::Own(EngineKind::Table, &make);
+    let own = Engines::Own(&make);
     let run = programmed.run(1..4, Seed(7));
-    assert_eq!(run.on(&own).expect("fits"), run.on(&Engines::Table).expect("fits"));
+    let table = run.on(&Engines::Table).expect("fits");
+    assert_eq!(run.on(&own).expect("fits"), Evaluation { engine: EngineKind::Own, ..table });
     let attributed = |engines| run.attribute(engines, 20).expect("fits");
     assert_eq!(attributed(&own), attributed(&Engines::Table));
 }
@@ -262,7 +264,7 @@ fn paths_say_how_every_matrix_is_computed() {
     let slow = "conversion by conversion, without vectors, because ";
     check(Kernels::Scalar, &spec, Engines::Exact, &format!("{slow}that was asked for"));
     let make = |_| -> Box<dyn Engine> { Box::new(Exact { max_code: 7 }) };
-    let engines = Engines::Own(EngineKind::Exact, &make);
+    let engines = Engines::Own(&make);
     check(vectors, &spec, engines, &format!("{slow}the engine is the user's own"));
 }
 
@@ -273,6 +275,8 @@ fn engines_have_names() {
     }
     let error = "spice".parse::<EngineKind>().expect_err("no name").to_string();
     assert_eq!(error, "there is no engine `spice`: it is `exact`, `table` or `device`");
+    let own = Engines::try_from(EngineKind::Own).map(|engines| engines.kind());
+    assert!(own.expect_err("it has no name").to_string().starts_with("there is no engine `own`"));
 }
 
 /// What is refused, by what it says.

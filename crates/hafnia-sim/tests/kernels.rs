@@ -31,7 +31,10 @@ fn evaluations(
     let of = |kernels| {
         let reference = Reference::with_kernels(network, images, kernels).expect("it fits");
         let programmed = Programmed::new(&reference, mapping, spec, scope).expect("it fits");
-        EngineKind::ALL.map(|kind| programmed.run(0..2, seed).on(&kind.into()).expect("it fits"))
+        EngineKind::ALL.map(|kind| {
+            let engines = kind.try_into().expect("built in");
+            programmed.run(0..2, seed).on(&engines).expect("it fits")
+        })
     };
     let expected = of(Kernels::Scalar);
     for isa in Isa::all() {

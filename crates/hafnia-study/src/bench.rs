@@ -100,7 +100,8 @@ impl Request for BenchRequest {
         let [one, two] = [pool(1)?, pool(2)?];
         let mut engines = Vec::new();
         for engine in EngineKind::ALL {
-            let run = || programmed.run(0..1, Seed(1)).on(&engine.into()).map(|_| ());
+            let built_in = engine.try_into()?;
+            let run = || programmed.run(0..1, Seed(1)).on(&built_in).map(|_| ());
             let mut rates = Vec::new();
             let mut spent = Duration::ZERO;
             one.install(|| -> anyhow::Result<()> {

@@ -3,11 +3,15 @@
 use std::collections::HashSet;
 
 use hafnia_artifact::Digest;
+use hafnia_cim::CodeTable;
 use hafnia_ir::{Mapping, Profile};
 use hafnia_model::{Input, Layer, MatrixLayer, Network};
-use hafnia_passes::{Configured, Pipeline, Registry, Size};
-use hafnia_sim::SavedChip;
+use hafnia_passes::{Configured, Context, Pipeline, Registry, Size};
+use hafnia_rng::Seed;
+use hafnia_sim::{Engines, Images, MatrixPath, NoiseScope, Programmed, Reference, SavedChip};
 use serde::{Deserialize, Serialize};
+
+use crate::source::MacroSource;
 
 /// What a mapping takes in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -155,6 +159,25 @@ pub fn describe_network(network: &Network) -> NetworkDescription {
         weights: matrices.iter().map(weights).sum(),
         weight_bits: matrices.iter().map(bits).sum(),
     }
+}
+
+/// How the products of every matrix of a network are computed on chips of the default macro, mapped
+/// by `natural`.
+///
+/// # Errors
+/// If it cannot be mapped.
+pub fn natural_paths(network: &Network) -> anyhow::Result<Vec<MatrixPath>> {
+    let spec = MacroSource::default().load()?;
+    let (code_table, progress) = (&CodeTable::from_spec(&spec), &|_, _| {});
+    let context =
+        Context { network, spec: &spec, profile: None, code_table, seed: Seed(1), progress };
+    let natural = Pipeline::load("natural", &Registry::builtin())?;
+    let logical = Mapping::logical(network, &spec)?;
+    let mapping = natural.run(logical, &context, &mut |_| Ok(()))?.mapping;
+    let images = Images { activations: vec![0; network.shape_before(0).len()], labels: vec![0] };
+    let reference = Reference::new(network, &images)?;
+    let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All)?;
+    Ok(programmed.paths(&Engines::Device)?)
 }
 
 /// A mapping in short, with what a picture of it needs.

@@ -64,7 +64,7 @@ pub use data::{DataOutcome, DataSource, Part};
 pub use describe::{
     ChipDescription, LayerDescription, MappingDescription, MatrixSize, MatrixSummary,
     NetworkDescription, PassDescription, PassOption, PassesOutcome, ProfileOutcome,
-    StateDescription, TileDescription, Totals, describe_network, sizes,
+    StateDescription, TileDescription, Totals, describe_network, natural_paths, sizes,
 };
 pub use evaluate::{
     Accuracy, Compared, EvaluateOutcome, EvaluateRequest, EvaluatedAgainst, logits,

@@ -7,9 +7,7 @@ use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
 use hafnia_report::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
 use hafnia_rng::Seed;
-use hafnia_sim::{
-    CodeErrors, EngineKind, Evaluation, LayerErrors, NoiseScope, Programmed, Reference,
-};
+use hafnia_sim::{CodeErrors, Engines, Evaluation, LayerErrors, NoiseScope, Programmed, Reference};
 use hafnia_stats::{Bootstrap, Interval, drop_points};
 use serde::{Deserialize, Serialize};
 
@@ -53,7 +51,7 @@ pub(super) struct Subject<'a> {
     pub(super) mapping: &'a Mapping,
     pub(super) spec: &'a MacroSpec,
     pub(super) scope: &'a NoiseScope,
-    pub(super) engine: EngineKind,
+    pub(super) engines: Engines<'a>,
     pub(super) chips: u32,
     pub(super) seed: Seed,
     pub(super) bootstrap: Bootstrap,
@@ -70,7 +68,7 @@ impl Subject<'_> {
         let bar = self.session.observer.bar("conversions");
         let moves = |done, of| bar.moves(done, of);
         let run = programmed.run(0..self.chips.min(CHIPS), self.seed).progress(&moves);
-        let errors = run.attribute(&self.engine.into(), images)?;
+        let errors = run.attribute(&self.engines, images)?;
         drop(bar);
         let effects: Vec<_> = self.spec.switchable().collect();
         let effects = effects.into_iter().map(|effect| {
@@ -102,7 +100,7 @@ impl Subject<'_> {
         let moves = |done, of| bar.moves(done, of);
         let programmed = Programmed::new(self.reference, self.mapping, spec, scope)?;
         let run = programmed.run(0..self.chips, self.seed).progress(&moves);
-        let evaluation = run.on(&self.engine.into())?;
+        let evaluation = run.on(&self.engines)?;
         Ok(drop_points(evaluation.outcomes(), self.bootstrap))
     }
 

@@ -17,7 +17,8 @@ use hafnia_passes::Pipeline;
 use hafnia_report::Attribution;
 use hafnia_rng::Seed;
 use hafnia_sim::{
-    EngineKind, Engines, Evaluation, Images, NoiseScope, Programmed, Reference, SavedChip,
+    EngineKind, Engines, Evaluation, Images, MatrixPath, NoiseScope, Path, Programmed, Reference,
+    SavedChip,
 };
 use hafnia_stats::{Bootstrap, Interval, student_mean};
 use serde::{Deserialize, Serialize};
@@ -206,9 +207,10 @@ impl Request for SimulateRequest {
             evaluations: trial
                 .mappings
                 .iter()
-                .map(|(name, _)| name.clone())
+                .map(|of| of.name.to_owned())
                 .zip(trial.evaluations)
                 .collect(),
+            paths: trial.mappings.into_iter().map(|of| of.paths).collect(),
         };
         let runs: Vec<Run> = groups.iter().zip(trials).map(run).collect();
         let first = &runs[0].evaluations[0].1;
@@ -294,7 +296,7 @@ impl SimulateRequest {
         macros: &Macros<'_>,
         trial: &Trial<'_>,
     ) -> anyhow::Result<Attribution> {
-        let (name, mapping) = &trial.mappings[0];
+        let OnMacros { name, mapping, programmed, .. } = &trial.mappings[0];
         let subject = Subject {
             session: macros.session,
             reference,
@@ -302,13 +304,12 @@ impl SimulateRequest {
             mapping,
             spec: macros.spec,
             scope: trial.scope,
-            engine: self.engine,
+            engines: self.engine.try_into()?,
             chips: self.chips,
             seed: macros.seed,
             bootstrap: self.bootstrap(macros.seed),
         };
-        let found =
-            subject.attribute(request.images, &trial.programmed[0], &trial.evaluations[0])?;
+        let found = subject.attribute(request.images, programmed, &trial.evaluations[0])?;
         if let Some(path) = &request.plot {
             write_whole(path, found.plot()?.as_bytes())?;
         }
@@ -330,14 +331,54 @@ struct Macros<'a> {
     seed: Seed,
 }
 
+impl Macros<'_> {
+    /// What answers on them, which may be chips that are saved.
+    fn engines<'e>(&'e self, saved: Option<&'e [SavedChip]>) -> anyhow::Result<Engines<'e>> {
+        Ok(match (saved, &self.measured) {
+            (Some(saved), _) => Engines::Saved(saved),
+            (None, Some(table)) => Engines::Measured(table),
+            (None, None) => self.engine.try_into()?,
+        })
+    }
+}
+
 /// The mappings of a network, and what they have given so far.
 struct Trial<'a> {
     scope: &'a NoiseScope,
-    mappings: &'a [(String, Mapping)],
-    programmed: Vec<Programmed<'a>>,
-    /// By mapping, the saved chips that were programmed with it, if saved chips are run.
-    saved: Vec<Option<Vec<SavedChip>>>,
+    mappings: Vec<OnMacros<'a>>,
     evaluations: Vec<Evaluation>,
+}
+
+/// A mapping on macros.
+struct OnMacros<'a> {
+    name: &'a str,
+    mapping: &'a Mapping,
+    programmed: Programmed<'a>,
+    /// The saved chips that were programmed with it, if saved chips are run.
+    saved: Option<Vec<SavedChip>>,
+    /// How the products of every matrix are computed.
+    paths: Vec<MatrixPath>,
+}
+
+impl<'a> OnMacros<'a> {
+    /// Programs a mapping, and notes which matrices run slowly.
+    fn new(
+        macros: &Macros<'a>,
+        reference: &'a Reference<'a>,
+        name: &'a str,
+        mapping: &'a Mapping,
+        scope: &NoiseScope,
+    ) -> anyhow::Result<Self> {
+        let programmed = Programmed::new(reference, mapping, macros.spec, scope)?;
+        let saved =
+            macros.saved.as_ref().map(|saved| saved.of(mapping, macros.spec)).transpose()?;
+        let paths = programmed.paths(&macros.engines(saved.as_deref())?)?;
+        paths.iter().for_each(|path| tracing::debug!("{name}: {path}"));
+        if let Some(slow) = slow(&paths) {
+            macros.session.observer.note(&format!("note: {name}: {slow}"));
+        }
+        Ok(Self { name, mapping, programmed, saved, paths })
+    }
 }
 
 impl<'a> Trial<'a> {
@@ -348,45 +389,31 @@ impl<'a> Trial<'a> {
         mappings: &'a [(String, Mapping)],
         scope: &'a NoiseScope,
     ) -> anyhow::Result<Self> {
-        let (mut programmed, mut saved) = (Vec::new(), Vec::new());
-        for (name, mapping) in mappings {
-            let of_mapping = Programmed::new(reference, mapping, macros.spec, scope);
-            programmed.push(of_mapping.with_context(|| name.clone())?);
-            let of_mapping = macros.saved.as_ref().map(|saved| saved.of(mapping, macros.spec));
-            saved.push(of_mapping.transpose().with_context(|| name.clone())?);
-        }
-        Ok(Self { scope, mappings, programmed, saved, evaluations: Vec::new() })
+        let program = |(name, mapping): &'a (String, Mapping)| {
+            OnMacros::new(macros, reference, name, mapping, scope).with_context(|| name.clone())
+        };
+        let mappings = mappings.iter().map(program).collect::<anyhow::Result<_>>()?;
+        Ok(Self { scope, mappings, evaluations: Vec::new() })
     }
 
     /// Runs all mappings on these chips, beside those that they were run on before.
     fn run(&mut self, macros: &Macros<'_>, chips: Range<u32>) -> anyhow::Result<()> {
         let Macros { session, seed, .. } = *macros;
-        for (index, (name, _)) in self.mappings.iter().enumerate() {
+        for (index, OnMacros { name, programmed, saved, .. }) in self.mappings.iter().enumerate() {
+            let engines = macros.engines(saved.as_deref())?;
             let bar = session.observer.bar(&format!("map {}/{}", index + 1, self.mappings.len()));
             let moves = |done, of| bar.moves(done, of);
-            let chips = match &self.saved[index] {
-                Some(saved) => 0..saved.len() as u32,
-                None => chips.clone(),
-            };
-            let run = self.programmed[index].run(chips, seed).progress(&moves);
-            let evaluation = run.on(&self.engines(macros, index));
+            let chips = saved.as_ref().map_or(chips.clone(), |saved| 0..saved.len() as u32);
+            let run = programmed.run(chips, seed).progress(&moves);
+            let evaluation = run.on(&engines);
             drop(bar);
-            let evaluation = evaluation.with_context(|| name.clone())?;
+            let evaluation = evaluation.with_context(|| (*name).to_owned())?;
             match self.evaluations.get_mut(index) {
                 Some(so_far) => so_far.append(evaluation)?,
                 None => self.evaluations.push(evaluation),
             }
         }
         Ok(())
-    }
-
-    /// What answers under a mapping.
-    fn engines<'e>(&'e self, macros: &'e Macros<'_>, mapping: usize) -> Engines<'e> {
-        match (&self.saved[mapping], &macros.measured) {
-            (Some(saved), _) => Engines::Saved(saved),
-            (None, Some(table)) => Engines::Measured(table),
-            (None, None) => macros.engine.into(),
-        }
     }
 
     /// Whether the interval of every mapping's accuracy reaches this many points at most.
@@ -396,6 +423,18 @@ impl<'a> Trial<'a> {
             100.0 * (hi - value) <= points
         })
     }
+}
+
+/// Says which matrices are computed without vectors, and why.
+fn slow(paths: &[MatrixPath]) -> Option<String> {
+    let slow = |of: &MatrixPath| match of.path {
+        Path::Scalar(why) => Some((of.layer.clone(), why)),
+        _ => None,
+    };
+    let (layers, why): (Vec<_>, Vec<_>) = paths.iter().filter_map(slow).unzip();
+    let why = why.first()?;
+    let layers = layers.join(", ");
+    Some(format!("no vectors for {layers} because {why}: that takes 15 to 35 times as long"))
 }
 
 /// Where there is noise: `final`, `all`, or names of layers, separated by commas.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hafnia_artifact::Digest;
 use hafnia_report::Attribution;
 use hafnia_sim::statistics::{Summary, yield_at};
-use hafnia_sim::{EngineKind, Evaluation, Events};
+use hafnia_sim::{EngineKind, Evaluation, Events, MatrixPath};
 use hafnia_stats::{
     Bootstrap, Interval, Outcomes, Pooled, PooledReduction, Power, Reduction, pooled, reduction,
     wilson,
@@ -115,6 +115,8 @@ pub struct SimulatedMapping {
     pub reduction: Option<Reduction>,
     /// Counts per image, over the layers with noise.
     pub per_image: PerImage,
+    /// How the products of every matrix were computed, and why not faster; it changes no result.
+    pub paths: Vec<MatrixPath>,
 }
 
 /// Over networks, chips and images together.
@@ -183,11 +185,12 @@ impl PerImage {
     }
 }
 
-/// A network that was run: its name and digest, and by name what its mappings gave.
+/// A network that was run: its name and digest, by name what its mappings gave, and their paths.
 pub(crate) struct Run {
     pub(crate) name: String,
     pub(crate) digest: Digest,
     pub(crate) evaluations: Vec<(String, Evaluation)>,
+    pub(crate) paths: Vec<Vec<MatrixPath>>,
 }
 
 impl Run {
@@ -300,6 +303,7 @@ impl NetworkMappings {
                 drop_points: summary.drop_points,
                 reduction,
                 per_image: PerImage::of([evaluation]),
+                paths: run.paths[index].clone(),
             });
         }
         let exact_accuracy = wilson(first.exact_correct_count(), first.images());

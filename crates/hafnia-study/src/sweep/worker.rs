@@ -264,7 +264,7 @@ impl<'a> Worker<'a> {
     ) -> anyhow::Result<Computed> {
         let sweep = &self.plan.sweep;
         let run = programmed.run(chips, Seed(sweep.seed)).progress(moves);
-        let evaluation = run.on(&sweep.engine.into())?;
+        let evaluation = run.on(&sweep.engine.try_into()?)?;
         let mut facts = facts(mapping, &evaluation);
         facts.extend(costs.clone());
         Ok(Computed { evaluation, facts })
