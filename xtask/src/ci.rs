@@ -18,11 +18,12 @@ const COMMANDS: &[&[&str]] = &[
     &["doc", "--workspace", "--no-deps"],
     // Whether every crate could be published; the tests above have compiled what is in them.
     &["package", "--workspace", "--no-verify", "--allow-dirty", "--quiet"],
+    // By the binary that the tests have built: a release build would take as long as all of this.
     &[
         "run",
         "--quiet",
         "--package",
-        "xtask",
+        "hafnia-cli",
         "--",
         "reproduce",
         "--quick",
