@@ -35,14 +35,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::ArtifactError;
+use crate::lock::FolderLock;
 use crate::whole::write_whole;
 
 /// The stamps of a folder's steps; see the [module](self).
 ///
 /// May be shared by threads, as long as no two run a step of the same name at once.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Steps {
     stamps: PathBuf,
+    _lock: FolderLock,
 }
 
 /// What became of a step.
@@ -65,15 +67,10 @@ impl Steps {
     /// Opens the stamps kept in a folder, `<folder>/.steps/`, which is made if it is missing.
     ///
     /// # Errors
-    /// [`ArtifactError::Io`] if the folder cannot be made.
+    /// [`ArtifactError::Io`] if the folder cannot be made, or another process has it open.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, ArtifactError> {
         let stamps = folder.as_ref().join(".steps");
-        fs::create_dir_all(&stamps).map_err(|source| ArtifactError::Io {
-            action: "create the folder",
-            path: stamps.clone(),
-            source,
-        })?;
-        Ok(Self { stamps })
+        Ok(Self { _lock: FolderLock::take(&stamps)?, stamps })
     }
 
     /// Runs a step, or skips it if its stamp and its outputs still stand.
@@ -155,12 +152,15 @@ mod tests {
     /// A folder with one input and a step that copies it, counting how often it works.
     struct Copying {
         dir: tempfile::TempDir,
+        steps: Steps,
         worked: AtomicUsize,
     }
 
     impl Copying {
         fn new() -> Self {
-            let copying = Self { dir: tempfile::tempdir().unwrap(), worked: AtomicUsize::new(0) };
+            let dir = tempfile::tempdir().unwrap();
+            let steps = Steps::open(dir.path()).unwrap();
+            let copying = Self { dir, steps, worked: AtomicUsize::new(0) };
             fs::write(copying.path("in"), "content").unwrap();
             copying
         }
@@ -171,7 +171,7 @@ mod tests {
 
         fn run(&self, name: &str, key: &str) -> Result<Outcome, ArtifactError> {
             let (input, output) = (self.path("in"), self.path(name).with_extension("out"));
-            Steps::open(self.dir.path())?.run(name, &key, &[&input], &[&output], || {
+            self.steps.run(name, &key, &[&input], &[&output], || {
                 self.worked.fetch_add(1, Ordering::Relaxed);
                 write_whole(&output, &crate::read(&input)?)
             })
@@ -206,9 +206,8 @@ mod tests {
     #[test]
     fn a_failed_step_runs_again() {
         let copying = Copying::new();
-        let steps = Steps::open(copying.dir.path()).unwrap();
         let failing = |output: &Path| {
-            steps.run("fails", &(), &[], &[output], || {
+            copying.steps.run("fails", &(), &[], &[output], || {
                 Err(ArtifactError::DigestText { found: "work".to_owned() })
             })
         };
@@ -222,7 +221,7 @@ mod tests {
     #[test]
     fn missing_files_are_named() {
         let copying = Copying::new();
-        let steps = Steps::open(copying.dir.path()).unwrap();
+        let steps = &copying.steps;
         let missing = copying.path("missing");
         let expected = format!("cannot read {}", missing.display());
 
@@ -242,6 +241,15 @@ mod tests {
             assert!(matches!(error, ArtifactError::StepName { .. }), "{name}");
         }
         assert_eq!(copying.run("sweep/point-3.sigma_0.1", "").unwrap(), Outcome::Done);
+    }
+
+    #[test]
+    fn one_process_at_a_time_has_the_steps() {
+        let copying = Copying::new();
+        Steps::open(copying.dir.path()).unwrap_err();
+        let Copying { dir, steps, .. } = copying;
+        drop(steps);
+        Steps::open(dir.path()).unwrap();
     }
 
     #[test]

@@ -1,16 +1,32 @@
-//! Files that are there whole or not at all.
+//! Files and folders that are there whole or not at all, and that replace nothing of another's.
 
-use std::{fs, io, io::Write as _, path::Path};
+use std::collections::HashSet;
+use std::fs::{self, File, FileType};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::error::ArtifactError;
+
+/// What the names of files and folders that are being written begin with.
+const TEMPORARY: &str = ".writing-";
+
+/// The file that marks a temporary folder as in use while it is locked.
+const LOCK: &str = "lock";
+
+/// Age from which a temporary file that nobody holds counts as left behind.
+const ABANDONED: Duration = Duration::from_secs(60);
 
 /// Writes a file so that it is never seen half written, and creates the folders above it.
 ///
 /// The bytes go to a temporary name in the same folder, are flushed to the disk, and the name is
 /// changed; when that fails, the temporary file is removed and an earlier file stays as it was.
+/// Temporary files that killed processes left in the folder are removed.
 ///
 /// # Errors
-/// [`ArtifactError::Io`] naming the file.
+/// [`ArtifactError::Io`] naming the file, also if something else than a file stands there: a folder,
+/// symbolic link, device, pipe or socket is neither replaced nor written through.
 pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), ArtifactError> {
     let path = path.as_ref();
     write(path, bytes).map_err(|source| ArtifactError::Io {
@@ -20,40 +36,136 @@ pub fn write_whole(path: impl AsRef<Path>, bytes: &[u8]) -> Result<(), ArtifactE
     })
 }
 
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
+/// Whether [`write_whole`] could write this file: what stands there is a file or nothing, and files
+/// can be made beside it. Nothing is changed but that the folders above are created.
+///
+/// # Errors
+/// As [`write_whole`].
+pub fn check_writable(path: impl AsRef<Path>) -> Result<(), ArtifactError> {
+    let path = path.as_ref();
+    let check = || {
+        check_file(path)?;
+        temporary_file(folder_of(path)?).map(drop)
     };
-    fs::create_dir_all(folder)?;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
-    // Temporary files are private by default; this one becomes an ordinary file.
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder)?;
+    check().map_err(|source| ArtifactError::Io { action: "write", path: path.into(), source })
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    check_file(path)?;
+    let mut file = temporary_file(folder_of(path)?)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
 }
 
+/// The folder of a path, made if it is not there.
+fn folder_of(path: &Path) -> io::Result<&Path> {
+    let folder = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder)?;
+    Ok(folder)
+}
+
+fn temporary_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
+    remove_abandoned(folder);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    // Temporary files are private by default; this one becomes an ordinary file.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let file = builder.tempfile_in(folder)?;
+    // A file system without locks keeps what killed processes leave.
+    let _ = file.as_file().try_lock();
+    Ok(file)
+}
+
+/// What stands at a path, itself and not what it leads to.
+fn standing(path: &Path) -> io::Result<Option<FileType>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.file_type())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn refused(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::AlreadyExists, message)
+}
+
+/// Refuses what is no place for a file.
+fn check_file(path: &Path) -> io::Result<()> {
+    match standing(path)? {
+        Some(kind) if !kind.is_file() => {
+            Err(refused(format!("it is {}, which is not replaced by a file", name_of(kind))))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn name_of(kind: FileType) -> &'static str {
+    if kind.is_dir() {
+        "a folder"
+    } else if kind.is_symlink() {
+        "a symbolic link"
+    } else if kind.is_file() {
+        "a file"
+    } else {
+        "a device, pipe or socket"
+    }
+}
+
+/// Removes what killed processes left half written in a folder, once per process and folder.
+fn remove_abandoned(folder: &Path) {
+    static SEEN: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
+    let Ok(absolute) = fs::canonicalize(folder) else { return };
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if !seen.get_or_insert_default().insert(absolute) {
+        return;
+    }
+    drop(seen);
+    // Best effort: what cannot be read or removed stays.
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+            let path = entry.path();
+            let _ = match entry.file_type() {
+                Ok(kind) if kind.is_file() && is_abandoned(&path) => fs::remove_file(path),
+                Ok(kind) if kind.is_dir() && is_abandoned(&path.join(LOCK)) => {
+                    fs::remove_dir_all(path)
+                }
+                _ => Ok(()),
+            };
+        }
+    }
+}
+
+/// Whether a temporary file is old and no process holds it.
+fn is_abandoned(path: &Path) -> bool {
+    let is_old = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
+    is_old.is_ok_and(|time| time.elapsed().is_ok_and(|age| age >= ABANDONED))
+        && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
 /// Writes a folder of files so that it is never seen half written, and creates the folders above
 /// it.
 ///
-/// The files, given by their paths in the folder, go to a folder of a temporary name beside it, and
-/// the name is changed. A folder that stands there is replaced if it is empty or holds the file
-/// `marker`, so that a mistaken path removes nothing of worth.
+/// The files, given by their paths in the folder, go to a folder of a temporary name beside it, which
+/// is then exchanged with the folder that stands there, in one step where the system can. A folder is
+/// replaced only if it is empty or everything in it is a file of ours: `is_ours` is called with the
+/// folder and the path in it of each of its files, one after the other, and should also look into the
+/// file that names what the folder is.
 ///
 /// # Errors
-/// [`ArtifactError::Io`] naming the folder.
+/// [`ArtifactError::Io`] naming the folder, also if it holds anything else.
 pub fn write_whole_folder(
     path: impl AsRef<Path>,
-    marker: &str,
+    is_ours: impl Fn(&Path, &str) -> bool,
     files: impl IntoIterator<Item = (String, Vec<u8>)>,
 ) -> Result<(), ArtifactError> {
     let path = path.as_ref();
-    write_folder(path, marker, files).map_err(|source| ArtifactError::Io {
+    write_folder(path, &is_ours, files).map_err(|source| ArtifactError::Io {
         action: "write",
         path: path.into(),
         source,
@@ -62,43 +174,142 @@ pub fn write_whole_folder(
 
 fn write_folder(
     path: &Path,
-    marker: &str,
+    is_ours: &dyn Fn(&Path, &str) -> bool,
     files: impl IntoIterator<Item = (String, Vec<u8>)>,
 ) -> io::Result<()> {
-    let above = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(above)?;
-    let stands = fs::exists(path)?;
-    if stands && !fs::exists(path.join(marker))? && fs::read_dir(path)?.next().is_some() {
-        let message = format!("it is not empty and has no {marker}");
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
+    let above = folder_of(path)?;
+    let stands = standing(path)?;
+    match stands {
+        Some(kind) if !kind.is_dir() => {
+            return Err(refused(format!(
+                "it is {}, which is not replaced by a folder",
+                name_of(kind)
+            )));
+        }
+        Some(_) => check_folder(path, path, is_ours)?,
+        None => (),
     }
-    let beside = tempfile::Builder::new().prefix(".writing-").tempdir_in(above)?;
-    let (new, old) = (beside.path().join("new"), beside.path().join("old"));
+    remove_abandoned(above);
+    let beside = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(above)?;
+    let lock = File::create(beside.path().join(LOCK))?;
+    let _ = lock.try_lock();
+    let new = beside.path().join("new");
     fs::create_dir(&new)?;
     for (name, bytes) in files {
         write(&new.join(name), &bytes)?;
     }
-    if stands {
-        fs::rename(path, old)?;
+    match stands {
+        Some(_) => exchange(&new, path, &beside.path().join("old")),
+        None => fs::rename(new, path),
     }
-    fs::rename(new, path)
 }
+
+/// Refuses a folder that holds anything that is not ours; what is half written does not count.
+fn check_folder(
+    folder: &Path,
+    below: &Path,
+    is_ours: &dyn Fn(&Path, &str) -> bool,
+) -> io::Result<()> {
+    for entry in fs::read_dir(below)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let name = path.strip_prefix(folder).expect("it is below").to_string_lossy();
+        if kind.is_dir() {
+            check_folder(folder, &path, is_ours)?;
+        } else if !(kind.is_file() && (is_temporary(&path) || is_ours(folder, &name))) {
+            return Err(refused(format!("it holds `{name}`, which would be lost")));
+        }
+    }
+    Ok(())
+}
+
+fn is_temporary(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY))
+}
+
+/// Puts folder `new` in the place of folder `path`, so that one of both is there at every instant.
+#[cfg(target_os = "linux")]
+fn exchange(new: &Path, path: &Path, old: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, new, CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => Ok(()),
+        // The file system cannot.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => replace(new, path, old),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(new: &Path, path: &Path, old: &Path) -> io::Result<()> {
+    replace(new, path, old)
+}
+
+/// The same in two steps, the first of which is taken back if the second fails.
+fn replace(new: &Path, path: &Path, old: &Path) -> io::Result<()> {
+    fs::rename(path, old)?;
+    fs::rename(new, path).inspect_err(|_| {
+        // Best effort: the error that is reported is the one that came first.
+        let _ = fs::rename(old, path);
+    })
+}
+
+/// Most bytes of a file that is read: 1 GiB.
+pub const LARGEST: u64 = 1 << 30;
 
 /// The content of a file.
 ///
 /// # Errors
-/// [`ArtifactError::Io`] naming the file.
+/// [`ArtifactError::Io`] naming the file, also if it is a device, pipe or socket, which might never
+/// end, or has more bytes than [`LARGEST`].
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, ArtifactError> {
     let path = path.as_ref();
-    fs::read(path).map_err(|source| ArtifactError::Io { action: "read", path: path.into(), source })
+    read_up_to(path, LARGEST).map_err(|source| ArtifactError::Io {
+        action: "read",
+        path: path.into(),
+        source,
+    })
+}
+
+/// The text of a file, without the byte order mark that some editors put before it.
+///
+/// # Errors
+/// As [`read`], and if it is not UTF-8.
+pub fn read_text(path: impl AsRef<Path>) -> Result<String, ArtifactError> {
+    let path = path.as_ref();
+    let bytes = read(path)?;
+    let text = String::from_utf8(bytes).map_err(|error| ArtifactError::Io {
+        action: "read",
+        path: path.into(),
+        source: invalid(format!("byte {} is not UTF-8 text", error.utf8_error().valid_up_to())),
+    })?;
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+}
+
+fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // Before it is opened, as a pipe waits for a writer.
+    let kind = fs::metadata(path)?.file_type();
+    if !kind.is_file() {
+        return Err(invalid(format!("it is {}, not a file", name_of(kind))));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    match bytes.len() as u64 > most {
+        true => Err(invalid(format!("it has more than {most} bytes"))),
+        false => Ok(bytes),
+    }
+}
+
+fn invalid(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn cause(error: &ArtifactError) -> String {
+        std::error::Error::source(error).unwrap().to_string()
+    }
 
     fn names(folder: &Path) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(folder)
@@ -122,11 +333,11 @@ mod tests {
     #[test]
     fn a_failure_names_the_file_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        // A folder stands where the file should be: the last step, the rename, fails.
         let path = dir.path().join("taken");
         fs::create_dir_all(path.join("inside")).unwrap();
-        let error = write_whole(&path, b"bytes").unwrap_err().to_string();
-        assert_eq!(error, format!("cannot write {}", path.display()));
+        let error = write_whole(&path, b"bytes").unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot write {}", path.display()));
+        assert_eq!(cause(&error), "it is a folder, which is not replaced by a file");
         assert_eq!(names(dir.path()), ["taken"]);
     }
 
@@ -138,18 +349,123 @@ mod tests {
             let file = |name: &&str| ((*name).to_owned(), name.as_bytes().to_vec());
             names.iter().map(file).collect::<Vec<_>>()
         };
-        write_whole_folder(&path, "marker", files(&["marker", "b/c"])).unwrap();
-        write_whole_folder(&path, "marker", files(&["d"])).unwrap();
+        let ours = |names: &'static [&str]| move |_: &Path, name: &str| names.contains(&name);
+        write_whole_folder(&path, ours(&[]), files(&["a", "b/c"])).unwrap();
+        write_whole_folder(&path, ours(&["a", "b/c"]), files(&["d"])).unwrap();
         assert_eq!(
             (names(&path), names(&dir.path().join("a"))),
             (vec!["d".into()], vec!["program".into()])
         );
         assert_eq!(read(path.join("d")).unwrap(), b"d");
 
-        let error = write_whole_folder(&path, "marker", files(&["e"])).unwrap_err();
-        let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(cause, "it is not empty and has no marker");
+        let error = write_whole_folder(&path, ours(&["a"]), files(&["e"])).unwrap_err();
+        assert_eq!(cause(&error), "it holds `d`, which would be lost");
         assert_eq!(names(&path), ["d"]);
+        let error = write_whole_folder(path.join("d"), ours(&[]), files(&["e"])).unwrap_err();
+        assert_eq!(cause(&error), "it is a file, which is not replaced by a folder");
+        // What a killed process left half written inside is not of worth.
+        fs::write(path.join(".writing-x"), b"").unwrap();
+        write_whole_folder(&path, ours(&["d"]), files(&["e"])).unwrap();
+        assert_eq!(names(&path), ["e"]);
+    }
+
+    #[test]
+    fn a_folder_is_exchanged_or_replaced_whole() {
+        for put in [exchange, replace] {
+            let dir = tempfile::tempdir().unwrap();
+            let [new, path, old] = ["new", "path", "old"].map(|name| dir.path().join(name));
+            for (folder, file) in [(&new, "n"), (&path, "p")] {
+                fs::create_dir(folder).unwrap();
+                fs::write(folder.join(file), b"").unwrap();
+            }
+            put(&new, &path, &old).unwrap();
+            assert_eq!(names(&path), ["n"]);
+            // Nothing is put in its place, so the folder stays.
+            put(&dir.path().join("none"), &path, &dir.path().join("older")).unwrap_err();
+            assert_eq!(names(&path), ["n"]);
+        }
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_removed_once_it_is_old() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = |path: &Path| {
+            let file = File::options().append(true).create(true).open(path).unwrap();
+            file.set_modified(std::time::SystemTime::now() - 2 * ABANDONED).unwrap();
+            file
+        };
+        let at = |name: &str| dir.path().join(name);
+        old(&at(".writing-left"));
+        old(&at("other"));
+        let held = old(&at(".writing-held"));
+        held.lock().unwrap();
+        fs::write(at(".writing-young"), b"").unwrap();
+        for (folder, is_held) in [(".writing-folder", false), (".writing-held-folder", true)] {
+            fs::create_dir(at(folder)).unwrap();
+            let lock = old(&at(folder).join(LOCK));
+            if is_held {
+                lock.lock().unwrap();
+                std::mem::forget(lock);
+            }
+        }
+        write_whole(at("file"), b"").unwrap();
+        let kept = [".writing-held", ".writing-held-folder", ".writing-young", "file", "other"];
+        assert_eq!(names(dir.path()), kept);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_sockets_are_neither_replaced_nor_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, link, dangling, socket] =
+            ["file", "link", "dangling", "socket"].map(|name| dir.path().join(name));
+        fs::write(&file, b"kept").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        std::os::unix::fs::symlink(dir.path().join("none"), &dangling).unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for (path, what) in [
+            (&link, "a symbolic link"),
+            (&dangling, "a symbolic link"),
+            (&socket, "a device, pipe or socket"),
+        ] {
+            for error in [write_whole(path, b"new").unwrap_err(), check_writable(path).unwrap_err()]
+            {
+                assert_eq!(cause(&error), format!("it is {what}, which is not replaced by a file"));
+            }
+        }
+        assert_eq!(read(&file).unwrap(), b"kept");
+        assert_eq!(names(dir.path()), ["dangling", "file", "link", "socket"]);
+    }
+
+    #[test]
+    fn what_can_be_written_is_known_before() {
+        let dir = tempfile::tempdir().unwrap();
+        check_writable(dir.path().join("a/file")).unwrap();
+        assert_eq!(names(&dir.path().join("a")), Vec::<String>::new());
+        fs::write(dir.path().join("file"), b"").unwrap();
+        let error = check_writable(dir.path().join("file/below")).unwrap_err().to_string();
+        assert_eq!(error, format!("cannot write {}", dir.path().join("file/below").display()));
+    }
+
+    #[test]
+    fn what_is_no_file_or_too_large_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        fs::write(&file, "\u{feff}text").unwrap();
+        assert_eq!(read_text(&file).unwrap(), "text");
+        assert_eq!(read_up_to(&file, 7).unwrap().len(), 7);
+        let error = read_up_to(&file, 6).unwrap_err();
+        assert_eq!(error.to_string(), "it has more than 6 bytes");
+        fs::write(&file, b"a\xff").unwrap();
+        assert_eq!(cause(&read_text(&file).unwrap_err()), "byte 1 is not UTF-8 text");
+        assert_eq!(cause(&read(dir.path()).unwrap_err()), "it is a folder, not a file");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_device_is_not_read() {
+        let error = read("/dev/zero").unwrap_err();
+        assert_eq!(cause(&error), "it is a device, pipe or socket, not a file");
     }
 
     #[cfg(unix)]

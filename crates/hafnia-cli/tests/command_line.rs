@@ -934,7 +934,7 @@ fn a_mapping_goes_out_as_a_program_and_comes_back() {
         &format!("map net.hafnia --pipeline natural --emit program=folder {out}"),
         1,
         expect![[r#"
-            error: cannot write folder: it is not empty and has no program.json
+            error: cannot write folder: it holds `precious`, which would be lost
         "#]],
     );
     place.fail(

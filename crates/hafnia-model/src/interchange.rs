@@ -26,12 +26,11 @@
 //! A folder comes from outside: whatever is wrong with it is an [`InterchangeError`] that names the
 //! file, never a panic.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hafnia_artifact::{ArtifactError, write_whole};
+use hafnia_artifact::{ArtifactError, write_whole, write_whole_folder};
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Conv, Input, Layer, Linear, Network, Thresholds};
@@ -133,39 +132,37 @@ fn is_one_bit(bits: &u8) -> bool {
     *bits == one_bit()
 }
 
-/// Writes a network as an interchange folder.
+/// Writes a network as an interchange folder, whole or not at all.
 ///
-/// The folder is written whole under a temporary name beside `folder` and then renamed. An
-/// interchange folder that is there already is replaced with all it holds, reference logits
+/// An interchange folder that is there already is replaced with all that it names, reference logits
 /// included; folders above are made.
 ///
 /// # Errors
-/// [`InterchangeError::Content`] if `folder` holds anything that no interchange folder holds, and
-/// [`InterchangeError::Io`] if it cannot be written.
+/// If `folder` cannot be written, or holds anything but an interchange folder.
 pub fn export(network: &Network, folder: impl AsRef<Path>) -> Result<(), InterchangeError> {
     let folder = folder.as_ref();
-    let is_there = is_replaceable(folder)?;
-    let parent = match folder.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(parent).map_err(io_error("create", parent))?;
-    let workplace = tempfile::Builder::new().prefix(".exporting-").tempdir_in(parent);
-    let workplace = workplace.map_err(io_error("write into", parent))?;
-    let (new, old) = (workplace.path().join("new"), workplace.path().join("old"));
-    fs::create_dir(&new).map_err(io_error("create", &new))?;
-    write_files(network, &new)?;
+    let known = names_in(folder);
+    let is_ours = |_: &Path, name: &str| known.iter().any(|known| known == name);
+    Ok(write_whole_folder(folder, is_ours, files(network))?)
+}
 
-    if is_there {
-        fs::rename(folder, &old).map_err(io_error("replace", folder))?;
+/// The files of an interchange folder; none if it is not one.
+fn names_in(folder: &Path) -> Vec<String> {
+    let description = read(&folder.join(NETWORK)).ok();
+    let description =
+        description.and_then(|bytes| serde_json::from_slice::<Description>(&bytes).ok());
+    let Some(Description { format, layers, .. }) = description else { return Vec::new() };
+    if format != FORMAT {
+        return Vec::new();
     }
-    fs::rename(&new, folder).map_err(|error| {
-        if is_there {
-            // Best effort: the error that is reported is the one that came first.
-            let _ = fs::rename(&old, folder);
+    let arrays = layers.into_iter().flat_map(|step| match step {
+        Step::Conv { weights, thresholds, .. } | Step::Linear { weights, thresholds, .. } => {
+            vec![Some(weights), thresholds]
         }
-        io_error("create", folder)(error)
-    })
+        Step::MaxPool { .. } | Step::Flatten {} => Vec::new(),
+    });
+    let others = [NETWORK, REFERENCE_LOGITS].map(|name| Some(name.to_owned()));
+    others.into_iter().chain(arrays).flatten().collect()
 }
 
 /// Reads a network from an interchange folder.
@@ -272,75 +269,43 @@ fn wrong_shape(path: &Path, found: &[usize], expected: &str) -> InterchangeError
     wrong(path, format!("its shape is {found:?}, it must be {expected}"))
 }
 
-/// Whether there is a folder to be replaced; an error if what is there must be kept.
-fn is_replaceable(folder: &Path) -> Result<bool, InterchangeError> {
-    let entries = match fs::read_dir(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        entries => entries.map_err(io_error("read", folder))?,
-    };
-    let names: io::Result<Vec<OsString>> =
-        entries.map(|entry| entry.map(|entry| entry.file_name())).collect();
-    let names = names.map_err(io_error("read", folder))?;
-    let is_ours = read(&folder.join(NETWORK))
-        .ok()
-        .and_then(|bytes| serde_json::from_slice::<Version>(&bytes).ok())
-        .is_some_and(|version| version.format == FORMAT);
-    let is_foreign = |name: &&OsString| {
-        let path = Path::new(name);
-        !is_ours || !(path == NETWORK || path.extension().is_some_and(|end| end == "npy"))
-    };
-    match names.iter().find(is_foreign) {
-        None => Ok(true),
-        Some(entry) => {
-            let entry = entry.to_string_lossy();
-            Err(wrong(
-                folder,
-                format!(
-                    "it is not overwritten, as it holds `{entry}` and is not an interchange folder"
-                ),
-            ))
-        }
-    }
-}
-
-fn write_files(network: &Network, folder: &Path) -> Result<(), InterchangeError> {
-    let steps: Result<Vec<Step>, _> = network
-        .layers()
-        .iter()
-        .enumerate()
-        .map(|(index, layer)| write_layer(network.shape_before(index).channels, layer, folder))
-        .collect();
+/// The files of a network, by their names.
+fn files(network: &Network) -> Vec<(String, Vec<u8>)> {
+    let mut files = Vec::new();
+    let layers = network.layers().iter().enumerate();
+    let step = |(index, layer)| step_of(network.shape_before(index).channels, layer, &mut files);
     let description = Description {
         format: FORMAT.to_owned(),
         input: InputDescription::of(network.input()),
-        layers: steps?,
+        layers: layers.map(step).collect(),
     };
     let mut json = serde_json::to_string_pretty(&description).expect("plain data");
     json.push('\n');
-    Ok(write_whole(folder.join(NETWORK), json.as_bytes())?)
+    files.push((NETWORK.to_owned(), json.into_bytes()));
+    files
 }
 
-fn write_layer(channels: usize, layer: &Layer, folder: &Path) -> Result<Step, InterchangeError> {
-    Ok(match layer {
+fn step_of(channels: usize, layer: &Layer, files: &mut Vec<(String, Vec<u8>)>) -> Step {
+    match layer {
         Layer::Conv(conv) => {
             let Conv { name, kernel, stride, padding, .. } = conv.clone();
             let outputs = conv.weights.columns();
             let shape = [outputs, channels, kernel, kernel];
-            let weights = write_weights(folder, &name, &shape, &conv.weights)?;
-            let thresholds = write_thresholds(folder, &name, outputs, conv.thresholds.as_ref())?;
+            let weights = add_weights(files, &name, &shape, &conv.weights);
+            let thresholds = add_thresholds(files, &name, outputs, conv.thresholds.as_ref());
             let weight_bits = conv.weights.bits();
             Step::Conv { name, kernel, stride, padding, weight_bits, weights, thresholds }
         }
         Layer::Linear(Linear { name, weights, thresholds }) => {
             let (inputs, outputs) = (weights.rows(), weights.columns());
             let weight_bits = weights.bits();
-            let thresholds = write_thresholds(folder, name, outputs, thresholds.as_ref())?;
-            let weights = write_weights(folder, name, &[outputs, inputs], weights)?;
+            let thresholds = add_thresholds(files, name, outputs, thresholds.as_ref());
+            let weights = add_weights(files, name, &[outputs, inputs], weights);
             Step::Linear { name: name.clone(), weight_bits, weights, thresholds }
         }
         Layer::MaxPool { size } => Step::MaxPool { size: *size },
         Layer::Flatten => Step::Flatten {},
-    })
+    }
 }
 
 /// Whether weights of `bits` bits are stored as `int16`: those of 8 bits go to ±255.
@@ -348,12 +313,12 @@ fn is_wide(bits: u8) -> bool {
     bits == 8
 }
 
-fn write_weights(
-    folder: &Path,
+fn add_weights(
+    files: &mut Vec<(String, Vec<u8>)>,
     layer: &str,
     shape: &[usize],
     weights: &Weights,
-) -> Result<String, InterchangeError> {
+) -> String {
     let values = (0..weights.columns())
         .flat_map(|out| (0..weights.rows()).map(move |input| weights.value(input, out)));
     let bytes = if is_wide(weights.bits()) {
@@ -362,20 +327,20 @@ fn write_weights(
         npy::encode(shape, &values.map(|value| value as i8).collect::<Vec<_>>())
     };
     let name = format!("{layer}.weights.npy");
-    write_whole(folder.join(&name), &bytes)?;
-    Ok(name)
+    files.push((name.clone(), bytes));
+    name
 }
 
-fn write_thresholds(
-    folder: &Path,
+fn add_thresholds(
+    files: &mut Vec<(String, Vec<u8>)>,
     layer: &str,
     channels: usize,
     thresholds: Option<&Thresholds>,
-) -> Result<Option<String>, InterchangeError> {
-    let Some(Thresholds { levels, values }) = thresholds else { return Ok(None) };
+) -> Option<String> {
+    let Thresholds { levels, values } = thresholds?;
     let name = format!("{layer}.thresholds.npy");
-    write_whole(folder.join(&name), &npy::encode(&[channels, *levels], values))?;
-    Ok(Some(name))
+    files.push((name.clone(), npy::encode(&[channels, *levels], values)));
+    Some(name)
 }
 
 fn read_layer(folder: &Path, step: Step) -> Result<Layer, InterchangeError> {

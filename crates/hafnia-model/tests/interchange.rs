@@ -534,22 +534,19 @@ fn only_interchange_folders_are_replaced() {
     check(
         "thesis.tex",
         "",
-        expect![
-            "DIR: it is not overwritten, as it holds `thesis.tex` and is not an interchange folder"
-        ],
+        expect!["cannot write DIR: it holds `thesis.tex`, which would be lost"],
     );
+    check("mine.npy", "", expect!["cannot write DIR: it holds `mine.npy`, which would be lost"]);
     fs::remove_dir_all(&folder).unwrap();
     fs::create_dir(&folder).unwrap();
     check(
         "network.json",
         "{}",
-        expect![
-            "DIR: it is not overwritten, as it holds `network.json` and is not an interchange folder"
-        ],
+        expect!["cannot write DIR: it holds `network.json`, which would be lost"],
     );
     fs::remove_dir(&folder).unwrap();
     fs::write(&folder, "a file").unwrap();
-    expect!["cannot read DIR: Not a directory (os error 20)"]
+    expect!["cannot write DIR: it is a file, which is not replaced by a folder"]
         .assert_eq(&message(export(&example(), &folder).unwrap_err(), &folder));
     assert_eq!(fs::read_to_string(&folder).unwrap(), "a file");
     assert_eq!(names(parent.path()), ["network"]);

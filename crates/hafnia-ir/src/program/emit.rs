@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hafnia_artifact::{ArtifactError, Digest, write_whole_folder};
+use hafnia_artifact::{ArtifactError, Digest, read, write_whole_folder};
 use hafnia_model::BitMatrix;
 use hafnia_model::npy;
 use serde::{Deserialize, Serialize};
@@ -106,21 +106,45 @@ impl Program {
     /// # Errors
     /// [`ArtifactError::Io`] naming the folder, also if it holds anything but a program.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<(), ArtifactError> {
-        write_whole_folder(folder, Self::HEADER, self.files())
+        #[derive(Deserialize)]
+        struct Form {
+            #[serde(rename = "format")]
+            _format: Format,
+        }
+        let header = read(folder.as_ref().join(Self::HEADER)).unwrap_or_default();
+        let is_program = serde_json::from_slice::<Form>(&header).is_ok();
+        write_whole_folder(folder, |_, name| is_program && is_file(name), self.files())
     }
 }
+
+/// Whether a path in a folder is that of a file of a program.
+fn is_file(name: &str) -> bool {
+    match name.split_once('/') {
+        None => [Program::HEADER, "tiles.csv", "sums.csv"].contains(&name),
+        Some((folder, file)) => {
+            let number = folder.strip_prefix("macro-").unwrap_or_default();
+            number.parse::<u32>().is_ok()
+                && (MACRO_FILES.contains(&file) || file.ends_with(".rename.hex"))
+        }
+    }
+}
+
+/// The files of every macro.
+const MACRO_FILES: [&str; 6] =
+    ["cells.hex", "cells.csv", "cells.json", "cells.npy", "scan.csv", "columns.csv"];
 
 /// The files of a macro, on which these tiles lie.
 fn macro_files(mapping: &Mapping, index: usize, tiles: &[TileId]) -> Vec<(String, Vec<u8>)> {
     let cells = image(mapping, tiles);
-    let mut files = vec![
-        ("cells.hex".to_owned(), cells_hex(&cells).into_bytes()),
-        ("cells.csv".to_owned(), cells_csv(&cells).into_bytes()),
-        ("cells.json".to_owned(), cells_json(index, &cells).into_bytes()),
-        ("cells.npy".to_owned(), npy::encode(&[cells.rows(), cells.columns()], &numbers(&cells))),
-        ("scan.csv".to_owned(), scan(mapping, tiles).into_bytes()),
-        ("columns.csv".to_owned(), columns(mapping, tiles).into_bytes()),
+    let contents = [
+        cells_hex(&cells).into_bytes(),
+        cells_csv(&cells).into_bytes(),
+        cells_json(index, &cells).into_bytes(),
+        npy::encode(&[cells.rows(), cells.columns()], &numbers(&cells)),
+        scan(mapping, tiles).into_bytes(),
+        columns(mapping, tiles).into_bytes(),
     ];
+    let mut files: Vec<_> = MACRO_FILES.map(str::to_owned).into_iter().zip(contents).collect();
     for &id in tiles {
         let tile = &mapping.tiles[id.index()];
         if tile.table_bits() > 0 {
