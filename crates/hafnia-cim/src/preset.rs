@@ -34,7 +34,7 @@ const PRESETS: [(&str, &str); 7] = [
 ];
 
 /// A value of a macro and where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct SourcedValue {
     /// Key, as in `cell.sigma_lrs_rel`.
     pub key: &'static str,

@@ -2,8 +2,9 @@
 
 use clap::Args;
 use hafnia_study::{BenchRequest, PIPELINE, Request, Session, name_of};
+use serde::Serialize;
 
-use crate::options::{MacroOptions, NetworkOptions};
+use crate::options::{MacroOptions, NetworkOptions, number, request};
 use crate::output::{Output, table};
 
 /// Measure the engines on this machine: images per second of processor time, and what a second
@@ -11,13 +12,14 @@ use crate::output::{Output, table};
 ///
 /// The network runs with noise in all layers on test images of the small subset that is part of
 /// hafnia, over and over; it is mapped by --pipeline.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia bench --model frontier
   hafnia bench net.hafnia --pipeline rename --set bits=4
   hafnia bench --model frontier --seconds 5 --format json")]
 pub(crate) struct Bench {
     #[command(flatten)]
+    #[serde(flatten)]
     network: NetworkOptions,
     /// Pipeline that maps the network, built-in or a TOML file.
     #[arg(long, value_name = "NAME|FILE", default_value = PIPELINE)]
@@ -26,25 +28,16 @@ pub(crate) struct Bench {
     #[arg(long, value_name = "N", default_value_t = 2048)]
     images: usize,
     /// Processor time that every engine is given at least, in seconds, 0.1 to 600.
-    #[arg(long, default_value_t = 2.0)]
+    #[arg(long, value_parser = number, default_value_t = 2.0)]
     seconds: f64,
     #[command(flatten)]
+    #[serde(flatten)]
     spec: MacroOptions,
 }
 
 impl Bench {
-    pub(crate) fn request(&self) -> anyhow::Result<BenchRequest> {
-        Ok(BenchRequest {
-            network: self.network.source()?,
-            pipeline: self.pipeline.clone(),
-            images: self.images,
-            seconds: self.seconds,
-            spec: self.spec.source(),
-        })
-    }
-
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        output.print(&self.request()?.run(session)?, |measured| {
+        output.print(&request::<BenchRequest>(self)?.run(session)?, |measured| {
             let columns = [
                 "engine",
                 ">images per CPU-second, one thread",

@@ -7,8 +7,9 @@ use clap::Args;
 use hafnia_cost::{BreakEven, Calibration, Cost as Costs, DRAWS, Range};
 use hafnia_report::{Align, Table};
 use hafnia_study::{CostAgainst, CostOutcome, CostRequest, Request, Session, ratios};
+use serde::Serialize;
 
-use crate::options::{NetworkOptions, RunOptions};
+use crate::options::{NetworkOptions, RunOptions, request};
 use crate::output::{Output, table};
 
 /// Tell what a mapped network takes and spends: area, energy and latency by layer and component.
@@ -17,7 +18,7 @@ use crate::output::{Output, table};
 /// The prices are calibrated on two published figures of the chip; their forecast of two others is
 /// printed with its miss. A value in brackets is the range that what is assumed leaves, 5 % to 95 %
 /// of draws.
-#[derive(Args)]
+#[derive(Args, Clone, Serialize)]
 #[command(mut_arg("file", |file| file.help("Network file; with --model the only file is the mapping")))]
 #[command(mut_arg("images", |images| images.help("Use the first N images; 1000, or all if there are fewer")))]
 #[command(after_help = "Examples:
@@ -28,6 +29,7 @@ use crate::output::{Output, table};
   hafnia cost net.hafnia net.map --constant area.table_bit_um2=0.5 --format json")]
 pub(crate) struct Cost {
     #[command(flatten)]
+    #[serde(flatten)]
     network: NetworkOptions,
     /// A mapping of that network.
     #[arg(value_name = "MAPPING", index = 2)]
@@ -46,42 +48,27 @@ pub(crate) struct Cost {
     #[arg(long, value_name = "NAME|FILE", default_value = "gt-n40")]
     cost_model: String,
     /// Another value for a constant of it, which then has no range.
-    #[arg(long = "constant", value_name = "KEY=VALUE")]
-    constants: Vec<String>,
+    #[arg(long, value_name = "KEY=VALUE")]
+    constant: Vec<String>,
     /// Draws of what is assumed.
     #[arg(long, default_value_t = DRAWS)]
     draws: usize,
     #[command(flatten)]
+    #[serde(flatten)]
     options: RunOptions,
 }
 
 impl Cost {
     pub(crate) fn request(&self) -> anyhow::Result<CostRequest> {
+        let mut options = self.clone();
         // With --model the only file is the mapping.
-        let (mut network, mut mapping) = (self.network.clone(), self.mapping.clone());
-        if network.model.is_some() {
-            match (network.file.take(), &mapping) {
+        if options.network.model.is_some() {
+            match (options.network.file.take(), &self.mapping) {
                 (Some(_), Some(_)) => bail!("give one mapping, or --pipeline"),
-                (file, _) => mapping = file,
+                (file, _) => options.mapping = file,
             }
         }
-        let options = &self.options;
-        Ok(CostRequest {
-            network: network.source()?,
-            mapping,
-            pipeline: self.pipeline.clone(),
-            against: self.against.clone(),
-            plot: self.plot.clone(),
-            cost_model: self.cost_model.clone(),
-            constants: self.constants.clone(),
-            draws: self.draws,
-            part: options.part,
-            images: options.images,
-            seed: options.seed,
-            out: options.out.clone(),
-            spec: options.spec.source(),
-            data: options.data.source(),
-        })
+        request(&options)
     }
 
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {

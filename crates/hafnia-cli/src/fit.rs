@@ -6,8 +6,9 @@ use clap::{Args, Subcommand};
 use hafnia_study::{
     FitCellsRequest, FitCodesRequest, FittedRate, FittedState, Request, Session, WantedShape,
 };
+use serde::Serialize;
 
-use crate::options::{MacroOptions, one_of};
+use crate::options::{MacroOptions, one_of, request};
 use crate::output::{Output, table};
 
 /// Make a preset or a code table from measurements.
@@ -29,7 +30,7 @@ enum Command {
 }
 
 /// A preset from measured conductances: a CSV file with the columns state,g_us.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 struct Cells {
     /// The measurements: state LRS or HRS, conductance in µS, at least 31 cells of each state.
     file: PathBuf,
@@ -48,7 +49,7 @@ struct Cells {
 }
 
 /// A code table from counted codes: a CSV file with the columns n,m,code,count.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 struct Codes {
     /// The counts: rows on, ones among them, code, how often.
     file: PathBuf,
@@ -59,6 +60,7 @@ struct Codes {
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
     #[command(flatten)]
+    #[serde(flatten)]
     spec: MacroOptions,
 }
 
@@ -66,24 +68,12 @@ impl Fit {
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
         match &self.command {
             Command::Cells(cells) => {
-                let Cells { file, out, inherits, shape, plot } = cells;
-                let request = FitCellsRequest {
-                    file: file.clone(),
-                    out: out.clone(),
-                    inherits: inherits.clone(),
-                    shape: *shape,
-                    plot: plot.clone(),
-                };
-                output.print(&request.run(session)?, |states| text_of_states(states))
+                let states = request::<FitCellsRequest>(cells)?.run(session)?;
+                output.print(&states, |states| text_of_states(states))
             }
-            Command::Codes(Codes { file, out, plot, spec }) => {
-                let request = FitCodesRequest {
-                    file: file.clone(),
-                    out: out.clone(),
-                    plot: plot.clone(),
-                    spec: spec.source(),
-                };
-                output.print(&request.run(session)?, |rates| text_of_rates(rates))
+            Command::Codes(codes) => {
+                let rates = request::<FitCodesRequest>(codes)?.run(session)?;
+                output.print(&rates, |rates| text_of_rates(rates))
             }
         }
     }

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::Args;
 use hafnia_passes::SearchMappings;
 use hafnia_study::{FrontierRequest, Part, Request, Session};
+use serde::Serialize;
 
-use crate::options::{DataOptions, MacroOptions, NetworkOptions, part};
+use crate::options::{DataOptions, MacroOptions, NetworkOptions, part, request};
 use crate::output::Output;
 
 /// Search over rename, polarity, order and input control, and show what rows, cycles and noise can
@@ -15,13 +16,14 @@ use crate::output::Output;
 /// The search is that of the pass `best`; what no candidate beats is then run on virtual chips, with
 /// noise in the final layer. Writes OUT/frontier.csv, OUT/frontier.svg and every mapping of the
 /// frontier as OUT/<letter>.map, which is for a macro with the input control that stands beside it.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia profile --model frontier --out out/frontier.profile
   hafnia frontier --model frontier --profile out/frontier.profile --set sigma_lrs_rel=0.2 --set offset_lsb=0.2 --out out/frontier
   hafnia frontier net.hafnia --profile net.profile --chips 100 --out out/frontier --format json")]
 pub(crate) struct Frontier {
     #[command(flatten)]
+    #[serde(flatten)]
     network: NetworkOptions,
     /// Profile of training images (hafnia profile).
     #[arg(long, value_name = "FILE")]
@@ -42,28 +44,16 @@ pub(crate) struct Frontier {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
+    #[serde(flatten)]
     spec: MacroOptions,
     #[command(flatten)]
+    #[serde(flatten)]
     data: DataOptions,
 }
 
 impl Frontier {
-    pub(crate) fn request(&self) -> anyhow::Result<FrontierRequest> {
-        Ok(FrontierRequest {
-            network: self.network.source()?,
-            profile: self.profile.clone(),
-            out: self.out.clone(),
-            steps: self.steps,
-            chips: self.chips,
-            part: self.part,
-            seed: self.seed,
-            spec: self.spec.source(),
-            data: self.data.source(),
-        })
-    }
-
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        output.print(&self.request()?.run(session)?, |found| {
+        output.print(&request::<FrontierRequest>(self)?.run(session)?, |found| {
             format!(
                 "{} candidates; those that none beats, with noise in the final layer of {} chips, {} {} images:\n{}",
                 found.candidates.len(),

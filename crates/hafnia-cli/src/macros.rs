@@ -2,8 +2,7 @@
 
 use anyhow::bail;
 use clap::Args;
-use hafnia_cim::{SourcedValue, preset_names, sources};
-use serde::Serialize;
+use hafnia_cim::{preset_names, sources};
 
 use crate::output::{Output, table};
 
@@ -19,16 +18,6 @@ pub(crate) struct Macros {
     words: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Value {
-    key: &'static str,
-    value: String,
-    unit: &'static str,
-    source: String,
-    /// Preset or file that gives it, empty where none does.
-    from: String,
-}
-
 impl Macros {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
         let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
@@ -41,17 +30,7 @@ impl Macros {
             ["show", name] | [name] => name,
             _ => bail!("`hafnia macros` takes `show` and one name, not `{}`", words.join(" ")),
         };
-        let values: Vec<Value> = sources(name)?
-            .into_iter()
-            .map(|SourcedValue { key, value, unit, source, from }| Value {
-                key,
-                value,
-                unit,
-                source,
-                from,
-            })
-            .collect();
-        output.print(&values, |values| {
+        output.print(&sources(name)?, |values| {
             let mut table = table(["key", "value", "unit", "from", "source"]);
             for value in values {
                 table.row([value.key, &value.value, value.unit, &value.from, &value.source]);

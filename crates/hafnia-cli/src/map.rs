@@ -6,9 +6,10 @@ use anyhow::bail;
 use clap::Args;
 use hafnia_passes::StatisticsTable;
 use hafnia_report::{Align, Table};
-use hafnia_study::{MapOutcome, MapRequest, MappingOrigin, MatrixSize, Request, Session, Totals};
+use hafnia_study::{MapOutcome, MapRequest, MatrixSize, Request, Session, Totals};
+use serde::Serialize;
 
-use crate::options::{MacroOptions, NetworkOptions};
+use crate::options::{MacroOptions, NetworkOptions, request};
 use crate::output::{Output, table};
 
 /// Map a network to macros by a pipeline of passes.
@@ -16,7 +17,7 @@ use crate::output::{Output, table};
 /// After every pass the mapping is verified, every matrix is rebuilt from what is programmed and
 /// compared bit for bit, and the mapped network is run against the reference on 64 random and
 /// extreme inputs.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia map net.hafnia --pipeline natural --out natural.map
   hafnia map --model frontier --pipeline compact --out frontier.map
@@ -29,8 +30,10 @@ use crate::output::{Output, table};
 `hafnia passes` lists the passes and the built-in pipelines.")]
 pub(crate) struct Map {
     #[command(flatten)]
+    #[serde(flatten)]
     network: NetworkOptions,
     #[command(flatten)]
+    #[serde(flatten)]
     source: Source,
     /// Mapping to write, in text form.
     #[arg(long, value_name = "FILE")]
@@ -58,28 +61,26 @@ pub(crate) struct Map {
     #[arg(long, value_name = "program[=DIR]")]
     emit: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     spec: MacroOptions,
 }
 
 /// Where the mapping comes from.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[group(required = true, multiple = false)]
 struct Source {
     /// Built-in pipeline, or a TOML file.
     #[arg(long, value_name = "NAME|FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pipeline: Option<String>,
     /// Take the mapping from a program (--emit program) in place of a pipeline, and prove it.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["until", "dump_ir", "profile"])]
+    #[serde(skip_serializing_if = "Option::is_none")]
     from_program: Option<PathBuf>,
 }
 
 impl Map {
     pub(crate) fn request(&self) -> anyhow::Result<MapRequest> {
-        let from = match (&self.source.pipeline, &self.source.from_program) {
-            (Some(pipeline), None) => MappingOrigin::Pipeline(pipeline.clone()),
-            (None, Some(folder)) => MappingOrigin::FromProgram(folder.clone()),
-            _ => bail!("give either --pipeline or --from-program"),
-        };
         let emit = self.emit.as_deref().map(|emit| emit.split_once('=').unwrap_or((emit, "")));
         let program = match emit {
             None => None,
@@ -87,19 +88,7 @@ impl Map {
             Some(("program", folder)) => Some(PathBuf::from(folder)),
             Some((what, _)) => bail!("--emit is `{what}`, it must be program or program=DIR"),
         };
-        Ok(MapRequest {
-            network: self.network.source()?,
-            from,
-            out: self.out.clone(),
-            profile: self.profile.clone(),
-            code_table: self.code_table.clone(),
-            seed: self.seed,
-            until: self.until.clone(),
-            dump_ir: self.dump_ir.clone(),
-            explain: self.explain,
-            program,
-            spec: self.spec.source(),
-        })
+        Ok(MapRequest { program, ..request(self)? })
     }
 
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {

@@ -8,14 +8,15 @@ use hafnia_artifact::save;
 use hafnia_model::{Network, interchange};
 use hafnia_stats::Interval;
 use hafnia_study::{
-    Accuracy, DataSource, EvaluateRequest, Leave, MergeCurve, MergeOutcome, MergeRequest,
-    MergedNetwork, Part, Record, RefineOutcome, RefineRequest, Request, SearchOptions, Session,
-    check_writable, describe_network, logits,
+    Accuracy, DataSource, EvaluateRequest, MergeCurve, MergeOutcome, MergeRequest, MergedNetwork,
+    Part, Record, RefineOutcome, RefineRequest, Request, SearchOptions, Session, check_writable,
+    describe_network, logits,
 };
 use hafnia_tune::MergeReport;
+use serde::Serialize;
 
 use crate::inspect::network_text;
-use crate::options::{DataOptions, NetworkOptions, part};
+use crate::options::{DataOptions, NetworkOptions, number, part, request};
 use crate::output::{Output, ranged, table, typed};
 
 /// Import, export and evaluate networks; refine them and make their rows equal.
@@ -74,13 +75,14 @@ pub(crate) struct Export {
 
 /// Run the reference on images: accuracy with its interval, and the paired difference to a second
 /// network.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia model evaluate out/net/network.hafnia
   hafnia model evaluate --model frontier
   hafnia model evaluate out/tied/network.hafnia --against out/net/network.hafnia --format json")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
+    #[serde(flatten)]
     network: NetworkOptions,
     /// Second network, run on the same images.
     #[arg(long, value_name = "FILE")]
@@ -89,6 +91,7 @@ pub(crate) struct Evaluate {
     #[arg(long, value_parser = part(), default_value = "test")]
     part: Part,
     #[command(flatten)]
+    #[serde(flatten)]
     data: DataOptions,
 }
 
@@ -97,24 +100,27 @@ pub(crate) struct Evaluate {
 /// Moves are steps of single weights and of thresholds. One is made if it lowers the cross entropy
 /// of the images that are searched on and does not raise that of those held back. Validation images
 /// take no part: they tell whether it helped.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia model refine out/net/network.hafnia --out out/refined.hafnia
   hafnia model refine --model frontier --layers fc3,fc2 --passes 2 --out refined.hafnia")]
 pub(crate) struct Refine {
     #[command(flatten)]
+    #[serde(flatten)]
     network: NetworkOptions,
     /// Network file to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
+    #[serde(flatten)]
     search: Search,
     #[command(flatten)]
+    #[serde(flatten)]
     data: DataOptions,
 }
 
 /// How integers are searched.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Serialize)]
 struct Search {
     /// Layers in the order in which a pass visits them; all linear layers from the last on if none
     /// is named.
@@ -127,10 +133,10 @@ struct Search {
     #[arg(long, value_name = "N", default_value_t = SearchOptions::default().reach)]
     reach: i32,
     /// How many standard errors a move must lower the loss by.
-    #[arg(long, value_name = "N", default_value_t = SearchOptions::default().sigmas)]
+    #[arg(long, value_name = "N", value_parser = number, default_value_t = SearchOptions::default().sigmas)]
     sigmas: f64,
     /// Share of the training images that is held back.
-    #[arg(long, value_name = "SHARE", default_value_t = SearchOptions::default().held_back)]
+    #[arg(long, value_name = "SHARE", value_parser = number, default_value_t = SearchOptions::default().held_back)]
     held_back: f64,
     /// Look at the first N training images only; at all of them without it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
@@ -145,7 +151,7 @@ struct Search {
 /// Rows are put together by the damage to the outputs on training images, and the other integers
 /// are searched to make up for it, as `hafnia model refine` does. The network computes something
 /// else afterwards; what that costs is measured on images that took no part.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(group = ArgGroup::new("how-many").required(true))]
 #[command(after_help = "Examples:
   hafnia model merge --model frontier --layer fc3 --rows 46 --out merged.hafnia
@@ -155,6 +161,7 @@ struct Search {
 docs/mapping.md says how rows are chosen and what it costs.")]
 pub(crate) struct Merge {
     #[command(flatten)]
+    #[serde(flatten)]
     network: NetworkOptions,
     /// Network file to write.
     #[arg(long, value_name = "FILE", required_unless_present = "curve", conflicts_with = "curve")]
@@ -164,12 +171,15 @@ pub(crate) struct Merge {
     layer: String,
     /// Different rows to leave.
     #[arg(long, value_name = "N", group = "how-many")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<usize>,
     /// Leave the fewest rows that cost at most these points of accuracy on validation images.
     #[arg(long, value_name = "POINTS", group = "how-many", value_parser = points)]
+    #[serde(skip_serializing_if = "Option::is_none")]
     budget: Option<f64>,
     /// Leave each of these numbers of rows, with and without tuning; writes no network.
     #[arg(long, value_name = "N,…", group = "how-many", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     curve: Vec<usize>,
     /// Only make rows equal: do not search the other integers to make up for it.
     #[arg(long)]
@@ -178,8 +188,10 @@ pub(crate) struct Merge {
     #[arg(long, value_parser = part(), default_value = "validation")]
     part: Part,
     #[command(flatten)]
+    #[serde(flatten)]
     search: Search,
     #[command(flatten)]
+    #[serde(flatten)]
     data: DataOptions,
 }
 
@@ -198,10 +210,10 @@ impl Model {
             ModelCommand::Export(command) => command.run(session, output),
             ModelCommand::Evaluate(command) => command.run(session, output),
             ModelCommand::Refine(command) => {
-                output.print(&command.request()?.run(session)?, refined_text)
+                output.print(&request::<RefineRequest>(command)?.run(session)?, refined_text)
             }
             ModelCommand::Merge(command) => {
-                output.print(&command.request()?.run(session)?, merged_text)
+                output.print(&request::<MergeRequest>(command)?.run(session)?, merged_text)
             }
         }
     }
@@ -266,17 +278,8 @@ impl Export {
 }
 
 impl Evaluate {
-    pub(crate) fn request(&self) -> anyhow::Result<EvaluateRequest> {
-        Ok(EvaluateRequest {
-            network: self.network.source()?,
-            against: self.against.clone(),
-            part: self.part,
-            data: self.data.source(),
-        })
-    }
-
     fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        let request = self.request()?;
+        let request: EvaluateRequest = request(self)?;
         let name = match (&self.network.file, &self.network.model) {
             (None, Some(_)) => request.network.load()?.name,
             (file, _) => file.iter().map(|path| path.display().to_string()).collect(),
@@ -296,44 +299,6 @@ impl Evaluate {
                 table.row(percent(ahead, against.ahead_points, 1.0));
             }
             format!("{} {} images\n{table}", evaluated.images, evaluated.part.name())
-        })
-    }
-}
-
-impl Search {
-    fn options(&self) -> SearchOptions {
-        let Self { layers, passes, reach, sigmas, held_back, images, seed } = self.clone();
-        SearchOptions { layers, passes, reach, sigmas, held_back, images, seed }
-    }
-}
-
-impl Refine {
-    pub(crate) fn request(&self) -> anyhow::Result<RefineRequest> {
-        Ok(RefineRequest {
-            network: self.network.source()?,
-            out: self.out.clone(),
-            search: self.search.options(),
-            data: self.data.source(),
-        })
-    }
-}
-
-impl Merge {
-    pub(crate) fn request(&self) -> anyhow::Result<MergeRequest> {
-        let leave = match (self.rows, self.budget) {
-            (Some(rows), _) => Leave::Rows(rows),
-            (None, Some(budget)) => Leave::Budget(budget),
-            (None, None) => Leave::Curve(self.curve.clone()),
-        };
-        Ok(MergeRequest {
-            network: self.network.source()?,
-            out: self.out.clone(),
-            layer: self.layer.clone(),
-            leave,
-            no_tune: self.no_tune,
-            part: self.part,
-            search: self.search.options(),
-            data: self.data.source(),
         })
     }
 }

@@ -7,7 +7,20 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use hafnia_study::{DataSource, MacroSource, NetworkSource, Part};
 use serde::de::DeserializeOwned;
+use serde::ser::Error as _;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
+
+/// The request whose fields these options are, by name.
+pub(crate) fn request<R: DeserializeOwned>(options: &impl Serialize) -> anyhow::Result<R> {
+    Ok(serde_json::from_value(serde_json::to_value(options)?)?)
+}
+
+/// Reads a finite number: JSON, and so a request, has no other.
+pub(crate) fn number(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if number.is_finite() { Ok(number) } else { Err(format!("{number} is not finite")) }
+}
 
 /// Reads one of these words as the value that has this name in JSON.
 pub(crate) fn one_of<T: DeserializeOwned + Clone + Send + Sync + 'static>(
@@ -33,6 +46,12 @@ pub(crate) struct NetworkOptions {
     pub(crate) model: Option<String>,
 }
 
+impl Serialize for NetworkOptions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.source().map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
 impl NetworkOptions {
     /// The network that is named.
     pub(crate) fn source(&self) -> anyhow::Result<NetworkSource> {
@@ -45,7 +64,7 @@ impl NetworkOptions {
 }
 
 /// Where MNIST comes from.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Serialize)]
 pub(crate) struct DataOptions {
     /// Folder with the four IDX files of MNIST or of a set in its form, plain or .gz; nothing else
     /// is tried.
@@ -70,10 +89,11 @@ impl DataOptions {
 }
 
 /// The macro that is simulated.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Serialize)]
 pub(crate) struct MacroOptions {
     /// Preset, or a TOML file of the same form (hafnia macros).
     #[arg(long = "macro", value_name = "NAME|FILE", default_value = "gt-n40")]
+    #[serde(rename = "macro")]
     name: String,
     /// Override a value of the macro, such as sigma_lrs_rel=0.2 or input_control=fixed-group.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -87,7 +107,7 @@ impl MacroOptions {
 }
 
 /// On what a mapped network is run, and where the result goes.
-#[derive(Args, Debug, Clone)]
+#[derive(Args, Debug, Clone, Serialize)]
 pub(crate) struct RunOptions {
     /// Which images.
     #[arg(long, value_parser = part(), default_value = "test")]
@@ -102,7 +122,9 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "FILE")]
     pub(crate) out: Option<PathBuf>,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(crate) spec: MacroOptions,
     #[command(flatten)]
+    #[serde(flatten)]
     pub(crate) data: DataOptions,
 }

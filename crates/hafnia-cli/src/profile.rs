@@ -4,18 +4,20 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hafnia_study::{ProfileOutcome, ProfileRequest, Request, Session};
+use serde::Serialize;
 
-use crate::options::{DataOptions, NetworkOptions};
+use crate::options::{DataOptions, NetworkOptions, request};
 use crate::output::{Output, table};
 
 /// Sample which rows are on together, on training images: what `reorder` optimises for.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia profile out/net/network.hafnia --out out/net.profile
   hafnia profile --model frontier --out out/frontier.profile
   hafnia profile out/net/network.hafnia --images 500 --positions 4 --out out/net.profile")]
 pub(crate) struct TakeProfile {
     #[command(flatten)]
+    #[serde(flatten)]
     network: NetworkOptions,
     /// Profile to write.
     #[arg(long, value_name = "FILE")]
@@ -30,23 +32,13 @@ pub(crate) struct TakeProfile {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
+    #[serde(flatten)]
     data: DataOptions,
 }
 
 impl TakeProfile {
-    pub(crate) fn request(&self) -> anyhow::Result<ProfileRequest> {
-        Ok(ProfileRequest {
-            network: self.network.source()?,
-            out: self.out.clone(),
-            images: self.images,
-            positions: self.positions,
-            seed: self.seed,
-            data: self.data.source(),
-        })
-    }
-
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        output.print(&self.request()?.run(session)?, text)
+        output.print(&request::<ProfileRequest>(self)?.run(session)?, text)
     }
 }
 

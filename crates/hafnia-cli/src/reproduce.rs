@@ -6,7 +6,9 @@ use anyhow::ensure;
 use clap::Args;
 use hafnia_study::Session;
 use hafnia_study::reproduce::{ReproduceRequest, reproduce};
+use serde::Serialize;
 
+use crate::options::request;
 use crate::output::print;
 use crate::train;
 
@@ -14,7 +16,7 @@ use crate::train;
 ///
 /// It runs in a checkout of hafnia, whose recipes, claims and recorded networks it takes. Every step
 /// is a command of hafnia, listed in OUT/commands.txt; what has not changed is not done again.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia reproduce                             writes out/reproduce/report.html and report.md
   hafnia reproduce --quick --offline           to see that it works, in two minutes
@@ -49,20 +51,9 @@ pub(crate) struct Reproduce {
 }
 
 impl Reproduce {
-    pub(crate) fn request(&self) -> ReproduceRequest {
-        ReproduceRequest {
-            quick: self.quick,
-            full: self.full,
-            retrain: self.retrain,
-            offline: self.offline,
-            data: self.data.clone(),
-            out: self.out.clone(),
-            seed: self.seed,
-        }
-    }
-
     pub(crate) fn run(&self, session: &Session<'_>) -> anyhow::Result<()> {
-        let report = reproduce(session, &self.request(), Path::new("."), &train::train)?;
+        let asked: ReproduceRequest = request(self)?;
+        let report = reproduce(session, &asked, Path::new("."), &train::train)?;
         let mut text = format!("{}\n", report.verdict_table());
         if report.scope().subset {
             text = format!("Made on the committed subset of MNIST: no claim is judged.\n{text}");

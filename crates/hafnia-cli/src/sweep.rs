@@ -6,8 +6,9 @@ use anyhow::ensure;
 use clap::Args;
 use hafnia_study::sweep::Share;
 use hafnia_study::{On, Request, Session, SweepOutcome, SweepRequest};
+use serde::Serialize;
 
-use crate::options::{DataOptions, one_of};
+use crate::options::{DataOptions, one_of, request};
 use crate::output::Output;
 
 /// Run many evaluations, over points of networks, pipelines, macros and noise.
@@ -21,7 +22,7 @@ use crate::output::Output;
 ///
 /// Keys: model or network, pipeline, pipeline.PASS.OPTION, noise_in, macro, macro.KEY (hafnia macros
 /// show gt-n40, hafnia passes).
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia sweep sweep.toml --out out/sweep --plan         what would be run, and about how long
   hafnia sweep sweep.toml --out out/sweep                run it, or go on with it
@@ -78,30 +79,13 @@ pub(crate) struct Sweep {
     #[arg(long)]
     wait: bool,
     #[command(flatten)]
+    #[serde(flatten)]
     data: DataOptions,
 }
 
 impl Sweep {
-    pub(crate) fn request(&self) -> SweepRequest {
-        SweepRequest {
-            file: self.file.clone(),
-            out: self.out.clone(),
-            plan: self.plan,
-            yes: self.yes,
-            on: self.on,
-            share: self.share,
-            shards: self.shards.clone(),
-            collect: self.collect,
-            tasks: self.tasks,
-            cores: self.cores,
-            sbatch: self.sbatch.clone(),
-            wait: self.wait,
-            data: self.data.source(),
-        }
-    }
-
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        let swept = self.request().run(session)?;
+        let swept = request::<SweepRequest>(self)?.run(session)?;
         output.print(&swept, SweepOutcome::text)?;
         let failed = swept.tally.map_or(0, |tally| tally.failed);
         ensure!(

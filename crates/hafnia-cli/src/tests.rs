@@ -15,6 +15,7 @@ use proptest::option;
 use proptest::prelude::*;
 
 use crate::model::ModelCommand;
+use crate::options::request;
 use crate::{Cli, Command};
 
 /// Holds that words typed into a shell become this request again.
@@ -159,7 +160,7 @@ proptest! {
         let asked =
             FrontierRequest { network, profile, out, steps, chips, part, seed, spec, data };
         check(&asked, asked.words(), |command| match command {
-            Command::Frontier(frontier) => frontier.request().ok(),
+            Command::Frontier(frontier) => request(&frontier).ok(),
             _ => None,
         });
     }
@@ -178,7 +179,7 @@ proptest! {
             file, out, plan, yes, on, share, shards, collect, tasks, cores, sbatch, wait, data,
         };
         check(&asked, asked.words(), |command| match command {
-            Command::Sweep(sweep) => Some(sweep.request()),
+            Command::Sweep(sweep) => request(&sweep).ok(),
             _ => None,
         });
     }
@@ -192,20 +193,20 @@ proptest! {
         let (of, from) = (network.clone(), data.clone());
         let asked = ProfileRequest { network: of, out, images, positions, seed, data: from };
         check(&asked, asked.words(), |command| match command {
-            Command::Profile(profile) => profile.request().ok(),
+            Command::Profile(profile) => request(&profile).ok(),
             _ => None,
         });
         let asked = EvaluateRequest { network: network.clone(), against, part, data };
         check(&asked, asked.words(), |command| match command {
             Command::Model(model) => match model.command {
-                ModelCommand::Evaluate(evaluate) => evaluate.request().ok(),
+                ModelCommand::Evaluate(evaluate) => request(&evaluate).ok(),
                 _ => None,
             },
             _ => None,
         });
         let asked = BenchRequest { network, pipeline, images, seconds: seconds.into(), spec };
         check(&asked, asked.words(), |command| match command {
-            Command::Bench(bench) => bench.request().ok(),
+            Command::Bench(bench) => request(&bench).ok(),
             _ => None,
         });
     }
@@ -224,7 +225,7 @@ proptest! {
         let asked = MergeRequest { network, out, layer, leave, no_tune, part, search, data };
         check(&asked, asked.words(), |command| match command {
             Command::Model(model) => match model.command {
-                ModelCommand::Merge(merge) => merge.request().ok(),
+                ModelCommand::Merge(merge) => request(&merge).ok(),
                 _ => None,
             },
             _ => None,
@@ -247,7 +248,7 @@ proptest! {
             recipe, out, checkpoint, seed, seeds, epochs, final_patterns, backend, data,
         };
         check(&asked, asked.words(), |command| match command {
-            Command::Train(train) => Some(train.request()),
+            Command::Train(train) => request(&train).ok(),
             _ => None,
         });
     }

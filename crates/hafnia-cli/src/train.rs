@@ -14,8 +14,9 @@ use hafnia_study::{
 };
 use hafnia_train::{Event, TrainConfig, TrainReport};
 use indicatif::{MultiProgress, ProgressBar};
+use serde::Serialize;
 
-use crate::options::DataOptions;
+use crate::options::{DataOptions, request};
 use crate::output::{Output, table};
 use crate::progress;
 
@@ -25,7 +26,7 @@ use crate::progress;
 /// The recipe describes the layers and the training; LeNet-5 with 1-bit weights and 2-bit
 /// activations without one. The state is kept after every epoch: a run that was killed goes on
 /// where it was when it is started again with the same recipe and output folder.
-#[derive(Args)]
+#[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia train --out out/net                                 the built-in recipe
   hafnia train --recipe recipes/frontier.toml --out out/frontier --seeds 5
@@ -60,6 +61,7 @@ pub(crate) struct Train {
     #[arg(long)]
     backend: Option<String>,
     #[command(flatten)]
+    #[serde(flatten)]
     data: DataOptions,
 }
 
@@ -73,22 +75,8 @@ struct Job<'a> {
 }
 
 impl Train {
-    pub(crate) fn request(&self) -> TrainRequest {
-        TrainRequest {
-            recipe: self.recipe.clone(),
-            out: self.out.clone(),
-            checkpoint: self.checkpoint.clone(),
-            seed: self.seed,
-            seeds: self.seeds,
-            epochs: self.epochs,
-            final_patterns: self.final_patterns,
-            backend: self.backend.clone(),
-            data: self.data.source(),
-        }
-    }
-
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        let request = self.request();
+        let request: TrainRequest = request(self)?;
         let Some(seeds) = self.seeds else {
             return output.print(&train(session, &request)?, |trained| {
                 format!(
