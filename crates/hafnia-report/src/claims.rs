@@ -169,7 +169,7 @@ impl Claims {
         let mut ids = BTreeSet::new();
         for claim in &claims.claims {
             if !ids.insert(&claim.id) {
-                return Err(ReportError::DuplicateClaim { id: claim.id.clone() });
+                return Err(ReportError::Invalid(format!("there are two claims `{}`", claim.id)));
             }
             claim.check()?;
         }
@@ -203,8 +203,8 @@ impl Claims {
     /// A reading none of whose metrics was measured is not judged.
     ///
     /// # Errors
-    /// [`ReportError::MissingMetric`] if a reading has some of its metrics, but not all;
-    /// [`ReportError::Interval`] if its interval descends.
+    /// [`ReportError::Invalid`] if a reading has some of its metrics, but not all, or if its
+    /// interval descends.
     pub fn judge(&self, metrics: &Metrics) -> Result<Vec<JudgedClaim>, ReportError> {
         let mut judged = Vec::new();
         for claim in &self.claims {
@@ -273,8 +273,10 @@ fn check_settings(settings: &[Setting]) -> Result<(), ReportError> {
             && setting.offset_lsb >= previous.offset_lsb
             && setting != previous;
         if !ascends {
-            let [setting, previous] = [setting, previous].map(|setting| setting.to_string());
-            return Err(ReportError::Descends { index: index + 1, setting, previous });
+            return Err(ReportError::Invalid(format!(
+                "setting {} ({setting}) does not lie above the one before it ({previous})",
+                index + 1
+            )));
         }
     }
     Ok(())
@@ -373,13 +375,16 @@ impl Claim {
         let get = |key: &String| metrics.get(key).ok_or_else(|| self.missing(key));
         let [value, lo, hi] = [get(&keys[0])?, get(&keys[1])?, get(&keys[2])?];
         if lo > hi {
-            return Err(ReportError::Interval { key: key.to_owned(), lo, hi });
+            return Err(ReportError::Invalid(format!(
+                "the interval of `{key}` runs from {lo} to {hi}, it must ascend"
+            )));
         }
         Ok(Some(Interval { value, lo, hi }))
     }
 
     fn missing(&self, key: &str) -> ReportError {
-        ReportError::MissingMetric { claim: self.id.clone(), key: key.to_owned() }
+        let fault = format!("claim {} needs the metric `{key}`", self.id);
+        ReportError::Invalid(fault)
     }
 }
 

@@ -102,8 +102,8 @@ impl Layout {
     ///
     /// # Errors
     /// [`ReportError::Empty`] without blocks or with an empty one; [`ReportError::Length`] if the
-    /// rows of a block differ in length; [`ReportError::Cell`] for a cell that is neither 0 nor 1;
-    /// [`ReportError::Beyond`] if a block does not lie on its macro.
+    /// rows of a block differ in length; [`ReportError::Invalid`] for a cell that is neither 0
+    /// nor 1, or if a block does not lie on its macro.
     pub fn check(&self) -> Result<(), ReportError> {
         let Self { name, rows, columns, blocks } = self;
         if blocks.is_empty() {
@@ -121,7 +121,10 @@ impl Layout {
                     return Err(ReportError::Length { what: what(), len, expected });
                 }
                 if let Some(cell) = row.bits.chars().find(|cell| !matches!(cell, '0' | '1')) {
-                    return Err(ReportError::Cell { what: what(), cell });
+                    return Err(ReportError::Invalid(format!(
+                        "{} has a cell `{cell}`, it must be 0 or 1",
+                        what()
+                    )));
                 }
             }
             for (side, start, len, of) in [
@@ -129,7 +132,10 @@ impl Layout {
                 ("column", block.column, expected, *columns),
             ] {
                 if start.checked_add(len).is_none_or(|end| end > of) {
-                    return Err(ReportError::Beyond { what: what(), side, start, len, of });
+                    return Err(ReportError::Invalid(format!(
+                        "{} takes {len} from {side} {start}, a macro has {of}",
+                        what()
+                    )));
                 }
             }
         }

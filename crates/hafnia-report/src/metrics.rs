@@ -18,7 +18,7 @@ impl Metrics {
     /// Adds a metric.
     ///
     /// # Errors
-    /// [`ReportError::NotFinite`] for NaN and infinities, [`ReportError::DuplicateMetric`] if the
+    /// [`ReportError::NotFinite`] for NaN and infinities, [`ReportError::Invalid`] if the
     /// key is taken.
     pub fn insert(&mut self, key: impl Into<String>, value: f64) -> Result<(), ReportError> {
         let key = key.into();
@@ -26,7 +26,9 @@ impl Metrics {
             return Err(ReportError::NotFinite { key, value });
         }
         if let Some(&present) = self.0.get(&key) {
-            return Err(ReportError::DuplicateMetric { key, present, value });
+            return Err(ReportError::Invalid(format!(
+                "metric `{key}` is already {present}, it cannot be set to {value}"
+            )));
         }
         self.0.insert(key, value);
         Ok(())

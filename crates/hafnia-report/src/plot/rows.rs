@@ -26,7 +26,7 @@ pub struct RowEntry {
 ///
 /// # Errors
 /// [`ReportError::Empty`] without rows or columns, [`ReportError::Length`] if rows differ in
-/// length, [`ReportError::Row`] if an entry names a row that is not there.
+/// length, [`ReportError::Invalid`] if an entry names a row that is not there.
 pub fn rows_before_after(
     logical: &[Vec<bool>],
     physical: &[Vec<bool>],
@@ -105,7 +105,9 @@ fn check(
             ("physical", entry.physical, physical.len()),
         ] {
             if row >= rows {
-                return Err(ReportError::Row { index, kind, row, rows });
+                return Err(ReportError::Invalid(format!(
+                    "entry {index} names {kind} row {row} of {rows}"
+                )));
             }
         }
     }

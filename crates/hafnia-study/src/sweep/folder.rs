@@ -110,7 +110,11 @@ impl FromStr for Share {
             (first < of).then_some(Self { first, of })
         };
         let share = text.split_once('/').and_then(parse);
-        share.ok_or_else(|| SweepError::Share { found: text.to_owned() })
+        share.ok_or_else(|| {
+            let fault =
+                format!("share `{text}` must be K/N with K from 0 to N − 1, such as 0/2 and 1/2");
+            SweepError::Invalid(fault)
+        })
     }
 }
 
@@ -129,7 +133,7 @@ impl Folder {
     /// The folder of a plan: an empty or new one takes it, another must hold the same.
     ///
     /// # Errors
-    /// [`SweepError::OtherSweep`], or if the folder cannot be read or written.
+    /// If the folder holds another sweep, or cannot be read or written.
     pub fn create(path: impl Into<PathBuf>, plan: Plan) -> Result<Self, SweepError> {
         let path = path.into();
         let file = path.join("sweep.json");
@@ -138,11 +142,12 @@ impl Folder {
             let folder = Self::open(path)?;
             return match folder.digest == digest {
                 true => Ok(folder),
-                false => Err(SweepError::OtherSweep {
-                    path: folder.path,
-                    found: folder.digest,
-                    expected: digest,
-                }),
+                false => Err(SweepError::Invalid(format!(
+                    "{} holds another sweep ({}), not this one ({digest}): \
+                     give another --out or remove the folder",
+                    folder.path.display(),
+                    folder.digest
+                ))),
             };
         }
         for folder in [path.join("shards"), path.join("failed")] {
@@ -162,7 +167,7 @@ impl Folder {
     /// The folder of a sweep that was begun.
     ///
     /// # Errors
-    /// [`SweepError::NoSweep`], [`SweepError::OtherRevision`], or if its plan cannot be read.
+    /// [`SweepError::NoSweep`], or if its plan is of another revision of hafnia or cannot be read.
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, SweepError> {
         let path = path.into();
         let file = path.join("sweep.json");
@@ -176,7 +181,11 @@ impl Folder {
         // what its shards were computed with.
         let written: serde_json::Value = serde_json::from_slice(&bytes).map_err(no_sweep)?;
         if serde_json::to_value(&plan).map_err(no_sweep)? != written {
-            return Err(SweepError::OtherRevision { path });
+            return Err(SweepError::Invalid(format!(
+                "{} holds a sweep of another revision of hafnia, whose plan does not say all that \
+                 results depend on: give another --out or remove the folder",
+                path.display()
+            )));
         }
         let digest = plan.digest();
         Ok(Self { path, plan, digest })
@@ -205,7 +214,7 @@ impl Folder {
     /// again.
     ///
     /// # Errors
-    /// [`SweepError::ForeignShard`] for one that is of another sweep.
+    /// If it is of another sweep, or not the one that its name says.
     pub fn shard(&self, id: &ShardId) -> Result<Option<Shard>, SweepError> {
         let path = self.shard_path(id);
         let Ok(shard) = load::<Shard>(&path) else { return Ok(None) };
@@ -213,7 +222,13 @@ impl Folder {
             && shard.point == id.point
             && shard.chips == self.plan.chips(id)?
             && shard.computed.evaluation.chips() == shard.chips.len();
-        if is_it { Ok(Some(shard)) } else { Err(SweepError::ForeignShard { path }) }
+        match is_it {
+            true => Ok(Some(shard)),
+            false => Err(SweepError::Invalid(format!(
+                "{} is not a shard of this sweep: remove it",
+                path.display()
+            ))),
+        }
     }
 
     /// Why a shard could not be computed, if that was tried.

@@ -237,7 +237,9 @@ impl SweepRequest {
         };
         let points = Plan::count(&sweep);
         if points > MOST_POINTS as u128 && !self.yes {
-            bail!(SweepError::TooMany { points, most: MOST_POINTS });
+            bail!(
+                "the sweep has {points} points, more than {MOST_POINTS}: give --yes if that is meant"
+            );
         }
         let plan = Plan::of(sweep, &keys(session.registry)?, BTreeMap::new())?;
         shown(&plan, mnist)?;

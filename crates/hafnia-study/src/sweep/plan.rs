@@ -55,7 +55,7 @@ impl FromStr for ShardId {
         let parse = |(point, chip): (&str, &str)| {
             Some(Self { point: point.parse().ok()?, first_chip: chip.parse().ok()? })
         };
-        parts.and_then(parse).ok_or_else(|| SweepError::ShardName { found: text.to_owned() })
+        parts.and_then(parse).ok_or_else(|| no_shard(text))
     }
 }
 
@@ -130,7 +130,7 @@ impl Plan {
     /// The chips of a shard.
     ///
     /// # Errors
-    /// [`SweepError::ShardName`] for a shard that is not one of this plan.
+    /// If the shard is not one of this plan.
     pub fn chips(&self, shard: &ShardId) -> Result<Range<u32>, SweepError> {
         let (chips, step) = (self.sweep.chips, self.shard_chips());
         let is_one = shard.point < self.points.len()
@@ -138,7 +138,7 @@ impl Plan {
             && shard.first_chip.is_multiple_of(step);
         match is_one {
             true => Ok(shard.first_chip..chips.min(shard.first_chip + step)),
-            false => Err(SweepError::ShardName { found: shard.to_string() }),
+            false => Err(no_shard(shard)),
         }
     }
 
@@ -147,29 +147,36 @@ impl Plan {
     }
 }
 
+fn no_shard(found: impl fmt::Display) -> SweepError {
+    let fault = format!("the sweep has no shard `{found}`");
+    SweepError::Invalid(fault)
+}
+
 fn check(sweep: &Sweep, keys: &[String]) -> Result<(), SweepError> {
-    let setting = |key, found: String, allowed| Err(SweepError::Setting { key, found, allowed });
+    let wrong = |fault| Err(SweepError::Invalid(fault));
     if sweep.chips == 0 {
-        return setting("chips", "0".to_owned(), "it must be at least 1");
+        return wrong("`chips` is 0, it must be at least 1".to_owned());
     }
     if sweep.shard_chips == Some(0) {
-        return setting("shard_chips", "0".to_owned(), "it must be at least 1");
+        return wrong("`shard_chips` is 0, it must be at least 1".to_owned());
     }
     if let Some(percent) = sweep.yield_at.filter(|percent| !(0.0..=100.0).contains(percent)) {
-        return setting("yield_at", percent.to_string(), "it must lie in 0..=100, per cent");
+        return wrong(format!("`yield_at` is {percent}, it must lie in 0..=100, per cent"));
     }
     if !sweep.point.is_empty() && !sweep.axes.is_empty() {
-        return Err(SweepError::AxesAndPoints);
+        return wrong("give either [axes] or [[point]], not both".to_owned());
     }
     if let Some(key) = sweep.axes.keys().find(|key| sweep.base.contains_key(*key)) {
-        return Err(SweepError::Twice { key: key.clone() });
+        return wrong(format!(
+            "`{key}` is given by [base] as well as by [axes]: leave it out of one"
+        ));
     }
     let listed = sweep.point.iter().flat_map(|point| point.keys());
     for key in sweep.base.keys().chain(sweep.axes.keys()).chain(listed) {
         if !keys.contains(key) {
             let nearest = keys.iter().min_by_key(|known| strsim::levenshtein(known, key)).cloned();
             let nearest = nearest.unwrap_or_default();
-            return Err(SweepError::UnknownKey { key: key.clone(), nearest });
+            return wrong(format!("no key `{key}` can be swept, the nearest is `{nearest}`"));
         }
     }
     let is_grid = sweep.sample.method == Method::Grid;
@@ -179,17 +186,19 @@ fn check(sweep: &Sweep, keys: &[String]) -> Result<(), SweepError> {
             Axis::Range(range) => range.fault(is_grid),
         };
         if let Some(fault) = fault {
-            return Err(SweepError::Axis { key: key.clone(), fault });
+            return wrong(format!("axis `{key}`: {fault}"));
         }
     }
     match (is_grid, sweep.sample.points) {
         (true, Some(points)) => {
-            setting("sample.points", points.to_string(), "a grid has as many as its axes give")
+            wrong(format!("`sample.points` is {points}, a grid has as many as its axes give"))
         }
         (false, None | Some(0)) => {
-            setting("sample.points", "missing or 0".to_owned(), "it must be at least 1")
+            wrong("`sample.points` is missing or 0, it must be at least 1".to_owned())
         }
-        _ if sweep.axes.is_empty() && sweep.point.is_empty() => Err(SweepError::Empty),
+        _ if sweep.axes.is_empty() && sweep.point.is_empty() => {
+            wrong("the sweep has no points: give [axes] or [[point]]".to_owned())
+        }
         _ => Ok(()),
     }
 }
@@ -310,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gives_no_plan_is_refused() {
+    fn what_gives_no_plan_is_wrong() {
         check("", expect!["the sweep has no points: give [axes] or [[point]]"]);
         check("[axes]\na = []", expect!["axis `a`: it has no values"]);
         check(
