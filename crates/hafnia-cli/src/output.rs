@@ -63,10 +63,7 @@ pub(crate) fn typed() -> impl Iterator<Item = String> {
 
 /// A table of these columns; those that begin with `>` are of numbers.
 pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
-    Table::new(columns.map(|column| match column.strip_prefix('>') {
-        Some(column) => (column, Align::Right),
-        None => (column, Align::Left),
-    }))
+    Table::of(columns)
 }
 
 /// `97.12 (96.62 to 97.55)` of an interval, its numbers multiplied by `scale`.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::html;
 use crate::report::{Report, Scope};
-use crate::table::{Align, Table};
+use crate::table::Table;
 
 /// The files of a report, each with its name, without a folder, and its content.
 ///
@@ -86,7 +86,7 @@ fn json(value: &impl Serialize, is_pretty: bool) -> Vec<u8> {
 }
 
 fn csv(report: &Report) -> String {
-    let mut table = Table::new([("metric", Align::Left), ("value", Align::Right)]);
+    let mut table = Table::of(["metric", ">value"]);
     for (key, value) in report.metrics().iter() {
         table.row([key.to_owned(), value.to_string()]);
     }

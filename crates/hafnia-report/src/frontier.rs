@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
 use crate::plot;
-use crate::table::{Align, Table, interval_cells};
+use crate::table::{Table, interval_cells};
 use hafnia_stats::Interval;
 
 /// The mappings of a search, and what those lose that no other beats.
@@ -91,18 +91,18 @@ impl Frontier {
 }
 
 fn table<'a>(candidates: impl IntoIterator<Item = &'a FrontierCandidate>) -> Table {
-    let mut table = Table::new([
-        ("letter", Align::Left),
-        ("input control", Align::Left),
-        ("passes", Align::Left),
-        ("rows", Align::Right),
-        ("cells", Align::Right),
-        ("table bits", Align::Right),
-        ("macros", Align::Right),
-        ("cycles/image", Align::Right),
-        ("noise, expected", Align::Right),
-        ("drop, points", Align::Right),
-        ("95 % interval", Align::Right),
+    let mut table = Table::of([
+        "letter",
+        "input control",
+        "passes",
+        ">rows",
+        ">cells",
+        ">table bits",
+        ">macros",
+        ">cycles/image",
+        ">noise, expected",
+        ">drop, points",
+        ">95 % interval",
     ]);
     for candidate in candidates {
         let none = || ["-", "-"].map(str::to_owned);

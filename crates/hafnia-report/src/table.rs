@@ -24,9 +24,9 @@ pub enum Align {
 /// `Display` draws it for the terminal, without trailing newline.
 ///
 /// ```
-/// use hafnia_report::{Align, Table};
+/// use hafnia_report::Table;
 ///
-/// let mut table = Table::new([("layer", Align::Left), ("rows", Align::Right)]);
+/// let mut table = Table::of(["layer", ">rows"]);
 /// table.row(["fc3", "84"]);
 /// assert_eq!(table.to_markdown(), "\
 /// | layer | rows |
@@ -71,6 +71,15 @@ impl Table {
     pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = (S, Align)>) -> Self {
         let (header, align) = columns.into_iter().map(|(name, align)| (name.into(), align)).unzip();
         Self { header, align, rows: Vec::new() }
+    }
+
+    /// A table of these columns and no rows; those that begin with `>`, which is left out, are of
+    /// numbers.
+    pub fn of<S: AsRef<str>>(columns: impl IntoIterator<Item = S>) -> Self {
+        Self::new(columns.into_iter().map(|column| match column.as_ref().strip_prefix('>') {
+            Some(name) => (name.to_owned(), Align::Right),
+            None => (column.as_ref().to_owned(), Align::Left),
+        }))
     }
 
     /// Adds a row.

@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 
 use super::markup::{escape, table};
 use crate::layout::{Block, CellMap, CellRow, Layout};
-use crate::table::{Align, Table};
+use crate::table::Table;
 
 /// Colours there are for shared rows.
 const COLOURS: usize = 6;
@@ -185,13 +185,7 @@ fn said(block: &Block, y: usize, row: &CellRow) -> String {
 
 /// The rows that several logical rows share.
 fn shared_rows(layout: &Layout) -> Table {
-    let mut table = Table::new([
-        ("matrix", Align::Left),
-        ("macro", Align::Right),
-        ("row", Align::Right),
-        ("logical rows", Align::Left),
-        ("held as complement", Align::Left),
-    ]);
+    let mut table = Table::of(["matrix", ">macro", ">row", "logical rows", "held as complement"]);
     let list = |rows: &[usize]| rows.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
     for block in &layout.blocks {
         for (offset, row) in block.cells.iter().enumerate().filter(|(_, row)| row.held() > 1) {

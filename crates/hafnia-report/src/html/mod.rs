@@ -17,7 +17,7 @@ use self::markup::{escape, inline, table, text};
 use crate::compare::digits;
 use crate::judged::{Column, JudgedClaim};
 use crate::report::{Report, Scope, Section};
-use crate::table::{Align, Table};
+use crate::table::Table;
 use crate::verdict::Verdict;
 
 /// A part of a page, with a heading and a place among the contents.
@@ -186,7 +186,7 @@ fn figure(svg: &str, name: &str, caption: &str) -> String {
 }
 
 fn metrics(report: &Report) -> Option<Chapter> {
-    let mut found = Table::new([("metric", Align::Left), ("value", Align::Right)]);
+    let mut found = Table::of(["metric", ">value"]);
     for (key, value) in report.metrics().iter() {
         found.row([format!("`{key}`"), digits(value)]);
     }
@@ -228,7 +228,7 @@ mod tests {
     /// The small report with cells, and a title and cells of a table that are not markup.
     fn whole() -> Report {
         let mut report = report(Scope::default());
-        let mut table = Table::new([("<i>", Align::Left)]);
+        let mut table = Table::of(["<i>"]);
         table.row(["</td><script>"]);
         report.sections.push(Section {
             part: Part::Mapping,

@@ -5,7 +5,7 @@ use anyhow::{Context, ensure};
 use hafnia_artifact::load;
 use hafnia_model::Network;
 use hafnia_report::plot::training_curve;
-use hafnia_report::{Align, Figure, Interval, Metrics, Part, Section, Table};
+use hafnia_report::{Figure, Interval, Metrics, Part, Section, Table};
 use hafnia_sim::EngineKind;
 
 use crate::data::DataOutcome;
@@ -32,30 +32,17 @@ struct Recipe {
     what: &'static str,
     /// Prefix of its metrics.
     key: &'static str,
-    networks: Vec<Judged>,
-}
-
-/// The test accuracy of one of them.
-struct Judged {
-    /// A tie for the largest output counts as wrong.
-    ties_wrong: f64,
-    /// The first of equals is the class.
-    first: f64,
+    networks: Vec<EvaluateOutcome>,
 }
 
 /// Evaluates the recorded networks of the paper's shape.
 pub(super) fn like(lab: &Lab<'_>) -> anyhow::Result<Like> {
-    let count = lab.effort.networks;
     let recipe = |name, what, key| -> anyhow::Result<Recipe> {
-        let mut networks = Vec::new();
-        for recorded in zoo::of_recipe(lab, name, count)? {
-            let step = format!("evaluate/{}", recorded.name);
-            let found = lab.evaluate(&step, &recorded.file, None)?;
-            networks.push(Judged {
-                ties_wrong: found.accuracy_ties_wrong.value,
-                first: found.accuracy.value,
-            });
-        }
+        let evaluate = |recorded: &zoo::Recorded| {
+            lab.evaluate(&format!("evaluate/{}", recorded.name), &recorded.file, None)
+        };
+        let recorded = zoo::of_recipe(lab, name, lab.effort.networks)?;
+        let networks = recorded.iter().map(evaluate).collect::<Result<_, _>>()?;
         Ok(Recipe { name, what, key, networks })
     };
     let first = zoo::of_recipe(lab, LIKE, 1)?.remove(0);
@@ -73,7 +60,7 @@ pub(super) fn like(lab: &Lab<'_>) -> anyhow::Result<Like> {
 }
 
 impl Recipe {
-    fn mean(&self, of: fn(&Judged) -> f64) -> Interval {
+    fn mean(&self, of: fn(&EvaluateOutcome) -> f64) -> Interval {
         mean(&self.networks.iter().map(of).collect::<Vec<_>>())
     }
 }
@@ -82,8 +69,8 @@ impl Like {
     pub(super) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
         for recipe in &self.recipes {
             let key = |rule: &str| format!("{}/accuracy_{rule}", recipe.key);
-            add(metrics, &key("ties_wrong"), recipe.mean(|of| of.ties_wrong))?;
-            add(metrics, &key("first"), recipe.mean(|of| of.first))?;
+            add(metrics, &key("ties_wrong"), recipe.mean(|of| of.accuracy_ties_wrong.value))?;
+            add(metrics, &key("first"), recipe.mean(|of| of.accuracy.value))?;
             metrics.insert(format!("{}/networks", recipe.key), recipe.networks.len() as f64)?;
         }
         metrics.insert("like/weights", self.weights as f64)?;
@@ -91,18 +78,19 @@ impl Like {
     }
 
     pub(super) fn section(&self) -> Section {
-        let mut table = Table::new([
-            ("recipe", Align::Left),
-            ("trained", Align::Left),
-            ("networks", Align::Right),
-            ("ties wrong, test %", Align::Right),
-            ("95 % interval", Align::Right),
-            ("least to most", Align::Right),
-            ("first of equals, test %", Align::Right),
+        let mut table = Table::of([
+            "recipe",
+            "trained",
+            ">networks",
+            ">ties wrong, test %",
+            ">95 % interval",
+            ">least to most",
+            ">first of equals, test %",
         ]);
         for recipe in &self.recipes {
-            let Interval { value, lo, hi } = recipe.mean(|of| of.ties_wrong).scaled(100.0);
-            let all = || recipe.networks.iter().map(|of| 100.0 * of.ties_wrong);
+            let Interval { value, lo, hi } =
+                recipe.mean(|of| of.accuracy_ties_wrong.value).scaled(100.0);
+            let all = || recipe.networks.iter().map(|of| 100.0 * of.accuracy_ties_wrong.value);
             table.row([
                 recipe.name.to_owned(),
                 recipe.what.to_owned(),
@@ -114,7 +102,7 @@ impl Like {
                     all().fold(f64::INFINITY, f64::min),
                     all().fold(f64::NEG_INFINITY, f64::max)
                 ),
-                format!("{:.2}", 100.0 * recipe.mean(|of| of.first).value),
+                format!("{:.2}", 100.0 * recipe.mean(|of| of.accuracy.value).value),
             ]);
         }
         Section {
@@ -217,16 +205,16 @@ impl Ours {
     }
 
     pub(super) fn section(&self, data: &DataOutcome) -> anyhow::Result<Section> {
-        let mut table = Table::new([
-            ("seed", Align::Left),
-            ("tied, test %", Align::Right),
-            ("untied, test %", Align::Right),
-            ("cost, points", Align::Right),
-            ("95 % (images)", Align::Right),
-            ("tied, validation %", Align::Right),
-            ("epochs", Align::Right),
-            ("s/epoch", Align::Right),
-            ("images/s", Align::Right),
+        let mut table = Table::of([
+            "seed",
+            ">tied, test %",
+            ">untied, test %",
+            ">cost, points",
+            ">95 % (images)",
+            ">tied, validation %",
+            ">epochs",
+            ">s/epoch",
+            ">images/s",
         ]);
         for ((compared, against), tied) in self.compared.iter().zip(self.against()).zip(&self.tied)
         {

@@ -6,10 +6,10 @@ use std::path::Path;
 use anyhow::Context;
 use hafnia_cost::{BreakEven, Breakdown, Cost, Range, Scope};
 use hafnia_report::plot::{Stack, stacked};
-use hafnia_report::{Align, Figure, Metrics, Part, Section, Table};
+use hafnia_report::{Figure, Interval, Metrics, Part, Section, Table};
 
 use crate::cost::{CostAgainst, CostOutcome, CostRequest};
-use crate::reproduce::lab::Lab;
+use crate::reproduce::lab::{Lab, add};
 use crate::request::name_of;
 use crate::source::NetworkSource;
 
@@ -47,28 +47,26 @@ impl Costs {
     }
 
     pub(super) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
-        let mut insert = |key: &str, range: Range| -> anyhow::Result<()> {
-            for (end, value) in [("", range.typical), ("_lo", range.lo), ("_hi", range.hi)] {
-                metrics.insert(format!("cost/{key}{end}"), value)?;
+        let (natural, best) = (&self.against.cost, &self.found.cost);
+        for (key, found) in [
+            ("natural/area_mm2", Some(natural.whole_um2.scaled(1e-6))),
+            ("best/area_mm2", Some(best.whole_um2.scaled(1e-6))),
+            ("best/net_area_saving", self.net_saving()),
+            ("tops_per_w", Some(best.tops_per_w)),
+            ("gops_per_mm2", Some(best.gops_per_mm2)),
+            ("energy_nj_per_image", Some(best.energy_fj.total.scaled(1e-6))),
+            ("latency_us_per_image", Some(best.latency_ns.total.scaled(1e-3))),
+        ] {
+            if let Some(Range { typical: value, lo, hi }) = found {
+                add(metrics, &format!("cost/{key}"), Interval { value, lo, hi })?;
             }
-            Ok(())
-        };
-        insert("natural/area_mm2", self.against.cost.whole_um2.scaled(1e-6))?;
-        insert("best/area_mm2", self.found.cost.whole_um2.scaled(1e-6))?;
-        if let Some(saving) = self.net_saving() {
-            insert("best/net_area_saving", saving)?;
         }
-        insert("tops_per_w", self.found.cost.tops_per_w)?;
-        insert("gops_per_mm2", self.found.cost.gops_per_mm2)?;
-        insert("energy_nj_per_image", self.found.cost.energy_fj.total.scaled(1e-6))?;
-        insert("latency_us_per_image", self.found.cost.latency_ns.total.scaled(1e-3))?;
         Ok(())
     }
 
     pub(super) fn section(&self) -> anyhow::Result<Section> {
         let (natural, best) = (&self.against.cost, &self.found.cost);
-        let mut totals =
-            Table::new([("", Align::Left), ("natural", Align::Right), ("by `best`", Align::Right)]);
+        let mut totals = Table::of(["", ">natural", ">by `best`"]);
         let mut row = |what: &str, of: &dyn Fn(&Cost) -> String| {
             totals.row([what.to_owned(), of(natural), of(best)]);
         };
@@ -82,12 +80,8 @@ impl Costs {
         row("TOPS/W, 1×1 bit, rows that were on", &|cost| cost.tops_per_w.to_string());
         row("GOPS/mm²", &|cost| cost.gops_per_mm2.to_string());
 
-        let mut layers = Table::new([
-            ("layer, by `best`", Align::Left),
-            ("area in use, mm²", Align::Right),
-            ("energy, nJ", Align::Right),
-            ("time, µs", Align::Right),
-        ]);
+        let mut layers =
+            Table::of(["layer, by `best`", ">area in use, mm²", ">energy, nJ", ">time, µs"]);
         for layer in &best.layers {
             layers.row([
                 layer.name.clone(),
@@ -96,11 +90,11 @@ impl Costs {
                 layer.latency_ns.total.scaled(1e-3).to_string(),
             ]);
         }
-        let mut savings = Table::new([
-            ("`best` against natural", Align::Left),
-            ("saved without tables, %", Align::Right),
-            ("net, %", Align::Right),
-            ("break-even, table bit / cells of a weight", Align::Right),
+        let mut savings = Table::of([
+            "`best` against natural",
+            ">saved without tables, %",
+            ">net, %",
+            ">break-even, table bit / cells of a weight",
         ]);
         for saving in &self.against.savings {
             let of = saving.layer.as_deref().unwrap_or("network");
@@ -111,12 +105,7 @@ impl Costs {
                 saving.break_even.map_or("-".to_owned(), |at| at.to_string()),
             ]);
         }
-        let mut calibration = Table::new([
-            ("published figure", Align::Left),
-            ("published", Align::Right),
-            ("model", Align::Right),
-            ("miss, %", Align::Right),
-        ]);
+        let mut calibration = Table::of(["published figure", ">published", ">model", ">miss, %"]);
         for figure in &self.found.calibration.figures {
             calibration.row([
                 figure.name.clone(),

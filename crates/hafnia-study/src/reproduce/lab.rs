@@ -127,6 +127,15 @@ pub(crate) struct Wanted<'a> {
     pub(crate) set: &'a [String],
 }
 
+/// A network, with what its mappings are made of.
+pub(crate) struct Prepared {
+    pub(crate) name: String,
+    pub(crate) file: PathBuf,
+    pub(crate) profile: PathBuf,
+    /// Its mapping in natural order, which others are compared with.
+    pub(crate) natural: PathBuf,
+}
+
 impl<'a> Lab<'a> {
     /// A lab in the output folder of a run; finds MNIST once.
     pub(crate) fn open(
@@ -337,6 +346,18 @@ impl<'a> Lab<'a> {
         Ok(path.display().to_string())
     }
 
+    /// Profiles a network and maps it by the pipeline that others are compared with.
+    pub(crate) fn prepare(
+        &self,
+        name: String,
+        file: PathBuf,
+        pipeline: &str,
+    ) -> anyhow::Result<Prepared> {
+        let profile = self.profile(&name, &file)?;
+        let natural = self.map_plainly(format!("{name}-natural"), &file, pipeline)?;
+        Ok(Prepared { name, file, profile, natural })
+    }
+
     /// Samples the activations of training images.
     pub(crate) fn profile(&self, name: &str, network: &Path) -> anyhow::Result<PathBuf> {
         let out = self.out(format!("profile/{name}.profile"));
@@ -478,6 +499,19 @@ pub(crate) fn mean(values: &[f64]) -> Interval {
         [one] => Interval::exact(*one),
         _ => hafnia_stats::student_mean(values),
     }
+}
+
+/// Value and interval as cells of a table, in thousandths.
+pub(crate) fn cells(Interval { value, lo, hi }: Interval) -> [String; 2] {
+    [format!("{value:.3}"), format!("{lo:.3} to {hi:.3}")]
+}
+
+/// A share with its interval in percent, such as `12.3 (4.5 to 20.1)`.
+pub(crate) fn in_percent(share: Option<Interval>) -> String {
+    share.map_or("undefined".to_owned(), |share| {
+        let Interval { value, lo, hi } = share.scaled(100.0);
+        format!("{value:.1} ({lo:.1} to {hi:.1})")
+    })
 }
 
 /// Adds a number and the ends of its interval, at the key with `_lo` and `_hi`.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use hafnia_cim::MacroSpec;
 use hafnia_passes::{AnnealGap, anneal_gaps};
-use hafnia_report::{Align, Interval, Metrics, Part, Section, Setting, Table};
+use hafnia_report::{Interval, Metrics, Part, Section, Setting, Table};
 use hafnia_rng::Seed;
 use hafnia_sim::EngineKind;
 use hafnia_stats::ratio_of_means;
@@ -19,7 +19,10 @@ use hafnia_stats::ratio_of_means;
 use crate::data;
 use crate::describe::MappingDescription;
 use crate::reproduce::deployed::Deployed;
-use crate::reproduce::lab::{Lab, SEARCH, STEPS, Wanted, describe, mean, noise, slug};
+use crate::reproduce::lab::{
+    Effort, Lab, Prepared, SEARCH, STEPS, Wanted, add, cells, describe, in_percent, mean, noise,
+    slug,
+};
 use crate::reproduce::zoo;
 use crate::simulate::{PooledMapping, PooledNetworks, SimulateRequest};
 
@@ -117,34 +120,25 @@ impl Lost {
     }
 }
 
-/// A free network, with what its mappings are made of.
-struct Free {
-    seed: u64,
-    file: PathBuf,
-    profile: PathBuf,
-    natural: PathBuf,
-}
-
 /// Maps, simulates and compares.
 pub(super) fn run(lab: &Lab<'_>, deployed: &Deployed) -> anyhow::Result<Compiled> {
     let claims = &lab.claims;
-    let mut free = Vec::new();
+    let (mut seeds, mut free) = (Vec::new(), Vec::new());
     for zoo::Recorded { name, seed, file } in zoo::of_recipe(lab, RECIPE, lab.effort.free_networks)?
     {
-        let profile = lab.profile(&name, &file)?;
-        let natural = lab.map_plainly(format!("{name}-natural"), &file, "natural")?;
-        free.push(Free { seed, file, profile, natural });
+        seeds.push(seed);
+        free.push(lab.prepare(name, file, "natural")?);
     }
     let mut validation = Vec::new();
     for setting in &lab.settings {
         let mut drops = Vec::new();
-        for network in &free {
+        for (seed, network) in seeds.iter().zip(&free) {
             let request = SimulateRequest {
                 part: data::Part::Validation,
                 chips: lab.effort.mapping_chips,
                 ..lab.simulation(lab.validation_seed(), noise(setting))
             };
-            let name = format!("free/validation-{}-{}", network.seed, slug(setting));
+            let name = format!("free/validation-{seed}-{}", slug(setting));
             let natural = [network.natural.as_path()];
             let simulated = lab.simulate(&name, &network.file, &natural, request)?.together();
             drops.push(simulated.mappings[0].found.drop_points.value);
@@ -155,31 +149,26 @@ pub(super) fn run(lab: &Lab<'_>, deployed: &Deployed) -> anyhow::Result<Compiled
         }
     }
     let operating = claims.operating_point(&validation);
+    let lost = |index: usize, layers, keys: &[&str]| -> anyhow::Result<Vec<Lost>> {
+        let setting = &lab.settings[index];
+        free.iter().map(|network| lost(lab, network, setting, layers, keys)).collect()
+    };
     let mut in_final = Vec::new();
-    for (index, setting) in lab.settings.iter().enumerate().take(validation.len()) {
+    for index in 0..validation.len() {
         if lab.is_full || operating == Some(index) {
-            let lost = free.iter().map(|network| network.lost(lab, setting, Where::Final, &[]));
-            in_final.push((index, lost.collect::<Result<_, _>>()?));
+            in_final.push((index, lost(index, Where::Final, &[])?));
         }
     }
-    let in_all = match operating.filter(|_| lab.is_full) {
-        None => None,
-        Some(index) => {
-            let setting = &lab.settings[index];
-            let lost = free.iter().map(|network| network.lost(lab, setting, Where::All, &[]));
-            Some(lost.collect::<Result<_, _>>()?)
-        }
-    };
+    let in_full = operating.filter(|_| lab.is_full);
+    let in_all = in_full.map(|index| lost(index, Where::All, &[])).transpose()?;
     let mut assumed = Vec::new();
-    for (what, keys) in ASSUMPTIONS {
-        if let Some(index) = operating.filter(|_| lab.is_full) {
-            let setting = &lab.settings[index];
-            let lost = free.iter().map(|network| network.lost(lab, setting, Where::Final, keys));
-            assumed.push((what, lost.collect::<Result<_, _>>()?));
+    if let Some(index) = in_full {
+        for (what, keys) in ASSUMPTIONS {
+            assumed.push((what, lost(index, Where::Final, keys)?));
         }
     }
     Ok(Compiled {
-        seeds: free.iter().map(|network| network.seed).collect(),
+        seeds,
         settings: lab.settings.clone(),
         validation,
         operating,
@@ -207,70 +196,57 @@ enum Where {
     All,
 }
 
-impl Free {
-    /// What noise costs this network, by mappings made for the setting and for these keys of the
-    /// macro.
-    fn lost(
-        &self,
-        lab: &Lab<'_>,
-        setting: &Setting,
-        layers: Where,
-        keys: &[&str],
-    ) -> anyhow::Result<Lost> {
-        let (scope, matrices) = match layers {
-            Where::Final => ("final", "[]"),
-            Where::All => ("all", "[\"*\"]"),
-        };
-        let steps = lab.effort.anneal_steps;
-        let polarity = format!("matrices = {matrices}");
-        let reorder = match layers {
-            Where::Final => format!("matrices = {matrices}\nsteps = {steps}"),
-            // The other layers have ten times the columns and nine tiles: a swap takes longer.
-            Where::All => {
-                format!("matrices = {matrices}\nsteps = {}\nsamples = 500", steps / 10)
-            }
-        };
-        let order = [("tile", ""), ("reorder", reorder.as_str()), ("pack", "")];
-        let both = [
-            ("tile", ""),
-            ("polarity", polarity.as_str()),
-            ("reorder", reorder.as_str()),
-            ("polarity", polarity.as_str()),
-            ("pack", ""),
-        ];
-        let mut name = format!("{RECIPE}-{}-{scope}-{}", self.seed, slug(setting));
-        for key in keys {
-            // As part of a file name.
-            name += "-";
-            name.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }));
+/// What noise costs a network, by mappings made for the setting and for these keys of the macro.
+fn lost(
+    lab: &Lab<'_>,
+    network: &Prepared,
+    setting: &Setting,
+    layers: Where,
+    keys: &[&str],
+) -> anyhow::Result<Lost> {
+    let Effort { anneal_steps: steps, mapping_chips, all_layers_chips, .. } = lab.effort;
+    let (scope, chips, matrices, steps) = match layers {
+        Where::Final => ("final", mapping_chips, "matrices = []", format!("steps = {steps}")),
+        // The other layers have ten times the columns and nine tiles: a swap takes longer.
+        Where::All => {
+            let steps = format!("steps = {}\nsamples = 500", steps / 10);
+            ("all", all_layers_chips, "matrices = [\"*\"]", steps)
         }
-        let mut set = noise(setting);
-        set.extend(keys.iter().map(|&key| key.to_owned()));
-        let mut mappings = vec![self.natural.clone()];
-        let all: [(&str, &[(&str, &str)]); 2] = [("order", &order), ("polarity", &both)];
-        let wanted = if layers == Where::Final { &all[..] } else { &all[1..] };
-        for (what, passes) in wanted {
-            let pipeline = lab.pipeline(&format!("{what}-{scope}"), passes)?;
-            mappings.push(lab.map(&Wanted {
-                name: format!("{name}-{what}"),
-                network: &self.file,
-                pipeline: &pipeline,
-                profile: Some(&self.profile),
-                set: &set,
-            })?);
-        }
-        let request = SimulateRequest {
-            noise_in: scope.to_owned(),
-            chips: match layers {
-                Where::Final => lab.effort.mapping_chips,
-                Where::All => lab.effort.all_layers_chips,
-            },
-            ..lab.simulation(lab.seed, set)
-        };
-        let mappings: Vec<_> = mappings.iter().map(PathBuf::as_path).collect();
-        let name = format!("free/{name}");
-        Ok(Lost::of(&lab.simulate(&name, &self.file, &mappings, request)?.together()))
+    };
+    let reorder = format!("{matrices}\n{steps}");
+    let order = [("tile", ""), ("reorder", &reorder[..]), ("pack", "")];
+    let both = [
+        ("tile", ""),
+        ("polarity", matrices),
+        ("reorder", &reorder),
+        ("polarity", matrices),
+        ("pack", ""),
+    ];
+    let mut name = format!("{}-{scope}-{}", network.name, slug(setting));
+    for key in keys {
+        // As part of a file name.
+        name += "-";
+        name.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }));
     }
+    let mut set = noise(setting);
+    set.extend(keys.iter().map(|&key| key.to_owned()));
+    let mut mappings = vec![network.natural.clone()];
+    let all: [(&str, &[(&str, &str)]); 2] = [("order", &order), ("polarity", &both)];
+    let wanted = if layers == Where::Final { &all[..] } else { &all[1..] };
+    for (what, passes) in wanted {
+        mappings.push(lab.map(&Wanted {
+            name: format!("{name}-{what}"),
+            network: &network.file,
+            pipeline: &lab.pipeline(&format!("{what}-{scope}"), passes)?,
+            profile: Some(&network.profile),
+            set: &set,
+        })?);
+    }
+    let request =
+        SimulateRequest { noise_in: scope.to_owned(), chips, ..lab.simulation(lab.seed, set) };
+    let mappings: Vec<_> = mappings.iter().map(PathBuf::as_path).collect();
+    let found = lab.simulate(&format!("free/{name}"), &network.file, &mappings, request)?;
+    Ok(Lost::of(&found.together()))
 }
 
 /// Maps the deployed network by all pipelines for a setting, and runs it.
@@ -347,17 +323,18 @@ impl Compiled {
 
     /// The deployed network by every pipeline.
     fn passes(&self) -> Table {
-        let mut table = Table::new([
-            ("the deployed network by", Align::Left),
-            ("rows", Align::Right),
-            ("cells", Align::Right),
-            ("table bits", Align::Right),
-            ("macros", Align::Right),
-            ("cycles/image", Align::Right),
-            ("final layer: drop, points", Align::Right),
-            ("95 % interval", Align::Right),
+        let mut table = Table::of([
+            "the deployed network by",
+            ">rows",
+            ">cells",
+            ">table bits",
+            ">macros",
+            ">cycles/image",
+            ">final layer: drop, points",
+            ">95 % interval",
         ]);
         for Mapped { what, mapping, cycles, drop, .. } in &self.deployed {
+            let [value, range] = cells(*drop);
             table.row([
                 (*what).to_owned(),
                 mapping.total.physical_rows.to_string(),
@@ -365,8 +342,8 @@ impl Compiled {
                 mapping.total.table_bits.to_string(),
                 mapping.total.macros.to_string(),
                 format!("{cycles:.0}"),
-                format!("{:.3}", drop.value),
-                format!("{:.3} to {:.3}", drop.lo, drop.hi),
+                value,
+                range,
             ]);
         }
         table
@@ -374,11 +351,11 @@ impl Compiled {
 
     /// What order and polarity give if an assumption is another.
     fn sensitivity(&self) -> Option<Table> {
-        let mut table = Table::new([
-            ("at the operating point, but", Align::Left),
-            ("natural drop", Align::Right),
-            ("reordered: reduction, %", Align::Right),
-            ("reordered, with polarity: reduction, %", Align::Right),
+        let mut table = Table::of([
+            "at the operating point, but",
+            ">natural drop",
+            ">reordered: reduction, %",
+            ">reordered, with polarity: reduction, %",
         ]);
         for (what, lost) in &self.assumed {
             let natural = lost.iter().map(|lost| lost.natural_points).sum::<f64>();
@@ -394,40 +371,42 @@ impl Compiled {
 
     /// Adds what was found to the metrics of the run.
     pub(super) fn add_metrics(&self, metrics: &mut Metrics) -> anyhow::Result<()> {
-        let mut insert = |key: &str, found: Option<Interval>| -> anyhow::Result<()> {
-            let Some(Interval { value, lo, hi }) = found else { return Ok(()) };
-            for (end, value) in [("", value), ("_lo", lo), ("_hi", hi)] {
-                metrics.insert(format!("mapping/{key}{end}"), value)?;
+        let final_layer = self.at_operating_point();
+        for (key, found) in [
+            ("final/reduction_order_rel", final_layer.and_then(|lost| reduction(lost, 0))),
+            ("final/reduction_order_polarity_rel", final_layer.and_then(|lost| reduction(lost, 1))),
+            ("all/reduction_rel", self.in_all.as_deref().and_then(|lost| reduction(lost, 0))),
+        ] {
+            if let Some(found) = found {
+                add(metrics, &format!("mapping/{key}"), found)?;
             }
-            Ok(())
-        };
-        if let Some(lost) = self.at_operating_point() {
-            insert("final/reduction_order_rel", reduction(lost, 0))?;
-            insert("final/reduction_order_polarity_rel", reduction(lost, 1))?;
         }
-        insert("all/reduction_rel", self.in_all.as_deref().and_then(|lost| reduction(lost, 0)))?;
         let [natural, best] = self.ends();
-        metrics.insert("mapping/anneal_gap_rel", self.anneal_gap)?;
-        metrics.insert("mapping/natural/cells", natural.mapping.total.cells as f64)?;
-        metrics.insert("mapping/best/cells", best.mapping.total.cells as f64)?;
-        metrics.insert("mapping/best/macros", best.mapping.total.macros as f64)?;
-        metrics.insert("mapping/best/cycles_ratio", best.cycles / natural.cycles)?;
+        for (key, value) in [
+            ("mapping/anneal_gap_rel", self.anneal_gap),
+            ("mapping/natural/cells", natural.mapping.total.cells as f64),
+            ("mapping/best/cells", best.mapping.total.cells as f64),
+            ("mapping/best/macros", best.mapping.total.macros as f64),
+            ("mapping/best/cycles_ratio", best.cycles / natural.cycles),
+        ] {
+            metrics.insert(key, value)?;
+        }
         Ok(())
     }
 
     /// The section of the report.
     pub(super) fn section(&self) -> Section {
-        let mut table = Table::new([
-            ("σ_LRS".to_owned(), Align::Right),
-            ("offset, LSB".to_owned(), Align::Right),
-            ("validation drop".to_owned(), Align::Right),
-            ("natural drop".to_owned(), Align::Right),
-            (format!("{}: drop", MAPPINGS[0]), Align::Right),
-            ("reduction, %".to_owned(), Align::Right),
-            ("cycles".to_owned(), Align::Right),
-            (format!("{}: drop", MAPPINGS[1]), Align::Right),
-            ("reduction, %".to_owned(), Align::Right),
-            ("cycles".to_owned(), Align::Right),
+        let mut table = Table::of([
+            ">σ_LRS",
+            ">offset, LSB",
+            ">validation drop",
+            ">natural drop",
+            &format!(">{}: drop", MAPPINGS[0]),
+            ">reduction, %",
+            ">cycles",
+            &format!(">{}: drop", MAPPINGS[1]),
+            ">reduction, %",
+            ">cycles",
         ]);
         for (index, lost) in &self.in_final {
             let Setting { sigma_lrs_rel, offset_lsb } = self.settings[*index];
@@ -488,13 +467,6 @@ impl Compiled {
         ));
         lines.join("\n")
     }
-}
-
-/// A share with its interval, such as `12.3 (4.5 to 20.1)`.
-fn in_percent(share: Option<Interval>) -> String {
-    share.map_or("undefined".to_owned(), |Interval { value, lo, hi }| {
-        format!("{:.1} ({:.1} to {:.1})", 100.0 * value, 100.0 * lo, 100.0 * hi)
-    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use anyhow::{Context, bail, ensure};
 use hafnia_artifact::{Digest, load};
 use hafnia_data::Origin;
 use hafnia_model::Network;
-use hafnia_report::{Align, Interval, Metrics, Section, Table};
+use hafnia_report::{Interval, Metrics, Section, Table};
 use hafnia_stats::{MeanSd, mean_sd};
 use hafnia_zoo::{Record, Run, Zoo};
 use serde::Deserialize;
@@ -369,12 +369,12 @@ impl Recorded {
     /// The section of the report.
     pub(super) fn section(&self) -> Section {
         let source = if self.retrained { "trained again" } else { "recorded" };
-        let mut table = Table::new([
-            ("recipe".to_owned(), Align::Left),
-            ("seeds".to_owned(), Align::Right),
-            (format!("validation %, {source}"), Align::Right),
-            (format!("seconds a training, {source}"), Align::Right),
-            ("test %, re-evaluated".to_owned(), Align::Right),
+        let mut table = Table::of([
+            "recipe",
+            ">seeds",
+            &format!(">validation %, {source}"),
+            &format!(">seconds a training, {source}"),
+            ">test %, re-evaluated",
         ]);
         let spread = |values: &[f64]| {
             let MeanSd { mean, sd } = mean_sd(values);
@@ -394,11 +394,7 @@ impl Recorded {
                 spread(&recipe.all(|judged| judged.accuracy)),
             ]);
         }
-        let mut compact = Table::new([
-            ("mapped by `compact`", Align::Left),
-            ("rows of the last layer", Align::Right),
-            ("macros", Align::Right),
-        ]);
+        let mut compact = Table::of(["mapped by `compact`", ">rows of the last layer", ">macros"]);
         for Compact { recipe, final_rows, macros } in &self.compact {
             compact.row([(*recipe).to_owned(), final_rows.to_string(), macros.to_string()]);
         }

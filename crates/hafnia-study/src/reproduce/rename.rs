@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use hafnia_report::plot::{RowEntry, rows_before_after};
-use hafnia_report::{Align, Figure, Interval, Metrics, Part, Section, Table};
+use hafnia_report::{Figure, Interval, Metrics, Part, Section, Table};
 
 use crate::describe::MappingDescription;
 use crate::merge::{Leave, MergeOutcome, MergeRequest};
@@ -115,14 +115,14 @@ impl Like {
     }
 
     pub(super) fn section(&self) -> Section {
-        let mut table = Table::new([
-            ("network", Align::Left),
-            ("rows, exact rename", Align::Right),
-            ("rows, merged", Align::Right),
-            ("bits changed", Align::Right),
-            ("test %, before", Align::Right),
-            ("test %, merged", Align::Right),
-            ("cost, points", Align::Right),
+        let mut table = Table::of([
+            "network",
+            ">rows, exact rename",
+            ">rows, merged",
+            ">bits changed",
+            ">test %, before",
+            ">test %, merged",
+            ">cost, points",
         ]);
         for merged in &self.networks {
             let [before, after] = merged.ties_wrong;
@@ -185,14 +185,14 @@ impl Ours {
     }
 
     pub(super) fn section(&self) -> anyhow::Result<Section> {
-        let mut table = Table::new([
-            ("layer", Align::Left),
-            ("logical rows", Align::Right),
-            ("rows, natural", Align::Right),
-            ("rows, renamed", Align::Right),
-            ("saving, %", Align::Right),
-            ("cells, natural", Align::Right),
-            ("cells, renamed", Align::Right),
+        let mut table = Table::of([
+            "layer",
+            ">logical rows",
+            ">rows, natural",
+            ">rows, renamed",
+            ">saving, %",
+            ">cells, natural",
+            ">cells, renamed",
         ]);
         let percent = |before: usize, after: usize| {
             format!("{:.2}", 100.0 * (1.0 - after as f64 / before.max(1) as f64))

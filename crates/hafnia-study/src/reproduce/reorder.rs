@@ -14,7 +14,9 @@ use hafnia_report::{Align, Figure, Interval, Metrics, Part, Section, Setting, Ta
 use hafnia_stats::percentile;
 
 use crate::data;
-use crate::reproduce::lab::{Lab, SEARCH, STEPS, Wanted, add, noise, slug};
+use crate::reproduce::lab::{
+    Lab, Prepared, SEARCH, STEPS, Wanted, add, cells, in_percent, noise, slug,
+};
 use crate::simulate::{PooledMapping, PooledNetworks, SimulateRequest};
 
 /// How the input control scans the rows, which is not published: the preset's way first.
@@ -86,15 +88,8 @@ pub(super) struct Group {
     key: &'static str,
     /// What they are.
     name: &'static str,
-    networks: Vec<Network>,
-}
-
-struct Network {
-    name: String,
-    file: PathBuf,
-    profile: PathBuf,
     /// Renamed, in natural order.
-    natural: PathBuf,
+    networks: Vec<Prepared>,
 }
 
 /// What was found of a group.
@@ -132,14 +127,8 @@ impl Group {
         name: &'static str,
         networks: impl Iterator<Item = (u64, PathBuf)>,
     ) -> anyhow::Result<Self> {
-        let mut found = Vec::new();
-        for (seed, file) in networks {
-            let name = format!("{key}/{seed}");
-            let profile = lab.profile(&name, &file)?;
-            let natural = lab.map_plainly(format!("{name}-natural"), &file, "rename")?;
-            found.push(Network { name, file, profile, natural });
-        }
-        Ok(Self { key, name, networks: found })
+        let prepare = |(seed, file)| lab.prepare(format!("{key}/{seed}"), file, "rename");
+        Ok(Self { key, name, networks: networks.map(prepare).collect::<Result<_, _>>()? })
     }
 
     /// Chooses the operating points and tests orders there, under the first `scans` ways to scan, and
@@ -280,7 +269,7 @@ impl Group {
 
     /// The networks, each with its natural order and these others.
     fn with<'a>(&'a self, orders: &'a [Vec<PathBuf>]) -> Vec<(&'a Path, Vec<&'a Path>)> {
-        let mappings = |index: usize, network: &'a Network| {
+        let mappings = |index: usize, network: &'a Prepared| {
             let others = orders.iter().map(|order| order[index].as_path());
             std::iter::once(network.natural.as_path()).chain(others).collect()
         };
@@ -423,8 +412,8 @@ pub(super) fn noise_section(lab: &Lab<'_>, groups: [&Found; 2]) -> anyhow::Resul
                 (found.points.as_ref().is_some_and(|(points, _)| *points == at), " †"),
             ];
             let marks = marks.iter().filter(|(is_there, _)| *is_there).map(|(_, mark)| *mark);
-            let cells = found.validation.get(at).map(|pooled| pooled.mappings[0].found.drop_points);
-            let [value, range] = cells.map_or(["-".to_owned(), "-".to_owned()], drop_cells);
+            let drop = found.validation.get(at).map(|pooled| pooled.mappings[0].found.drop_points);
+            let [value, range] = drop.map_or(["-".to_owned(), "-".to_owned()], cells);
             row.extend([format!("{value}{}", marks.collect::<String>()), range]);
         }
         table.row(row);
@@ -451,10 +440,6 @@ pub(super) fn noise_section(lab: &Lab<'_>, groups: [&Found; 2]) -> anyhow::Resul
         figures,
         ..Section::default()
     })
-}
-
-fn drop_cells(drop: Interval) -> [String; 2] {
-    [format!("{:.3}", drop.value), format!("{:.3} to {:.3}", drop.lo, drop.hi)]
 }
 
 impl Found {
@@ -510,7 +495,7 @@ pub(super) fn section(
         for (scan, pooled) in SCANS.iter().zip(scans) {
             let [natural, orders @ ..] = &pooled.mappings[..] else { continue };
             let mut row = vec![found.name.to_owned(), scan.name.to_owned()];
-            row.push(drop_cells(natural.found.drop_points)[0].clone());
+            row.push(cells(natural.found.drop_points)[0].clone());
             for index in 0..ORDERS.len() {
                 row.push(orders.get(index).map_or("-".to_owned(), reduction_cell));
             }
@@ -519,27 +504,27 @@ pub(super) fn section(
             table.row(row);
         }
     }
-    let mut points = Table::new([
-        ("networks", Align::Left),
-        ("σ_LRS", Align::Right),
-        ("offset, LSB", Align::Right),
-        ("natural: drop, points", Align::Right),
-        ("reordered: drop, points", Align::Right),
-        ("reduction, points", Align::Right),
-        ("95 % interval", Align::Right),
+    let mut points = Table::of([
+        "networks",
+        ">σ_LRS",
+        ">offset, LSB",
+        ">natural: drop, points",
+        ">reordered: drop, points",
+        ">reduction, points",
+        ">95 % interval",
     ]);
     for found in groups {
         let Some((at, pooled)) = &found.points else { continue };
         let Setting { sigma_lrs_rel, offset_lsb } = lab.settings[*at];
         let (natural, reordered) = (&pooled.mappings[0], &pooled.mappings[1]);
         let reduction = reordered.found.reduction.map(|reduction| reduction.points);
-        let [value, range] = reduction.map_or(["-".to_owned(), "-".to_owned()], drop_cells);
+        let [value, range] = reduction.map_or(["-".to_owned(), "-".to_owned()], cells);
         points.row([
             found.name.to_owned(),
             format!("{:.0} %", 100.0 * sigma_lrs_rel),
             format!("{offset_lsb:.2}"),
-            drop_cells(natural.found.drop_points)[0].clone(),
-            drop_cells(reordered.found.drop_points)[0].clone(),
+            cells(natural.found.drop_points)[0].clone(),
+            cells(reordered.found.drop_points)[0].clone(),
             value,
             range,
         ]);
@@ -591,10 +576,8 @@ fn text(lab: &Lab<'_>, groups: [&Found; 2], untouched: Option<&PooledNetworks>) 
 
 /// A reduction with its interval, such as `12.3 (4.5 to 20.1)`.
 fn reduction_cell(mapping: &PooledMapping) -> String {
-    let reduction = mapping.found.reduction.map(|reduction| reduction.rel.scaled(100.0));
-    reduction.filter(|rel| rel.is_finite()).map_or("undefined".to_owned(), |rel| {
-        format!("{:.1} ({:.1} to {:.1})", rel.value, rel.lo, rel.hi)
-    })
+    let share = mapping.found.reduction.map(|reduction| reduction.rel);
+    in_percent(share.filter(|rel| rel.is_finite()))
 }
 
 #[cfg(test)]

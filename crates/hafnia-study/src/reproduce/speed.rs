@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use hafnia_report::{Align, Metrics, ReportError, Section, Table};
+use hafnia_report::{Metrics, ReportError, Section, Table};
 use hafnia_sim::EngineKind;
 
 use crate::bench::{BenchOutcome, BenchRequest};
@@ -36,11 +36,8 @@ impl Speed {
     }
 
     pub(super) fn section(&self) -> Section {
-        let mut table = Table::new([
-            ("engine", Align::Left),
-            ("images per CPU-second, one thread", Align::Right),
-            ("two threads against one", Align::Right),
-        ]);
+        let mut table =
+            Table::of(["engine", ">images per CPU-second, one thread", ">two threads against one"]);
         for of in &self.0.engines {
             let speedup = of.two_thread_speedup.map_or("-".to_owned(), |s| format!("× {s:.2}"));
             table.row([name_of(&of.engine), format!("{:.0}", of.images_per_cpu_s), speedup]);
