@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use hafnia_artifact::Digest;
 use hafnia_rng::{ChaCha8Rng, Seed};
+use hafnia_sim::EngineKind;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -154,6 +155,9 @@ fn no_shard(found: impl fmt::Display) -> SweepError {
 
 fn check(sweep: &Sweep, keys: &[String]) -> Result<(), SweepError> {
     let wrong = |fault| Err(SweepError::Invalid(fault));
+    if let Err(error) = EngineKind::from_str(&sweep.engine.to_string()) {
+        return wrong(format!("`engine`: {error}"));
+    }
     if sweep.chips == 0 {
         return wrong("`chips` is 0, it must be at least 1".to_owned());
     }
@@ -341,6 +345,10 @@ mod tests {
         check(
             "[axes]\na = [1]\n[[point]]\na = 1",
             expect!["give either [axes] or [[point]], not both"],
+        );
+        check(
+            "engine = \"own\"\n[axes]\na = [1]",
+            expect!["`engine`: there is no engine `own`: it is `exact`, `table` or `device`"],
         );
         check("chips = 0\n[axes]\na = [1]", expect!["`chips` is 0, it must be at least 1"]);
         check(
