@@ -107,7 +107,7 @@ pub enum Error {
 /// Maps `network` onto macros of `spec` by a pipeline: the name of one or the path of its file.
 ///
 /// Every pass is verified, proved and checked on random images, as on the command line. Pipelines
-/// that order rows need a profile of the network: [`Programmed::profile`].
+/// that order rows need a profile of the network: [`Reference::profile`].
 ///
 /// # Errors
 /// If there is no such pipeline, it needs a profile that is not given, or a pass fails.

@@ -7,7 +7,7 @@ use crate::error::ReportError;
 use crate::report::{Figure, Report};
 
 impl Comparison {
-    /// The runs side by side on one page, as [`Html`](super::Html) makes one of a single run:
+    /// The runs side by side on one page, as [`page`](super::page) makes one of a single run:
     /// claims, metrics, the figures that they have in common, and how to repeat each.
     ///
     /// # Errors
