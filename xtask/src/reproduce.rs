@@ -15,6 +15,6 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut command = Command::new(build()?);
+    let mut command = Command::new(build("release")?);
     run_command(command.arg("reproduce").args(&options.options).current_dir(root()))
 }

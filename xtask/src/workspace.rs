@@ -40,11 +40,12 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Builds the release binary of hafnia; returns its path.
-pub(crate) fn build() -> anyhow::Result<PathBuf> {
-    run(&mut cargo(&["build", "--release", "--package", "hafnia-cli"]))?;
+/// Builds the binary of hafnia by a profile of cargo, `release` or `dev`; returns its path.
+pub(crate) fn build(profile: &str) -> anyhow::Result<PathBuf> {
+    run(&mut cargo(&["build", "--profile", profile, "--package", "hafnia-cli"]))?;
+    let folder = if profile == "dev" { "debug" } else { profile };
     let name = format!("hafnia{}", std::env::consts::EXE_SUFFIX);
-    Ok(target()?.join("release").join(name))
+    Ok(target()?.join(folder).join(name))
 }
 
 /// Runs a command and returns an error unless it succeeds.

@@ -89,7 +89,7 @@ fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// Where the daemons do not start, which a container may forbid, that is an error only if
-/// `must_start`.
+/// `must_start`; the release binary is then measured, otherwise that of the tests runs.
 pub(crate) fn run(times: u32, must_start: bool) -> anyhow::Result<()> {
     let missing = missing();
     if !missing.is_empty() {
@@ -98,7 +98,7 @@ pub(crate) fn run(times: u32, must_start: bool) -> anyhow::Result<()> {
             missing.join(", ")
         );
     }
-    let hafnia = workspace::build()?;
+    let hafnia = workspace::build(if must_start { "release" } else { "dev" })?;
     let scratch = TempDir::new().context("a scratch folder")?;
     let place = scratch.path();
     fs::write(place.join("sweep.toml"), sweep_file(times))?;
