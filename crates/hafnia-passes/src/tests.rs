@@ -165,6 +165,12 @@ proptest! {
             seen.push(after.name);
             Ok(hafnia_sim::check_equivalence(&network, after.mapping, &spec, seed)?)
         });
+        // Rows of a random start may add up more than the damage is known for: a refusal, by name.
+        let too_wide = |error: &crate::PipelineError| {
+            let crate::PipelineError::Pass { source, .. } = error else { return false };
+            matches!(source, crate::PassError::WideSums { .. })
+        };
+        prop_assume!(!outcome.as_ref().is_err_and(too_wide));
         let outcome = outcome.unwrap();
         prop_assert_eq!(seen, pipeline.names());
         verify(&outcome.mapping).unwrap();
