@@ -182,7 +182,12 @@ impl Field<'_> {
         match self {
             Self::Count(field) => parse(text, field, "a whole number from 1"),
             Self::Bits(field) => parse(text, field, "a whole number from 1 to 6"),
-            Self::Real(field) => parse(text, field, "a number"),
+            Self::Real(field) => {
+                parse(text, field, "a number")?;
+                // Not −0, which would be printed with its sign.
+                *field += 0.0;
+                Ok(())
+            }
             Self::InputControl(field) => parse(text, field, input_control::FORMS),
             Self::AdcKind(field) => parse(text, field, "flash or sar"),
             Self::LevelSigmas(field) => parse(text, field, "linear, or two numbers"),
@@ -271,9 +276,43 @@ impl MacroSpec {
     /// [`CimError::Macro`] names the nearest key and all keys if there is no such key, and the value
     /// and what is allowed if it is refused.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), CimError> {
-        let found = KEYS.iter().find(|k| k.name == key || k.short() == key);
+        self.set_all([(key, value)])
+    }
+
+    /// Overrides values together, each as [`set`](Self::set) takes it: the result is validated once,
+    /// so that their order decides nothing.
+    ///
+    /// ```
+    /// use hafnia_cim::MacroSpec;
+    ///
+    /// let mut spec = MacroSpec::preset("gt-n40")?;
+    /// // Neither would be in its range without the other.
+    /// spec.set_all([("columns_per_adc", "500"), ("columns", "500")])?;
+    /// assert!(spec.set_all([("rows", "64"), ("rows", "32")]).is_err(), "given twice");
+    /// # Ok::<(), hafnia_cim::CimError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), and if a key is given twice; then nothing is changed.
+    pub fn set_all<'v>(
+        &mut self,
+        values: impl IntoIterator<Item = (&'v str, &'v str)>,
+    ) -> Result<(), CimError> {
+        let mut given = Vec::new();
+        for (key, value) in values {
+            given.push((KEYS.iter().position(|k| k.name == key || k.short() == key), key, value));
+        }
+        // In the order of the keys, whatever order they were given in; unknown ones first.
+        given.sort_unstable();
         let mut changed = self.clone();
-        found.ok_or_else(|| unknown_key(&self.name, key))?.read(&mut changed, value)?;
+        for (index, &(known, name, value)) in given.iter().enumerate() {
+            let key = &KEYS[known.ok_or_else(|| unknown_key(&self.name, name))?];
+            if let Some((_, _, other)) = given[..index].last().filter(|given| given.0 == known) {
+                let fault = format!("is given twice, as `{other}` and as `{value}`");
+                return Err(CimError::of_key(&self.name, key.name, fault));
+            }
+            key.read(&mut changed, value)?;
+        }
         changed.validate()?;
         *self = changed;
         Ok(())

@@ -5,6 +5,7 @@ use hafnia_cim::{
     Adc, AdcKind, CellModel, CimError, Disturb, Faults, InputControl, LevelSigmas, MacroSpec,
     Programming, Retention, SourcedValue, Telegraph, Temperature, Wires, preset_names, sources,
 };
+use proptest::prelude::*;
 
 fn gt_n40() -> MacroSpec {
     MacroSpec::preset("gt-n40").expect("a preset")
@@ -248,6 +249,54 @@ fn overrides() {
     assert_eq!(spec.adc.offset_lsb, 0.3);
     assert_eq!(spec.input_control, InputControl::FixedGroup);
     assert_eq!(spec.cell.on_off_ratio, f64::INFINITY);
+}
+
+proptest! {
+    /// Whatever the order of keys, the macro or the error is the same.
+    #[test]
+    fn the_order_of_overrides_decides_nothing(
+        given in proptest::sample::subsequence(OVERRIDES.to_vec(), 0..=OVERRIDES.len()).prop_shuffle(),
+    ) {
+        let set = |given: &[(&str, &str)]| {
+            let mut spec = gt_n40();
+            spec.set_all(given.iter().copied()).map(|()| spec).map_err(|error| chain(&error))
+        };
+        let mut sorted = given.clone();
+        sorted.sort_unstable();
+        prop_assert_eq!(set(&given), set(&sorted));
+    }
+}
+
+/// Overrides of which some need each other, some are out of range, unknown, or of one key.
+const OVERRIDES: [(&str, &str); 9] = [
+    ("columns", "4"),
+    ("columns_per_adc", "1"),
+    ("adc.kind", "sar"),
+    ("mismatch_lsb", "0.1"),
+    ("stuck_lrs_rate", "0.6"),
+    ("faults.stuck_hrs_rate", "0.6"),
+    ("stuck_hrs_rate", "0.2"),
+    ("sigma_lrs_rel", "ten"),
+    ("sigma", "1"),
+];
+
+#[test]
+fn overrides_are_checked_once_and_together() {
+    for given in
+        [[("columns", "4"), ("columns_per_adc", "1")], [("columns_per_adc", "1"), ("columns", "4")]]
+    {
+        let mut spec = gt_n40();
+        spec.set_all(given).expect("in range together");
+        assert_eq!((spec.columns, spec.columns_per_adc), (4, 1));
+    }
+    let mut spec = gt_n40();
+    let error = spec.set_all([("offset_lsb", "0.1"), ("adc.offset_lsb", "0")]).expect_err("twice");
+    assert_eq!(
+        error.to_string(),
+        "macro `gt-n40`: adc.offset_lsb is given twice, as `0` and as `0.1`"
+    );
+    spec.set("gain_error_rel", "-0").expect("zero");
+    assert!(spec.adc.gain_error_rel.is_sign_positive());
 }
 
 fn check_refused(key: &str, value: &str, message: Expect) {

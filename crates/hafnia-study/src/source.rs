@@ -114,12 +114,14 @@ impl MacroSource {
     /// If there is no such macro or key, or a value is out of range.
     pub fn load(&self) -> anyhow::Result<MacroSpec> {
         let mut spec = MacroSpec::load(&self.name)?;
-        for given in &self.set {
+        let split = |given: &'_ String| {
             let (key, value) = given
                 .split_once('=')
                 .with_context(|| format!("--set takes KEY=VALUE, not `{given}`"))?;
-            spec.set(key.trim(), value.trim())?;
-        }
+            anyhow::Ok((key.trim().to_owned(), value.trim().to_owned()))
+        };
+        let given = self.set.iter().map(split).collect::<anyhow::Result<Vec<_>>>()?;
+        spec.set_all(given.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
         Ok(spec)
     }
 }

@@ -42,11 +42,11 @@ pub(super) fn network(point: &Point) -> anyhow::Result<NamedNetwork> {
 /// The macro of a point.
 pub(super) fn spec(point: &Point) -> anyhow::Result<MacroSpec> {
     let mut spec = MacroSpec::load(&text_of(point, "macro", &MacroSource::default().name))?;
-    for (key, value) in point {
-        if let Some(key) = key.strip_prefix("macro.") {
-            spec.set(key, &value.to_string())?;
-        }
-    }
+    let given: Vec<(&str, String)> = point
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix("macro.")?, value.to_string())))
+        .collect();
+    spec.set_all(given.iter().map(|(key, value)| (*key, value.as_str())))?;
     Ok(spec)
 }
 
@@ -101,5 +101,13 @@ mod tests {
         let spec = spec(&point(&[("macro.rows_per_conversion", "3")])).expect("in range");
         assert_eq!(spec.rows_per_conversion, 3);
         assert!(super::spec(&point(&[("macro.rows_per_conversion", "0")])).is_err());
+        // Together, though `columns` alone would be too few for the preset's `columns_per_adc`.
+        let spec = super::spec(&point(&[("macro.columns", "4"), ("macro.columns_per_adc", "1")]));
+        assert_eq!(spec.expect("in range together").columns, 4);
+        let twice = point(&[("macro.cell.sigma_lrs_rel", "0"), ("macro.sigma_lrs_rel", "1")]);
+        assert_eq!(
+            super::spec(&twice).expect_err("given twice").to_string(),
+            "macro `gt-n40`: cell.sigma_lrs_rel is given twice, as `0` and as `1`"
+        );
     }
 }
