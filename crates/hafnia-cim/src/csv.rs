@@ -7,6 +7,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
+use hafnia_text::{Bound, must, quoted};
+
 use crate::error::CimError;
 
 /// A line, from 1, and what is wrong on it.
@@ -26,7 +28,7 @@ impl<'a> Line<'a> {
         (self.number, fault.to_string())
     }
 
-    /// The field of a column, as `parse` reads it.
+    /// The field of a column, as `parse` reads it; `expected` says what it must be.
     pub(crate) fn field<T>(
         &self,
         column: usize,
@@ -36,23 +38,23 @@ impl<'a> Line<'a> {
         let text = self.fields[column];
         parse(text).ok_or_else(|| {
             let name = self.header.split(',').nth(column).unwrap_or_default();
-            self.fault(format_args!("{name} is `{text}`, it must be {expected}"))
+            self.fault(format_args!("{name} is {}, it {expected}", quoted(text)))
         })
     }
 
     /// The field of a column as a number within a range.
-    pub(crate) fn number<T: FromStr + PartialOrd + Display>(
+    pub(crate) fn number<T: FromStr + Bound + Copy>(
         &self,
         column: usize,
         range: RangeInclusive<T>,
     ) -> Result<T, Fault> {
-        let expected = format!("a number in {}..={}", range.start(), range.end());
+        let expected = must(*range.start(), *range.end());
         self.field(column, expected, |text| text.parse().ok().filter(|n| range.contains(n)))
     }
 
     /// The field of a column as the state of a cell: whether it is LRS.
     pub(crate) fn is_lrs(&self, column: usize) -> Result<bool, Fault> {
-        self.field(column, "LRS or HRS", |text| match text {
+        self.field(column, "must be LRS or HRS", |text| match text {
             "LRS" => Some(true),
             "HRS" => Some(false),
             _ => None,
@@ -65,14 +67,27 @@ pub(crate) fn missing(line: usize, what: impl Display) -> Fault {
     (line, format!("the file ends without {what}"))
 }
 
+/// The lines that are neither blank nor comments, trimmed, each with its number from 1.
+fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
+fn is_header(line: &str, header: &str) -> bool {
+    line.split(',').map(str::trim).eq(header.split(','))
+}
+
+/// Whether the file begins with this header.
+pub(crate) fn has_header(text: &str, header: &str) -> bool {
+    numbered(text).next().is_some_and(|(_, line)| is_header(line, header))
+}
+
 /// The lines below `header`.
 pub(crate) fn lines<'a>(text: &'a str, header: &'static str) -> Result<Vec<Line<'a>>, Fault> {
-    let mut lines = (1..)
-        .zip(text.lines().map(str::trim))
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    let mut lines = numbered(text);
     let (number, found) = lines.next().unwrap_or((1, ""));
-    if found != header {
-        return Err((number, format!("the header is `{found}`, it must be `{header}`")));
+    if !is_header(found, header) {
+        return Err((number, format!("the header is {}, it must be `{header}`", quoted(found))));
     }
     let expected = header.split(',').count();
     let line = |(number, line): (usize, &'a str)| {

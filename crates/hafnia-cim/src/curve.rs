@@ -1,11 +1,19 @@
 //! [`Curve`]: a quantity that was measured at some times.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 /// How a curve is written.
 pub(crate) const FORMS: &str =
-    "none, or SECONDS:VALUE … with times above 0, ascending, and values from 0";
+    "none, or SECONDS:VALUE … with times of 1e-15 to 1e15, ascending, and values of 0 to 100";
+
+/// The shortest and the longest time of a curve, in s.
+const TIMES: RangeInclusive<f64> = 1e-15..=1e15;
+
+/// The values of a curve: no measured σ or drift comes near the upper end, and far above it sums of
+/// squares leave what can be computed with.
+const VALUES: RangeInclusive<f64> = 0.0..=100.0;
 
 /// Measured points (time in s, value), straight between neighbours over the logarithm of time.
 /// Nothing is said before the first point and after the last one.
@@ -17,11 +25,10 @@ pub struct Curve(Vec<[f64; 2]>);
 impl Curve {
     /// The curve through points (time in s, value).
     ///
-    /// None if times are not positive and ascending, or a value is negative or not finite.
+    /// None if times do not lie in 1e-15..=1e15 and ascend, or values not in 0..=100.
     pub fn new(points: Vec<[f64; 2]>) -> Option<Self> {
-        let numbers = points.iter().all(|[time, value]| {
-            *time > 0.0 && time.is_finite() && *value >= 0.0 && value.is_finite()
-        });
+        let numbers =
+            points.iter().all(|[time, value]| TIMES.contains(time) && VALUES.contains(value));
         let ascends = points.windows(2).all(|pair| pair[0][0] < pair[1][0]);
         (numbers && ascends).then_some(Self(points))
     }
@@ -93,7 +100,10 @@ mod tests {
 
     #[test]
     fn wrong_text_is_refused() {
-        for text in ["", "1", "1:2:3", "0:1", "2:1 1:1", "1:1 1:2", "1:-1", "1:NaN", "inf:1"] {
+        for text in [
+            "", "1", "1:2:3", "0:1", "2:1 1:1", "1:1 1:2", "1:-1", "1:NaN", "inf:1", "1:inf",
+            "1:1e308", "1:101", "1e-300:1", "1e300:1",
+        ] {
             assert_eq!(text.parse::<Curve>(), Err(()), "{text}");
         }
     }

@@ -38,15 +38,18 @@ pub struct Points {
 impl Distribution {
     /// The shape of measured conductances, in any order and unit.
     ///
-    /// None if there are less than two different ones, or one that is negative or not finite.
+    /// None if there are less than two different ones, one that is negative or not finite, or some so
+    /// large or near each other that their deviation cannot be computed.
     pub fn of_points(mut points: Vec<f64>) -> Option<Self> {
         points.sort_by(f64::total_cmp);
         let (first, last) = (*points.first()?, *points.last()?);
         let is_right = first >= 0.0 && last.is_finite() && first < last;
-        is_right.then(|| {
-            let (mean, deviation) = moments(&points);
-            Self::Points(Points { points: points.into(), mean, deviation })
-        })
+        if !is_right {
+            return None;
+        }
+        let (mean, deviation) = moments(&points);
+        (mean.is_finite() && deviation.is_normal())
+            .then(|| Self::Points(Points { points: points.into(), mean, deviation }))
     }
 
     /// The value, of mean 0 and standard deviation 1, that has the rank of a standard normal `z`,
@@ -150,5 +153,8 @@ mod tests {
         }
         assert!("points{-1 1}".parse::<Distribution>().is_err());
         assert!("points{1 inf}".parse::<Distribution>().is_err());
+        // Their squares are beyond the largest and below the smallest number.
+        assert!("points{0 1e308}".parse::<Distribution>().is_err());
+        assert!("points{0 1e-200}".parse::<Distribution>().is_err());
     }
 }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
+use hafnia_text::{quoted, shown};
 use serde::Deserialize as _;
 
 use crate::csv::read;
@@ -152,7 +153,7 @@ impl Key {
         let read = (self.field)(spec).read(text);
         read.map_err(|wrong| match wrong {
             Wrong::Value(expected) => {
-                let fault = format!("is `{text}`, it must be {expected}");
+                let fault = format!("is {}, it must be {expected}", quoted(text));
                 CimError::of_key(&spec.name, self.name, fault)
             }
             Wrong::File(error) => error,
@@ -239,6 +240,11 @@ impl MacroSpec {
     pub fn preset(name: &str) -> Result<Self, CimError> {
         preset_text(name)?;
         Ok(load(name)?.0)
+    }
+
+    /// Whether this names a file, not a preset: it has a `/` or ends in `.toml`.
+    pub fn is_path(name: &str) -> bool {
+        is_path(name)
     }
 
     /// A preset, or a user's TOML file where `name_or_path` has a `/` or ends in `.toml`.
@@ -366,9 +372,21 @@ fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".toml")
 }
 
+/// Checks a text that is to be kept as the file `path`: whether [`MacroSpec::load`] will read it.
+pub(crate) fn check(path: &str, text: &str) -> Result<(), CimError> {
+    let way = &mut vec![place(path)];
+    spec_of(path, given(path, text, way)?).map(drop)
+}
+
 fn load(name_or_path: &str) -> Result<(MacroSpec, Vec<SourcedValue>), CimError> {
-    let mut entries = inherited(name_or_path, &mut Vec::new())?;
-    let name = name_or_path;
+    spec_of(name_or_path, inherited(name_or_path, &mut Vec::new())?)
+}
+
+/// The macro of these values, and where they are from.
+fn spec_of(
+    name: &str,
+    mut entries: BTreeMap<String, Given>,
+) -> Result<(MacroSpec, Vec<SourcedValue>), CimError> {
     let mut spec = unset(name);
     let mut values = Vec::with_capacity(KEYS.len());
     for key in &KEYS {
@@ -392,18 +410,45 @@ struct Given {
     from: String,
 }
 
+/// How many files may inherit from one another, the preset at the end included.
+const MOST_INHERITED: usize = 32;
+
+/// What a file is known by: two ways to write one path must not hide a circle.
+fn place(name: &str) -> String {
+    match is_path(name) {
+        true => std::fs::canonicalize(name).map_or(name.to_owned(), |p| p.display().to_string()),
+        false => name.to_owned(),
+    }
+}
+
 /// What a file gives and what it inherits, by key; `way` holds the files that led here.
 fn inherited(name: &str, way: &mut Vec<String>) -> Result<BTreeMap<String, Given>, CimError> {
-    // Two ways to write one path must not hide a circle.
-    let place = std::fs::canonicalize(name).map_or(name.to_owned(), |p| p.display().to_string());
-    let place = if is_path(name) { place } else { name.to_owned() };
+    let place = place(name);
     if way.contains(&place) {
         way.push(place.clone());
         return Err(CimError::whole(name, format!("inherits from itself: {}", way.join(" -> "))));
     }
+    if way.len() == MOST_INHERITED {
+        let fault = format!(
+            "is file {} in the line from which `{}` inherits, at most {MOST_INHERITED} may be",
+            MOST_INHERITED + 1,
+            way[0]
+        );
+        return Err(CimError::whole(name, fault));
+    }
     way.push(place);
     let text = if is_path(name) { read(Path::new(name))? } else { preset_text(name)?.to_owned() };
-    let mut file: toml::Table = toml::from_str(&text).map_err(|source: toml::de::Error| {
+    given(name, &text, way)
+}
+
+/// What the text of a file gives and what it inherits, by key; `way` holds the files that led here,
+/// itself included.
+fn given(
+    name: &str,
+    text: &str,
+    way: &mut Vec<String>,
+) -> Result<BTreeMap<String, Given>, CimError> {
+    let mut file: toml::Table = toml::from_str(text).map_err(|source: toml::de::Error| {
         let (key, fault) = (None, "is not TOML".to_owned());
         CimError::Macro { name: name.to_owned(), key, fault, source: Some(source.into()) }
     })?;
@@ -416,7 +461,8 @@ fn inherited(name: &str, way: &mut Vec<String>) -> Result<BTreeMap<String, Given
         Some(toml::Value::String(parent)) if is_path(&parent) => inherited(&beside(&parent), way)?,
         Some(toml::Value::String(parent)) => inherited(&parent, way)?,
         Some(value) => {
-            let fault = format!("is {value}, it must be the name of a preset or a path");
+            let shown = quoted(&value.to_string());
+            let fault = format!("is {shown}, it must be the name of a preset or a path");
             return Err(CimError::of_key(name, "inherits", fault));
         }
     };
@@ -499,6 +545,7 @@ fn unset(name: &str) -> MacroSpec {
 }
 
 fn unknown_key(name: &str, key: &str) -> CimError {
+    let key = &shown(key);
     let distance = |known: &&Key| edits(key, known.name).min(edits(key, known.short()));
     let nearest = KEYS.iter().min_by_key(distance).map_or("", |known| known.name);
     let keys = KEYS.each_ref().map(|known| known.name).join(", ");

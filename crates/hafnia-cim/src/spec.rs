@@ -8,6 +8,14 @@ use crate::effects::{Disturb, Faults, Programming, Retention, Telegraph, Tempera
 use crate::error::CimError;
 use crate::input_control::InputControl;
 
+/// The least conductance of a cell in LRS, in µS.
+pub(crate) const LEAST_G_LRS_US: f64 = 1e-3;
+
+/// The largest σ of a state, relative to its mean: 100 is a log-normal distribution whose ln G
+/// deviates by 3, a factor of 20 from cell to cell. What is wider is no state any more, and squares
+/// of what is far wider leave what can be computed with.
+const MOST_SIGMA: f64 = 100.0;
+
 /// A compute-in-memory macro: geometry, converter, cells and input control.
 ///
 /// Where the values of a preset come from: [`sources`](crate::sources).
@@ -281,8 +289,8 @@ impl MacroSpec {
             mismatch.to_string(),
             "0 where adc.kind is flash, which has no such elements",
         )?;
-        share("cell.sigma_lrs_rel", self.cell.sigma_lrs_rel)?;
-        sigma("cell.sigma_hrs_rel", self.cell.sigma_hrs_rel, 4.0, "in 0..=4")?;
+        sigma("cell.sigma_lrs_rel", self.cell.sigma_lrs_rel, MOST_SIGMA, "in 0..=100")?;
+        sigma("cell.sigma_hrs_rel", self.cell.sigma_hrs_rel, MOST_SIGMA, "in 0..=100")?;
         share("cell.read_noise_rel", self.cell.read_noise_rel)?;
         let ratio = self.cell.on_off_ratio;
         self.check(ratio > 1.0, "cell.on_off_ratio", ratio.to_string(), "above 1, or inf")?;
@@ -295,11 +303,12 @@ impl MacroSpec {
         share("faults.stuck_hrs_rate", hrs)?;
         let left = "at most 1 less faults.stuck_lrs_rate";
         self.check(lrs + hrs <= 1.0, "faults.stuck_hrs_rate", hrs.to_string(), left)?;
+        self.faults.map.check_within(self.rows, self.columns)?;
         self.validate_drifts()?;
         let Wires { bit_line_ohm, word_line_ohm, g_lrs_us } = self.wires;
         sigma("wires.bit_line_ohm", bit_line_ohm, 1e3, "in 0..=1000 ohm")?;
         sigma("wires.word_line_ohm", word_line_ohm, 1e3, "in 0..=1000 ohm")?;
-        within("wires.g_lrs_us", g_lrs_us, 1e-3, 1e4, "in 0.001..=10000 uS")?;
+        within("wires.g_lrs_us", g_lrs_us, LEAST_G_LRS_US, 1e4, "in 0.001..=10000 uS")?;
         let window_is_right = match self.input_control {
             InputControl::FixedWindow { window } => (1..=self.rows).contains(&window),
             InputControl::OrderedScan | InputControl::FixedGroup => true,

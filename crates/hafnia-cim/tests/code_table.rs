@@ -278,35 +278,23 @@ fn faults_name_their_line() {
         expect!["t.csv:1: the header is `m,n,code,probability`, it must be `n,m,code,probability`"],
     );
     check_fault("1,0,0,0.75", "1,0,0", expect!["t.csv:6: there are 3 fields, there must be 4"]);
-    check_fault(
-        "1,0,0,0.75",
-        "64,0,0,0.75",
-        expect!["t.csv:6: n is `64`, it must be a number in 0..=63"],
-    );
-    check_fault(
-        "1,0,0,0.75",
-        "1,2,0,0.75",
-        expect!["t.csv:6: m is `2`, it must be a number in 0..=1"],
-    );
-    check_fault(
-        "1,0,0,0.75",
-        "1,-1,0,0.75",
-        expect!["t.csv:6: m is `-1`, it must be a number in 0..=1"],
-    );
+    check_fault("1,0,0,0.75", "64,0,0,0.75", expect!["t.csv:6: n is `64`, it must lie in 0..=63"]);
+    check_fault("1,0,0,0.75", "1,2,0,0.75", expect!["t.csv:6: m is `2`, it must lie in 0..=1"]);
+    check_fault("1,0,0,0.75", "1,-1,0,0.75", expect!["t.csv:6: m is `-1`, it must lie in 0..=1"]);
     check_fault(
         "1,0,0,0.75",
         "1,0,64,0.75",
-        expect!["t.csv:6: code is `64`, it must be a number in 0..=63"],
+        expect!["t.csv:6: code is `64`, it must lie in 0..=63"],
     );
     check_fault(
         "1,0,0,0.75",
         "1,0,0,-0.75",
-        expect!["t.csv:6: probability is `-0.75`, it must be a number in 0..=1"],
+        expect!["t.csv:6: probability is `-0.75`, it must lie in 0..=1"],
     );
     check_fault(
         "1,0,0,0.75",
         "1,0,0,NaN",
-        expect!["t.csv:6: probability is `NaN`, it must be a number in 0..=1"],
+        expect!["t.csv:6: probability is `NaN`, it must lie in 0..=1"],
     );
     check_fault(
         "1,0,0,0.75",

@@ -29,7 +29,7 @@ enum Command {
     Codes(Codes),
 }
 
-/// A preset from measured conductances: a CSV file with the columns state,g_us.
+/// A preset from measured conductances: a CSV file with the columns state,g_us, or state,g_s for siemens.
 #[derive(Args, Serialize)]
 struct Cells {
     /// The measurements: state LRS or HRS, conductance in µS, at least 31 cells of each state.

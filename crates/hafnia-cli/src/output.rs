@@ -7,6 +7,7 @@ use anyhow::Context;
 use clap::ValueEnum;
 use hafnia_report::{Align, Table};
 use hafnia_stats::Interval;
+use hafnia_text::escaped_lines;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -36,7 +37,8 @@ impl Output {
         text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
         let mut printed = match self.format {
-            Format::Text => text(result),
+            // What names of files and networks hold is not for the terminal to obey.
+            Format::Text => escaped_lines(&text(result)).into_owned(),
             Format::Json => serde_json::to_string_pretty(result)?,
             Format::Csv => to_csv(&serde_json::to_value(result)?),
         };

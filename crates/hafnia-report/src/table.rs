@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
 use hafnia_stats::Interval;
+use hafnia_text::{MOST_QUOTED, cut, escaped_lines};
 
 /// Which side the cells of a column are set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +22,8 @@ pub enum Align {
 
 /// A header and rows of as many cells.
 ///
-/// `Display` draws it for the terminal, without trailing newline.
+/// `Display` draws it for the terminal, without trailing newline; control characters in cells are
+/// written out there, and long cells cut.
 ///
 /// ```
 /// use hafnia_report::Table;
@@ -167,7 +169,11 @@ impl Table {
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table = comfy_table::Table::new();
-        table.load_style(UTF8_FULL_CONDENSED).set_header(&self.header).add_rows(&self.rows);
+        let shown = |cells: &Vec<String>| -> Vec<String> {
+            cells.iter().map(|cell| escaped_lines(&cut(cell, MOST_QUOTED)).into_owned()).collect()
+        };
+        table.load_style(UTF8_FULL_CONDENSED).set_header(shown(&self.header));
+        table.add_rows(self.rows.iter().map(shown));
         for (column, align) in table.column_iter_mut().zip(&self.align) {
             column.set_cell_alignment(match align {
                 Align::Left => CellAlignment::Left,
@@ -221,6 +227,16 @@ mod tests {
             │ a|b, "c" ┆ -12.5 │
             └──────────┴───────┘"#]],
         );
+    }
+
+    #[test]
+    fn a_terminal_obeys_no_cell() {
+        let mut table = Table::of(["name"]);
+        table.row(["\u{1b}[2J\u{202e}".to_owned()]);
+        table.row(["x".repeat(1_000_000)]);
+        let text = table.to_string();
+        assert!(text.contains("\\u{1b}[2J\\u{202e}") && !text.contains('\u{1b}'));
+        assert!(text.len() < 3000, "{}", text.len());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::iter;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use hafnia_artifact::write_whole;
 use hafnia_cim::fit::{CodeCounts, CodeRate, Conductances, Shape, StateFit};
 use hafnia_cim::{CodeTable, Distribution, MacroSpec};
@@ -19,7 +20,7 @@ use crate::source::{MacroSource, resolved};
 /// A preset is to be made of measured conductances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FitCellsRequest {
-    /// The measurements: a CSV file with the columns state,g_us.
+    /// The measurements: a CSV file with the columns state,g_us, or state,g_s for siemens.
     pub file: PathBuf,
     /// File of the preset.
     pub out: PathBuf,
@@ -126,7 +127,9 @@ impl Request for FitCellsRequest {
             WantedShape::Points => Some(Shape::Points),
         });
         let name = self.file.file_name().unwrap_or_default().to_string_lossy();
-        let preset = StateFit::preset(&fits, &self.inherits, &name);
+        let parent = beside(&self.out, &self.inherits);
+        let preset = StateFit::preset(&fits, &parent, &name, &self.out.to_string_lossy())
+            .with_context(|| format!("the fit to {} makes no preset", self.file.display()))?;
         let plotted = self.plot.as_ref().map(|path| Ok((path, plot_cells(&measured, &fits)?)));
         let plotted: anyhow::Result<_> = plotted.transpose();
         write(record, &self.file, (&self.out, &preset), plotted?)?;
@@ -160,6 +163,9 @@ impl Request for FitCodesRequest {
         let record = Record::of(self, &[("macro", json!(resolved(&spec)))], None)?;
         let counts = CodeCounts::load_csv(&self.file)?;
         let table = counts.table();
+        let text = table.to_csv();
+        CodeTable::from_csv(&text, &self.out.to_string_lossy())
+            .with_context(|| format!("the counts of {} make no table", self.file.display()))?;
         let model = CodeTable::from_spec(&spec);
         let fits = |rows: usize| rows <= model.rows_per_conversion();
         let rate = |CodeRate { rows, ones, conversions, wrong, interval }: CodeRate| FittedRate {
@@ -174,8 +180,18 @@ impl Request for FitCodesRequest {
         let rates: Vec<FittedRate> = counts.rates().into_iter().map(rate).collect();
         let plotted = self.plot.as_ref().map(|path| Ok((path, plot_codes(&rates)?)));
         let plotted: anyhow::Result<_> = plotted.transpose();
-        write(record, &self.file, (&self.out, &table.to_csv()), plotted?)?;
+        write(record, &self.file, (&self.out, &text), plotted?)?;
         Ok(rates)
+    }
+}
+
+/// What a preset kept as `out` calls its parent, whose path is relative to the folder of `out`.
+fn beside(out: &Path, parent: &str) -> String {
+    let is_here = out.parent().is_none_or(|folder| folder == Path::new(""));
+    match MacroSpec::is_path(parent) && !is_here {
+        true => std::path::absolute(parent)
+            .map_or(parent.to_owned(), |path| path.to_string_lossy().into_owned()),
+        false => parent.to_owned(),
     }
 }
 

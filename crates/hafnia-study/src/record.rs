@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Context;
 use hafnia_artifact::{Digest, Manifest};
 use hafnia_data::Mnist;
+use hafnia_text::one_line;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -90,6 +91,5 @@ impl Record {
 
 /// An error and its causes in one line.
 pub fn in_one_line(error: &anyhow::Error) -> String {
-    let text = format!("{error:#}");
-    text.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    one_line(&format!("{error:#}"))
 }

@@ -14,6 +14,9 @@ use crate::table_csv::ByCode;
 
 const HEADER: &str = "n,m,code,count";
 
+/// The largest count: sums of all codes stay far below 2^64.
+const MOST: u64 = 1_000_000_000_000;
+
 /// Counted codes; every code of every m in 0..=n of every n from 1 was asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodeCounts {
@@ -95,7 +98,7 @@ fn wilson(share: f64, n: f64) -> (f64, f64) {
 }
 
 fn parse(text: &str) -> Result<CodeCounts, Fault> {
-    let mut entries = ByCode::read(text, HEADER, 1, |line| line.number(3, 0..=u32::MAX))?;
+    let mut entries = ByCode::read(text, HEADER, 1, |line| line.number(3, 0..=MOST))?;
     let (rows_per_conversion, max_code) = (entries.rows_per_conversion, entries.max_code);
     if rows_per_conversion == 0 {
         return Err(missing(entries.end, "any count"));
@@ -108,7 +111,7 @@ fn parse(text: &str) -> Result<CodeCounts, Fault> {
     let mut counts = BTreeMap::new();
     for n in 1..=rows_per_conversion {
         for m in 0..=n {
-            let count = |code| entries.take(n, m, code).map(|(_, count)| u64::from(count));
+            let count = |code| entries.take(n, m, code).map(|(_, count)| count);
             let of_codes = (0..=max_code).map(count).collect::<Result<Vec<u64>, _>>()?;
             if of_codes.iter().sum::<u64>() == 0 {
                 let what = format!("a conversion of n {n}, m {m}: its counts sum to 0");
@@ -161,9 +164,9 @@ mod tests {
         check(
             "1,0,1,2",
             "1,0,1,-2",
-            expect!["c.csv:3: count is `-2`, it must be a number in 0..=4294967295"],
+            expect!["c.csv:3: count is `-2`, it must lie in 0..=1000000000000"],
         );
-        check("1,0,1,2", "1,2,1,2", expect!["c.csv:3: m is `2`, it must be a number in 0..=1"]);
+        check("1,0,1,2", "1,2,1,2", expect!["c.csv:3: m is `2`, it must lie in 0..=1"]);
         check("1,0,1,2", "1,0,0,2", expect!["c.csv:3: n 1, m 0, code 0 is listed twice"]);
         check(
             "1,0,1,2",

@@ -1,21 +1,29 @@
 //! [`Conductances`]: measured conductances of programmed cells, and the statistics they have.
 //!
-//! The file has the header `state,g_us`: `LRS` or `HRS`, conductance in µS. Normal cells are fitted
-//! by moments, log-normal ones by maximum likelihood. The goodness of both is the greatest distance
+//! The file has the header `state,g_us`: `LRS` or `HRS`, conductance in µS; with the header
+//! `state,g_s` conductances are in siemens. Normal cells are fitted by moments, log-normal ones by maximum likelihood. The goodness of both is the greatest distance
 //! D between the cumulative shares of the cells and of the fit (Kolmogorov–Smirnov), held against
 //! 0.886/√n, the 5 % bound where both parameters were fitted to the same n values (Lilliefors 1967,
 //! n above 30).
 
 use std::path::Path;
 
-use crate::csv::{Fault, lines, missing, named, read};
+use crate::csv::{Fault, has_header, lines, missing, named, read};
 use crate::distribution::Distribution;
 use crate::error::CimError;
+use crate::preset;
+use crate::spec::LEAST_G_LRS_US;
 
 const HEADER: &str = "state,g_us";
 
+/// The header of conductances in siemens.
+const SIEMENS: &str = "state,g_s";
+
 /// Fewest cells of a state that are fitted: above what the bound of Lilliefors needs.
 const FEWEST: usize = 31;
+
+/// The most that a cell conducts, in µS: 1 S, far above any.
+const MOST_US: f64 = 1e6;
 
 /// Most numbers that a shape from points keeps; of more cells it keeps evenly spaced quantiles.
 const MOST_POINTS: usize = 201;
@@ -60,7 +68,7 @@ pub struct StateFit {
 }
 
 impl Conductances {
-    /// Reads a CSV file with the columns `state,g_us`.
+    /// Reads a CSV file with the columns `state,g_us`, or `state,g_s` for siemens.
     ///
     /// # Errors
     /// [`CimError::Read`] if the file cannot be read, and those of [`Conductances::from_csv`].
@@ -69,12 +77,13 @@ impl Conductances {
         Self::from_csv(&read(path)?, &path.display().to_string())
     }
 
-    /// Reads CSV text with the columns `state,g_us`; `name` stands in errors.
+    /// Reads CSV text with the columns `state,g_us` or `state,g_s`; `name` stands in errors.
     ///
     /// # Errors
     /// [`CimError::Csv`] with the line: a state that is none, a conductance that is missing, no
     /// number, negative or not finite; a state with fewer than 31 cells, or whose cells are all
-    /// alike; a mean of LRS that is not above that of HRS.
+    /// alike; a mean of LRS that is not above that of HRS, or that no macro has, as when siemens are
+    /// given for µS.
     pub fn from_csv(text: &str, name: &str) -> Result<Self, CimError> {
         named(name, parse(text))
     }
@@ -91,13 +100,15 @@ impl Conductances {
 fn parse(text: &str) -> Result<Conductances, Fault> {
     let (mut hrs_us, mut lrs_us) = (Vec::new(), Vec::new());
     let mut last = 1;
-    for line in lines(text, HEADER)? {
+    let (header, us) = if has_header(text, SIEMENS) { (SIEMENS, 1e6) } else { (HEADER, 1.0) };
+    for line in lines(text, header)? {
         last = line.number;
         let of_state = if line.is_lrs(0)? { &mut lrs_us } else { &mut hrs_us };
-        let is_conductance = |us: &f64| (0.0..f64::INFINITY).contains(us);
+        let conductance = |text: &str| text.parse().ok().map(|g: f64| us * g);
+        let is_one = |us: &f64| (0.0..=MOST_US).contains(us);
         of_state.push(
-            line.field(1, "a finite number from 0", |text| {
-                text.parse().ok().filter(is_conductance)
+            line.field(1, "must be a number from 0 to 1 S", |text| {
+                conductance(text).filter(is_one)
             })?,
         );
     }
@@ -113,7 +124,16 @@ fn parse(text: &str) -> Result<Conductances, Fault> {
     }
     let mean = |us: &[f64]| us.iter().sum::<f64>() / us.len() as f64;
     if mean(&lrs_us) <= mean(&hrs_us) {
-        return Err(missing(last, "cells in LRS that conduct more than those in HRS"));
+        let what = "cells in LRS that conduct more than those in HRS: are these resistances?";
+        return Err(missing(last, what));
+    }
+    if mean(&lrs_us) < LEAST_G_LRS_US {
+        let what = format_args!(
+            "cells in LRS of at least {LEAST_G_LRS_US} µS on average, they have {:.3e}: \
+             conductances in siemens take the header `{SIEMENS}`",
+            mean(&lrs_us)
+        );
+        return Err(missing(last, what));
     }
     Ok(Conductances { hrs_us, lrs_us })
 }
@@ -184,9 +204,24 @@ impl StateFit {
         )
     }
 
-    /// A preset that inherits from `parent` and has the cells of these fits of HRS and LRS, which
-    /// were made from `file`.
-    pub fn preset([hrs, lrs]: &[Self; 2], parent: &str, file: &str) -> String {
+    /// The text of a preset, to be kept as `path`, that inherits from `parent` and has the cells of
+    /// these fits of HRS and LRS, which were made from `file`.
+    ///
+    /// # Errors
+    /// Those of [`MacroSpec::load`], should it refuse the text: cells that no macro has, or that the
+    /// parent cannot have, such as log-normal ones of 2 bits.
+    pub fn preset(
+        fits: &[Self; 2],
+        parent: &str,
+        file: &str,
+        path: &str,
+    ) -> Result<String, CimError> {
+        let text = Self::preset_text(fits, parent, file);
+        preset::check(path, &text)?;
+        Ok(text)
+    }
+
+    fn preset_text([hrs, lrs]: &[Self; 2], parent: &str, file: &str) -> String {
         let [of_hrs, of_lrs] = [hrs, lrs].map(|fit| quoted(&fit.source(file)));
         let both = quoted(&format!("means fitted to {file}"));
         format!(
@@ -307,14 +342,65 @@ mod tests {
         let humps = |z: f64| 40.0 + if z < 0.0 { -8.0 } else { 8.0 } + z;
         let fits = measured(humps, |z| 2.0 + 0.1 * z).fit(None);
         let path = std::env::temp_dir().join(format!("hafnia-fit-{}.toml", std::process::id()));
-        std::fs::write(&path, StateFit::preset(&fits, "gt-n40", "a \"b\".csv")).unwrap();
-        let spec = MacroSpec::load(path.to_str().unwrap());
+        let name = path.to_str().unwrap();
+        std::fs::write(&path, StateFit::preset(&fits, "gt-n40", "a \"b\".csv", name).unwrap())
+            .unwrap();
+        let spec = MacroSpec::load(name);
         std::fs::remove_file(&path).unwrap();
         let spec = spec.unwrap();
         assert_eq!(spec.programming.lrs_distribution, fits[1].distribution);
         assert_eq!(spec.cell.sigma_hrs_rel, fits[0].sigma_rel);
         assert!((spec.cell.on_off_ratio - 20.0).abs() < 1e-9);
         assert_eq!(spec.wires.g_lrs_us, fits[1].mean_us);
+    }
+
+    #[test]
+    fn a_preset_that_no_command_reads_is_not_made() {
+        // ln G of a deviation of 4: a hundredfold from cell to cell
+        let s = 4.0f64;
+        let wide = measured(|z| 40.0 + z, |z| (s * z - 0.5 * s * s).exp());
+        let preset = |conductances: &Conductances, shape, parent| {
+            let fits = conductances.fit(Some(shape));
+            StateFit::preset(&fits, parent, "w.csv", "w.toml").map_err(|error| error.to_string())
+        };
+        expect!["macro `w.toml`: cell.sigma_hrs_rel is 2963.7, it must be in 0..=100"]
+            .assert_eq(&rounded(&preset(&wide, Shape::LogNormal, "gt-n40").unwrap_err()));
+        // What was measured itself is no wider than it was, and a deviation above 1 is taken.
+        assert!(preset(&wide, Shape::Points, "gt-n40").is_ok());
+        let s = 1.2f64;
+        let real = measured(|z| 40.0 * (s * z - 0.5 * s * s).exp(), |z| 2.0 + 0.1 * z);
+        let text = preset(&real, Shape::LogNormal, "gt-n40").unwrap();
+        let sigma = text.split("sigma_lrs_rel = { value = ").nth(1).unwrap();
+        assert!(sigma.starts_with("1.7"), "{sigma}");
+        expect!["macro `w.toml`: programming.lrs_distribution is log-normal, it must be normal where cell.bits_per_cell is 2"]
+            .assert_eq(&preset(&real, Shape::LogNormal, "gt-n40-mlc").unwrap_err());
+    }
+
+    /// The message with its number rounded: how the moments of 400 ranks differ from the exact ones
+    /// is not what is tested.
+    fn rounded(message: &str) -> String {
+        let number =
+            message.split(' ').find_map(|word| word.trim_end_matches(',').parse::<f64>().ok());
+        let number = number.unwrap();
+        message.replace(&number.to_string(), &format!("{number:.1}"))
+    }
+
+    #[test]
+    fn siemens_are_converted_where_they_are_declared() {
+        let lines = cells("LRS", 40, |z| 4e-5 + 1e-6 * z) + &cells("HRS", 40, |z| 2e-6 + 1e-7 * z);
+        let siemens = Conductances::from_csv(&format!("state, g_s\n{lines}"), "s.csv").unwrap();
+        let [hrs, lrs] = siemens.fit(None);
+        assert!((lrs.mean_us - 40.0).abs() < 1e-9 && (hrs.mean_us - 2.0).abs() < 1e-9);
+        check(
+            &format!("{HEADER}\n{lines}"),
+            expect![
+                "c.csv:81: the file ends without cells in LRS of at least 0.001 µS on average, they have 4.000e-5: conductances in siemens take the header `state,g_s`"
+            ],
+        );
+        check(
+            "state,g_s\nLRS,2\n",
+            expect!["c.csv:2: g_s is `2`, it must be a number from 0 to 1 S"],
+        );
     }
 
     fn check(text: &str, expected: Expect) {
@@ -327,11 +413,11 @@ mod tests {
         check("state,g\n", expect!["c.csv:1: the header is `state,g`, it must be `state,g_us`"]);
         check(
             "state,g_us\nLRS,\n",
-            expect!["c.csv:2: g_us is ``, it must be a finite number from 0"],
+            expect!["c.csv:2: g_us is ``, it must be a number from 0 to 1 S"],
         );
         check(
             "state,g_us\nLRS,NaN\n",
-            expect!["c.csv:2: g_us is `NaN`, it must be a finite number from 0"],
+            expect!["c.csv:2: g_us is `NaN`, it must be a number from 0 to 1 S"],
         );
         check("state,g_us\nMRS,1\n", expect!["c.csv:2: state is `MRS`, it must be LRS or HRS"]);
         check(
@@ -345,7 +431,7 @@ mod tests {
         check(
             &format!("state,g_us\n{lrs}{}", cells("HRS", 31, |z| 90.0 + z)),
             expect![
-                "c.csv:63: the file ends without cells in LRS that conduct more than those in HRS"
+                "c.csv:63: the file ends without cells in LRS that conduct more than those in HRS: are these resistances?"
             ],
         );
     }
