@@ -306,7 +306,6 @@ impl Scaled {
         let comparators = inventory.comparators;
         let tiles = || inventory.tiles.iter().filter(move |tile| tile.matrix == layer);
         let area = tiles().flat_map(|tile| self.area(&tile.parts, comparators));
-        let digital = inventory.layers[layer].add_bits * self.constants.add_fj();
         let energy = tiles().flat_map(|tile| self.energy(tile, comparators));
         let mut busy: BTreeMap<usize, Breakdown<f64>> = BTreeMap::new();
         for tile in tiles() {
@@ -321,7 +320,7 @@ impl Scaled {
             cells: tiles().map(|tile| tile.parts.cells).sum::<f64>() as usize,
             table_bits: tiles().map(|tile| tile.parts.table_bits).sum::<f64>() as usize,
             area_um2: Breakdown::of(area),
-            energy_fj: Breakdown::of(energy.chain([(Component::Adders, digital)])),
+            energy_fj: Breakdown::of(energy),
             latency_ns: busiest.unwrap_or_else(|| Breakdown::of([])),
         }
     }

@@ -35,8 +35,6 @@ pub(crate) struct Layer {
     pub(crate) name: String,
     /// 1x1-bit operations of its weights, whether or not their input is 0.
     pub(crate) network_ops: f64,
-    /// Bits added for digital columns.
-    pub(crate) add_bits: f64,
 }
 
 /// Parts that take area.
@@ -91,12 +89,9 @@ impl Inventory {
         let layers = matrices.iter().zip(&mapping.matrices).map(|(layer, matrix)| {
             let (rows, columns) = (matrix.rows as f64, matrix.columns as f64);
             let positions = layer.positions as f64;
-            let most = ((1 << layer.input_bits) - 1) * matrix.rows as u64;
-            let adds = if matrix.digital.is_empty() { 0.0 } else { positions * rows };
             Layer {
                 name: matrix.name.clone(),
                 network_ops: 2.0 * rows * columns * positions * f64::from(layer.input_bits),
-                add_bits: adds * adder_bits(most),
             }
         });
         let floor = Floor::of(mapping, spec, columns_per_adc);

@@ -36,8 +36,8 @@ mod verifier;
 
 pub use file::{FileError, read_mapping, write_mapping};
 pub use mapping::{
-    Column, DigitalColumn, Geometry, Lines, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable,
-    Stage, Tile, TileId, UnfilledCells, mappable,
+    Column, Geometry, Lines, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile,
+    TileId, UnfilledCells, mappable,
 };
 pub use profile::{MatrixProfile, Profile, ProfileError};
 pub use program::{Program, ProgramError};

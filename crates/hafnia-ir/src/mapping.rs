@@ -151,27 +151,15 @@ pub struct Matrix {
     /// Bits of a weight: 1, 2, 4 or 8.
     pub weight_bits: u8,
     /// Logical rows whose activation is 0 for every input of the network, ascending: no tile holds
-    /// them.
+    /// them, and the product leaves them out even where noise turns them on.
     pub dead: Vec<u32>,
-    /// Columns that need no cells, ascending: no tile holds them.
-    pub digital: Vec<DigitalColumn>,
-}
-
-/// A column whose weights are all the same in the rows that are not dead: its product is the sum of
-/// all activations, or minus that, which is added up digitally.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct DigitalColumn {
-    /// The logical column.
-    pub logical: u32,
-    /// Whether its weights are −1.
-    pub negative: bool,
 }
 
 impl Matrix {
     /// A matrix of weights of 1 bit, all of which are in tiles.
     pub fn new(name: impl Into<String>, rows: usize, columns: usize) -> Self {
         let (name, weight_bits) = (name.into(), 1);
-        Self { name, rows, columns, weight_bits, dead: Vec::new(), digital: Vec::new() }
+        Self { name, rows, columns, weight_bits, dead: Vec::new() }
     }
 
     /// A matrix of weights of `weight_bits` bits, all of which are in tiles.

@@ -3,7 +3,7 @@
 //!
 //! What is not programmed has to be without effect. That a dead row is never on follows from
 //! intervals: the least and the largest that every activation can be, whatever the input, layer by
-//! layer. That a digital column is constant is seen in the network.
+//! layer.
 //!
 //! It is written cell by cell and shares no code with passes or verifier, so that it stays the
 //! obvious definition of what a tile means.
@@ -19,8 +19,8 @@ use crate::mapping::{Column, Mapping, MatrixId, RowEntry, Tile, TileId, mappable
 use crate::rules::{Faults, Location, Rule, Violations};
 
 /// Rebuilds every matrix from programmed bits, row tables and polarities and compares it with the
-/// network's: every weight exactly once per replica, and right; but for those of dead rows and digital
-/// columns, which are proved to need no cell and must be in no tile.
+/// network's: every weight exactly once per replica, and right; but for those of dead rows, which are
+/// proved to be never on and must be in no tile.
 ///
 /// Takes any mapping, verified or not.
 ///
@@ -41,16 +41,13 @@ pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), Violations> {
         }
     }
     faults.check()?;
-    prove_stripped(faults, network, &weights);
+    prove_dead(faults, network);
     faults.check()?;
     // At first, the weights that no tile may hold.
     let nothing = |matrix: MatrixId| {
         let of = &mapping.matrices[matrix.index()];
         let mut met = vec![vec![false; of.columns]; of.rows];
         of.dead.iter().for_each(|&row| met[row as usize].fill(true));
-        for column in &of.digital {
-            met.iter_mut().for_each(|row| row[column.logical as usize] = true);
-        }
         met
     };
 
@@ -122,14 +119,13 @@ pub fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), Violat
     faults.check()
 }
 
-/// Dead rows are dead, and digital columns constant.
-fn prove_stripped(faults: &mut Faults<'_>, network: &Network, weights: &[Cow<'_, BitMatrix>]) {
+/// Dead rows are dead.
+fn prove_dead(faults: &mut Faults<'_>, network: &Network) {
     let mapping = faults.mapping;
-    if mapping.matrices.iter().all(|of| of.dead.is_empty() && of.digital.is_empty()) {
+    if mapping.matrices.iter().all(|of| of.dead.is_empty()) {
         return;
     }
-    let largest = largest_activations(network);
-    for (((matrix, of), largest), weights) in mapping.matrices().zip(&largest).zip(weights) {
+    for ((matrix, of), largest) in mapping.matrices().zip(largest_activations(network)) {
         let (at, name) = (Location::matrix(matrix), &of.name);
         for &row in &of.dead {
             let fault = match largest.get(row as usize) {
@@ -138,25 +134,6 @@ fn prove_stripped(faults: &mut Faults<'_>, network: &Network, weights: &[Cow<'_,
                 None => format!("there are {}", of.rows),
             };
             let fault = format_args!("row {row} of `{name}` is declared dead, but {fault}");
-            faults.note(Rule::Needless, at, fault);
-        }
-        for column in &of.digital {
-            let (column, declared) = (column.logical, !column.negative);
-            let is_other = |&row: &usize| {
-                let is_dead = of.dead.contains(&(row as u32));
-                !is_dead && weights.get(row, column as usize) != declared
-            };
-            let (found, sign) = (sign(!declared), sign(declared));
-            let fault = match column as usize {
-                index if index >= of.columns => format!("there are {}", of.columns),
-                _ => match (0..of.rows).find(is_other) {
-                    None => continue,
-                    Some(row) => format!("that of row {row} is {found}"),
-                },
-            };
-            let fault = format_args!(
-                "column {column} of `{name}` is declared digital with weights {sign}, but {fault}"
-            );
             faults.note(Rule::Needless, at, fault);
         }
     }
@@ -229,10 +206,6 @@ fn bounds(
     (0..weights.columns()).map(bound).collect()
 }
 
-fn sign(bit: bool) -> &'static str {
-    if bit { "+1" } else { "-1" }
-}
-
 /// Every weight that a tile stands for; those that it holds are added to `met`. Of an entry only the
 /// first fault is noted.
 fn prove_tile(
@@ -253,9 +226,8 @@ fn prove_tile(
             let fault = if !is_weight || !is_cell {
                 "of which one does not exist"
             } else if std::mem::replace(&mut met[r][c], true) {
-                let is_digital = of.digital.iter().any(|digital| digital.logical == column);
-                match is_digital || of.dead.contains(&row) {
-                    true => "which is declared to take no cells",
+                match of.dead.contains(&row) {
+                    true => "whose row is declared dead",
                     false => "which was held before",
                 }
             } else {

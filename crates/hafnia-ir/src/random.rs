@@ -3,7 +3,7 @@
 //!
 //! They let engines and passes be tested against every feature of a tile, none of which needs a
 //! pass: shared rows, activations added first, signs, inverted columns, any order, uneven splits,
-//! replicas, dead rows, digital columns, slices of weights and cells of two bits.
+//! replicas, dead rows, slices of weights and cells of two bits.
 
 use std::collections::BTreeMap;
 
@@ -13,8 +13,7 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 
 use crate::mapping::{
-    Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,
-    Tile, mappable,
+    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, mappable,
 };
 use crate::proof::largest_activations;
 
@@ -39,7 +38,7 @@ pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage)
         let mut matrix = Matrix::sliced(layer.name, weights.rows(), outputs, bits);
         let cell = usize::from(geometry.cell_bits);
         if rng.random() {
-            strip(rng, &mut matrix, weights, &largest[index], cell);
+            strip(rng, &mut matrix, &largest[index]);
         }
         let replicas = if rng.random_ratio(1, 4) { 2 } else { 1 };
         for replica in 0..replicas {
@@ -82,35 +81,12 @@ fn shuffled(rng: &mut ChaCha8Rng, count: usize) -> Vec<u32> {
     numbers
 }
 
-/// Takes rows that are never on, and then columns that are constant, out of the tiles: some of
-/// them, at random, and never all. Columns go by whole cells of `cell` columns each.
-fn strip(
-    rng: &mut ChaCha8Rng,
-    matrix: &mut Matrix,
-    weights: &BitMatrix,
-    largest: &[u8],
-    cell: usize,
-) {
+/// Takes rows that are never on out of the tiles: some of them, at random, and never all.
+fn strip(rng: &mut ChaCha8Rng, matrix: &mut Matrix, largest: &[u8]) {
     let is_dead = |row: &usize| largest[*row] == 0 && rng.random_ratio(3, 4);
     let dead: Vec<usize> = (0..matrix.rows).filter(is_dead).collect();
     if dead.len() < matrix.rows {
         matrix.dead = dead.iter().map(|&row| row as u32).collect();
-    }
-    let alive: Vec<usize> =
-        (0..matrix.rows).filter(|row| !matrix.dead.contains(&(*row as u32))).collect();
-    let mut digital = Vec::new();
-    for columns in (0..matrix.columns).step_by(cell).map(|first| first..first + cell) {
-        let first = |column| weights.get(alive[0], column);
-        let is_constant =
-            |column: usize| alive.iter().all(|&row| weights.get(row, column) == first(column));
-        if columns.clone().all(is_constant) && rng.random_ratio(3, 4) {
-            let stripped =
-                |column| DigitalColumn { logical: column as u32, negative: !first(column) };
-            digital.extend(columns.map(stripped));
-        }
-    }
-    if digital.len() < matrix.columns {
-        matrix.digital = digital;
     }
 }
 
@@ -125,9 +101,8 @@ fn rows_of(rng: &mut ChaCha8Rng, matrix: &Matrix) -> Vec<u32> {
 fn columns_of(rng: &mut ChaCha8Rng, matrix: &Matrix, cell: usize) -> Vec<Column> {
     let inverts = rng.random();
     let mut column = |logical| Column { logical, inverted: inverts && rng.random() };
-    let is_held = |logical: &u32| matrix.digital.iter().all(|column| column.logical != *logical);
-    let held = (0..matrix.columns as u32).step_by(cell).filter(is_held);
-    let mut cells: Vec<Column> = held.map(&mut column).collect();
+    let mut cells: Vec<Column> =
+        (0..matrix.columns as u32).step_by(cell).map(&mut column).collect();
     if rng.random() {
         cells.shuffle(rng);
     }

@@ -15,11 +15,11 @@ pub enum Rule {
     /// 268 435 456 cells.
     /// Weights have 1, 2, 4 or 8 bits and are a whole number of cells, of 1 or 2 bits.
     Sizes,
-    /// Dead rows and digital columns exist, ascend, and leave a row and a column to the tiles.
+    /// Dead rows exist, ascend, and leave a row to the tiles.
     Stripped,
     /// A tile is of an existing matrix, has at least one cell, and lists as many columns as it has.
     Shape,
-    /// The logical columns of a tile exist, are not digital and differ from each other.
+    /// The logical columns of a tile exist and differ from each other.
     /// The two columns of a cell of 2 bits are neighbouring slices of one output, the even one
     /// first, both inverted or neither.
     Columns,
@@ -33,8 +33,8 @@ pub enum Rule {
     Order,
     /// The replicas of a matrix are numbered from 0 without gaps; there is at least one.
     Replicas,
-    /// Every weight of a matrix is in exactly one tile of each replica, but for those in dead rows
-    /// and digital columns, which are in none.
+    /// Every weight of a matrix is in exactly one tile of each replica, but for those in dead
+    /// rows, which are in none.
     Coverage,
     /// At stage `logical` a replica is one tile.
     Whole,
@@ -48,11 +48,10 @@ pub enum Rule {
     /// The mapping is of the network: its digest, and the names, sizes and weight bits of its
     /// matrices.
     Network,
-    /// A dead row has 0 as its largest activation, whatever the input, and the weights of a digital
-    /// column are all alike in the rows that are not dead.
+    /// A dead row has 0 as its largest activation, whatever the input.
     Needless,
     /// Every weight is held exactly once in each replica, with the bit that the network has, but for
-    /// those in dead rows and digital columns, which no tile holds.
+    /// those in dead rows, which no tile holds.
     Weights,
 }
 

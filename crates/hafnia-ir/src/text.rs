@@ -13,12 +13,11 @@ use hafnia_artifact::Digest;
 use hafnia_model::{BitMatrix, HexError, Weights};
 
 use crate::mapping::{
-    Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,
-    Tile, TileId,
+    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, TileId,
 };
 
 /// The version of the text form that is printed. Version 1, which is read as well, had no `pre-add`,
-/// `dead`, `digital`, `weights` and `cells`.
+/// `dead`, `weights` and `cells`.
 const VERSION: u32 = 2;
 
 /// Lines are broken before this column.
@@ -53,7 +52,7 @@ impl fmt::Display for Mapping {
         writeln!(f)?;
         writeln!(f, "stage {}", self.stage)?;
         for (index, matrix) in self.matrices.iter().enumerate() {
-            let Matrix { name, rows, weight_bits, dead, digital, .. } = matrix;
+            let Matrix { name, rows, weight_bits, dead, .. } = matrix;
             let (id, outputs) = (MatrixId(index as u32), matrix.outputs());
             write!(f, "matrix {id} {} {rows}x{outputs}", escape(name))?;
             if *weight_bits != 1 {
@@ -62,9 +61,6 @@ impl fmt::Display for Mapping {
             writeln!(f)?;
             if !dead.is_empty() {
                 write_list(f, "dead", dead_items(dead))?;
-            }
-            if !digital.is_empty() {
-                write_list(f, "digital", digital_items(digital))?;
             }
         }
         self.tiles().try_for_each(|(id, tile)| write_tile(f, id, tile))
@@ -109,17 +105,6 @@ fn write_list(
 fn dead_items(rows: &[u32]) -> impl Iterator<Item = String> + '_ {
     let runs = rows.chunk_by(|a, b| a.checked_add(1) == Some(*b)).flat_map(short_runs_one_by_one);
     runs.map(|run| numbers(run[0], run.len()))
-}
-
-fn digital_items(columns: &[DigitalColumn]) -> impl Iterator<Item = String> + '_ {
-    let follows = |a: &DigitalColumn, b: &DigitalColumn| {
-        a.negative == b.negative && a.logical.checked_add(1) == Some(b.logical)
-    };
-    let runs = columns.chunk_by(follows).flat_map(short_runs_one_by_one);
-    runs.map(|run| {
-        let sign = if run[0].negative { "-" } else { "+" };
-        format!("{sign}{}", numbers(run[0].logical, run.len()))
-    })
 }
 
 fn column_items(columns: &[Column]) -> impl Iterator<Item = String> + '_ {
@@ -359,48 +344,29 @@ impl<'a> Words<'a> {
             weight_bits = self.parse(expected, |word| bits_of(word).filter(is_width))?;
         }
         let mut matrix = Matrix::sliced(name, rows, outputs, weight_bits);
-        let columns = matrix.columns;
-        let unsigned = |word| Some(((), word));
-        let dead = self.list("dead", "a dead row", rows, unsigned)?;
-        matrix.dead = dead.into_iter().map(|(row, ())| row).collect();
-        let signed = |word: &'a str| {
-            let sign = word.chars().next().filter(|sign| "+-".contains(*sign))?;
-            Some((sign == '-', &word[1..]))
-        };
-        let digital = self.list("digital", "+ or - and a digital column", columns, signed)?;
-        let column = |(logical, negative)| DigitalColumn { logical, negative };
-        matrix.digital = digital.into_iter().map(column).collect();
+        matrix.dead = self.dead_rows(rows)?;
         Ok(matrix)
     }
 
-    /// The numbers below `limit` listed after a keyword, which may be repeated and may be missing,
-    /// each with what `prefix` reads in front of it.
-    fn list<T: Copy>(
-        &mut self,
-        keyword: &str,
-        what: &str,
-        limit: usize,
-        prefix: impl Fn(&'a str) -> Option<(T, &'a str)>,
-    ) -> Result<Vec<(u32, T)>, TextError> {
-        let mut list = Vec::new();
-        let mut goes_on = self.peek().text == keyword;
+    /// The dead rows of a matrix of so many rows: lists after the keyword `dead`, if there are any.
+    fn dead_rows(&mut self, rows: usize) -> Result<Vec<u32>, TextError> {
+        let mut dead = Vec::new();
+        let mut goes_on = self.peek().text == "dead";
         while goes_on {
-            if self.peek().text == keyword {
+            if self.peek().text == "dead" {
                 self.next();
             }
-            let left = self.list_left.min(limit - list.len());
-            let expected = format_args!("{what} or run in 0..={}, at most {left} more", limit - 1);
-            let (prefix, run) = self.parse(expected, |word| {
-                let (prefix, word) = prefix(word)?;
-                let run = run_within(word, limit)?;
-                (run.len() <= left).then_some((prefix, run))
-            })?;
+            let left = self.list_left.min(rows - dead.len());
+            let expected =
+                format_args!("a dead row or run in 0..={}, at most {left} more", rows - 1);
+            let run = self
+                .parse(expected, |word| run_within(word, rows).filter(|run| run.len() <= left))?;
             self.list_left -= run.len();
-            list.extend(run.map(|number| (number, prefix)));
+            dead.extend(run);
             let next = self.peek().text;
-            goes_on = next == keyword || next.starts_with(|c: char| "+-0123456789".contains(c));
+            goes_on = next == "dead" || next.starts_with(|c: char| c.is_ascii_digit());
         }
-        Ok(list)
+        Ok(dead)
     }
 
     fn size(&mut self) -> Result<(usize, usize), TextError> {

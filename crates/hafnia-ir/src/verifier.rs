@@ -91,25 +91,20 @@ fn check_size(faults: &mut Faults<'_>, at: Location, of: &str, rows: usize, colu
 
 fn check_stripped(faults: &mut Faults<'_>, matrix: MatrixId, of: &Matrix) {
     let (at, name) = (Location::matrix(matrix), &of.name);
-    let digital: Vec<u32> = of.digital.iter().map(|column| column.logical).collect();
-    for (what, listed, count) in
-        [("dead row", &of.dead, of.rows), ("digital column", &digital, of.columns)]
-    {
-        let mut first = 0;
-        for &number in listed {
-            if number < first || number as usize >= count {
-                let fault = format_args!(
-                    "{what} {number} of `{name}` must lie in {first}..{count}, as {what}s ascend"
-                );
-                faults.note(Rule::Stripped, at, fault);
-            }
-            first = first.max(number.saturating_add(1));
-        }
-        if listed.len() == count {
-            let fault =
-                format_args!("`{name}` leaves no weight to its tiles: all {count} are {what}s");
+    let (rows, mut first) = (of.rows, 0);
+    for &row in &of.dead {
+        if row < first || row as usize >= rows {
+            let fault = format_args!(
+                "dead row {row} of `{name}` must lie in {first}..{rows}, as dead rows ascend"
+            );
             faults.note(Rule::Stripped, at, fault);
         }
+        first = first.max(row.saturating_add(1));
+    }
+    if of.dead.len() == rows {
+        let fault =
+            format_args!("`{name}` leaves no weight to its tiles: all {rows} rows are dead");
+        faults.note(Rule::Stripped, at, fault);
     }
 }
 
@@ -140,9 +135,6 @@ fn check_columns(faults: &mut Faults<'_>, at: Location, tile: &Tile, of: &Matrix
                 "logical column {logical} does not exist, `{}` has {}",
                 of.name, of.columns
             );
-            faults.note(Rule::Columns, at.column(index), fault);
-        } else if of.digital.binary_search_by_key(&logical, |digital| digital.logical).is_ok() {
-            let fault = format_args!("logical column {logical} is digital in `{}`", of.name);
             faults.note(Rule::Columns, at.column(index), fault);
         }
     }
@@ -238,12 +230,10 @@ fn check_coverage(faults: &mut Faults<'_>, matrix: MatrixId, replica: u32, tiles
     let of = &mapping.matrices[matrix.index()];
     let at = Location::matrix(matrix);
     let mut covered = Cells::new(of.rows, of.columns);
-    // No tile holds these.
+    // No tile holds dead rows.
     let all = covered.mask(0..of.columns);
-    let digital = covered.mask(of.digital.iter().map(|column| column.logical as usize));
-    for row in 0..of.rows as u32 {
-        let stripped = if of.dead.binary_search(&row).is_ok() { &all } else { &digital };
-        covered.take(row as usize, stripped).expect("nothing is taken yet");
+    for &row in &of.dead {
+        covered.take(row as usize, &all).expect("dead rows differ from each other");
     }
     for (index, &second) in tiles.iter().enumerate() {
         let tile = &mapping.tiles[second.index()];

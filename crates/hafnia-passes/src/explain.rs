@@ -51,8 +51,6 @@ pub struct MatrixTotals {
     pub inverted_columns: usize,
     /// Rows that are in no tile, as their activation is always 0.
     pub dead_rows: usize,
-    /// Columns that are in no tile, as they are a sum of all activations.
-    pub digital_columns: usize,
 }
 
 /// What a pass did to a tile.
@@ -130,8 +128,7 @@ impl Explanation {
 impl MatrixTotals {
     fn of(mapping: &Mapping, matrix: MatrixId) -> Self {
         let of = &mapping.matrices[matrix.index()];
-        let none =
-            Self { dead_rows: of.dead.len(), digital_columns: of.digital.len(), ..Self::default() };
+        let none = Self { dead_rows: of.dead.len(), ..Self::default() };
         mapping.tiles_of(matrix).fold(none, |totals, (_, tile)| Self {
             tiles: totals.tiles + 1,
             physical_rows: totals.physical_rows + tile.physical_rows(),
@@ -235,7 +232,6 @@ impl fmt::Display for MatrixChange {
             ("table bits", before.table_bits, after.table_bits),
             ("columns inverted", before.inverted_columns, after.inverted_columns),
             ("dead rows", before.dead_rows, after.dead_rows),
-            ("digital columns", before.digital_columns, after.digital_columns),
         ];
         let totals = totals.into_iter().filter(|(_, before, after)| before != after);
         let totals: Vec<String> =

@@ -67,7 +67,7 @@ mod tests {
             | pass | takes | leaves | what it does |
             |---|---|---|---|
             | [`rename`](#rename) | logical, tiled | the same | Lets rows with equal bits share one physical row. |
-            | [`strip-dead`](#strip-dead) | logical | the same | Takes rows that are never on, and columns that are constant, out of the cells. |
+            | [`strip-dead`](#strip-dead) | logical | the same | Takes rows that are never on out of the cells. |
 
             ## rename
 
@@ -79,7 +79,7 @@ mod tests {
 
             ## strip-dead
 
-            Takes rows that are never on, and columns that are constant, out of the cells.
+            Takes rows that are never on out of the cells.
             It has no options.
         "##]].assert_eq(passes);
     }

@@ -54,11 +54,10 @@ impl Default for Case {
     }
 }
 
-/// The weights that the first replica of a matrix holds; in digital columns those they stand for.
+/// The weights that the first replica of a matrix holds; −1 in dead rows.
 fn weights(mapping: &Mapping, index: usize) -> Weights {
-    let Matrix { rows, columns, weight_bits, ref digital, .. } = mapping.matrices[index];
-    let is_one = |column| digital.iter().any(|of| of.logical as usize == column && !of.negative);
-    let mut weights = BitMatrix::from_fn(rows, columns, |_, column| is_one(column));
+    let Matrix { rows, columns, weight_bits, .. } = mapping.matrices[index];
+    let mut weights = BitMatrix::from_fn(rows, columns, |_, _| false);
     let of_matrix = |tile: &&hafnia_ir::Tile| tile.matrix.index() == index && tile.replica == 0;
     for tile in mapping.tiles.iter().filter(of_matrix) {
         for entry in tile.rows.iter() {

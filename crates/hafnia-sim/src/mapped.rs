@@ -1,9 +1,7 @@
 //! [`Mapped`]: multiplies on the tiles of a mapping, conversion by conversion.
 
 use hafnia_cim::{Groups, InputControl, MacroSpec, ScanEntry};
-use hafnia_ir::{
-    Column, DigitalColumn, Lines, Mapping, Matrix, RowTable, Tile, TileId, prove_matrices,
-};
+use hafnia_ir::{Column, Lines, Mapping, Matrix, RowTable, Tile, TileId, prove_matrices};
 use hafnia_model::{Multiply, Network};
 use hafnia_simd::LANES;
 use serde::{Deserialize, Serialize};
@@ -49,9 +47,8 @@ pub(crate) type Grouper = fn(InputControl, usize, &[ScanEntry], &[u32], &mut Gro
 struct MatrixPlan {
     /// The tiles of every replica.
     replicas: Vec<Vec<TileId>>,
-    /// The columns that need no tile: the output of each, and how often the sum of all activations
-    /// counts in it.
-    digital: Vec<(usize, i32)>,
+    /// The logical rows that no tile holds.
+    dead: Vec<u32>,
 }
 
 #[derive(Debug, Clone)]
@@ -84,7 +81,7 @@ impl Plan {
         let mut matrices: Vec<MatrixPlan> = mapping
             .matrices
             .iter()
-            .map(|of| MatrixPlan { replicas: Vec::new(), digital: digital(of) })
+            .map(|of| MatrixPlan { replicas: Vec::new(), dead: of.dead.clone() })
             .collect();
         let tile = |tile: &Tile| {
             let matrix = tile.matrix.index();
@@ -118,10 +115,9 @@ impl Plan {
         (self.grouper)(self.control, self.rows_per_conversion, scan, active, groups);
     }
 
-    /// The columns of a matrix that need no tile: the output of each, and how often the sum of all
-    /// activations counts in it.
-    pub(crate) fn digital(&self, matrix: usize) -> &[(usize, i32)] {
-        &self.matrices[matrix].digital
+    /// The logical rows of a matrix that no tile holds.
+    pub(crate) fn dead(&self, matrix: usize) -> &[u32] {
+        &self.matrices[matrix].dead
     }
 
     /// Copies of a matrix; output position p is computed by copy p modulo their number.
@@ -131,14 +127,6 @@ impl Plan {
     pub fn replicas(&self, matrix: usize) -> usize {
         self.matrices[matrix].replicas.len()
     }
-}
-
-fn digital(of: &Matrix) -> Vec<(usize, i32)> {
-    let column = |column: &DigitalColumn| {
-        let factor = of.factor(column.logical);
-        (of.output(column.logical), if column.negative { -factor } else { factor })
-    };
-    of.digital.iter().map(column).collect()
 }
 
 impl TilePlan {
@@ -192,9 +180,8 @@ impl TilePlan {
 /// column a conversion of n rows counts n − code; as those n add up to S just as the codes do to R,
 /// its product is 2·(S − R) − S = −(2·R − S). A cell of 2 bits holds a level l = b₀ + 2·b₁ of 0 to 3,
 /// which stands for the weight 2·l − 3: a code is a sum of levels, the product 2·R − 3·S, and minus
-/// that if all levels are 3 − l. The product of a digital column is the sum of all activations of its
-/// matrix, or minus that. A product counts 2^p times in its output, p being its slice or that of the
-/// lower bit of its cells.
+/// that if all levels are 3 − l. A product counts 2^p times in its output, p being its slice or that
+/// of the lower bit of its cells.
 #[derive(Debug)]
 pub struct Mapped<'a, E> {
     /// Index of the image that is being run: part of the address of temporal draws.
@@ -305,13 +292,6 @@ impl<E: Engine> Multiply for Mapped<'_, E> {
         for &tile in plan.tiles_at(matrix, position) {
             let events = self.multiply_tile(tile, position, activations, sums);
             self.events[matrix] += events;
-        }
-        let digital = &plan.matrices[matrix].digital;
-        if !digital.is_empty() {
-            let sum: i32 = activations.iter().copied().map(i32::from).sum();
-            for &(output, factor) in digital {
-                sums[output] += factor * sum;
-            }
         }
     }
 }

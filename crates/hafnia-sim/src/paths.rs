@@ -40,8 +40,6 @@ pub enum Why {
     Unproved,
     /// The converter clips partial sums.
     Clipped,
-    /// Rows that no tile holds may be on by noise.
-    DeadRows,
     /// The likeliest code of the table is not always the number of ones.
     Biased,
     /// More than half of the codes are in doubt after a byte of their draw.
@@ -95,7 +93,6 @@ impl fmt::Display for Why {
             Self::Lines(lines) => write!(f, "a tile has {lines} lines, not at most 65534"),
             Self::Unproved => f.write_str("the mapping does not hold every weight once"),
             Self::Clipped => f.write_str("the converter clips partial sums"),
-            Self::DeadRows => f.write_str("noise may turn on rows that no tile holds"),
             Self::Biased => f.write_str("the likeliest code is not always the number of ones"),
             Self::Noisy => f.write_str("a byte leaves more than half of the codes in doubt"),
             Self::Cells => f.write_str("cells differ"),

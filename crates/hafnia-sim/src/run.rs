@@ -21,7 +21,7 @@ use crate::fast::codes::exact::ExactKernel;
 use crate::fast::codes::table::TableKernel;
 use crate::fast::plan::Layout;
 use crate::fast::runner::Runner;
-use crate::mapped::{Events, Mapped};
+use crate::mapped::{Events, Mapped, Plan};
 use crate::paths::{MatrixPath, Path, Why};
 use crate::programmed::Programmed;
 use crate::reference::Kernels;
@@ -293,11 +293,13 @@ fn add(events: &mut Vec<Events>, more: &[Events]) {
     }
 }
 
-/// Multiplies on the macro within the scope and plainly outside.
+/// Multiplies on the macro within the scope and plainly outside, there too without dead rows.
 struct Scoped<'a> {
     in_scope: &'a [bool],
+    plan: &'a Plan,
     mapped: Mapped<'a, AnyEngine<'a>>,
     plain: ReferenceProduct,
+    held: Vec<u8>,
 }
 
 impl Multiply for Scoped<'_> {
@@ -305,7 +307,12 @@ impl Multiply for Scoped<'_> {
         if self.in_scope[matrix] {
             self.mapped.multiply(matrix, position, activations, sums);
         } else {
-            self.plain.multiply(matrix, position, activations, sums);
+            self.held.clear();
+            self.held.extend_from_slice(activations);
+            for &row in self.plan.dead(matrix) {
+                self.held[row as usize] = 0;
+            }
+            self.plain.multiply(matrix, position, &self.held, sums);
         }
     }
 }
@@ -343,7 +350,7 @@ impl Walk<'_> {
         }
         let worker = || {
             let mapped = Mapped::new(plan, engine);
-            Scoped { in_scope, mapped, plain: reference.plain.clone() }
+            Scoped { in_scope, plan, mapped, plain: reference.plain.clone(), held: Vec::new() }
         };
         self.run_blocks(worker, |worker, image| {
             worker.mapped.image = image as u32;

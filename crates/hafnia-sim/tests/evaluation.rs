@@ -12,8 +12,8 @@ use hafnia_model::{
 };
 use hafnia_rng::Seed;
 use hafnia_sim::{
-    Chip, Device, Engine, EngineKind, Engines, Evaluation, Events, Exact, Images, Kernels, Mapped,
-    NoiseScope, Plan, ProfileOptions, Programmed, Reference, SimError, Table,
+    Chip, Conversion, Device, Engine, EngineKind, Engines, Evaluation, Events, Exact, Images,
+    Kernels, Mapped, NoiseScope, Plan, ProfileOptions, Programmed, Reference, SimError, Table,
 };
 use rand::RngExt;
 
@@ -227,6 +227,47 @@ fn an_engine_of_a_users_own_gets_chips_images_and_attribution() {
     assert_eq!(run.on(&own).expect("fits"), Evaluation { engine: EngineKind::Own, ..table });
     let attributed = |engines| run.attribute(engines, 20).expect("fits");
     assert_eq!(attributed(&own), attributed(&Engines::Table));
+}
+
+/// A row is dead because a threshold of the matrix before it is out of reach; codes that err reach it.
+/// No cell holds the row, so that it counts nothing, wherever the matrix runs.
+#[test]
+fn a_dead_row_counts_nothing_even_if_noise_turns_it_on() {
+    struct Erring;
+    impl Engine for Erring {
+        fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
+            match conversion.tile.index() {
+                0 => codes.fill(63),
+                _ => codes.copy_from_slice(conversion.ones),
+            }
+        }
+    }
+
+    let spec = spec();
+    let ones = |rows, columns| BitMatrix::from_fn(rows, columns, |_, _| true).into();
+    let hidden = Linear {
+        name: "hidden".into(),
+        weights: ones(4, 2),
+        // Four activations of up to 3 add up to 12; the codes to 2 · 189 − 12.
+        thresholds: Some(Thresholds { levels: 3, values: vec![1, 999, 999, 13, 13, 13] }),
+    };
+    // Activation 0 speaks for class 0, and the dead one, which is then larger, for class 1.
+    let weights = BitMatrix::from_fn(2, 2, |row, column| row == column);
+    let last = Linear { name: "last".into(), weights: weights.into(), thresholds: None };
+    let layers = vec![Layer::Linear(hidden), Layer::Linear(last)];
+    let network = Network::new(Input::upper_bits(4, 1, 1, 2), layers).expect("they fit");
+    let mut mapping = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+    mapping.tiles[1] = mapping.tiles[1].with_entries(&[0]);
+    mapping.matrices[1].dead = vec![1];
+    let images = Images { activations: vec![3; 4], labels: vec![0] };
+
+    let make = |_| -> Box<dyn Engine> { Box::new(Erring) };
+    let reference = Reference::new(&network, &images).expect("it fits");
+    for scope in [NoiseScope::All, NoiseScope::Matrices(vec![0])] {
+        let programmed = Programmed::new(&reference, &mapping, &spec, &scope).expect("fits");
+        let evaluation = programmed.run(0..1, Seed(1)).on(&Engines::Own(&make)).expect("fits");
+        assert_eq!(evaluation.accuracy().value, 1.0, "{scope:?}");
+    }
 }
 
 #[test]

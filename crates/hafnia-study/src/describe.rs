@@ -47,8 +47,6 @@ pub struct MatrixSize {
     pub cells: usize,
     /// Logical rows without cells: their activation is always 0.
     pub dead_rows: Vec<u32>,
-    /// Columns without cells: their weights are all the same.
-    pub digital_columns: Vec<u32>,
 }
 
 /// The sizes of a mapping, by matrix and in all.
@@ -68,7 +66,6 @@ pub fn sizes(mapping: &Mapping) -> (Vec<MatrixSize>, Totals) {
             columns: matrix.columns,
             cells: tiles.iter().map(|t| t.physical_rows() * mapping.geometry.width(t)).sum(),
             dead_rows: matrix.dead.clone(),
-            digital_columns: matrix.digital.iter().map(|column| column.logical).collect(),
         });
     }
     let total = Totals {

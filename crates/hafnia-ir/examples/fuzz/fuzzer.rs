@@ -366,7 +366,7 @@ fn check(text: &str, networks: &[Network]) -> Result<Outcome, String> {
 
 /// Bytes of the lists and cells of a mapping.
 fn held(mapping: &Mapping) -> usize {
-    let lists = |matrix: &Matrix| 4 * matrix.dead.len() + 8 * matrix.digital.len();
+    let lists = |matrix: &Matrix| 4 * matrix.dead.len();
     let tile = |tile: &Tile| {
         let words = tile.bits.rows() * tile.bits.words_per_row();
         12 * tile.rows.len() + 8 * tile.columns.len() + 8 * words

@@ -9,7 +9,7 @@ use hafnia_model::npy;
 use serde::{Deserialize, Serialize};
 
 use super::Program;
-use crate::mapping::{DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, Tile, TileId};
+use crate::mapping::{Geometry, Mapping, Matrix, MatrixId, Place, Tile, TileId};
 
 /// The names of the columns of every table.
 pub(super) const TILES: &str =
@@ -34,7 +34,7 @@ pub(super) struct Header {
 }
 
 /// The version of the folder's form.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// What the folder is.
 #[derive(Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub(super) struct Sized {
     pub(super) columns: usize,
 }
 
-/// A matrix, and what of it takes no cells.
+/// A matrix, and its rows that take no cells.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Listed {
@@ -63,7 +63,6 @@ pub(super) struct Listed {
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub(super) weight_bits: u8,
     pub(super) dead_rows: Vec<u32>,
-    pub(super) digital_columns: Vec<Digital>,
 }
 
 fn one() -> u8 {
@@ -72,14 +71,6 @@ fn one() -> u8 {
 
 fn is_one(bits: &u8) -> bool {
     *bits == one()
-}
-
-/// A column whose product is the sum of all activations, or minus that.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Digital {
-    pub(super) column: u32,
-    pub(super) sign: i8,
 }
 
 impl Program {
@@ -189,17 +180,12 @@ fn numbers(cells: &BitMatrix) -> Vec<i8> {
 fn header(program: &Program) -> String {
     let mapping = &program.mapping;
     let Geometry { name, rows, columns, .. } = mapping.geometry.clone();
-    let digital = |&DigitalColumn { logical, negative }: &DigitalColumn| Digital {
-        column: logical,
-        sign: polarity(negative),
-    };
     let matrix = |matrix: &Matrix| Listed {
         name: matrix.name.clone(),
         rows: matrix.rows,
         columns: matrix.columns,
         weight_bits: matrix.weight_bits,
         dead_rows: matrix.dead.clone(),
-        digital_columns: matrix.digital.iter().map(digital).collect(),
     };
     let header = Header {
         format: Format::Program,

@@ -11,12 +11,11 @@ use hafnia_model::npy;
 use hafnia_model::{BitMatrix, HexError};
 
 use super::Program;
-use super::emit::{COLUMNS, Digital, Header, Listed, SCAN, Sized, TILES, VERSION, folder};
+use super::emit::{COLUMNS, Header, Listed, SCAN, Sized, TILES, VERSION, folder};
 use super::table::{Lines, Open, TextFile, shown};
 use crate::file::FileError;
 use crate::mapping::{
-    Column, DigitalColumn, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage,
-    Tile, TileId,
+    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, TileId,
 };
 use crate::verifier::verify;
 
@@ -57,12 +56,8 @@ fn program(at: &Path, open: Open<'_>) -> Result<Program, FileError> {
         matrices: Vec::new(),
         tiles: Vec::new(),
     };
-    for Listed { name, rows, columns, weight_bits, dead_rows, digital_columns } in header.matrices {
-        let digital =
-            |Digital { column, sign }| DigitalColumn { logical: column, negative: sign < 0 };
-        let digital = digital_columns.into_iter().map(digital).collect();
-        let dead = dead_rows;
-        mapping.matrices.push(Matrix { name, rows, columns, weight_bits, dead, digital });
+    for Listed { name, rows, columns, weight_bits, dead_rows: dead } in header.matrices {
+        mapping.matrices.push(Matrix { name, rows, columns, weight_bits, dead });
     }
     let tiles = tiles(at, &mapping, header.macros, open)?;
     // Blocks are read macro by macro and put where their tiles stand.

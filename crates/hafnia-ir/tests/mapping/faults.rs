@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use expect_test::{Expect, expect};
 use hafnia_artifact::Digest;
 use hafnia_cim::MacroSpec;
-use hafnia_ir::{DigitalColumn, Mapping, RowEntry, Stage, Tile, prove, verify};
+use hafnia_ir::{Mapping, RowEntry, Stage, Tile, prove, verify};
 use hafnia_model::Network;
 use proptest::prelude::*;
 
@@ -82,34 +82,16 @@ fn what_takes_no_cells() {
             ("a dead row that does not exist", |m| m.matrices[1].dead = vec![1, 4]),
             ("a dead row twice", |m| m.matrices[1].dead = vec![1, 1]),
             ("all rows dead", |m| m.matrices[1].dead = vec![0, 1, 2, 3]),
-            ("a column wrongly digital", |m| {
-                m.matrices[1].digital.insert(0, DigitalColumn { logical: 1, negative: false });
-                keep_columns(&mut m.tiles[1], &[0]);
-            }),
-            ("a digital column of the wrong sign", |m| m.matrices[1].digital[0].negative = true),
-            ("a digital column with cells", |m| m.tiles[0].columns[0].logical = 1),
-            ("a digital column forgotten", |m| m.matrices[1].digital.clear()),
-            ("a digital column that does not exist", |m| m.matrices[1].digital[0].logical = 3),
-            ("digital columns out of order", |m| {
-                m.matrices[0].digital = vec![
-                    DigitalColumn { logical: 1, negative: true },
-                    DigitalColumn { logical: 0, negative: false },
-                ];
-            }),
-            ("all columns digital", |m| {
-                let column = |logical| DigitalColumn { logical, negative: false };
-                m.matrices[1].digital = (0..3).map(column).collect();
-            }),
         ],
         expect![[r#"
             a live row declared dead
               prove: matrix m1: row 2 of `out` is declared dead, but its activation may reach 3 (rule 15)
             a dead row declared alive
               verify: matrix m1: weight (1, 0) of `out` replica 0 is in no tile (rule 9)
-              prove: matrix m1: column 2 of `out` is declared digital with weights +1, but that of row 1 is -1 (rule 15)
+              prove: matrix m1: no tile holds weight (1, 0) of `out` replica 0 (rule 16)
             a dead row in a tile
               verify: tile t1 of m1, entry 1: logical row 1 is dead in `out` (rule 5)
-              prove: tile t1 of m1, entry 1, column 0: cell (1, 0) holds weight (1, 0) of `out` replica 0, which is declared to take no cells (rule 16)
+              prove: tile t1 of m1, entry 1, column 0: cell (1, 0) holds weight (1, 0) of `out` replica 0, whose row is declared dead (rule 16)
               prove: matrix m1: no tile holds weight (2, 0) of `out` replica 0 (rule 16)
             a dead row that does not exist
               verify: matrix m1: dead row 4 of `out` must lie in 2..4, as dead rows ascend (rule 2)
@@ -117,42 +99,13 @@ fn what_takes_no_cells() {
             a dead row twice
               verify: matrix m1: dead row 1 of `out` must lie in 2..4, as dead rows ascend (rule 2)
             all rows dead
-              verify: matrix m1: `out` leaves no weight to its tiles: all 4 are dead rows (rule 2)
+              verify: matrix m1: `out` leaves no weight to its tiles: all 4 rows are dead (rule 2)
               verify: tile t1 of m1, entry 0: logical row 0 is dead in `out` (rule 5)
               verify: tile t1 of m1, entry 1: logical row 2 is dead in `out` (rule 5)
               verify: tile t1 of m1, entry 2: logical row 3 is dead in `out` (rule 5)
               prove: matrix m1: row 0 of `out` is declared dead, but its activation may reach 3 (rule 15)
               prove: matrix m1: row 2 of `out` is declared dead, but its activation may reach 3 (rule 15)
               prove: matrix m1: row 3 of `out` is declared dead, but its activation may reach 3 (rule 15)
-            a column wrongly digital
-              prove: matrix m1: column 1 of `out` is declared digital with weights +1, but that of row 0 is -1 (rule 15)
-            a digital column of the wrong sign
-              prove: matrix m1: column 2 of `out` is declared digital with weights -1, but that of row 0 is +1 (rule 15)
-            a digital column with cells
-              verify: tile t0 of m0, column 0: logical column 1 is digital in `hidden` (rule 4)
-              prove: tile t0 of m0, entry 0, column 0: cell (0, 0) holds weight (0, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
-              prove: tile t0 of m0, entry 1, column 0: cell (1, 0) holds weight (1, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
-              prove: tile t0 of m0, entry 2, column 0: cell (0, 0) holds weight (2, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
-              prove: tile t0 of m0, entry 3, column 0: cell (2, 0) holds weight (3, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
-              prove: tile t0 of m0, entry 4, column 0: cell (2, 0) holds weight (4, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
-              prove: tile t0 of m0, entry 5, column 0: cell (2, 0) holds weight (5, 1) of `hidden` replica 0, which is declared to take no cells (rule 16)
-              prove: matrix m0: no tile holds weight (0, 0) of `hidden` replica 0 (rule 16)
-            a digital column forgotten
-              verify: matrix m1: weight (0, 2) of `out` replica 0 is in no tile (rule 9)
-              prove: matrix m1: no tile holds weight (0, 2) of `out` replica 0 (rule 16)
-            a digital column that does not exist
-              verify: matrix m1: digital column 3 of `out` must lie in 0..3, as digital columns ascend (rule 2)
-              prove: matrix m1: column 3 of `out` is declared digital with weights +1, but there are 3 (rule 15)
-            digital columns out of order
-              verify: matrix m0: digital column 0 of `hidden` must lie in 2..4, as digital columns ascend (rule 2)
-              verify: tile t0 of m0, column 0: logical column 0 is digital in `hidden` (rule 4)
-              prove: matrix m0: column 0 of `hidden` is declared digital with weights +1, but that of row 1 is -1 (rule 15)
-            all columns digital
-              verify: matrix m1: `out` leaves no weight to its tiles: all 3 are digital columns (rule 2)
-              verify: tile t1 of m1, column 0: logical column 0 is digital in `out` (rule 4)
-              verify: tile t1 of m1, column 1: logical column 1 is digital in `out` (rule 4)
-              prove: matrix m1: column 0 of `out` is declared digital with weights +1, but that of row 3 is -1 (rule 15)
-              prove: matrix m1: column 1 of `out` is declared digital with weights +1, but that of row 0 is -1 (rule 15)
         "#]],
     );
 }
@@ -264,8 +217,6 @@ fn slices_and_levels() {
                 m.tiles[0].columns.swap(1, 3);
             }),
             ("half a cell", |m| keep_columns(&mut m.tiles[0], &[0, 1, 2])),
-            ("half a cell digital", |m| m.matrices[0].digital.truncate(1)),
-            ("a digital slice of the other sign", |m| m.matrices[0].digital[0].negative = true),
             ("weights of 2 bits", |m| m.matrices[0].weight_bits = 2),
             ("weights of 3 bits", |m| m.matrices[0].weight_bits = 3),
             ("weights of 1 bit", |m| m.matrices[0].weight_bits = 1),
@@ -295,11 +246,6 @@ fn slices_and_levels() {
             half a cell
               verify: tile t0 of m0, column 2: it shares cells with column 3, so they must be an even logical column and the next, both inverted or neither (rule 4)
               prove: matrix m0: no tile holds slice 1 of weight (0, 0) of `out` replica 0 (rule 16)
-            half a cell digital
-              verify: matrix m0: slice 3 of weight (0, 1) of `out` replica 0 is in no tile (rule 9)
-              prove: matrix m0: no tile holds slice 3 of weight (0, 1) of `out` replica 0 (rule 16)
-            a digital slice of the other sign
-              prove: matrix m0: column 6 of `out` is declared digital with weights -1, but that of row 0 is +1 (rule 15)
             weights of 2 bits
               prove: matrix m0: `out` has weights of 2 bits, in the network of 4 (rule 14)
             weights of 3 bits
@@ -319,9 +265,9 @@ fn slices_and_levels() {
               prove: matrix m0: layer `out` has 4-bit weights, which do not fill cells of 3 bits: they need weights of 2, 4 or 8 (rule 14)
             too wide
               verify: tile t0 of m0: 2 columns of cells do not fit the 1 of macro `levels` (rule 11)
-              verify: tile t1 of m0: it takes columns 2..3 of macro 0, which has 1 (rule 13)
+              verify: tile t1 of m0: 2 columns of cells do not fit the 1 of macro `levels` (rule 11)
             beside the macro
-              verify: tile t1 of m0: it takes columns 2..3 of macro 0, which has 2 (rule 13)
+              verify: tile t1 of m0: it takes columns 2..4 of macro 0, which has 2 (rule 13)
             one over the other
               verify: tile t1 of m0: it takes cell (0, 1) of macro 0, as tile t0 does (rule 13)
         "#]],
@@ -566,12 +512,8 @@ fn stages_and_places() {
 #[test]
 fn random_mappings_have_every_feature() {
     let mappings: Vec<Mapping> = (0..100).map(|seed| sample::random(seed).1).collect();
-    let features: [Feature; 10] = [
+    let features: [Feature; 8] = [
         ("dead rows", |m| m.matrices.iter().any(|of| !of.dead.is_empty())),
-        ("digital columns", |m| m.matrices.iter().any(|of| of.digital.iter().any(|c| !c.negative))),
-        ("digital columns of -1", |m| {
-            m.matrices.iter().any(|of| of.digital.iter().any(|c| c.negative))
-        }),
         ("shared rows", |m| m.tiles.iter().any(|tile| tile.rows.has_shared_rows())),
         ("lines of many entries", |m| {
             m.tiles.iter().any(|tile| tile.lines().scan.len() < tile.rows.len())

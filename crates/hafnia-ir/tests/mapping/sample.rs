@@ -56,7 +56,6 @@ network {network}
 macro levels 4x4 cells 2
 stage placed
 matrix m0 out 3x2 weights 4
-  digital +6 +7
 tile t0 m0 replica 0 size 3x4 at macro 0 row 0 column 0
   columns 2 3 ~0 ~1
   rows 0..3
@@ -64,13 +63,13 @@ tile t0 m0 replica 0 size 3x4 at macro 0 row 0 column 0
     c
     a
     f
-tile t1 m0 replica 0 size 3x2 at macro 0 row 0 column 2
-  columns 4 5
+tile t1 m0 replica 0 size 3x4 at macro 0 row 0 column 2
+  columns 4..8
   rows 0..3
   bits
-    3
-    3
-    3
+    f
+    f
+    f
 "
     )
 }
@@ -129,7 +128,7 @@ pub(crate) fn mapping() -> Mapping {
 }
 
 /// Two matrices, 6x4 and 4x3: column 1 of the first is -1 throughout, so that its activation, row 1
-/// of the second, is always 0; without that row, column 2 of the second is +1 throughout.
+/// of the second, is always 0.
 pub(crate) fn network_to_strip() -> Network {
     let mut layers = network().layers().to_vec();
     let [_, Layer::Linear(hidden), Layer::Linear(out)] = &mut layers[..] else {
@@ -150,10 +149,8 @@ network {network}
 macro tiny 4x8
 stage placed
 matrix m0 hidden 6x4
-  digital -1
 matrix m1 out 4x3
   dead 1
-  digital +2
 tile t0 m0 replica 0 size 3x3 pre-add at macro 0 row 0 column 0
   columns 0 2 3
   rows 0:0 1:1 2:0 3:2 -4:2 5:2
@@ -161,12 +158,17 @@ tile t0 m0 replica 0 size 3x3 pre-add at macro 0 row 0 column 0
     7
     2
     4
-tile t1 m1 replica 0 size 3x2 at macro 0 row 0 column 3
-  columns 0 1
+tile t1 m1 replica 0 size 3x3 at macro 0 row 0 column 3
+  columns 0..3
   rows 0 2 3
   bits
-    1
-    3
+    5
+    7
+    4
+tile t2 m0 replica 0 size 1x1 at macro 0 row 3 column 0
+  columns 1
+  rows 0:0 1:0 2:0 3:0 4:0 5:0
+  bits
     0
 "
     )

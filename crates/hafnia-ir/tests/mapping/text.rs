@@ -76,47 +76,26 @@ fn errors_in_what_takes_no_cells() {
             ("dead 1", "dead 0..4 0"),
             ("dead 1", "dead -1"),
             ("dead 1", "dead 1 dead"),
-            ("digital -1", "digital"),
-            ("digital -1", "digital 1"),
-            ("digital -1", "digital ~1"),
-            ("digital -1", "digital -4"),
-            ("digital -1", "digital -0..4 +0"),
-            ("digital -1", "digital -1 dead 1"),
-            ("digital -1", "digitally -1"),
             ("pre-add at", "at macro 0 row 0 column 0 pre-add"),
             ("pre-add", "pre-sub"),
         ],
         expect![[r#"
             dead 1 -> dead
-              line 9, column 3: expected a dead row or run in 0..=3, at most 4 more, found `digital`
+              line 8, column 1: expected a dead row or run in 0..=3, at most 4 more, found `tile`
             dead 1 -> dead 4
-              line 8, column 8: expected a dead row or run in 0..=3, at most 4 more, found `4`
+              line 7, column 8: expected a dead row or run in 0..=3, at most 4 more, found `4`
             dead 1 -> dead 1..5
-              line 8, column 8: expected a dead row or run in 0..=3, at most 4 more, found `1..5`
+              line 7, column 8: expected a dead row or run in 0..=3, at most 4 more, found `1..5`
             dead 1 -> dead 0..4 0
-              line 8, column 13: expected a dead row or run in 0..=3, at most 0 more, found `0`
+              line 7, column 13: expected a dead row or run in 0..=3, at most 0 more, found `0`
             dead 1 -> dead -1
-              line 8, column 8: expected a dead row or run in 0..=3, at most 4 more, found `-1`
+              line 7, column 8: expected a dead row or run in 0..=3, at most 4 more, found `-1`
             dead 1 -> dead 1 dead
-              line 9, column 3: expected a dead row or run in 0..=3, at most 3 more, found `digital`
-            digital -1 -> digital
-              line 7, column 1: expected + or - and a digital column or run in 0..=3, at most 4 more, found `matrix`
-            digital -1 -> digital 1
-              line 6, column 11: expected + or - and a digital column or run in 0..=3, at most 4 more, found `1`
-            digital -1 -> digital ~1
-              line 6, column 11: expected + or - and a digital column or run in 0..=3, at most 4 more, found `~1`
-            digital -1 -> digital -4
-              line 6, column 11: expected + or - and a digital column or run in 0..=3, at most 4 more, found `-4`
-            digital -1 -> digital -0..4 +0
-              line 6, column 17: expected + or - and a digital column or run in 0..=3, at most 0 more, found `+0`
-            digital -1 -> digital -1 dead 1
-              line 6, column 14: expected `matrix`, `tile` or the end, found `dead`
-            digital -1 -> digitally -1
-              line 6, column 3: expected `matrix`, `tile` or the end, found `digitally`
+              line 8, column 1: expected a dead row or run in 0..=3, at most 3 more, found `tile`
             pre-add at -> at macro 0 row 0 column 0 pre-add
-              line 10, column 57: expected `columns`, found `pre-add`
+              line 8, column 57: expected `columns`, found `pre-add`
             pre-add -> pre-sub
-              line 10, column 31: expected `columns`, found `pre-sub`
+              line 8, column 31: expected `columns`, found `pre-sub`
         "#]],
     );
 }
@@ -360,7 +339,7 @@ proptest! {
             prop::sample::select(vec![
                 "tile", "matrix", "m0", "m1", "t0", "t4", "replica", "0", "1", "size", "1x1", "4x3",
                 "at", "macro", "row", "column", "columns", "0..3", "~0..3", "rows", "-0:0", "0..4",
-                "0..4:0..4", "bits", "7", "f", "pre-add", "dead", "digital", "+1", "-2", "weights", "%", "#", "\n", "4294967295", "..", ":", "-", "~",
+                "0..4:0..4", "bits", "7", "f", "pre-add", "dead", "weights", "%", "#", "\n", "4294967295", "..", ":", "-", "~",
             ]),
             0..40,
         ),

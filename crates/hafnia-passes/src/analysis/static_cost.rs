@@ -53,13 +53,8 @@ impl StaticCost {
             cost.conversions += cycles * columns as f64;
         }
         for (layer, of) in context.network.matrices().iter().zip(&mapping.matrices) {
-            // Digital columns are parts of an output too, and its first part is not added to another.
-            let digital = of.digital.len() / usize::from(mapping.geometry.cell_bits);
-            cost.additions += (layer.positions * digital) as u64;
+            // The first part of an output is not added to another.
             cost.additions -= (layer.positions * of.outputs()) as u64;
-            if !of.digital.is_empty() {
-                cost.additions += (layer.positions * (of.rows - of.dead.len() - 1)) as u64;
-            }
         }
         cost
     }
@@ -154,7 +149,7 @@ fn expected_cycles(tile: &Tile, profile: &MatrixProfile, context: &Context<'_>) 
 #[cfg(test)]
 mod tests {
     use hafnia_cim::{CodeTable, MacroSpec};
-    use hafnia_ir::{DigitalColumn, RowEntry};
+    use hafnia_ir::RowEntry;
     use hafnia_model::random::lenet5;
     use hafnia_rng::Seed;
 
@@ -180,7 +175,7 @@ mod tests {
 
     /// Sixteen equal rows on one physical row, of 2-bit activations.
     #[test]
-    fn additions_before_a_shared_row_and_of_digital_columns_are_counted() {
+    fn additions_before_a_shared_row_are_counted() {
         let network = linear(hafnia_model::BitMatrix::from_fn(16, 2, |_, column| column == 0), 2);
         let spec = MacroSpec::preset("gt-n40").unwrap();
         let code_table = CodeTable::from_spec(&spec);
@@ -196,9 +191,6 @@ mod tests {
         let pre_add = StaticCost::of(&mapping, &given);
         // A sum of at most 48 has 6 bits.
         assert_eq!((pre_add.additions, pre_add.cycles), (15, 6.0));
-        mapping.tiles[0] = mapping.tiles[0].with_columns(&[0]);
-        mapping.matrices[0].digital = vec![DigitalColumn { logical: 1, negative: true }];
-        assert_eq!(StaticCost::of(&mapping, &given).additions, 15 + 15);
     }
 
     #[test]

@@ -1,24 +1,18 @@
-//! `strip-dead`: takes rows that are never on, and columns that are constant, out of the cells.
+//! `strip-dead`: takes rows that are never on out of the cells.
 //!
-//! 1. Intervals: from an input between 0 and its maximum the least and the largest that every
-//!    activation can be follow layer by layer, through sums, thresholds, pools and padding. A row
-//!    whose largest activation is 0 at every position is dead: it is declared so and takes no cells.
-//! 2. A column whose weights are all +1, or all −1, in the rows that are left returns the sum of all
-//!    activations, or minus that. It is declared digital and takes no cells.
+//! From an input between 0 and its maximum the least and the largest that every activation can be
+//! follow layer by layer, through sums, thresholds, pools and padding. A row whose largest activation
+//! is 0 at every position is dead: it is declared so and takes no cells. The proof works the intervals
+//! out anew. What is dead only in practice, such as the border of images, is not dead for every input
+//! and stays. One row of a matrix always stays.
 //!
-//! Both are exact, and the proof works the intervals out anew. Constant outputs of other columns
-//! (those whose sums lie between two thresholds whatever the input) are left as they are: the mapping
-//! computes sums, not activations. What is dead only in practice, such as the border of images, is not
-//! dead for every input and stays too. One row and one column of a matrix always stay.
-//!
-//! What it costs: for digital columns, a sum of all activations of a matrix at every output position.
-//!
-//! The recorded networks `frontier`, `two-macros` and `final12` have neither; pruned channels and
-//! thresholds out of reach would make some.
+//! Dead rows come from padding that a kernel never leaves, as where 5x5 kernels run over a signal of
+//! height 1 (four rows of five), and from channels whose thresholds are out of reach. The recorded
+//! networks have none.
 //!
 //! Cost: two products of every matrix with a vector, at every output position.
 
-use hafnia_ir::{DigitalColumn, Mapping, Matrix, Stage, Tile};
+use hafnia_ir::{Mapping, Matrix, Stage, Tile};
 use hafnia_model::arithmetic::{activate_all, max_pool, window};
 use hafnia_model::{Layer, Multiply, Network, ReferenceProduct, Thresholds, Weights};
 use serde::{Deserialize, Serialize};
@@ -36,7 +30,7 @@ pub struct StripDead {}
 impl Pass for StripDead {
     const INFO: PassInfo = PassInfo {
         name: "strip-dead",
-        summary: "Takes rows that are never on, and columns that are constant, out of the cells.",
+        summary: "Takes rows that are never on out of the cells.",
         takes: &[Stage::Logical],
         leaves: None,
         options: &[],
@@ -44,71 +38,40 @@ impl Pass for StripDead {
 
     fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
         let before = StaticCost::of(mapping, context);
-        let counts = |mapping: &Mapping| {
-            let count = |of: fn(&Matrix) -> usize| mapping.matrices.iter().map(of).sum::<usize>();
-            [count(|of| of.dead.len()) as f64, count(|of| of.digital.len()) as f64]
+        let count = |mapping: &Mapping| {
+            mapping.matrices.iter().map(|of| of.dead.len()).sum::<usize>() as f64
         };
-        let [dead, digital] = counts(mapping);
-        let layers = context.network.matrices();
-        let cell = mapping.geometry.cell_bits;
-        for (index, is_dead) in dead_rows(context.network).iter().enumerate() {
-            let slices = layers[index].weights.slices();
-            let bit = |row: u32, column: u32| slices.get(row as usize, column as usize);
-            strip(&mut mapping.matrices[index], is_dead, bit, cell);
+        let dead = count(mapping);
+        for (matrix, is_dead) in mapping.matrices.iter_mut().zip(dead_rows(context.network)) {
+            strip(matrix, &is_dead);
         }
         for tile in &mut mapping.tiles {
-            *tile = without(tile, &mapping.matrices[tile.matrix.index()]);
+            *tile = without_dead(tile, &mapping.matrices[tile.matrix.index()]);
         }
-        let [dead_after, digital_after] = counts(mapping);
-        let statistics = Statistics::default().changed("dead rows", dead, dead_after).changed(
-            "digital columns",
-            digital,
-            digital_after,
-        );
+        let statistics = Statistics::default().changed("dead rows", dead, count(mapping));
         Ok(before.changed(StaticCost::of(mapping, context), statistics))
     }
 }
 
-/// Declares rows dead and columns digital; the columns that share cells of `cell` bits only together.
-fn strip(of: &mut Matrix, is_dead: &[bool], bit: impl Fn(u32, u32) -> bool, cell: u8) {
-    let (rows, columns) = (0..of.rows as u32, 0..of.columns as u32);
-    // What tiles hold now, and of that the first, stays if nothing else would.
-    let stays = rows.clone().find(|row| !of.dead.contains(row));
-    let is_lost = is_dead.iter().all(|dead| *dead);
-    let (dead, alive): (Vec<u32>, Vec<u32>) =
-        rows.partition(|&row| is_dead[row as usize] && !(is_lost && stays == Some(row)));
-    of.dead = dead;
-
-    let is_digital = |column: u32| of.digital.iter().any(|digital| digital.logical == column);
-    let stays = columns.clone().find(|&column| !is_digital(column));
-    let constant = |logical: u32| {
-        let first = bit(*alive.first()?, logical);
-        let is_constant = alive.iter().all(|&row| bit(row, logical) == first);
-        is_constant.then_some(DigitalColumn { logical, negative: !first })
+/// Declares rows dead; if all are, one that a tile holds stays.
+fn strip(of: &mut Matrix, is_dead: &[bool]) {
+    let is_held = |row: &u32| of.dead.binary_search(row).is_err();
+    let stays = match is_dead.iter().all(|dead| *dead) {
+        true => (0..of.rows as u32).find(is_held),
+        false => None,
     };
-    let cell_of = |column: u32| column / u32::from(cell);
-    let constant: Vec<DigitalColumn> = columns.filter_map(constant).collect();
-    let cells = constant.chunk_by(|a, b| cell_of(a.logical) == cell_of(b.logical));
-    let mut digital = cells.filter(|of| of.len() == usize::from(cell)).collect::<Vec<_>>().concat();
-    if digital.len() == of.columns {
-        digital.retain(|column| stays.map(cell_of) != Some(cell_of(column.logical)));
-    }
-    of.digital = digital;
+    let is_stripped = |row: &u32| is_dead[*row as usize] && stays != Some(*row);
+    of.dead = (0..of.rows as u32).filter(is_stripped).collect();
 }
 
-/// The tile without what its matrix declares to take no cells.
-fn without(tile: &Tile, of: &Matrix) -> Tile {
+/// The tile without the rows that its matrix declares dead.
+fn without_dead(tile: &Tile, of: &Matrix) -> Tile {
     let is_alive = |&entry: &usize| of.dead.binary_search(&tile.rows.logical()[entry]).is_err();
-    let is_held = |&index: &usize| {
-        let logical = tile.columns[index].logical;
-        of.digital.binary_search_by_key(&logical, |column| column.logical).is_err()
-    };
     let entries: Vec<usize> = (0..tile.rows.len()).filter(is_alive).collect();
-    let columns: Vec<usize> = (0..tile.columns.len()).filter(is_held).collect();
-    if (entries.len(), columns.len()) == (tile.rows.len(), tile.columns.len()) {
-        return tile.clone();
+    match entries.len() == tile.rows.len() {
+        true => tile.clone(),
+        false => tile.with_entries(&entries),
     }
-    tile.with_entries(&entries).with_columns(&columns)
 }
 
 /// Per matrix and row, whether its activation is 0 whatever the input.

@@ -76,7 +76,7 @@ pub(crate) struct MatrixLayout {
     /// Its layer of the network.
     pub(crate) layer: usize,
     pub(crate) windows: Windows,
-    /// Bits of the logical rows in order.
+    /// Bits of the logical rows in order, without dead ones.
     pub(crate) natural: LineBits,
     pub(crate) sums: Sums,
     pub(crate) levels: Levels,
@@ -120,13 +120,14 @@ pub(crate) enum Grouper {
 impl<'a> Layout<'a> {
     /// Lays out a network without a mapping, if vectors suit every layer.
     pub(crate) fn of_network(network: &'a Network) -> Result<Self, Why> {
-        Self::with_products(network, |_| Some(0))
+        Self::with_products(network, |_| &[], |_| Some(0))
     }
 
-    /// Lays out a network whose matrices have sums, with any errors, of up to ±`largest`, or are not
-    /// to be computed in slices.
-    fn with_products(
+    /// Lays out a network whose matrices have these dead rows, and sums, with any errors, of up to
+    /// ±`largest`, or are not to be computed in slices.
+    fn with_products<'d>(
         network: &'a Network,
+        dead: impl Fn(usize) -> &'d [u32],
         largest: impl Fn(usize) -> Option<usize>,
     ) -> Result<Self, Why> {
         let steps = steps(network);
@@ -139,7 +140,7 @@ impl<'a> Layout<'a> {
         };
         let layout = |(index, matrix): (usize, MatrixLayer<'_>)| {
             let largest = largest(index).filter(|_| pool(index) <= 2);
-            MatrixLayout::new(network, &matrix, largest)
+            MatrixLayout::new(network, &matrix, dead(index), largest)
         };
         let matrices = network.matrices().into_iter().enumerate().map(layout);
         Ok(Self {
@@ -182,12 +183,11 @@ impl<'a> Layout<'a> {
             }
             of_replicas.into_iter().max()
         };
-        let mut layout = Self::with_products(network, largest)?;
+        let mut layout = Self::with_products(network, |matrix| plan.dead(matrix), largest)?;
         layout.cells = Cells {
             tiles: Vec::new(),
             slots: spec.rows_per_conversion,
             is_proved: prove(mapping, network).is_ok(),
-            has_dead_rows: mapping.matrices.iter().any(|of| !of.dead.is_empty()),
         };
         for (id, tile) in mapping.tiles() {
             let (matrix, planned) = (tile.matrix.index(), &plan.tiles[id.index()]);
@@ -278,11 +278,12 @@ fn steps(network: &Network) -> Vec<Step> {
 }
 
 impl MatrixLayout {
-    /// Lays out a matrix, in slices if its sums, with any errors, are up to ±`largest` and that suits
-    /// them.
+    /// Lays out a matrix but for its `dead` rows, in slices if its sums, with any errors, are up to
+    /// ±`largest` and that suits them.
     fn new(
         network: &Network,
         matrix: &MatrixLayer<'_>,
+        dead: &[u32],
         largest: Option<usize>,
     ) -> Result<Self, Why> {
         let input = network.shape_before(matrix.layer);
@@ -294,14 +295,17 @@ impl MatrixLayout {
         let (weights, columns) = (matrix.weights, matrix.weights.columns());
         let none = Thresholds { levels: 0, values: Vec::new() };
         let thresholds = matrix.thresholds.unwrap_or(&none);
-        let sliced = largest.and_then(|most| Sliced::new(&windows, weights, thresholds, most));
+        let is_held = |row: &usize| dead.binary_search(&(*row as u32)).is_err();
+        let rows: Vec<usize> = (0..weights.rows()).filter(is_held).collect();
+        let sliced =
+            largest.and_then(|most| Sliced::new(&windows, weights, &rows, thresholds, most));
         let sums = match sliced {
             Some(sliced) => Sums::Sliced(sliced),
-            None => Sums::Packed(Packed::new(weights)),
+            None => Sums::Packed(Packed::new(weights, &rows)),
         };
         Ok(Self {
             layer: matrix.layer,
-            natural: LineBits::new(&windows, 0..weights.rows()),
+            natural: LineBits::new(&windows, rows),
             sums,
             levels: Levels::new(thresholds, columns),
             windows,

@@ -186,7 +186,6 @@ impl<'a, C: Convert> Runner<'a, C> {
             let Buffers { raw, digital, sums, .. } = &mut self.buffers;
             tile.outputs.add_products(isa, raw, digital, sums, blocks);
         }
-        self.add_digital_columns(matrix);
     }
 
     /// Multiplies a matrix by its weights in slices, to the activations behind the pool.
@@ -460,33 +459,6 @@ impl<'a, C: Convert> Runner<'a, C> {
         next.resize(of.activations(pool) + SLACK, 0);
         self.isa.run(Activate { levels, windows, sums, pool, activations: next });
         std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
-    }
-
-    /// The products of columns that need no tile: plus or minus Σ of the activations.
-    fn add_digital_columns(&mut self, matrix: usize) {
-        let (layout, isa) = (self.layout, self.isa);
-        let of = &layout.matrices[matrix];
-        let digital = layout.plan.as_ref().map_or(&[][..], |plan| plan.digital(matrix));
-        if digital.is_empty() {
-            return;
-        }
-        let (windows, blocks) = (&of.windows, of.levels.blocks());
-        let Buffers { words, patches, sums, .. } = &mut self.buffers;
-        for y in 0..windows.height {
-            isa.run(Gather { windows, bits: &of.natural, words, rows: y..y + 1, patches });
-            for x in 0..windows.width {
-                let mut sum = 0;
-                for plane in 0..windows.planes {
-                    for word in 0..patches.words {
-                        sum += (patches.word(plane, word, x).count_ones() as i32) << plane;
-                    }
-                }
-                let position = y * windows.width + x;
-                for &(output, factor) in digital {
-                    sums[position * blocks + output / LANES][output % LANES] = factor * sum;
-                }
-            }
-        }
     }
 }
 

@@ -33,9 +33,6 @@ pub(crate) struct Cells {
     /// Whether the mapping holds every weight of the network once, so that conversions without
     /// error give the network's sums.
     pub(crate) is_proved: bool,
-    /// Whether there are rows in no tile: they are never on, unless noise in a matrix before them
-    /// turns them on.
-    pub(crate) has_dead_rows: bool,
 }
 
 /// The bits of a tile, by line.

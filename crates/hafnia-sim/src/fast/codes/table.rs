@@ -33,9 +33,6 @@ impl<'a> TableKernel<'a> {
         let is_ones = |(ones, pieces): (usize, &Pieces)| usize::from(pieces.likeliest) == ones;
         let path = if !cells.is_proved {
             Path::Converted(Why::Unproved)
-        } else if cells.has_dead_rows {
-            // What noise turns on there counts in the network's own sums and in no tile's.
-            Path::Converted(Why::DeadRows)
         } else if !rows().all(|pieces| pieces.iter().enumerate().all(is_ones)) {
             Path::Converted(Why::Biased)
         } else if last_certain < 127 {

@@ -25,15 +25,16 @@ pub(crate) struct Packed {
 const HALF: usize = LANES / 2;
 
 impl Packed {
-    pub(crate) fn new(weights: &Weights) -> Self {
-        let (rows, columns) = (weights.rows(), weights.columns());
-        let (words, blocks) = (rows.div_ceil(64), columns.div_ceil(LANES));
+    /// Packs these rows of the weights.
+    pub(crate) fn new(weights: &Weights, rows: &[usize]) -> Self {
+        let columns = weights.columns();
+        let (words, blocks) = (rows.len().div_ceil(64), columns.div_ceil(LANES));
         let mut packed = vec![[0; HALF]; weights.planes().len() * 2 * blocks * words];
         for (plane, bits) in weights.planes().iter().enumerate() {
-            for row in 0..rows {
+            for (line, &row) in rows.iter().enumerate() {
                 for column in (0..columns).filter(|&column| bits.get(row, column)) {
                     let half = plane * 2 * blocks + column / HALF;
-                    packed[half * words + row / 64][column % HALF] |= 1 << (row % 64);
+                    packed[half * words + line / 64][column % HALF] |= 1 << (line % 64);
                 }
             }
         }

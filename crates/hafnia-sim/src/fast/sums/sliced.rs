@@ -38,11 +38,12 @@ pub(crate) struct Sliced {
 }
 
 impl Sliced {
-    /// The slices of a convolution whose sums, with any errors, are up to ±`largest`; none if they do
-    /// not suit it.
+    /// The slices of these rows of a convolution whose sums, with any errors, are up to ±`largest`;
+    /// none if they do not suit it.
     pub(crate) fn new(
         windows: &Windows,
         weights: &Weights,
+        rows: &[usize],
         thresholds: &Thresholds,
         largest: usize,
     ) -> Option<Self> {
@@ -56,7 +57,8 @@ impl Sliced {
             weights.rows() < 1 << bits && largest < 1 << (total - 1)
         };
         let (bits, total) = BITS.into_iter().find(holds)?;
-        let ones = |column| (0..weights.rows()).filter(move |&row| plane.get(row, column));
+        let rows = || rows.iter().copied();
+        let ones = |column| rows().filter(move |&row| plane.get(row, column));
         let columns = 0..weights.columns();
         let bias = (1i64 << (total - 1)) - 1;
         let compared = |&threshold: &i32| {
@@ -65,7 +67,7 @@ impl Sliced {
         Some(Self {
             bits,
             total,
-            all: streams.taps(windows, 0..weights.rows()),
+            all: streams.taps(windows, rows()),
             columns: columns.map(|column| streams.taps(windows, ones(column))).collect(),
             thresholds: thresholds.values.iter().flat_map(compared).collect(),
             streams,
