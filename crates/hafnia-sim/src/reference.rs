@@ -47,7 +47,7 @@ pub enum Kernels {
 impl Default for Kernels {
     /// Vectors as wide as this processor has.
     fn default() -> Self {
-        Self::Vectors(Isa::best())
+        Self::Vectors(Isa::chosen())
     }
 }
 

@@ -1,6 +1,7 @@
 //! [`Isa`]: an instruction set, and the run of a kernel on it.
 
-use std::fmt;
+use std::sync::OnceLock;
+use std::{env, fmt};
 
 use crate::portable::Portable;
 use crate::simd::Kernel;
@@ -18,9 +19,53 @@ enum Level {
     X86(x86::Level),
 }
 
+/// A name in [`Isa::VARIABLE`] that is none of this processor's instruction sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnknownIsa {
+    /// The name.
+    pub found: String,
+}
+
+impl fmt::Display for UnknownIsa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all: Vec<String> = Isa::all().iter().map(Isa::to_string).collect();
+        let (variable, found, all) = (Isa::VARIABLE, &self.found, all.join(", "));
+        write!(f, "{variable} is {found:?}; this processor has {all}")
+    }
+}
+
+impl std::error::Error for UnknownIsa {}
+
 impl Isa {
-    /// The widest instruction set of this processor.
-    pub fn best() -> Self {
+    /// The variable of the environment that names the instruction set to run on, `HAFNIA_ISA`: for
+    /// comparisons, as all give the same results.
+    pub const VARIABLE: &str = "HAFNIA_ISA";
+
+    /// The instruction set that [`VARIABLE`](Self::VARIABLE) names, or the widest without it or if
+    /// it is empty.
+    ///
+    /// # Errors
+    /// If it names none of [`all`](Self::all).
+    pub fn from_environment() -> Result<Self, UnknownIsa> {
+        match env::var_os(Self::VARIABLE) {
+            Some(name) if !name.is_empty() => Self::named(&name.to_string_lossy()),
+            _ => Ok(Self::widest()),
+        }
+    }
+
+    fn named(name: &str) -> Result<Self, UnknownIsa> {
+        let found = Self::all().into_iter().find(|isa| isa.to_string() == name);
+        found.ok_or_else(|| UnknownIsa { found: name.to_owned() })
+    }
+
+    /// The instruction set that kernels run on unless they are given one: that of
+    /// [`from_environment`](Self::from_environment), looked up once, or the widest if it names none.
+    pub fn chosen() -> Self {
+        static CHOSEN: OnceLock<Isa> = OnceLock::new();
+        *CHOSEN.get_or_init(|| Self::from_environment().unwrap_or_else(|_| Self::widest()))
+    }
+
+    fn widest() -> Self {
         *Self::all().last().expect("every processor has the portable level")
     }
 
@@ -221,7 +266,19 @@ mod tests {
     }
 
     #[test]
-    fn the_best_is_the_last_of_all() {
-        assert_eq!(Isa::all().last(), Some(&Isa::best()));
+    fn the_widest_is_the_last_of_all() {
+        assert_eq!(Isa::all().last(), Some(&Isa::widest()));
+    }
+
+    #[test]
+    fn an_instruction_set_has_a_name() {
+        for isa in Isa::all() {
+            assert_eq!(Isa::named(&isa.to_string()), Ok(isa));
+        }
+        let error = Isa::named("abacus\u{1b}").unwrap_err().to_string();
+        let all: Vec<String> = Isa::all().iter().map(Isa::to_string).collect();
+        let expected =
+            format!("HAFNIA_ISA is \"abacus\\u{{1b}}\"; this processor has {}", all.join(", "));
+        assert_eq!(error, expected);
     }
 }

@@ -47,6 +47,6 @@ mod words;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-pub use isa::Isa;
+pub use isa::{Isa, UnknownIsa};
 pub use simd::{Bits, Floats, Kernel, LANES, Simd};
 pub use words::Words;

@@ -22,7 +22,7 @@ pub(crate) use shape::{Operands, Shape, Sums};
 
 /// The sums of a block, pooled.
 pub(crate) fn forward(operands: Operands<'_>, disturbance: Option<Disturbance<'_>>) -> Sums {
-    Isa::best().run(Forward { operands, disturbance })
+    Isa::chosen().run(Forward { operands, disturbance })
 }
 
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ pub(crate) fn backward(
     by_sums: &[f32],
     wants_input: bool,
 ) -> (Vec<f32>, Option<Vec<f32>>) {
-    Isa::best().run(Backward { operands, place, by_sums, wants_input })
+    Isa::chosen().run(Backward { operands, place, by_sums, wants_input })
 }
 
 #[derive(Clone, Copy)]

@@ -136,7 +136,7 @@ impl<'a> Search<'a> {
         let sets = 1 << rows;
         let mut search = Self {
             damage,
-            unshared: Unshared::new(damage, &natural, Isa::best())?,
+            unshared: Unshared::new(damage, &natural, Isa::chosen())?,
             rows,
             fixed: 0.0,
             samples: Vec::new(),

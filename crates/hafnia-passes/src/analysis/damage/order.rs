@@ -49,7 +49,7 @@ impl Damage<'_> {
 
 impl<'a> Order<'a> {
     fn new(damage: &'a Damage<'a>, entries: &[usize]) -> Self {
-        match Unshared::new(damage, entries, Isa::best()) {
+        match Unshared::new(damage, entries, Isa::chosen()) {
             Some(unshared) => Self::read(damage, entries, Box::new(unshared)),
             None => Self::gathered(damage, entries),
         }
