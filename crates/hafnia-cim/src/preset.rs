@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use hafnia_text::{quoted, shown};
 use serde::Deserialize as _;
@@ -262,6 +262,48 @@ impl MacroSpec {
         Ok(load(name_or_path)?.0)
     }
 
+    /// The files that a macro is read from: its own, those that it inherits from, and the fault map
+    /// that it names in the end; `overrides` are values as [`set_all`](Self::set_all) takes them. None
+    /// of a preset.
+    ///
+    /// What cannot be read is listed, and leads no further: [`load`](Self::load) says what is wrong.
+    pub fn files<'v>(
+        name_or_path: &str,
+        overrides: impl IntoIterator<Item = (&'v str, &'v str)>,
+    ) -> Vec<PathBuf> {
+        let is_map = |key: &&Key| key.name == FAULT_MAP;
+        let map = KEYS.iter().find(is_map).map_or("", Key::short);
+        let mut given = None;
+        for (key, value) in overrides {
+            if key == FAULT_MAP || key == map {
+                given = Some(value.to_owned());
+            }
+        }
+        let mut files = Vec::new();
+        let mut next = Some(name_or_path.to_owned());
+        while let Some(name) = next.take().filter(|name| is_path(name)) {
+            let path = PathBuf::from(&name);
+            if files.contains(&path) || files.len() > MOST_FILES {
+                break;
+            }
+            let text = read(&path).ok();
+            files.push(path);
+            let Some(file) = text.and_then(|text| toml::from_str::<toml::Table>(&text).ok()) else {
+                break;
+            };
+            let section = file.get("faults").and_then(|faults| faults.get(map));
+            let value = section.or_else(|| file.get(FAULT_MAP)).and_then(|map| map.get("value"));
+            if let (None, Some(map)) = (&given, value.and_then(toml::Value::as_str)) {
+                given = Some(if map == "none" { map.to_owned() } else { beside(&name, map) });
+            }
+            next = file.get("inherits").and_then(toml::Value::as_str).map(|parent| {
+                if is_path(parent) { beside(&name, parent) } else { parent.to_owned() }
+            });
+        }
+        files.extend(given.filter(|map| map != "none").map(PathBuf::from));
+        files
+    }
+
     /// Overrides one value, given as text: `set("cell.sigma_lrs_rel", "0.2")`.
     ///
     /// `key` is a key of the TOML file or its last part. The result is validated; a value that is
@@ -368,6 +410,18 @@ fn preset_text(name: &str) -> Result<&'static str, CimError> {
     })
 }
 
+/// The key that names a file.
+const FAULT_MAP: &str = "faults.map";
+
+/// Files of a macro that are listed, at most.
+const MOST_FILES: usize = 64;
+
+/// The path that the file `name` gives as `other`: relative to its own folder.
+fn beside(name: &str, other: &str) -> String {
+    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+    folder.join(other).display().to_string()
+}
+
 fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".toml")
 }
@@ -452,13 +506,11 @@ fn given(
         let (key, fault) = (None, "is not TOML".to_owned());
         CimError::Macro { name: name.to_owned(), key, fault, source: Some(source.into()) }
     })?;
-    let beside = |other: &str| {
-        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
-        folder.join(other).display().to_string()
-    };
     let mut given = match file.remove("inherits") {
         None => BTreeMap::new(),
-        Some(toml::Value::String(parent)) if is_path(&parent) => inherited(&beside(&parent), way)?,
+        Some(toml::Value::String(parent)) if is_path(&parent) => {
+            inherited(&beside(name, &parent), way)?
+        }
         Some(toml::Value::String(parent)) => inherited(&parent, way)?,
         Some(value) => {
             let shown = quoted(&value.to_string());
@@ -468,7 +520,7 @@ fn given(
     };
     for (key, Entry { value, source }) in entries(name, file)? {
         let text = match value {
-            toml::Value::String(path) if key == "faults.map" && path != "none" => beside(&path),
+            toml::Value::String(path) if key == FAULT_MAP && path != "none" => beside(name, &path),
             toml::Value::String(text) => text,
             other => other.to_string(),
         };

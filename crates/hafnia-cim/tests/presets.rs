@@ -561,6 +561,34 @@ fn a_file_inherits_and_overrides() {
     assert_eq!(spec.faults.map.state(0, 1, 3), None);
 }
 
+#[test]
+fn the_files_of_a_macro_are_those_it_is_read_from() {
+    let folder = std::env::temp_dir().join(format!("hafnia-cim-{}-files", std::process::id()));
+    std::fs::create_dir_all(folder.join("sub")).expect("a folder");
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).expect("a file");
+    write("own.toml", "inherits = \"sub/base.toml\"\n");
+    let map = "[faults]\nmap = { value = \"map.csv\", source = \"x\" }\n";
+    write("sub/base.toml", &format!("inherits = \"../last.toml\"\n{map}"));
+    write("last.toml", &format!("inherits = \"gt-n40\"\n{map}"));
+    write("circle.toml", "inherits = \"./circle.toml\"\n");
+    let files = |name: &str, overrides: &[(&str, &str)]| {
+        let path = folder.join(name).display().to_string();
+        let files = MacroSpec::files(&path, overrides.iter().copied());
+        let shown = |path: std::path::PathBuf| {
+            path.strip_prefix(&folder).unwrap_or(&path).display().to_string()
+        };
+        files.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    let chain = ["own.toml", "sub/base.toml", "sub/../last.toml"];
+    assert_eq!(files("own.toml", &[]), [&chain[..], &["sub/map.csv"]].concat());
+    assert_eq!(files("own.toml", &[("map", "m.csv")]), [&chain[..], &["m.csv"]].concat());
+    assert_eq!(files("own.toml", &[("faults.map", "none")]), chain);
+    assert_eq!(files("circle.toml", &[]), ["circle.toml"]);
+    assert_eq!(files("missing.toml", &[]), ["missing.toml"]);
+    assert!(MacroSpec::files("gt-n40", [("rows", "64")]).is_empty(), "a preset is no file");
+    std::fs::remove_dir_all(&folder).expect("the folder just made");
+}
+
 fn check_among(case: &str, files: &[(&str, &str)], message: Expect) {
     message.assert_eq(&load_among(case, files).expect_err("a fault"));
 }

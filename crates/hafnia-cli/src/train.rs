@@ -10,9 +10,9 @@ use clap::Args;
 use hafnia_artifact::{Digest, save, write_whole};
 use hafnia_data::{Dataset, Mnist, Split};
 use hafnia_study::{
-    Record, SeedOutcome, Session, TrainOutcome, TrainRequest, TrainSummary, check_writable,
+    Record, SeedOutcome, Session, TrainOutcome, TrainRequest, TrainSummary, check_writable, program,
 };
-use hafnia_train::{Event, TrainConfig, TrainReport};
+use hafnia_train::{CheckpointFolder, Event, TrainConfig, TrainReport};
 use indicatif::{MultiProgress, ProgressBar};
 use serde::Serialize;
 
@@ -204,9 +204,7 @@ impl Job<'_> {
     fn run(&self, bar: &ProgressBar, prefix: &str) -> anyhow::Result<TrainOutcome> {
         let network_path = self.out.join("network.hafnia");
         let mut record = Record::begin(self.request.words(), &self.config, Some(self.config.seed))?;
-        if let Some(recipe) = &self.request.recipe {
-            record.input(recipe)?;
-        }
+        record.inputs(self.request.files())?;
         record.data(self.mnist);
         let checkpoint = self.request.checkpoint.as_ref().unwrap_or(&self.out);
         let report =
@@ -292,7 +290,8 @@ fn observed(
         }
         _ => {}
     };
-    let report = hafnia_train::train(config, images, split, Some(folder), &mut observe)?;
+    let kept = Some(CheckpointFolder { folder, program: &program() });
+    let report = hafnia_train::train(config, images, split, kept, &mut observe)?;
     bar.finish_and_clear();
     Ok(report)
 }

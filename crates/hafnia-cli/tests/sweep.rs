@@ -256,3 +256,92 @@ fn a_full_disk_keeps_what_is_finished() {
     let after = files(&place.join("out/shards"));
     assert_eq!(after, before);
 }
+
+/// A small sweep over files, and the files.
+fn files_to_sweep(place: &Path) {
+    let write = |name: &str, text: &str| {
+        fs::create_dir_all(place.join(name).parent().unwrap()).unwrap();
+        fs::write(place.join(name), text).unwrap();
+    };
+    let pipeline = |passes: &[&str]| {
+        let passes = passes.iter().map(|pass| format!("[[pass]]\nuse = \"{pass}\"\n"));
+        format!("name = \"own\"\n{}", passes.collect::<String>())
+    };
+    write("a/own.toml", &pipeline(&["tile", "pack"]));
+    write("b/own.toml", &pipeline(&["rename", "tile", "pack"]));
+    write("macros/base.toml", &base(0.2));
+    write("macros/own.toml", "inherits = \"base.toml\"\n");
+    write("macros/map.csv", "macro,row,column,state\n0,0,0,LRS\n");
+    write(
+        "files.toml",
+        "name = \"files\"\nchips = 2\nshard_chips = 1\nimages = 20\nreplicates = 10\n\
+         [base]\nnetwork = \"net.hafnia\"\nmacro = \"macros/own.toml\"\n\
+         [axes]\npipeline = [\"a/own.toml\", \"b/own.toml\"]\n",
+    );
+}
+
+/// A macro that others inherit.
+fn base(sigma: f64) -> String {
+    let value = |value: String| format!("{{ value = {value}, source = \"assumed: a test\" }}");
+    format!(
+        "inherits = \"gt-n40\"\n[cell]\nsigma_lrs_rel = {}\n[faults]\nmap = {}\n",
+        value(sigma.to_string()),
+        value("\"map.csv\"".to_owned())
+    )
+}
+
+#[test]
+fn what_results_depend_on_is_what_a_folder_is_of() {
+    let place = TempDir::new().unwrap();
+    let place = place.path();
+    files_to_sweep(place);
+    let run = |more: &str| {
+        let line = format!("sweep files.toml --offline --out out {more}");
+        hafnia(place, &line).output().unwrap()
+    };
+    // What is not there yet, or wrong, fails its points; the same command tries them again.
+    let output = run("");
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("cannot read net.hafnia: No such file"), "{said}");
+    hafnia(place, "model export --model frontier --out net").output().unwrap();
+    hafnia(place, "model import net --out net.hafnia").output().unwrap();
+    fs::write(place.join("macros/base.toml"), base(7.0)).unwrap();
+    assert_eq!(run("").status.code(), Some(1));
+    fs::write(place.join("macros/base.toml"), base(0.2)).unwrap();
+    // Two pipelines of one name are two; half of the shards are computed.
+    let output = run("--share 0/2");
+    assert!(output.status.success(), "{output:?}");
+
+    // Each edit is refused by name, and undone goes on.
+    let edits = [
+        ("macros/base.toml", base(0.3)),
+        ("macros/map.csv", "macro,row,column,state\n0,0,0,HRS\n".to_owned()),
+        ("a/own.toml", fs::read_to_string(place.join("b/own.toml")).unwrap()),
+        ("b/own.toml", fs::read_to_string(place.join("a/own.toml")).unwrap()),
+    ];
+    for (name, text) in edits {
+        let before = fs::read(place.join(name)).unwrap();
+        fs::write(place.join(name), text).unwrap();
+        for more in ["--share 1/2", "--plan"] {
+            let output = run(more);
+            assert_eq!(output.status.code(), Some(1), "{name}");
+            let said = String::from_utf8(output.stderr).unwrap();
+            let expected = format!(
+                "out holds shards that were computed from another `{name}`: put it back as it was, \
+                 give another --out, or remove the folder to start over"
+            );
+            assert!(said.contains(&expected), "{said}");
+        }
+        fs::write(place.join(name), before).unwrap();
+    }
+    assert!(run("").status.success());
+    let cells = |row: &BTreeMap<String, String>| row["cells"].clone();
+    let csv = fs::read_to_string(place.join("out/results.csv")).unwrap();
+    let mut lines = csv.lines().map(|line| line.split(',').map(str::to_owned));
+    let header: Vec<String> = lines.next().unwrap().collect();
+    let rows: Vec<BTreeMap<String, String>> =
+        lines.map(|line| header.iter().cloned().zip(line).collect()).collect();
+    assert_eq!(rows.len(), 2);
+    assert_ne!(cells(&rows[0]), cells(&rows[1]), "each is mapped by its own pipeline");
+}

@@ -3,6 +3,8 @@
 //! One list, [`KEYS`], drives reading a file and naming all constants. To add a constant: a field in
 //! [`Constants`], a line in [`KEYS`], a line in the files of `models/`.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::CostError;
@@ -202,10 +204,9 @@ impl CostModel {
     /// # Errors
     /// If there is none, or as [`parse`](Self::parse).
     pub fn load(name_or_path: &str) -> Result<Self, CostError> {
-        if name_or_path.contains('/') || name_or_path.ends_with(".toml") {
-            let read = std::fs::read_to_string(name_or_path);
-            let text =
-                read.map_err(|source| CostError::Read { path: name_or_path.into(), source })?;
+        if let Some(path) = Self::file(name_or_path) {
+            let read = std::fs::read_to_string(&path);
+            let text = read.map_err(|source| CostError::Read { path, source })?;
             return Self::parse(name_or_path, &text);
         }
         let known = BUILT_IN.0;
@@ -215,6 +216,12 @@ impl CostModel {
             );
             CostError::whole(name_or_path, fault)
         })
+    }
+
+    /// The file of a model that is not built in.
+    pub fn file(name_or_path: &str) -> Option<PathBuf> {
+        let is_path = name_or_path.contains('/') || name_or_path.ends_with(".toml");
+        is_path.then(|| name_or_path.into())
     }
 
     /// Reads a model: every key in its section, each as

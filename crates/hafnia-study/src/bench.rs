@@ -146,7 +146,8 @@ impl Request for BenchRequest {
 
 impl Step for BenchRequest {
     fn inputs(&self) -> Vec<PathBuf> {
-        self.network.file().into_iter().chain(pipeline_file(&self.pipeline)).collect()
+        let files = self.network.file().into_iter().chain(pipeline_file(&self.pipeline));
+        files.chain(self.spec.files()).collect()
     }
 }
 

@@ -150,11 +150,13 @@ impl Request for CostRequest {
             Some(self.seed),
         )?;
         record.network(&named);
+        record.inputs(self.spec.files().into_iter().chain(CostModel::file(&self.cost_model)))?;
         let mut mapped = |name: &str, is_file| {
             if is_file {
                 record.input(Path::new(name))?;
                 return load_mapping(Path::new(name), network);
             }
+            record.inputs(pipeline_file(name))?;
             map_by(session, &session.pipeline(name)?, network, &spec, Seed(self.seed))
         };
         let mapping = mapped(&name, self.mapping.is_some())?;
@@ -207,7 +209,8 @@ impl Step for CostRequest {
         let pipelines = self.pipeline.iter().chain(&self.against);
         let pipelines = pipelines.filter_map(|name| pipeline_file(name));
         let files = self.network.file().into_iter().chain(self.mapping.clone());
-        files.chain(pipelines).collect()
+        let files = files.chain(pipelines).chain(CostModel::file(&self.cost_model));
+        files.chain(self.spec.files()).collect()
     }
 
     fn outputs(&self) -> Vec<PathBuf> {

@@ -88,6 +88,7 @@ impl Request for FrontierRequest {
         record.network(&named);
         let network = &named.network;
         record.input(&self.profile)?;
+        record.inputs(self.spec.files())?;
         let profile: Profile = load(&self.profile)?;
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
@@ -142,7 +143,8 @@ impl Request for FrontierRequest {
 
 impl Step for FrontierRequest {
     fn inputs(&self) -> Vec<PathBuf> {
-        self.network.file().into_iter().chain([self.profile.clone()]).collect()
+        let files = self.network.file().into_iter().chain([self.profile.clone()]);
+        files.chain(self.spec.files()).collect()
     }
 
     fn outputs(&self) -> Vec<PathBuf> {

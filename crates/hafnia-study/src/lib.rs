@@ -75,7 +75,7 @@ pub use layout::layout;
 pub use map::{MapOutcome, MapRequest, MappingOrigin, PassRun};
 pub use merge::{Leave, MergeCurve, MergeOutcome, MergePoint, MergeRequest, MergedNetwork};
 pub use profile::ProfileRequest;
-pub use record::{Record, in_one_line};
+pub use record::{Record, in_one_line, program};
 pub use refine::{RefineOutcome, RefineRequest, SearchOptions};
 pub use request::{Request, Step, name_of};
 pub use session::{Bar, Observer, Session, check_writable};

@@ -135,6 +135,10 @@ impl Request for MapRequest {
         )?;
         let named = self.network.load()?;
         record.network(&named);
+        record.inputs(self.spec.files())?;
+        if let MappingOrigin::Pipeline(name) = &self.from {
+            record.inputs(pipeline_file(name))?;
+        }
         let network = &named.network;
         let mut profile: Option<Profile> = None;
         if let Some(path) = &self.profile {
@@ -192,7 +196,7 @@ impl Step for MapRequest {
             MappingOrigin::FromProgram(folder) => Some(folder.join(Program::HEADER)),
         };
         let files = [self.network.file(), origin, self.profile.clone(), self.code_table.clone()];
-        files.into_iter().flatten().collect()
+        files.into_iter().flatten().chain(self.spec.files()).collect()
     }
 
     fn outputs(&self) -> Vec<PathBuf> {

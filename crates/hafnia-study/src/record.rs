@@ -44,10 +44,21 @@ impl Record {
         seed: Option<u64>,
     ) -> anyhow::Result<Self> {
         let mut manifest = Manifest::new("hafnia", env!("CARGO_PKG_VERSION"), command);
-        manifest.git_revision = option_env!("HAFNIA_GIT_REVISION").map(str::to_owned);
+        manifest.git_revision = REVISION.map(str::to_owned);
         manifest.config = serde_json::to_value(config)?;
         manifest.seed = seed;
         Ok(Self { manifest, start: Instant::now() })
+    }
+
+    /// Notes files that are read.
+    ///
+    /// # Errors
+    /// If one cannot be read.
+    pub fn inputs<P: AsRef<Path>>(
+        &mut self,
+        paths: impl IntoIterator<Item = P>,
+    ) -> anyhow::Result<()> {
+        paths.into_iter().try_for_each(|path| self.input(path.as_ref()))
     }
 
     /// Notes a file that is read.
@@ -87,6 +98,15 @@ impl Record {
         self.manifest.write(beside.with_file_name(name))?;
         Ok(())
     }
+}
+
+/// The git revision that this program was built from, where it is known.
+const REVISION: Option<&str> = option_env!("HAFNIA_GIT_REVISION");
+
+/// What this program is to work that goes on later: its version, and its revision where it is known.
+pub fn program() -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    REVISION.map_or(version.to_owned(), |revision| format!("{version} ({revision})"))
 }
 
 /// An error and its causes in one line.

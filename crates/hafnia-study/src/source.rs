@@ -114,16 +114,25 @@ impl MacroSource {
     /// If there is no such macro or key, or a value is out of range.
     pub fn load(&self) -> anyhow::Result<MacroSpec> {
         let mut spec = MacroSpec::load(&self.name)?;
-        let split = |given: &'_ String| {
-            let (key, value) = given
-                .split_once('=')
-                .with_context(|| format!("--set takes KEY=VALUE, not `{given}`"))?;
-            anyhow::Ok((key.trim().to_owned(), value.trim().to_owned()))
-        };
-        let given = self.set.iter().map(split).collect::<anyhow::Result<Vec<_>>>()?;
-        spec.set_all(given.iter().map(|(key, value)| (key.as_str(), value.as_str())))?;
+        let mut given = Vec::new();
+        for text in &self.set {
+            let split = key_value(text);
+            given.push(split.with_context(|| format!("--set takes KEY=VALUE, not `{text}`"))?);
+        }
+        spec.set_all(given)?;
         Ok(spec)
     }
+
+    /// The files that it is read from.
+    pub fn files(&self) -> Vec<PathBuf> {
+        MacroSpec::files(&self.name, self.set.iter().filter_map(|given| key_value(given)))
+    }
+}
+
+/// A `KEY=VALUE`.
+fn key_value(given: &str) -> Option<(&str, &str)> {
+    let (key, value) = given.split_once('=')?;
+    Some((key.trim(), value.trim()))
 }
 
 /// A macro as manifests and outcomes hold it: every key and its value.

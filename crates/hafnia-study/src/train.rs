@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use hafnia_artifact::Digest;
+use hafnia_cim::MacroSpec;
 use hafnia_report::plot::{CurvePoint, CurveRun, training_curve};
 use hafnia_stats::{MeanSd, mean_sd};
 use serde::{Deserialize, Serialize};
@@ -38,6 +39,17 @@ pub struct TrainRequest {
 }
 
 impl TrainRequest {
+    /// The files that a training is made from: its recipe, and those of the macro whose errors the
+    /// recipe trains for. What cannot be read leads no further.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let Some(recipe) = &self.recipe else { return Vec::new() };
+        let text = std::fs::read_to_string(recipe).unwrap_or_default();
+        let table: toml::Table = text.parse().unwrap_or_default();
+        let name = table.get("noise").and_then(|noise| noise.get("macro_name")?.as_str());
+        let of_macro = name.map(|name| MacroSpec::files(name, [])).unwrap_or_default();
+        std::iter::once(recipe.clone()).chain(of_macro).collect()
+    }
+
     /// The command of `hafnia` that asks the same, word by word.
     pub fn words(&self) -> Vec<String> {
         words("train", &[], self)

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::TrainConfig;
 use crate::error::TrainError;
+use crate::noise::Errors;
 use crate::state::State;
 
 /// Where a run keeps its state, and how it knows it again.
@@ -36,11 +37,23 @@ pub fn remove_checkpoint(folder: &Path) -> Result<(), TrainError> {
     }
 }
 
+/// Where the state of a run is kept, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub struct CheckpointFolder<'a> {
+    /// The folder.
+    pub folder: &'a Path,
+    /// The program by its version and revision: another one does not go on from its state.
+    pub program: &'a str,
+}
+
 /// What a state belongs to.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Identity {
+    program: String,
     recipe: Digest,
     images: Digest,
+    /// Of the errors that the macro of the recipe's noise makes.
+    errors: Option<Digest>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -51,19 +64,22 @@ struct Checkpoint {
 
 impl Artifact for Checkpoint {
     const KIND: &'static str = "training checkpoint";
-    const SCHEMA: u32 = 3;
+    const SCHEMA: u32 = 4;
     const REMAKE: &'static str = "hafnia train";
 }
 
 impl CheckpointStore {
     pub(crate) fn new(
-        folder: &Path,
+        CheckpointFolder { folder, program }: CheckpointFolder<'_>,
         config: &TrainConfig,
+        errors: Option<&Errors>,
         dataset: &Dataset,
         split: &Split,
     ) -> Self {
         let content = [Digest::of(&dataset.images), Digest::of(&dataset.labels)];
         let identity = Identity {
+            program: program.to_owned(),
+            errors: errors.map(Errors::digest),
             recipe: Digest::of_value(config),
             images: Digest::of_value(&(content, &split.train, &split.validation)),
         };
@@ -76,16 +92,21 @@ impl CheckpointStore {
             return Ok(None);
         }
         let Checkpoint { identity: found, state } = load(&self.path)?;
+        let own = &self.identity;
         let differs = match () {
-            () if found.recipe != self.identity.recipe => "the recipes",
-            () if found.images != self.identity.images => "the images",
+            () if found.recipe != own.recipe => "with another recipe".to_owned(),
+            () if found.images != own.images => "on other images".to_owned(),
+            () if found.errors != own.errors => "with another macro of [noise]".to_owned(),
+            () if found.program != own.program => {
+                format!("by hafnia {}, this is {}", found.program, own.program)
+            }
             () => return Ok(Some(state)),
         };
         Err(TrainError::OtherRun { path: self.path.clone(), differs })
     }
 
     pub(crate) fn save(&self, state: &State) -> Result<(), TrainError> {
-        save(&self.path, &Checkpoint { identity: self.identity, state: state.clone() })?;
+        save(&self.path, &Checkpoint { identity: self.identity.clone(), state: state.clone() })?;
         Ok(())
     }
 }

@@ -44,13 +44,15 @@ pub enum TrainError {
         /// The last layer if the loss is NaN or infinite, else the last with such derivatives.
         layer: String,
     },
-    /// A checkpoint was made with another recipe or other images.
-    #[error("{path} is the checkpoint of another run ({differs} differ): remove it to start over")]
+    /// A checkpoint was made with another recipe, on other images, or by another program.
+    #[error(
+        "{path} is the checkpoint of a run {differs}: go on with that, or remove it to start over"
+    )]
     OtherRun {
         /// The checkpoint.
         path: PathBuf,
-        /// What differs: its recipe or its images.
-        differs: &'static str,
+        /// What differs, in words that say of which run it is.
+        differs: String,
     },
     /// A checkpoint cannot be removed.
     #[error("cannot remove {}", path.display())]

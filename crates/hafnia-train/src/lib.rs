@@ -72,7 +72,7 @@ mod stock;
 mod teacher;
 mod weights;
 
-pub use checkpoint::remove_checkpoint;
+pub use checkpoint::{CheckpointFolder, remove_checkpoint};
 pub use config::{
     Augmentation, Backend, InputConfig, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie,
     TrainConfig,

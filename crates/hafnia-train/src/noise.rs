@@ -34,6 +34,7 @@
 //! It costs one draw per weight and one per sum instead of one per conversion, and the product of the
 //! deviations beside that of the weights.
 
+use hafnia_artifact::Digest;
 use hafnia_cim::{Adc, CodeTable, MacroSpec};
 use hafnia_rng::{Counter, Seed};
 
@@ -108,6 +109,11 @@ impl Errors {
         // The errors are those of a code table.
         spec.check_measured_table()?;
         Ok(Self::of_spec(&spec, noise.strength))
+    }
+
+    /// What tells them from those of another macro.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::of_value(&(&self.curve, self.gain, self.of_weight, self.of_column))
     }
 
     fn of_spec(spec: &MacroSpec, strength: f64) -> Self {

@@ -1,6 +1,5 @@
 //! The training run: calibration, epochs, export.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -9,7 +8,7 @@ use hafnia_rng::Seed;
 use rand::seq::SliceRandom;
 
 use crate::block;
-use crate::checkpoint::CheckpointStore;
+use crate::checkpoint::{CheckpointFolder, CheckpointStore};
 use crate::config::{Optimiser, Tie, TrainConfig};
 use crate::error::TrainError;
 use crate::export;
@@ -49,12 +48,13 @@ pub fn train(
     config: &TrainConfig,
     dataset: &Dataset,
     split: &Split,
-    checkpoint: Option<&Path>,
+    checkpoint: Option<CheckpointFolder<'_>>,
     observer: &mut dyn FnMut(&Event),
 ) -> Result<TrainReport, TrainError> {
     config.validate()?;
     let run = Run::new(config, dataset, split)?;
-    let store = checkpoint.map(|folder| CheckpointStore::new(folder, config, dataset, split));
+    let errors = run.errors.as_deref();
+    let store = checkpoint.map(|kept| CheckpointStore::new(kept, config, errors, dataset, split));
     let mut state = match store.as_ref().map(CheckpointStore::load).transpose()?.flatten() {
         Some(state) => state,
         None => run.start(observer),

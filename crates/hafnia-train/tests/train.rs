@@ -5,8 +5,8 @@ use std::path::Path;
 
 use hafnia_data::{Dataset, Mnist, Split};
 use hafnia_train::{
-    Augmentation, Event, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie, TrainConfig,
-    TrainError, TrainReport, train,
+    Augmentation, CheckpointFolder, Event, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie,
+    TrainConfig, TrainError, TrainReport, train,
 };
 
 /// The first of the committed subset's training images.
@@ -77,8 +77,12 @@ fn integer_config() -> TrainConfig {
     }
 }
 
+fn kept(folder: &Path) -> CheckpointFolder<'_> {
+    CheckpointFolder { folder, program: "0.1.0" }
+}
+
 fn run(config: &TrainConfig, checkpoint: Option<&Path>) -> TrainReport {
-    train(config, &dataset(46), &split(40, 6), checkpoint, &mut |_| ())
+    train(config, &dataset(46), &split(40, 6), checkpoint.map(kept), &mut |_| ())
         .expect("the recipe and the images are fine")
 }
 
@@ -112,14 +116,14 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let resume = |config: &TrainConfig, dataset: &Dataset, folder: &Path| {
         let mut events = Vec::new();
         let mut keep = |event: &Event| events.push(event.clone());
-        let report = train(config, dataset, &split, Some(folder), &mut keep);
+        let report = train(config, dataset, &split, Some(kept(folder)), &mut keep);
         (report, events)
     };
     for config in [config(), rich_config(), integer_config()] {
         let folder = tempfile::tempdir().unwrap();
         let last = config.epochs;
         let interrupted = catch_unwind(AssertUnwindSafe(|| {
-            train(&config, &dataset, &split, Some(folder.path()), &mut |event| {
+            train(&config, &dataset, &split, Some(kept(folder.path())), &mut |event| {
                 if matches!(event, Event::Step { epoch, step: 2, .. } if *epoch == last) {
                     std::panic::resume_unwind(Box::new("killed"));
                 }
@@ -144,15 +148,54 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let path = folder.path().join("checkpoint.hafnia");
     let refused = |result: Result<TrainReport, TrainError>, differs| {
         let expected = format!(
-            "{} is the checkpoint of another run ({differs} differ): remove it to start over",
+            "{} is the checkpoint of a run {differs}: go on with that, or remove it to start over",
             path.display()
         );
         assert_eq!(result.unwrap_err().to_string(), expected);
     };
-    refused(resume(&TrainConfig { seed: 2, ..config() }, &dataset).0, "the recipes");
+    refused(resume(&TrainConfig { seed: 2, ..config() }, &dataset).0, "with another recipe");
     let mut other = dataset.clone();
     other.images[0] ^= 1;
-    refused(resume(&config(), &other).0, "the images");
+    refused(resume(&config(), &other).0, "on other images");
+    let kept = CheckpointFolder { folder: folder.path(), program: "0.2.0" };
+    let newer = train(&config(), &dataset, &split, Some(kept), &mut |_| ());
+    refused(newer, "by hafnia 0.1.0, this is 0.2.0");
+}
+
+/// What the macro of the noise inherits may change, but not within a run.
+#[test]
+fn a_checkpoint_is_of_one_macro() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |ratio: f64| {
+        let source = "source = \"assumed: a test\"";
+        let text = format!(
+            "inherits = \"gt-n40\"\n[cell]\non_off_ratio = {{ value = {ratio:?}, {source} }}"
+        );
+        std::fs::write(folder.path().join("base.toml"), text).unwrap();
+    };
+    let own = folder.path().join("own.toml");
+    std::fs::write(&own, "inherits = \"base.toml\"").unwrap();
+    let noise = Noise {
+        macro_name: own.display().to_string(),
+        sigma_lrs: 0.2,
+        adc_offset_lsb: 0.1,
+        strength: 1.0,
+        from_epoch: 1,
+    };
+    let config = TrainConfig { epochs: 1, augmentation: None, noise: Some(noise), ..config() };
+    let run =
+        || train(&config, &dataset(46), &split(40, 6), Some(kept(folder.path())), &mut |_| ());
+    write(9.0);
+    run().unwrap();
+    write(f64::INFINITY);
+    assert_eq!(
+        run().unwrap_err().to_string(),
+        format!(
+            "{} is the checkpoint of a run with another macro of [noise]: go on with that, or remove \
+             it to start over",
+            folder.path().join("checkpoint.hafnia").display()
+        )
+    );
 }
 
 #[test]

@@ -251,8 +251,6 @@ impl<'a> Lab<'a> {
         let mut requests = Vec::new();
         for (kind, recipe, seed) in trainings {
             let (out, recipe) = (self.training(kind, seed), self.recipe(recipe));
-            let text = std::fs::read_to_string(&recipe)
-                .with_context(|| format!("recipe {}", recipe.display()))?;
             let mut request = TrainRequest {
                 recipe: Some(recipe),
                 seed: Some(seed),
@@ -261,8 +259,10 @@ impl<'a> Lab<'a> {
                 out,
                 ..TrainRequest::default()
             };
-            // A checkpoint of another program, recipe or data set is never taken up.
-            let key = (self.program, &self.data.digests, &request, text);
+            // A checkpoint of another program, recipe, macro or data set is never taken up.
+            let digest = |path: PathBuf| Digest::of_file(path);
+            let files: Result<Vec<_>, _> = request.files().into_iter().map(digest).collect();
+            let key = (self.program, &self.data.digests, &request, files?);
             let key = Digest::of(&serde_json::to_vec(&key)?).to_string();
             request.checkpoint = Some(request.out.join(format!("checkpoint-{}", &key[..12])));
             requests.push((format!("train/{kind}-{seed}"), request));
@@ -270,7 +270,7 @@ impl<'a> Lab<'a> {
         let threads = (cores() / requests.len().max(1)).max(1);
         self.side_by_side(requests.len(), threads, |index| {
             let (name, request) = &requests[index];
-            let inputs: Vec<PathBuf> = request.recipe.iter().cloned().collect();
+            let inputs = request.files();
             let outputs = ["network.hafnia", "training.json"].map(|name| request.out.join(name));
             self.step(name, request, request.words(), &inputs, &outputs, || {
                 (self.train)(self.session, request).map(|_| ())

@@ -168,14 +168,14 @@ impl Request for SimulateRequest {
             &[("pipeline", json!(loaded)), ("macro", json!(resolved(&spec)))],
             Some(seed.0),
         )?;
-        for path in self.code_table.iter().chain(&self.saved) {
-            record.input(path)?;
-        }
+        record.inputs(self.code_table.iter().chain(&self.saved))?;
+        record.inputs(self.spec.files())?;
+        record.inputs(pipelines.iter().filter_map(|(name, _)| pipeline_file(name)))?;
         let mut mappings = Vec::new();
         for group in &groups {
             record.network(&group.named);
             mappings.push(group.mappings(session, &pipelines, &spec, seed)?);
-            group.files.iter().try_for_each(|path| record.input(path))?;
+            record.inputs(&group.files)?;
         }
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
@@ -245,7 +245,7 @@ impl Step for SimulateRequest {
     fn inputs(&self) -> Vec<PathBuf> {
         let pipelines = self.pipelines.iter().filter_map(|name| pipeline_file(name));
         let files = self.files.iter().chain(&self.code_table).chain(&self.saved);
-        files.cloned().chain(pipelines).collect()
+        files.cloned().chain(pipelines).chain(self.spec.files()).collect()
     }
 
     fn outputs(&self) -> Vec<PathBuf> {

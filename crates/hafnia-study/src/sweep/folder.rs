@@ -2,9 +2,13 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `sweep.json` | the plan; written first and never changed |
+//! | `sweep.json` | the plan; written first |
 //! | `shards/p00012-c00020.shard` | the chips from 20 of point 12; whole or not there |
 //! | `failed/p00012-c00020.json` | why that shard could not be computed; gone once it can |
+//!
+//! A shard holds what it was computed from: the program and the digests of files. A folder goes on as
+//! long as these are as they are now; inputs from which no shard was computed, such as a file that was
+//! missing or wrong at first, may change.
 //!
 //! There are no locks. Who computes a shard that is there loses time, not data: shards of a plan are
 //! the same bit for bit, and each is written under another name and renamed.
@@ -21,7 +25,7 @@ use hafnia_sim::Evaluation;
 use serde::{Deserialize, Serialize};
 
 use crate::sweep::error::SweepError;
-use crate::sweep::plan::{Plan, Point, ShardId};
+use crate::sweep::plan::{Inputs, PROGRAM, Plan, Point, ShardId};
 
 /// A sweep in a folder.
 #[derive(Debug, Clone)]
@@ -35,6 +39,8 @@ pub struct Folder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Computed {
+    /// What they were computed from.
+    pub inputs: Inputs,
     /// What they do to the accuracy.
     pub evaluation: Evaluation,
     /// What else is known, by column: the mean over these chips.
@@ -54,7 +60,7 @@ pub struct Shard {
 
 impl Artifact for Shard {
     const KIND: &'static str = "shard";
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = 2;
     const REMAKE: &'static str = "hafnia sweep";
 }
 
@@ -133,22 +139,29 @@ impl Folder {
     /// The folder of a plan: an empty or new one takes it, another must hold the same.
     ///
     /// # Errors
-    /// If the folder holds another sweep, or cannot be read or written.
+    /// If the folder holds another sweep, or shards that were computed from other inputs, or cannot
+    /// be read or written.
     pub fn create(path: impl Into<PathBuf>, plan: Plan) -> Result<Self, SweepError> {
         let path = path.into();
         let file = path.join("sweep.json");
         let digest = plan.digest();
         if file.exists() {
             let folder = Self::open(path)?;
-            return match folder.digest == digest {
-                true => Ok(folder),
-                false => Err(SweepError::Invalid(format!(
+            if folder.digest != digest {
+                return Err(SweepError::Invalid(format!(
                     "{} holds another sweep ({}), not this one ({digest}): \
                      give another --out or remove the folder",
                     folder.path.display(),
                     folder.digest
-                ))),
-            };
+                )));
+            }
+            if folder.plan.inputs == plan.inputs {
+                return Ok(folder);
+            }
+            let folder = Self { plan, ..folder };
+            folder.missing()?;
+            folder.write_plan()?;
+            return Ok(folder);
         }
         for folder in [path.join("shards"), path.join("failed")] {
             fs::create_dir_all(&folder).map_err(|source| ArtifactError::Io {
@@ -157,11 +170,14 @@ impl Folder {
                 source,
             })?;
         }
-        write_whole(
-            &file,
-            (serde_json::to_string_pretty(&plan).unwrap_or_default() + "\n").as_bytes(),
-        )?;
-        Ok(Self { path, plan, digest })
+        let folder = Self { path, plan, digest };
+        folder.write_plan()?;
+        Ok(folder)
+    }
+
+    fn write_plan(&self) -> Result<(), SweepError> {
+        let text = serde_json::to_string_pretty(&self.plan).unwrap_or_default() + "\n";
+        Ok(write_whole(self.path.join("sweep.json"), text.as_bytes())?)
     }
 
     /// The folder of a sweep that was begun.
@@ -214,7 +230,7 @@ impl Folder {
     /// again.
     ///
     /// # Errors
-    /// If it is of another sweep, or not the one that its name says.
+    /// If it is of another sweep, not the one that its name says, or computed from other inputs.
     pub fn shard(&self, id: &ShardId) -> Result<Option<Shard>, SweepError> {
         let path = self.shard_path(id);
         let Ok(shard) = load::<Shard>(&path) else { return Ok(None) };
@@ -222,13 +238,31 @@ impl Folder {
             && shard.point == id.point
             && shard.chips == self.plan.chips(id)?
             && shard.computed.evaluation.chips() == shard.chips.len();
-        match is_it {
-            true => Ok(Some(shard)),
-            false => Err(SweepError::Invalid(format!(
+        if !is_it {
+            return Err(SweepError::Invalid(format!(
                 "{} is not a shard of this sweep: remove it",
                 path.display()
+            )));
+        }
+        match self.other_input(&shard.computed.inputs) {
+            None => Ok(Some(shard)),
+            Some(fault) => Err(SweepError::Invalid(format!(
+                "{} holds shards that were computed {fault}, give another --out, or remove the folder \
+                 to start over",
+                self.path.display()
             ))),
         }
+    }
+
+    /// An input that was another one than the plan's, as the end of a sentence that says so.
+    fn other_input(&self, inputs: &Inputs) -> Option<String> {
+        let now = |name: &String| self.plan.inputs.get(name);
+        let (name, was) =
+            inputs.iter().find(|(name, was)| now(name).is_some_and(|is| is != *was))?;
+        Some(match (name.as_str(), now(name)) {
+            (PROGRAM, Some(is)) => format!("by hafnia {was}, this is {is}: go on with that one"),
+            _ => format!("from another `{name}`: put it back as it was"),
+        })
     }
 
     /// Why a shard could not be computed, if that was tried.
@@ -270,7 +304,8 @@ impl Folder {
                 done(id, None);
                 continue;
             }
-            match compute(&self.plan.points[id.point], chips.clone()) {
+            let computed = compute(&self.plan.points[id.point], chips.clone());
+            match computed.and_then(|computed| self.unchanged(computed)) {
                 Ok(computed) => {
                     let shard = Shard { sweep: self.digest, point: id.point, chips, computed };
                     save(self.shard_path(id), &shard)?;
@@ -290,6 +325,17 @@ impl Folder {
         }
         Ok(tally)
     }
+
+    /// What was computed, unless an input changed since the plan was made.
+    fn unchanged(&self, computed: Computed) -> Result<Computed, String> {
+        let is_of_plan = |(name, digest)| self.plan.inputs.get(name) == Some(digest);
+        match computed.inputs.iter().find(|input| !is_of_plan(*input)) {
+            None => Ok(computed),
+            Some((name, _)) => {
+                Err(format!("`{name}` changed while the sweep ran: run the same command again"))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -304,7 +350,12 @@ pub(crate) mod tests {
         let text = "name = \"x\"\nchips = 5\nshard_chips = 2\npareto = [\"max accuracy\", \"min cells\"]\n\
             [axes]\na = [1, 2, 3]\nb = [\"u\", \"v\"]";
         let keys = ["a", "b"].map(str::to_owned);
-        Plan::of(Sweep::parse(text).unwrap(), &keys, BTreeMap::new()).unwrap()
+        Plan::of(Sweep::parse(text).unwrap(), &keys, inputs(&[("m.toml", "1")])).unwrap()
+    }
+
+    fn inputs(inputs: &[(&str, &str)]) -> Inputs {
+        let inputs = [(PROGRAM, "0.1.0")].iter().chain(inputs);
+        inputs.map(|&(name, digest)| (name.to_owned(), digest.to_owned())).collect()
     }
 
     /// 20 images of which 2 are wrong without noise; chip k loses image k, of point `a` = 3 more.
@@ -322,7 +373,8 @@ pub(crate) mod tests {
             is_lossy: false,
         };
         let cells = f64::from(chips.start) + if number("b") == "u" { 100.0 } else { 90.0 };
-        Ok(Computed { evaluation, facts: BTreeMap::from([("cells".to_owned(), cells)]) })
+        let facts = BTreeMap::from([("cells".to_owned(), cells)]);
+        Ok(Computed { inputs: inputs(&[("m.toml", "1")]), evaluation, facts })
     }
 
     fn files(folder: &Folder) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -387,6 +439,42 @@ pub(crate) mod tests {
         let empty = tempfile::tempdir().unwrap();
         let error = Folder::open(empty.path()).unwrap_err().to_string();
         assert!(error.contains("holds no sweep"), "{error}");
+    }
+
+    #[test]
+    fn shards_are_not_mixed_with_those_of_other_inputs() {
+        let dir = tempfile::tempdir().unwrap();
+        let with = |given: &[(&str, &str)]| Plan { inputs: inputs(given), ..plan() };
+        let open = |given: &[(&str, &str)]| Folder::create(dir.path(), with(given));
+        // Nothing is computed from an input yet: it may come, change and go.
+        open(&[]).unwrap();
+        open(&[("m.toml", "0")]).unwrap();
+        let folder = open(&[("m.toml", "1"), ("n.toml", "1")]).unwrap();
+        let all = folder.missing().unwrap();
+        folder.compute(&all[..1], compute, |_, _| ()).unwrap();
+        open(&[("m.toml", "1"), ("n.toml", "2")]).unwrap();
+        let error = open(&[("m.toml", "2"), ("n.toml", "2")]).unwrap_err().to_string();
+        let folder_says = format!("{} holds shards that were computed", dir.path().display());
+        assert_eq!(
+            error,
+            format!(
+                "{folder_says} from another `m.toml`: put it back as it was, give another --out, \
+                 or remove the folder to start over"
+            )
+        );
+        let newer = [(PROGRAM, "0.2.0"), ("m.toml", "1")];
+        let error = open(&newer).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("{folder_says} by hafnia 0.1.0, this is 0.2.0: go on")));
+        // What changes while it runs is not kept.
+        let folder = open(&[("m.toml", "1")]).unwrap();
+        let changed = |point: &Point, chips| {
+            let computed = compute(point, chips)?;
+            Ok(Computed { inputs: inputs(&[("m.toml", "2")]), ..computed })
+        };
+        folder.compute(&all[1..2], changed, |_, _| ()).unwrap();
+        let failure = folder.failure(&all[1]).unwrap().error;
+        assert_eq!(failure, "`m.toml` changed while the sweep ran: run the same command again");
+        assert!(Folder::open(dir.path()).unwrap().shard(&all[1]).unwrap().is_none());
     }
 
     #[test]

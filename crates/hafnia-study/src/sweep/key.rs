@@ -1,12 +1,20 @@
 //! What the keys of a point mean.
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
 use anyhow::{bail, ensure};
+use hafnia_artifact::Digest;
 use hafnia_cim::MacroSpec;
 use hafnia_passes::{Pipeline, Registry};
 
+use hafnia_data::Mnist;
+use hafnia_zoo::Zoo;
+
+use crate::record::program;
 use crate::session::Session;
-use crate::source::{MacroSource, NamedNetwork, NetworkSource, PIPELINE};
-use crate::sweep::plan::Point;
+use crate::source::{MacroSource, NamedNetwork, NetworkSource, PIPELINE, pipeline_file};
+use crate::sweep::plan::{Inputs, PROGRAM, Point};
 
 /// All keys that can be swept.
 pub(super) fn keys(registry: &Registry) -> anyhow::Result<Vec<String>> {
@@ -28,24 +36,69 @@ pub(super) fn text_of(point: &Point, key: &str, or: &str) -> String {
     point.get(key).map_or_else(|| or.to_owned(), ToString::to_string)
 }
 
-/// The network of a point.
-pub(super) fn network(point: &Point) -> anyhow::Result<NamedNetwork> {
+/// What points of these are computed from, as far as it is there: the program, the data set, and the
+/// files of networks, pipelines and macros, with all that these inherit and name.
+pub(super) fn inputs<'p>(points: impl IntoIterator<Item = &'p Point>, mnist: &Mnist) -> Inputs {
+    let mut inputs = Inputs::from([(PROGRAM.to_owned(), program())]);
+    inputs.extend(mnist.digests.iter().map(|(name, digest)| (name.clone(), digest.to_string())));
+    let mut files: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut models: BTreeSet<String> = BTreeSet::new();
+    for point in points {
+        match network_source(point) {
+            Ok(NetworkSource::File(path)) => drop(files.insert(path)),
+            Ok(NetworkSource::Model(name)) => drop(models.insert(name)),
+            Err(_) => {}
+        }
+        files.extend(pipeline_file(&text_of(point, "pipeline", PIPELINE)));
+        let values = overrides(point);
+        let values = values.iter().map(|(key, value)| (*key, value.as_str()));
+        files.extend(MacroSpec::files(&macro_name(point), values));
+    }
+    let digests = files.into_iter().filter_map(|path| {
+        let digest = Digest::of_file(&path).ok()?;
+        Some((path.display().to_string(), digest.to_string()))
+    });
+    inputs.extend(digests);
+    if let Ok(zoo) = Zoo::embedded() {
+        let recorded = models.iter().filter_map(|name| zoo.get(name).ok());
+        inputs.extend(
+            recorded.map(|of| (format!("model {}", of.name()), of.file_digest().to_string())),
+        );
+    }
+    inputs
+}
+
+/// The network that a point names.
+fn network_source(point: &Point) -> anyhow::Result<NetworkSource> {
     let text = |key: &str| point.get(key).map(ToString::to_string);
-    match (text("network"), text("model")) {
+    Ok(match (text("network"), text("model")) {
         (Some(_), Some(_)) => bail!("a point has either a `model` or a `network`, not both"),
         (Some(file), None) => NetworkSource::File(file.into()),
         (None, model) => NetworkSource::Model(model.unwrap_or_else(|| "frontier".to_owned())),
-    }
-    .load()
+    })
+}
+
+/// The network of a point.
+pub(super) fn network(point: &Point) -> anyhow::Result<NamedNetwork> {
+    network_source(point)?.load()
+}
+
+fn macro_name(point: &Point) -> String {
+    text_of(point, "macro", &MacroSource::default().name)
+}
+
+/// The values of its macro that a point gives itself.
+fn overrides(point: &Point) -> Vec<(&str, String)> {
+    point
+        .iter()
+        .filter_map(|(key, value)| Some((key.strip_prefix("macro.")?, value.to_string())))
+        .collect()
 }
 
 /// The macro of a point.
 pub(super) fn spec(point: &Point) -> anyhow::Result<MacroSpec> {
-    let mut spec = MacroSpec::load(&text_of(point, "macro", &MacroSource::default().name))?;
-    let given: Vec<(&str, String)> = point
-        .iter()
-        .filter_map(|(key, value)| Some((key.strip_prefix("macro.")?, value.to_string())))
-        .collect();
+    let mut spec = MacroSpec::load(&macro_name(point))?;
+    let given = overrides(point);
     spec.set_all(given.iter().map(|(key, value)| (*key, value.as_str())))?;
     Ok(spec)
 }

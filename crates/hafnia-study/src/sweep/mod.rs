@@ -47,7 +47,7 @@ use std::fs;
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context as _, bail, ensure};
-use hafnia_artifact::{Digest, write_whole};
+use hafnia_artifact::write_whole;
 use hafnia_data::Mnist;
 use hafnia_report::{Align, Table};
 use serde::{Deserialize, Serialize};
@@ -56,9 +56,9 @@ pub use self::collect::{Row, Status, collect, to_cells, to_json_lines};
 pub use self::config::{Axis, Method, Range, Sampling, Scale, Sweep, Value};
 pub use self::error::SweepError;
 pub use self::folder::{Computed, Failure, Folder, Shard, ShardCounts, Share};
-use self::key::{keys, network, pipeline};
+use self::key::{inputs, keys};
 pub use self::pareto::{Aim, Objective, mark};
-pub use self::plan::{MOST_POINTS, Plan, Point, ShardId};
+pub use self::plan::{Inputs, MOST_POINTS, PROGRAM, Plan, Point, ShardId};
 pub use self::slurm::{Job, Slurm};
 use self::worker::{Worker, shown};
 use crate::data::{DataSource, Part};
@@ -243,22 +243,8 @@ impl SweepRequest {
         }
         let plan = Plan::of(sweep, &keys(session.registry)?, BTreeMap::new())?;
         shown(&plan, mnist)?;
-        let mut inputs = BTreeMap::new();
-        inputs.insert("hafnia".to_owned(), env!("CARGO_PKG_VERSION").to_owned());
-        for (name, digest) in &mnist.digests {
-            inputs.insert(name.clone(), digest.to_string());
-        }
-        for point in &plan.points {
-            // What cannot be loaded is the failure of its points, not of the sweep.
-            if let Ok(named) = network(point) {
-                inputs.insert(named.name.clone(), named.digest.to_string());
-            }
-            if let Ok(pipeline) = pipeline(point, session) {
-                let digest = Digest::of(pipeline.to_string().as_bytes());
-                inputs.insert(format!("pipeline {}", pipeline.name()), digest.to_string());
-            }
-        }
-        Ok(Plan { inputs, ..plan })
+        // What cannot be loaded is the failure of its points, not of the sweep.
+        Ok(Plan { inputs: inputs(&plan.points, mnist), ..plan })
     }
 
     fn slurm(&self) -> anyhow::Result<Slurm> {

@@ -21,14 +21,21 @@ pub const MOST_POINTS: usize = 10_000;
 /// One point: a value for every key that the sweep names.
 pub type Point = BTreeMap<String, Value>;
 
+/// What is computed from, by name: the program by its version and revision, files by their digests.
+pub type Inputs = BTreeMap<String, String>;
+
+/// The name of the program among [`Inputs`].
+pub const PROGRAM: &str = "hafnia";
+
 /// What a sweep comes down to.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// The sweep.
     pub sweep: Sweep,
-    /// What results depend on beside it: the version of the program, the digests of files.
-    pub inputs: BTreeMap<String, String>,
+    /// What results depend on beside it, by name, when it was begun: the program, and the digests of
+    /// the files that there were.
+    pub inputs: Inputs,
     /// Its points.
     pub points: Vec<Point>,
 }
@@ -66,11 +73,7 @@ impl Plan {
     ///
     /// # Errors
     /// If a key is unknown, an axis or a setting is out of range, or there are no points.
-    pub fn of(
-        sweep: Sweep,
-        keys: &[String],
-        inputs: BTreeMap<String, String>,
-    ) -> Result<Self, SweepError> {
+    pub fn of(sweep: Sweep, keys: &[String], inputs: Inputs) -> Result<Self, SweepError> {
         check(&sweep, keys)?;
         let own = match sweep.point.is_empty() {
             true => points(&sweep)?,
@@ -100,10 +103,11 @@ impl Plan {
         }
     }
 
-    /// What tells this plan from others.
+    /// What tells this plan from others, its inputs aside: shards say what they were computed from.
     pub fn digest(&self) -> Digest {
         // By way of JSON, which writes what a value is, not what it was read as.
-        Digest::of(serde_json::to_string(self).unwrap_or_default().as_bytes())
+        let text = serde_json::to_string(&(&self.sweep, &self.points));
+        Digest::of(text.unwrap_or_default().as_bytes())
     }
 
     /// Keys that differ between points, which is what a table of results shows.

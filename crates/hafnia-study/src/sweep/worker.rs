@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use anyhow::ensure;
-use hafnia_artifact::{load, save};
+use hafnia_artifact::{Digest, load, save};
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_cost::{Calibrated, CostModel, DRAWS};
 use hafnia_data::{Dataset, Mnist};
@@ -22,13 +22,13 @@ use hafnia_sim::{
 
 use crate::data::{self, Part};
 use crate::map::run_pipeline;
-use crate::record::in_one_line;
+use crate::record::{in_one_line, program};
 use crate::session::Session;
 use crate::simulate::noise_scope;
 use crate::source::NamedNetwork;
 use crate::sweep::folder::{Computed, Folder, ShardCounts};
-use crate::sweep::key::{network, pipeline, spec, text_of};
-use crate::sweep::plan::{Plan, Point, ShardId};
+use crate::sweep::key::{inputs, network, pipeline, spec, text_of};
+use crate::sweep::plan::{Inputs, Plan, Point, ShardId};
 
 /// The images that every chip is shown.
 pub(super) fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
@@ -58,6 +58,7 @@ pub(super) struct Worker<'a> {
 
 /// A point, ready to be run.
 struct Ready {
+    inputs: Inputs,
     spec: MacroSpec,
     mapping: Mapping,
     /// Area, energy and latency, as far as they can be told.
@@ -199,7 +200,9 @@ impl<'a> Worker<'a> {
         };
         let (mapping, _) = mapped?;
         let costs = self.costs(subject, &mapping, &spec)?;
-        Ok(Ready { spec, mapping, costs })
+        // Read after all was loaded: what changed in between is told by the folder.
+        let inputs = inputs([point], self.mnist);
+        Ok(Ready { inputs, spec, mapping, costs })
     }
 
     /// What a mapping costs, and the ends of the range that what is assumed leaves.
@@ -240,7 +243,8 @@ impl<'a> Worker<'a> {
 
     /// The profile of a network: taken once a sweep and kept in its folder.
     fn profile(&self, named: &NamedNetwork) -> anyhow::Result<Profile> {
-        let name = format!("{}.profile", named.digest);
+        let of = (named.digest, &self.mnist.digests, program());
+        let name = format!("{}.profile", Digest::of_value(&of));
         let path = self.folder.join("profiles").join(name);
         if let Ok(profile) = load(&path) {
             return Ok(profile);
@@ -257,7 +261,7 @@ impl<'a> Worker<'a> {
     /// Runs some chips of a point.
     fn run(
         &self,
-        Ready { mapping, costs, .. }: &Ready,
+        Ready { inputs, mapping, costs, .. }: &Ready,
         programmed: &Programmed<'_>,
         chips: Range<u32>,
         moves: Progress<'_>,
@@ -267,7 +271,7 @@ impl<'a> Worker<'a> {
         let evaluation = run.on(&sweep.engine.try_into()?)?;
         let mut facts = facts(mapping, &evaluation);
         facts.extend(costs.clone());
-        Ok(Computed { evaluation, facts })
+        Ok(Computed { inputs: inputs.clone(), evaluation, facts })
     }
 
     /// About how many seconds these shards take: a chip of the first on a few images, scaled up.
