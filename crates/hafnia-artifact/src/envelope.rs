@@ -35,14 +35,30 @@ pub trait Artifact: Serialize + DeserializeOwned {
     const SCHEMA: u32;
     /// The command that makes such a file, for the error on a file of another version.
     const REMAKE: &'static str = "hafnia";
+
+    /// What is wrong with a value that was decoded, in words: lengths that do not fit each other,
+    /// indices of what is not there, numbers out of their range or not finite.
+    ///
+    /// It is asked of every value that is read, and of the bytes of every value before they are
+    /// written: what else it must fit, such as a network, is checked where both are known.
+    ///
+    /// # Errors
+    /// What is wrong.
+    fn validate(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Writes a value in its envelope, whole or not at all, and returns the digest of the file.
 ///
+/// The bytes are read back before they are put in place: what [`load`] would refuse is not written.
+///
 /// # Errors
-/// [`ArtifactError::Io`], or [`ArtifactError::Unencodable`] for a type that the codec refuses.
+/// [`ArtifactError::Io`], [`ArtifactError::Unencodable`] for a type that the codec refuses, or those
+/// of [`load`].
 pub fn save<T: Artifact>(path: impl AsRef<Path>, value: &T) -> Result<Digest, ArtifactError> {
     let bytes = seal(value)?;
+    load_bytes::<T>(&path, &bytes)?;
     write_whole(path, &bytes)?;
     Ok(Digest::of(&bytes))
 }
@@ -56,7 +72,12 @@ pub fn load<T: Artifact>(path: impl AsRef<Path>) -> Result<T, ArtifactError> {
     load_bytes(path, &read(path)?)
 }
 
-fn seal<T: Artifact>(value: &T) -> Result<Vec<u8>, ArtifactError> {
+/// A value in its envelope, as the bytes of its file, unchecked: [`save`] writes what can be read
+/// back, and tests of readers forge what cannot.
+///
+/// # Errors
+/// [`ArtifactError::Unencodable`] for a type that the codec refuses.
+pub fn seal<T: Artifact>(value: &T) -> Result<Vec<u8>, ArtifactError> {
     let kind_length = const {
         assert!(T::KIND.len() <= 255, "the kind of an artifact has at most 255 bytes");
         T::KIND.len() as u8
@@ -126,12 +147,18 @@ pub fn load_bytes<T: Artifact>(path: impl AsRef<Path>, bytes: &[u8]) -> Result<T
         let [found, expected] = [found, digest].map(|digest| digest.to_string());
         return Err(ArtifactError::Checksum { path: path.into(), found, expected });
     }
-    codec::decode(payload).map_err(|source| ArtifactError::Undecodable {
+    let value: T = codec::decode(payload).map_err(|source| ArtifactError::Undecodable {
         path: path.into(),
         kind: T::KIND,
         schema,
         source,
-    })
+    })?;
+    value.validate().map_err(|fault| ArtifactError::Invalid {
+        path: path.into(),
+        kind: T::KIND,
+        fault,
+    })?;
+    Ok(value)
 }
 
 /// What is left to read of a header.
@@ -189,6 +216,13 @@ mod tests {
         const KIND: &'static str = "tiny";
         const SCHEMA: u32 = 3;
         const REMAKE: &'static str = "hafnia tiny";
+
+        fn validate(&self) -> Result<(), String> {
+            match self.gain.is_finite() {
+                true => Ok(()),
+                false => Err(format!("its gain is {}, it must be finite", self.gain)),
+            }
+        }
     }
 
     fn tiny() -> Tiny {
@@ -220,6 +254,18 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let error = load::<Tiny>(&path).unwrap_err();
         assert_eq!(error.to_string(), format!("cannot read {}", path.display()));
+    }
+
+    #[test]
+    fn what_reading_refuses_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tiny.hafnia");
+        let forged = Tiny { gain: f32::NAN, ..tiny() };
+        let expected = "t.hafnia holds no valid \"tiny\": its gain is NaN, it must be finite";
+        let error = load_bytes::<Tiny>("t.hafnia", &seal(&forged).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+        assert!(save(&path, &forged).is_err());
+        assert!(!path.exists());
     }
 
     #[test]

@@ -99,6 +99,16 @@ pub enum ArtifactError {
         /// What the codec says.
         source: Cause,
     },
+    /// The payload is a value of the type that breaks its rules.
+    #[error("{} holds no valid \"{kind}\": {fault}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The kind it holds.
+        kind: &'static str,
+        /// What is wrong, in words.
+        fault: String,
+    },
     /// The value cannot be encoded.
     #[error("cannot encode {what}")]
     Unencodable {

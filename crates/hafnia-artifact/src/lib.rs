@@ -45,7 +45,7 @@ pub mod steps;
 mod whole;
 
 pub use digest::Digest;
-pub use envelope::{Artifact, load, load_bytes, save};
+pub use envelope::{Artifact, load, load_bytes, save, seal};
 pub use error::ArtifactError;
 pub use lock::FolderLock;
 pub use manifest::Manifest;

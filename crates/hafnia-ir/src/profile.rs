@@ -2,6 +2,7 @@
 
 use hafnia_artifact::{Artifact, Digest};
 use hafnia_model::Network;
+use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
 use crate::mapping::MatrixId;
@@ -49,6 +50,17 @@ impl MatrixProfile {
 impl Artifact for Profile {
     const KIND: &'static str = "profile";
     const SCHEMA: u32 = 1;
+    const REMAKE: &'static str = "hafnia profile";
+
+    fn validate(&self) -> Result<(), String> {
+        if self.images == 0 {
+            return Err("it was taken on 0 images".to_owned());
+        }
+        for (index, matrix) in self.matrices.iter().enumerate() {
+            matrix.validate().map_err(|fault| format!("matrix {index}: {fault}"))?;
+        }
+        Ok(())
+    }
 }
 
 /// Why a profile does not belong to a network, or is not one.
@@ -98,6 +110,18 @@ impl MatrixProfile {
                 self.bits
             ));
         }
+        self.validate()
+    }
+
+    /// Checks that its activations are of whole samples and fit their bits, or returns what is wrong.
+    fn validate(&self) -> Result<(), String> {
+        let Self { rows, bits, .. } = *self;
+        if rows == 0 {
+            return Err("profile has 0 rows, it must be at least 1".to_owned());
+        }
+        if !(1..=8).contains(&bits) {
+            return Err(format!("profile has activations of {bits} bits, it {}", must(1, 8)));
+        }
         let activations = self.activations.len();
         if !activations.is_multiple_of(rows) {
             return Err(format!("{activations} activations are not a multiple of {rows} rows"));
@@ -108,7 +132,8 @@ impl MatrixProfile {
             Some(index) => {
                 let (sample, row, found) = (index / rows, index % rows, self.activations[index]);
                 Err(format!(
-                    "activation of sample {sample}, row {row} is {found}, it must lie in 0..={max}"
+                    "activation of sample {sample}, row {row} is {found}, it {}",
+                    must(0, max)
                 ))
             }
         }

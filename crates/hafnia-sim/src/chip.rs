@@ -6,6 +6,7 @@ use hafnia_cim::{Fabrication, MacroSpec};
 use hafnia_ir::{Mapping, Place, Stage, Tile, TileId};
 use hafnia_rng::Seed;
 use hafnia_simd::LANES;
+use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SimError;
@@ -90,7 +91,50 @@ impl Chip {
     }
 }
 
+/// What a cell may add to a signal, in LSB: far more than any does, and so little that sums of cells
+/// stay finite.
+const LARGEST_LSB: f32 = 1e30;
+
 impl ChipTile {
+    /// Checks a tile that was read: whether it is whole, fits the macro, and all its numbers are some.
+    pub(crate) fn validate(&self, spec: &MacroSpec) -> Result<(), String> {
+        let Self { blocks, cells, thresholds } = self;
+        let (most_blocks, comparators) = (spec.columns.div_ceil(LANES), spec.adc.max_code());
+        if !(1..=most_blocks).contains(blocks) {
+            return Err(format!("has {blocks} blocks, it {}", must(1, most_blocks)));
+        }
+        let rows = cells.len() / blocks;
+        if cells.len() != rows * blocks || !(1..=spec.rows).contains(&rows) {
+            let most = spec.rows;
+            return Err(format!("has cells for no whole number of rows up to {most}"));
+        }
+        if thresholds.len() != blocks * comparators {
+            let found = thresholds.len();
+            return Err(format!("has {found} rows of thresholds, not {blocks} x {comparators}"));
+        }
+        let is_cell = |lsb: &f32| (-LARGEST_LSB..=LARGEST_LSB).contains(lsb);
+        if let Some(lsb) = cells.as_flattened().iter().find(|&lsb| !is_cell(lsb)) {
+            return Err(format!("has a cell of {lsb} LSB, it must be a finite number"));
+        }
+        // Columns beyond the last one have infinite thresholds, which nothing reaches.
+        match thresholds.as_flattened().iter().any(|lsb| lsb.is_nan()) {
+            true => Err("has a threshold that is no number".to_owned()),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether it is a tile of these rows and columns of cells, whose comparators are all real.
+    pub(crate) fn holds(&self, rows: usize, columns: usize) -> bool {
+        let Self { blocks, cells, thresholds } = self;
+        let comparators = thresholds.len() / blocks;
+        *blocks == columns.div_ceil(LANES)
+            && cells.len() == rows * blocks
+            && (0..columns).all(|column| {
+                let of_block = &thresholds[column / LANES * comparators..][..comparators];
+                of_block.iter().all(|lanes| lanes[column % LANES].is_finite())
+            })
+    }
+
     fn program(tile: &Tile, place: Place, fabrication: &Fabrication<'_>, spec: &MacroSpec) -> Self {
         let cell = usize::from(spec.cell.bits_per_cell);
         let (rows, columns) = (tile.physical_rows(), tile.bits.columns() / cell);

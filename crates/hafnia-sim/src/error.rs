@@ -56,6 +56,14 @@ pub enum SimError {
         /// Those of the spec.
         expected: usize,
     },
+    /// A saved chip names a mapping whose tiles it does not hold.
+    #[error(
+        "chip {chip} does not hold the tiles of its mapping: make it again with `hafnia chip program`"
+    )]
+    OtherTiles {
+        /// Number of the chip.
+        chip: u64,
+    },
     /// No engine has this name.
     #[error("there is no engine `{name}`: it is `exact`, `table` or `device`")]
     Engine {

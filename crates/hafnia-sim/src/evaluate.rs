@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use hafnia_stats::{Interval, Outcomes, student_mean};
+use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SimError;
@@ -52,6 +53,9 @@ impl FromStr for EngineKind {
     }
 }
 
+/// Events of a matrix that no run reaches, and of which a million can be added.
+const MOST_EVENTS: u64 = 1 << 44;
+
 /// What a mapped network does over a data set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,6 +75,34 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// Checks an evaluation that was read, not computed: whether its differences are of images that
+    /// there are, each named once, and its events can be added up.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn validate(&self) -> Result<(), String> {
+        let images = self.images();
+        if images == 0 || u32::try_from(images).is_err() {
+            return Err(format!("it is of {images} images, it {}", must(1, u32::MAX - 1)));
+        }
+        if self.differences.is_empty() {
+            return Err("it is of no chip".to_owned());
+        }
+        for (chip, differences) in self.differences.iter().enumerate() {
+            let ascends = differences.is_sorted_by(|a, b| a < b);
+            if !ascends || differences.last().is_some_and(|&last| last as usize >= images) {
+                return Err(format!(
+                    "the images on which chip {chip} differs must ascend below {images}"
+                ));
+            }
+        }
+        let most = |events: &Events| events.groups.max(events.conversions).max(events.rows_on);
+        match self.events.iter().position(|events| most(events) > MOST_EVENTS) {
+            Some(matrix) => Err(format!("matrix {matrix} has more than {MOST_EVENTS} events")),
+            None => Ok(()),
+        }
+    }
+
     /// Number of images.
     pub fn images(&self) -> usize {
         self.exact_correct.len()

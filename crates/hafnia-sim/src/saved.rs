@@ -38,6 +38,27 @@ impl Artifact for SavedChip {
     const KIND: &'static str = "chip";
     const SCHEMA: u32 = 1;
     const REMAKE: &'static str = "hafnia chip program";
+
+    fn validate(&self) -> Result<(), String> {
+        let spec = self.spec().map_err(|error| error.to_string())?;
+        let (tiles, macros) = (self.chip.tiles.len(), self.macros as usize);
+        // Every macro of a mapping holds a tile.
+        if !(1..=tiles).contains(&macros) {
+            return Err(format!("it has {tiles} tiles on {macros} macros"));
+        }
+        for (index, tile) in self.chip.tiles.iter().enumerate() {
+            tile.validate(&spec).map_err(|fault| format!("tile {index} {fault}"))?;
+        }
+        let is_there = |&([macro_index, row, column], _): &([u32; 3], bool)| {
+            macro_index < self.macros
+                && (row as usize) < spec.rows
+                && (column as usize) < spec.columns
+        };
+        if !self.stuck.is_sorted_by(|a, b| a.0 < b.0) || !self.stuck.iter().all(is_there) {
+            return Err("its stuck cells must ascend and lie on its macros".to_owned());
+        }
+        Ok(())
+    }
 }
 
 impl SavedChip {
@@ -89,7 +110,8 @@ impl SavedChip {
     /// The chip, to be run under `mapping` with the temporal noise of `spec`.
     ///
     /// # Errors
-    /// If it was programmed with another mapping or for another converter.
+    /// If it was programmed with another mapping or for another converter, or does not hold the tiles
+    /// of its own.
     pub fn chip(&self, mapping: &Mapping, spec: &MacroSpec) -> Result<&Chip, SimError> {
         let (chip, found) = (self.chip.number, digest(mapping));
         if found != self.mapping {
@@ -104,7 +126,16 @@ impl SavedChip {
                 return Err(SimError::OtherConverter { chip, comparators, spec, expected });
             }
         }
-        Ok(&self.chip)
+        let is_whole = self.macros as usize == mapping.macros()
+            && self.chip.tiles.len() == mapping.tiles.len()
+            && mapping.tiles.iter().zip(&self.chip.tiles).all(|(tile, programmed)| {
+                let (rows, columns) = (tile.physical_rows(), mapping.geometry.width(tile));
+                programmed.holds(rows, columns)
+            });
+        match is_whole {
+            true => Ok(&self.chip),
+            false => Err(SimError::OtherTiles { chip }),
+        }
     }
 
     /// Mean and standard deviation, in LSB, of what cells programmed to HRS, to LRS, or to every

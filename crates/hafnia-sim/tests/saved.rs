@@ -1,12 +1,13 @@
 //! Chips that are saved, loaded, run and exported.
 
-use hafnia_artifact::{load, save};
+use hafnia_artifact::{Artifact, Digest, load, load_bytes, save, seal};
 use hafnia_cim::{FaultMap, MacroSpec};
 use hafnia_ir::{Geometry, Mapping, Stage};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{Network, run};
 use hafnia_rng::Seed;
 use hafnia_sim::{Engines, Images, NoiseScope, Programmed, Reference, SavedChip};
+use hafnia_simd::LANES;
 
 fn spec() -> MacroSpec {
     let mut spec = MacroSpec::preset("gt-n40").expect("a preset");
@@ -96,4 +97,88 @@ fn exports_are_read_back() {
     let states = chip.states(&mapping, &spec).expect("its mapping");
     let [hrs, lrs] = states[..] else { panic!("two states") };
     assert!(hrs.0 < lrs.0 && hrs.2 + lrs.2 > 0);
+}
+
+/// A chip as it travels, without what keeps it right.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct Forged {
+    mapping: Digest,
+    macro_name: String,
+    macro_values: Vec<(String, String)>,
+    seed: Seed,
+    macros: u32,
+    stuck: Vec<([u32; 3], bool)>,
+    number: u64,
+    tiles: Vec<ForgedTile>,
+}
+
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+struct ForgedTile {
+    blocks: usize,
+    cells: Vec<[f32; LANES]>,
+    thresholds: Vec<[f32; LANES]>,
+}
+
+impl Artifact for Forged {
+    const KIND: &'static str = SavedChip::KIND;
+    const SCHEMA: u32 = SavedChip::SCHEMA;
+}
+
+#[test]
+fn a_chip_with_a_right_checksum_and_wrong_content_is_refused() {
+    let (spec, network) = (spec(), network());
+    let mapping = mapping(2, &network, &spec);
+    let chip = SavedChip::program(&mapping, &spec, Seed(7), 0).expect("it is placed");
+    let true_one: Forged = load_bytes("c", &seal(&chip).expect("a chip")).expect("its bytes");
+    let forged = |change: &dyn Fn(&mut Forged)| {
+        let mut forged = true_one.clone();
+        change(&mut forged);
+        load_bytes::<SavedChip>("c", &seal(&forged).expect("a chip"))
+    };
+    assert_eq!(forged(&|_| ()).expect("as it was"), chip);
+    let check = |change: &dyn Fn(&mut Forged), expected: &str| {
+        let error = forged(change).expect_err("a fault").to_string();
+        assert_eq!(error.strip_prefix("c holds no valid \"chip\": "), Some(expected), "{error}");
+    };
+    let tiles = mapping.tiles.len();
+    check(&|c| c.macros = u32::MAX, &format!("it has {tiles} tiles on 4294967295 macros"));
+    check(&|c| c.macros = 0, &format!("it has {tiles} tiles on 0 macros"));
+    check(&|c| c.tiles[0].blocks = 0, "tile 0 has 0 blocks, it must lie in 1..=8");
+    check(
+        &|c| c.tiles[0].blocks = usize::MAX,
+        "tile 0 has 18446744073709551615 blocks, it must lie in 1..=8",
+    );
+    check(&|c| c.tiles[0].cells.clear(), "tile 0 has cells for no whole number of rows up to 128");
+    check(&|c| c.tiles[0].thresholds.clear(), "tile 0 has 0 rows of thresholds, not 1 x 7");
+    check(
+        &|c| c.tiles[0].cells[0][0] = f32::NAN,
+        "tile 0 has a cell of NaN LSB, it must be a finite number",
+    );
+    check(
+        &|c| c.tiles[0].cells[0][0] = f32::INFINITY,
+        "tile 0 has a cell of inf LSB, it must be a finite number",
+    );
+    check(&|c| c.tiles[0].thresholds[0][0] = f32::NAN, "tile 0 has a threshold that is no number");
+    check(
+        &|c| c.stuck.push(([0, 4096, 0], true)),
+        "its stuck cells must ascend and lie on its macros",
+    );
+    check(
+        &|c| c.macro_values[0].1 = "0".to_owned(),
+        "macro `gt-n40`: rows is 0, it must be in 1..=4096",
+    );
+    check(&|c| c.macro_values.clear(), "macro `gt-n40`: rows is missing");
+    // Whole, but not of its mapping: known when both are there.
+    for change in [
+        (&|c: &mut Forged| c.tiles[0].cells.push([0.0; LANES])) as &dyn Fn(&mut Forged),
+        &|c| drop(c.tiles.pop()),
+        &|c| c.tiles[0].thresholds[0][0] = f32::INFINITY,
+    ] {
+        let chip = forged(change).expect("a whole chip");
+        let error = chip.chip(&mapping, &spec).expect_err("other tiles").to_string();
+        assert_eq!(
+            error,
+            "chip 0 does not hold the tiles of its mapping: make it again with `hafnia chip program`"
+        );
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hafnia_artifact::{Artifact, Digest, load, save};
+use hafnia_artifact::{Artifact, ArtifactError, Digest, load, save};
 use hafnia_data::{Dataset, Split};
 use serde::{Deserialize, Serialize};
 
@@ -86,8 +86,11 @@ impl CheckpointStore {
         Self { path: path(folder), identity }
     }
 
-    /// The state, if one was kept.
-    pub(crate) fn load(&self) -> Result<Option<State>, TrainError> {
+    /// The state, if one was kept; `check` says what is wrong with it.
+    pub(crate) fn load(
+        &self,
+        check: impl FnOnce(&State) -> Result<(), String>,
+    ) -> Result<Option<State>, TrainError> {
         if !self.path.exists() {
             return Ok(None);
         }
@@ -100,7 +103,12 @@ impl CheckpointStore {
             () if found.program != own.program => {
                 format!("by hafnia {}, this is {}", found.program, own.program)
             }
-            () => return Ok(Some(state)),
+            () => {
+                let (path, kind) = (self.path.clone(), Checkpoint::KIND);
+                let checked = check(&state);
+                checked.map_err(|fault| ArtifactError::Invalid { path, kind, fault })?;
+                return Ok(Some(state));
+            }
         };
         Err(TrainError::OtherRun { path: self.path.clone(), differs })
     }

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
 
+/// The most layers of a recipe.
+const MOST_LAYERS: usize = 64;
+
 /// A training recipe; the keys of a recipe file are these fields.
 ///
 /// Keys that are left out take their value of [`TrainConfig::default`], unknown keys are refused.
@@ -305,6 +308,12 @@ impl TrainConfig {
         self.input.validate()?;
         for (index, layer) in self.layer.iter().enumerate() {
             layer.validate(index + 1 == self.layer.len())?;
+        }
+        if self.layer.len() > MOST_LAYERS {
+            let layers = self.layer.len();
+            return Err(TrainError::Conflict(format!(
+                "the recipe has {layers} layers, at most {MOST_LAYERS} may be"
+            )));
         }
         if self.layer.is_empty() {
             return Err(TrainError::Conflict("a network needs at least 1 layer".into()));

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use hafnia_artifact::ArtifactError;
 use hafnia_model::ShapeError;
+use hafnia_text::must;
 
 /// Why a training run was refused or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum TrainError {
     #[error("not a training recipe")]
     Recipe(#[source] Box<toml::de::Error>),
     /// A number of the recipe is outside its range.
-    #[error("`{key}` is {value}, it must lie in {min}..={max}")]
+    #[error("`{key}` is {value}, it {}", must(*min, *max))]
     Range {
         /// Key of the recipe.
         key: &'static str,

@@ -14,6 +14,9 @@ use crate::loss::hits;
 /// added in order, so that the number of threads changes nothing; and so few fit a core's cache.
 pub(crate) const SHARD: usize = 32;
 
+/// Training images from which the shifts are set.
+pub(crate) const CALIBRATION: usize = 1000;
+
 /// The images of a run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Images<'a> {

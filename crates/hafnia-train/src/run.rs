@@ -13,7 +13,7 @@ use crate::config::{Optimiser, Tie, TrainConfig};
 use crate::error::TrainError;
 use crate::export;
 use crate::gradients::{Gradients, Reduced};
-use crate::images::{Images, SHARD};
+use crate::images::{CALIBRATION, Images, SHARD};
 use crate::integer;
 use crate::loss::Judge;
 use crate::net::{Net, PerParameter};
@@ -24,8 +24,6 @@ use crate::state::{Best, State};
 use crate::teacher::TeacherNet;
 use crate::weights::{Adam, Latents, cosine};
 
-/// Training images from which the shifts are set.
-const CALIBRATION: usize = 1000;
 /// Chips on which the accuracy under errors is taken.
 const CHIPS: usize = 8;
 /// Training images on which the exported network is held against the trainer's.
@@ -55,7 +53,11 @@ pub fn train(
     let run = Run::new(config, dataset, split)?;
     let errors = run.errors.as_deref();
     let store = checkpoint.map(|kept| CheckpointStore::new(kept, config, errors, dataset, split));
-    let mut state = match store.as_ref().map(CheckpointStore::load).transpose()?.flatten() {
+    let check = |state: &State| {
+        let teacher = run.teacher.as_ref().map(TeacherNet::shapes);
+        state.check(config.epochs, run.is_averaged(), &run.shapes, teacher)
+    };
+    let mut state = match store.as_ref().map(|store| store.load(check)).transpose()?.flatten() {
         Some(state) => state,
         None => run.start(observer),
     };
@@ -106,6 +108,14 @@ impl<'a> Run<'a> {
         split: &'a Split,
     ) -> Result<Self, TrainError> {
         let shapes = LayerShapes::new(config, [dataset.rows, dataset.columns], 1)?;
+        shapes.check_size(config.batch)?;
+        // What the trained layers must be to make a network is known before they are trained.
+        let untrained = Latents::start(&shapes, Seed(config.seed));
+        let network = export::network(&shapes, &untrained, false, dataset);
+        network.map_err(|error| match error {
+            TrainError::Shape(error) => TrainError::Conflict(error.to_string()),
+            other => other,
+        })?;
         let images = Images::new(config, dataset, split, shapes.classes())?;
         let error_bits = match config.optimiser {
             Optimiser::Integer { error_bits, .. } => Some(error_bits),
@@ -401,6 +411,78 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "training diverged: the loss is NaN in epoch 3, step 1, from layer `fc3` on"
+        );
+    }
+
+    #[test]
+    fn what_makes_no_network_is_known_before_the_training() {
+        let dataset = Dataset {
+            name: "black".into(),
+            rows: 28,
+            columns: 28,
+            images: vec![0; 2 * 28 * 28],
+            labels: vec![0, 1],
+        };
+        let split = Split { train: vec![0], validation: vec![1] };
+        let mut config = TrainConfig { epochs: 10_000, ..TrainConfig::default() };
+        config.layer[2].name = "fc 1".into();
+        let error = train(&config, &dataset, &split, None, &mut |_| ()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "layer 5 (`fc 1`): its name must be made of a-z, A-Z, 0-9, `_` and `-`"
+        );
+    }
+
+    #[test]
+    fn a_checkpoint_with_a_right_checksum_and_wrong_content_is_refused() {
+        let dataset = Dataset {
+            name: "grey".into(),
+            rows: 28,
+            columns: 28,
+            images: (0..4 * 28 * 28).map(|pixel| (pixel % 251) as u8).collect(),
+            labels: vec![0, 1, 2, 3],
+        };
+        let split = Split { train: vec![0, 1, 2], validation: vec![3] };
+        let config = TrainConfig { epochs: 2, ..TrainConfig::default() };
+        let run = Run::new(&config, &dataset, &split).unwrap();
+        let mut state = run.start(&mut |_| ());
+        run.epoch(0, &mut state, &mut |_| ()).unwrap();
+        let refused = |change: &dyn Fn(&mut State)| {
+            let mut state = state.clone();
+            change(&mut state);
+            let folder = tempfile::tempdir().unwrap();
+            let kept = CheckpointFolder { folder: folder.path(), program: "hafnia" };
+            CheckpointStore::new(kept, &config, None, &dataset, &split).save(&state).unwrap();
+            let error = train(&config, &dataset, &split, Some(kept), &mut |_| ());
+            let error = error.unwrap_err().to_string();
+            let start = format!("{}/checkpoint.hafnia holds no valid", folder.path().display());
+            assert!(error.starts_with(&start), "{error}");
+            error.split(": ").skip(1).collect::<Vec<_>>().join(": ")
+        };
+        assert_eq!(refused(&|state| state.latents.break_scale()), "scale: a number is not finite");
+        assert_eq!(
+            refused(&|state| state.latents.set_shift(0, 99)),
+            "thresholds of layer `conv1`: its shift is 99, it must lie in 0..=31"
+        );
+        assert_eq!(
+            refused(&|state| state.latents.break_pattern()),
+            "layer `conv1`: a row has pattern 25 of 25"
+        );
+        assert_eq!(
+            refused(&|state| state.best.as_mut().unwrap().epoch = 1),
+            "its best epoch is number 2 of 1"
+        );
+        assert_eq!(
+            refused(&|state| state.epochs[0].loss = f64::NAN),
+            "the record of epoch 1 is none"
+        );
+        assert_eq!(
+            refused(&|state| state.epochs = vec![state.epochs[0].clone(); 3]),
+            "it is after 3 epochs, the recipe has 2"
+        );
+        assert_eq!(
+            refused(&|state| state.teacher = Some(state.latents.clone())),
+            "it has a teacher, the recipe has none"
         );
     }
 

@@ -2,7 +2,18 @@
 
 use crate::config::{InputConfig, LayerConfig, TrainConfig};
 use crate::error::TrainError;
+use crate::images::{CALIBRATION, SHARD};
 use crate::kernels::Shape;
+
+/// The most memory that a training may take, by [`LayerShapes::check_size`].
+const MOST_BYTES: u128 = 4 << 30;
+
+/// Copies of the weights that are kept: the latents of now and of the best epoch with Adam's moments
+/// and running means, and what a step makes of them.
+const KEPT: u128 = 16;
+
+/// Copies of the activations of a layer: what goes in, its sums, what goes out.
+const COPIES: u128 = 3;
 
 /// The layers of a run.
 #[derive(Debug, Clone)]
@@ -77,6 +88,30 @@ impl LayerShapes {
         Ok(Self { input: config.input.clone(), blocks })
     }
 
+    /// Checks that a training of these layers in batches of so many images takes no more than
+    /// [`MOST_BYTES`], as far as that can be told: weights with what is kept of them, their
+    /// derivatives for every shard of a batch, and the activations of [`CALIBRATION`] images.
+    pub(crate) fn check_size(&self, batch: usize) -> Result<(), TrainError> {
+        let shards = batch.div_ceil(SHARD) as u128;
+        let product = |sides: &[usize]| sides.iter().map(|&side| side as u128).product::<u128>();
+        let weights: u128 = self.blocks.iter().map(|block| product(&block.matrix())).sum();
+        let activations = self
+            .blocks
+            .iter()
+            .map(|block| block.shape.features_in().max(block.shape.features_out()));
+        let largest = activations.max().unwrap_or(0) as u128;
+        let bytes = 4 * (weights * (shards + KEPT) + CALIBRATION as u128 * COPIES * largest);
+        if bytes <= MOST_BYTES {
+            return Ok(());
+        }
+        Err(TrainError::Conflict(format!(
+            "a training of {weights} weights in batches of {batch}, whose largest layer has {largest} \
+             activations an image, takes about {} GiB, at most {} may be: take smaller layers or batches",
+            bytes >> 30,
+            MOST_BYTES >> 30
+        )))
+    }
+
     /// Number of classes.
     pub(crate) fn classes(&self) -> usize {
         self.blocks.last().map_or(0, |block| block.shape.outputs)
@@ -126,6 +161,31 @@ mod tests {
         check(
             |config| config.layer[3].name = "fc1".into(),
             expect!["layer `fc1` has the name of another"],
+        );
+    }
+
+    #[test]
+    fn what_takes_too_much_memory_is_refused() {
+        let check = |change: fn(&mut TrainConfig), expected: Expect| {
+            let mut config = TrainConfig::default();
+            change(&mut config);
+            let shapes = LayerShapes::new(&config, [28, 28], 1).unwrap();
+            expected.assert_eq(&shapes.check_size(config.batch).unwrap_err().to_string());
+        };
+        check(
+            |config| {
+                config.batch = 60_000;
+                config.layer[2].outputs = 4096;
+            },
+            expect![
+                "a training of 1985854 weights in batches of 60000, whose largest layer has 4096 activations an image, takes about 14 GiB, at most 4 may be: take smaller layers or batches"
+            ],
+        );
+        check(
+            |config| (config.layer[0].outputs, config.layer[1].outputs) = (4096, 4096),
+            expect![
+                "a training of 431831720 weights in batches of 128, whose largest layer has 802816 activations an image, takes about 41 GiB, at most 4 may be: take smaller layers or batches"
+            ],
         );
     }
 }

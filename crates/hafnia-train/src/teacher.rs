@@ -31,8 +31,14 @@ impl<'a> TeacherNet<'a> {
         let recipe = images.config;
         let size = [images.dataset.rows, images.dataset.columns];
         let shapes = LayerShapes::new(recipe, size, config.width)?;
+        shapes.check_size(recipe.batch)?;
         let net = Net::new(recipe.backend, &shapes, None, None, true);
         Ok(Self { config, images, shapes, net, answers: OnceLock::new() })
+    }
+
+    /// Its layers.
+    pub(crate) fn shapes(&self) -> &LayerShapes {
+        &self.shapes
     }
 
     /// Trains it.

@@ -7,6 +7,7 @@
 
 use hafnia_model::Weights;
 use hafnia_rng::Seed;
+use hafnia_text::must;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -99,6 +100,27 @@ impl Latents {
         }
     }
 
+    /// Checks latents that were read: whether they are of these layers, whole and finite, or what is
+    /// wrong.
+    pub(crate) fn check(&self, shapes: &LayerShapes, kept: Kept) -> Result<(), String> {
+        let Self { matrices, slopes, scale, cuts } = self;
+        equal("matrices", matrices.len(), shapes.blocks.len())?;
+        for (matrix, block) in matrices.iter().zip(&shapes.blocks) {
+            let named = |fault| format!("layer `{}`: {fault}", block.config.name);
+            matrix.check(block, kept).map_err(named)?;
+        }
+        let with_thresholds = || shapes.blocks.iter().filter(|block| block.top().is_some());
+        equal("layers with thresholds", slopes.len(), with_thresholds().count())?;
+        for (slopes, block) in slopes.iter().zip(with_thresholds()) {
+            let named = |fault| format!("thresholds of layer `{}`: {fault}", block.config.name);
+            check_shift(slopes.shift).map_err(named)?;
+            slopes.latent.check(2 * block.shape.outputs, kept).map_err(named)?;
+        }
+        scale.check(1, kept).map_err(|fault| format!("scale: {fault}"))?;
+        let of_cuts = shapes.input.cuts.len();
+        cuts.latent.check(of_cuts, kept).map_err(|fault| format!("cuts: {fault}"))
+    }
+
     /// The cuts of the input.
     pub(crate) fn cuts(&self, averaged: bool) -> Vec<u8> {
         self.cuts.values(averaged)
@@ -134,6 +156,12 @@ impl Latents {
     #[cfg(test)]
     pub(crate) fn break_scale(&mut self) {
         self.scale.values[0] = f32::NAN;
+    }
+
+    /// Gives a row of the first layer a pattern that is not there.
+    #[cfg(test)]
+    pub(crate) fn break_pattern(&mut self) {
+        self.matrices[0].pattern_of[3] = 25;
     }
 
     /// Starts the running means where the latents are.
@@ -331,7 +359,57 @@ impl Cuts {
     }
 }
 
+/// What latents of a kind hold beside their values.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Kept {
+    /// A network's.
+    Network {
+        /// Whether running means are kept.
+        is_averaged: bool,
+    },
+    /// A teacher's: float weights, and no running means.
+    Teacher,
+}
+
+/// Checks the binary logarithm of a unit: the sums of a layer stay below 2^31.
+pub(crate) fn check_shift(shift: u32) -> Result<(), String> {
+    match shift {
+        0..=31 => Ok(()),
+        _ => Err(format!("its shift is {shift}, it {}", must(0, 31))),
+    }
+}
+
+fn equal(what: &str, found: usize, expected: usize) -> Result<(), String> {
+    match found == expected {
+        true => Ok(()),
+        false => Err(format!("there are {found} {what}, the recipe has {expected}")),
+    }
+}
+
 impl Matrix {
+    fn check(&self, block: &Block, kept: Kept) -> Result<(), String> {
+        let Self { latent, pattern_of, columns, bits, is_frozen: _ } = self;
+        let [rows, outputs] = block.matrix();
+        equal("columns", *columns, outputs)?;
+        equal("rows", pattern_of.len(), rows)?;
+        let expected_bits = match kept {
+            Kept::Network { .. } => block.config.weight_bits,
+            Kept::Teacher => 0,
+        };
+        equal("bits of a weight", (*bits).into(), expected_bits.into())?;
+        let patterns = latent.values.len() / columns;
+        let gathered = block.config.patterns.unwrap_or(rows);
+        // Rows that learn their ties have a pattern each until they are gathered.
+        if !(patterns == gathered || (block.config.tie == Tie::Learned && patterns == rows)) {
+            return Err(format!("there are {patterns} patterns, the recipe has {gathered}"));
+        }
+        latent.check(patterns * columns, kept)?;
+        match pattern_of.iter().find(|&&pattern| pattern as usize >= patterns) {
+            Some(pattern) => Err(format!("a row has pattern {pattern} of {patterns}")),
+            None => Ok(()),
+        }
+    }
+
     fn weights(&self, averaged: bool) -> Vec<f32> {
         self.spread(&self.patterns(averaged))
     }
@@ -422,6 +500,26 @@ struct Trained {
 }
 
 impl Trained {
+    fn check(&self, length: usize, kept: Kept) -> Result<(), String> {
+        let Self { values, mean, square, average } = self;
+        let of_average = match kept {
+            Kept::Network { is_averaged: true } => length,
+            _ => 0,
+        };
+        for (numbers, expected) in
+            [(values, length), (mean, length), (square, length), (average, of_average)]
+        {
+            equal("numbers", numbers.len(), expected)?;
+            if !numbers.iter().all(|number| number.is_finite()) {
+                return Err("a number is not finite".to_owned());
+            }
+        }
+        match square.iter().all(|&square| square >= 0.0) {
+            true => Ok(()),
+            false => Err("a mean of squares is negative".to_owned()),
+        }
+    }
+
     fn new(values: Vec<f32>) -> Self {
         let zeros = vec![0.0; values.len()];
         Self { values, mean: zeros.clone(), square: zeros, average: Vec::new() }

@@ -22,6 +22,7 @@ use std::str::FromStr;
 
 use hafnia_artifact::{Artifact, ArtifactError, Digest, load, read, save, write_whole};
 use hafnia_sim::Evaluation;
+use hafnia_text::quoted;
 use serde::{Deserialize, Serialize};
 
 use crate::sweep::error::SweepError;
@@ -62,6 +63,15 @@ impl Artifact for Shard {
     const KIND: &'static str = "shard";
     const SCHEMA: u32 = 2;
     const REMAKE: &'static str = "hafnia sweep";
+
+    fn validate(&self) -> Result<(), String> {
+        let Computed { evaluation, facts, inputs: _ } = &self.computed;
+        evaluation.validate()?;
+        match facts.iter().find(|(_, value)| value.is_nan()) {
+            Some((column, _)) => Err(format!("{} is NaN", quoted(column))),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a shard could not be computed.
@@ -226,14 +236,19 @@ impl Folder {
         self.path.join("failed").join(format!("{id}.json"))
     }
 
-    /// A shard, if it is there. One that cannot be read as a shard counts as missing: it is computed
-    /// again.
+    /// A shard, if it is there. One that is damaged or of another version counts as missing: it is
+    /// computed again.
     ///
     /// # Errors
-    /// If it is of another sweep, not the one that its name says, or computed from other inputs.
+    /// If it is of another sweep, not the one that its name says, computed from other inputs, or
+    /// intact and yet no shard that this program wrote.
     pub fn shard(&self, id: &ShardId) -> Result<Option<Shard>, SweepError> {
         let path = self.shard_path(id);
-        let Ok(shard) = load::<Shard>(&path) else { return Ok(None) };
+        let shard = match load::<Shard>(&path) {
+            Ok(shard) => shard,
+            Err(error @ ArtifactError::Invalid { .. }) => return Err(error.into()),
+            Err(_) => return Ok(None),
+        };
         let is_it = shard.sweep == self.digest
             && shard.point == id.point
             && shard.chips == self.plan.chips(id)?
@@ -341,6 +356,8 @@ impl Folder {
 #[cfg(test)]
 pub(crate) mod tests {
     use hafnia_sim::EngineKind;
+
+    use hafnia_artifact::seal;
 
     use super::*;
     use crate::sweep::config::Sweep;
@@ -475,6 +492,38 @@ pub(crate) mod tests {
         let failure = folder.failure(&all[1]).unwrap().error;
         assert_eq!(failure, "`m.toml` changed while the sweep ran: run the same command again");
         assert!(Folder::open(dir.path()).unwrap().shard(&all[1]).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_shard_with_a_right_checksum_and_wrong_content_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::create(dir.path(), plan()).unwrap();
+        let all = folder.missing().unwrap();
+        folder.compute(&all[..1], compute, |_, _| ()).unwrap();
+        let path = folder.shard_path(&all[0]);
+        let right: Shard = load(&path).unwrap();
+        let check = |change: &dyn Fn(&mut Computed), expected: &str| {
+            let mut forged = right.clone();
+            change(&mut forged.computed);
+            fs::write(&path, seal(&forged).unwrap()).unwrap();
+            let error = folder.missing().unwrap_err().to_string();
+            let found = error.strip_prefix(&format!("{} ", path.display()));
+            assert_eq!(found, Some(&*format!("holds no valid \"shard\": {expected}")));
+        };
+        check(
+            &|computed| computed.evaluation.differences[0] = vec![20],
+            "the images on which chip 0 differs must ascend below 20",
+        );
+        check(
+            &|computed| computed.evaluation.differences[1] = vec![4, 4],
+            "the images on which chip 1 differs must ascend below 20",
+        );
+        check(&|computed| computed.evaluation.differences.clear(), "it is of no chip");
+        check(
+            &|computed| computed.evaluation.exact_correct.clear(),
+            "it is of 0 images, it must lie in 1..=4294967294",
+        );
+        check(&|computed| *computed.facts.get_mut("cells").unwrap() = f64::NAN, "`cells` is NaN");
     }
 
     #[test]
