@@ -1,22 +1,15 @@
 //! Files and folders that are there whole or not at all, and that replace nothing of another's.
 
 use std::collections::HashSet;
-use std::fs::{self, File, FileType};
+use std::fs::{self, File, FileType, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::error::ArtifactError;
 
 /// What the names of files and folders that are being written begin with.
 const TEMPORARY: &str = ".writing-";
-
-/// The file that marks a temporary folder as in use while it is locked.
-const LOCK: &str = "lock";
-
-/// Age from which a temporary file that nobody holds counts as left behind.
-const ABANDONED: Duration = Duration::from_secs(60);
 
 /// Writes a file so that it is never seen half written, and creates the folders above it.
 ///
@@ -76,10 +69,27 @@ fn temporary_file(folder: &Path) -> io::Result<tempfile::NamedTempFile> {
     // Temporary files are private by default; this one becomes an ordinary file.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let file = builder.tempfile_in(folder)?;
-    // A file system without locks keeps what killed processes leave.
-    let _ = file.as_file().try_lock();
-    Ok(file)
+    loop {
+        let file = builder.tempfile_in(folder)?;
+        if is_held(file.as_file())? {
+            return Ok(file);
+        }
+    }
+}
+
+/// Takes what was just made with a temporary name, unless another process took it for left behind.
+///
+/// What is locked is in use, and what a killed process leaves is not locked any more. A file system
+/// without locks keeps it.
+fn is_held(made: &File) -> io::Result<bool> {
+    if matches!(made.try_lock(), Err(TryLockError::WouldBlock)) {
+        return Ok(false);
+    }
+    #[cfg(unix)]
+    let is_there = std::os::unix::fs::MetadataExt::nlink(&made.metadata()?) > 0;
+    #[cfg(not(unix))]
+    let is_there = true;
+    Ok(is_there)
 }
 
 /// What stands at a path, itself and not what it leads to.
@@ -130,22 +140,18 @@ fn remove_abandoned(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
             let path = entry.path();
-            let _ = match entry.file_type() {
-                Ok(kind) if kind.is_file() && is_abandoned(&path) => fs::remove_file(path),
-                Ok(kind) if kind.is_dir() && is_abandoned(&path.join(LOCK)) => {
-                    fs::remove_dir_all(path)
-                }
-                _ => Ok(()),
-            };
+            let Ok(kind) = entry.file_type() else { continue };
+            if !(kind.is_file() || kind.is_dir()) {
+                continue;
+            }
+            // It is kept locked until it is gone.
+            let Ok(left) = File::open(&path) else { continue };
+            if left.try_lock().is_ok() {
+                let _ =
+                    if kind.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+            }
         }
     }
-}
-
-/// Whether a temporary file is old and no process holds it.
-fn is_abandoned(path: &Path) -> bool {
-    let is_old = fs::symlink_metadata(path).and_then(|metadata| metadata.modified());
-    is_old.is_ok_and(|time| time.elapsed().is_ok_and(|age| age >= ABANDONED))
-        && File::open(path).is_ok_and(|file| file.try_lock().is_ok())
 }
 
 /// Writes a folder of files so that it is never seen half written, and creates the folders above
@@ -190,9 +196,15 @@ fn write_folder(
         None => (),
     }
     remove_abandoned(above);
-    let beside = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(above)?;
-    let lock = File::create(beside.path().join(LOCK))?;
-    let _ = lock.try_lock();
+    let (beside, _lock) = loop {
+        let beside = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(above)?;
+        match File::open(beside.path()) {
+            Ok(lock) if is_held(&lock)? => break (beside, Some(lock)),
+            Ok(_) => {}
+            // A system where a folder cannot be locked keeps what killed processes leave.
+            Err(_) => break (beside, None),
+        }
+    };
     let new = beside.path().join("new");
     fs::create_dir(&new)?;
     for (name, bytes) in files {
@@ -387,30 +399,37 @@ mod tests {
     }
 
     #[test]
-    fn what_killed_processes_left_is_removed_once_it_is_old() {
+    fn what_killed_processes_left_is_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let old = |path: &Path| {
-            let file = File::options().append(true).create(true).open(path).unwrap();
-            file.set_modified(std::time::SystemTime::now() - 2 * ABANDONED).unwrap();
-            file
-        };
         let at = |name: &str| dir.path().join(name);
-        old(&at(".writing-left"));
-        old(&at("other"));
-        let held = old(&at(".writing-held"));
-        held.lock().unwrap();
-        fs::write(at(".writing-young"), b"").unwrap();
-        for (folder, is_held) in [(".writing-folder", false), (".writing-held-folder", true)] {
-            fs::create_dir(at(folder)).unwrap();
-            let lock = old(&at(folder).join(LOCK));
-            if is_held {
-                lock.lock().unwrap();
-                std::mem::forget(lock);
-            }
+        for name in [".writing-left", ".writing-held", "other"] {
+            fs::write(at(name), b"").unwrap();
         }
+        fs::create_dir_all(at(".writing-left-folder/new")).unwrap();
+        fs::create_dir(at(".writing-held-folder")).unwrap();
+        let held = [".writing-held", ".writing-held-folder"].map(|name| {
+            let held = File::open(at(name)).unwrap();
+            held.try_lock().unwrap();
+            held
+        });
         write_whole(at("file"), b"").unwrap();
-        let kept = [".writing-held", ".writing-held-folder", ".writing-young", "file", "other"];
+        drop(held);
+        let kept = [".writing-held", ".writing-held-folder", "file", "other"];
         assert_eq!(names(dir.path()), kept);
+    }
+
+    /// Threads that make, hold and take away temporary files in one folder do not meet.
+    #[cfg(unix)]
+    #[test]
+    fn what_another_takes_for_left_behind_is_made_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(dir.path()).unwrap();
+        let other = File::open(file.path()).unwrap();
+        other.try_lock().unwrap();
+        assert!(!is_held(file.as_file()).unwrap());
+        fs::remove_file(file.path()).unwrap();
+        other.unlock().unwrap();
+        assert!(!is_held(file.as_file()).unwrap());
     }
 
     #[cfg(unix)]
