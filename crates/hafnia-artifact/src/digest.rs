@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    fs::File,
     io::{self, BufRead as _, BufReader},
     path::Path,
     str::FromStr,
@@ -13,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::codec;
 use crate::error::ArtifactError;
+use crate::whole::{LARGEST, open, unread};
 
 /// A SHA-256 digest; as text, 64 lower-case hexadecimal digits.
 ///
@@ -68,19 +68,15 @@ impl Digest {
     /// The digest of a file's content, read in pieces.
     ///
     /// # Errors
-    /// [`ArtifactError::Io`] if the file cannot be read.
+    /// As [`read`](crate::read).
     pub fn of_file(path: impl AsRef<Path>) -> Result<Self, ArtifactError> {
         let path = path.as_ref();
-        digest_of_file(path).map_err(|source| ArtifactError::Io {
-            action: "read",
-            path: path.into(),
-            source,
-        })
+        digest_of_file(path).map_err(unread(path))
     }
 }
 
 fn digest_of_file(path: &Path) -> io::Result<Digest> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path)?);
+    let mut file = BufReader::with_capacity(1 << 16, open(path, LARGEST)?);
     let mut hasher = Sha256::new();
     loop {
         let piece = file.fill_buf()?;
@@ -158,6 +154,8 @@ mod tests {
         let path = dir.path().join("file");
         let bytes = vec![7; 100_000];
         std::fs::write(&path, &bytes).unwrap();
+        #[cfg(target_os = "linux")]
+        Digest::of_file("/dev/zero").unwrap_err();
         assert_eq!(Digest::of_file(&path).unwrap(), Digest::of(&bytes));
         let missing = dir.path().join("missing");
         assert!(Digest::of_file(&missing).unwrap_err().to_string().contains("missing"));

@@ -50,4 +50,7 @@ pub use error::ArtifactError;
 pub use lock::FolderLock;
 pub use manifest::Manifest;
 pub use steps::{Outcome, Steps};
-pub use whole::{LARGEST, check_writable, read, read_text, write_whole, write_whole_folder};
+pub use whole::{
+    LARGEST, LARGEST_TEXT, check_writable, read, read_text, read_up_to, text, write_whole,
+    write_whole_folder,
+};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::ArtifactError;
-use crate::whole::{read, write_whole};
+use crate::whole::{read_text, write_whole};
 
 /// How an output was made; a JSON file beside it.
 ///
@@ -85,7 +85,7 @@ impl Manifest {
     /// [`ArtifactError::Io`] or [`ArtifactError::NotManifest`], naming the file.
     pub fn read(path: impl AsRef<Path>) -> Result<Self, ArtifactError> {
         let path = path.as_ref();
-        serde_json::from_slice(&read(path)?)
+        serde_json::from_str(&read_text(path)?)
             .map_err(|source| ArtifactError::NotManifest { path: path.into(), source })
     }
 }

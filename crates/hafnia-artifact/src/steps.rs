@@ -26,17 +26,14 @@
 //! # }
 //! ```
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::error::ArtifactError;
 use crate::lock::FolderLock;
-use crate::whole::write_whole;
+use crate::whole::{read, write_whole};
 
 /// The stamps of a folder's steps; see the [module](self).
 ///
@@ -124,7 +121,7 @@ fn made_from(name: &str, key: &impl Serialize, inputs: &[&Path]) -> Result<Diges
 /// Whatever cannot be read does not stand: the step is simply run again.
 fn stands(stamp: &Path, made_from: Digest, outputs: &[&Path]) -> bool {
     let Some(stamp) =
-        fs::read(stamp).ok().and_then(|bytes| serde_json::from_slice::<Stamp>(&bytes).ok())
+        read(stamp).ok().and_then(|bytes| serde_json::from_slice::<Stamp>(&bytes).ok())
     else {
         return false;
     };
@@ -145,6 +142,7 @@ fn json(name: &str, value: &impl Serialize) -> Result<Vec<u8>, ArtifactError> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;

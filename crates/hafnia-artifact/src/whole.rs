@@ -268,47 +268,82 @@ fn replace(new: &Path, path: &Path, old: &Path) -> io::Result<()> {
 /// Most bytes of a file that is read: 1 GiB.
 pub const LARGEST: u64 = 1 << 30;
 
-/// The content of a file.
+/// Most bytes of a text that is read, which takes several times as much once it is understood: 64 MiB.
+pub const LARGEST_TEXT: u64 = 1 << 26;
+
+/// The content of a file of at most [`LARGEST`] bytes.
 ///
 /// # Errors
 /// [`ArtifactError::Io`] naming the file, also if it is a device, pipe or socket, which might never
-/// end, or has more bytes than [`LARGEST`].
+/// end, or has more bytes.
 pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, ArtifactError> {
-    let path = path.as_ref();
-    read_up_to(path, LARGEST).map_err(|source| ArtifactError::Io {
-        action: "read",
-        path: path.into(),
-        source,
-    })
+    read_up_to(path, LARGEST)
 }
 
-/// The text of a file, without the byte order mark that some editors put before it.
+/// The content of a file of at most this many bytes.
 ///
 /// # Errors
-/// As [`read`], and if it is not UTF-8.
-pub fn read_text(path: impl AsRef<Path>) -> Result<String, ArtifactError> {
+/// As [`read`].
+pub fn read_up_to(path: impl AsRef<Path>, most: u64) -> Result<Vec<u8>, ArtifactError> {
     let path = path.as_ref();
-    let bytes = read(path)?;
-    let text = String::from_utf8(bytes).map_err(|error| ArtifactError::Io {
-        action: "read",
-        path: path.into(),
-        source: invalid(format!("byte {} is not UTF-8 text", error.utf8_error().valid_up_to())),
-    })?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    let read = || {
+        let mut bytes = Vec::new();
+        // One more than the file may have, should it grow.
+        open(path, most)?.take(most + 1).read_to_end(&mut bytes)?;
+        check_size(bytes.len() as u64, most)?;
+        Ok(bytes)
+    };
+    read().map_err(unread(path))
 }
 
-fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// The text of a file of at most [`LARGEST_TEXT`] bytes, as [`text`] gives it.
+///
+/// # Errors
+/// As [`read`] and [`text`].
+pub fn read_text(path: impl AsRef<Path>) -> Result<String, ArtifactError> {
+    let path = path.as_ref();
+    text(path, read_up_to(path, LARGEST_TEXT)?)
+}
+
+/// The text that a file holds, without the byte order mark that some editors put before it.
+///
+/// # Errors
+/// [`ArtifactError::Io`] naming the file if it is not UTF-8.
+pub fn text(path: impl AsRef<Path>, bytes: Vec<u8>) -> Result<String, ArtifactError> {
+    let mut text = String::from_utf8(bytes).map_err(|error| {
+        let byte = error.utf8_error().valid_up_to();
+        unread(path.as_ref())(invalid(format!("byte {byte} is not UTF-8, the file must be text")))
+    })?;
+    if text.starts_with(MARK) {
+        text.drain(..MARK.len_utf8());
+    }
+    Ok(text)
+}
+
+/// The byte order mark.
+const MARK: char = '\u{feff}';
+
+/// Opens what is a file, and no larger than this.
+pub(crate) fn open(path: &Path, most: u64) -> io::Result<File> {
     // Before it is opened, as a pipe waits for a writer.
-    let kind = fs::metadata(path)?.file_type();
-    if !kind.is_file() {
-        return Err(invalid(format!("it is {}, not a file", name_of(kind))));
+    let metadata = fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(invalid(format!("it is {}, not a file", name_of(metadata.file_type()))));
     }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    match bytes.len() as u64 > most {
+    check_size(metadata.len(), most)?;
+    File::open(path)
+}
+
+fn check_size(bytes: u64, most: u64) -> io::Result<()> {
+    match bytes > most {
         true => Err(invalid(format!("it has more than {most} bytes"))),
-        false => Ok(bytes),
+        false => Ok(()),
     }
+}
+
+/// What reading this file failed with.
+pub(crate) fn unread(path: &Path) -> impl FnOnce(io::Error) -> ArtifactError {
+    |source| ArtifactError::Io { action: "read", path: path.into(), source }
 }
 
 fn invalid(message: String) -> io::Error {
@@ -473,10 +508,16 @@ mod tests {
         fs::write(&file, "\u{feff}text").unwrap();
         assert_eq!(read_text(&file).unwrap(), "text");
         assert_eq!(read_up_to(&file, 7).unwrap().len(), 7);
-        let error = read_up_to(&file, 6).unwrap_err();
-        assert_eq!(error.to_string(), "it has more than 6 bytes");
+        assert_eq!(cause(&read_up_to(&file, 6).unwrap_err()), "it has more than 6 bytes");
         fs::write(&file, b"a\xff").unwrap();
-        assert_eq!(cause(&read_text(&file).unwrap_err()), "byte 1 is not UTF-8 text");
+        let error = cause(&read_text(&file).unwrap_err());
+        assert_eq!(error, "byte 1 is not UTF-8, the file must be text");
+        // A file with nothing but its length, which takes no room on the disk.
+        let large = |bytes: u64| File::create(&file).unwrap().set_len(bytes).unwrap();
+        large(LARGEST_TEXT + 1);
+        assert_eq!(cause(&read_text(&file).unwrap_err()), "it has more than 67108864 bytes");
+        large(LARGEST + 1);
+        assert_eq!(cause(&read(&file).unwrap_err()), "it has more than 1073741824 bytes");
         assert_eq!(cause(&read(dir.path()).unwrap_err()), "it is a folder, not a file");
     }
 

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
+use hafnia_artifact::read_text;
 use hafnia_text::{Bound, must, quoted};
 
 use crate::error::CimError;
@@ -102,7 +103,7 @@ pub(crate) fn lines<'a>(text: &'a str, header: &'static str) -> Result<Vec<Line<
 
 /// The text of a file.
 pub(crate) fn read(path: &Path) -> Result<String, CimError> {
-    std::fs::read_to_string(path).map_err(|source| CimError::Read { path: path.to_owned(), source })
+    Ok(read_text(path)?)
 }
 
 /// What was read of the file of this name.

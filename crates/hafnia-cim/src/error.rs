@@ -1,19 +1,14 @@
 //! What can be wrong with a macro's description.
 
-use std::path::PathBuf;
+use hafnia_artifact::ArtifactError;
 
 /// Why a spec, a preset or a code table was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CimError {
     /// A file could not be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] ArtifactError),
     /// The description of a macro is wrong, or is of another macro than what it should go with.
     #[error("macro `{name}`{} {fault}", key.as_ref().map(|key| format!(": {key}")).unwrap_or_default())]
     Macro {

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use hafnia_artifact::{load, save, write_whole};
+use hafnia_artifact::{check_writable, load, save, write_whole};
 use hafnia_ir::read_mapping;
 use hafnia_rng::Seed;
 use hafnia_sim::SavedChip;
-use hafnia_study::{ChipDescription, Record, StateDescription, check_writable, resolved};
+use hafnia_study::{ChipDescription, Record, StateDescription, resolved};
 
 use crate::options::MacroOptions;
 use crate::output::{Output, typed};

@@ -32,6 +32,7 @@ mod report;
 mod reproduce;
 mod shell;
 mod sim;
+mod stderr;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -45,6 +46,7 @@ use hafnia_study::{Session, in_one_line};
 
 use crate::output::{Format, Output};
 use crate::progress::Terminal;
+use crate::stderr::{Stderr, say};
 
 /// From a quantised neural network, through a mapping compiler, to noisy inference on a simulated
 /// RRAM compute-in-memory macro.
@@ -99,14 +101,17 @@ enum Command {
 /// Gives 0, or 1 after an error, which is printed to stderr in one line; misuse of the command line
 /// itself gives 2.
 pub fn run(registry: Registry) -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misuse_or_help(&error),
+    };
     let level = match (cli.verbose, cli.quiet) {
         (true, _) => tracing::Level::DEBUG,
         (false, true) => tracing::Level::ERROR,
         (false, false) => tracing::Level::WARN,
     };
     progress::set_quiet(cli.quiet);
-    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_max_level(level).with_writer(|| Stderr).init();
     let output = Output { format: cli.format };
     let session = &Session::new(&registry, &Terminal);
     let outcome = match &cli.command {
@@ -133,11 +138,25 @@ pub fn run(registry: Registry) -> ExitCode {
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {}", in_one_line(&error));
-            // What was asked for is outside what there is: misuse, though it takes files to see.
-            let is_misuse = error.is::<hafnia_tune::TuneError>();
-            ExitCode::from(if is_misuse { 2 } else { 1 })
-        }
+        Err(error) => failure(&error),
+    }
+}
+
+fn failure(error: &anyhow::Error) -> ExitCode {
+    say(format_args!("error: {}", in_one_line(error)));
+    // What was asked for is outside what there is: misuse, though it takes files to see.
+    let is_misuse = error.is::<hafnia_tune::TuneError>();
+    ExitCode::from(if is_misuse { 2 } else { 1 })
+}
+
+/// Prints what clap says of a command line that is wrong, or help, which is a result.
+fn misuse_or_help(said: &clap::Error) -> ExitCode {
+    let printed = said.print();
+    if said.use_stderr() {
+        return ExitCode::from(2);
+    }
+    match output::printed(printed) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failure(&error),
     }
 }

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
 use clap::{ArgGroup, Args, Subcommand};
-use hafnia_artifact::save;
+use hafnia_artifact::{check_writable, save};
 use hafnia_model::{Network, interchange};
 use hafnia_stats::Interval;
 use hafnia_study::{
     Accuracy, DataSource, EvaluateRequest, MergeCurve, MergeOutcome, MergeRequest, MergedNetwork,
-    Part, Record, RefineOutcome, RefineRequest, Request, SearchOptions, Session, check_writable,
-    describe_network, logits,
+    Part, Record, RefineOutcome, RefineRequest, Request, SearchOptions, Session, describe_network,
+    logits,
 };
 use hafnia_tune::MergeReport;
 use serde::Serialize;

@@ -51,7 +51,12 @@ impl Output {
 
 /// Writes to stdout.
 pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
-    match io::stdout().write_all(bytes) {
+    printed(io::stdout().write_all(bytes))
+}
+
+/// What came of writing to stdout, once all of it is on its way.
+pub(crate) fn printed(outcome: io::Result<()>) -> anyhow::Result<()> {
+    match outcome.and_then(|()| io::stdout().flush()) {
         // The reader has seen enough, as in `hafnia inspect … | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         outcome => outcome.context("stdout cannot be written"),

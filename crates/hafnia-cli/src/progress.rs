@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use hafnia_study::{Bar, Observer};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::stderr::say;
+
 /// Whether nothing but results and errors is printed.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
@@ -28,12 +30,19 @@ pub(crate) fn bar(what: &str) -> ProgressBar {
     bar
 }
 
-/// Prints a line to stderr, above the bar where there is one.
+/// Prints a line to stderr unless it is to be quiet, above the bar where there is one.
 pub(crate) fn line(bar: &ProgressBar, text: &str) {
     if bar.is_hidden() {
-        eprintln!("{text}");
+        note(text);
     } else {
         bar.println(text);
+    }
+}
+
+/// Prints a line to stderr unless it is to be quiet.
+pub(crate) fn note(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        say(text);
     }
 }
 
@@ -46,9 +55,7 @@ impl Observer for Terminal {
     }
 
     fn note(&self, text: &str) {
-        if !QUIET.load(Ordering::Relaxed) {
-            eprintln!("{text}");
-        }
+        note(text);
     }
 }
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hafnia_artifact::write_whole;
+use hafnia_artifact::{check_writable, write_whole};
 use hafnia_report::{Comparison, Report, page};
-use hafnia_study::check_writable;
 
 use crate::output::{Format, Output};
+use crate::progress::note;
 
 /// Write the page of a run of `cargo xtask reproduce` again, or compare several.
 ///
@@ -56,7 +56,7 @@ fn write(out: &Path, page: &[u8], output: Output) -> anyhow::Result<()> {
     check_writable(out)?;
     write_whole(out, page)?;
     if output.format == Format::Text {
-        eprintln!("{} written", out.display());
+        note(&format!("{} written", out.display()));
     }
     Ok(())
 }

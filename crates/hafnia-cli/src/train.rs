@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use hafnia_artifact::{Digest, save, write_whole};
+use hafnia_artifact::{Digest, check_writable, read_text, save, write_whole};
 use hafnia_data::{Dataset, Mnist, Split};
 use hafnia_study::{
-    Record, SeedOutcome, Session, TrainOutcome, TrainRequest, TrainSummary, check_writable, program,
+    Record, SeedOutcome, Session, TrainOutcome, TrainRequest, TrainSummary, program,
 };
 use hafnia_train::{CheckpointFolder, Event, TrainConfig, TrainReport};
 use indicatif::{MultiProgress, ProgressBar};
@@ -117,7 +117,7 @@ fn with_job<T>(
     work: impl FnOnce(Job<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let config = config(request)?;
-    check_writable(&request.out.join("network.hafnia"))?;
+    check_writable(request.out.join("network.hafnia"))?;
     let mnist = session.mnist(&request.data)?;
     let split = Split::standard(&mnist.train);
     work(Job { config, request, out: request.out.clone(), mnist: &mnist, split: &split })
@@ -128,8 +128,7 @@ fn config(request: &TrainRequest) -> anyhow::Result<TrainConfig> {
         None => TrainConfig::default(),
         Some(path) => {
             let name = || format!("recipe {}", path.display());
-            let text = std::fs::read_to_string(path).with_context(name)?;
-            TrainConfig::from_toml(&text).with_context(name)?
+            TrainConfig::from_toml(&read_text(path)?).with_context(name)?
         }
     };
     config.seed = request.seed.unwrap_or(config.seed);

@@ -703,8 +703,8 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "sim net.hafnia natural.map --set sigma_lrs_rel=-0.1 --offline",
         1,
         expect![[r#"
-        error: macro `gt-n40`: cell.sigma_lrs_rel is -0.1, it must be in 0..=1
-    "#]],
+        error: macro `gt-n40`: cell.sigma_lrs_rel is -0.1, it must be in 0..=100
+        "#]],
     );
     place.fail("sim net.hafnia natural.map --set sigma=0.1 --offline", 1, expect![[r#"
         error: macro `gt-n40`: sigma is not a key, did you mean `adc.bits`? Keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us
@@ -746,7 +746,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
     "#]],
     );
     place.fail("map net.hafnia --pipeline best-of-all --out x.map", 1, expect![[r#"
-        error: cannot read pipeline best-of-all; the built-in ones are natural, rename, reorder, reorder-polarity, paper, allocate, compact, segments, best: No such file or directory (os error 2)
+        error: pipeline best-of-all is none of the built-in ones (natural, rename, reorder, reorder-polarity, paper, allocate, compact, segments, best): cannot read best-of-all: No such file or directory (os error 2)
     "#]]);
     place.fail(
         "map net.hafnia --pipeline wrong-pass.toml --out x.map",
@@ -783,7 +783,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "map net.hafnia --pipeline natural --out file/x.map",
         1,
         expect![[r#"
-            error: output folder file cannot be written: File exists (os error 17)
+            error: cannot write file/x.map: Not a directory (os error 20)
         "#]],
     );
     place.fail(
@@ -797,8 +797,8 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "train --recipe missing.toml --offline --out trained",
         1,
         expect![[r#"
-        error: recipe missing.toml: No such file or directory (os error 2)
-    "#]],
+        error: cannot read missing.toml: No such file or directory (os error 2)
+        "#]],
     );
     place.fail(
         "train --backend tpu --offline --out trained",
@@ -1017,8 +1017,8 @@ fn wrong_mappings_and_networks_are_named() {
         (
             "bytes",
             expect![[r#"
-            error: bytes.map: byte 14 is not UTF-8, the file must be text
-        "#]],
+                error: cannot read bytes.map: byte 14 is not UTF-8, the file must be text
+            "#]],
         ),
         (
             "empty",

@@ -1,19 +1,14 @@
 //! What can be wrong with a cost model or with what it is asked.
 
-use std::path::PathBuf;
+use hafnia_artifact::ArtifactError;
 
 /// Why a cost model was refused, or a cost could not be told.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CostError {
     /// A file could not be read.
-    #[error("cannot read `{}`", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Read(#[from] ArtifactError),
     /// A model is wrong, or there is none of that name.
     #[error("cost model `{model}`{} {fault}", key.as_ref().map(|key| format!(": {key}")).unwrap_or_default())]
     Model {

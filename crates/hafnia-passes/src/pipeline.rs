@@ -3,6 +3,7 @@
 
 use std::{fmt, path::Path};
 
+use hafnia_artifact::read_text;
 use hafnia_ir::{Geometry, Mapping, Stage, prove, verify};
 use serde::{Deserialize, Serialize, Serializer};
 use toml::{Table, Value};
@@ -163,10 +164,10 @@ impl Pipeline {
             return Self::parse(text, registry);
         }
         let path = Path::new(name_or_path);
-        let text = std::fs::read_to_string(path).map_err(|source| PipelineError::Read {
+        let text = read_text(path).map_err(|source| PipelineError::Read {
             path: path.into(),
             builtin: Self::BUILTIN.iter().map(|(name, _)| *name).collect(),
-            source,
+            source: Box::new(source),
         })?;
         Self::parse(&text, registry)
     }
@@ -489,7 +490,7 @@ mod tests {
     #[test]
     fn a_missing_file_names_the_built_in_pipelines() {
         let error = Pipeline::load("no/such.toml", &Registry::builtin()).unwrap_err();
-        expect!["cannot read pipeline no/such.toml; the built-in ones are natural, rename, reorder, reorder-polarity, paper, allocate, compact, segments, best"].assert_eq(&error.to_string());
+        expect!["pipeline no/such.toml is none of the built-in ones (natural, rename, reorder, reorder-polarity, paper, allocate, compact, segments, best)"].assert_eq(&error.to_string());
     }
 
     #[test]

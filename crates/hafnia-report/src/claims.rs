@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
 use std::path::Path;
 
+use hafnia_artifact::read_text;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
@@ -143,9 +143,7 @@ impl Claims {
     /// If the file cannot be read or parsed, or is refused by [`Claims::parse`].
     pub fn load(path: impl AsRef<Path>) -> Result<Self, ReportError> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path)
-            .map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
-        Self::parse(&text, path)
+        Self::parse(&read_text(path)?, path)
     }
 
     /// Parses and checks the text of a claims file; `path` is only named in errors.

@@ -2,19 +2,15 @@
 
 use std::path::PathBuf;
 
+use hafnia_artifact::ArtifactError;
+
 /// Why claims, a metric, a report or a plot was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// The claims file could not be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        #[source]
-        source: std::io::Error,
-    },
+    /// A file could not be read.
+    #[error(transparent)]
+    Read(#[from] ArtifactError),
     /// The claims file is not TOML of the right shape.
     #[error("{}, line {line}: {message}", path.display())]
     Parse {

@@ -1,8 +1,8 @@
 //! What a run has to say: verdicts, metrics, and sections of text, tables and figures.
 
-use std::fs;
 use std::path::Path;
 
+use hafnia_artifact::read_text;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -207,7 +207,7 @@ impl Report {
 }
 
 fn read(path: &Path) -> Result<String, ReportError> {
-    fs::read_to_string(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })
+    Ok(read_text(path)?)
 }
 
 fn parse<T: DeserializeOwned>(path: &Path, what: &'static str) -> Result<T, ReportError> {

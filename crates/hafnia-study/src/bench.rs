@@ -163,7 +163,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 /// The time that this thread was on a processor where the system tells, or else the time.
 fn processor_time() -> anyhow::Result<Duration> {
     const TOLD_BY_LINUX: &str = "/proc/thread-self/schedstat";
-    let Ok(told) = std::fs::read_to_string(TOLD_BY_LINUX) else {
+    let Ok(told) = hafnia_artifact::read_text(TOLD_BY_LINUX) else {
         return Ok(std::time::UNIX_EPOCH.elapsed()?);
     };
     let nanoseconds = told.split(' ').next().and_then(|first| first.parse().ok());

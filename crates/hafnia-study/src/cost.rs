@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use hafnia_artifact::write_whole;
+use hafnia_artifact::{check_writable, write_whole};
 use hafnia_cim::MacroSpec;
 use hafnia_cost::{
     Assessment, BreakEven, Calibrated, Calibration, Cost, CostModel, DRAWS, Range, Scope,
@@ -22,7 +22,7 @@ use crate::data::{DataSource, Part, images};
 use crate::map::map_by;
 use crate::record::Record;
 use crate::request::{Request, Step};
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 use crate::source::{MacroSource, NetworkSource, PIPELINE, load_mapping, pipeline_file, resolved};
 
 /// What is to be priced.
@@ -143,7 +143,7 @@ impl Request for CostRequest {
             Some(file) => file.display().to_string(),
             None => self.pipeline.clone().unwrap_or_else(|| PIPELINE.to_owned()),
         };
-        self.outputs().iter().try_for_each(|path| check_writable(path))?;
+        self.outputs().iter().try_for_each(check_writable)?;
         let mut record = Record::of(
             self,
             &[("cost_model", json!(model)), ("macro", json!(resolved(&spec)))],

@@ -4,7 +4,7 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use hafnia_artifact::write_whole;
+use hafnia_artifact::{check_writable, write_whole};
 use hafnia_cim::fit::{CodeCounts, CodeRate, Conductances, Shape, StateFit};
 use hafnia_cim::{CodeTable, Distribution, MacroSpec};
 use hafnia_report::Interval;
@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::record::Record;
 use crate::request::Request;
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 use crate::source::{MacroSource, resolved};
 
 /// A preset is to be made of measured conductances.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hafnia_artifact::{load, write_whole};
+use hafnia_artifact::{check_writable, load, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Profile};
 use hafnia_passes::{Candidate, Context, SearchMappings};
@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::data::{DataSource, Part, images};
 use crate::record::Record;
 use crate::request::{Request, Step};
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 use crate::source::{MacroSource, NetworkSource, resolved};
 
 /// What is to be searched.

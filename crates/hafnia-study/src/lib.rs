@@ -78,7 +78,7 @@ pub use profile::ProfileRequest;
 pub use record::{Record, in_one_line, program};
 pub use refine::{RefineOutcome, RefineRequest, SearchOptions};
 pub use request::{Request, Step, name_of};
-pub use session::{Bar, Observer, Session, check_writable};
+pub use session::{Bar, Observer, Session};
 pub use simulate::{
     AttributeRequest, Found, MappingPower, NetworkMappings, PerImage, PooledMapping,
     PooledNetworks, PowerGrid, SimulateOutcome, SimulateRequest, SimulatedMapping,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use hafnia_artifact::{load, write_whole};
+use hafnia_artifact::{check_writable, load, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Geometry, Mapping, Profile, Program, Stage, prove};
 use hafnia_model::Network;
@@ -17,7 +17,7 @@ use serde_json::json;
 use crate::describe::{MatrixSize, Totals, sizes};
 use crate::record::Record;
 use crate::request::{Request, Step, words};
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 use crate::source::{MacroSource, NetworkSource, pipeline_file, resolved};
 
 /// What is to be mapped, and how.
@@ -123,7 +123,7 @@ impl Request for MapRequest {
         let pipeline = self.pipeline(session)?;
         self.check_program(pipeline.as_ref())?;
         check_writable(&self.out)?;
-        self.program.as_deref().map_or(Ok(()), check_writable)?;
+        self.program.iter().try_for_each(|folder| check_writable(folder.join(Program::HEADER)))?;
         let folder = match &self.from {
             MappingOrigin::FromProgram(folder) => Some(folder),
             MappingOrigin::Pipeline(_) => None,

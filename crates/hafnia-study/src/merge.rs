@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use hafnia_artifact::save;
+use hafnia_artifact::{check_writable, save};
 use hafnia_data::Dataset;
 use hafnia_model::Network;
 use hafnia_stats::Interval;
@@ -15,7 +15,7 @@ use crate::evaluate::{Accuracy, Compared, Judged, check_size};
 use crate::record::Record;
 use crate::refine::SearchOptions;
 use crate::request::{Request, Step};
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 use crate::source::NetworkSource;
 
 /// What is to be merged.

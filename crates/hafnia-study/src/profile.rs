@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hafnia_artifact::save;
+use hafnia_artifact::{check_writable, save};
 use hafnia_rng::Seed;
 use hafnia_sim::{ProfileOptions, Reference};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::data::{DataSource, Part, images};
 use crate::describe::ProfileOutcome;
 use crate::record::Record;
 use crate::request::{Request, Step};
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 use crate::source::NetworkSource;
 
 /// What is to be sampled.

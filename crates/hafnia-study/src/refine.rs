@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use hafnia_artifact::save;
+use hafnia_artifact::{check_writable, save};
 use hafnia_data::{Dataset, Mnist};
 use hafnia_model::Network;
 use hafnia_rng::Seed;
@@ -14,7 +14,7 @@ use crate::data::{DataSource, Part, images};
 use crate::evaluate::{Compared, Judged, check_size};
 use crate::record::Record;
 use crate::request::Request;
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 use crate::source::NetworkSource;
 
 /// How integers are searched.

@@ -1,10 +1,7 @@
 //! [`Session`]: what requests share, and who is told of their progress.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anyhow::Context as _;
 use hafnia_data::{Mnist, Origin, Progress, Sources};
 use hafnia_passes::{Pipeline, Registry};
 
@@ -121,22 +118,4 @@ impl<'a> Session<'a> {
     pub(crate) fn pipeline(&self, name: &str) -> anyhow::Result<Pipeline> {
         source::load_pipeline(name, self.registry)
     }
-}
-
-/// Refuses an output that cannot be written, before any work is done for it.
-///
-/// # Errors
-/// If its folder cannot be made or written.
-pub fn check_writable(path: &Path) -> anyhow::Result<()> {
-    static PROBES: AtomicU64 = AtomicU64::new(0);
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let number = PROBES.fetch_add(1, Ordering::Relaxed);
-    let probe = folder.join(format!(".writable-{}-{number}", std::process::id()));
-    std::fs::create_dir_all(folder)
-        .and_then(|()| std::fs::write(&probe, b""))
-        .and_then(|()| std::fs::remove_file(&probe))
-        .with_context(|| format!("output folder {} cannot be written", folder.display()))
 }

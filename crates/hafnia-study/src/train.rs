@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use hafnia_artifact::Digest;
+use hafnia_artifact::{Digest, read_text};
 use hafnia_cim::MacroSpec;
 use hafnia_report::plot::{CurvePoint, CurveRun, training_curve};
 use hafnia_stats::{MeanSd, mean_sd};
@@ -43,7 +43,7 @@ impl TrainRequest {
     /// recipe trains for. What cannot be read leads no further.
     pub fn files(&self) -> Vec<PathBuf> {
         let Some(recipe) = &self.recipe else { return Vec::new() };
-        let text = std::fs::read_to_string(recipe).unwrap_or_default();
+        let text = read_text(recipe).unwrap_or_default();
         let table: toml::Table = text.parse().unwrap_or_default();
         let name = table.get("noise").and_then(|noise| noise.get("macro_name")?.as_str());
         let of_macro = name.map(|name| MacroSpec::files(name, [])).unwrap_or_default();
@@ -101,8 +101,7 @@ impl TrainOutcome {
     pub fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join("training.json");
         let named = || path.display().to_string();
-        let bytes = std::fs::read(&path).with_context(named)?;
-        serde_json::from_slice(&bytes).with_context(named)
+        serde_json::from_str(&read_text(&path)?).with_context(named)
     }
 
     /// The recipe: the configuration without its seed.

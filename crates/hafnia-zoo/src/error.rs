@@ -1,22 +1,11 @@
 //! What can be wrong with recorded networks, one variant each.
 
-use std::io;
-use std::path::PathBuf;
-
 use hafnia_artifact::{ArtifactError, Digest};
 
 /// What went wrong with recorded networks.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ZooError {
-    /// The operating system refused.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file or folder.
-        path: PathBuf,
-        /// Why it failed.
-        source: io::Error,
-    },
     /// A name that no recorded network has.
     #[error("no recorded network `{name}`: {known}")]
     Unknown {
@@ -53,9 +42,9 @@ pub enum ZooError {
         /// The file.
         file: String,
     },
-    /// A network file that is none.
+    /// A file that cannot be read, or holds no network.
     #[error(transparent)]
-    Network(#[from] ArtifactError),
+    File(#[from] ArtifactError),
     /// A network that is not the recorded one.
     #[error("{file} holds network {found}, recorded is {expected}")]
     Digest {

@@ -28,7 +28,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hafnia_artifact::{Digest, load_bytes};
+use hafnia_artifact::{ArtifactError, Digest, load_bytes, read};
 use hafnia_model::Network;
 
 pub use error::ZooError;
@@ -68,15 +68,14 @@ impl Zoo {
     /// The networks in a folder of the same form.
     ///
     /// # Errors
-    /// [`ZooError::Read`]; [`ZooError::NotRecord`] or [`ZooError::Fault`] for a record that is
+    /// [`ZooError::File`]; [`ZooError::NotRecord`] or [`ZooError::Fault`] for a record that is
     /// none; [`ZooError::Missing`] and [`ZooError::Stray`] where files and records differ.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self, ZooError> {
-        let read = |path: &Path, source| ZooError::Read { path: path.into(), source };
         let folder = folder.as_ref();
+        let unread = |source| ArtifactError::Io { action: "read", path: folder.into(), source };
         let mut files = BTreeMap::new();
-        for (name, path) in folder::files(folder).map_err(|source| read(folder, source))? {
-            let bytes = std::fs::read(&path).map_err(|source| read(&path, source))?;
-            files.insert(name, Cow::Owned(bytes));
+        for (name, path) in folder::files(folder).map_err(unread)? {
+            files.insert(name, Cow::Owned(read(&path)?));
         }
         Self::new(files)
     }
@@ -167,7 +166,7 @@ impl Recorded<'_> {
     /// The network.
     ///
     /// # Errors
-    /// [`ZooError::Network`], or [`ZooError::Digest`] if it is not the one in the record.
+    /// [`ZooError::File`], or [`ZooError::Digest`] if it is not the one in the record.
     pub fn network(&self) -> Result<Network, ZooError> {
         let file = path(self.record, self.run);
         let network: Network = load_bytes(&file, self.bytes)?;

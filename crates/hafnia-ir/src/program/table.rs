@@ -4,9 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use hafnia_artifact::ArtifactError;
+use hafnia_artifact::{ArtifactError, text};
 
-use crate::file::{FileError, text};
+use crate::file::FileError;
 
 /// Opens a file.
 pub(super) type Open<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, ArtifactError>;

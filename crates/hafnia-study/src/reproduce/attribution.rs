@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::Context;
+use hafnia_artifact::read_text;
 use hafnia_report::{Attribution, Figure, Interval, Part, Section, Setting};
 
 use crate::reproduce::lab::{Lab, noise};
@@ -34,7 +35,7 @@ pub(super) fn run(
         ..lab.simulation(lab.seed, noise(&setting))
     };
     let found = lab.simulate("attribution", network, &[mapping], request)?;
-    let svg = std::fs::read_to_string(&svg).with_context(|| svg.display().to_string())?;
+    let svg = read_text(&svg)?;
     let (images, chips) = (found.images, found.chips);
     let found = found.attribution.context("it was asked for")?;
     Ok(Attributed { setting, chips, images, found, svg })

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use hafnia_artifact::read_text;
 use hafnia_report::{Figure, Frontier, Part, Section, Setting};
 
 use crate::frontier::FrontierRequest;
@@ -37,7 +37,7 @@ pub(super) fn run(
     };
     let found = lab.ask("frontier", &request)?;
     let svg = request.svg();
-    let svg = std::fs::read_to_string(&svg).with_context(|| svg.display().to_string())?;
+    let svg = read_text(&svg)?;
     Ok(Searched { setting, found, svg })
 }
 

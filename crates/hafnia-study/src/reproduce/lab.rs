@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
-use hafnia_artifact::{Digest, Outcome, Steps, write_whole};
+use hafnia_artifact::{Digest, Outcome, Steps, read_text, write_whole};
 use hafnia_ir::read_mapping;
 use hafnia_report::{Claims, Interval, Metrics, Protocol, ReportError, Setting};
 use serde::Serialize;
@@ -478,8 +478,7 @@ fn cores() -> usize {
 
 /// Reads a JSON file.
 pub(crate) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    serde_json::from_slice(&bytes).with_context(|| path.display().to_string())
+    serde_json::from_str(&read_text(path)?).with_context(|| path.display().to_string())
 }
 
 /// The mapping of a file.

@@ -32,12 +32,12 @@ mod zoo;
 use std::path::Path;
 use std::time::Instant;
 
-use hafnia_artifact::write_whole;
+use hafnia_artifact::{check_writable, write_whole};
 use hafnia_report::Report;
 
 use self::lab::Lab;
 pub use self::options::{ReproduceRequest, Train};
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 
 /// Runs everything in a checkout, and writes report.md, report.json, report.html and what they are
 /// made of; `commands.txt` is what would be typed to repeat every step by hand.
@@ -51,7 +51,7 @@ pub fn reproduce(
     train: &Train<'_>,
 ) -> anyhow::Result<Report> {
     let start = Instant::now();
-    check_writable(&request.out.join("report.json"))?;
+    check_writable(request.out.join("report.json"))?;
     let lab = Lab::open(session, request, checkout, train)?;
     let results = run::run(&lab, request.retrain)?;
     let seconds = start.elapsed().as_secs_f64();

@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
-use hafnia_artifact::write_whole;
+use hafnia_artifact::{check_writable, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
@@ -36,7 +36,7 @@ use self::outcome::{Run, power};
 use crate::data::{DataSource, Part, images};
 use crate::record::Record;
 use crate::request::{Request, Step};
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 use crate::source::{MacroSource, PIPELINE, pipeline_file, resolved};
 
 /// What is to be simulated.
@@ -161,7 +161,7 @@ impl Request for SimulateRequest {
         let scopes: Vec<NoiseScope> = groups.iter().map(scope).collect::<anyhow::Result<_>>()?;
         let load = |name: String| session.pipeline(&name).map(|loaded| (name, loaded));
         let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<anyhow::Result<_>>()?;
-        self.outputs().iter().try_for_each(|path| check_writable(path))?;
+        self.outputs().iter().try_for_each(check_writable)?;
         let loaded: Vec<&Pipeline> = pipelines.iter().map(|(_, pipeline)| pipeline).collect();
         let mut record = Record::of(
             self,

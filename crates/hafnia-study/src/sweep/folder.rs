@@ -282,7 +282,7 @@ impl Folder {
 
     /// Why a shard could not be computed, if that was tried.
     pub fn failure(&self, id: &ShardId) -> Option<Failure> {
-        let bytes = fs::read(self.failure_path(id)).ok()?;
+        let bytes = read(self.failure_path(id)).ok()?;
         serde_json::from_slice(&bytes).ok()
     }
 

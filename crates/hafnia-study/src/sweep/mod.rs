@@ -43,11 +43,10 @@ mod table;
 mod worker;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context as _, bail, ensure};
-use hafnia_artifact::write_whole;
+use hafnia_artifact::{check_writable, read_text, write_whole};
 use hafnia_data::Mnist;
 use hafnia_report::{Align, Table};
 use serde::{Deserialize, Serialize};
@@ -63,7 +62,7 @@ pub use self::slurm::{Job, Slurm};
 use self::worker::{Worker, shown};
 use crate::data::{DataSource, Part};
 use crate::request::Request;
-use crate::session::{Session, check_writable};
+use crate::session::Session;
 
 /// What is to be swept, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,7 +165,7 @@ impl Request for SweepRequest {
     type Outcome = SweepOutcome;
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<SweepOutcome> {
-        check_writable(&self.out.join("sweep.json"))?;
+        check_writable(self.out.join("sweep.json"))?;
         if self.collect {
             let folder = Folder::open(&self.out)?;
             let missing = folder.missing()?.len();
@@ -231,8 +230,7 @@ impl SweepRequest {
             None => Folder::open(&self.out)?.plan().sweep.clone(),
             Some(path) => {
                 let named = || path.display().to_string();
-                let text = fs::read_to_string(path).with_context(named)?;
-                Sweep::parse(&text).with_context(named)?
+                Sweep::parse(&read_text(path)?).with_context(named)?
             }
         };
         let points = Plan::count(&sweep);
@@ -267,7 +265,7 @@ impl SweepRequest {
 /// The shards that a file lists.
 fn listed(file: &Path) -> anyhow::Result<Vec<ShardId>> {
     let named = || file.display().to_string();
-    let text = fs::read_to_string(file).with_context(named)?;
+    let text = read_text(file)?;
     let ids: Result<Vec<ShardId>, _> = text.lines().map(str::parse).collect();
     ids.with_context(named)
 }
