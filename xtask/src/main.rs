@@ -4,6 +4,7 @@
 
 mod ci;
 mod codegen;
+mod harden;
 mod instructions;
 mod messages;
 mod record;
@@ -28,6 +29,7 @@ enum Chore {
     Validate(validate::Options),
     /// Count the instructions of the engines, and hold them to what is committed.
     Instructions(instructions::Options),
+    Harden(harden::Options),
     /// Everything that must pass before a change lands.
     Ci,
     /// Check the invariants of docs/architecture.md.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Chore::Record(options) => record::run(&options),
         Chore::Validate(options) => validate::run(&options),
         Chore::Instructions(options) => instructions::run(&options),
+        Chore::Harden(options) => harden::run(&options),
         Chore::Ci => ci::run(),
         Chore::Tidy => tidy::run(),
         Chore::Codegen { check } => codegen::run(check),

@@ -213,9 +213,10 @@ impl SearchMappings {
     }
 }
 
-/// The input controls that are tried, that of the spec first.
+/// The input controls that are tried, that of the spec first; a window is no longer than the macro.
 fn controls(spec: &MacroSpec) -> Vec<InputControl> {
-    let windows = WINDOWS.map(|window| InputControl::FixedWindow { window });
+    let windows = WINDOWS.into_iter().filter(|&window| window <= spec.rows);
+    let windows = windows.map(|window| InputControl::FixedWindow { window });
     let others = [InputControl::OrderedScan, InputControl::FixedGroup].into_iter().chain(windows);
     let mut controls = vec![spec.input_control];
     controls.extend(others.filter(|&control| control != spec.input_control));
@@ -375,5 +376,18 @@ impl Candidate {
             format!("{:.1}", self.cycles),
             format!("{:.3}", self.noise),
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_is_no_longer_than_the_macro() {
+        let spec = MacroSpec { rows: 16, ..MacroSpec::preset("gt-n40").unwrap() };
+        let windows = [8, 16].map(|window| InputControl::FixedWindow { window });
+        let expected = [InputControl::OrderedScan, InputControl::FixedGroup].into_iter();
+        assert_eq!(controls(&spec), expected.chain(windows).collect::<Vec<_>>());
     }
 }
