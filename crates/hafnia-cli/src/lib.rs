@@ -42,6 +42,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use hafnia_passes::Registry;
+use hafnia_simd::{Isa, UnknownIsa};
 use hafnia_study::{Session, in_one_line};
 
 use crate::output::{Format, Output};
@@ -112,6 +113,9 @@ pub fn run(registry: Registry) -> ExitCode {
     };
     progress::set_quiet(cli.quiet);
     tracing_subscriber::fmt().with_max_level(level).with_writer(|| Stderr).init();
+    if let Err(error) = Isa::from_environment() {
+        return failure(&error.into());
+    }
     let output = Output { format: cli.format };
     let session = &Session::new(&registry, &Terminal);
     let outcome = match &cli.command {
@@ -145,7 +149,7 @@ pub fn run(registry: Registry) -> ExitCode {
 fn failure(error: &anyhow::Error) -> ExitCode {
     say(format_args!("error: {}", in_one_line(error)));
     // What was asked for is outside what there is: misuse, though it takes files to see.
-    let is_misuse = error.is::<hafnia_tune::TuneError>();
+    let is_misuse = error.is::<hafnia_tune::TuneError>() || error.is::<UnknownIsa>();
     ExitCode::from(if is_misuse { 2 } else { 1 })
 }
 

@@ -9,6 +9,7 @@ use std::process::{Command, Output};
 use expect_test::{Expect, expect};
 use hafnia_model::{Input, Layer, Linear, Network, Weights, random};
 use hafnia_rng::Seed;
+use hafnia_simd::Isa;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -396,6 +397,29 @@ fn power_is_told_from_a_pilot() {
         For more information, try '--help'.
     "#]],
     );
+}
+
+#[test]
+fn every_instruction_set_gives_the_same() {
+    let place = Place::new();
+    let line = "sim net.hafnia --pipeline compact --offline --images 60 --chips 2 --noise-in all \
+                --replicates 20 --format json";
+    let run = |isa: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hafnia"));
+        command.args(line.split_whitespace()).current_dir(place.folder.path());
+        command.env(Isa::VARIABLE, isa).output().unwrap()
+    };
+    let widest = run("");
+    assert!(widest.status.success());
+    for isa in Isa::all() {
+        assert_eq!(run(&isa.to_string()).stdout, widest.stdout, "{isa}");
+    }
+    let unknown = run("abacus");
+    assert_eq!(unknown.status.code(), Some(2));
+    let all: Vec<String> = Isa::all().iter().map(Isa::to_string).collect();
+    let expected =
+        format!("error: HAFNIA_ISA is \"abacus\"; this processor has {}\n", all.join(", "));
+    assert_eq!(String::from_utf8(unknown.stderr).unwrap(), expected);
 }
 
 #[test]
