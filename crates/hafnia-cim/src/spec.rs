@@ -222,6 +222,9 @@ impl CellModel {
 }
 
 impl MacroSpec {
+    /// The largest number of rows that a macro may turn on in one conversion.
+    pub const MOST_ROWS_PER_CONVERSION: usize = 63;
+
     /// Whether conversions lose nothing when there is no noise: no partial sum exceeds the largest
     /// code.
     pub fn is_lossless(&self) -> bool {
@@ -270,7 +273,8 @@ impl MacroSpec {
         };
         count("rows", self.rows, 4096, "in 1..=4096")?;
         count("columns", self.columns, 4096, "in 1..=4096")?;
-        count("rows_per_conversion", self.rows_per_conversion, 63, "in 1..=63")?;
+        let most = Self::MOST_ROWS_PER_CONVERSION;
+        count("rows_per_conversion", self.rows_per_conversion, most, "in 1..=63")?;
         count("columns_per_adc", self.columns_per_adc, self.columns, "in 1..=columns")?;
         count("adc.bits", self.adc.bits.into(), 6, "in 1..=6")?;
         let within = |key, value: f64, min: f64, max: f64, range| {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hafnia_passes::SearchMappings;
-use hafnia_study::{FrontierRequest, Part, Request, Session};
+use hafnia_study::{FrontierRequest, Part, Request, Session, limits};
 use serde::Serialize;
 
-use crate::options::{DataOptions, MacroOptions, NetworkOptions, part, request};
+use crate::options::{DataOptions, MacroOptions, NetworkOptions, part, request, within};
 use crate::output::Output;
 
 /// Search over rename, polarity, order and input control, and show what rows, cycles and noise can
@@ -32,10 +32,10 @@ pub(crate) struct Frontier {
     #[arg(long, value_name = "DIR")]
     out: PathBuf,
     /// Swaps that annealing tries, per tile and candidate.
-    #[arg(long, default_value_t = SearchMappings::default().steps)]
+    #[arg(long, value_parser = within(limits::STEPS), default_value_t = SearchMappings::default().steps)]
     steps: u64,
     /// Virtual chips for every mapping of the frontier.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, value_parser = within(limits::CHIPS), default_value_t = 20)]
     chips: u32,
     /// Which images meet the chips.
     #[arg(long, value_parser = part(), default_value = "test")]

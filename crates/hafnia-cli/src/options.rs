@@ -1,11 +1,15 @@
 //! Options that several commands share.
 
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use anyhow::bail;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use hafnia_study::{DataSource, MacroSource, NetworkSource, Part};
+use hafnia_text::{Bound, must};
 use serde::de::DeserializeOwned;
 use serde::ser::Error as _;
 use serde::{Serialize, Serializer};
@@ -20,6 +24,19 @@ pub(crate) fn request<R: DeserializeOwned>(options: &impl Serialize) -> anyhow::
 pub(crate) fn number(text: &str) -> Result<f64, String> {
     let number: f64 = text.parse().map_err(|error| format!("{error}"))?;
     if number.is_finite() { Ok(number) } else { Err(format!("{number} is not finite")) }
+}
+
+/// Reads a number of this range, which requests are held to as well.
+pub(crate) fn within<T: Bound + Copy + FromStr<Err: Display> + Send + Sync + 'static>(
+    range: RangeInclusive<T>,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync + 'static {
+    move |text| {
+        let number: T = text.parse().map_err(|error| format!("{error}"))?;
+        match range.contains(&number) {
+            true => Ok(number),
+            false => Err(format!("it {}", must(*range.start(), *range.end()))),
+        }
+    }
 }
 
 /// Reads one of these words as the value that has this name in JSON.

@@ -6,12 +6,13 @@ use clap::Args;
 use hafnia_report::{Align, Table};
 use hafnia_sim::EngineKind;
 use hafnia_stats::{Interval, Power, Reduction};
+use hafnia_study::limits;
 use hafnia_study::{
     AttributeRequest, MappingPower, PowerGrid, Request, Session, SimulateOutcome, SimulateRequest,
     Until,
 };
 
-use crate::options::{RunOptions, one_of};
+use crate::options::{RunOptions, one_of, within};
 use crate::output::{Format, Output};
 
 /// Run mapped networks on simulated macros: accuracy over virtual chips, with intervals.
@@ -51,7 +52,7 @@ pub(crate) struct Sim {
     #[arg(long = "chip", value_name = "FILE", conflicts_with_all = ["chips", "seed"])]
     saved: Vec<PathBuf>,
     /// Virtual chips (of `table`: repetitions).
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, value_parser = within(limits::CHIPS), default_value_t = 50)]
     chips: u32,
     /// Add chips, as many again as --chips at a time, until the interval over chips of the accuracy
     /// of every mapping reaches no further than these points to either side, such as ±0.02. That
@@ -59,7 +60,7 @@ pub(crate) struct Sim {
     #[arg(long, value_name = "±POINTS", value_parser = reach, conflicts_with = "saved")]
     until: Option<f64>,
     /// Chips at which --until gives up.
-    #[arg(long, value_name = "N", default_value_t = 1000, requires = "until")]
+    #[arg(long, value_name = "N", value_parser = within(limits::CHIPS), default_value_t = 1000, requires = "until")]
     most_chips: u32,
     /// Also tell the yield: the share of chips that reach this accuracy, in per cent.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
@@ -68,7 +69,7 @@ pub(crate) struct Sim {
     #[arg(long, default_value = "final", value_name = "SCOPE")]
     noise_in: String,
     /// Replicates of the bootstrap.
-    #[arg(long, default_value_t = 2000)]
+    #[arg(long, value_parser = within(limits::REPLICATES), default_value_t = 2000)]
     replicates: u32,
     /// Also tell how far the relative reduction over all networks would be known with other numbers
     /// of networks and chips, to choose them by (on validation images).
@@ -155,7 +156,7 @@ impl Sim {
 fn reach(text: &str) -> Result<f64, String> {
     let number = text.trim_start_matches('±').trim_start_matches("+-");
     match number.parse() {
-        Ok(points) if points > 0.0 && points <= 100.0 => Ok(points),
+        Ok(points) if limits::REACH.contains(&points) => Ok(points),
         _ => Err("give points above 0 and up to 100, such as ±0.02".to_owned()),
     }
 }
@@ -163,7 +164,7 @@ fn reach(text: &str) -> Result<f64, String> {
 /// An accuracy in per cent.
 fn percent(text: &str) -> Result<f64, String> {
     match text.parse() {
-        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(percent),
+        Ok(percent) if limits::PERCENT.contains(&percent) => Ok(percent),
         _ => Err("give per cent from 0 to 100".to_owned()),
     }
 }
@@ -171,7 +172,7 @@ fn percent(text: &str) -> Result<f64, String> {
 /// A number of networks or chips that has a spread.
 fn at_least_2(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(number) if (2..=100_000).contains(&number) => Ok(number),
+        Ok(number) if limits::FORECAST.contains(&number) => Ok(number),
         _ => Err("give a number from 2 to 100000".to_owned()),
     }
 }

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use hafnia_artifact::read_text;
+use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
 use crate::error::CostError;
@@ -329,7 +330,7 @@ impl Key {
         if (min..=max).contains(&value) {
             return Ok(());
         }
-        let fault = format!("is {value} {unit}, it must lie in {min}..={max}");
+        let fault = format!("is {value} {unit}, it {}", must(min, max));
         Err(CostError::of_key(model, key, fault))
     }
 }

@@ -6,7 +6,7 @@
 
 use std::io::Read as _;
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 
 use crate::{dataset::Dataset, error::DataError};
 
@@ -28,18 +28,28 @@ pub struct Images {
 
 /// The content of a file that may be gzip: decompressed if it is, as it stands if not.
 ///
+/// All members of a gzip file are read, and no more than the header of an IDX file asks for.
+///
 /// # Errors
-/// [`DataError::Content`] for damaged gzip, or content above `limit` bytes.
+/// [`DataError::Content`] for damaged gzip or bytes behind it, or content above `limit` bytes or
+/// above what an IDX header says.
 pub fn uncompressed(file: &str, bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>, DataError> {
     let content = if bytes.starts_with(&[0x1f, 0x8b]) {
+        let damaged = |source| DataError::Content {
+            file: file.to_owned(),
+            fault: "is not intact gzip data".to_owned(),
+            source: Some(source),
+        };
         let mut content = Vec::new();
-        GzDecoder::new(bytes.as_slice()).take(limit as u64 + 1).read_to_end(&mut content).map_err(
-            |source| DataError::Content {
-                file: file.to_owned(),
-                fault: "is not intact gzip data".to_owned(),
-                source: Some(source),
-            },
-        )?;
+        let mut decoder = MultiGzDecoder::new(bytes.as_slice());
+        decoder.by_ref().take(LONGEST_HEADER).read_to_end(&mut content).map_err(damaged)?;
+        let most = claimed(&content).map_or(limit, |claimed| claimed.min(limit));
+        let left = (most as u64 + 1).saturating_sub(content.len() as u64);
+        decoder.take(left).read_to_end(&mut content).map_err(damaged)?;
+        if most < limit && content.len() > most {
+            let fault = format!("has more than the {most} bytes that its header says");
+            return Err(DataError::content(file, fault));
+        }
         content
     } else {
         bytes
@@ -48,6 +58,23 @@ pub fn uncompressed(file: &str, bytes: Vec<u8>, limit: usize) -> Result<Vec<u8>,
         return Err(DataError::content(file, format!("has more than {limit} bytes")));
     }
     Ok(content)
+}
+
+/// Bytes of the longest header.
+const LONGEST_HEADER: u64 = 16;
+
+/// How many bytes an IDX file has that begins like this; none if it is no such file.
+fn claimed(start: &[u8]) -> Option<usize> {
+    let (words, _) = start.as_chunks::<4>();
+    let mut words = words.iter().map(|word| u32::from_be_bytes(*word) as usize);
+    let sizes = match words.next()? as u32 {
+        magic if magic == IMAGES.0 => 3,
+        magic if magic == LABELS.0 => 1,
+        _ => return None,
+    };
+    let sizes: Vec<usize> = words.take(sizes).collect();
+    let bytes = sizes.iter().try_fold(1usize, |product, &size| product.checked_mul(size))?;
+    bytes.checked_add(4 * (1 + sizes.len()))
 }
 
 /// The images of an uncompressed IDX file; `file` names it in errors.
@@ -268,6 +295,21 @@ mod tests {
             let error = uncompressed("x", compressed[..length].to_vec(), 20).unwrap_err();
             assert_eq!(error.to_string(), "x is not intact gzip data");
         }
+    }
+
+    #[test]
+    fn all_members_of_gzip_are_read_and_nothing_behind_them() {
+        let plain = encode_images(&dataset());
+        let members = [gzip(&plain[..7]), gzip(&plain[7..])].concat();
+        assert_eq!(uncompressed("x", members.clone(), 20).unwrap(), plain);
+        let error = uncompressed("x", [&members[..], b"more"].concat(), 20).unwrap_err();
+        assert_eq!(error.to_string(), "x is not intact gzip data");
+        // A bomb behind a header that claims little is not unpacked.
+        let bomb = [&plain[..], &vec![0; 1 << 20]].concat();
+        let error = uncompressed("x", gzip(&bomb), 1 << 28).unwrap_err();
+        assert_eq!(error.to_string(), "x has more than the 20 bytes that its header says");
+        let huge = [&plain[..4], &[0xff; 12]].concat();
+        assert_eq!(uncompressed("x", gzip(&huge), 1 << 28).unwrap(), huge);
     }
 
     proptest! {

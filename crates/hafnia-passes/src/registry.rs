@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hafnia_ir::Mapping;
+use hafnia_text::must;
 use toml::{Table, Value};
 
 use crate::error::{BoxError, PassError};
@@ -39,6 +40,21 @@ impl<P: Pass> AnyPass for P {
     }
 }
 
+/// The largest whole number that an option may be: a billion steps take an hour.
+const LARGEST: i64 = 1_000_000_000;
+
+/// Checks the whole numbers of options, which are budgets and sizes, but for seeds.
+fn check_numbers(options: &Table) -> Result<(), BoxError> {
+    let numbers = options.iter().filter(|(name, _)| *name != "seed");
+    for (name, number) in numbers.filter_map(|(name, value)| Some((name, value.as_integer()?))) {
+        if number > LARGEST {
+            let fault = format!("`{name}` is {number}, it {}", must(0, LARGEST));
+            return Err(fault.into());
+        }
+    }
+    Ok(())
+}
+
 impl Configured {
     /// A pass with the options that its fields are.
     ///
@@ -50,6 +66,7 @@ impl Configured {
 
     /// A pass with these options; those that are not named have their defaults.
     fn read<P: Pass>(options: Table) -> Result<Self, BoxError> {
+        check_numbers(&options)?;
         let pass: P = options.try_into()?;
         let options = Table::try_from(&pass)?;
         Ok(Self { info: P::INFO, options, pass: Arc::new(pass) })

@@ -2,9 +2,13 @@
 //!
 //! It is plain data: where it comes from is the caller's business, and this crate knows no mapping.
 
+use hafnia_text::{must, quoted};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
+
+/// The most rows and columns of a macro.
+const MOST_SIDE: usize = 4096;
 
 /// Mappings of one network side by side, cell by cell; the first is the one before.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,10 +111,29 @@ impl Layout {
     pub fn check(&self) -> Result<(), ReportError> {
         let Self { name, rows, columns, blocks } = self;
         if blocks.is_empty() {
-            return Err(ReportError::Empty { what: format!("layout `{name}`") });
+            return Err(ReportError::Empty { what: format!("layout {}", quoted(name)) });
+        }
+        for (what, side) in [("rows", *rows), ("columns", *columns)] {
+            if !(1..=MOST_SIDE).contains(&side) {
+                return Err(ReportError::Invalid(format!(
+                    "{what} of layout {} is {side}, it {}",
+                    quoted(name),
+                    must(1, MOST_SIDE)
+                )));
+            }
         }
         for (index, block) in blocks.iter().enumerate() {
-            let what = || format!("block {index} (`{}`) of layout `{name}`", block.matrix);
+            let what =
+                || format!("block {index} ({}) of layout {}", quoted(&block.matrix), quoted(name));
+            // Every macro holds a block.
+            if block.macro_index >= blocks.len() {
+                return Err(ReportError::Invalid(format!(
+                    "{} lies on macro {}, it {}: every macro holds a block",
+                    what(),
+                    block.macro_index,
+                    must(0, blocks.len() - 1)
+                )));
+            }
             let expected = block.columns();
             if expected == 0 {
                 return Err(ReportError::Empty { what: what() });
@@ -178,6 +201,18 @@ pub(crate) mod tests {
         layouts().iter().for_each(|layout| layout.check().unwrap());
         check(|layout| layout.blocks.clear(), "layout `natural` is empty");
         let what = "block 0 (`fc<3>`) of layout `natural`";
+        for macro_index in [1, 300_000, usize::MAX] {
+            check(
+                |layout| layout.blocks[0].macro_index = macro_index,
+                &format!(
+                    "{what} lies on macro {macro_index}, it must be 0: every macro holds a block"
+                ),
+            );
+        }
+        check(
+            |layout| layout.columns = usize::MAX,
+            &format!("columns of layout `natural` is {}, it must lie in 1..=4096", usize::MAX),
+        );
         check(|layout| layout.blocks[0].cells.clear(), &format!("{what} is empty"));
         check(
             |layout| layout.blocks[0].cells[1].bits.push('1'),

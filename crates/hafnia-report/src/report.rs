@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hafnia_artifact::read_text;
+use hafnia_text::quoted;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -141,12 +142,21 @@ impl Report {
         }
         let mut report: Self = parse(&path, "report")?;
         for section in &mut report.sections {
+            let names = section.figures.iter().map(|figure| &figure.name);
+            for name in names.chain(section.maps.iter().map(|map| &map.name)) {
+                check_name(name).map_err(|fault| {
+                    ReportError::Invalid(format!("{}: {fault}", path.display()))
+                })?;
+            }
             for figure in &mut section.figures {
                 figure.svg = read(&folder.join(format!("{}.svg", figure.name)))?;
             }
             for map in &mut section.maps {
-                map.layouts = parse(&folder.join(format!("{}.json", map.name)), "map of cells")?;
-                map.layouts.iter().try_for_each(|layout| layout.check())?;
+                let path = folder.join(format!("{}.json", map.name));
+                map.layouts = parse(&path, "map of cells")?;
+                map.layouts.iter().try_for_each(|layout| layout.check()).map_err(|fault| {
+                    ReportError::Invalid(format!("{}: {fault}", path.display()))
+                })?;
             }
         }
         let manifest = folder.join("manifest.json");
@@ -203,6 +213,18 @@ impl Report {
             }
         }
         missed
+    }
+}
+
+/// Checks the name of a figure or map, which is that of a file in the folder of the report.
+fn check_name(name: &str) -> Result<(), String> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    match name.chars().all(is_plain) && !name.is_empty() && !name.starts_with('.') {
+        true => Ok(()),
+        false => Err(format!(
+            "figure or map {} must have a name of a-z, A-Z, 0-9, `_`, `-` and `.`, not beginning with `.`",
+            quoted(name)
+        )),
     }
 }
 
@@ -273,6 +295,25 @@ pub(crate) mod tests {
                 │ P3 noise impact removed by row order, in points         ┆ 5.6 points ┆                              0.030 points (-0.004 to 0.060) ┆ not reproduced ┆                        – ┆ not judged │
                 └─────────────────────────────────────────────────────────┴────────────┴─────────────────────────────────────────────────────────────┴────────────────┴──────────────────────────┴────────────┘"#]],
         );
+    }
+
+    #[test]
+    fn names_stay_in_the_folder() {
+        for name in ["noise", "like-lenet5_2.accuracy", "a..b"] {
+            assert_eq!(check_name(name), Ok(()));
+        }
+        for name in ["", ".", "..", "../secret", "/etc/x", "a/b", "a\\b", ".hidden", "a\0b", "a b"]
+        {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let mut outside = report(Scope::default());
+        outside.sections[0].figures[0].name = "../secret".to_owned();
+        let path = folder.path().join("report.json");
+        std::fs::write(&path, serde_json::to_string(&outside).unwrap()).unwrap();
+        let error = Report::open(folder.path()).unwrap_err().to_string();
+        let start = format!("{}: figure or map `../secret` must have a name of", path.display());
+        assert!(error.starts_with(&start), "{error}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use hafnia_artifact::Digest;
 use hafnia_cim::CimError;
 use hafnia_ir::{Geometry, Stage, Violations};
+use hafnia_text::must;
 
 /// Why a chip, an evaluation or a profile was refused.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +119,7 @@ pub enum SimError {
         matrices: usize,
     },
     /// A profile over more images than there are.
-    #[error("a profile over {wanted} images was asked for, it must lie in 1..={available}")]
+    #[error("a profile over {wanted} images was asked for, their number {}", must(1, *available))]
     Sample {
         /// Images asked for.
         wanted: usize,

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::ensure;
 use hafnia_artifact::Digest;
 use hafnia_data::{Dataset, Mnist, Origin, Split};
 use hafnia_model::{Network, arithmetic};
 use serde::{Deserialize, Serialize};
+
+use crate::limits;
 
 /// Where MNIST is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,7 +73,7 @@ impl Part {
         let dataset = self.of(mnist);
         let most = dataset.len();
         let images = images.unwrap_or(usual.min(most));
-        ensure!((1..=most).contains(&images), "--images is {images}, it must lie in 1..={most}");
+        limits::check("--images", images, &(1..=most))?;
         Ok(dataset.first(images))
     }
 }

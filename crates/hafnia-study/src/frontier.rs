@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::data::{DataSource, Part, images};
+use crate::limits;
 use crate::record::Record;
 use crate::request::{Request, Step};
 use crate::session::Session;
@@ -74,6 +75,8 @@ impl Request for FrontierRequest {
     type Outcome = Frontier;
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<Frontier> {
+        limits::check("--chips", self.chips, &limits::CHIPS)?;
+        limits::check("--steps", self.steps, &limits::STEPS)?;
         let spec = self.spec.load()?;
         let search = SearchMappings { steps: self.steps, ..SearchMappings::default() };
         std::fs::create_dir_all(&self.out)?;

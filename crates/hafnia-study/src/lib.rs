@@ -45,6 +45,7 @@ mod evaluate;
 mod fit;
 mod frontier;
 mod layout;
+pub mod limits;
 mod map;
 mod merge;
 mod profile;

@@ -173,7 +173,11 @@ impl Request for MapRequest {
             }
         };
         if let Some(folder) = &self.program {
-            Program::of(&mapping, &spec)?.write(folder)?;
+            let program = Program::of(&mapping, &spec)?;
+            // What is written is what will be read.
+            Program::from_files(&program.files().collect())
+                .with_context(|| format!("{} would not be read back", folder.display()))?;
+            program.write(folder)?;
         }
         write_whole(&self.out, mapping.to_string().as_bytes())?;
         record.end(&self.outputs().iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
@@ -239,7 +243,8 @@ impl MapRequest {
 fn from_program(folder: &Path, context: Context<'_>) -> anyhow::Result<Mapping> {
     let Context { network, spec, seed, .. } = context;
     let named = || folder.display().to_string();
-    let mapping = Program::read(folder)?.mapping().clone();
+    let program = Program::read(folder)?;
+    let mapping = program.mapping().clone();
     let (found, expected) = (&mapping.geometry, Geometry::from(spec));
     ensure!(
         *found == expected,
@@ -252,6 +257,10 @@ fn from_program(folder: &Path, context: Context<'_>) -> anyhow::Result<Mapping> 
         expected.rows,
         expected.columns
     );
+    let gathers = |rows, control| format!("{rows} rows at most by {control}");
+    let found = gathers(program.rows_per_conversion(), program.input_control());
+    let expected = gathers(spec.rows_per_conversion, spec.input_control);
+    ensure!(found == expected, "{}: the program turns on {found}, --macro {expected}", named());
     prove(&mapping, network).with_context(named)?;
     check_equivalence(network, &mapping, spec, seed.site("map/agree")).with_context(named)?;
     Ok(mapping)

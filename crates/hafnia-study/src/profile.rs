@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use hafnia_artifact::{check_writable, save};
+use hafnia_model::{MatrixLayer, Network};
 use hafnia_rng::Seed;
 use hafnia_sim::{ProfileOptions, Reference};
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,20 @@ impl Default for ProfileRequest {
     }
 }
 
+/// The most bytes of activations in a profile, whose file is then one that can be read.
+const MOST_BYTES: u128 = 1000 << 20;
+
+impl ProfileRequest {
+    /// Bytes of activations of a network in the profile of so many images at most.
+    fn size(&self, network: &Network, images: usize) -> u128 {
+        let of = |matrix: &MatrixLayer<'_>| {
+            matrix.weights.rows() as u128 * self.positions.min(matrix.positions) as u128
+        };
+        let per_image: u128 = network.matrices().iter().map(of).sum();
+        self.images.min(images) as u128 * per_image
+    }
+}
+
 impl Request for ProfileRequest {
     const COMMAND: &'static str = "profile";
 
@@ -53,6 +69,15 @@ impl Request for ProfileRequest {
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
         let images = images(&named.network, &Part::Train.of(&mnist));
+        let bytes = self.size(&named.network, images.len());
+        ensure!(
+            bytes <= MOST_BYTES,
+            "a profile of {} images at {} positions takes {} MiB, at most {} may be: take fewer",
+            self.images.min(images.len()),
+            self.positions,
+            bytes >> 20,
+            MOST_BYTES >> 20
+        );
         let options = ProfileOptions {
             images: self.images.min(images.len()),
             positions_per_image: self.positions,

@@ -1,11 +1,13 @@
 //! What can be wrong with a request.
 
+use hafnia_text::must;
+
 /// Why a network cannot be transformed as asked.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TuneError {
     /// A number is outside its range.
-    #[error("{key} is {value}, it must lie in {min}..={max}")]
+    #[error("{key} is {value}, it {}", must(*min, *max))]
     Range {
         /// The key of the number.
         key: &'static str,

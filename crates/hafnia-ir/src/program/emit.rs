@@ -31,6 +31,14 @@ pub(super) struct Header {
     pub(super) rows_per_conversion: usize,
     pub(super) input_control: String,
     pub(super) matrices: Vec<Listed>,
+    /// The digest of the lines above this one.
+    pub(super) above: Digest,
+}
+
+/// The digest of the lines of a header above its last field.
+pub(super) fn digest_above(text: &str) -> Digest {
+    let above = text.split("  \"above\"").next().unwrap_or_default();
+    Digest::of(above.as_bytes())
 }
 
 /// The version of the folder's form.
@@ -187,7 +195,7 @@ fn header(program: &Program) -> String {
         weight_bits: matrix.weight_bits,
         dead_rows: matrix.dead.clone(),
     };
-    let header = Header {
+    let mut header = Header {
         format: Format::Program,
         version: VERSION,
         network: mapping.network,
@@ -196,8 +204,13 @@ fn header(program: &Program) -> String {
         rows_per_conversion: program.rows_per_conversion,
         input_control: program.input_control.to_string(),
         matrices: mapping.matrices.iter().map(matrix).collect(),
+        above: Digest::of(b""),
     };
-    serde_json::to_string_pretty(&header).expect("strings and numbers are JSON") + "\n"
+    let text = |header: &Header| {
+        serde_json::to_string_pretty(header).expect("strings and numbers are JSON") + "\n"
+    };
+    header.above = digest_above(&text(&header));
+    text(&header)
 }
 
 /// Lines of a table after the names of its columns.

@@ -6,12 +6,13 @@ use std::io;
 use std::path::Path;
 
 use hafnia_artifact::{ArtifactError, read};
-use hafnia_cim::{CimError, InputControl};
+use hafnia_cim::{CimError, InputControl, MacroSpec};
 use hafnia_model::npy;
 use hafnia_model::{BitMatrix, HexError};
+use hafnia_text::must;
 
 use super::Program;
-use super::emit::{COLUMNS, Header, Listed, SCAN, Sized, TILES, VERSION, folder};
+use super::emit::{COLUMNS, Header, Listed, SCAN, Sized, TILES, VERSION, digest_above, folder};
 use super::table::{Lines, Open, TextFile, shown};
 use crate::file::FileError;
 use crate::mapping::{
@@ -72,6 +73,16 @@ fn program(at: &Path, open: Open<'_>) -> Result<Program, FileError> {
         .map_err(|source| FileError::Invalid { path: at.join(Program::HEADER), source })?;
     let rows_per_conversion = header.rows_per_conversion;
     let program = Program { mapping, input_control, rows_per_conversion };
+    // Nothing else says how rows are gathered.
+    let file = TextFile::open(at.join(Program::HEADER), open)?;
+    let found = digest_above(file.text());
+    if found != header.above {
+        let fault = format!(
+            "`above` is {}, the lines above it have SHA-256 {found}: one of them was changed",
+            header.above
+        );
+        return Err(FileError::whole(file.path(), &fault));
+    }
     for (name, bytes) in program.files() {
         compare(at, &name, &bytes, &program, open)?;
     }
@@ -86,8 +97,10 @@ fn header(at: &Path, open: Open<'_>) -> Result<(Header, InputControl), FileError
         let fault = format_args!("`version` is {}, it must be {VERSION}", header.version);
         return Err(wrong(&fault));
     }
-    if header.rows_per_conversion == 0 {
-        return Err(wrong(&"`rows_per_conversion` is 0, it must be at least 1"));
+    let rows = header.rows_per_conversion;
+    if !(1..=MacroSpec::MOST_ROWS_PER_CONVERSION).contains(&rows) {
+        let must = must(1, MacroSpec::MOST_ROWS_PER_CONVERSION);
+        return Err(wrong(&format_args!("`rows_per_conversion` is {rows}, it {must}")));
     }
     let Sized { name, rows, columns } = &header.geometry;
     let matrix = |matrix: &Listed| ("matrix", matrix.name.clone(), matrix.rows, matrix.columns);

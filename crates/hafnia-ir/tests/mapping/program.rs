@@ -97,6 +97,27 @@ fn the_document_shows_the_sample() {
     expect_file!["../../../../docs/formats.md"].assert_eq(&rebuilt);
 }
 
+/// How rows are gathered stands in the header alone: its lines are held to their digest.
+#[test]
+fn a_changed_digit_of_the_header_is_an_error() {
+    let text = String::from_utf8(files()["program.json"].clone()).unwrap();
+    let digest = text.split("\"above\": \"").nth(1).unwrap().split('"').next().unwrap();
+    for (old, new) in [
+        ("_conversion\": 7", "_conversion\": 6"),
+        ("_conversion\": 7", "_conversion\": 63"),
+        ("ordered-scan", "fixed-group"),
+        ("ordered-scan", "fixed-window{2}"),
+        (digest, "fa8a64cb7049cb3797febfe7c083c9e14de0f951cda1a8591ae506d6c9253f98"),
+    ] {
+        assert!(text.contains(old), "{old}");
+        let mut files = files();
+        files.insert("program.json".to_owned(), text.replacen(old, new, 1).into());
+        let error = Program::from_files(&files).unwrap_err().to_string();
+        assert!(error.starts_with("program.json: `above` is "), "{new}: {error}");
+        assert!(error.ends_with(": one of them was changed"), "{error}");
+    }
+}
+
 #[test]
 fn what_makes_no_program() {
     let check = |mapping: &Mapping, spec: &MacroSpec, expected: Expect| {
@@ -157,7 +178,7 @@ fn wrong_headers_are_refused() {
             \"version\": 2 -> \"version\": 1
               program.json: `version` is 1, it must be 2
               \"network\" ->   \"netwrk\"
-              program.json: unknown field `netwrk`, expected one of `format`, `version`, `network`, `macro`, `macros`, `rows_per_conversion`, `input_control`, `matrices` at line 4 column 10
+              program.json: unknown field `netwrk`, expected one of `format`, `version`, `network`, `macro`, `macros`, `rows_per_conversion`, `input_control`, `matrices`, `above` at line 4 column 10
             \"network\": \" -> \"network\": \"0
               program.json: "0fa8a64cb7049cb3797febfe7c083c9e14de0f951cda1a8591ae506d6c9253f98" is not a SHA-256 digest: expected 64 lower-case hexadecimal digits at line 4 column 80
             \"rows\": 4 -> \"rows\": 0
@@ -169,7 +190,7 @@ fn wrong_headers_are_refused() {
             \"macros\": 2 -> \"macros\": 3
               cannot read macro-2/cells.hex: entity not found
             _conversion\": 7 -> _conversion\": 0
-              program.json: `rows_per_conversion` is 0, it must be at least 1
+              program.json: `rows_per_conversion` is 0, it must lie in 1..=63
             ordered-scan -> scan
               program.json: input control is `scan`, it must be ordered-scan, fixed-window{SIZE} with a size from 1, or fixed-group
             \"columns\": 4 -> \"columns\": 1048577
@@ -181,7 +202,7 @@ fn wrong_headers_are_refused() {
             \"dead_rows\": [] -> \"dead_rows\": [-1]
               program.json: invalid value: integer `-1`, expected u32 at line 18 column 22
               \"macros\" ->  \"macros\"
-              program.json:10:2: expected ` \"macros\": 2,`, found `\"macros\": 2,`: the other files of the program say so
+              program.json: `above` is c19b1aabd2dfe08490b239a6aee0a1bdf8096b825563c29cc0f2e06d95677c90, the lines above it have SHA-256 31d6c9e56f9ecdd217ff3608dd2c54d98521e19bf0ed551c302f792dc2471560: one of them was changed
         "#]],
     );
 }

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
 use hafnia_cim::MacroSpec;
 use hafnia_ir::Mapping;
 use hafnia_report::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
@@ -11,6 +10,7 @@ use hafnia_sim::{CodeErrors, Engines, Evaluation, LayerErrors, NoiseScope, Progr
 use hafnia_stats::{Bootstrap, Interval, drop_points};
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
 use crate::session::Session;
 
 /// What is to be attributed.
@@ -31,12 +31,7 @@ impl Default for AttributeRequest {
 impl AttributeRequest {
     /// Checks that there are enough images.
     pub(super) fn check(&self, images: usize) -> anyhow::Result<()> {
-        let wanted = self.images;
-        ensure!(
-            (1..=images).contains(&wanted),
-            "--attribute-images is {wanted}, it must lie in 1..={images}"
-        );
-        Ok(())
+        limits::check("--attribute-images", self.images, &(1..=images))
     }
 }
 

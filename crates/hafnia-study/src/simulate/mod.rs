@@ -34,6 +34,7 @@ pub use self::outcome::{
 };
 use self::outcome::{Run, power};
 use crate::data::{DataSource, Part, images};
+use crate::limits;
 use crate::record::Record;
 use crate::request::{Request, Step};
 use crate::session::Session;
@@ -183,6 +184,10 @@ impl Request for SimulateRequest {
         if let Some(attribute) = &self.attribute {
             attribute.check(dataset.len())?;
         }
+        limits::check_chips("--chips", self.chips, dataset.len())?;
+        if self.until.is_some() {
+            limits::check_chips("--most-chips", self.most_chips, dataset.len())?;
+        }
         let shown: Vec<Images> =
             groups.iter().map(|group| images(&group.named.network, &dataset)).collect();
         let macros = Macros { session, spec: &spec, engine: self.engine, saved, measured, seed };
@@ -257,6 +262,18 @@ impl Step for SimulateRequest {
 impl SimulateRequest {
     /// Checks what is asked for beside these numbers of networks and of mappings of each.
     fn check(&self, networks: usize, mappings: usize) -> anyhow::Result<()> {
+        limits::check("--chips", self.chips, &limits::CHIPS)?;
+        limits::check("--most-chips", self.most_chips, &limits::CHIPS)?;
+        limits::check("--replicates", self.replicates, &limits::REPLICATES)?;
+        if let Some(points) = self.until {
+            limits::check("--until", points, &limits::REACH)?;
+        }
+        if let Some(percent) = self.yield_at {
+            limits::check("--yield-at", percent, &limits::PERCENT)?;
+        }
+        for number in self.power.iter().flat_map(|grid| grid.networks.iter().chain(&grid.chips)) {
+            limits::check("a number of --power", *number, &limits::FORECAST)?;
+        }
         ensure!(
             self.attribute.is_none() || networks == 1,
             "--attribute is of one network, here are {networks}"

@@ -203,6 +203,7 @@ impl Folder {
         let bytes = read(&file)?;
         let no_sweep = |_| SweepError::NoSweep { path: path.clone() };
         let plan: Plan = serde_json::from_slice(&bytes).map_err(no_sweep)?;
+        plan.validate()?;
         // A plan is written in full. What is filled in here, such as the part of the data set, is not
         // what its shards were computed with.
         let written: serde_json::Value = serde_json::from_slice(&bytes).map_err(no_sweep)?;

@@ -8,10 +8,12 @@ use std::str::FromStr;
 use hafnia_artifact::Digest;
 use hafnia_rng::{ChaCha8Rng, Seed};
 use hafnia_sim::EngineKind;
+use hafnia_text::must;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
 use crate::sweep::config::{Axis, Method, Sweep, Value};
 use crate::sweep::error::SweepError;
 
@@ -88,6 +90,20 @@ impl Plan {
         Ok(Self { sweep, inputs, points })
     }
 
+    /// Checks the numbers of a plan that was read.
+    ///
+    /// # Errors
+    /// If one is out of its range, or there are no points.
+    pub(crate) fn validate(&self) -> Result<(), SweepError> {
+        check_numbers(&self.sweep)?;
+        let points = self.points.len();
+        let is_range = (1..=*limits::SHARDS.end()).contains(&(points as u128));
+        is_range.then_some(()).ok_or_else(|| {
+            let must = must(1, *limits::SHARDS.end());
+            SweepError::Invalid(format!("the plan has {points} points, it {must}"))
+        })
+    }
+
     /// How many points the axes of a sweep give, without listing them.
     pub fn count(sweep: &Sweep) -> u128 {
         let steps = |axis: &Axis| match axis {
@@ -142,7 +158,7 @@ impl Plan {
             && shard.first_chip < chips
             && shard.first_chip.is_multiple_of(step);
         match is_one {
-            true => Ok(shard.first_chip..chips.min(shard.first_chip + step)),
+            true => Ok(shard.first_chip..chips.min(shard.first_chip.saturating_add(step))),
             false => Err(no_shard(shard)),
         }
     }
@@ -157,20 +173,37 @@ fn no_shard(found: impl fmt::Display) -> SweepError {
     SweepError::Invalid(fault)
 }
 
-fn check(sweep: &Sweep, keys: &[String]) -> Result<(), SweepError> {
+/// Checks the numbers of a sweep.
+fn check_numbers(sweep: &Sweep) -> Result<(), SweepError> {
     let wrong = |fault| Err(SweepError::Invalid(fault));
     if let Err(error) = EngineKind::from_str(&sweep.engine.to_string()) {
         return wrong(format!("`engine`: {error}"));
     }
-    if sweep.chips == 0 {
-        return wrong("`chips` is 0, it must be at least 1".to_owned());
-    }
-    if sweep.shard_chips == Some(0) {
-        return wrong("`shard_chips` is 0, it must be at least 1".to_owned());
+    let within = |what, number, range| {
+        let checked = limits::check(what, number, range);
+        checked.map_err(|error| SweepError::Invalid(error.to_string()))
+    };
+    within("`chips`", sweep.chips, &limits::CHIPS)?;
+    within("`shard_chips`", sweep.shard_chips.unwrap_or(1), &limits::CHIPS)?;
+    within("`replicates`", sweep.replicates, &limits::REPLICATES)?;
+    let points = Plan::count(sweep);
+    let per_point = sweep.chips.div_ceil(sweep.shard_chips.unwrap_or(sweep.chips));
+    let shards = points.saturating_mul(per_point.into());
+    for (what, number) in [("points", points), ("shards", shards)] {
+        if number > *limits::SHARDS.end() {
+            let must = must(1, *limits::SHARDS.end());
+            return wrong(format!("the sweep has {number} {what}, it {must}"));
+        }
     }
     if let Some(percent) = sweep.yield_at.filter(|percent| !(0.0..=100.0).contains(percent)) {
         return wrong(format!("`yield_at` is {percent}, it must lie in 0..=100, per cent"));
     }
+    Ok(())
+}
+
+fn check(sweep: &Sweep, keys: &[String]) -> Result<(), SweepError> {
+    let wrong = |fault| Err(SweepError::Invalid(fault));
+    check_numbers(sweep)?;
     if !sweep.point.is_empty() && !sweep.axes.is_empty() {
         return wrong("give either [axes] or [[point]], not both".to_owned());
     }
@@ -354,7 +387,31 @@ mod tests {
             "engine = \"own\"\n[axes]\na = [1]",
             expect!["`engine`: there is no engine `own`: it is `exact`, `table` or `device`"],
         );
-        check("chips = 0\n[axes]\na = [1]", expect!["`chips` is 0, it must be at least 1"]);
+        check("chips = 0\n[axes]\na = [1]", expect!["`chips` is 0, it must lie in 1..=100000"]);
+        check(
+            "chips = 4294967295\nshard_chips = 3000000000\n[axes]\na = [1]",
+            expect!["`chips` is 4294967295, it must lie in 1..=100000"],
+        );
+        check(
+            "shard_chips = 3000000000\n[axes]\na = [1]",
+            expect!["`shard_chips` is 3000000000, it must lie in 1..=100000"],
+        );
+        check(
+            "replicates = 4294967295\n[axes]\na = [1]",
+            expect!["`replicates` is 4294967295, it must lie in 1..=100000"],
+        );
+        check(
+            "[axes]\na = { from = 0.1, to = 0.2, steps = 1000000000000000000 }",
+            expect!["the sweep has 1000000000000000000 points, it must lie in 1..=1000000"],
+        );
+        check(
+            "chips = 100000\nshard_chips = 1\n[axes]\na = { from = 0.1, to = 0.2, steps = 11 }",
+            expect!["the sweep has 1100000 shards, it must lie in 1..=1000000"],
+        );
+        check(
+            "[axes]\na = { from = 0.1, to = 0.2, steps = 4000000000 }\nb = { from = 0.1, to = 0.2, steps = 8000000000 }",
+            expect!["the sweep has 32000000000000000000 points, it must lie in 1..=1000000"],
+        );
         check(
             "[axes]\na = [1]\n[sample]\nmethod = \"random\"",
             expect!["`sample.points` is missing or 0, it must be at least 1"],

@@ -19,8 +19,10 @@ use hafnia_sim::{
     EngineKind, Evaluation, EventCounts, Events, NoiseScope, ProfileOptions, Programmed, Progress,
     Reference,
 };
+use hafnia_text::must;
 
 use crate::data::{self, Part};
+use crate::limits;
 use crate::map::run_pipeline;
 use crate::record::{in_one_line, program};
 use crate::session::Session;
@@ -38,9 +40,11 @@ pub(super) fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
     let images = plan.sweep.images.unwrap_or(most);
     ensure!(
         (1..=most).contains(&images),
-        "`images` is {images}, it must lie in 1..={most}, the {} images",
+        "`images` is {images}, it {}, the {} images",
+        must(1, most),
         part.name()
     );
+    limits::check_chips("`chips`", plan.sweep.chips, images)?;
     Ok(dataset.first(images))
 }
 
