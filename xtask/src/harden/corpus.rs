@@ -22,6 +22,10 @@ pub(crate) struct Kind {
     pub(crate) commands: &'static [&'static str],
 }
 
+/// The command that takes no program with any change.
+pub(crate) const FROM_PROGRAM: &str =
+    "map network.hafnia --from-program program --macro macro.toml --out out/x.map -q";
+
 const SIM: &str = "sim network.hafnia natural.map --macro macro.toml --data data --chips 2 \
     --noise-in all --replicates 50 -q";
 const NOISY: &str = "sim network.hafnia compact.map --macro noisy.toml --data data --chips 2 \
@@ -84,10 +88,7 @@ pub(crate) const KINDS: &[Kind] = &[
             "program/macro-0/columns.csv",
         ],
         form: Form::Text,
-        commands: &[
-            "inspect program",
-            "map network.hafnia --from-program program --macro macro.toml --out out/x.map -q",
-        ],
+        commands: &["inspect program", FROM_PROGRAM],
     },
     Kind {
         name: "network.json",

@@ -145,6 +145,39 @@ pub(crate) fn kill(
     }))
 }
 
+/// Starts a command twice at once: one wins, the other may say so, and what is there is whole.
+pub(crate) fn race(
+    binary: &Binary,
+    seeds: &Path,
+    place: &Path,
+    rng: &mut ChaCha8Rng,
+) -> anyhow::Result<Option<Failure>> {
+    let (command, names) = WRITERS.choose(rng).expect("there are commands");
+    let command = command.replace("SEED", "3");
+    reset(seeds, place)?;
+    let ended = binary.run(place, &command)?;
+    ensure!(ended.code == Some(0), "`{command}` failed: {}", ended.stderr);
+    let expected = contents(place, names)?;
+    reset(seeds, place)?;
+    let [one, two] = std::thread::scope(|scope| {
+        let run = || scope.spawn(|| binary.run(place, &command));
+        [run(), run()].map(|run| run.join().expect("it does not panic"))
+    });
+    let (one, two) = (one?, two?);
+    let what = if let Some(fault) = one.fault().or_else(|| two.fault()) {
+        Some(fault)
+    } else if one.code != Some(0) && two.code != Some(0) {
+        Some(format!("neither of two at once succeeds: {} {}", one.stderr, two.stderr))
+    } else if contents(place, names)? != expected {
+        Some("two at once make something else than one".to_owned())
+    } else {
+        remains(&place.join("out")).map(|name| format!("two at once leave {name}"))
+    };
+    let _ = fs::remove_dir_all(place.join("out"));
+    let script = script(&command);
+    Ok(what.map(|what| Failure { what, script: format!("{script} & {script}; wait") }))
+}
+
 /// A file that is half written, somewhere in a folder.
 fn remains(folder: &Path) -> Option<String> {
     for entry in fs::read_dir(folder).ok()?.flatten() {

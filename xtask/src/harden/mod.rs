@@ -24,8 +24,8 @@ use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 use rand::seq::IndexedRandom;
 
-use self::corpus::{COMMANDS, KINDS};
-use self::trial::{Binary, Ended, Failure, copy, reset};
+use self::corpus::{COMMANDS, FROM_PROGRAM, KINDS};
+use self::trial::{Binary, Failure, copy, reset};
 use crate::workspace::{build, target};
 
 /// Try hafnia on changed and forged files, random command lines, kills and closed streams.
@@ -87,7 +87,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
                 0 => ("closed streams", streams(&binary, &place, rng)?),
                 1 => ("instruction sets", instruction_sets(&binary, &place, rng)?),
                 2 | 3 if has_strace => ("kills", kills::kill(&binary, &seeds, &place, rng)?),
-                4..=6 => ("command lines", command_line(&binary, &place, rng)?),
+                4 => ("two at once", kills::race(&binary, &seeds, &place, rng)?),
+                5 | 6 => ("command lines", command_line(&binary, &place, rng)?),
                 _ => changed_file(&binary, &seeds, &place, rng)?,
             };
             let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -141,6 +142,9 @@ fn changed_file(
     let mut fault = ended.fault();
     if fault.is_none() && fs::read(place.join(file)).ok().as_ref() != Some(&changed) {
         fault = Some("the file that was read is another one now".to_owned());
+    }
+    if *command == FROM_PROGRAM && ended.code == Some(0) && changed != original {
+        fault = Some("a changed program is taken for one of the network".to_owned());
     }
     let failure = fault
         .map(|what| Failure { what: format!("{what} ({file})"), script: trial::script(command) });
@@ -281,11 +285,4 @@ fn instruction_sets(
             trial::script(command)
         ),
     }))
-}
-
-impl Ended {
-    /// What is wrong about how it ended, if anything is.
-    fn fault(&self) -> Option<String> {
-        self.fault_of_code().or_else(|| self.fault_of_text())
-    }
 }

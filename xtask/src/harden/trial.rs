@@ -1,6 +1,7 @@
 //! [`Binary`]: runs of hafnia within bounds, and what is wrong about their end.
 
 use std::fs::{self, File};
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -107,14 +108,13 @@ impl Binary {
 
 /// Runs a command in a folder to its end, or to the bound on time.
 pub(crate) fn end(command: &mut Command, place: &Path) -> anyhow::Result<Ended> {
-    let [stdout, stderr] = ["stdout", "stderr"].map(|name| place.with_extension(name));
+    let [mut stdout, mut stderr] = [tempfile::tempfile()?, tempfile::tempfile()?];
     let mut child = command
         .current_dir(place)
         .env("RUST_BACKTRACE", "0")
-        .env_remove("HAFNIA_GIT_REVISION")
         .stdin(Stdio::null())
-        .stdout(File::create(&stdout)?)
-        .stderr(File::create(&stderr)?)
+        .stdout(stdout.try_clone()?)
+        .stderr(stderr.try_clone()?)
         .spawn()
         .context("sh cannot be run")?;
     let start = Instant::now();
@@ -129,13 +129,26 @@ pub(crate) fn end(command: &mut Command, place: &Path) -> anyhow::Result<Ended> 
         }
         std::thread::sleep(Duration::from_millis(2));
     };
-    let text = |path: &Path| -> anyhow::Result<String> {
-        Ok(String::from_utf8_lossy(&fs::read(path)?).into_owned())
+    let text = |file: &mut File| -> anyhow::Result<String> {
+        let mut bytes = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
-    Ok(Ended { code: status.code(), is_late, stdout: text(&stdout)?, stderr: text(&stderr)? })
+    Ok(Ended {
+        code: status.code(),
+        is_late,
+        stdout: text(&mut stdout)?,
+        stderr: text(&mut stderr)?,
+    })
 }
 
 impl Ended {
+    /// What is wrong about how it ended, if anything is.
+    pub(crate) fn fault(&self) -> Option<String> {
+        self.fault_of_code().or_else(|| self.fault_of_text())
+    }
+
     /// What is wrong about the exit code, if anything is.
     pub(crate) fn fault_of_code(&self) -> Option<String> {
         match self.code {
@@ -148,7 +161,7 @@ impl Ended {
     }
 
     /// What is wrong about what it said, if anything is.
-    pub(crate) fn fault_of_text(&self) -> Option<String> {
+    fn fault_of_text(&self) -> Option<String> {
         let Self { code, stdout, stderr, .. } = self;
         let errors = stderr.lines().filter(|line| line.starts_with("error:")).count();
         let is_control = |c: char| c.is_control() && c != '\n' && c != '\t';
