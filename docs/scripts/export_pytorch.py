@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 
 
-def fold(weights, cuts, norm=None):
-    """The ±1 weights and the thresholds of a layer: sign(weights), then batch norm, then cuts."""
+def fold(weights, cuts, norm=None, halves_to_even=True):
+    """The ±1 weights and the thresholds of a layer: sign(weights), then batch norm, then cuts.
+
+    As torch.round takes halves to even, odd levels begin above their cut and even ones at it; without
+    halves_to_even all begin at their cut.
+    """
     signs = np.where(weights.detach().cpu().numpy() >= 0, 1, -1).astype(np.int8)
     thresholds = np.tile(np.asarray(cuts, np.float64), (len(signs), 1))
     if norm is not None:
@@ -18,7 +22,10 @@ def fold(weights, cuts, norm=None):
         turn = np.sign(gamma)
         thresholds = turn * mean + sigma * (thresholds - beta) / np.abs(gamma)
         signs *= turn.astype(np.int8).reshape(-1, *[1] * (signs.ndim - 1))
-    return signs, np.ceil(thresholds).clip(-2**30, 2**30).astype(np.int32)
+    least = np.ceil(thresholds)
+    if halves_to_even:
+        least[:, ::2] = np.floor(thresholds[:, ::2]) + 1
+    return signs, least.clip(-2**30, 2**30).astype(np.int32)
 
 
 def export(folder, net, cuts):

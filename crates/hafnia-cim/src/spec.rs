@@ -16,6 +16,10 @@ pub(crate) const LEAST_G_LRS_US: f64 = 1e-3;
 /// of what is far wider leave what can be computed with.
 const MOST_SIGMA: f64 = 100.0;
 
+/// The most rows of a conversion whose cells may both be stuck by a rate and have traps: a code table
+/// adds up all ways in which they can turn out, whose number grows with the fifth power of the rows.
+const MOST_MIXED_ROWS: usize = 24;
+
 /// A compute-in-memory macro: geometry, converter, cells and input control.
 ///
 /// Where the values of a preset come from: [`sources`](crate::sources).
@@ -307,6 +311,13 @@ impl MacroSpec {
         share("faults.stuck_hrs_rate", hrs)?;
         let left = "at most 1 less faults.stuck_lrs_rate";
         self.check(lrs + hrs <= 1.0, "faults.stuck_hrs_rate", hrs.to_string(), left)?;
+        let is_mixed = self.telegraph.rate > 0.0 && lrs + hrs > 0.0;
+        self.check(
+            !is_mixed || self.rows_per_conversion <= MOST_MIXED_ROWS,
+            "rows_per_conversion",
+            self.rows_per_conversion.to_string(),
+            "at most 24 where cells are stuck by a rate and have traps too",
+        )?;
         self.faults.map.check_within(self.rows, self.columns)?;
         self.validate_drifts()?;
         let Wires { bit_line_ohm, word_line_ohm, g_lrs_us } = self.wires;

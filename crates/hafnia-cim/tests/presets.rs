@@ -649,6 +649,20 @@ fn inheritance_gone_wrong() {
 }
 
 #[test]
+fn what_would_take_hours_is_refused() {
+    let mut spec = gt_n40();
+    let effects = [("rows_per_conversion", "25"), ("telegraph.rate", "0.1")];
+    effects.into_iter().for_each(|(key, value)| spec.set(key, value).expect("a value"));
+    let error = spec.set("stuck_lrs_rate", "0.1").expect_err("too many ways");
+    expect![
+        "macro `gt-n40`: rows_per_conversion is 25, it must be at most 24 where cells are stuck by a rate and have traps too"
+    ]
+    .assert_eq(&chain(&error));
+    spec.set("rows_per_conversion", "24").expect("a value");
+    spec.set("stuck_lrs_rate", "0.1").expect("a value");
+}
+
+#[test]
 fn refused_effects() {
     check_refused(
         "adc.kind",

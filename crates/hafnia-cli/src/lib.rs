@@ -43,7 +43,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use hafnia_passes::Registry;
 use hafnia_simd::{Isa, UnknownIsa};
-use hafnia_study::{Session, in_one_line};
+use hafnia_study::{Session, in_one_line, limits};
+use hafnia_text::quoted;
 
 use crate::output::{Format, Output};
 use crate::progress::Terminal;
@@ -116,6 +117,9 @@ pub fn run(registry: Registry) -> ExitCode {
     if let Err(error) = Isa::from_environment() {
         return failure(&error.into());
     }
+    if let Err(error) = check_threads() {
+        return failure(&error);
+    }
     let output = Output { format: cli.format };
     let session = &Session::new(&registry, &Terminal);
     let outcome = match &cli.command {
@@ -144,6 +148,19 @@ pub fn run(registry: Registry) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure(&error),
     }
+}
+
+/// Checks the number of threads, which are started when they are first needed.
+fn check_threads() -> anyhow::Result<()> {
+    const NAME: &str = "RAYON_NUM_THREADS";
+    let Some(given) = std::env::var_os(NAME) else { return Ok(()) };
+    let given = given.to_string_lossy();
+    let number = given.parse();
+    limits::check(
+        NAME,
+        number.map_err(|_| anyhow::anyhow!("{NAME} is {}, it must be a number", quoted(&given)))?,
+        &limits::THREADS,
+    )
 }
 
 fn failure(error: &anyhow::Error) -> ExitCode {

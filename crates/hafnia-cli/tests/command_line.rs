@@ -717,10 +717,11 @@ fn wrong_input_is_named_and_nothing_is_written() {
     "#]]);
     place.fail(
         "sim net.hafnia natural.map --chips 0 --offline",
-        1,
+        2,
         expect![[r#"
-            note: this is the small subset of MNIST that is part of hafnia
-            error: natural.map: 0 chips were asked for, at least 1 is needed
+            error: invalid value '0' for '--chips <CHIPS>': it must lie in 1..=100000
+
+            For more information, try '--help'.
         "#]],
     );
     place.fail(
@@ -865,6 +866,42 @@ fn wrong_input_is_named_and_nothing_is_written() {
     );
 
     assert_eq!(place.files(), before);
+}
+
+/// Whatever a file holds, an error about it is a line that a terminal does not obey.
+#[test]
+fn text_of_files_is_escaped_and_cut() {
+    let place = Place::new();
+    let long = "x".repeat(3_000_000);
+    let write = |name: &str, text: &str| std::fs::write(place.path(name), text).unwrap();
+    write("key.toml", "inherits = \"gt-n40\"\n\"\\u001b[31mred\\u202e\" = 1\n");
+    write("long.toml", &format!("inherits = \"gt-n40\"\n{long} = 1\n"));
+    write(
+        "value.toml",
+        &format!("inherits = \"gt-n40\"\nrows = {{ value = \"{long}\", source = \"x\" }}\n"),
+    );
+    write("raw.toml", &format!("inherits = \"gt-n40\"\nrows = \u{1b}[2J{long}\n"));
+    write("deep.toml", &format!("a = {}\n", "[".repeat(100_000)));
+    write("header.csv", &format!("\u{1b}]0;mine\u{7}{long}\n"));
+    write("name.toml", "name = \"x\"\n[axes]\n\"\\u001b[2J\" = [1]\n");
+    for (line, said) in [
+        ("macros show key.toml", "\\u{1b}[31mred\\u{202e} is not a key"),
+        ("macros show long.toml", "xxx … 2999800 characters … xxx"),
+        ("macros show value.toml", "rows is `xxx"),
+        ("macros show raw.toml", "rows = \\u{1b}[2Jxxx"),
+        ("macros show deep.toml", "is not TOML"),
+        ("train --recipe raw.toml --out t --offline", "not a training recipe"),
+        ("map net.hafnia --pipeline raw.toml --out x.map", "not a pipeline"),
+        ("fit cells header.csv --out x.toml", "the header is `\\u{1b}]0;mine\\u{7}xxx"),
+        ("sweep name.toml --out s --offline", "no key `\\u{1b}[2J` can be swept"),
+    ] {
+        let output = place.call(line);
+        assert_eq!(output.status.code(), Some(1), "{line}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(said), "{line}: {}", &stderr[..stderr.len().min(500)]);
+        assert!(!stderr.contains(|c: char| c.is_control() && c != '\n'), "{line}");
+        assert!(stderr.len() < 5000, "{line}: {} bytes", stderr.len());
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pareto = ["max accuracy", "min cells"]
 model = "frontier"
 [axes]
 pipeline = ["natural", "rename", "compact"]
-"macro.cell.sigma_lrs_rel" = [0.05, 0.1, 0.2, 7.0]
+"macro.cell.sigma_lrs_rel" = [0.05, 0.1, 0.2, 700.0]
 "#;
 
 fn place() -> TempDir {
@@ -106,7 +106,7 @@ fn shares_are_collected_into_the_same_results() {
     assert!(collected.status.success());
     let text = String::from_utf8(collected.stdout).unwrap();
     assert!(text.contains("12 points in 72 shards, 18 of them missing"), "{text}");
-    assert!(text.contains("it must be in 0..=1"), "{text}");
+    assert!(text.contains("it must be in 0..=100"), "{text}");
     let csv = |folder: &str| fs::read_to_string(place.join(folder).join("results.csv")).unwrap();
     assert_eq!(csv("whole"), csv("parts"));
     assert_eq!(csv("whole").lines().count(), 13);
@@ -306,7 +306,7 @@ fn what_results_depend_on_is_what_a_folder_is_of() {
     assert!(said.contains("cannot read net.hafnia: No such file"), "{said}");
     hafnia(place, "model export --model frontier --out net").output().unwrap();
     hafnia(place, "model import net --out net.hafnia").output().unwrap();
-    fs::write(place.join("macros/base.toml"), base(7.0)).unwrap();
+    fs::write(place.join("macros/base.toml"), base(700.0)).unwrap();
     assert_eq!(run("").status.code(), Some(1));
     fs::write(place.join("macros/base.toml"), base(0.2)).unwrap();
     // Two pipelines of one name are two; half of the shards are computed.

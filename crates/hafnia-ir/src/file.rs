@@ -58,7 +58,12 @@ impl FileError {
 /// valid.
 pub fn read_mapping(path: impl AsRef<Path>) -> Result<Mapping, FileError> {
     let path = path.as_ref();
-    let mapping: Mapping = text(path, read(path)?)?.parse().map_err(|error| {
+    parse_mapping(path, &text(path, read(path)?)?)
+}
+
+/// The mapping in the text of a file of this name, verified.
+fn parse_mapping(path: &Path, text: &str) -> Result<Mapping, FileError> {
+    let mapping: Mapping = text.parse().map_err(|error| {
         let TextError { line, column, expected, found } = error;
         let fault = format!("expected {expected}, found {found}");
         FileError::Content { path: path.into(), line: Some(line), column: Some(column), fault }
@@ -69,8 +74,12 @@ pub fn read_mapping(path: impl AsRef<Path>) -> Result<Mapping, FileError> {
 
 /// Writes a mapping in its text form, whole or not at all.
 ///
+/// The text is read back before it is put in place.
+///
 /// # Errors
-/// [`ArtifactError::Io`] naming the file.
-pub fn write_mapping(path: impl AsRef<Path>, mapping: &Mapping) -> Result<(), ArtifactError> {
-    write_whole(path, mapping.to_string().as_bytes())
+/// [`ArtifactError::Io`] naming the file, and those of [`read_mapping`], should it refuse the text.
+pub fn write_mapping(path: impl AsRef<Path>, mapping: &Mapping) -> Result<(), FileError> {
+    let (path, text) = (path.as_ref(), mapping.to_string());
+    parse_mapping(path, &text)?;
+    Ok(write_whole(path, text.as_bytes())?)
 }

@@ -272,6 +272,8 @@ const MAX_SIDE: usize = 1 << 14;
 /// The most inputs of a matrix of weights ±1: the sum of as many 8-bit activations fits `i32`. Larger
 /// weights leave room for fewer.
 const MAX_INPUTS: usize = 1 << 22;
+/// The most products of a weight and an activation for an image: some seconds of work.
+const MAX_PRODUCTS: u128 = 1 << 32;
 /// The most activations between two layers.
 const MAX_ACTIVATIONS: usize = 1 << 26;
 
@@ -282,6 +284,7 @@ fn shapes(input: &Input, layers: &[Layer]) -> Result<Vec<Shape>, ShapeError> {
         return Err(ShapeError::whole("the network must end in a linear layer".to_owned()));
     }
     let mut names: Vec<&str> = Vec::new();
+    let mut products = 0u128;
     for (index, layer) in layers.iter().enumerate() {
         let shape = shapes[index];
         let name = match layer {
@@ -294,6 +297,15 @@ fn shapes(input: &Input, layers: &[Layer]) -> Result<Vec<Shape>, ShapeError> {
             let name = name.map(|name| format!(" (`{name}`)")).unwrap_or_default();
             ShapeError { layer: Some(format!("{index}{name}")), fault }
         })?);
+        if let Layer::Conv(Conv { weights, .. }) | Layer::Linear(Linear { weights, .. }) = layer {
+            // Every output sums as many products as the matrix has rows.
+            products += weights.rows() as u128 * shapes[index + 1].len() as u128;
+        }
+    }
+    if products > MAX_PRODUCTS {
+        return Err(ShapeError::whole(format!(
+            "an image takes {products} products of weights and activations, at most {MAX_PRODUCTS} may be"
+        )));
     }
     Ok(shapes)
 }

@@ -99,7 +99,7 @@ pub enum SimError {
         activations: usize,
     },
     /// An activation is larger than the network's input takes, or a label is no class of it.
-    #[error("image {image}: {what} is {found}, it must lie in 0..={max}")]
+    #[error("image {image}: {what} is {found}, it {}", must(0, *max))]
     Value {
         /// Index of the image.
         image: usize,

@@ -23,6 +23,9 @@ pub const STEPS: RangeInclusive<u64> = 0..=1_000_000_000;
 /// Points and shards of a sweep, each.
 pub const SHARDS: RangeInclusive<u128> = 1..=1_000_000;
 
+/// Threads; 0 is one for every core.
+pub const THREADS: RangeInclusive<usize> = 0..=1024;
+
 /// Numbers of networks or chips that are forecast.
 pub const FORECAST: RangeInclusive<usize> = 2..=100_000;
 

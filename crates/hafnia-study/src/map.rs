@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use hafnia_artifact::{check_writable, load, write_whole};
+use hafnia_artifact::{check_writable, load};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Geometry, Mapping, Profile, Program, Stage, prove};
 use hafnia_model::Network;
@@ -179,7 +179,7 @@ impl Request for MapRequest {
                 .with_context(|| format!("{} would not be read back", folder.display()))?;
             program.write(folder)?;
         }
-        write_whole(&self.out, mapping.to_string().as_bytes())?;
+        hafnia_ir::write_mapping(&self.out, &mapping)?;
         record.end(&self.outputs().iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         let (matrices, total) = sizes(&mapping);
         Ok(MapOutcome {

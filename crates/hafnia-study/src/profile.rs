@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataSource, Part, images};
 use crate::describe::ProfileOutcome;
+use crate::limits;
 use crate::record::Record;
 use crate::request::{Request, Step};
 use crate::session::Session;
@@ -62,6 +63,8 @@ impl Request for ProfileRequest {
     type Outcome = ProfileOutcome;
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<ProfileOutcome> {
+        limits::check("--images", self.images, &(1..=usize::MAX))?;
+        limits::check("--positions", self.positions, &(1..=usize::MAX))?;
         check_writable(&self.out)?;
         let mut record = Record::of(self, &[], Some(self.seed))?;
         let named = self.network.load()?;

@@ -87,10 +87,14 @@ pub fn shown(text: &str) -> String {
 }
 
 /// A message in one line: escaped, at most [`MOST_PRINTED`] characters, its lines joined by blanks.
+///
+/// Parsers show the line that they refuse, and mark a part of it in the next: of several lines each
+/// is cut.
 pub fn one_line(message: &str) -> String {
-    let message = cut(message, MOST_PRINTED);
-    let lines = message.split('\n').map(str::trim).filter(|line| !line.is_empty());
-    escaped(&lines.collect::<Vec<_>>().join(" ")).into_owned()
+    let lines = || message.split('\n').map(str::trim).filter(|line| !line.is_empty());
+    let most = if lines().nth(1).is_some() { 2 * MOST_QUOTED } else { MOST_PRINTED };
+    let lines: Vec<_> = lines().map(|line| cut(line, most)).collect();
+    escaped(&cut(&lines.join(" "), MOST_PRINTED)).into_owned()
 }
 
 /// A number that a range can end with.
@@ -184,6 +188,13 @@ mod tests {
     #[test]
     fn a_message_is_one_line() {
         assert_eq!(one_line("not TOML:\n  |\n1 | x\u{1b}[2J\n"), "not TOML: | 1 | x\\u{1b}[2J");
+        let long = one_line(&format!(
+            "not TOML:\n1 | {}\n  | {}\nbad",
+            "x".repeat(9999),
+            "^".repeat(9999)
+        ));
+        assert!(long.starts_with("not TOML: 1 | xxx") && long.ends_with("^^^ bad"), "{long}");
+        assert!(long.len() < 1000, "{}", long.len());
     }
 
     #[test]

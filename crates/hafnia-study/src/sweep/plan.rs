@@ -8,7 +8,7 @@ use std::str::FromStr;
 use hafnia_artifact::Digest;
 use hafnia_rng::{ChaCha8Rng, Seed};
 use hafnia_sim::EngineKind;
-use hafnia_text::must;
+use hafnia_text::{must, shown};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -215,7 +215,8 @@ fn check(sweep: &Sweep, keys: &[String]) -> Result<(), SweepError> {
     let listed = sweep.point.iter().flat_map(|point| point.keys());
     for key in sweep.base.keys().chain(sweep.axes.keys()).chain(listed) {
         if !keys.contains(key) {
-            let nearest = keys.iter().min_by_key(|known| strsim::levenshtein(known, key)).cloned();
+            let key = shown(key);
+            let nearest = keys.iter().min_by_key(|known| strsim::levenshtein(known, &key)).cloned();
             let nearest = nearest.unwrap_or_default();
             return wrong(format!("no key `{key}` can be swept, the nearest is `{nearest}`"));
         }
