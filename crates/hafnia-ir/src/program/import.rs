@@ -10,6 +10,7 @@ use hafnia_cim::{CimError, InputControl, MacroSpec};
 use hafnia_model::npy;
 use hafnia_model::{BitMatrix, HexError};
 use hafnia_text::must;
+use serde::Deserialize;
 
 use super::Program;
 use super::emit::{COLUMNS, Header, Listed, SCAN, Sized, TILES, VERSION, digest_above, folder};
@@ -89,14 +90,23 @@ fn program(at: &Path, open: Open<'_>) -> Result<Program, FileError> {
     Ok(program)
 }
 
+/// What the header of every version has.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
 fn header(at: &Path, open: Open<'_>) -> Result<(Header, InputControl), FileError> {
     let file = TextFile::open(at.join(Program::HEADER), open)?;
     let wrong = |fault: &dyn fmt::Display| FileError::whole(file.path(), fault);
-    let header: Header = serde_json::from_str(file.text()).map_err(|error| wrong(&error))?;
-    if header.version != VERSION {
-        let fault = format_args!("`version` is {}, it must be {VERSION}", header.version);
-        return Err(wrong(&fault));
+    // First the version: another one has other fields.
+    let Versioned { version } = serde_json::from_str(file.text()).map_err(|error| wrong(&error))?;
+    if version != VERSION {
+        return Err(wrong(&format_args!(
+            "`version` is {version}, it must be {VERSION}: make it again with `hafnia map --emit program`"
+        )));
     }
+    let header: Header = serde_json::from_str(file.text()).map_err(|error| wrong(&error))?;
     let rows = header.rows_per_conversion;
     if !(1..=MacroSpec::MOST_ROWS_PER_CONVERSION).contains(&rows) {
         let must = must(1, MacroSpec::MOST_ROWS_PER_CONVERSION);

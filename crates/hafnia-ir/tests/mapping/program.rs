@@ -176,7 +176,7 @@ fn wrong_headers_are_refused() {
             hafnia-program -> a-program
               program.json: unknown variant `a-program`, expected `hafnia-program` at line 2 column 23
             \"version\": 2 -> \"version\": 1
-              program.json: `version` is 1, it must be 2
+              program.json: `version` is 1, it must be 2: make it again with `hafnia map --emit program`
               \"network\" ->   \"netwrk\"
               program.json: unknown field `netwrk`, expected one of `format`, `version`, `network`, `macro`, `macros`, `rows_per_conversion`, `input_control`, `matrices`, `above` at line 4 column 10
             \"network\": \" -> \"network\": \"0
@@ -196,7 +196,7 @@ fn wrong_headers_are_refused() {
             \"columns\": 4 -> \"columns\": 1048577
               program.json: matrix `hidden` is 6x1048577: sides must lie in 1..=1048576, cells be at most 268435456
             } -> } }
-              program.json: missing field `macros` at line 9 column 5
+              program.json: trailing characters at line 9 column 6
             \"dead_rows\": [] -> \"dead_rows\": [6]
               program.json breaks the rules of mappings: matrix m0: dead row 6 of `hidden` must lie in 0..6, as dead rows ascend (rule 2)
             \"dead_rows\": [] -> \"dead_rows\": [-1]
