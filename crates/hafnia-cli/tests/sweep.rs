@@ -152,7 +152,21 @@ fn what_cannot_be_swept_is_said() {
         .unwrap();
     let said = String::from_utf8(slurm.stderr).unwrap();
     assert!(said.contains("sbatch cannot be run"), "{said}");
-    assert!(place.join("cluster/slurm/array.sh").exists());
+    let by_hand = "submit by hand: sbatch cluster/slurm/array.sh, then, with its number, \
+                   sbatch --dependency=afterany:NUMBER cluster/slurm/collect.sh; or run --on local";
+    assert!(said.contains(by_hand), "{said}");
+    for script in ["array.sh", "collect.sh"] {
+        let script = place.join("cluster/slurm").join(script);
+        assert!(Command::new("sh").arg("-n").arg(script).status().unwrap().success());
+    }
+    let refused = Command::new(env!("CARGO_BIN_EXE_hafnia"))
+        .args(["sweep", "wrong.toml", "--offline", "--on", "slurm", "--out", "s\ntouch PWNED\n#"])
+        .current_dir(place)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains(r#"--out is "s\ntouch PWNED\n#", which no script for Slurm"#), "{said}");
+    assert_eq!(said.lines().count(), 1);
 
     // A folder that holds another sweep, and a shard that is not its own.
     hafnia(place, "sweep sweep.toml --offline --out out --share 0/60").output().unwrap();

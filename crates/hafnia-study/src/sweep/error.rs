@@ -23,12 +23,12 @@ pub enum SweepError {
         path: PathBuf,
     },
     /// Slurm's command is missing or fails.
-    #[error("sbatch {problem}; the script is {}: submit it by hand, or run --on local", script.display())]
+    #[error("sbatch {problem}; submit by hand: {by_hand}; or run --on local")]
     Sbatch {
         /// What it says.
         problem: String,
-        /// The script that was to be submitted.
-        script: PathBuf,
+        /// What is to be typed in its place.
+        by_hand: String,
     },
     /// A folder that cannot be read.
     #[error("{} cannot be read", path.display())]

@@ -165,6 +165,7 @@ impl Request for SweepRequest {
     type Outcome = SweepOutcome;
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<SweepOutcome> {
+        let slurm = (self.on == On::Slurm).then(|| self.slurm()).transpose()?;
         check_writable(self.out.join("sweep.json"))?;
         if self.collect {
             let folder = Folder::open(&self.out)?;
@@ -190,8 +191,8 @@ impl Request for SweepRequest {
             Some(file) => listed(file)?,
             None => folder.plan().shards().collect(),
         };
-        if self.on == On::Slurm {
-            let job = self.slurm()?.submit(&folder)?;
+        if let Some(slurm) = slurm {
+            let job = slurm.submit(&folder)?;
             let mut swept = SweepOutcome::of(folder.plan(), job.shards);
             swept.jobs =
                 job.array.zip(job.collection).map(|(array, collection)| [array, collection]);
@@ -252,13 +253,15 @@ impl SweepRequest {
         data.data = data.data.map(absolute).transpose()?;
         data.cache = absolute(&data.cache)?;
         let asked = Self { data, ..Self::default() };
-        Ok(Slurm {
+        let slurm = Slurm {
             command: [program.display().to_string()].into_iter().chain(asked.words()).collect(),
             tasks: self.tasks,
             cores: self.cores.max(1),
             options: self.sbatch.clone(),
             wait: self.wait,
-        })
+        };
+        slurm.check(&self.out)?;
+        Ok(slurm)
     }
 }
 

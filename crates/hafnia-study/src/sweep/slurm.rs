@@ -5,7 +5,7 @@
 //! end, collects what is there. Nothing else is asked of the cluster: a task that is killed leaves
 //! shards missing, and submitting once more lists those only.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use hafnia_artifact::write_whole;
@@ -47,9 +47,10 @@ impl Slurm {
     /// Submits what is missing of a sweep.
     ///
     /// # Errors
-    /// If files cannot be written, or [`SweepError::Sbatch`]: the script is there to be submitted by
-    /// hand.
+    /// As [`check`](Self::check); if files cannot be written; or [`SweepError::Sbatch`]: both scripts
+    /// are there to be submitted by hand.
     pub fn submit(&self, folder: &Folder) -> Result<Job, SweepError> {
+        self.check(folder.path())?;
         let missing = folder.missing()?;
         let (tasks, shards) = (self.tasks.min(missing.len()).max(1), missing.len());
         if missing.is_empty() {
@@ -61,16 +62,41 @@ impl Slurm {
         write_whole(&list, lines.as_bytes())?;
         let script = place.join("array.sh");
         write_whole(&script, self.script(folder.path(), &list, tasks).as_bytes())?;
-        let array = self.sbatch(&script, &[])?;
         let collect = place.join("collect.sh");
         write_whole(&collect, self.collect_script(folder.path()).as_bytes())?;
-        let collection = self.sbatch(&collect, &[format!("--dependency=afterany:{array}")])?;
+        let second = |array: &str| {
+            let dependency = format!("--dependency=afterany:{array}");
+            (dependency.clone(), format!("sbatch {dependency} {}", quoted_path(&collect)))
+        };
+        let (_, collecting) = second("NUMBER");
+        let by_hand =
+            format!("sbatch {}, then, with its number, {collecting}", quoted_path(&script));
+        let array = self.sbatch(&script, &[], by_hand)?;
+        let (dependency, by_hand) = second(&array);
+        let collection = self.sbatch(&collect, &[dependency], by_hand)?;
         Ok(Job { array: Some(array), collection: Some(collection), tasks, shards })
+    }
+
+    /// Checks that a script can name this folder and these options: the lines that are for `sbatch`
+    /// hold no control characters, and a backslash has a meaning of its own in its names of files.
+    ///
+    /// # Errors
+    /// [`SweepError::Invalid`] with the first that it cannot.
+    pub fn check(&self, folder: &Path) -> Result<(), SweepError> {
+        let folder = folder.display().to_string();
+        let options = self.options.iter().map(|option| ("--sbatch", option));
+        for (name, text) in std::iter::once(("--out", &folder)).chain(options) {
+            if text.contains(|c: char| c.is_control() || (c == '\\' && name == "--out")) {
+                let fault = "which no script for Slurm can name: leave out control characters and \
+                             backslashes";
+                return Err(SweepError::Invalid(format!("{name} is {text:?}, {fault}")));
+            }
+        }
+        Ok(())
     }
 
     /// The script of the array.
     fn script(&self, folder: &Path, list: &Path, tasks: usize) -> String {
-        let log = folder.join("slurm").join("task-%a.log");
         format!(
             "#!/bin/sh\n\
              #SBATCH --job-name=hafnia-sweep\n\
@@ -83,11 +109,11 @@ impl Slurm {
              exec {command} --out {folder} --shards {list} --share \"$SLURM_ARRAY_TASK_ID/{tasks}\"\n",
             last = tasks - 1,
             cores = self.cores,
-            log = log.display(),
+            log = log(folder, "task-%a.log"),
             options = self.options(),
             command = self.command(),
-            folder = quoted(&folder.display().to_string()),
-            list = quoted(&list.display().to_string()),
+            folder = quoted_path(folder),
+            list = quoted_path(list),
         )
     }
 
@@ -99,15 +125,19 @@ impl Slurm {
              #SBATCH --output={log}\n\
              {options}\
              exec {command} --out {folder} --collect\n",
-            log = folder.join("slurm").join("collect.log").display(),
+            log = log(folder, "collect.log"),
             options = self.options(),
             command = self.command(),
-            folder = quoted(&folder.display().to_string()),
+            folder = quoted_path(folder),
         )
     }
 
     fn options(&self) -> String {
-        self.options.iter().map(|option| format!("#SBATCH {option}\n")).collect()
+        let line = |option: &String| match option.split_once('=') {
+            Some((name, value)) => format!("#SBATCH {name}={}\n", quoted_for_sbatch(value)),
+            None => format!("#SBATCH {option}\n"),
+        };
+        self.options.iter().map(line).collect()
     }
 
     fn command(&self) -> String {
@@ -115,8 +145,13 @@ impl Slurm {
     }
 
     /// Submits a script; gives the job's number.
-    fn sbatch(&self, script: &PathBuf, options: &[String]) -> Result<String, SweepError> {
-        let problem = |problem: String| SweepError::Sbatch { problem, script: script.clone() };
+    fn sbatch(
+        &self,
+        script: &Path,
+        options: &[String],
+        by_hand: String,
+    ) -> Result<String, SweepError> {
+        let problem = |problem: String| SweepError::Sbatch { problem, by_hand };
         let mut command = Command::new("sbatch");
         command.arg("--parsable").args(options);
         // Of the two jobs the collection ends last.
@@ -138,6 +173,26 @@ impl Slurm {
                 Err(problem(format!("says: {}", error.trim())))
             }
         }
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted_path(path: &Path) -> String {
+    quoted(&path.display().to_string())
+}
+
+/// A file of logs beside the scripts, as a line for `sbatch` takes it, to which `%` means more than
+/// itself.
+fn log(folder: &Path, name: &str) -> String {
+    let place = folder.join("slurm").display().to_string().replace('%', "%%");
+    quoted_for_sbatch(&format!("{place}/{name}"))
+}
+
+/// A word as a line for `sbatch` takes it.
+fn quoted_for_sbatch(word: &str) -> String {
+    match word.contains(|c: char| c.is_whitespace() || "\"'#\\".contains(c)) {
+        true => format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")),
+        false => word.to_owned(),
     }
 }
 
@@ -168,5 +223,25 @@ mod tests {
             export RAYON_NUM_THREADS=2
             exec hafnia sweep --data 'my data' --out /s/out --shards /s/out/slurm/missing.txt --share "$SLURM_ARRAY_TASK_ID/8"
         "##]].assert_eq(&text);
+        let odd = Slurm { options: vec!["--comment=it's #1 \"x\"".to_owned()], ..slurm };
+        let folder = Path::new("/s/100 %/it's");
+        odd.check(folder).unwrap();
+        expect![[r##"
+            #!/bin/sh
+            #SBATCH --job-name=hafnia-collect
+            #SBATCH --output="/s/100 %%/it's/slurm/collect.log"
+            #SBATCH --comment="it's #1 \"x\""
+            exec hafnia sweep --data 'my data' --out '/s/100 %/it'\''s' --collect
+        "##]]
+        .assert_eq(&odd.collect_script(folder));
+        for (folder, option, expected) in [
+            ("s\ntouch PWNED\n#", "", r#"--out is "s\ntouch PWNED\n#", which no script"#),
+            ("s\\%a", "", r#"--out is "s\\%a", which no script"#),
+            ("s", "-p x\nrm", r#"--sbatch is "-p x\nrm", which no script"#),
+        ] {
+            let slurm = Slurm { options: vec![option.to_owned()], ..odd.clone() };
+            let error = slurm.check(Path::new(folder)).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
     }
 }
