@@ -98,6 +98,7 @@ impl Program {
         });
         let mut record = Record::begin(typed(), &config, Some(self.seed))?;
         record.input(&self.mapping)?;
+        record.inputs(self.spec.source().files())?;
         let mapping = read_mapping(&self.mapping)?;
         let chip = SavedChip::program(&mapping, &spec, Seed(self.seed), self.number)
             .with_context(|| self.mapping.display().to_string())?;

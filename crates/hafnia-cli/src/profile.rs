@@ -22,9 +22,9 @@ pub(crate) struct TakeProfile {
     /// Profile to write.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// Training images to sample, or all if there are no more.
-    #[arg(long, default_value_t = 30_000)]
-    images: usize,
+    /// Training images to sample; 30000 without a number, or all if there are fewer.
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
     /// Positions to sample of an image in a convolution.
     #[arg(long, default_value_t = 1)]
     positions: usize,

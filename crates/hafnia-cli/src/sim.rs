@@ -87,9 +87,10 @@ pub(crate) struct Sim {
     /// the signal-to-noise ratio and error rates of conversions.
     #[arg(long, conflicts_with_all = ["saved", "code_table"])]
     attribute: bool,
-    /// Images on which errors of conversions are counted, one by one, on 3 chips at most.
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    attribute_images: usize,
+    /// Images on which errors of conversions are counted, one by one, on 3 chips at most; 200 without
+    /// a number, or all if there are fewer.
+    #[arg(long, value_name = "N")]
+    attribute_images: Option<usize>,
     /// Draw the drops by layer and by effect: an SVG file.
     #[arg(long, value_name = "FILE", requires = "attribute")]
     attribute_plot: Option<PathBuf>,

@@ -106,7 +106,7 @@ proptest! {
         (chips, until, most_chips) in (any::<u32>(), option::of(0.001..100.0), any::<u32>()),
         (yield_at, noise_in, replicates) in (option::of(0.0..100.0), text(), any::<u32>()),
         power in option::of((vec(2..99usize, 1..3), vec(2..99usize, 1..3))),
-        (attribute, code_table) in (option::of((any::<usize>(), option::of(path()))), option::of(path())),
+        (attribute, code_table) in (option::of((any::<Option<usize>>(), option::of(path()))), option::of(path())),
         saved in vec(path(), 0..2),
         (part, images, seed, out, spec, data) in run(),
     ) {
@@ -191,7 +191,9 @@ proptest! {
         (part, spec, data) in (part(), spec(), data()),
     ) {
         let (of, from) = (network.clone(), data.clone());
-        let asked = ProfileRequest { network: of, out, images, positions, seed, data: from };
+        let some = Some(images).filter(|images| images % 2 == 0);
+        let asked =
+            ProfileRequest { network: of, out, images: some, positions, seed, data: from };
         check(&asked, asked.words(), |command| match command {
             Command::Profile(profile) => request(&profile).ok(),
             _ => None,

@@ -239,7 +239,7 @@ fn where_accuracy_goes_is_told() {
         1,
         expect![[r#"
             note: this is the small subset of MNIST that is part of hafnia
-            error: --attribute-images is 9, it must lie in 1..=8
+            error: --attribute-images is 9, it must lie in 1..=8, the images that are shown
         "#]],
     );
 }
@@ -749,7 +749,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         1,
         expect![[r#"
             note: this is the small subset of MNIST that is part of hafnia
-            error: --images is 5000, it must lie in 1..=1000
+            error: --images is 5000, it must lie in 1..=1000, the test images
         "#]],
     );
     place.fail(
@@ -1177,4 +1177,107 @@ fn seeds_side_by_side_give_what_each_gives_alone() {
     let sd = summary["validation_accuracy_sd"].as_f64().unwrap();
     assert!((mean - (accuracy(0) + accuracy(1)) / 2.0).abs() < 1e-12);
     assert!((sd - (accuracy(0) - accuracy(1)).abs() / 2.0f64.sqrt()).abs() < 1e-12);
+}
+
+/// Images, or numbers of them, that a network cannot be shown: one message, whoever is asked.
+#[test]
+fn what_a_network_cannot_be_shown_is_said_by_all_alike() {
+    let place = Place::new();
+    place.run("map net.hafnia --pipeline natural --out net.map");
+    place.run("profile net.hafnia --offline --images 20 --out net.profile");
+    let one = "name = \"x\"\n[base]\nnetwork = \"net.hafnia\"\n[axes]\npipeline = [\"natural\"]\n";
+    std::fs::write(place.path("one.toml"), one).unwrap();
+    let commands = |data: &str, part: &str| {
+        let data = format!("--data {data}");
+        let mut commands = vec![
+            format!("sim net.hafnia net.map --chips 1 --part {part} {data}"),
+            format!("cost net.hafnia net.map --part {part} {data}"),
+            format!("model evaluate net.hafnia --part {part} {data}"),
+            format!("frontier net.hafnia --profile net.profile --part {part} {data} --out f"),
+            format!("model merge net.hafnia --layer fc3 --rows 40 --part {part} {data}"),
+        ];
+        match part {
+            "train" => {
+                commands.push(format!("profile net.hafnia {data} --out p.profile"));
+                commands.push(format!("model refine net.hafnia {data} --out r.hafnia"));
+            }
+            "validation" => {
+                commands.push(format!("sweep one.toml {data} --out s-{}", commands.len()));
+                commands.push(format!("train {data} --epochs 1 --out t"));
+            }
+            _ => {}
+        }
+        commands
+    };
+    let check = |data: &str, part: &str, fault: &str| {
+        for command in commands(data, part) {
+            // Training takes images of another size, and so do all others that do not see them.
+            if command.starts_with("train") && fault.contains("takes") {
+                continue;
+            }
+            let output = place.call(&command);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command}: {said}");
+            assert!(said.contains(fault), "{command}: {said}");
+        }
+        let _ = std::fs::remove_dir_all(place.path("s-5"));
+    };
+    // (images, rows, columns, label of the last) of both halves.
+    let write = |name: &str, images: usize, rows: usize, columns: usize, last: u8| {
+        let folder = place.path(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        for half in ["train", "t10k"] {
+            let be = |number: usize| (number as u32).to_be_bytes();
+            let mut pixels = [be(0x803), be(images), be(rows), be(columns)].concat();
+            pixels.resize(16 + images * rows * columns, 7);
+            let mut labels = [be(0x801), be(images)].concat();
+            labels.extend((0..images).map(|image| if image + 1 == images { last } else { 0 }));
+            std::fs::write(folder.join(format!("{half}-images-idx3-ubyte")), pixels).unwrap();
+            std::fs::write(folder.join(format!("{half}-labels-idx1-ubyte")), labels).unwrap();
+        }
+    };
+    write("flat", 30, 14, 56, 0);
+    write("few", 5, 28, 28, 0);
+    write("labels", 12, 28, 28, 12);
+    for part in ["train", "validation", "test"] {
+        let fault = "has images of 1x14x56, the network takes 1x28x28";
+        check("flat", part, fault);
+    }
+    check("few", "validation", "data set `few/validation` has no images, at least 1 is needed");
+    check(
+        "labels",
+        "test",
+        "data set `labels/test` has label 12 at image 11, the network tells classes 0..=9 apart",
+    );
+    // Numbers of images.
+    for (command, fault) in [
+        (
+            "sim net.hafnia net.map --images 6 --data few",
+            "--images is 6, it must lie in 1..=5, the test images",
+        ),
+        (
+            "cost net.hafnia net.map --images 0 --data few",
+            "--images is 0, it must lie in 1..=5, the test images",
+        ),
+        (
+            "profile net.hafnia --images 6 --data few --out p",
+            "--images is 6, it must lie in 1..=5, the train images",
+        ),
+        (
+            "model refine net.hafnia --images 6 --data few --out p",
+            "--images is 6, it must lie in 1..=5, the train images",
+        ),
+        (
+            "sim net.hafnia net.map --attribute --attribute-images 6 --data few",
+            "--attribute-images is 6, it must lie in 1..=5, the images that are shown",
+        ),
+    ] {
+        let output = place.call(command);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(fault), "{command}: {said}");
+    }
+    // By default there are as many as there are.
+    place.run("sim net.hafnia net.map --attribute --chips 1 --replicates 5 --data few");
+    place.run("profile net.hafnia --data few --out few.profile");
+    place.run("cost net.hafnia net.map --data few");
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::DataError;
+
 /// Labelled 8-bit grey images of one size.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Dataset {
@@ -54,6 +56,54 @@ impl Dataset {
             columns: self.columns,
             images: indices.iter().flat_map(|&index| self.image(index)).copied().collect(),
             labels: indices.iter().map(|&index| self.labels[index]).collect(),
+        }
+    }
+
+    /// These images only, under the name of a part: of `mnist/train`, `mnist/validation`.
+    ///
+    /// # Panics
+    /// As [`select`](Self::select).
+    #[must_use]
+    pub fn part(&self, part: &str, indices: &[usize]) -> Self {
+        let set = self.name.rsplit_once('/').map_or(self.name.as_str(), |(set, _)| set);
+        Self { name: format!("{set}/{part}"), ..self.select(indices) }
+    }
+
+    /// Checks that there is an image.
+    ///
+    /// # Errors
+    /// [`DataError::Unfit`] if not.
+    pub fn check_any(&self) -> Result<(), DataError> {
+        self.fits(!self.is_empty(), || "has no images, at least 1 is needed".to_owned())
+    }
+
+    /// Checks that a network which takes images of this shape, (channels, height, width), and tells so
+    /// many classes apart can be shown these.
+    ///
+    /// # Errors
+    /// [`DataError::Unfit`] if there are no images, they have another shape, or one has a label that
+    /// is none of the classes.
+    pub fn check(&self, shape: [usize; 3], classes: usize) -> Result<(), DataError> {
+        self.check_any()?;
+        let own = [1, self.rows, self.columns];
+        let shown = |shape: [usize; 3]| shape.map(|side| side.to_string()).join("x");
+        self.fits(own == shape, || {
+            format!("has images of {}, the network takes {}", shown(own), shown(shape))
+        })?;
+        let wrong = self.labels.iter().position(|&label| usize::from(label) >= classes);
+        self.fits(wrong.is_none(), || {
+            let image = wrong.unwrap_or_default();
+            let (label, last) = (self.labels[image], classes.saturating_sub(1));
+            format!(
+                "has label {label} at image {image}, the network tells classes 0..={last} apart"
+            )
+        })
+    }
+
+    fn fits(&self, fits: bool, fault: impl FnOnce() -> String) -> Result<(), DataError> {
+        match fits {
+            true => Ok(()),
+            false => Err(DataError::Unfit { name: self.name.clone(), fault: fault() }),
         }
     }
 
@@ -110,6 +160,30 @@ mod tests {
         assert_eq!(format!("{data:?}"), "Dataset(test: 4 images of 1×2)");
         let none = data.select(&[]);
         assert_eq!((none.len(), none.classes(), none.is_empty()), (0, 0, true));
+    }
+
+    #[test]
+    fn what_a_network_cannot_be_shown_is_said() {
+        let data = Dataset { name: "mnist/train".to_owned(), ..dataset() };
+        let says = |data: &Dataset, shape, classes| match data.check(shape, classes) {
+            Ok(()) => "fits".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(says(&data, [1, 1, 2], 4), "fits");
+        // Their product is the same.
+        for (shape, shown) in [([1, 2, 1], "1x2x1"), ([2, 1, 1], "2x1x1")] {
+            let expected =
+                format!("data set `mnist/train` has images of 1x1x2, the network takes {shown}");
+            assert_eq!(says(&data, shape, 4), expected);
+        }
+        assert_eq!(
+            says(&data.part("validation", &[1, 2]), [1, 1, 2], 3),
+            "data set `mnist/validation` has label 3 at image 1, the network tells classes 0..=2 apart"
+        );
+        assert_eq!(
+            says(&data.part("validation", &[]), [1, 1, 2], 4),
+            "data set `mnist/validation` has no images, at least 1 is needed"
+        );
     }
 
     #[test]

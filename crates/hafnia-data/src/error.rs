@@ -50,6 +50,14 @@ pub enum DataError {
         /// Why each source failed.
         notes: Vec<String>,
     },
+    /// A network cannot be shown the images of a data set.
+    #[error("data set `{name}` {fault}")]
+    Unfit {
+        /// The data set.
+        name: String,
+        /// What it has and what it must, in words.
+        fault: String,
+    },
     /// More images wanted for validation than there are.
     #[error("cannot take {validation} images for validation: there are {images}")]
     Split {

@@ -97,7 +97,7 @@ impl Request for BenchRequest {
         let mapping = map_by(session, &pipeline, network, &spec, Seed(1))?;
         let test = Mnist::subset().test;
         let again: Vec<usize> = (0..test.len()).cycle().take(images).collect();
-        let images = data::images(network, &test.select(&again));
+        let images = data::images(network, &test.select(&again))?;
         let reference = Reference::new(network, &images)?;
         let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);

@@ -166,7 +166,7 @@ impl Request for CostRequest {
         };
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
-        let images = images(network, &self.part.first(&mnist, self.images, IMAGES)?);
+        let images = images(network, &self.part.first(&mnist, self.images, IMAGES)?)?;
         let calibrated = model.calibrate(self.draws, Seed(self.seed))?;
         let reference = &Reference::new(network, &images)?;
         let prices = Prices { session, network, spec: &spec, reference, calibrated: &calibrated };

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use anyhow::ensure;
 use hafnia_artifact::Digest;
 use hafnia_data::{Dataset, Mnist, Origin, Split};
 use hafnia_model::{Network, arithmetic};
+use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
 
 /// Where MNIST is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,8 +57,8 @@ impl Part {
     pub fn of(self, mnist: &Mnist) -> Dataset {
         let split = Split::standard(&mnist.train);
         match self {
-            Self::Train => mnist.train.select(&split.train),
-            Self::Validation => mnist.train.select(&split.validation),
+            Self::Train => mnist.train.part(self.name(), &split.train),
+            Self::Validation => mnist.train.part(self.name(), &split.validation),
             Self::Test => mnist.test.clone(),
         }
     }
@@ -71,19 +72,35 @@ impl Part {
         usual: usize,
     ) -> anyhow::Result<Dataset> {
         let dataset = self.of(mnist);
-        let most = dataset.len();
-        let images = images.unwrap_or(usual.min(most));
-        limits::check("--images", images, &(1..=most))?;
-        Ok(dataset.first(images))
+        let of = format!("the {} images", self.name());
+        Ok(dataset.first(count("--images", images, usual, &dataset, &of)?))
     }
 }
 
-/// The images of a data set as a network takes them.
-pub(crate) fn images(network: &Network, data: &Dataset) -> hafnia_sim::Images {
-    hafnia_sim::Images {
-        activations: arithmetic::reduce_pixels(&data.images, &network.input().cuts),
+/// How many images of a data set are taken: as many as an option asks for, or else `usual`, or all if
+/// there are fewer. `of` says what images there are.
+pub(crate) fn count(
+    option: &str,
+    asked: Option<usize>,
+    usual: usize,
+    data: &Dataset,
+    of: &str,
+) -> anyhow::Result<usize> {
+    data.check_any()?;
+    let most = data.len();
+    let count = asked.unwrap_or(usual.min(most));
+    ensure!((1..=most).contains(&count), "{option} is {count}, it {}, {of}", must(1, most));
+    Ok(count)
+}
+
+/// The images of a data set as a network takes them: the one place where they are held against it.
+pub(crate) fn images(network: &Network, data: &Dataset) -> anyhow::Result<hafnia_sim::Images> {
+    let input = network.input();
+    data.check([input.channels, input.height, input.width], network.classes())?;
+    Ok(hafnia_sim::Images {
+        activations: arithmetic::reduce_pixels(&data.images, &input.cuts),
         labels: data.labels.clone(),
-    }
+    })
 }
 
 /// The data set that was found.

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use anyhow::ensure;
 use hafnia_artifact::load;
 use hafnia_data::Dataset;
 use hafnia_model::arithmetic::{argmax, is_strictly_largest};
@@ -103,29 +102,12 @@ fn count(right: &[bool]) -> usize {
     right.iter().filter(|&&right| right).count()
 }
 
-/// Checks that images have the size that the network takes.
-pub(crate) fn check_size(network: &Network, data: &Dataset) -> anyhow::Result<()> {
-    let input = network.input();
-    ensure!(
-        (input.channels, input.height, input.width) == (1, data.rows, data.columns),
-        "the network takes images of {}x{}x{}, data set `{}` has 1x{}x{}",
-        input.channels,
-        input.height,
-        input.width,
-        data.name,
-        data.rows,
-        data.columns
-    );
-    Ok(())
-}
-
-/// The raw outputs of the network for the first images of a data set.
+/// The raw outputs of the network for the first images of a data set, at least one.
 ///
 /// # Errors
-/// If the images have another size than the network takes.
+/// If the network cannot be shown such images.
 pub fn logits(network: &Network, data: &Dataset, count: usize) -> anyhow::Result<Vec<Vec<i32>>> {
-    check_size(network, data)?;
-    let inputs = images(network, &data.first(count));
+    let inputs = images(network, &data.first(count))?;
     let size = data.rows * data.columns;
     Ok(inputs
         .activations

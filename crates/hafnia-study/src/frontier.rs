@@ -95,7 +95,7 @@ impl Request for FrontierRequest {
         let profile: Profile = load(&self.profile)?;
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
-        let images = images(network, &self.part.of(&mnist));
+        let images = images(network, &self.part.of(&mnist))?;
 
         let bar = session.observer.bar("search");
         let context = Context {

@@ -11,7 +11,7 @@ use hafnia_tune::{Images, MergeReport, Merged};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataSource, Part, images};
-use crate::evaluate::{Accuracy, Compared, Judged, check_size};
+use crate::evaluate::{Accuracy, Compared, Judged};
 use crate::record::Record;
 use crate::refine::SearchOptions;
 use crate::request::{Request, Step};
@@ -140,9 +140,7 @@ impl Request for MergeRequest {
         record.network(&named);
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
-        let train = self.search.train(&mnist);
-        check_size(&named.network, &train)?;
-        let inputs = images(&named.network, &train);
+        let inputs = images(&named.network, &self.search.train(&mnist)?)?;
         let subject = |part: Part| -> anyhow::Result<Subject<'_>> {
             let part = part.of(&mnist);
             Ok(Subject {

@@ -9,13 +9,16 @@ use hafnia_rng::Seed;
 use hafnia_sim::{ProfileOptions, Reference};
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataSource, Part, images};
+use crate::data::{DataSource, Part, count, images};
 use crate::describe::ProfileOutcome;
 use crate::limits;
 use crate::record::Record;
 use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::NetworkSource;
+
+/// Images of a profile, if there are as many.
+pub(crate) const PROFILE_IMAGES: usize = 30_000;
 
 /// What is to be sampled.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,8 +28,8 @@ pub struct ProfileRequest {
     pub network: NetworkSource,
     /// File of the profile.
     pub out: PathBuf,
-    /// Training images to sample, or all if there are no more.
-    pub images: usize,
+    /// Training images to sample; 30 000 without a number, or all if there are fewer.
+    pub images: Option<usize>,
     /// Positions to sample of an image in a convolution.
     pub positions: usize,
     /// Seed of the sampling.
@@ -39,7 +42,7 @@ pub struct ProfileRequest {
 impl Default for ProfileRequest {
     fn default() -> Self {
         let (network, data) = Default::default();
-        Self { network, out: PathBuf::new(), images: 30_000, positions: 1, seed: 1, data }
+        Self { network, out: PathBuf::new(), images: None, positions: 1, seed: 1, data }
     }
 }
 
@@ -47,13 +50,13 @@ impl Default for ProfileRequest {
 const MOST_BYTES: u128 = 1000 << 20;
 
 impl ProfileRequest {
-    /// Bytes of activations of a network in the profile of so many images at most.
+    /// Bytes of activations of a network in the profile of so many images.
     fn size(&self, network: &Network, images: usize) -> u128 {
         let of = |matrix: &MatrixLayer<'_>| {
             matrix.weights.rows() as u128 * self.positions.min(matrix.positions) as u128
         };
         let per_image: u128 = network.matrices().iter().map(of).sum();
-        self.images.min(images) as u128 * per_image
+        images as u128 * per_image
     }
 }
 
@@ -71,18 +74,19 @@ impl Request for ProfileRequest {
         record.network(&named);
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
-        let images = images(&named.network, &Part::Train.of(&mnist));
-        let bytes = self.size(&named.network, images.len());
+        let train = Part::Train.of(&mnist);
+        let images = images(&named.network, &train)?;
+        let count = count("--images", self.images, PROFILE_IMAGES, &train, "the train images")?;
+        let bytes = self.size(&named.network, count);
         ensure!(
             bytes <= MOST_BYTES,
-            "a profile of {} images at {} positions takes {} MiB, at most {} may be: take fewer",
-            self.images.min(images.len()),
+            "a profile of {count} images at {} positions takes {} MiB, at most {} may be: take fewer",
             self.positions,
             bytes >> 20,
             MOST_BYTES >> 20
         );
         let options = ProfileOptions {
-            images: self.images.min(images.len()),
+            images: count,
             positions_per_image: self.positions,
         };
         let bar = session.observer.bar("profile");

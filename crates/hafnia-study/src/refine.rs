@@ -11,7 +11,7 @@ use hafnia_tune::{Images, Options, Visit};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{DataSource, Part, images};
-use crate::evaluate::{Compared, Judged, check_size};
+use crate::evaluate::{Compared, Judged};
 use crate::record::Record;
 use crate::request::Request;
 use crate::session::Session;
@@ -46,12 +46,8 @@ impl Default for SearchOptions {
 
 impl SearchOptions {
     /// The training images that are looked at.
-    pub(crate) fn train(&self, mnist: &Mnist) -> Dataset {
-        let train = Part::Train.of(mnist);
-        match self.images {
-            Some(images) => train.first(train.len().min(images as usize)),
-            None => train,
-        }
+    pub(crate) fn train(&self, mnist: &Mnist) -> anyhow::Result<Dataset> {
+        Part::Train.first(mnist, self.images.map(|images| images as usize), usize::MAX)
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -113,11 +109,10 @@ impl Request for RefineRequest {
         record.network(&named);
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
-        let (train, validation) = (self.search.train(&mnist), Part::Validation.of(&mnist));
-        check_size(&named.network, &train)?;
+        let (train, validation) = (self.search.train(&mnist)?, Part::Validation.of(&mnist));
 
         let options = self.search.options();
-        let inputs = images(&named.network, &train);
+        let inputs = images(&named.network, &train)?;
         let images = Images { activations: &inputs.activations, labels: &inputs.labels };
         let bar = session.observer.bar("channels");
         let start = Instant::now();

@@ -33,26 +33,16 @@ impl<'a> Images<'a> {
         split: &'a Split,
         classes: usize,
     ) -> Result<Self, TrainError> {
-        for (part, indices) in [("training", &split.train), ("validation", &split.validation)] {
-            if indices.is_empty() {
+        for (part, indices) in [("train", &split.train), ("validation", &split.validation)] {
+            if let Some(image) = indices.iter().find(|&&image| image >= dataset.len()) {
+                let (name, images) = (&dataset.name, dataset.len());
                 return Err(TrainError::Images(format!(
-                    "the split has no {part} images, at least 1 is needed"
+                    "the split names image {image}, data set `{name}` has {images}"
                 )));
             }
-            for &image in indices {
-                let Some(&label) = dataset.labels.get(image) else {
-                    let (name, images) = (&dataset.name, dataset.len());
-                    return Err(TrainError::Images(format!(
-                        "the split names image {image}, data set `{name}` has {images}"
-                    )));
-                };
-                if usize::from(label) >= classes {
-                    return Err(TrainError::Images(format!(
-                        "image {image} has label {label}, the network tells classes 0..={} apart",
-                        classes - 1
-                    )));
-                }
-            }
+            let part = dataset.part(part, indices);
+            let checked = part.check([1, dataset.rows, dataset.columns], classes);
+            checked.map_err(|error| TrainError::Images(error.to_string()))?;
         }
         Ok(Self { config, dataset, split })
     }

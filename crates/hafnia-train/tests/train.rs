@@ -281,7 +281,7 @@ fn images_that_do_not_fit_are_refused() {
     );
     check(
         |dataset, _| dataset.labels[1] = 10,
-        "image 1 has label 10, the network tells classes 0..=9 apart",
+        "data set `mnist-subset/train` has label 10 at image 1, the network tells classes 0..=9 apart",
     );
     check(
         |_, split| split.train[0] = 3,
@@ -289,7 +289,7 @@ fn images_that_do_not_fit_are_refused() {
     );
     check(
         |_, split| split.validation.clear(),
-        "the split has no validation images, at least 1 is needed",
+        "data set `mnist-subset/validation` has no images, at least 1 is needed",
     );
 }
 

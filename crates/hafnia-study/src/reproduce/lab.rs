@@ -44,7 +44,7 @@ pub(crate) struct Effort {
     pub(crate) searches: usize,
     pub(crate) anneal_steps: u64,
     /// Training images by which rows are merged.
-    pub(crate) merge_images: u32,
+    pub(crate) merge_images: usize,
     profile_images: usize,
     /// Recorded networks with free rows that are mapped.
     pub(crate) free_networks: usize,
@@ -362,7 +362,7 @@ impl<'a> Lab<'a> {
     pub(crate) fn profile(&self, name: &str, network: &Path) -> anyhow::Result<PathBuf> {
         let out = self.out(format!("profile/{name}.profile"));
         let request = ProfileRequest {
-            images: self.effort.profile_images,
+            images: Some(self.effort.profile_images.min(self.data.train)),
             seed: self.seed,
             data: self.source.clone(),
             network: NetworkSource::File(network.to_owned()),

@@ -68,7 +68,7 @@ fn merge(lab: &Lab<'_>, name: &str, network: &Path) -> anyhow::Result<(PathBuf, 
         layer: FINAL.to_owned(),
         search: SearchOptions {
             passes: 2,
-            images: Some(lab.effort.merge_images),
+            images: Some(lab.effort.merge_images.min(lab.data.train) as u32),
             ..SearchOptions::default()
         },
         data: lab.source.clone(),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use hafnia_cim::MacroSpec;
+use hafnia_data::Dataset;
 use hafnia_ir::Mapping;
 use hafnia_report::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
 use hafnia_rng::Seed;
@@ -10,30 +11,28 @@ use hafnia_sim::{CodeErrors, Engines, Evaluation, LayerErrors, NoiseScope, Progr
 use hafnia_stats::{Bootstrap, Interval, drop_points};
 use serde::{Deserialize, Serialize};
 
-use crate::limits;
+use crate::data::count;
 use crate::session::Session;
 
 /// What is to be attributed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttributeRequest {
-    /// Images on which errors of conversions are counted, one by one, on 3 chips at most.
-    pub images: usize,
+    /// Images on which errors of conversions are counted, one by one, on 3 chips at most; 200 without a
+    /// number, or all if there are fewer.
+    pub images: Option<usize>,
     /// File of the drops by layer and by effect, drawn.
     pub plot: Option<PathBuf>,
 }
 
-impl Default for AttributeRequest {
-    fn default() -> Self {
-        Self { images: 200, plot: None }
+impl AttributeRequest {
+    /// How many of the images that are shown.
+    pub(super) fn count(&self, shown: &Dataset) -> anyhow::Result<usize> {
+        count("--attribute-images", self.images, IMAGES, shown, "the images that are shown")
     }
 }
 
-impl AttributeRequest {
-    /// Checks that there are enough images.
-    pub(super) fn check(&self, images: usize) -> anyhow::Result<()> {
-        limits::check("--attribute-images", self.images, &(1..=images))
-    }
-}
+/// Images on which errors of conversions are counted, if there are as many.
+const IMAGES: usize = 200;
 
 /// Chips on which errors of conversions are counted.
 const CHIPS: u32 = 3;

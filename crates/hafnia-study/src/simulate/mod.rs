@@ -181,15 +181,14 @@ impl Request for SimulateRequest {
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
         let dataset = self.part.first(&mnist, self.images, usize::MAX)?;
-        if let Some(attribute) = &self.attribute {
-            attribute.check(dataset.len())?;
-        }
+        let attribute = self.attribute.as_ref();
+        let attribute = attribute.map(|of| anyhow::Ok((of, of.count(&dataset)?))).transpose()?;
         limits::check_chips("--chips", self.chips, dataset.len())?;
         if self.until.is_some() {
             limits::check_chips("--most-chips", self.most_chips, dataset.len())?;
         }
-        let shown: Vec<Images> =
-            groups.iter().map(|group| images(&group.named.network, &dataset)).collect();
+        let shown = |group: &Group| images(&group.named.network, &dataset);
+        let shown: Vec<Images> = groups.iter().map(shown).collect::<anyhow::Result<_>>()?;
         let macros = Macros { session, spec: &spec, engine: self.engine, saved, measured, seed };
         let mut references = Vec::new();
         for (group, shown) in groups.iter().zip(&shown) {
@@ -200,7 +199,7 @@ impl Request for SimulateRequest {
             trials.push(Trial::new(&macros, reference, &mappings[index], &scopes[index])?);
         }
         let until = self.simulate(&macros, &mut trials)?;
-        let attribution = match &self.attribute {
+        let attribution = match attribute {
             None => None,
             Some(attribute) => {
                 Some(self.attribute(attribute, &references[0], &macros, &trials[0])?)
@@ -326,7 +325,7 @@ impl SimulateRequest {
             seed: macros.seed,
             bootstrap: self.bootstrap(macros.seed),
         };
-        let found = subject.attribute(request.images, programmed, &trial.evaluations[0])?;
+        let found = subject.attribute(images, programmed, &trial.evaluations[0])?;
         if let Some(path) = &request.plot {
             write_whole(path, found.plot()?.as_bytes())?;
         }

@@ -7,7 +7,6 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::ensure;
 use hafnia_artifact::{Digest, load, save};
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_cost::{Calibrated, CostModel, DRAWS};
@@ -19,11 +18,11 @@ use hafnia_sim::{
     EngineKind, Evaluation, EventCounts, Events, NoiseScope, ProfileOptions, Programmed, Progress,
     Reference,
 };
-use hafnia_text::must;
 
 use crate::data::{self, Part};
 use crate::limits;
 use crate::map::run_pipeline;
+use crate::profile::PROFILE_IMAGES;
 use crate::record::{in_one_line, program};
 use crate::session::Session;
 use crate::simulate::noise_scope;
@@ -36,14 +35,8 @@ use crate::sweep::plan::{Inputs, Plan, Point, ShardId};
 pub(super) fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
     let part = plan.sweep.part;
     let dataset = part.of(mnist);
-    let most = dataset.len();
-    let images = plan.sweep.images.unwrap_or(most);
-    ensure!(
-        (1..=most).contains(&images),
-        "`images` is {images}, it {}, the {} images",
-        must(1, most),
-        part.name()
-    );
+    let of = format!("the {} images", part.name());
+    let images = data::count("`images`", plan.sweep.images, usize::MAX, &dataset, &of)?;
     limits::check_chips("`chips`", plan.sweep.chips, images)?;
     Ok(dataset.first(images))
 }
@@ -172,8 +165,10 @@ impl<'a> Worker<'a> {
     ) -> anyhow::Result<Subject<'n>> {
         let network = &named.network;
         let scope = noise_scope(&text_of(point, "noise_in", "final"), network)?;
-        let reference =
-            |images| Reference::new(network, &data::images(network, &self.shown.first(images)));
+        let reference = |images| {
+            let images = data::images(network, &self.shown.first(images))?;
+            anyhow::Ok(Reference::new(network, &images)?)
+        };
         let (shown, priced) = (reference(images)?, reference(COST_IMAGES)?);
         Ok(Subject { named, scope, shown, priced, counted: RefCell::default() })
     }
@@ -253,7 +248,7 @@ impl<'a> Worker<'a> {
         if let Ok(profile) = load(&path) {
             return Ok(profile);
         }
-        let images = data::images(&named.network, &Part::Train.of(self.mnist));
+        let images = data::images(&named.network, &Part::Train.of(self.mnist))?;
         let options =
             ProfileOptions { images: PROFILE_IMAGES.min(images.len()), positions_per_image: 1 };
         let reference = Reference::new(&named.network, &images)?;
@@ -301,9 +296,6 @@ impl<'a> Worker<'a> {
 
 /// Images over which events are priced, at most.
 const COST_IMAGES: usize = 100;
-
-/// Images of a profile, as `hafnia profile` takes them.
-const PROFILE_IMAGES: usize = 30_000;
 
 /// Whether a pipeline failed because it was given no profile.
 fn asks_for_profile(error: &anyhow::Error) -> bool {
