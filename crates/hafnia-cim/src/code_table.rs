@@ -37,6 +37,11 @@ pub struct Moments {
 }
 
 impl CodeTable {
+    /// Whether every conversion has one code, so that nothing is left to chance.
+    pub fn is_certain(&self) -> bool {
+        self.probabilities.iter().all(|probability| [0.0, 1.0].contains(probability))
+    }
+
     /// The table of the device model, each conversion on a fresh chip.
     ///
     /// Given which cells are stuck and whose traps are filled, the signal of m ones among n rows is

@@ -75,8 +75,7 @@ pub(crate) fn table<const N: usize>(columns: [&str; N]) -> Table {
 
 /// `97.12 (96.62 to 97.55)` of an interval, its numbers multiplied by `scale`.
 pub(crate) fn ranged(interval: Interval, scale: f64) -> String {
-    let Interval { value, lo, hi } = interval.scaled(scale);
-    format!("{value:.2} ({lo:.2} to {hi:.2})")
+    format!("{:.2}", interval.scaled(scale))
 }
 
 /// The entries of a list as CSV: of the document if it is one, or else of its first field that is a

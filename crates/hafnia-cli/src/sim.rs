@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use hafnia_report::{Align, Table};
 use hafnia_sim::EngineKind;
+use hafnia_stats::float::fixed;
 use hafnia_stats::{Interval, Power, Reduction};
 use hafnia_study::limits;
 use hafnia_study::{
@@ -192,7 +193,10 @@ fn text(found: &SimulateOutcome) -> String {
         text += "The converter clips: more rows a conversion than codes.\n";
     }
     let chips = match found.engine {
-        EngineKind::Exact => "no noise".to_owned(),
+        EngineKind::Exact => "no noise, so one chip stands for all".to_owned(),
+        _ if !found.chips_differ => {
+            "nothing differs from chip to chip, so one stands for all".to_owned()
+        }
         EngineKind::Table => format!("{} repetitions (not chips)", found.chips),
         EngineKind::Device | EngineKind::Own => format!("{} virtual chips", found.chips),
     };
@@ -213,8 +217,9 @@ fn text(found: &SimulateOutcome) -> String {
     text.extend(found.power.iter().map(power));
     if let Some(attribution) = &found.attribution {
         let Interval { value, lo, hi } = attribution.drop_points;
+        let [value, lo, hi] = [value, lo, hi].map(|points| fixed(points, 3));
         text += &format!(
-            "\nwhere {} loses {value:.3} points ({lo:.3} to {hi:.3})\n{}\n{}\n{}",
+            "\nwhere {} loses {value} points ({lo} to {hi})\n{}\n{}\n{}",
             attribution.mapping,
             attribution.by_layer(),
             attribution.by_ones(),
@@ -342,9 +347,9 @@ mod tests {
         );
         assert_eq!(shown(0.25, -infinite, 0.5), ["25.0", "open to 50.0"]);
         assert_eq!(shown(0.25, 0.125, 0.5), ["25.0", "12.5 to 50.0"]);
-        // What has no value is null in JSON.
+        // What has no value, or no end, is written in words.
         let json = serde_json::to_value(Interval { value: f64::NAN, lo: -infinite, hi: infinite });
-        let expected = serde_json::json!({ "value": null, "lo": null, "hi": null });
+        let expected = serde_json::json!({ "value": "nan", "lo": "-inf", "hi": "inf" });
         assert_eq!(json.expect("numbers"), expected);
     }
 }

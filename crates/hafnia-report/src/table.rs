@@ -68,6 +68,24 @@ impl TryFrom<Unchecked> for Table {
     }
 }
 
+/// A text in which no number that is zero has a sign: `-0.00 to 0.10` is `0.00 to 0.10`.
+fn unsigned_zeros(text: String) -> String {
+    if !text.contains("-0") {
+        return text;
+    }
+    let is_zero = |word: &str| {
+        let digits = word.trim_matches(['(', ')', ',', '%']);
+        digits.strip_prefix('-').is_some_and(|digits| {
+            digits.starts_with('0') && digits.bytes().all(|byte| matches!(byte, b'0' | b'.'))
+        })
+    };
+    let words = text.split(' ').map(|word| match is_zero(word) {
+        true => word.replacen('-', "", 1),
+        false => word.to_owned(),
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
 impl Table {
     /// A table of these columns and no rows.
     pub fn new<S: Into<String>>(columns: impl IntoIterator<Item = (S, Align)>) -> Self {
@@ -84,12 +102,12 @@ impl Table {
         }))
     }
 
-    /// Adds a row.
+    /// Adds a row; a zero in a cell has no sign.
     ///
     /// # Panics
     /// If it has not one cell per column.
     pub fn row<S: Into<String>>(&mut self, cells: impl IntoIterator<Item = S>) {
-        let row: Vec<String> = cells.into_iter().map(Into::into).collect();
+        let row: Vec<String> = cells.into_iter().map(|cell| unsigned_zeros(cell.into())).collect();
         assert_eq!(row.len(), self.header.len(), "a table row has a cell per column");
         self.rows.push(row);
     }
@@ -213,6 +231,18 @@ mod tests {
         table.row(["fc3", "5.0"]);
         table.row(["a|b, \"c\"", "-12.5"]);
         expected.assert_eq(&render(&table));
+    }
+
+    #[test]
+    fn zeros_have_no_sign() {
+        for (text, expected) in [
+            ("-0", "0"),
+            ("-0.00 (-0.00 to 0.10)", "0.00 (0.00 to 0.10)"),
+            ("-0.01 to -0.0", "-0.01 to 0.0"),
+            ("out/x-0.0 -0-1 --0", "out/x-0.0 -0-1 --0"),
+        ] {
+            assert_eq!(unsigned_zeros(text.to_owned()), expected);
+        }
     }
 
     #[test]

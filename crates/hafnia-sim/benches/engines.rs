@@ -83,6 +83,7 @@ fn bootstrap(criterion: &mut Criterion) {
         differences: (first..first + 50).map(chip).collect(),
         events: Vec::new(),
         is_lossy: false,
+        chips_differ: true,
     };
     let (natural, other) = (evaluation(0), evaluation(7));
     let bootstrap = Bootstrap { replicates: 2_000, seed: Seed(1) };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hafnia_stats::{Interval, Outcomes, student_mean};
+use hafnia_stats::{Interval, Outcomes, mean_accuracy};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
@@ -72,6 +72,8 @@ pub struct Evaluation {
     pub events: Vec<Events>,
     /// Whether the ADC clips partial sums, so that even without noise there can be differences.
     pub is_lossy: bool,
+    /// Whether anything that is drawn tells chips, or repetitions, apart; if not, all of them are one.
+    pub chips_differ: bool,
 }
 
 impl Evaluation {
@@ -108,9 +110,14 @@ impl Evaluation {
         self.exact_correct.len()
     }
 
-    /// Number of chips, or of repetitions.
+    /// Number of chips, or of repetitions: one if nothing tells them apart, however often it was run.
     pub fn chips(&self) -> usize {
-        self.differences.len()
+        self.outcomes().chips()
+    }
+
+    /// How often an image was run, over all chips.
+    pub fn runs(&self) -> usize {
+        self.images() * self.differences.len()
     }
 
     /// How many images the noiseless network gets right.
@@ -125,7 +132,9 @@ impl Evaluation {
 
     /// What statistics are made of: which images come out otherwise on which chips.
     pub fn outcomes(&self) -> Outcomes<'_> {
-        Outcomes { exact_correct: &self.exact_correct, differences: &self.differences }
+        let chips = if self.chips_differ { self.differences.len() } else { 1 };
+        let differences = &self.differences[..chips.min(self.differences.len())];
+        Outcomes { exact_correct: &self.exact_correct, differences }
     }
 
     /// Per chip, exact accuracy − accuracy of the chip.
@@ -139,10 +148,9 @@ impl Evaluation {
         self.drops().iter().map(|drop| exact - drop).collect()
     }
 
-    /// The mean accuracy with Student's interval over chips: how far other chips would move it, on the
-    /// same images. Open for a single chip.
+    /// The mean accuracy with its interval over chips ([`mean_accuracy`]).
     pub fn accuracy(&self) -> Interval {
-        student_mean(&self.accuracies())
+        mean_accuracy(&self.accuracies(), self.images())
     }
 
     /// Adds the chips of another evaluation of the same thing, so that a range of chips may be run in
@@ -154,7 +162,7 @@ impl Evaluation {
         let is_alike = self.engine == more.engine
             && self.exact_correct == more.exact_correct
             && self.events.len() == more.events.len()
-            && self.is_lossy == more.is_lossy;
+            && (self.is_lossy, self.chips_differ) == (more.is_lossy, more.chips_differ);
         if !is_alike {
             return Err(SimError::Unlike);
         }

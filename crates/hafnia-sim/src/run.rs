@@ -216,6 +216,12 @@ impl<'a> Run<'a> {
             differences: outcomes.into_iter().map(|outcome| outcome.differences).collect(),
             events,
             is_lossy: !spec.is_lossless(),
+            chips_differ: match engines {
+                Engines::Exact => false,
+                Engines::Measured(table) => !table.is_certain(),
+                Engines::Table | Engines::Device | Engines::Saved(_) => spec.varies(),
+                Engines::Own(_) => true,
+            },
         })
     }
 

@@ -1,6 +1,6 @@
 //! What may be said of an [`Evaluation`]; the intervals themselves are those of `hafnia_stats`.
 
-use hafnia_stats::{Bootstrap, Interval, drop_points, mean_sd, student_mean, wilson};
+use hafnia_stats::{Bootstrap, Interval, drop_points, mean_sd, wilson};
 use serde::{Deserialize, Serialize};
 
 use crate::evaluate::Evaluation;
@@ -15,7 +15,7 @@ pub struct Summary {
     pub images: usize,
     /// Accuracy without noise ([`wilson`]).
     pub exact_accuracy: Interval,
-    /// Mean accuracy over chips ([`student_mean`]).
+    /// Mean accuracy over chips ([`Evaluation::accuracy`]).
     pub accuracy: Interval,
     /// Standard deviation of the accuracy from chip to chip.
     pub accuracy_sd: f64,
@@ -33,7 +33,7 @@ impl Summary {
             chips: evaluation.chips(),
             images: evaluation.images(),
             exact_accuracy: wilson(evaluation.exact_correct_count(), evaluation.images()),
-            accuracy: student_mean(&accuracies),
+            accuracy: evaluation.accuracy(),
             accuracy_sd: mean_sd(&accuracies).sd,
             accuracy_worst: accuracies.iter().copied().fold(f64::INFINITY, f64::min),
             drop_points: drop_points(evaluation.outcomes(), bootstrap),
@@ -51,7 +51,8 @@ pub fn yield_at(evaluation: &Evaluation, accuracy: f64) -> Interval {
             images.iter().map(|&image| i64::from(evaluation.outcomes().loss(image))).sum();
         evaluation.exact_correct_count() as i64 - lost
     };
-    let good = evaluation.differences.iter().filter(|images| right(images) >= needed).count();
+    let chips = evaluation.outcomes().differences.iter();
+    let good = chips.filter(|images| right(images) >= needed).count();
     wilson(good, evaluation.chips())
 }
 
@@ -70,6 +71,7 @@ mod tests {
             differences,
             events: Vec::new(),
             is_lossy: false,
+            chips_differ: true,
         }
     }
 
@@ -86,6 +88,19 @@ mod tests {
         assert_eq!(evaluation.drops(), [0.1, 0.0]);
         close(evaluation.accuracies()[0], 0.8, 1e-12);
         close(drop_points(evaluation.outcomes(), BOOTSTRAP).value, 5.0, 1e-12);
+    }
+
+    #[test]
+    fn chips_that_nothing_tells_apart_are_one() {
+        let copies = evaluation(20, vec![vec![0]; 5]);
+        let one = Evaluation { chips_differ: false, ..copies.clone() };
+        assert_eq!((copies.chips(), one.chips(), one.runs()), (5, 1, 100));
+        let summary = Summary::of(&one, BOOTSTRAP);
+        assert_eq!((summary.chips, summary.accuracy.lo, summary.accuracy.hi), (1, 0.0, 1.0));
+        assert_eq!(yield_at(&one, 0.8), wilson(1, 1));
+        // Chips that differ and happen to agree leave a doubt.
+        let summary = Summary::of(&copies, BOOTSTRAP);
+        assert!(summary.accuracy.lo < summary.accuracy.value);
     }
 
     #[test]

@@ -59,6 +59,22 @@ pub fn student_mean(values: &[f64]) -> Interval {
     Interval::around(mean, student(values.len()) * sd / (values.len() as f64).sqrt())
 }
 
+/// The mean accuracy of chips, each shown this many images, as shares of 1, with Student's interval
+/// over chips: how far other chips would move it, the images staying the same.
+///
+/// An accuracy comes in steps of one image, so the deviation from chip to chip is taken to be a step
+/// at least: chips that happen to agree do not say that all do. The interval is cut at 0 and at 1,
+/// where the truth cannot lie beyond; of a single chip it is that whole range.
+///
+/// # Panics
+/// If there are no chips.
+pub fn mean_accuracy(accuracies: &[f64], images: usize) -> Interval {
+    let MeanSd { mean, sd } = mean_sd(accuracies);
+    let sd = sd.max(1.0 / images.max(1) as f64);
+    let reach = student(accuracies.len()) * sd / (accuracies.len() as f64).sqrt();
+    Interval::around(mean, reach).within(0.0, 1.0)
+}
+
 /// The ratio of two means over pairs, Σ above / Σ below, with the interval of its linearisation
 /// (delta method) and Student's t over the pairs. Open for a single pair, none if the sum below is
 /// not above 0.
@@ -178,11 +194,9 @@ pub fn paired_difference(a_correct: &[bool], b_correct: &[bool]) -> Result<Inter
     let middle = (only_a - only_b) / padded;
     let variance = ((only_a + only_b + 1.0) / padded - middle * middle) / padded;
     let reach = Z * variance.sqrt();
-    Ok(Interval {
-        value: 100.0 * (only_a - only_b) / n,
-        lo: 100.0 * (middle - reach),
-        hi: 100.0 * (middle + reach),
-    })
+    let value = 100.0 * (only_a - only_b) / n;
+    let (lo, hi) = (100.0 * (middle - reach), 100.0 * (middle + reach));
+    Ok(Interval::holding(value, lo, hi).within(-100.0, 100.0))
 }
 
 #[cfg(test)]
@@ -253,6 +267,22 @@ mod tests {
     }
 
     #[test]
+    fn a_mean_accuracy_keeps_to_its_range_and_has_a_width() {
+        // Within the range it is Student's.
+        let chips = [0.90, 0.92, 0.94];
+        assert_eq!(mean_accuracy(&chips, 1000), student_mean(&chips));
+        let near = mean_accuracy(&[0.999, 0.99], 1000);
+        assert_eq!((near.hi, near.holds(near.value)), (1.0, true));
+        assert!(student_mean(&[0.999, 0.99]).hi > 1.0);
+        let low = mean_accuracy(&[0.0, 0.01], 100);
+        assert_eq!(low.lo, 0.0);
+        // Two chips that agree, on 1000 images: t of 1 degree times a step, over √2.
+        let equal = mean_accuracy(&[0.9; 2], 1000);
+        close(equal.hi - equal.value, 12.706_204_7 * 0.001 / 2f64.sqrt(), 1e-9);
+        assert_eq!(mean_accuracy(&[0.9], 1000), Interval { value: 0.9, lo: 0.0, hi: 1.0 });
+    }
+
+    #[test]
     fn a_ratio_is_of_the_sums() {
         assert_eq!(ratio_of_means(&[0.1], &[0.0]), None);
         assert_eq!(ratio_of_means(&[0.25], &[0.5]), Some(Interval::open(0.5)));
@@ -276,6 +306,9 @@ mod tests {
         close(interval.value, 6.0, 1e-9);
         close(interval.lo, 5.88 - 7.35, 0.01);
         close(interval.hi, 5.88 + 7.35, 0.01);
+        // Of one image the value is at the end of what can be.
+        let one = paired_difference(&[true], &[false]).expect("paired");
+        assert_eq!((one.value, one.hi), (100.0, 100.0));
         assert!(matches!(paired_difference(&[], &[]), Err(StatsError::NoImages)));
         assert!(matches!(
             paired_difference(&[true], &[true, false]),

@@ -2,28 +2,26 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+
+use crate::float::{self, fixed};
 
 /// A value and its 95 % interval, in the unit of what it estimates.
 ///
-/// The value may lie outside: percentile intervals of a skewed ratio allow that. JSON has neither NaN
-/// nor infinity: both are written as null, which is read as NaN.
+/// The value lies within. An end that is open is infinite, a value that does not exist NaN; files hold
+/// both as [`float`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Interval {
     /// The estimate.
-    #[serde(deserialize_with = "or_nan")]
+    #[serde(with = "float")]
     pub value: f64,
     /// Lower end.
-    #[serde(deserialize_with = "or_nan")]
+    #[serde(with = "float")]
     pub lo: f64,
     /// Upper end, at least `lo`.
-    #[serde(deserialize_with = "or_nan")]
+    #[serde(with = "float")]
     pub hi: f64,
-}
-
-fn or_nan<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 impl Interval {
@@ -46,6 +44,20 @@ impl Interval {
             true => Self::open(value),
             false => Self { value, lo: value - reach, hi: value + reach },
         }
+    }
+
+    /// A value with these ends, each of which is moved out to the value if that lies beyond it, as it
+    /// may with the percentiles of a skewed bootstrap.
+    #[must_use]
+    pub fn holding(value: f64, lo: f64, hi: f64) -> Self {
+        Self { value, lo: lo.min(value), hi: hi.max(value) }
+    }
+
+    /// The part of it that lies in a range which is known to hold the truth, as the value does: it
+    /// covers as often as the whole.
+    #[must_use]
+    pub fn within(self, least: f64, most: f64) -> Self {
+        Self { value: self.value, lo: self.lo.max(least), hi: self.hi.min(most) }
     }
 
     /// The same in another unit.
@@ -72,7 +84,8 @@ impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let precision = f.precision().unwrap_or(3);
         let Self { value, lo, hi } = self;
-        write!(f, "{value:.precision$} ({lo:.precision$} to {hi:.precision$})")
+        let [value, lo, hi] = [value, lo, hi].map(|number| fixed(*number, precision));
+        write!(f, "{value} ({lo} to {hi})")
     }
 }
 
@@ -89,11 +102,25 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_say_is_null_and_read_as_nan() {
+    fn an_open_interval_is_read_back() {
         let json = serde_json::to_string(&Interval::open(0.5)).expect("numbers");
-        assert_eq!(json, r#"{"value":0.5,"lo":null,"hi":null}"#);
-        let read: Interval = serde_json::from_str(&json).expect("an interval");
+        assert_eq!(json, r#"{"value":0.5,"lo":"-inf","hi":"inf"}"#);
+        assert_eq!(serde_json::from_str::<Interval>(&json).expect("one"), Interval::open(0.5));
+        // As it was written before.
+        let read: Interval =
+            serde_json::from_str(r#"{"value":0.5,"lo":null,"hi":null}"#).expect("one");
         assert!(read.value == 0.5 && read.lo.is_nan() && read.hi.is_nan() && !read.is_finite());
         assert!(!read.holds(0.5), "nothing is known to lie between NaN");
+    }
+
+    #[test]
+    fn an_interval_holds_its_value_and_keeps_to_its_range() {
+        let beyond = Interval::holding(0.5, 0.6, 0.7);
+        assert_eq!((beyond.lo, beyond.hi), (0.5, 0.7));
+        let none = Interval::holding(f64::NAN, 0.6, 0.7);
+        assert_eq!((none.lo, none.hi), (0.6, 0.7));
+        let clipped = Interval::around(0.99, 0.05).within(0.0, 1.0);
+        assert_eq!((clipped.lo, clipped.hi), (0.94, 1.0));
+        assert_eq!(format!("{:.1}", Interval::around(-0.0, 0.04)), "0.0 (0.0 to 0.0)");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! All intervals are at 95 %. Accuracies are shares of 1, drops and differences are in percentage
 //! points. What each interval resamples is summed up in `docs/statistics.md`:
-//! - [`wilson`], [`student_mean`], [`ratio_of_means`], [`paired_difference`]: of textbooks;
+//! - [`wilson`], [`student_mean`], [`mean_accuracy`], [`ratio_of_means`], [`paired_difference`]: of textbooks;
 //! - [`drop_points`] and [`reduction`]: one network, a crossed bootstrap over chips and images
 //!   (Owen, *The pigeonhole bootstrap*, Ann. Appl. Stat. 2007);
 //! - [`pooled`]: several networks, by the spread of networks, chips and images together;
@@ -23,6 +23,7 @@
 
 mod classic;
 mod error;
+pub mod float;
 mod interval;
 mod outcomes;
 mod pooled;
@@ -31,8 +32,8 @@ pub mod simulation;
 mod spread;
 
 pub use classic::{
-    MeanSd, correlation, mean_sd, paired_difference, percentile, ratio_of_means, student,
-    student_mean, wilson,
+    MeanSd, correlation, mean_accuracy, mean_sd, paired_difference, percentile, ratio_of_means,
+    student, student_mean, wilson,
 };
 pub use error::StatsError;
 pub use interval::Interval;

@@ -172,15 +172,15 @@ fn resample<const N: usize>(outcomes: [Outcomes<'_>; N], bootstrap: Bootstrap) -
     (0..bootstrap.replicates).into_par_iter().map(replicate).collect()
 }
 
-/// The interval that leaves 2.5 % of the replicates out at each end; it is a point, the value, if
-/// there are no replicates.
+/// The interval that leaves 2.5 % of the replicates out at each end, moved out to the value where a
+/// skewed bootstrap leaves it out; it is a point, the value, if there are no replicates.
 pub(crate) fn percentile_interval(value: f64, mut replicates: Vec<f64>) -> Interval {
     replicates.sort_by(f64::total_cmp);
     let Some(last) = replicates.len().checked_sub(1) else {
         return Interval::exact(value);
     };
     let out = (replicates.len() as f64 * 0.025).floor() as usize;
-    Interval { value, lo: replicates[out], hi: replicates[last - out] }
+    Interval::holding(value, replicates[out], replicates[last - out])
 }
 
 #[cfg(test)]

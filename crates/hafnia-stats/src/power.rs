@@ -47,6 +47,7 @@ pub struct PowerRow {
     pub chips: usize,
     /// How far the interval of the relative reduction is expected to reach to either side, as a
     /// share of 1.
+    #[serde(with = "crate::float")]
     pub half_width: f64,
     /// Whether that is a third of what the pilot found or less.
     pub enough: bool,

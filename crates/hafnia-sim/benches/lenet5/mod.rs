@@ -65,7 +65,7 @@ pub(crate) fn images(network: &Network, count: usize) -> Images {
 
 /// What must hold of a result, whatever it took to compute it.
 pub(crate) fn check(evaluation: &Evaluation, scope: &NoiseScope) {
-    let runs = (evaluation.images() * evaluation.chips()) as u64;
+    let runs = evaluation.runs() as u64;
     let conversions = evaluation.events.iter().map(|events| events.conversions).sum::<u64>();
     let expected = if *scope == NoiseScope::All { 20_000..40_000 } else { 40..200 };
     assert!(expected.contains(&(conversions / runs)), "{} conversions", conversions / runs);

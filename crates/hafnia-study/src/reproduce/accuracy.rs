@@ -61,7 +61,7 @@ pub(super) fn like(lab: &Lab<'_>) -> anyhow::Result<Like> {
 
 impl Recipe {
     fn mean(&self, of: fn(&EvaluateOutcome) -> f64) -> Interval {
-        mean(&self.networks.iter().map(of).collect::<Vec<_>>())
+        mean(&self.networks.iter().map(of).collect::<Vec<_>>()).within(0.0, 1.0)
     }
 }
 

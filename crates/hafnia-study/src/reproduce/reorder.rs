@@ -458,7 +458,8 @@ impl Found {
                 .map(|pooled| {
                     let mapping = &pooled.mappings[number];
                     let (exact, drop) = (exact(mapping), mapping.found.drop_points);
-                    Interval { value: exact - drop.value, lo: exact - drop.hi, hi: exact - drop.lo }
+                    let (lo, hi) = (exact - drop.hi, exact - drop.lo);
+                    Interval { value: exact - drop.value, lo, hi }.within(0.0, 100.0)
                 })
                 .collect(),
             spread: Spread::Bars,

@@ -20,7 +20,7 @@ use hafnia_sim::{
     EngineKind, Engines, Evaluation, Images, MatrixPath, NoiseScope, Path, Programmed, Reference,
     SavedChip,
 };
-use hafnia_stats::{Bootstrap, Interval, student_mean};
+use hafnia_stats::{Bootstrap, Interval};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -225,6 +225,7 @@ impl Request for SimulateRequest {
             part: self.part,
             images: first.images(),
             chips: first.chips(),
+            chips_differ: first.chips_differ,
             until,
             seed: seed.0,
             spec: resolved(&spec),
@@ -307,7 +308,7 @@ impl SimulateRequest {
     /// Where the accuracy of the first mapping goes.
     fn attribute(
         &self,
-        request: &AttributeRequest,
+        (request, images): (&AttributeRequest, usize),
         reference: &Reference<'_>,
         macros: &Macros<'_>,
         trial: &Trial<'_>,
@@ -435,8 +436,8 @@ impl<'a> Trial<'a> {
     /// Whether the interval of every mapping's accuracy reaches this many points at most.
     fn is_narrow(&self, points: f64) -> bool {
         self.evaluations.iter().all(|evaluation| {
-            let Interval { value, hi, .. } = student_mean(&evaluation.accuracies());
-            100.0 * (hi - value) <= points
+            let Interval { value, lo, hi } = evaluation.accuracy();
+            !evaluation.chips_differ || 100.0 * (hi - value).max(value - lo) <= points
         })
     }
 }

@@ -25,8 +25,10 @@ pub struct SimulateOutcome {
     pub part: Part,
     /// Images that every chip was shown.
     pub images: usize,
-    /// Chips of every mapping.
+    /// Chips of every mapping: one if nothing tells them apart, however many were asked for.
     pub chips: usize,
+    /// Whether anything tells chips apart.
+    pub chips_differ: bool,
     /// The reach that chips were added for, in points, and whether it was reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Until>,
@@ -100,7 +102,7 @@ pub struct SimulatedMapping {
     pub mapping: String,
     /// Mean accuracy over chips.
     pub accuracy_mean: f64,
-    /// Its interval over chips, the images staying the same; open for a single chip.
+    /// Its interval over chips, the images staying the same; all there can be for a single chip.
     pub accuracy_interval: Interval,
     /// Standard deviation of the accuracy from chip to chip.
     pub accuracy_sd: f64,
@@ -111,7 +113,7 @@ pub struct SimulatedMapping {
     pub yield_at: Option<Interval>,
     /// Exact accuracy minus mean accuracy.
     pub drop_points: Interval,
-    /// Against the first mapping; its `rel` is null where the first has no drop.
+    /// Against the first mapping; its `rel` has no value where the first has no drop.
     pub reduction: Option<Reduction>,
     /// Counts per image, over the layers with noise.
     pub per_image: PerImage,
@@ -173,7 +175,7 @@ impl PerImage {
         let mut runs = 0;
         let mut sum = Events::default();
         for evaluation in evaluations {
-            runs += evaluation.images() * evaluation.chips();
+            runs += evaluation.runs();
             evaluation.events.iter().for_each(|&events| sum += events);
         }
         let mean = |count: u64| count as f64 / runs as f64;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hafnia_rng::Seed;
 use hafnia_sim::statistics::{Summary, yield_at};
+use hafnia_stats::float::Float;
 use hafnia_stats::{Bootstrap, Interval};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
@@ -91,7 +92,9 @@ pub fn collect(folder: &Folder) -> Result<Vec<Row>, SweepError> {
     let columns = |row: &Row| {
         let flat = flat(row);
         let number = |column: &String| {
-            flat.iter().find(|(name, _)| name == column).and_then(|(_, value)| value.as_f64())
+            let (_, value) = flat.iter().find(|(name, _)| name == column)?;
+            let Float(number) = serde_json::from_value(value.clone()).ok()?;
+            (!number.is_nan()).then_some(number)
         };
         objectives.iter().map(|objective| number(&objective.column)).collect()
     };
@@ -105,7 +108,7 @@ pub fn collect(folder: &Folder) -> Result<Vec<Row>, SweepError> {
 fn sum_up(row: &mut Row, parts: Vec<Computed>, plan: &Plan) -> Result<(), SweepError> {
     let mut whole = None;
     for part in parts {
-        let chips = part.evaluation.chips() as f64;
+        let chips = part.evaluation.differences.len() as f64;
         for (column, value) in part.facts {
             *row.facts.entry(column).or_insert(0.0) += chips * value;
         }
@@ -139,9 +142,9 @@ fn flat(row: &Row) -> Vec<(String, Json)> {
         put("images", json!(summary.images));
         put("exact_accuracy", json!(summary.exact_accuracy.value));
         let mut interval = |column: &str, interval: Interval| {
-            put(column, json!(interval.value));
-            put(&format!("{column}_lo"), json!(interval.lo));
-            put(&format!("{column}_hi"), json!(interval.hi));
+            put(column, json!(Float(interval.value)));
+            put(&format!("{column}_lo"), json!(Float(interval.lo)));
+            put(&format!("{column}_hi"), json!(Float(interval.hi)));
         };
         interval("accuracy", summary.accuracy);
         interval("drop_points", summary.drop_points);
@@ -152,7 +155,7 @@ fn flat(row: &Row) -> Vec<(String, Json)> {
         put("accuracy_worst", json!(summary.accuracy_worst));
     }
     for (column, value) in &row.facts {
-        put(column, json!(value));
+        put(column, json!(Float(*value)));
     }
     put("pareto", json!(row.pareto));
     if let Some(error) = &row.error {
@@ -200,6 +203,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+    use crate::sweep::config::Value;
     use crate::sweep::folder::tests::{compute, plan};
 
     #[test]
@@ -215,15 +219,25 @@ mod tests {
             std::iter::once(&header).chain(&cells).map(|row| row.join(",") + "\n").collect();
         expect![[r#"
             point,status,a,b,chips,part,images,exact_accuracy,accuracy,accuracy_lo,accuracy_hi,drop_points,drop_points_lo,drop_points_hi,accuracy_sd,accuracy_worst,cells,pareto,error
-            0,done,1,u,5,validation,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,101.6,false,
-            1,done,1,v,5,validation,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,91.6,true,
-            2,done,2,u,5,validation,20,0.9,0.85,0.85,0.85,5.0,0.0,11.0,0.0,0.85,101.6,false,
+            0,done,1,u,5,validation,20,0.9,0.85,0.7879168000898118,0.9120831999101882,5.0,0.0,11.0,0.0,0.85,101.6,false,
+            1,done,1,v,5,validation,20,0.9,0.85,0.7879168000898118,0.9120831999101882,5.0,0.0,11.0,0.0,0.85,91.6,true,
+            2,done,2,u,5,validation,20,0.9,0.85,0.7879168000898118,0.9120831999101882,5.0,0.0,11.0,0.0,0.85,101.6,false,
             3,failed,2,v,,,,,,,,,,,,,,false,no such thing
-            4,done,3,u,5,validation,20,0.9,0.8200000000000001,0.7644710978960443,0.8755289021039558,8.0,-1.0,17.0,0.04472135954999579,0.8,101.6,false,
+            4,done,3,u,5,validation,20,0.9,0.8200000000000001,0.7579168000898119,0.8820831999101882,8.0,-1.0,17.0,0.04472135954999579,0.8,101.6,false,
             5,missing,3,v,,,,,,,,,,,,,,false,
         "#]].assert_eq(&lines);
         let lines = to_json_lines(&rows);
         assert_eq!(lines.lines().count(), 6);
+        let infinite = Row {
+            values: Point::from([("a".to_owned(), Value::Number(f64::NEG_INFINITY))]),
+            facts: BTreeMap::from([("cells".to_owned(), f64::INFINITY), ("rows".to_owned(), -0.0)]),
+            ..rows[5].clone()
+        };
+        assert_eq!(
+            to_json_lines(std::slice::from_ref(&infinite)),
+            "{\"point\":5,\"status\":\"missing\",\"a\":\"-inf\",\"cells\":\"inf\",\"rows\":0.0,\"pareto\":false}\n"
+        );
+        assert_eq!(to_cells(&[infinite]).1, [["5", "missing", "-inf", "inf", "0.0", "false"]]);
         let first: Json = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
         assert_eq!(first["cells"], json!(101.6));
         assert_eq!(first["b"], json!("u"));

@@ -86,8 +86,8 @@ pub enum Value {
     Flag(bool),
     /// A whole number.
     Whole(i64),
-    /// A number.
-    Number(f64),
+    /// A number, which may be infinite.
+    Number(#[serde(with = "hafnia_stats::float")] f64),
     /// Anything else.
     Text(String),
 }
@@ -97,8 +97,20 @@ impl fmt::Display for Value {
         match self {
             Self::Flag(flag) => flag.fmt(f),
             Self::Whole(number) => number.fmt(f),
-            Self::Number(number) => number.fmt(f),
+            // Not −0, which would be printed with its sign.
+            Self::Number(number) => (number + 0.0).fmt(f),
             Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+impl From<&Value> for toml::Value {
+    fn from(value: &Value) -> Self {
+        match value {
+            Value::Flag(flag) => Self::Boolean(*flag),
+            Value::Whole(number) => Self::Integer(*number),
+            Value::Number(number) => Self::Float(*number),
+            Value::Text(text) => Self::String(text.clone()),
         }
     }
 }
@@ -122,7 +134,7 @@ pub struct Range {
     /// The last.
     pub to: f64,
     /// How many a grid takes; not for samples.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
     /// How they are spread.
     #[serde(default)]
@@ -176,7 +188,7 @@ pub struct Sampling {
     #[serde(default)]
     pub method: Method,
     /// How many; a grid has as many as there are.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub points: Option<usize>,
 }
 

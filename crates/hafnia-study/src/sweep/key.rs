@@ -114,7 +114,7 @@ pub(super) fn pipeline(point: &Point, session: &Session<'_>) -> anyhow::Result<P
             pipeline.names().contains(&pass),
             "`{key}`: the pipeline `{name}` has no pass `{pass}`"
         );
-        pipeline = pipeline.set(pass, option, toml::Value::try_from(value)?)?;
+        pipeline = pipeline.set(pass, option, value)?;
     }
     Ok(pipeline)
 }

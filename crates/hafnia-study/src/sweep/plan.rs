@@ -430,6 +430,23 @@ mod tests {
         assert_eq!(read.digest(), plan.digest());
     }
 
+    /// An on/off ratio may be infinite.
+    #[test]
+    fn numbers_that_json_does_not_have_are_read_as_they_were_written() {
+        let text = "name = \"x\"\n[axes]\na = [17.0, inf, -inf, -0.0, \"inf\"]";
+        let plan = plan(text).unwrap();
+        let written = serde_json::to_string(&plan).unwrap();
+        let read: Plan = serde_json::from_str(&written).unwrap();
+        assert_eq!(read.points[..3], plan.points[..3]);
+        assert_eq!(read.points[1]["a"], Value::Number(f64::INFINITY));
+        assert_eq!(
+            (read.digest(), serde_json::to_string(&read).unwrap()),
+            (plan.digest(), written)
+        );
+        let shown: Vec<String> = read.points.iter().map(|point| point["a"].to_string()).collect();
+        assert_eq!(shown, ["17", "inf", "-inf", "0", "inf"]);
+    }
+
     #[test]
     fn shards_cut_the_chips_of_a_point() {
         let plan = plan("name = \"x\"\nchips = 5\nshard_chips = 2\n[axes]\na = [1, 2]").unwrap();

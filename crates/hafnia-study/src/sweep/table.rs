@@ -30,9 +30,9 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
         cells.extend(varied.iter().map(|key| text_of(&row.values, key, "")));
         let accuracy = summary.accuracy;
         cells.push(format!("{:.3}", 100.0 * accuracy.value));
-        cells.push(match accuracy.lo.is_finite() {
-            true => format!("{:.3} to {:.3}", 100.0 * accuracy.lo, 100.0 * accuracy.hi),
-            false => "-".to_owned(),
+        cells.push(match summary.chips {
+            1 => "one chip".to_owned(),
+            _ => format!("{:.3} to {:.3}", 100.0 * accuracy.lo, 100.0 * accuracy.hi),
         });
         cells.push(format!("{:.3}", summary.drop_points.value));
         cells.extend(facts.iter().map(|fact| {

@@ -308,7 +308,7 @@ fn asks_for_profile(error: &anyhow::Error) -> bool {
 /// What is known of a mapping and of what happened on it, per image where it is counted.
 fn facts(mapping: &Mapping, evaluation: &Evaluation) -> BTreeMap<String, f64> {
     let size = Size::of(mapping);
-    let runs = (evaluation.images() * evaluation.chips()) as f64;
+    let runs = evaluation.runs() as f64;
     let mean = |count: fn(&Events) -> u64| {
         evaluation.events.iter().map(|events| count(events) as f64).sum::<f64>() / runs
     };
