@@ -41,6 +41,7 @@ mod envelope;
 mod error;
 mod lock;
 mod manifest;
+mod places;
 pub mod steps;
 mod whole;
 
@@ -49,8 +50,9 @@ pub use envelope::{Artifact, load, load_bytes, save, seal};
 pub use error::ArtifactError;
 pub use lock::FolderLock;
 pub use manifest::Manifest;
+pub use places::Places;
 pub use steps::{Outcome, Steps};
 pub use whole::{
-    LARGEST, LARGEST_TEXT, check_writable, read, read_text, read_up_to, text, write_whole,
-    write_whole_folder,
+    LARGEST, LARGEST_TEXT, check_writable, check_writable_folder, read, read_text, read_up_to,
+    text, write_whole, write_whole_folder,
 };

@@ -43,6 +43,35 @@ pub fn check_writable(path: impl AsRef<Path>) -> Result<(), ArtifactError> {
     check().map_err(|source| ArtifactError::Io { action: "write", path: path.into(), source })
 }
 
+/// Whether [`write_whole_folder`] could write this folder. Nothing is changed but that the folders
+/// above are created.
+///
+/// # Errors
+/// As [`write_whole_folder`].
+pub fn check_writable_folder(
+    path: impl AsRef<Path>,
+    is_ours: impl Fn(&Path, &str) -> bool,
+) -> Result<(), ArtifactError> {
+    let path = path.as_ref();
+    let check = || {
+        check_place_of_folder(path, &is_ours)?;
+        temporary_file(folder_of(path)?).map(drop)
+    };
+    check().map_err(|source| ArtifactError::Io { action: "write", path: path.into(), source })
+}
+
+/// Refuses what is no place for a folder; whether one is there, all of it ours.
+fn check_place_of_folder(path: &Path, is_ours: &dyn Fn(&Path, &str) -> bool) -> io::Result<bool> {
+    match standing(path)? {
+        None => Ok(false),
+        Some(kind) if kind.is_dir() => check_folder(path, path, is_ours).map(|()| true),
+        Some(kind) => {
+            let what = name_of(kind);
+            Err(refused(format!("it is {what}, which is not replaced by a folder")))
+        }
+    }
+}
+
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     check_file(path)?;
     let mut file = temporary_file(folder_of(path)?)?;
@@ -101,12 +130,12 @@ fn standing(path: &Path) -> io::Result<Option<FileType>> {
     }
 }
 
-fn refused(message: String) -> io::Error {
+pub(crate) fn refused(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, message)
 }
 
 /// Refuses what is no place for a file.
-fn check_file(path: &Path) -> io::Result<()> {
+pub(crate) fn check_file(path: &Path) -> io::Result<()> {
     match standing(path)? {
         Some(kind) if !kind.is_file() => {
             Err(refused(format!("it is {}, which is not replaced by a file", name_of(kind))))
@@ -184,17 +213,7 @@ fn write_folder(
     files: impl IntoIterator<Item = (String, Vec<u8>)>,
 ) -> io::Result<()> {
     let above = folder_of(path)?;
-    let stands = standing(path)?;
-    match stands {
-        Some(kind) if !kind.is_dir() => {
-            return Err(refused(format!(
-                "it is {}, which is not replaced by a folder",
-                name_of(kind)
-            )));
-        }
-        Some(_) => check_folder(path, path, is_ours)?,
-        None => (),
-    }
+    let stands = check_place_of_folder(path, is_ours)?;
     remove_abandoned(above);
     let (beside, _lock) = loop {
         let beside = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(above)?;
@@ -210,10 +229,16 @@ fn write_folder(
     for (name, bytes) in files {
         write(&new.join(name), &bytes)?;
     }
-    match stands {
-        Some(_) => exchange(&new, path, &beside.path().join("old")),
-        None => fs::rename(new, path),
+    if !stands {
+        return fs::rename(new, path);
     }
+    let old = beside.path().join("old");
+    exchange(&new, path, &old)?;
+    // What came into the old folder since it was checked is not lost: all is as it was before.
+    let replaced = if old.exists() { &old } else { &new };
+    check_folder(replaced, replaced, is_ours).inspect_err(|_| {
+        let _ = exchange(replaced, path, &beside.path().join("refused"));
+    })
 }
 
 /// Refuses a folder that holds anything that is not ours; what is half written does not count.

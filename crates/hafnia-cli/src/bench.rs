@@ -37,7 +37,7 @@ pub(crate) struct Bench {
 
 impl Bench {
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        output.print(&request::<BenchRequest>(self)?.run(session)?, |measured| {
+        output.answer(request::<BenchRequest>(self)?.run(session), |measured| {
             let columns = [
                 "engine",
                 ">images per CPU-second, one thread",

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use hafnia_artifact::{check_writable, load, save, write_whole};
+use hafnia_artifact::{Places, load, save, write_whole};
 use hafnia_ir::read_mapping;
 use hafnia_rng::Seed;
 use hafnia_sim::SavedChip;
-use hafnia_study::{ChipDescription, Record, StateDescription, resolved};
+use hafnia_study::{ChipDescription, Record, StateDescription, manifest_of, resolved, written};
 
 use crate::options::MacroOptions;
 use crate::output::{Output, typed};
@@ -91,7 +91,11 @@ impl ChipCommand {
 impl Program {
     fn run(&self, output: Output) -> anyhow::Result<()> {
         let spec = self.spec.source().load()?;
-        check_writable(&self.out)?;
+        Places::new()
+            .reads([&self.mapping])
+            .reads(self.spec.source().files())
+            .writes([self.out.clone(), manifest_of(&self.out)])
+            .check()?;
         let config = serde_json::json!({
             "number": self.number,
             "macro": resolved(&spec),
@@ -102,23 +106,22 @@ impl Program {
         let mapping = read_mapping(&self.mapping)?;
         let chip = SavedChip::program(&mapping, &spec, Seed(self.seed), self.number)
             .with_context(|| self.mapping.display().to_string())?;
-        save(&self.out, &chip)?;
-        record.end(&[&self.out])?;
-        output.print(&ChipDescription::of(&chip, Some(&mapping))?, text)
+        let described = written(ChipDescription::of(&chip, Some(&mapping))?, |_| {
+            save(&self.out, &chip)?;
+            record.end(&[&self.out])
+        });
+        output.answer(described, text)
     }
 }
 
 impl Export {
     fn run(&self, output: Output) -> anyhow::Result<()> {
+        let paths = ["stuck.csv", "offsets.csv"].map(|name| self.out.join(name));
+        Places::new().reads([&self.chip]).writes(&paths).check()?;
         let chip: SavedChip = load(&self.chip)?;
-        let files = [("stuck.csv", chip.stuck_csv()), ("offsets.csv", chip.offsets_csv()?)];
-        let mut written = Vec::new();
-        for (name, text) in files {
-            let path = self.out.join(name);
-            check_writable(&path)?;
-            write_whole(&path, text.as_bytes())?;
-            written.push(path.display().to_string());
-        }
+        write_whole(&paths[0], chip.stuck_csv().as_bytes())?;
+        write_whole(&paths[1], chip.offsets_csv()?.as_bytes())?;
+        let written = paths.map(|path| path.display().to_string());
         output.print(&written, |written| written.join("\n"))
     }
 }

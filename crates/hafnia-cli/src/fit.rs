@@ -68,12 +68,12 @@ impl Fit {
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
         match &self.command {
             Command::Cells(cells) => {
-                let states = request::<FitCellsRequest>(cells)?.run(session)?;
-                output.print(&states, |states| text_of_states(states))
+                let states = request::<FitCellsRequest>(cells)?.run(session);
+                output.answer(states, |states| text_of_states(states))
             }
             Command::Codes(codes) => {
-                let rates = request::<FitCodesRequest>(codes)?.run(session)?;
-                output.print(&rates, |rates| text_of_rates(rates))
+                let rates = request::<FitCodesRequest>(codes)?.run(session);
+                output.answer(rates, |rates| text_of_rates(rates))
             }
         }
     }

@@ -53,7 +53,7 @@ pub(crate) struct Frontier {
 
 impl Frontier {
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        output.print(&request::<FrontierRequest>(self)?.run(session)?, |found| {
+        output.answer(request::<FrontierRequest>(self)?.run(session), |found| {
             format!(
                 "{} candidates; those that none beats, with noise in the final layer of {} chips, {} {} images:\n{}",
                 found.candidates.len(),

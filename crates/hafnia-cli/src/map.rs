@@ -92,7 +92,7 @@ impl Map {
     }
 
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        output.print(&self.request()?.run(session)?, text)
+        output.answer(self.request()?.run(session), text)
     }
 }
 

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{bail, ensure};
 use clap::{ArgGroup, Args, Subcommand};
-use hafnia_artifact::{check_writable, save};
+use hafnia_artifact::{Places, save};
 use hafnia_model::{Network, interchange};
 use hafnia_stats::Interval;
 use hafnia_study::{
     Accuracy, DataSource, EvaluateRequest, MergeCurve, MergeOutcome, MergeRequest, MergedNetwork,
     Part, Record, RefineOutcome, RefineRequest, Request, SearchOptions, Session, describe_network,
-    logits,
+    logits, manifest_of, written,
 };
 use hafnia_tune::MergeReport;
 use serde::Serialize;
@@ -210,10 +210,10 @@ impl Model {
             ModelCommand::Export(command) => command.run(session, output),
             ModelCommand::Evaluate(command) => command.run(session, output),
             ModelCommand::Refine(command) => {
-                output.print(&request::<RefineRequest>(command)?.run(session)?, refined_text)
+                output.answer(request::<RefineRequest>(command)?.run(session), refined_text)
             }
             ModelCommand::Merge(command) => {
-                output.print(&request::<MergeRequest>(command)?.run(session)?, merged_text)
+                output.answer(request::<MergeRequest>(command)?.run(session), merged_text)
             }
         }
     }
@@ -221,16 +221,23 @@ impl Model {
 
 impl Import {
     fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        check_writable(&self.out)?;
+        let data = self.check_logits.as_ref().map(|data| hafnia_data::files_in(data));
+        Places::new()
+            .reads_folder(&self.folder)
+            .reads(data.unwrap_or_default())
+            .writes([self.out.clone(), manifest_of(&self.out)])
+            .check()?;
         let config = serde_json::json!({ "folder": self.folder });
         let record = Record::begin(typed(), &config, None)?;
         let network = interchange::import(&self.folder)?;
         if let Some(data) = &self.check_logits {
             self.check(session, &network, data)?;
         }
-        save(&self.out, &network)?;
-        record.end(&[&self.out])?;
-        output.print(&describe_network(&network), network_text)
+        let described = written(describe_network(&network), |_| {
+            save(&self.out, &network)?;
+            record.end(&[&self.out])
+        });
+        output.answer(described, network_text)
     }
 
     fn check(&self, session: &Session<'_>, network: &Network, data: &Path) -> anyhow::Result<()> {
@@ -259,21 +266,27 @@ impl Import {
 
 impl Export {
     fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
+        let data = self.data.source();
+        Places::new()
+            .reads(&self.network.file)
+            .reads(data.files())
+            .writes_folder(&self.out)
+            .check()?;
+        interchange::check_writable(&self.out)?;
         let network = self.network.source()?.load()?.network;
         let outputs = match self.logits {
             0 => Vec::new(),
             images => {
-                let mnist = session.mnist(&self.data.source())?;
+                let mnist = session.mnist(&data)?;
                 let most = mnist.test.len();
                 ensure!(images <= most, "--logits is {images}, it must lie in 0..={most}");
                 logits(&network, &mnist.test, images)?
             }
         };
-        interchange::export(&network, &self.out)?;
-        if !outputs.is_empty() {
-            interchange::write_reference_logits(&self.out, &outputs)?;
-        }
-        output.print(&describe_network(&network), network_text)
+        let described = written(describe_network(&network), |_| {
+            Ok(interchange::export_with_logits(&network, &outputs, &self.out)?)
+        });
+        output.answer(described, network_text)
     }
 }
 
@@ -284,7 +297,7 @@ impl Evaluate {
             (None, Some(_)) => request.network.load()?.name,
             (file, _) => file.iter().map(|path| path.display().to_string()).collect(),
         };
-        output.print(&request.run(session)?, |evaluated| {
+        output.answer(request.run(session), |evaluated| {
             let mut table = table(["network", ">accuracy, %", ">95 % interval"]);
             let percent = |name: String, interval: Interval, scale: f64| {
                 let Interval { value, lo, hi } = interval.scaled(scale);

@@ -1,12 +1,14 @@
 //! What every command prints.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 use std::io::{self, Write};
 
 use anyhow::Context;
 use clap::ValueEnum;
 use hafnia_report::{Align, Table};
 use hafnia_stats::Interval;
+use hafnia_study::Unwritten;
 use hafnia_text::escaped_lines;
 use serde::Serialize;
 use serde_json::Value;
@@ -47,6 +49,27 @@ impl Output {
         }
         print(printed.as_bytes())
     }
+}
+
+impl Output {
+    /// Prints what a request found, also if it could not be written, which is then the error.
+    pub(crate) fn answer<T: Serialize + Debug + Send + Sync + 'static>(
+        self,
+        found: anyhow::Result<T>,
+        text: impl FnOnce(&T) -> String,
+    ) -> anyhow::Result<()> {
+        answer(found, |outcome| self.print(outcome, text))
+    }
+}
+
+/// Shows what a request found, also if it could not be written, which is then the error.
+pub(crate) fn answer<T: Debug + Send + Sync + 'static>(
+    found: anyhow::Result<T>,
+    show: impl FnOnce(&T) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let (outcome, written) = Unwritten::split(found)?;
+    show(&outcome)?;
+    written
 }
 
 /// Writes to stdout.

@@ -38,7 +38,7 @@ pub(crate) struct TakeProfile {
 
 impl TakeProfile {
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        output.print(&request::<ProfileRequest>(self)?.run(session)?, text)
+        output.answer(request::<ProfileRequest>(self)?.run(session), text)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use hafnia_artifact::{check_writable, write_whole};
+use hafnia_artifact::{Places, write_whole};
 use hafnia_report::{Comparison, Report, page};
+use hafnia_study::written;
 
 use crate::output::{Format, Output};
 use crate::progress::note;
@@ -29,34 +30,46 @@ pub(crate) struct ReportRuns {
 
 impl ReportRuns {
     pub(crate) fn run(&self, output: Output) -> anyhow::Result<()> {
+        self.places().check()?;
         let read = |run: &PathBuf| anyhow::Ok((name(run), Report::open(run)?));
         let runs = self.runs.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
         let compared = Comparison::of(&runs)?;
-        match (&self.runs[..], &self.out) {
-            ([run], out) => {
-                let out = out.clone().unwrap_or_else(|| run.join("report.html"));
-                write(&out, page(&runs[0].1).as_bytes(), output)?;
+        let (out, page) = match (&self.runs[..], &self.out) {
+            ([run], out) => (Some(out.clone().unwrap_or_else(|| run.join(PAGE))), page(&runs[0].1)),
+            (_, Some(out)) => (Some(out.clone()), Comparison::page(&runs)?),
+            (_, None) => (None, String::new()),
+        };
+        let compared = written(compared, |_| {
+            let Some(out) = out else { return Ok(()) };
+            write_whole(&out, page.as_bytes())?;
+            if output.format == Format::Text {
+                note(&format!("{} written", out.display()));
             }
-            (_, Some(out)) => write(out, Comparison::page(&runs)?.as_bytes(), output)?,
-            (_, None) => (),
-        }
-        output.print(&compared, |compared| match &runs[..] {
+            Ok(())
+        });
+        output.answer(compared, |compared| match &runs[..] {
             [(_, report)] => report.verdict_table().to_string(),
             _ => format!("{}\n{}", compared.claims_table(), compared.metrics_table()),
         })
     }
 }
 
+impl ReportRuns {
+    /// Where it reads and writes. A page is made of the other files of its run.
+    fn places(&self) -> Places {
+        let runs = self.runs.iter().fold(Places::new(), Places::reads_folder);
+        match (&self.runs[..], &self.out) {
+            ([_], None) => Places::new().writes([self.runs[0].join(PAGE)]),
+            ([run], Some(out)) if *out == run.join(PAGE) => Places::new().writes([out]),
+            (_, out) => runs.writes(out),
+        }
+    }
+}
+
+/// The page of a run, in its folder.
+const PAGE: &str = "report.html";
+
 /// A run as it was called, which tells runs apart.
 fn name(run: &Path) -> String {
     run.display().to_string()
-}
-
-fn write(out: &Path, page: &[u8], output: Output) -> anyhow::Result<()> {
-    check_writable(out)?;
-    write_whole(out, page)?;
-    if output.format == Format::Text {
-        note(&format!("{} written", out.display()));
-    }
-    Ok(())
 }

@@ -1,11 +1,10 @@
 //! `hafnia completions` and `hafnia man`: the command line, told to shells and to man.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::Context;
 use clap::{Args, Command};
 use clap_complete::Shell;
-use hafnia_artifact::write_whole;
+use hafnia_artifact::{Places, write_whole};
 
 use crate::output::print;
 
@@ -41,18 +40,20 @@ impl Man {
     pub(crate) fn run(&self, mut command: Command) -> anyhow::Result<()> {
         // Subcommands learn their full names.
         command.build();
-        std::fs::create_dir_all(&self.out)
-            .with_context(|| format!("folder {} cannot be made", self.out.display()))?;
-        write(&self.out, &command, "hafnia")
+        let pages = pages(&command, "hafnia")?;
+        let paths = pages.iter().map(|(name, _)| self.out.join(name));
+        Places::new().writes(paths).check()?;
+        pages.iter().try_for_each(|(name, page)| Ok(write_whole(self.out.join(name), page)?))
     }
 }
 
-fn write(folder: &Path, command: &Command, name: &str) -> anyhow::Result<()> {
+/// The page of a command and those of the commands below it, by the names of their files.
+fn pages(command: &Command, name: &str) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
     let mut page = Vec::new();
     clap_mangen::Man::new(command.clone()).title(name.to_uppercase()).render(&mut page)?;
-    write_whole(folder.join(format!("{name}.1")), &page)?;
+    let mut all = vec![(format!("{name}.1"), page)];
     for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
-        write(folder, below, &format!("{name}-{}", below.get_name()))?;
+        all.extend(pages(below, &format!("{name}-{}", below.get_name()))?);
     }
-    Ok(())
+    Ok(all)
 }

@@ -14,7 +14,7 @@ use hafnia_study::{
 };
 
 use crate::options::{RunOptions, one_of, within};
-use crate::output::{Format, Output};
+use crate::output::{Format, Output, answer};
 
 /// Run mapped networks on simulated macros: accuracy over virtual chips, with intervals.
 ///
@@ -146,11 +146,10 @@ impl Sim {
     }
 
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        let found = self.request().run(session)?;
-        match (output.format, found.found.pooled()) {
+        answer(self.request().run(session), |found| match (output.format, found.found.pooled()) {
             (Format::Csv, Some(_)) => output.print(&found.rows(), |_| String::new()),
-            _ => output.print(&found, text),
-        }
+            _ => output.print(found, text),
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use hafnia_study::{On, Request, Session, SweepOutcome, SweepRequest};
 use serde::Serialize;
 
 use crate::options::{DataOptions, one_of, request};
-use crate::output::Output;
+use crate::output::{Output, answer};
 
 /// Run many evaluations, over points of networks, pipelines, macros and noise.
 ///
@@ -85,14 +85,15 @@ pub(crate) struct Sweep {
 
 impl Sweep {
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        let swept = request::<SweepRequest>(self)?.run(session)?;
-        output.print(&swept, SweepOutcome::text)?;
-        let failed = swept.tally.map_or(0, |tally| tally.failed);
-        ensure!(
-            failed == 0,
-            "{failed} shards failed: see the column `error` of the results; \
-             the same command tries them again"
-        );
-        Ok(())
+        answer(request::<SweepRequest>(self)?.run(session), |swept| {
+            output.print(swept, SweepOutcome::text)?;
+            let failed = swept.tally.map_or(0, |tally| tally.failed);
+            ensure!(
+                failed == 0,
+                "{failed} shards failed: see the column `error` of the results; \
+                 the same command tries them again"
+            );
+            Ok(())
+        })
     }
 }

@@ -7,10 +7,11 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Args;
-use hafnia_artifact::{Digest, check_writable, read_text, save, write_whole};
+use hafnia_artifact::{Digest, FolderLock, Places, read_text, save, seal, write_whole};
 use hafnia_data::{Dataset, Mnist, Split};
 use hafnia_study::{
-    Record, SeedOutcome, Session, TrainOutcome, TrainRequest, TrainSummary, program,
+    Record, SeedOutcome, Session, TrainOutcome, TrainRequest, TrainSummary, Unwritten, manifest_of,
+    program, written,
 };
 use hafnia_train::{CheckpointFolder, Event, TrainConfig, TrainReport};
 use indicatif::{MultiProgress, ProgressBar};
@@ -65,6 +66,15 @@ pub(crate) struct Train {
     data: DataOptions,
 }
 
+/// The network of a training, in its folder.
+const NETWORK: &str = "network.hafnia";
+
+/// Its curve.
+const CURVE: [&str; 3] = ["training.json", "training.csv", "training.svg"];
+
+/// Of several trainings, in the folder above theirs.
+const SUMMARY: &str = "summary.json";
+
 /// What a training reads and writes.
 struct Job<'a> {
     config: TrainConfig,
@@ -78,7 +88,7 @@ impl Train {
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
         let request: TrainRequest = request(self)?;
         let Some(seeds) = self.seeds else {
-            return output.print(&train(session, &request)?, |trained| {
+            return output.answer(train(session, &request), |trained| {
                 format!(
                     "{}: validation accuracy {:.2} % after epoch {}, {:.0} images/s",
                     self.out.join("network.hafnia").display(),
@@ -94,13 +104,16 @@ impl Train {
             ensure!(last.is_some(), "seed {first} and {} more do not fit 64 bits", seeds - 1);
             let jobs = (first..).take(seeds as usize).map(|seed| Job {
                 config: TrainConfig { seed, ..job.config.clone() },
-                out: self.out.join(format!("seed-{seed}")),
+                out: of_seed(&self.out, seed),
                 ..job
             });
-            let summary = side_by_side(jobs.collect())?;
-            let path = self.out.join("summary.json");
-            write_whole(&path, serde_json::to_string_pretty(&summary)?.as_bytes())?;
-            output.print(&summary, summary_text)
+            let path = self.out.join(SUMMARY);
+            let (summary, trained) = side_by_side(jobs.collect())?;
+            let summary = written(summary, |summary| {
+                trained?;
+                Ok(write_whole(&path, serde_json::to_string_pretty(summary)?.as_bytes())?)
+            });
+            output.answer(summary, summary_text)
         })
     }
 }
@@ -117,10 +130,36 @@ fn with_job<T>(
     work: impl FnOnce(Job<'_>) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
     let config = config(request)?;
-    check_writable(request.out.join("network.hafnia"))?;
+    check_places(request, config.seed)?;
+    let _lock = FolderLock::take(&request.out)?;
     let mnist = session.mnist(&request.data)?;
     let split = Split::standard(&mnist.train);
     work(Job { config, request, out: request.out.clone(), mnist: &mnist, split: &split })
+}
+
+/// Refuses outputs that are inputs too or cannot be written.
+fn check_places(request: &TrainRequest, seed: u64) -> anyhow::Result<()> {
+    let places = Places::new().reads(request.files()).reads(request.data.files());
+    let of_training = |folder: PathBuf| {
+        let network = folder.join(NETWORK);
+        let checkpoint = request.checkpoint.as_ref().unwrap_or(&folder);
+        let curve = CURVE.map(|name| folder.join(name));
+        let files = [checkpoint.join("checkpoint.hafnia"), manifest_of(&network), network];
+        files.into_iter().chain(curve).collect::<Vec<_>>()
+    };
+    let files = match request.seeds {
+        None => of_training(request.out.clone()),
+        Some(seeds) => {
+            let folders = (seed..).take(seeds as usize).map(|seed| of_seed(&request.out, seed));
+            folders.flat_map(of_training).chain([request.out.join(SUMMARY)]).collect()
+        }
+    };
+    Ok(places.writes(files).check()?)
+}
+
+/// The folder of a seed among several.
+fn of_seed(out: &Path, seed: u64) -> PathBuf {
+    out.join(format!("seed-{seed}"))
 }
 
 fn config(request: &TrainRequest) -> anyhow::Result<TrainConfig> {
@@ -148,12 +187,14 @@ fn config(request: &TrainRequest) -> anyhow::Result<TrainConfig> {
 }
 
 /// Runs trainings as many at a time as there are threads, which they share out evenly.
-fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<TrainSummary> {
+///
+/// Gives the summary, and whether all that it is of was written.
+fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<(TrainSummary, anyhow::Result<()>)> {
     let threads = rayon::current_num_threads();
     let workers = jobs.len().min(threads);
     let bars = MultiProgress::new();
     let queue = Mutex::new(VecDeque::from(jobs));
-    let done = Mutex::new(Vec::new());
+    let done = Mutex::new((Vec::new(), Ok(())));
     let work = || -> anyhow::Result<()> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads / workers).build()?;
         loop {
@@ -162,7 +203,8 @@ fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<TrainSummary> {
             let seed = job.config.seed;
             let bar = bars.add(progress::bar(&format!("seed {seed}")));
             let start = Instant::now();
-            let curve = pool.install(|| job.run(&bar, &format!("seed {seed}: ")))?;
+            let trained = pool.install(|| job.run(&bar, &format!("seed {seed}: ")));
+            let (curve, written) = Unwritten::split(trained)?;
             let of_seed = SeedOutcome {
                 seed,
                 best_epoch: curve.best_epoch,
@@ -170,14 +212,19 @@ fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<TrainSummary> {
                 seconds: start.elapsed().as_secs_f64(),
                 network: curve.network,
             };
-            done.lock().expect("no worker panics with the results").push(of_seed);
+            let mut done = done.lock().expect("no worker panics with the results");
+            done.0.push(of_seed);
+            if done.1.is_ok() {
+                done.1 = written;
+            }
         }
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
     })?;
-    Ok(TrainSummary::of(done.into_inner().expect("no worker panics with the results")))
+    let (seeds, written) = done.into_inner().expect("no worker panics with the results");
+    Ok((TrainSummary::of(seeds), written))
 }
 
 fn summary_text(summary: &TrainSummary) -> String {
@@ -201,22 +248,27 @@ fn summary_text(summary: &TrainSummary) -> String {
 impl Job<'_> {
     /// Trains, and writes the network, the curve and the manifest.
     fn run(&self, bar: &ProgressBar, prefix: &str) -> anyhow::Result<TrainOutcome> {
-        let network_path = self.out.join("network.hafnia");
+        // Of a seed among several, which is somebody's whole run too.
+        let _lock =
+            (self.out != self.request.out).then(|| FolderLock::take(&self.out)).transpose()?;
+        let network_path = self.out.join(NETWORK);
         let mut record = Record::begin(self.request.words(), &self.config, Some(self.config.seed))?;
         record.inputs(self.request.files())?;
         record.data(self.mnist);
         let checkpoint = self.request.checkpoint.as_ref().unwrap_or(&self.out);
         let report =
             observed(&self.config, &self.mnist.train, self.split, checkpoint, bar, prefix)?;
-        let trained = outcome(&report, save(&network_path, &report.network)?)?;
-        let [json, csv, svg] = ["training.json", "training.csv", "training.svg"];
-        let paths = [json, csv, svg].map(|name| self.out.join(name));
-        write_whole(&paths[0], serde_json::to_string_pretty(&trained)?.as_bytes())?;
-        write_whole(&paths[1], trained.csv().as_bytes())?;
-        write_whole(&paths[2], trained.svg()?.as_bytes())?;
-        record.end(&[&network_path, &paths[0], &paths[1], &paths[2]])?;
-        hafnia_train::remove_checkpoint(checkpoint)?;
-        Ok(trained)
+        let trained = outcome(&report, Digest::of(&seal(&report.network)?))?;
+        // The curve and the manifest hold the digest of the network that they belong to.
+        written(trained, |trained| {
+            save(&network_path, &report.network)?;
+            let paths = CURVE.map(|name| self.out.join(name));
+            write_whole(&paths[0], serde_json::to_string_pretty(trained)?.as_bytes())?;
+            write_whole(&paths[1], trained.csv().as_bytes())?;
+            write_whole(&paths[2], trained.svg()?.as_bytes())?;
+            record.end(&[&network_path, &paths[0], &paths[1], &paths[2]])?;
+            Ok(hafnia_train::remove_checkpoint(checkpoint)?)
+        })
     }
 }
 

@@ -1194,7 +1194,9 @@ fn what_a_network_cannot_be_shown_is_said_by_all_alike() {
             format!("cost net.hafnia net.map --part {part} {data}"),
             format!("model evaluate net.hafnia --part {part} {data}"),
             format!("frontier net.hafnia --profile net.profile --part {part} {data} --out f"),
-            format!("model merge net.hafnia --layer fc3 --rows 40 --part {part} {data} --out m.hafnia"),
+            format!(
+                "model merge net.hafnia --layer fc3 --rows 40 --part {part} {data} --out m.hafnia"
+            ),
         ];
         match part {
             "train" => {

@@ -227,6 +227,11 @@ fn read_set(files: &Files, folder: &Path) -> Result<Mnist, DataError> {
     Mnist::parse("mnist", files, &contents, origin)
 }
 
+/// The files of a data set that are in a folder, under any of their usual names.
+pub fn files_in(folder: &Path) -> Vec<PathBuf> {
+    mnist::FULL.iter().filter_map(|file| path_of(folder, file).ok()).collect()
+}
+
 /// The verified content of a file.
 fn read_file(folder: &Path, file: &File) -> Result<Vec<u8>, DataError> {
     let path = path_of(folder, file)?;

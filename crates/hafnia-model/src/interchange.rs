@@ -15,8 +15,7 @@
 //! let image = random::image(Seed(7), network.input());
 //! let logits = run(&network, &image, &mut ReferenceProduct::new(&network));
 //!
-//! interchange::export(&network, &folder)?;
-//! interchange::write_reference_logits(&folder, &[logits.clone()])?;
+//! interchange::export_with_logits(&network, &[logits.clone()], &folder)?;
 //!
 //! assert_eq!(interchange::import(&folder)?, network);
 //! assert_eq!(interchange::read_reference_logits(&folder)?, Some(vec![logits]));
@@ -32,7 +31,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hafnia_artifact::{
-    ArtifactError, read_text, read_up_to, text, write_whole, write_whole_folder,
+    ArtifactError, check_writable_folder, read_text, read_up_to, text, write_whole_folder,
 };
 use hafnia_text::{must, quoted};
 use serde::Serialize;
@@ -243,9 +242,25 @@ impl Step {
 /// # Errors
 /// If `folder` cannot be written, or holds anything but an interchange folder.
 pub fn export(network: &Network, folder: impl AsRef<Path>) -> Result<(), InterchangeError> {
+    export_with_logits(network, &[], folder)
+}
+
+/// Writes a network as [`export`] does, together with reference outputs, unless there are none: one
+/// row of raw outputs per image, by which an importer can check that it computes the same.
+///
+/// # Errors
+/// As [`export`].
+///
+/// # Panics
+/// If rows have different lengths.
+pub fn export_with_logits(
+    network: &Network,
+    logits: &[Vec<i32>],
+    folder: impl AsRef<Path>,
+) -> Result<(), InterchangeError> {
     let folder = folder.as_ref();
-    let known = names_in(folder);
-    let is_ours = |_: &Path, name: &str| known.iter().any(|known| known == name);
+    let classes = logits.first().map_or(0, Vec::len);
+    assert!(logits.iter().all(|row| row.len() == classes), "{classes} outputs an image");
     let files: BTreeMap<PathBuf, Vec<u8>> =
         files(network).into_iter().map(|(name, bytes)| (folder.join(name), bytes)).collect();
     network_of(folder, &|path| match files.get(path) {
@@ -254,8 +269,26 @@ pub fn export(network: &Network, folder: impl AsRef<Path>) -> Result<(), Interch
         None => Err(wrong(path, "it is not written".to_owned())),
     })?;
     let name = |path: PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let files = files.into_iter().map(|(path, bytes)| (name(path), bytes));
-    Ok(write_whole_folder(folder, is_ours, files)?)
+    let logits = (!logits.is_empty()).then(|| {
+        (REFERENCE_LOGITS.to_owned(), npy::encode(&[logits.len(), classes], &logits.concat()))
+    });
+    let files = files.into_iter().map(|(path, bytes)| (name(path), bytes)).chain(logits);
+    Ok(write_whole_folder(folder, is_ours(folder), files)?)
+}
+
+/// Whether [`export`] could write this folder. Nothing is changed but that folders above are made.
+///
+/// # Errors
+/// As [`export`].
+pub fn check_writable(folder: impl AsRef<Path>) -> Result<(), InterchangeError> {
+    let folder = folder.as_ref();
+    Ok(check_writable_folder(folder, is_ours(folder))?)
+}
+
+/// Tells the files of the interchange folder that is here, if there is one.
+fn is_ours(folder: &Path) -> impl Fn(&Path, &str) -> bool {
+    let known = names_in(folder);
+    move |_, name| known.iter().any(|known| known == name)
 }
 
 /// The files of an interchange folder; none if it is not one.
@@ -293,24 +326,6 @@ fn network_of(folder: &Path, open: Open<'_>) -> Result<Network, InterchangeError
         description.layers.into_iter().map(|step| read_layer(folder, step, open)).collect();
     let input = description.input.read().map_err(|fault| wrong(&path, fault))?;
     Network::new(input, layers?).map_err(|error| wrong(&path, error.to_string()))
-}
-
-/// Adds reference outputs to an interchange folder: one row of raw outputs per image, by which an
-/// importer can check that it computes the same.
-///
-/// # Errors
-/// [`InterchangeError::Io`] if the file cannot be written.
-///
-/// # Panics
-/// If rows have different lengths.
-pub fn write_reference_logits(
-    folder: impl AsRef<Path>,
-    logits: &[Vec<i32>],
-) -> Result<(), InterchangeError> {
-    let classes = logits.first().map_or(0, Vec::len);
-    assert!(logits.iter().all(|row| row.len() == classes), "{classes} outputs an image");
-    let bytes = npy::encode(&[logits.len(), classes], &logits.concat());
-    Ok(write_whole(folder.as_ref().join(REFERENCE_LOGITS), &bytes)?)
 }
 
 /// The reference outputs of an interchange folder, one row of raw outputs per image, if it has any.

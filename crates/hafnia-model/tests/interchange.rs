@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use expect_test::{Expect, expect};
-use hafnia_model::interchange::{export, import, read_reference_logits, write_reference_logits};
+use hafnia_model::interchange::{export, export_with_logits, import, read_reference_logits};
+use hafnia_model::npy;
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
     BitMatrix, Conv, Input, InterchangeError, Layer, Linear, Network, ReferenceProduct, Thresholds,
@@ -513,8 +514,7 @@ fn only_interchange_folders_are_replaced() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("network");
     fs::create_dir(&folder).unwrap();
-    export(&random::lenet5(Seed(1)), &folder).unwrap();
-    write_reference_logits(&folder, &[vec![1, 2]]).unwrap();
+    export_with_logits(&random::lenet5(Seed(1)), &[vec![1, 2]], &folder).unwrap();
     export(&example(), &folder).unwrap();
     assert_eq!(import(&folder).unwrap(), example());
     assert_eq!(names(&folder).len(), 4, "nothing is left of the first network");
@@ -555,9 +555,9 @@ fn reference_logits_round_trip() {
     export(&example(), &folder).unwrap();
     assert_eq!(read_reference_logits(&folder).unwrap(), None);
     let logits = vec![vec![1, -2, 3], vec![i32::MIN, i32::MAX, 0]];
-    write_reference_logits(&folder, &logits).unwrap();
+    export_with_logits(&example(), &logits, &folder).unwrap();
     assert_eq!(read_reference_logits(&folder).unwrap(), Some(logits));
-    write_reference_logits(&folder, &[]).unwrap();
+    fs::write(folder.join("reference_logits.npy"), npy::encode::<i32>(&[0, 0], &[])).unwrap();
     let error = read_reference_logits(&folder).unwrap_err();
     expect![
         "DIR/reference_logits.npy: its shape is [0, 0], it must be (images, classes), not empty"

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use hafnia_artifact::{check_writable, write_whole};
+use hafnia_artifact::write_whole;
 use hafnia_cim::MacroSpec;
 use hafnia_cost::{
     Assessment, BreakEven, Calibrated, Calibration, Cost, CostModel, DRAWS, Range, Scope,
@@ -21,7 +21,7 @@ use serde_json::json;
 use crate::data::{DataSource, Part, images};
 use crate::map::map_by;
 use crate::record::Record;
-use crate::request::{Request, Step};
+use crate::request::{Request, Step, check_outputs, written};
 use crate::session::Session;
 use crate::source::{MacroSource, NetworkSource, PIPELINE, load_mapping, pipeline_file, resolved};
 
@@ -143,7 +143,7 @@ impl Request for CostRequest {
             Some(file) => file.display().to_string(),
             None => self.pipeline.clone().unwrap_or_else(|| PIPELINE.to_owned()),
         };
-        self.outputs().iter().try_for_each(check_writable)?;
+        check_outputs(self, Some(&self.data))?;
         let mut record = Record::of(
             self,
             &[("cost_model", json!(model)), ("macro", json!(resolved(&spec)))],
@@ -189,18 +189,19 @@ impl Request for CostRequest {
             cost: assessment.cost(),
             against,
         };
-        if let Some(out) = &self.out {
-            let json = serde_json::to_string_pretty(&outcome)? + "\n";
-            write_whole(out, json.as_bytes())?;
-        }
-        if let (Some(path), Some(against)) = (&self.plot, &outcome.against) {
-            write_whole(path, plot(&against.savings)?.as_bytes())?;
-        }
-        let written = self.outputs();
-        if !written.is_empty() {
-            record.end(&written.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
-        }
-        Ok(outcome)
+        written(outcome, |outcome| {
+            if let Some(out) = &self.out {
+                let json = serde_json::to_string_pretty(outcome)? + "\n";
+                write_whole(out, json.as_bytes())?;
+            }
+            if let (Some(path), Some(against)) = (&self.plot, &outcome.against) {
+                write_whole(path, plot(&against.savings)?.as_bytes())?;
+            }
+            match &self.outputs()[..] {
+                [] => Ok(()),
+                files => record.end(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>()),
+            }
+        })
     }
 }
 

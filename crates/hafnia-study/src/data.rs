@@ -10,7 +10,6 @@ use hafnia_model::{Network, arithmetic};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
-
 /// Where MNIST is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSource {
@@ -27,6 +26,13 @@ pub struct DataSource {
 impl Default for DataSource {
     fn default() -> Self {
         Self { data: None, cache: "datasets/cache".into(), offline: false, or_subset: false }
+    }
+}
+
+impl DataSource {
+    /// The files that are there already.
+    pub fn files(&self) -> Vec<PathBuf> {
+        hafnia_data::files_in(self.data.as_ref().unwrap_or(&self.cache))
     }
 }
 

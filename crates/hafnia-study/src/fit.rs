@@ -1,10 +1,9 @@
 //! Makes presets and code tables of measurements.
 
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use hafnia_artifact::{check_writable, write_whole};
+use hafnia_artifact::write_whole;
 use hafnia_cim::fit::{CodeCounts, CodeRate, Conductances, Shape, StateFit};
 use hafnia_cim::{CodeTable, Distribution, MacroSpec};
 use hafnia_report::Interval;
@@ -13,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::record::Record;
-use crate::request::Request;
+use crate::request::{Request, Step, check_outputs, written};
 use crate::session::Session;
 use crate::source::{MacroSource, resolved};
 
@@ -114,9 +113,7 @@ impl Request for FitCellsRequest {
     type Outcome = Vec<FittedState>;
 
     fn run(&self, _: &Session<'_>) -> anyhow::Result<Vec<FittedState>> {
-        for path in iter::once(&self.out).chain(&self.plot) {
-            check_writable(path)?;
-        }
+        check_outputs(self, None)?;
         MacroSpec::load(&self.inherits)?;
         let record = Record::of(self, &[], None)?;
         let measured = Conductances::load_csv(&self.file)?;
@@ -132,7 +129,7 @@ impl Request for FitCellsRequest {
             .with_context(|| format!("the fit to {} makes no preset", self.file.display()))?;
         let plotted = self.plot.as_ref().map(|path| Ok((path, plot_cells(&measured, &fits)?)));
         let plotted: anyhow::Result<_> = plotted.transpose();
-        write(record, &self.file, (&self.out, &preset), plotted?)?;
+        let plotted = plotted?;
         let states = ["HRS", "LRS"].into_iter().zip(&fits).map(|(state, fit)| FittedState {
             state: state.to_owned(),
             cells: fit.cells,
@@ -146,7 +143,17 @@ impl Request for FitCellsRequest {
             log_normal_distance: fit.log_normal_distance,
             bound: fit.bound,
         });
-        Ok(states.collect())
+        written(states.collect(), |_| write(record, &self.file, (&self.out, &preset), plotted))
+    }
+}
+
+impl Step for FitCellsRequest {
+    fn inputs(&self) -> Vec<PathBuf> {
+        std::iter::once(self.file.clone()).chain(MacroSpec::files(&self.inherits, [])).collect()
+    }
+
+    fn outputs(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.out).chain(&self.plot).cloned().collect()
     }
 }
 
@@ -156,9 +163,7 @@ impl Request for FitCodesRequest {
     type Outcome = Vec<FittedRate>;
 
     fn run(&self, _: &Session<'_>) -> anyhow::Result<Vec<FittedRate>> {
-        for path in iter::once(&self.out).chain(&self.plot) {
-            check_writable(path)?;
-        }
+        check_outputs(self, None)?;
         let spec = self.spec.load()?;
         let record = Record::of(self, &[("macro", json!(resolved(&spec)))], None)?;
         let counts = CodeCounts::load_csv(&self.file)?;
@@ -180,8 +185,18 @@ impl Request for FitCodesRequest {
         let rates: Vec<FittedRate> = counts.rates().into_iter().map(rate).collect();
         let plotted = self.plot.as_ref().map(|path| Ok((path, plot_codes(&rates)?)));
         let plotted: anyhow::Result<_> = plotted.transpose();
-        write(record, &self.file, (&self.out, &text), plotted?)?;
-        Ok(rates)
+        let plotted = plotted?;
+        written(rates, |_| write(record, &self.file, (&self.out, &text), plotted))
+    }
+}
+
+impl Step for FitCodesRequest {
+    fn inputs(&self) -> Vec<PathBuf> {
+        std::iter::once(self.file.clone()).chain(self.spec.files()).collect()
+    }
+
+    fn outputs(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.out).chain(&self.plot).cloned().collect()
     }
 }
 

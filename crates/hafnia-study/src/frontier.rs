@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use hafnia_artifact::{check_writable, load, write_whole};
+use hafnia_artifact::{FolderLock, load, write_whole};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Profile};
 use hafnia_passes::{Candidate, Context, SearchMappings};
@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::data::{DataSource, Part, images};
 use crate::limits;
 use crate::record::Record;
-use crate::request::{Request, Step};
+use crate::request::{Request, Step, check_outputs, places, written};
 use crate::session::Session;
 use crate::source::{MacroSource, NetworkSource, resolved};
 
@@ -79,9 +79,8 @@ impl Request for FrontierRequest {
         limits::check("--steps", self.steps, &limits::STEPS)?;
         let spec = self.spec.load()?;
         let search = SearchMappings { steps: self.steps, ..SearchMappings::default() };
-        std::fs::create_dir_all(&self.out)?;
-        let mut written = self.outputs();
-        check_writable(&written[0])?;
+        check_outputs(self, Some(&self.data))?;
+        let _lock = FolderLock::take(&self.out)?;
         let mut record = Record::of(
             self,
             &[("search", json!(search)), ("macro", json!(resolved(&spec)))],
@@ -111,7 +110,7 @@ impl Request for FrontierRequest {
 
         let reference = Reference::new(network, &images)?;
         let labels = labels(&candidates);
-        let mut all = Vec::new();
+        let (mut all, mut mappings) = (Vec::new(), Vec::new());
         for (candidate, label) in candidates.iter().zip(labels) {
             let mut drop_on_chips = None;
             if let Some(label) = &label {
@@ -126,8 +125,7 @@ impl Request for FrontierRequest {
                     Bootstrap { replicates: 2000, seed: seed.site("frontier/bootstrap") };
                 drop_on_chips = Some(drop_points(evaluation.outcomes(), bootstrap));
                 let path = self.out.join(format!("{label}.map"));
-                hafnia_ir::write_mapping(&path, mapping)?;
-                written.push(path);
+                mappings.push((path, mapping));
             }
             all.push(found(candidate, label, drop_on_chips));
         }
@@ -137,10 +135,18 @@ impl Request for FrontierRequest {
             chips: self.chips,
             candidates: all,
         };
-        write_whole(&written[0], found.table_of_all().to_csv().as_bytes())?;
-        write_whole(&written[1], found.plot()?.as_bytes())?;
-        record.end(&written.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
-        Ok(found)
+        written(found, |found| {
+            let maps: Vec<&PathBuf> = mappings.iter().map(|(path, _)| path).collect();
+            places(self, Some(&self.data)).writes(maps).check()?;
+            let mut files = self.outputs();
+            for (path, mapping) in mappings {
+                hafnia_ir::write_mapping(&path, mapping)?;
+                files.push(path);
+            }
+            write_whole(&files[0], found.table_of_all().to_csv().as_bytes())?;
+            write_whole(&files[1], found.plot()?.as_bytes())?;
+            record.end(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>())
+        })
     }
 }
 

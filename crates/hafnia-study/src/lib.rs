@@ -76,9 +76,9 @@ pub use layout::layout;
 pub use map::{MapOutcome, MapRequest, MappingOrigin, PassRun};
 pub use merge::{Leave, MergeCurve, MergeOutcome, MergePoint, MergeRequest, MergedNetwork};
 pub use profile::ProfileRequest;
-pub use record::{Record, in_one_line, program};
+pub use record::{Record, in_one_line, manifest_of, program};
 pub use refine::{RefineOutcome, RefineRequest, SearchOptions};
-pub use request::{Request, Step, name_of};
+pub use request::{Request, Step, Unwritten, name_of, written};
 pub use session::{Bar, Observer, Session};
 pub use simulate::{
     AttributeRequest, Found, MappingPower, NetworkMappings, PerImage, PooledMapping,

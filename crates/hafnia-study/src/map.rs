@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use hafnia_artifact::{check_writable, load};
+use hafnia_artifact::{Places, load};
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Geometry, Mapping, Profile, Program, Stage, prove};
 use hafnia_model::Network;
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::describe::{MatrixSize, Totals, sizes};
-use crate::record::Record;
-use crate::request::{Request, Step, words};
+use crate::record::{Record, manifest_of};
+use crate::request::{Request, Step, words, written};
 use crate::session::Session;
 use crate::source::{MacroSource, NetworkSource, pipeline_file, resolved};
 
@@ -122,8 +122,7 @@ impl Request for MapRequest {
         let spec = self.spec.load()?;
         let pipeline = self.pipeline(session)?;
         self.check_program(pipeline.as_ref())?;
-        check_writable(&self.out)?;
-        self.program.iter().try_for_each(|folder| check_writable(folder.join(Program::HEADER)))?;
+        self.check_outputs()?;
         let folder = match &self.from {
             MappingOrigin::FromProgram(folder) => Some(folder),
             MappingOrigin::Pipeline(_) => None,
@@ -172,23 +171,30 @@ impl Request for MapRequest {
                 run_pipeline(session, pipeline, context, self.dump_ir.as_deref(), self.explain)?
             }
         };
-        if let Some(folder) = &self.program {
-            let program = Program::of(&mapping, &spec)?;
+        let program = self.program.as_ref().map(|_| Program::of(&mapping, &spec)).transpose()?;
+        if let (Some(folder), Some(program)) = (&self.program, &program) {
             // What is written is what will be read.
             Program::from_files(&program.files().collect())
                 .with_context(|| format!("{} would not be read back", folder.display()))?;
-            program.write(folder)?;
         }
-        hafnia_ir::write_mapping(&self.out, &mapping)?;
-        record.end(&self.outputs().iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
         let (matrices, total) = sizes(&mapping);
-        Ok(MapOutcome {
+        let outcome = MapOutcome {
             pipeline: pipeline.map(|pipeline| pipeline.name().to_owned()),
             program: self.program.clone(),
             stage: mapping.stage.to_string(),
             passes,
             total,
             matrices,
+        };
+        // Each is put in its place in one step, the manifest with the digests of all files last.
+        written(outcome, |_| {
+            let mut files = vec![self.out.clone()];
+            if let (Some(folder), Some(program)) = (&self.program, &program) {
+                program.write(folder)?;
+                files.extend(program.files().map(|(name, _)| folder.join(name)));
+            }
+            hafnia_ir::write_mapping(&self.out, &mapping)?;
+            record.end(&files.iter().map(PathBuf::as_path).collect::<Vec<_>>())
         })
     }
 }
@@ -225,6 +231,19 @@ impl MapRequest {
             );
         }
         Ok(Some(pipeline))
+    }
+
+    /// Refuses outputs that are inputs too, cannot be written, or would replace what is another's.
+    fn check_outputs(&self) -> anyhow::Result<()> {
+        let mut places = Places::new().reads(self.inputs());
+        if let MappingOrigin::FromProgram(folder) = &self.from {
+            places = places.reads_folder(folder);
+        }
+        if let Some(folder) = &self.program {
+            places = places.writes_folder(folder);
+        }
+        places.writes([self.out.clone(), manifest_of(&self.out)]).check()?;
+        Ok(self.program.iter().try_for_each(Program::check_writable)?)
     }
 
     /// Checks that what is mapped can be programmed, if a program is asked for.

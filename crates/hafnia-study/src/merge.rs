@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::bail;
-use hafnia_artifact::{check_writable, save};
+use hafnia_artifact::save;
 use hafnia_data::Dataset;
 use hafnia_model::Network;
 use hafnia_stats::Interval;
@@ -14,7 +14,7 @@ use crate::data::{DataSource, Part, images};
 use crate::evaluate::{Accuracy, Compared, Judged};
 use crate::record::Record;
 use crate::refine::SearchOptions;
-use crate::request::{Request, Step};
+use crate::request::{Request, Step, check_outputs, written};
 use crate::session::Session;
 use crate::source::NetworkSource;
 
@@ -134,7 +134,7 @@ impl Request for MergeRequest {
     type Outcome = MergeOutcome;
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<MergeOutcome> {
-        self.out.as_deref().map_or(Ok(()), check_writable)?;
+        check_outputs(self, Some(&self.data))?;
         let named = self.network.load()?;
         let mut record = Record::of(self, &[], Some(self.search.seed))?;
         record.network(&named);
@@ -165,11 +165,7 @@ impl Request for MergeRequest {
                 (merged, compared)
             }
         };
-        if let Some(out) = &self.out {
-            save(out, &merged.network)?;
-            record.end(&[out])?;
-        }
-        Ok(MergeOutcome::Network(Box::new(MergedNetwork {
+        let outcome = MergeOutcome::Network(Box::new(MergedNetwork {
             tuned: !self.no_tune,
             part: self.part,
             images: compared.images,
@@ -177,7 +173,12 @@ impl Request for MergeRequest {
             accuracy_after: compared.accuracy_after,
             cost_points: cost(&compared.gain_points),
             merge: merged.report,
-        })))
+        }));
+        written(outcome, |_| {
+            let Some(out) = &self.out else { return Ok(()) };
+            save(out, &merged.network)?;
+            record.end(&[out])
+        })
     }
 }
 

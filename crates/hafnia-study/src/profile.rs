@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::ensure;
-use hafnia_artifact::{check_writable, save};
+use hafnia_artifact::save;
 use hafnia_model::{MatrixLayer, Network};
 use hafnia_rng::Seed;
 use hafnia_sim::{ProfileOptions, Reference};
@@ -13,7 +13,7 @@ use crate::data::{DataSource, Part, count, images};
 use crate::describe::ProfileOutcome;
 use crate::limits;
 use crate::record::Record;
-use crate::request::{Request, Step};
+use crate::request::{Request, Step, check_outputs, written};
 use crate::session::Session;
 use crate::source::NetworkSource;
 
@@ -66,9 +66,8 @@ impl Request for ProfileRequest {
     type Outcome = ProfileOutcome;
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<ProfileOutcome> {
-        limits::check("--images", self.images, &(1..=usize::MAX))?;
         limits::check("--positions", self.positions, &(1..=usize::MAX))?;
-        check_writable(&self.out)?;
+        check_outputs(self, Some(&self.data))?;
         let mut record = Record::of(self, &[], Some(self.seed))?;
         let named = self.network.load()?;
         record.network(&named);
@@ -85,17 +84,15 @@ impl Request for ProfileRequest {
             bytes >> 20,
             MOST_BYTES >> 20
         );
-        let options = ProfileOptions {
-            images: count,
-            positions_per_image: self.positions,
-        };
+        let options = ProfileOptions { images: count, positions_per_image: self.positions };
         let bar = session.observer.bar("profile");
         let moves = |done, of| bar.moves(done, of);
         let reference = Reference::new(&named.network, &images)?;
         let taken = reference.profile(options, Seed(self.seed), &moves)?;
-        save(&self.out, &taken)?;
-        record.end(&[&self.out])?;
-        Ok(ProfileOutcome::of(&taken))
+        written(ProfileOutcome::of(&taken), |_| {
+            save(&self.out, &taken)?;
+            record.end(&[&self.out])
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! [`Record`]: the manifest of what writes a file.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -80,24 +80,34 @@ impl Record {
         self.manifest.inputs.extend(mnist.digests.clone());
     }
 
-    /// Notes the outputs and writes the manifest beside the first, as `<name>.manifest.json`.
+    /// Notes the outputs, by their names as seen from the first, and writes the manifest beside that,
+    /// as `<name>.manifest.json`.
+    ///
+    /// The manifest is written last and holds the digest of every output: whoever stops before that
+    /// leaves the manifest of an earlier run, or none, with which new outputs do not agree.
     ///
     /// # Errors
     /// If an output is not there, or the manifest cannot be written.
     pub fn end(mut self, outputs: &[&Path]) -> anyhow::Result<()> {
+        let beside = outputs.first().and_then(|first| first.parent());
         let digest = |output: &&Path| {
-            let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok((name, Digest::of_file(output)?))
+            let name = beside.and_then(|folder| output.strip_prefix(folder).ok());
+            Ok((name.unwrap_or(output).display().to_string(), Digest::of_file(output)?))
         };
         let digests = outputs.iter().map(digest).collect::<anyhow::Result<BTreeMap<_, _>>>()?;
         self.manifest.outputs = digests;
         self.manifest.seconds = self.start.elapsed().as_secs_f64();
         let beside = outputs.first().context("a record has an output")?;
-        let mut name = beside.file_name().unwrap_or_default().to_owned();
-        name.push(".manifest.json");
-        self.manifest.write(beside.with_file_name(name))?;
+        self.manifest.write(manifest_of(beside))?;
         Ok(())
     }
+}
+
+/// The manifest beside an output.
+pub fn manifest_of(output: &Path) -> PathBuf {
+    let mut name = output.file_name().unwrap_or_default().to_owned();
+    name.push(".manifest.json");
+    output.with_file_name(name)
 }
 
 /// The git revision that this program was built from, where it is known.

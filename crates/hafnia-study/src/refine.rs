@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use hafnia_artifact::{check_writable, save};
+use hafnia_artifact::save;
 use hafnia_data::{Dataset, Mnist};
 use hafnia_model::Network;
 use hafnia_rng::Seed;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::{DataSource, Part, images};
 use crate::evaluate::{Compared, Judged};
 use crate::record::Record;
-use crate::request::Request;
+use crate::request::{Request, Step, check_outputs, written};
 use crate::session::Session;
 use crate::source::NetworkSource;
 
@@ -103,7 +103,7 @@ impl Request for RefineRequest {
     type Outcome = RefineOutcome;
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<RefineOutcome> {
-        check_writable(&self.out)?;
+        check_outputs(self, Some(&self.data))?;
         let named = self.network.load()?;
         let mut record = Record::of(self, &[], Some(self.search.seed))?;
         record.network(&named);
@@ -133,10 +133,8 @@ impl Request for RefineRequest {
         };
         let parts = parts.iter().filter(|(_, data)| !data.is_empty());
         let parts = parts.map(compare).collect::<anyhow::Result<Vec<Compared>>>()?;
-        save(&self.out, &refined.network)?;
-        record.end(&[&self.out])?;
         let visits = refined.report.visits;
-        Ok(RefineOutcome {
+        let outcome = RefineOutcome {
             network: named.name,
             scale: refined.report.scale,
             seconds,
@@ -144,6 +142,20 @@ impl Request for RefineRequest {
             made: visits.iter().map(|visit| visit.made).sum(),
             parts,
             visits,
+        };
+        written(outcome, |_| {
+            save(&self.out, &refined.network)?;
+            record.end(&[&self.out])
         })
+    }
+}
+
+impl Step for RefineRequest {
+    fn inputs(&self) -> Vec<PathBuf> {
+        self.network.file().into_iter().collect()
+    }
+
+    fn outputs(&self) -> Vec<PathBuf> {
+        vec![self.out.clone()]
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hafnia_artifact::{ArtifactError, Digest, read, write_whole_folder};
+use hafnia_artifact::{ArtifactError, Digest, check_writable_folder, read, write_whole_folder};
 use hafnia_model::BitMatrix;
 use hafnia_model::npy;
 use serde::{Deserialize, Serialize};
@@ -105,15 +105,31 @@ impl Program {
     /// # Errors
     /// [`ArtifactError::Io`] naming the folder, also if it holds anything but a program.
     pub fn write(&self, folder: impl AsRef<Path>) -> Result<(), ArtifactError> {
-        #[derive(Deserialize)]
-        struct Form {
-            #[serde(rename = "format")]
-            _format: Format,
-        }
-        let header = read(folder.as_ref().join(Self::HEADER)).unwrap_or_default();
-        let is_program = serde_json::from_slice::<Form>(&header).is_ok();
-        write_whole_folder(folder, |_, name| is_program && is_file(name), self.files())
+        let folder = folder.as_ref();
+        write_whole_folder(folder, is_ours(folder), self.files())
     }
+
+    /// Whether [`write`](Self::write) could write this folder. Nothing is changed but that folders
+    /// above are made.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn check_writable(folder: impl AsRef<Path>) -> Result<(), ArtifactError> {
+        let folder = folder.as_ref();
+        check_writable_folder(folder, is_ours(folder))
+    }
+}
+
+/// Tells the files of the program that is in this folder, if there is one.
+fn is_ours(folder: &Path) -> impl Fn(&Path, &str) -> bool {
+    #[derive(Deserialize)]
+    struct Form {
+        #[serde(rename = "format")]
+        _format: Format,
+    }
+    let header = read(folder.join(Program::HEADER)).unwrap_or_default();
+    let is_program = serde_json::from_slice::<Form>(&header).is_ok();
+    move |_, name| is_program && is_file(name)
 }
 
 /// Whether a path in a folder is that of a file of a program.

@@ -32,7 +32,7 @@ mod zoo;
 use std::path::Path;
 use std::time::Instant;
 
-use hafnia_artifact::{check_writable, write_whole};
+use hafnia_artifact::{Places, write_whole};
 use hafnia_report::Report;
 
 use self::lab::Lab;
@@ -51,7 +51,9 @@ pub fn reproduce(
     train: &Train<'_>,
 ) -> anyhow::Result<Report> {
     let start = Instant::now();
-    check_writable(request.out.join("report.json"))?;
+    let written = ["report.json", "report.md", "report.html", "manifest.json", "commands.txt"];
+    let data = request.data.as_deref().map(hafnia_data::files_in).unwrap_or_default();
+    Places::new().reads(data).writes(written.map(|name| request.out.join(name))).check()?;
     let lab = Lab::open(session, request, checkout, train)?;
     let results = run::run(&lab, request.retrain)?;
     let seconds = start.elapsed().as_secs_f64();

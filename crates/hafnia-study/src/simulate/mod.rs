@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
-use hafnia_artifact::{check_writable, write_whole};
+use hafnia_artifact::write_whole;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
@@ -36,7 +36,7 @@ use self::outcome::{Run, power};
 use crate::data::{DataSource, Part, images};
 use crate::limits;
 use crate::record::Record;
-use crate::request::{Request, Step};
+use crate::request::{Request, Step, check_outputs, written};
 use crate::session::Session;
 use crate::source::{MacroSource, PIPELINE, pipeline_file, resolved};
 
@@ -162,7 +162,7 @@ impl Request for SimulateRequest {
         let scopes: Vec<NoiseScope> = groups.iter().map(scope).collect::<anyhow::Result<_>>()?;
         let load = |name: String| session.pipeline(&name).map(|loaded| (name, loaded));
         let pipelines: Vec<_> = pipelines.into_iter().map(load).collect::<anyhow::Result<_>>()?;
-        self.outputs().iter().try_for_each(check_writable)?;
+        check_outputs(self, Some(&self.data))?;
         let loaded: Vec<&Pipeline> = pipelines.iter().map(|(_, pipeline)| pipeline).collect();
         let mut record = Record::of(
             self,
@@ -181,8 +181,8 @@ impl Request for SimulateRequest {
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
         let dataset = self.part.first(&mnist, self.images, usize::MAX)?;
-        let attribute = self.attribute.as_ref();
-        let attribute = attribute.map(|of| anyhow::Ok((of, of.count(&dataset)?))).transpose()?;
+        let attribute_images =
+            self.attribute.as_ref().map(|attribute| attribute.count(&dataset)).transpose()?;
         limits::check_chips("--chips", self.chips, dataset.len())?;
         if self.until.is_some() {
             limits::check_chips("--most-chips", self.most_chips, dataset.len())?;
@@ -199,11 +199,9 @@ impl Request for SimulateRequest {
             trials.push(Trial::new(&macros, reference, &mappings[index], &scopes[index])?);
         }
         let until = self.simulate(&macros, &mut trials)?;
-        let attribution = match attribute {
+        let attribution = match attribute_images {
             None => None,
-            Some(attribute) => {
-                Some(self.attribute(attribute, &references[0], &macros, &trials[0])?)
-            }
+            Some(images) => Some(self.attribute(images, &references[0], &macros, &trials[0])?),
         };
         let run = |(group, trial): (&Group, Trial<'_>)| Run {
             name: group.named.name.clone(),
@@ -237,12 +235,16 @@ impl Request for SimulateRequest {
                 None => Vec::new(),
             },
         };
-        if let Some(out) = &self.out {
-            let json = serde_json::to_string_pretty(&outcome)? + "\n";
+        written(outcome, |outcome| {
+            let plot = self.attribute.as_ref().and_then(|attribute| attribute.plot.as_ref());
+            if let (Some(plot), Some(found)) = (plot, &outcome.attribution) {
+                write_whole(plot, found.plot()?.as_bytes())?;
+            }
+            let Some(out) = &self.out else { return Ok(()) };
+            let json = serde_json::to_string_pretty(outcome)? + "\n";
             write_whole(out, json.as_bytes())?;
-            record.end(&[out])?;
-        }
-        Ok(outcome)
+            record.end(&[out])
+        })
     }
 }
 
@@ -308,7 +310,7 @@ impl SimulateRequest {
     /// Where the accuracy of the first mapping goes.
     fn attribute(
         &self,
-        (request, images): (&AttributeRequest, usize),
+        images: usize,
         reference: &Reference<'_>,
         macros: &Macros<'_>,
         trial: &Trial<'_>,
@@ -326,11 +328,7 @@ impl SimulateRequest {
             seed: macros.seed,
             bootstrap: self.bootstrap(macros.seed),
         };
-        let found = subject.attribute(images, programmed, &trial.evaluations[0])?;
-        if let Some(path) = &request.plot {
-            write_whole(path, found.plot()?.as_bytes())?;
-        }
-        Ok(found)
+        subject.attribute(images, programmed, &trial.evaluations[0])
     }
 
     fn bootstrap(&self, seed: Seed) -> Bootstrap {

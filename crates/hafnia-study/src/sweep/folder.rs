@@ -10,8 +10,9 @@
 //! long as these are as they are now; inputs from which no shard was computed, such as a file that was
 //! missing or wrong at first, may change.
 //!
-//! There are no locks. Who computes a shard that is there loses time, not data: shards of a plan are
-//! the same bit for bit, and each is written under another name and renamed.
+//! Nothing but the plan is locked while it is written. Who computes a shard that is there loses time,
+//! not data: shards of a plan are the same bit for bit, and each is written under another name and
+//! renamed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +21,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use hafnia_artifact::{Artifact, ArtifactError, Digest, load, read, save, write_whole};
+use hafnia_artifact::{Artifact, ArtifactError, Digest, FolderLock, load, read, save, write_whole};
 use hafnia_sim::Evaluation;
 use hafnia_text::quoted;
 use serde::{Deserialize, Serialize};
@@ -155,6 +156,8 @@ impl Folder {
         let path = path.into();
         let file = path.join("sweep.json");
         let digest = plan.digest();
+        // Of those who begin at once one writes the plan, and the others compare theirs.
+        let _lock = FolderLock::wait(path.join("shards"))?;
         if file.exists() {
             let folder = Self::open(path)?;
             if folder.digest != digest {
@@ -172,13 +175,6 @@ impl Folder {
             folder.missing()?;
             folder.write_plan()?;
             return Ok(folder);
-        }
-        for folder in [path.join("shards"), path.join("failed")] {
-            fs::create_dir_all(&folder).map_err(|source| ArtifactError::Io {
-                action: "create the folder",
-                path: folder,
-                source,
-            })?;
         }
         let folder = Self { path, plan, digest };
         folder.write_plan()?;

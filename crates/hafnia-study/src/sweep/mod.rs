@@ -46,7 +46,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context as _, bail, ensure};
-use hafnia_artifact::{check_writable, read_text, write_whole};
+use hafnia_artifact::{FolderLock, Places, read_text, write_whole};
 use hafnia_data::Mnist;
 use hafnia_report::{Align, Table};
 use serde::{Deserialize, Serialize};
@@ -61,7 +61,7 @@ pub use self::plan::{Inputs, MOST_POINTS, PROGRAM, Plan, Point, ShardId};
 pub use self::slurm::{Job, Slurm};
 use self::worker::{Worker, shown};
 use crate::data::{DataSource, Part};
-use crate::request::Request;
+use crate::request::{Request, written};
 use crate::session::Session;
 
 /// What is to be swept, and by whom.
@@ -166,16 +166,15 @@ impl Request for SweepRequest {
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<SweepOutcome> {
         let slurm = (self.on == On::Slurm).then(|| self.slurm()).transpose()?;
-        check_writable(self.out.join("sweep.json"))?;
+        self.places().check()?;
         if self.collect {
             let folder = Folder::open(&self.out)?;
             let missing = folder.missing()?.len();
-            let mut swept = SweepOutcome::of(folder.plan(), missing);
-            swept.collect(&folder)?;
-            return Ok(swept);
+            return SweepOutcome::of(folder.plan(), missing).collected(&folder);
         }
         let mnist = session.mnist(&self.data)?;
         let plan = self.read_plan(session, &mnist)?;
+        self.places().reads(plan.inputs.keys()).check()?;
         if self.plan {
             let missing = match Folder::open(&self.out) {
                 Err(SweepError::NoSweep { .. }) => plan.shards().collect(),
@@ -186,6 +185,12 @@ impl Request for SweepRequest {
             swept.seconds_left = worker.estimate(&missing).ok();
             return Ok(swept);
         }
+        // Those that each compute a part of a sweep do so side by side.
+        let is_part = self.share.is_some() || self.shards.is_some() || self.on == On::Slurm;
+        let _lock = match is_part {
+            true => FolderLock::share(&self.out)?,
+            false => FolderLock::take(&self.out)?,
+        };
         let folder = Folder::create(&self.out, plan)?;
         let mut shards = match &self.shards {
             Some(file) => listed(file)?,
@@ -198,7 +203,7 @@ impl Request for SweepRequest {
                 job.array.zip(job.collection).map(|(array, collection)| [array, collection]);
             if self.wait || swept.jobs.is_none() {
                 swept.missing = folder.missing()?.len();
-                swept.collect(&folder)?;
+                return swept.collected(&folder);
             }
             return Ok(swept);
         }
@@ -217,14 +222,23 @@ impl Request for SweepRequest {
         tally.skipped += shards.len() - todo.len();
         (swept.tally, swept.seconds_left) = (Some(tally), None);
         swept.missing = folder.missing()?.len();
-        if self.share.is_none() && self.shards.is_none() {
-            swept.collect(&folder)?;
+        match is_part {
+            true => Ok(swept),
+            false => swept.collected(&folder),
         }
-        Ok(swept)
     }
 }
 
 impl SweepRequest {
+    /// Where it reads and writes, but for what its points name.
+    fn places(&self) -> Places {
+        let written = ["sweep.json", "results.csv", "results.jsonl"];
+        Places::new()
+            .reads(self.file.iter().chain(&self.shards))
+            .reads(self.data.files())
+            .writes(written.map(|name| self.out.join(name)))
+    }
+
     /// The plan: of the file, or of the folder, if all that it rests on is as it was.
     fn read_plan(&self, session: &Session<'_>, mnist: &Mnist) -> anyhow::Result<Plan> {
         let sweep = match &self.file {
@@ -290,18 +304,19 @@ impl SweepOutcome {
         }
     }
 
-    /// Collects what is there into the files of results and a table.
-    fn collect(&mut self, folder: &Folder) -> anyhow::Result<()> {
+    /// With what is there, as a table and as files of results.
+    fn collected(mut self, folder: &Folder) -> anyhow::Result<Self> {
         let rows = collect(folder)?;
         let files = ["results.csv", "results.jsonl"].map(|name| folder.path().join(name));
         let (header, cells) = to_cells(&rows);
         let mut csv = Table::new(header.into_iter().map(|column| (column, Align::Left)));
         cells.into_iter().for_each(|row| csv.row(row));
-        write_whole(&files[0], csv.to_csv().as_bytes())?;
-        write_whole(&files[1], to_json_lines(&rows).as_bytes())?;
         self.table = table::of(folder.plan(), &rows);
-        self.results = Some(files);
-        Ok(())
+        self.results = Some(files.clone());
+        written(self, |_| {
+            write_whole(&files[0], csv.to_csv().as_bytes())?;
+            Ok(write_whole(&files[1], to_json_lines(&rows).as_bytes())?)
+        })
     }
 
     /// What is said of it.
