@@ -9,6 +9,7 @@ use hafnia_study::{
     AttributeRequest, BenchRequest, CostRequest, DataSource, EvaluateRequest, FrontierRequest,
     Leave, MacroSource, MapRequest, MappingOrigin, MergeRequest, NetworkSource, On, Part,
     PowerGrid, ProfileRequest, Request, SearchOptions, SimulateRequest, SweepRequest, TrainRequest,
+    limits,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -103,8 +104,8 @@ proptest! {
     fn simulate(
         (models, files, pipelines) in (vec(text(), 1..3), vec(path(), 0..3), vec(text(), 0..3)),
         engine in prop_oneof![Just(EngineKind::Exact), Just(EngineKind::Table), Just(EngineKind::Device)],
-        (chips, until, most_chips) in (any::<u32>(), option::of(0.001..100.0), any::<u32>()),
-        (yield_at, noise_in, replicates) in (option::of(0.0..100.0), text(), any::<u32>()),
+        (chips, until, most_chips) in (limits::CHIPS, option::of(0.001..100.0), limits::CHIPS),
+        (yield_at, noise_in, replicates) in (option::of(0.0..100.0), text(), limits::REPLICATES),
         power in option::of((vec(2..99usize, 1..3), vec(2..99usize, 1..3))),
         (attribute, code_table) in (option::of((any::<Option<usize>>(), option::of(path()))), option::of(path())),
         saved in vec(path(), 0..2),
@@ -154,7 +155,7 @@ proptest! {
     #[test]
     fn frontier(
         (network, profile, out) in (network(), path(), path()),
-        (steps, chips, seed) in (any::<u64>(), any::<u32>(), any::<u64>()),
+        (steps, chips, seed) in (limits::STEPS, limits::CHIPS, any::<u64>()),
         (part, spec, data) in (part(), spec(), data()),
     ) {
         let asked =

@@ -38,7 +38,7 @@ fn no_output_is_an_input_or_another_output() {
         ("map net.hafnia --from-program program", "program/macro-0/cells.hex"),
         ("sim net.hafnia net.map --data data --chips 1", "net.map"),
         ("sim net.hafnia net.map --data data --chips 1", images),
-        ("sim net.hafnia net.map --data data --chips 1 --chip net.chip", "net.chip"),
+        ("sim net.hafnia net.map --data data --chip net.chip", "net.chip"),
         ("cost net.hafnia net.map --data data", "net.map"),
         ("profile net.hafnia --data data", images),
         ("model refine net.hafnia --data data", "net.hafnia"),
@@ -169,7 +169,8 @@ fn a_manifest_tells_whether_files_belong_together() {
         (of.keys().cloned().collect::<Vec<_>>(), agree)
     };
     let map = |pipeline: &str| {
-        format!("map net.hafnia --pipeline {pipeline} --out new.map --emit program=new")
+        let small = "--set rows=16 --set columns=8";
+        format!("map net.hafnia --pipeline {pipeline} {small} --out new.map --emit program=new")
     };
     assert!(hafnia(place, &map("natural"), "").status.success());
     let (names, agree) = digests();
@@ -192,7 +193,13 @@ fn a_manifest_tells_whether_files_belong_together() {
     assert_ne!(program(place), before);
     assert!(!digests().1, "the manifest is of the files that were there before");
     assert!(
-        hafnia(place, "map net.hafnia --from-program new --out again.map", "").status.success()
+        hafnia(
+            place,
+            "map net.hafnia --set rows=16 --set columns=8 --from-program new --out again.map",
+            ""
+        )
+        .status
+        .success()
     );
     assert_eq!(
         fs::read(place.join("again.map")).unwrap(),
@@ -253,7 +260,7 @@ fn inputs_that_are_no_files_are_named() {
         ("missing", "No such file or directory"),
     ];
     let text = ("bytes", "byte 1 is not UTF-8, the file must be text");
-    let sim = "sim net.hafnia net.map --data data --chips 1";
+    let sim = "sim net.hafnia net.map --data data";
     for (line, is_text) in [
         ("map FILE --pipeline natural --out new", false),
         ("map net.hafnia --pipeline FILE --out new", true),
@@ -271,9 +278,9 @@ fn inputs_that_are_no_files_are_named() {
         ("sweep sweep.toml --data data --out new --shards FILE", true),
         ("chip show FILE", false),
         ("chip show net.chip --mapping FILE", true),
-        ("chip program FILE --out new", true),
-        ("fit cells FILE --out new", true),
-        ("fit codes FILE --out new", true),
+        ("chip program FILE --out new.chip", true),
+        ("fit cells FILE --out new.toml", true),
+        ("fit codes FILE --out new.csv", true),
         ("macros show ./FILE", true),
     ] {
         for (file, fault) in kinds.into_iter().chain(is_text.then_some(text)) {
