@@ -85,6 +85,13 @@ fn text(told: &CostOutcome) -> String {
         told.images,
         told.part.name()
     );
+    if !told.departures.is_empty() {
+        let departures: Vec<String> = told.departures.iter().map(ToString::to_string).collect();
+        text += &format!(
+            "priced as the macro has it, not the chip of the calibration: {}\n",
+            departures.join(", ")
+        );
+    }
     text += &format!("{}\n", layers(cost));
     for (title, unit, factor, breakdown) in [
         ("area in use", "mm2", 1e-6, &cost.area_um2),

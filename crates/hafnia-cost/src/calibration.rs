@@ -19,6 +19,7 @@
 //!
 //! Cost: a draw is arithmetic on a few dozen numbers.
 
+use hafnia_cim::{Adc, AdcKind};
 use hafnia_rng::Seed;
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -87,9 +88,34 @@ impl Constants {
         self.energy_factor * 1000.0 * self.read_v * self.read_v / self.lrs_kohm * self.read_ns
     }
 
-    /// Energy of a comparison, in fJ, before calibration.
-    pub(crate) fn comparison_fj(&self) -> f64 {
-        self.energy_factor * self.comparator_fj
+    /// Energy of a conversion in a converter, in fJ, before calibration: a comparison per comparator,
+    /// or per bit, whose capacitors are then charged once, C · V².
+    pub(crate) fn converter_fj(&self, adc: &Adc) -> f64 {
+        let comparisons = |count: f64| count * (self.energy_factor * self.comparator_fj);
+        let units = |bits: f64| bits.exp2() * self.energy_factor * self.unit_capacitor_ff;
+        let bits = f64::from(adc.bits);
+        match adc.kind {
+            AdcKind::Flash => comparisons(adc.max_code() as f64),
+            AdcKind::Sar => comparisons(bits) + units(bits) * self.supply_v * self.supply_v,
+        }
+    }
+
+    /// Area of a converter, in um², before calibration: a comparator per threshold, or as much per
+    /// bit for comparator and logic, and 2^bits unit capacitors.
+    pub(crate) fn converter_um2(&self, adc: &Adc) -> f64 {
+        let bits = f64::from(adc.bits);
+        match adc.kind {
+            AdcKind::Flash => adc.max_code() as f64 * self.comparator_um2,
+            AdcKind::Sar => bits * self.comparator_um2 + bits.exp2() * self.unit_capacitor_um2,
+        }
+    }
+
+    /// Cycles of the clock that a conversion takes.
+    pub(crate) fn conversion_cycles(&self, adc: &Adc) -> f64 {
+        match adc.kind {
+            AdcKind::Flash => 1.0,
+            AdcKind::Sar => f64::from(adc.bits) * self.sar_cycles_per_bit,
+        }
     }
 
     /// Energy of turning on a word line, in fJ a cell on it, before calibration: C · V².
@@ -139,7 +165,9 @@ impl Constants {
         let width = adder_bits(self.rows as u64);
         let adds = width * self.add_fj() * (1.0 + 1.0 / self.columns);
         ConversionEnergy {
-            analog_fj: cells + self.comparators() * self.comparison_fj() + word_lines,
+            analog_fj: cells
+                + self.comparators() * (self.energy_factor * self.comparator_fj)
+                + word_lines,
             digital_fj: control + adds,
         }
     }

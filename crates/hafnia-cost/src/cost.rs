@@ -2,12 +2,12 @@
 //!
 //! The model of latency is that of the pass `duplicate`: layers one after the other, the tiles of a
 //! layer on one macro in turns, macros side by side; a layer takes as long as its busiest macro.
-//! A group takes a cycle for each column that shares a converter.
+//! A group takes a conversion for each column that shares a converter.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use hafnia_cim::MacroSpec;
+use hafnia_cim::{Adc, MacroSpec};
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
 use hafnia_sim::EventCounts;
@@ -140,8 +140,9 @@ pub struct Assessment {
 impl Calibrated {
     /// What a mapping of `network` costs, given what was counted while it ran.
     ///
-    /// At the typical constants it is on macros of `spec`; in a draw as many times more or fewer
-    /// columns share a converter as in the chip of that draw, because that is not known of either.
+    /// It is on macros of `spec`, with their converters and on/off ratio, and at the typical constants
+    /// with their columns to a converter; in a draw as many times more or fewer columns share one as
+    /// in the chip of that draw, because that is not known of either.
     ///
     /// ```
     /// use hafnia_cim::MacroSpec;
@@ -275,7 +276,7 @@ impl Scaled {
         let area_um2 = Breakdown::sum(layers.iter().map(|layer| &layer.area_um2));
         let energy_fj = Breakdown::sum(layers.iter().map(|layer| &layer.energy_fj));
         let latency_ns = Breakdown::sum(layers.iter().map(|layer| &layer.latency_ns));
-        let spare_um2 = Breakdown::of(self.area(&inventory.spare, inventory.comparators));
+        let spare_um2 = Breakdown::of(self.area(&inventory.spare, &inventory.adc));
         let whole_um2 = area_um2.total + spare_um2.total;
         let ops: f64 = inventory.tiles.iter().map(|tile| tile.ops).sum();
         let network_ops: f64 = inventory.layers.iter().map(|layer| layer.network_ops).sum();
@@ -303,13 +304,12 @@ impl Scaled {
     }
 
     fn layer(&self, inventory: &Inventory, layer: usize) -> LayerCost<f64> {
-        let comparators = inventory.comparators;
         let tiles = || inventory.tiles.iter().filter(move |tile| tile.matrix == layer);
-        let area = tiles().flat_map(|tile| self.area(&tile.parts, comparators));
-        let energy = tiles().flat_map(|tile| self.energy(tile, comparators));
+        let area = tiles().flat_map(|tile| self.area(&tile.parts, &inventory.adc));
+        let energy = tiles().flat_map(|tile| self.energy(tile, inventory));
         let mut busy: BTreeMap<usize, Breakdown<f64>> = BTreeMap::new();
         for tile in tiles() {
-            let time = self.time(tile);
+            let time = self.time(tile, &inventory.adc);
             let before = busy.remove(&tile.macro_index);
             let parts = before.into_iter().flat_map(|before| before.parts).chain(time);
             busy.insert(tile.macro_index, Breakdown::of(parts));
@@ -325,11 +325,11 @@ impl Scaled {
         }
     }
 
-    fn area(&self, parts: &Parts, comparators: f64) -> [(Component, f64); 7] {
+    fn area(&self, parts: &Parts, adc: &Adc) -> [(Component, f64); 7] {
         let (constants, scale) = (&self.constants, self.area_scale);
         [
             (Component::Cells, parts.cells * constants.weight_um2()),
-            (Component::Adcs, scale * parts.adcs * comparators * constants.comparator_um2),
+            (Component::Adcs, scale * parts.adcs * constants.converter_um2(adc)),
             (Component::Drivers, scale * parts.rows * constants.row_um2()),
             (Component::Columns, scale * parts.columns * constants.bit_line_um2()),
             (Component::Adders, scale * parts.adcs * constants.adder_um2),
@@ -338,14 +338,13 @@ impl Scaled {
         ]
     }
 
-    fn energy(&self, tile: &TileAmounts, comparators: f64) -> [(Component, f64); 6] {
+    fn energy(&self, tile: &TileAmounts, on: &Inventory) -> [(Component, f64); 6] {
         let (constants, scale) = (&self.constants, self.energy_scale);
-        let reads = tile.lrs_reads + tile.hrs_reads / constants.on_off_ratio;
-        let comparisons = tile.conversions * comparators;
-        let cycles = tile.groups * tile.multiplexed;
+        let reads = tile.lrs_reads + tile.hrs_reads / on.on_off_ratio;
+        let cycles = tile.groups * tile.multiplexed * constants.conversion_cycles(&on.adc);
         [
             (Component::Cells, scale * reads * constants.lrs_fj()),
-            (Component::Adcs, scale * comparisons * constants.comparison_fj()),
+            (Component::Adcs, scale * tile.conversions * constants.converter_fj(&on.adc)),
             (Component::Drivers, scale * tile.line_cells * constants.word_line_fj()),
             (Component::Adders, tile.add_bits * constants.add_fj()),
             (Component::Control, cycles * constants.control_fj()),
@@ -353,14 +352,15 @@ impl Scaled {
         ]
     }
 
-    fn time(&self, tile: &TileAmounts) -> [(Component, f64); 3] {
+    fn time(&self, tile: &TileAmounts, adc: &Adc) -> [(Component, f64); 3] {
         let constants = &self.constants;
         let ns = 1000.0 / constants.clock_mhz;
         let look_ups = if tile.parts.table_bits > 0.0 { tile.groups } else { 0.0 };
         let early = tile.groups - tile.full_groups;
-        let stalls = early * tile.multiplexed + look_ups * constants.table_cycles;
+        let of_group = tile.multiplexed * constants.conversion_cycles(adc);
+        let stalls = early * of_group + look_ups * constants.table_cycles;
         [
-            (Component::Conversions, ns * tile.full_groups * tile.multiplexed),
+            (Component::Conversions, ns * tile.full_groups * of_group),
             (Component::Stalls, ns * stalls),
             (Component::Scans, ns * tile.scans * constants.scan_cycles),
         ]

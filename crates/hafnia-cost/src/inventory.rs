@@ -3,12 +3,12 @@
 //! A macro's row driver, column and converter belong to the tiles that use them, in equal shares;
 //! its control to its tiles by their cells; what no tile uses is spare. The shares of all tiles and
 //! the spare parts so add up to whole macros. A converter has `columns_per_adc` columns that lie
-//! side by side. Before a mapping is placed, every tile has a macro of its own, cut to its size.
+//! side by side; a cell holds one or two bits. Before a mapping is placed, every tile has a macro of its own, cut to its size.
 //!
 //! Cost: one look at every row, column and converter of a tile.
 
-use hafnia_cim::{AdcKind, MacroSpec};
-use hafnia_ir::{Mapping, Tile};
+use hafnia_cim::{Adc, MacroSpec};
+use hafnia_ir::{Geometry, Mapping, Tile};
 use hafnia_model::Network;
 use hafnia_sim::{EventCounts, TileEvents};
 
@@ -25,8 +25,10 @@ pub(crate) struct Inventory {
     pub(crate) tiles: Vec<TileAmounts>,
     /// What no tile uses.
     pub(crate) spare: Parts,
-    /// Comparisons of a conversion, and comparators of a converter.
-    pub(crate) comparators: f64,
+    /// The converter of the macro.
+    pub(crate) adc: Adc,
+    /// G_LRS / G_HRS of its cells.
+    pub(crate) on_off_ratio: f64,
 }
 
 /// Amounts of a matrix that no tile has.
@@ -56,7 +58,10 @@ pub(crate) struct TileAmounts {
     pub(crate) parts: Parts,
     /// Columns converted one after the other in a group: the most that share a converter.
     pub(crate) multiplexed: f64,
+    /// Cells in LRS that were read; one of a level between counts as the share of LRS that it conducts
+    /// above HRS.
     pub(crate) lrs_reads: f64,
+    /// Cells in HRS that were read, and the other shares.
     pub(crate) hrs_reads: f64,
     pub(crate) conversions: f64,
     /// Cells on the word lines that were turned on, those of the whole macro.
@@ -98,26 +103,25 @@ impl Inventory {
         let amounts = mapping.tiles.iter().zip(&counts.tiles).enumerate();
         let amounts = amounts.map(|(index, (tile, events))| {
             let bits = matrices[tile.matrix.index()].input_bits;
-            TileAmounts::of(tile, events, images as f64, bits, spec, floor.parts(index, tile))
+            let on = Site { spec, geometry: &mapping.geometry, parts: floor.parts(index, tile) };
+            TileAmounts::of(tile, events, images as f64, bits, on)
         });
         let tiles = amounts.collect();
-        let comparators = match spec.adc.kind {
-            AdcKind::Flash => spec.adc.max_code() as f64,
-            AdcKind::Sar => f64::from(spec.adc.bits),
-        };
         Ok(Self {
             images,
             macros: floor.macros.len(),
             layers: layers.collect(),
             tiles,
             spare: floor.spare(mapping),
-            comparators,
+            adc: spec.adc,
+            on_off_ratio: spec.cell.on_off_ratio,
         })
     }
 }
 
 /// The macros with the tiles that use each of their parts.
-struct Floor {
+struct Floor<'a> {
+    geometry: &'a Geometry,
     /// Rows and columns of a macro; none where every tile has one of its own.
     whole: Option<(usize, usize)>,
     columns_per_adc: usize,
@@ -133,11 +137,12 @@ struct Users {
     cells: usize,
 }
 
-impl Floor {
-    fn of(mapping: &Mapping, spec: &MacroSpec, columns_per_adc: usize) -> Self {
+impl<'a> Floor<'a> {
+    fn of(mapping: &'a Mapping, spec: &MacroSpec, columns_per_adc: usize) -> Self {
         let is_placed = mapping.tiles.iter().all(|tile| tile.place.is_some());
         let whole = is_placed.then_some((spec.rows, spec.columns));
-        let mut floor = Self { whole, columns_per_adc, macros: Vec::new() };
+        let geometry = &mapping.geometry;
+        let mut floor = Self { geometry, whole, columns_per_adc, macros: Vec::new() };
         for (index, tile) in mapping.tiles.iter().enumerate() {
             let (index, rows, columns) = floor.place(index, tile);
             let adcs = columns.start / columns_per_adc..columns.end.div_ceil(columns_per_adc);
@@ -152,7 +157,7 @@ impl Floor {
             rows.for_each(|row| users.rows[row] += 1);
             columns.for_each(|column| users.columns[column] += 1);
             adcs.for_each(|adc| users.adcs[adc] += 1);
-            users.cells += tile.cells();
+            users.cells += floor.geometry.width(tile) * tile.physical_rows();
         }
         floor
     }
@@ -169,22 +174,23 @@ impl Floor {
             }
             _ => (index, 0, 0),
         };
-        (index, row..row + tile.physical_rows(), column..column + tile.columns.len())
+        (index, row..row + tile.physical_rows(), column..column + self.geometry.width(tile))
     }
 
     /// What a tile uses: macro, columns that take turns, and its share of every part.
     fn parts(&self, index: usize, tile: &Tile) -> (usize, usize, Parts) {
         let (index, rows, columns) = self.place(index, tile);
         let (users, size) = (&self.macros[index], self.columns_per_adc);
+        let cells = rows.len() * columns.len();
         let share = |users: &[u32]| users.iter().map(|&users| 1.0 / f64::from(users)).sum();
         let adcs = columns.start / size..columns.end.div_ceil(size);
         let of = |adc: usize| columns.end.min((adc + 1) * size) - columns.start.max(adc * size);
         let parts = Parts {
-            cells: tile.cells() as f64,
+            cells: cells as f64,
             rows: share(&users.rows[rows]),
             columns: share(&users.columns[columns.clone()]),
             adcs: share(&users.adcs[adcs.clone()]),
-            macros: tile.cells() as f64 / users.cells as f64,
+            macros: cells as f64 / users.cells as f64,
             table_bits: tile.table_bits() as f64,
         };
         (index, adcs.map(of).max().unwrap_or(0), parts)
@@ -207,20 +213,22 @@ impl Floor {
     }
 }
 
+/// Where a tile lies, and what it uses there: macro, columns that take turns, parts.
+struct Site<'a> {
+    spec: &'a MacroSpec,
+    geometry: &'a Geometry,
+    parts: (usize, usize, Parts),
+}
+
 impl TileAmounts {
-    fn of(
-        tile: &Tile,
-        events: &TileEvents,
-        images: f64,
-        input_bits: u8,
-        spec: &MacroSpec,
-        (macro_index, multiplexed, parts): (usize, usize, Parts),
-    ) -> Self {
+    fn of(tile: &Tile, events: &TileEvents, images: f64, input_bits: u8, on: Site<'_>) -> Self {
+        let Site { spec, geometry, parts: (macro_index, multiplexed, parts) } = on;
         let per_image = |count: u64| count as f64 / images;
-        let (entries, columns) = (tile.rows.len(), tile.columns.len() as f64);
+        let (entries, columns) = (tile.rows.len(), geometry.width(tile) as f64);
         let (groups, rows_on) = (per_image(events.groups), per_image(events.rows_on));
-        let (positions, lrs) = (per_image(events.positions), per_image(events.lrs_on));
-        let width = adder_bits(((1 << input_bits) - 1) * entries as u64);
+        let (positions, top) = (per_image(events.positions), spec.cell.top_level());
+        let lrs = per_image(events.levels_on) / top as f64;
+        let width = adder_bits(((1 << input_bits) - 1) * (entries * top) as u64);
         // A code for every conversion and the activations' sum for every group; then 2R - S and the
         // sum over tiles, once a column; and the activations that are added before the scan.
         let before = (entries - tile.lines().scan.len()) as f64;
@@ -239,7 +247,7 @@ impl TileAmounts {
             scans: per_image(events.scans),
             add_bits: adds * width,
             table_reads_bits: rows_on * parts.table_bits / entries as f64,
-            ops: 2.0 * rows_on * columns,
+            ops: 2.0 * rows_on * tile.columns.len() as f64,
         }
     }
 }

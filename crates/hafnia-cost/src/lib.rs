@@ -5,6 +5,7 @@
 //! - [`Calibrated`]: the model scaled to two published figures, in every draw of what is assumed,
 //!   and its forecast of two more: [`Calibration`];
 //! - [`Cost`]: what a mapping costs by layer and [`Component`], each number a [`Range`];
+//! - [`Departure`]: where the macro that is priced is not the chip of the calibration;
 //! - [`BreakEven`]: the area that a mapping saves, over what a bit of its rename tables takes.
 //!
 //! ```
@@ -25,6 +26,7 @@
 mod break_even;
 mod calibration;
 mod cost;
+mod departure;
 mod document;
 mod error;
 mod inventory;
@@ -34,6 +36,7 @@ mod range;
 pub use break_even::{BreakEven, SavingAt, Scope};
 pub use calibration::{Calibrated, Calibration, DRAWS, Figure, Scaled, Ternary};
 pub use cost::{Assessment, Breakdown, Component, Cost, LayerCost};
+pub use departure::Departure;
 pub use document::{calibration_table, constants_table};
 pub use error::CostError;
 pub use model::{Constant, Constants, CostModel};

@@ -49,6 +49,7 @@ pub struct Constants {
     pub on_off_ratio: f64,
     pub read_ns: f64,
     pub comparator_fj: f64,
+    pub unit_capacitor_ff: f64,
     pub word_line_ff_per_cell: f64,
     pub gate_fj: f64,
     pub control_gates: f64,
@@ -58,12 +59,14 @@ pub struct Constants {
     pub cell_um2: f64,
     pub cells_per_weight: f64,
     pub comparator_um2: f64,
+    pub unit_capacitor_um2: f64,
     pub driver_um2: f64,
     pub column_um2: f64,
     pub shifter_um2: f64,
     pub adder_um2: f64,
     pub control_um2: f64,
     pub table_bit_um2: f64,
+    pub sar_cycles_per_bit: f64,
     pub scan_cycles: f64,
     pub table_cycles: f64,
 }
@@ -93,7 +96,7 @@ const AMOUNT: (f64, f64) = (0.0, 1e9);
 const SHARE: (f64, f64) = (0.0, 1.0);
 
 #[rustfmt::skip]
-const KEYS: [Key; 45] = [
+const KEYS: [Key; 48] = [
     key("chip.rows", "rows", (1.0, 4096.0), |c| &mut c.rows),
     key("chip.columns", "columns", (1.0, 4096.0), |c| &mut c.columns),
     key("chip.rows_per_conversion", "rows", (1.0, 63.0), |c| &mut c.rows_per_conversion),
@@ -122,6 +125,7 @@ const KEYS: [Key; 45] = [
     key("energy.on_off_ratio", "1", (1.0, 1e9), |c| &mut c.on_off_ratio),
     key("energy.read_ns", "ns", POSITIVE, |c| &mut c.read_ns),
     key("energy.comparator_fj", "fJ", AMOUNT, |c| &mut c.comparator_fj),
+    key("energy.unit_capacitor_ff", "fF", AMOUNT, |c| &mut c.unit_capacitor_ff),
     key("energy.word_line_ff_per_cell", "fF", AMOUNT, |c| &mut c.word_line_ff_per_cell),
     key("energy.gate_fj", "fJ", AMOUNT, |c| &mut c.gate_fj),
     key("energy.control_gates", "gates", AMOUNT, |c| &mut c.control_gates),
@@ -131,12 +135,14 @@ const KEYS: [Key; 45] = [
     key("area.cell_um2", "um2", POSITIVE, |c| &mut c.cell_um2),
     key("area.cells_per_weight", "cells", (1.0, 64.0), |c| &mut c.cells_per_weight),
     key("area.comparator_um2", "um2", POSITIVE, |c| &mut c.comparator_um2),
+    key("area.unit_capacitor_um2", "um2", AMOUNT, |c| &mut c.unit_capacitor_um2),
     key("area.driver_um2", "um2", AMOUNT, |c| &mut c.driver_um2),
     key("area.column_um2", "um2", AMOUNT, |c| &mut c.column_um2),
     key("area.shifter_um2", "um2", AMOUNT, |c| &mut c.shifter_um2),
     key("area.adder_um2", "um2", AMOUNT, |c| &mut c.adder_um2),
     key("area.control_um2", "um2", AMOUNT, |c| &mut c.control_um2),
     key("area.table_bit_um2", "um2", AMOUNT, |c| &mut c.table_bit_um2),
+    key("latency.sar_cycles_per_bit", "cycles", AMOUNT, |c| &mut c.sar_cycles_per_bit),
     key("latency.scan_cycles", "cycles", AMOUNT, |c| &mut c.scan_cycles),
     key("latency.table_cycles", "cycles", AMOUNT, |c| &mut c.table_cycles),
 ];
@@ -386,7 +392,7 @@ mod tests {
         refused(
             ("clock_mhz", "clock_khz"),
             expect![
-                "cost model `mine.toml`: chip.clock_khz is not a key, keys are chip.rows, chip.columns, chip.rows_per_conversion, chip.adc_bits, chip.columns_per_adc, chip.clock_mhz, chip.supply_v, published.binary_tops_per_w, published.ternary_tops_per_w, published.ecc_tops_per_w, published.gops_per_mm2, layout.control_activity, layout.adder_activity, layout.flip_flop_activity, layout.energy_factor, layout.shifter_factor, conditions.rows_on, conditions.ops_per_row_on, conditions.binary_lrs_share, conditions.ternary_zero_share, conditions.three_level_rows, conditions.ecc_lrs_share, conditions.ecc_energy_rel, energy.read_v, energy.lrs_kohm, energy.on_off_ratio, energy.read_ns, energy.comparator_fj, energy.word_line_ff_per_cell, energy.gate_fj, energy.control_gates, energy.adder_gates, energy.flip_flop_gates, energy.table_fj_per_bit, area.cell_um2, area.cells_per_weight, area.comparator_um2, area.driver_um2, area.column_um2, area.shifter_um2, area.adder_um2, area.control_um2, area.table_bit_um2, latency.scan_cycles, latency.table_cycles"
+                "cost model `mine.toml`: chip.clock_khz is not a key, keys are chip.rows, chip.columns, chip.rows_per_conversion, chip.adc_bits, chip.columns_per_adc, chip.clock_mhz, chip.supply_v, published.binary_tops_per_w, published.ternary_tops_per_w, published.ecc_tops_per_w, published.gops_per_mm2, layout.control_activity, layout.adder_activity, layout.flip_flop_activity, layout.energy_factor, layout.shifter_factor, conditions.rows_on, conditions.ops_per_row_on, conditions.binary_lrs_share, conditions.ternary_zero_share, conditions.three_level_rows, conditions.ecc_lrs_share, conditions.ecc_energy_rel, energy.read_v, energy.lrs_kohm, energy.on_off_ratio, energy.read_ns, energy.comparator_fj, energy.unit_capacitor_ff, energy.word_line_ff_per_cell, energy.gate_fj, energy.control_gates, energy.adder_gates, energy.flip_flop_gates, energy.table_fj_per_bit, area.cell_um2, area.cells_per_weight, area.comparator_um2, area.unit_capacitor_um2, area.driver_um2, area.column_um2, area.shifter_um2, area.adder_um2, area.control_um2, area.table_bit_um2, latency.sar_cycles_per_bit, latency.scan_cycles, latency.table_cycles"
             ],
         );
         refused(

@@ -8,7 +8,7 @@ use hafnia_cost::{
     Assessment, BreakEven, Calibrated, Component, CostModel, DRAWS, Scope, calibration_table,
 };
 use hafnia_ir::{Geometry, Mapping, Place, Stage};
-use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, random};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, Weights, random};
 use hafnia_rng::Seed;
 use hafnia_sim::{Images, NoiseScope, Programmed, Reference};
 use proptest::prelude::*;
@@ -70,7 +70,7 @@ fn a_layer_by_hand() {
     let lrs_fj = 1000.0 * c.read_v * c.read_v / c.lrs_kohm * c.read_ns;
     // What was estimated before layout takes 1.22 times as much after it.
     let analog = 1.22 * scaled.energy_scale;
-    close(energy(Component::Cells), analog * (7.0 + 1.0 / 41.0) * lrs_fj);
+    close(energy(Component::Cells), analog * (7.0 + 1.0 / 17.0) * lrs_fj);
     close(energy(Component::Adcs), analog * 4.0 * 7.0 * c.comparator_fj);
     close(energy(Component::Drivers), analog * 4.0 * 128.0 * 0.3 * 0.81);
     close(energy(Component::Control), 2.0 * 2.0 * 1.22 * 0.05 * c.control_gates * c.gate_fj);
@@ -96,6 +96,87 @@ fn a_layer_by_hand() {
     close(area(Component::Adders), s * c.adder_um2);
     close(area(Component::Control), s * c.control_um2);
     close(cost.spare_um2.total, 0.0);
+}
+
+/// The same layer, whose one cell in HRS among eight conducts as the macro's on/off ratio says.
+#[test]
+fn cells_in_hrs_follow_the_macro() {
+    let (network, image) = small();
+    let mapping = Mapping::logical(&network, &spec()).unwrap();
+    let calibrated = calibrated(1);
+    let c = calibrated.typical.constants;
+    let lrs_fj = calibrated.typical.energy_scale * 1.22 * 1000.0 * 0.04 * c.read_ns / c.lrs_kohm;
+    for (ratio, reads) in [("2", 7.5), ("17", 7.0 + 1.0 / 17.0), ("50", 7.02), ("inf", 7.0)] {
+        let mut spec = spec();
+        spec.set("cell.on_off_ratio", ratio).unwrap();
+        let cost = assess(&calibrated, &network, &mapping, &spec, image.clone()).typical;
+        close(cost.energy_fj.parts[&Component::Cells], reads * lrs_fj);
+    }
+}
+
+/// The same layer: two groups, two columns in turns, so four conversions, on one converter. A flash
+/// converter takes a cycle of 10 ns for each, successive approximation one per bit.
+#[test]
+fn converters_by_hand() {
+    let (network, image) = small();
+    let mapping = Mapping::logical(&network, &spec()).unwrap();
+    let calibrated = calibrated(1);
+    let (s, c) = (calibrated.typical, calibrated.typical.constants);
+    for (kind, bits, comparisons, capacitors, cycles) in [
+        ("flash", "3", 7.0, 0.0, 1.0),
+        ("flash", "4", 15.0, 0.0, 1.0),
+        ("sar", "3", 3.0, 8.0, 3.0),
+        ("sar", "4", 4.0, 16.0, 4.0),
+        ("sar", "6", 6.0, 64.0, 6.0),
+    ] {
+        let mut spec = spec();
+        spec.set_all([("adc.kind", kind), ("adc.bits", bits)]).unwrap();
+        let cost = assess(&calibrated, &network, &mapping, &spec, image.clone()).typical;
+        // 15 fJ a comparison, 1 fF a capacitor charged to 0.9 V; 50 and 2 um2.
+        let fj = 1.22 * (comparisons * 15.0 + capacitors * 0.81);
+        close(cost.energy_fj.parts[&Component::Adcs], s.energy_scale * 4.0 * fj);
+        let um2 = comparisons * 50.0 + capacitors * 2.0;
+        close(cost.area_um2.parts[&Component::Adcs], s.area_scale * um2);
+        close(cost.latency_ns.parts[&Component::Conversions], 4.0 * cycles * 10.0);
+        let control_fj = 1.22 * 0.05 * c.control_gates * c.gate_fj;
+        close(cost.energy_fj.parts[&Component::Control], 4.0 * cycles * control_fj);
+    }
+}
+
+/// Two outputs of 2-bit weights in two columns of cells of levels 0 to 3: what lies between HRS and
+/// LRS conducts a third and two thirds of the way, and a column is converted once for both bits.
+#[test]
+fn levels_by_hand() {
+    let input = Input::upper_bits(1, 1, 2, 1);
+    // Levels 3 and 1 in row 0, 2 and 0 in row 1, of the weights 3, -1, 1, -3.
+    let weights = Weights::from_rows(&[[3, -1], [1, -3]]).unwrap();
+    let only = Layer::Linear(Linear { name: "only".into(), weights, thresholds: None });
+    let network = Network::new(input, vec![Layer::Flatten, only]).unwrap();
+    let spec = MacroSpec::preset("gt-n40-mlc").unwrap();
+    let mut mapping = Mapping::logical(&network, &spec).unwrap();
+    mapping.stage = Stage::Placed;
+    mapping.tiles[0].place = Some(Place { macro_index: 0, row: 0, column: 126 });
+    let calibrated = calibrated(1);
+    let cost = assess(&calibrated, &network, &mapping, &spec, vec![1, 1]).typical;
+    let (s, c) = (calibrated.typical, calibrated.typical.constants);
+    let lrs_fj = s.energy_scale * 1.22 * 1000.0 * 0.04 * c.read_ns / c.lrs_kohm;
+    close(cost.energy_fj.parts[&Component::Cells], (2.0 + 2.0 / 17.0) * lrs_fj);
+    close(cost.energy_fj.parts[&Component::Adcs], s.energy_scale * 1.22 * 2.0 * 7.0 * 15.0);
+    close(cost.latency_ns.parts[&Component::Conversions], 2.0 * 10.0);
+    assert_eq!(cost.layers[0].cells, 4);
+    close(cost.ops, 2.0 * 2.0 * 4.0);
+}
+
+#[test]
+fn what_departs_from_the_chip_is_named() {
+    let named = |spec: &MacroSpec| {
+        let departures = calibrated(1).departures(spec);
+        departures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    expect!["cell.on_off_ratio 17 (there 41)"].assert_eq(&named(&spec()));
+    let mut other = MacroSpec::preset("gt-n40-mlc").unwrap();
+    other.set_all([("adc.kind", "sar"), ("adc.bits", "4"), ("columns_per_adc", "4")]).unwrap();
+    expect!["rows_per_conversion 2 (there 7); columns_per_adc 4 (there 8); adc.bits 4 (there 3); cell.on_off_ratio 17 (there 41); cell.bits_per_cell 2 (there 1); adc.kind sar (there flash)"].assert_eq(&named(&other));
 }
 
 /// Eight columns that begin in the middle of a converter's use two converters.

@@ -47,8 +47,9 @@ pub struct TileEvents {
     pub full_groups: u64,
     /// Rows that were on, added up over the groups.
     pub rows_on: u64,
-    /// Cells in LRS in the rows that were on, added up over the groups.
-    pub lrs_on: u64,
+    /// Levels of the cells in the rows that were on, added up over the groups: the cells in LRS,
+    /// where cells hold 1 bit.
+    pub levels_on: u64,
 }
 
 impl std::ops::AddAssign for TileEvents {
@@ -58,7 +59,7 @@ impl std::ops::AddAssign for TileEvents {
         self.groups += other.groups;
         self.full_groups += other.full_groups;
         self.rows_on += other.rows_on;
-        self.lrs_on += other.lrs_on;
+        self.levels_on += other.levels_on;
     }
 }
 
@@ -73,7 +74,7 @@ impl EventCounts {
         for (tile, counted) in mapping.tiles.iter().zip(&self.tiles) {
             events[tile.matrix.index()] += Events {
                 groups: counted.groups,
-                conversions: counted.groups * tile.columns.len() as u64,
+                conversions: counted.groups * mapping.geometry.width(tile) as u64,
                 rows_on: counted.rows_on,
             };
         }
@@ -91,8 +92,9 @@ impl Programmed<'_> {
         let (network, images) = (reference.network, &reference.images);
         let layers = network.matrices();
         let input_bits = |tile: &Tile| layers[tile.matrix.index()].input_bits;
-        let tiles: Vec<Counted> =
-            mapping.tiles.iter().map(|tile| Counted::new(tile, input_bits(tile))).collect();
+        let cell_bits = mapping.geometry.cell_bits;
+        let tile = |tile| Counted::new(tile, input_bits(tile), cell_bits.into());
+        let tiles: Vec<Counted> = mapping.tiles.iter().map(tile).collect();
         let start = || Counter {
             spec,
             plan: &self.plan,
@@ -126,18 +128,19 @@ struct Counted<'a> {
     tile: &'a Tile,
     lines: Lines,
     planes: u8,
-    /// Per physical row, its cells in LRS.
-    lrs: Vec<u64>,
+    /// Per physical row, the levels of its cells, added up.
+    levels: Vec<u64>,
 }
 
 impl<'a> Counted<'a> {
-    /// Of a tile whose matrix is given activations of `input_bits` bits.
-    fn new(tile: &'a Tile, input_bits: u8) -> Self {
+    /// Of a tile of cells of `cell_bits` bits whose matrix is given activations of `input_bits` bits.
+    fn new(tile: &'a Tile, input_bits: u8, cell_bits: usize) -> Self {
         let (rows, columns) = (tile.physical_rows(), tile.columns.len());
-        let lrs = |row| (0..columns).filter(|&column| tile.bits.get(row, column)).count() as u64;
+        let bit = |row, column| u64::from(tile.bits.get(row, column)) << (column % cell_bits);
+        let levels = |row| (0..columns).map(|column| bit(row, column)).sum();
         let lines = tile.lines();
         let planes = lines.planes(input_bits);
-        Self { tile, lines, planes, lrs: (0..rows).map(lrs).collect() }
+        Self { tile, lines, planes, levels: (0..rows).map(levels).collect() }
     }
 }
 
@@ -155,7 +158,7 @@ struct Counter<'a> {
 
 impl Counter<'_> {
     fn count(&mut self, index: usize, activations: &[u8]) {
-        let Counted { tile, lines, planes, lrs } = &self.tiles[index];
+        let Counted { tile, lines, planes, levels } = &self.tiles[index];
         let (scan, most) = (&lines.scan, self.spec.rows_per_conversion);
         self.sums.resize(self.sums.len().max(scan.len()), 0);
         lines.add_up(&tile.rows, activations, &mut self.sums);
@@ -170,8 +173,8 @@ impl Counter<'_> {
             events.groups += self.groups.len() as u64;
             events.full_groups += self.active.len().div_ceil(most) as u64;
             events.rows_on += self.active.len() as u64;
-            let physical = |&line: &u32| lrs[scan[line as usize].physical as usize];
-            events.lrs_on += self.active.iter().map(physical).sum::<u64>();
+            let of_row = |&line: &u32| levels[scan[line as usize].physical as usize];
+            events.levels_on += self.active.iter().map(of_row).sum::<u64>();
         }
     }
 }
@@ -206,6 +209,9 @@ mod tests {
             let network = random::network(seed.site("network"), random::Limits::default());
             let mut spec = MacroSpec::preset("gt-n40").unwrap();
             (spec.rows, spec.columns, spec.columns_per_adc) = (24, 16, 4);
+            spec.cell.bits_per_cell = hafnia_ir::random::cell_bits(seed, &network);
+            // No sum of levels exceeds the largest code.
+            spec.rows_per_conversion = 7 / spec.cell.top_level();
             if window > 0 {
                 spec.set("input_control", &format!("fixed-window{{{window}}}")).unwrap();
             }
@@ -225,7 +231,8 @@ mod tests {
             for (tile, events) in mapping.tiles.iter().zip(&counted.tiles) {
                 prop_assert!(events.full_groups <= events.groups);
                 prop_assert!(events.groups <= events.rows_on);
-                prop_assert!(events.lrs_on <= events.rows_on * tile.columns.len() as u64);
+                let levels = mapping.geometry.width(tile) * spec.cell.top_level();
+                prop_assert!(events.levels_on <= events.rows_on * levels as u64);
             }
         }
     }

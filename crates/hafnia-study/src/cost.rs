@@ -7,7 +7,7 @@ use anyhow::{Context as _, ensure};
 use hafnia_artifact::write_whole;
 use hafnia_cim::MacroSpec;
 use hafnia_cost::{
-    Assessment, BreakEven, Calibrated, Calibration, Cost, CostModel, DRAWS, Range, Scope,
+    Assessment, BreakEven, Calibrated, Calibration, Cost, CostModel, DRAWS, Departure, Range, Scope,
 };
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
@@ -106,6 +106,9 @@ pub struct CostOutcome {
     pub spec: BTreeMap<String, String>,
     /// What the model is calibrated on.
     pub calibration: Calibration,
+    /// Where the macro is not the chip that it is calibrated on; prices follow the macro.
+    #[serde(default)]
+    pub departures: Vec<Departure>,
     /// The cost.
     pub cost: Cost,
     /// The comparison, if asked for.
@@ -186,6 +189,7 @@ impl Request for CostRequest {
             cost_model: model,
             spec: resolved(&spec),
             calibration: calibrated.calibration(),
+            departures: calibrated.departures(&spec),
             cost: assessment.cost(),
             against,
         };

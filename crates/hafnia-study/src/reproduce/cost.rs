@@ -64,6 +64,19 @@ impl Costs {
         Ok(())
     }
 
+    /// A sentence on where the macro is not the chip of the calibration, if it is anywhere.
+    fn departures(&self) -> String {
+        let departures: Vec<String> =
+            self.found.departures.iter().map(ToString::to_string).collect();
+        match &departures[..] {
+            [] => String::new(),
+            _ => format!(
+                "\nPrices follow the macro where it is not the chip of the calibration: {}.",
+                departures.join(", ")
+            ),
+        }
+    }
+
     pub(super) fn section(&self) -> anyhow::Result<Section> {
         let (natural, best) = (&self.against.cost, &self.found.cost);
         let mut totals = Table::of(["", ">natural", ">by `best`"]);
@@ -122,8 +135,9 @@ impl Costs {
             title: "What it costs".to_owned(),
             text: format!(
                 "The deployed network on macros of the preset, priced on the events of {} test images; a bracket is the range, 5 % to 95 % of draws, that what is assumed leaves.\n\
-                 Most constants are assumed: docs/cost.md has each with its source.",
-                self.found.images
+                 Most constants are assumed: docs/cost.md has each with its source.{}",
+                self.found.images,
+                self.departures()
             ),
             tables: vec![totals, layers, savings, calibration],
             figures: vec![
