@@ -13,8 +13,8 @@ use crate::output::Output;
 /// Search over rename, polarity, order and input control, and show what rows, cycles and noise can
 /// be had together.
 ///
-/// The search is that of the pass `best`; what no candidate beats is then run on virtual chips, with
-/// noise in the final layer. Writes OUT/frontier.csv, OUT/frontier.svg and every mapping of the
+/// The search is that of the pass `best`; what no candidate beats is then run on virtual chips, shown
+/// validation images, since a mapping is chosen by them. Writes OUT/frontier.csv, OUT/frontier.svg and every mapping of the
 /// frontier as OUT/<letter>.map, which is for a macro with the input control that stands beside it.
 #[derive(Args, Serialize)]
 #[command(after_help = "Examples:
@@ -37,8 +37,11 @@ pub(crate) struct Frontier {
     /// Virtual chips for every mapping of the frontier.
     #[arg(long, value_parser = within(limits::CHIPS), default_value_t = 20)]
     chips: u32,
-    /// Which images meet the chips.
-    #[arg(long, value_parser = part(), default_value = "test")]
+    /// Where there is noise: `all`, `final`, or names of layers, separated by commas.
+    #[arg(long, default_value = "all", value_name = "SCOPE")]
+    noise_in: String,
+    /// Which images the chips are shown.
+    #[arg(long, value_parser = part(), default_value = "validation")]
     part: Part,
     /// Seed of everything drawn.
     #[arg(long, default_value_t = 1)]
@@ -55,8 +58,9 @@ impl Frontier {
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
         output.answer(request::<FrontierRequest>(self)?.run(session), |found| {
             format!(
-                "{} candidates; those that none beats, with noise in the final layer of {} chips, {} {} images:\n{}",
+                "{} candidates; those that none beats, noise in: {}, {} chips, {} {} images:\n{}",
                 found.candidates.len(),
+                found.noise_in,
                 found.chips,
                 found.images,
                 found.part,

@@ -32,9 +32,9 @@ use crate::output::{Format, Output, answer};
   hafnia sim net.hafnia natural.map best.map --set sigma_lrs_rel=0.2 --set offset_lsb=0.2
   hafnia sim a.hafnia a-natural.map a-order.map b.hafnia b-natural.map b-order.map
   hafnia sim --model 'final12/*' --pipeline natural --pipeline compact --part validation --power
-  hafnia sim net.hafnia natural.map --noise-in all --chips 5 --format json
+  hafnia sim net.hafnia natural.map --noise-in final --chips 5 --format json
   hafnia sim --model frontier --set sigma_lrs_rel=0.2 --until ±0.02 --yield-at 98.9
-  hafnia sim --model frontier --noise-in all --set sigma_lrs_rel=0.15 --attribute")]
+  hafnia sim --model frontier --set sigma_lrs_rel=0.15 --attribute")]
 pub(crate) struct Sim {
     #[command(flatten)]
     networks: NetworksOptions,
@@ -66,8 +66,8 @@ pub(crate) struct Sim {
     /// Also tell the yield: the share of chips that reach this accuracy, in per cent.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     yield_at: Option<f64>,
-    /// Where there is noise: `final`, `all`, or names of layers, separated by commas.
-    #[arg(long, default_value = "final", value_name = "SCOPE")]
+    /// Where there is noise: `all`, `final`, or names of layers, separated by commas.
+    #[arg(long, default_value = "all", value_name = "SCOPE")]
     noise_in: String,
     /// Replicates of the bootstrap.
     #[arg(long, value_parser = within(limits::REPLICATES), default_value_t = 2000)]

@@ -32,12 +32,10 @@ use crate::output::{Output, answer};
 
 A sweep:
   name = \"noise\"
-  engine = \"table\"
   part = \"validation\"       or train, or test
   chips = 20
   [base]
   model = \"frontier\"
-  noise_in = \"all\"
   [axes]
   pipeline = [\"natural\", \"compact\"]
   \"macro.sigma_lrs_rel\" = { from = 0.05, to = 0.3, steps = 6 }")]

@@ -156,10 +156,11 @@ proptest! {
     fn frontier(
         (network, profile, out) in (network(), path(), path()),
         (steps, chips, seed) in (limits::STEPS, limits::CHIPS, any::<u64>()),
-        (part, spec, data) in (part(), spec(), data()),
+        (noise_in, part, spec, data) in (text(), part(), spec(), data()),
     ) {
-        let asked =
-            FrontierRequest { network, profile, out, steps, chips, part, seed, spec, data };
+        let asked = FrontierRequest {
+            network, profile, out, steps, chips, noise_in, part, seed, spec, data,
+        };
         check(&asked, asked.words(), |command| match command {
             Command::Frontier(frontier) => request(&frontier).ok(),
             _ => None,
@@ -209,7 +210,7 @@ proptest! {
         });
         let asked = BenchRequest { network, pipeline, images, seconds: seconds.into(), spec };
         check(&asked, asked.words(), |command| match command {
-            Command::Bench(bench) => request(&bench).ok(),
+            Command::Bench(bench) => Some(bench.request()),
             _ => None,
         });
     }

@@ -741,7 +741,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "sim net.hafnia natural.map --noise-in fc9 --offline",
         1,
         expect![[r#"
-        error: noise in layer `fc9`: give final, all, or some of conv1, conv2, fc1, fc2, fc3
+        error: noise in layer `fc9`: give all, final, or some of conv1, conv2, fc1, fc2, fc3
     "#]],
     );
     place.fail(

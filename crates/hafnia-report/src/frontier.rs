@@ -13,6 +13,8 @@ use hafnia_stats::Interval;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Frontier {
+    /// Where there was noise: `all`, `final`, or names of layers.
+    pub noise_in: String,
     /// The part of the data set that met the chips.
     pub part: String,
     /// How many images of it.
@@ -147,6 +149,7 @@ mod tests {
         };
         let drop = Interval { value: 0.5, lo: 0.25, hi: 0.75 };
         let frontier = Frontier {
+            noise_in: "all".to_owned(),
             part: "validation".to_owned(),
             images: 10,
             chips: 2,

@@ -253,7 +253,7 @@ impl Prices<'_> {
     fn assess(&self, name: &str, mapping: &Mapping) -> anyhow::Result<Assessment> {
         let bar = self.session.observer.bar(name);
         let moves = |done, of| bar.moves(done, of);
-        let programmed = Programmed::new(self.reference, mapping, self.spec, &NoiseScope::Final)?;
+        let programmed = Programmed::new(self.reference, mapping, self.spec, &NoiseScope::All)?;
         let events = programmed.count_events(&moves);
         Ok(self.calibrated.assess(self.network, mapping, self.spec, &events)?)
     }

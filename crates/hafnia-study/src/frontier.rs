@@ -8,7 +8,7 @@ use hafnia_ir::{Mapping, Profile};
 use hafnia_passes::{Candidate, Context, SearchMappings};
 use hafnia_report::{Frontier, FrontierCandidate};
 use hafnia_rng::Seed;
-use hafnia_sim::{Engines, NoiseScope, Programmed, Reference};
+use hafnia_sim::{Engines, Programmed, Reference};
 use hafnia_stats::{Bootstrap, Interval, drop_points};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,6 +18,7 @@ use crate::limits;
 use crate::record::Record;
 use crate::request::{Request, Step, check_outputs, places, written};
 use crate::session::Session;
+use crate::simulate::noise_scope;
 use crate::source::{MacroSource, NetworkSource, resolved};
 
 /// What is to be searched.
@@ -34,6 +35,8 @@ pub struct FrontierRequest {
     pub steps: u64,
     /// Virtual chips for every mapping of the frontier.
     pub chips: u32,
+    /// Where there is noise: `all`, `final`, or names of layers, separated by commas.
+    pub noise_in: String,
     /// The part of the data set.
     pub part: Part,
     /// Seed of everything drawn.
@@ -54,7 +57,8 @@ impl Default for FrontierRequest {
             out: PathBuf::new(),
             steps: SearchMappings::default().steps,
             chips: 20,
-            part: Part::Test,
+            noise_in: "all".to_owned(),
+            part: Part::Validation,
             seed: 1,
             spec: MacroSource::default(),
             data: DataSource::default(),
@@ -89,6 +93,7 @@ impl Request for FrontierRequest {
         let named = self.network.load()?;
         record.network(&named);
         let network = &named.network;
+        let scope = noise_scope(&self.noise_in, network)?;
         record.input(&self.profile)?;
         record.inputs(self.spec.files())?;
         let profile: Profile = load(&self.profile)?;
@@ -117,7 +122,7 @@ impl Request for FrontierRequest {
                 let spec = MacroSpec { input_control: candidate.input_control, ..spec.clone() };
                 let bar = session.observer.bar(&format!("chips of {label}"));
                 let (mapping, seed) = (&candidate.mapping, Seed(self.seed));
-                let programmed = Programmed::new(&reference, mapping, &spec, &NoiseScope::Final)?;
+                let programmed = Programmed::new(&reference, mapping, &spec, &scope)?;
                 let moves = |done, of| bar.moves(done, of);
                 let run = programmed.run(0..self.chips, seed).progress(&moves);
                 let evaluation = run.on(&Engines::Device)?;
@@ -130,6 +135,7 @@ impl Request for FrontierRequest {
             all.push(found(candidate, label, drop_on_chips));
         }
         let found = Frontier {
+            noise_in: self.noise_in.clone(),
             part: self.part.name().to_owned(),
             images: images.labels.len(),
             chips: self.chips,

@@ -5,6 +5,7 @@ use std::path::Path;
 use hafnia_artifact::read_text;
 use hafnia_report::{Figure, Frontier, Part, Section, Setting};
 
+use crate::data;
 use crate::frontier::FrontierRequest;
 use crate::reproduce::lab::{Lab, noise};
 use crate::source::{MacroSource, NetworkSource};
@@ -27,13 +28,14 @@ pub(super) fn run(
     let request = FrontierRequest {
         steps: lab.effort.anneal_steps / 10,
         chips: lab.effort.mapping_chips,
+        noise_in: "final".to_owned(),
+        part: data::Part::Test,
         seed: lab.seed,
         spec: MacroSource { set: noise(&setting), ..MacroSource::default() },
         data: lab.source.clone(),
         network: NetworkSource::File(network.to_owned()),
         profile: profile.to_owned(),
         out: lab.out("frontier"),
-        ..FrontierRequest::default()
     };
     let found = lab.ask("frontier", &request)?;
     let svg = request.svg();

@@ -373,9 +373,11 @@ impl<'a> Lab<'a> {
         Ok(out)
     }
 
-    /// A simulation on the chips of this seed, with these values of the macro.
+    /// A simulation on the chips of this seed, with these values of the macro, with noise in the final
+    /// layer, of which the paper's claims are.
     pub(crate) fn simulation(&self, seed: u64, set: Vec<String>) -> SimulateRequest {
         SimulateRequest {
+            noise_in: "final".to_owned(),
             seed,
             replicates: self.claims.protocol.bootstrap_replicates,
             spec: MacroSource { set, ..MacroSource::default() },

@@ -66,7 +66,7 @@ pub struct SimulateRequest {
     pub most_chips: u32,
     /// Accuracy that counts for the yield, in per cent.
     pub yield_at: Option<f64>,
-    /// Where there is noise: `final`, `all`, or names of layers, separated by commas.
+    /// Where there is noise: `all`, `final`, or names of layers, separated by commas.
     pub noise_in: String,
     /// Replicates of the bootstrap.
     pub replicates: u32,
@@ -118,7 +118,7 @@ impl Default for SimulateRequest {
             until: None,
             most_chips: 1000,
             yield_at: None,
-            noise_in: "final".to_owned(),
+            noise_in: "all".to_owned(),
             replicates: 2000,
             power: None,
             attribute: None,
@@ -452,18 +452,18 @@ fn slow(paths: &[MatrixPath]) -> Option<String> {
     Some(format!("no vectors for {layers} because {why}: that takes 15 to 35 times as long"))
 }
 
-/// Where there is noise: `final`, `all`, or names of layers, separated by commas.
+/// Where there is noise: `all`, `final`, or names of layers, separated by commas.
 pub(crate) fn noise_scope(text: &str, network: &Network) -> anyhow::Result<NoiseScope> {
     match text {
-        "final" => Ok(NoiseScope::Final),
         "all" => Ok(NoiseScope::All),
+        "final" => Ok(NoiseScope::Final),
         names => {
             let matrices = network.matrices();
             let find = |name: &str| {
                 let found = matrices.iter().position(|matrix| matrix.name == name);
                 let known = || matrices.iter().map(|m| m.name).collect::<Vec<_>>().join(", ");
                 found.with_context(|| {
-                    format!("noise in layer `{name}`: give final, all, or some of {}", known())
+                    format!("noise in layer `{name}`: give all, final, or some of {}", known())
                 })
             };
             Ok(NoiseScope::Matrices(names.split(',').map(find).collect::<Result<_, _>>()?))

@@ -164,7 +164,7 @@ impl<'a> Worker<'a> {
         images: usize,
     ) -> anyhow::Result<Subject<'n>> {
         let network = &named.network;
-        let scope = noise_scope(&text_of(point, "noise_in", "final"), network)?;
+        let scope = noise_scope(&text_of(point, "noise_in", "all"), network)?;
         let reference = |images| {
             let images = data::images(network, &self.shown.first(images))?;
             anyhow::Ok(Reference::new(network, &images)?)
