@@ -46,8 +46,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let trainings = trainings(&options.runs)?;
     let registry = Registry::builtin();
     let session = Session::new(&registry, &());
-    let cache = root().join("datasets/cache");
-    let full = DataSource { data: options.data.clone(), cache, ..DataSource::default() };
+    let full = DataSource { data: options.data.clone(), ..DataSource::of_checkout(&root()) };
     // Without a network and without a cache there is the subset alone.
     let no_cache = root().join("out/record/no-cache");
     let subset = DataSource { cache: no_cache, offline: true, ..DataSource::default() };

@@ -1,10 +1,11 @@
 //! `hafnia bench`.
 
-use clap::Args;
-use hafnia_study::{BenchRequest, PIPELINE, Request, Session, name_of};
-use serde::Serialize;
+use std::path::PathBuf;
 
-use crate::options::{MacroOptions, NetworkOptions, number, request};
+use clap::Args;
+use hafnia_study::{BENCH_MODEL, BenchRequest, NetworkSource, PIPELINE, Request, Session, name_of};
+
+use crate::options::{MacroOptions, number};
 use crate::output::{Output, table};
 
 /// Measure the engines on this machine: images per second of processor time, and what a second
@@ -12,15 +13,18 @@ use crate::output::{Output, table};
 ///
 /// The network runs with noise in all layers on test images of the small subset that is part of
 /// hafnia, over and over; it is mapped by --pipeline.
-#[derive(Args, Serialize)]
+#[derive(Args)]
 #[command(after_help = "Examples:
-  hafnia bench --model frontier
+  hafnia bench
   hafnia bench net.hafnia --pipeline rename --set bits=4
   hafnia bench --model frontier --seconds 5 --format json")]
 pub(crate) struct Bench {
-    #[command(flatten)]
-    #[serde(flatten)]
-    network: NetworkOptions,
+    /// Network file; without it --model.
+    #[arg(value_name = "NETWORK", conflicts_with = "model")]
+    file: Option<PathBuf>,
+    /// Recorded network: RECIPE, or RECIPE/SEED (hafnia models).
+    #[arg(long, value_name = "NAME", default_value = BENCH_MODEL)]
+    model: String,
     /// Pipeline that maps the network, built-in or a TOML file.
     #[arg(long, value_name = "NAME|FILE", default_value = PIPELINE)]
     pipeline: String,
@@ -31,13 +35,22 @@ pub(crate) struct Bench {
     #[arg(long, value_parser = number, default_value_t = 2.0)]
     seconds: f64,
     #[command(flatten)]
-    #[serde(flatten)]
     spec: MacroOptions,
 }
 
 impl Bench {
+    pub(crate) fn request(&self) -> BenchRequest {
+        let network = match &self.file {
+            Some(file) => NetworkSource::File(file.clone()),
+            None => NetworkSource::Model(self.model.clone()),
+        };
+        let Self { images, seconds, .. } = *self;
+        let (pipeline, spec) = (self.pipeline.clone(), self.spec.source());
+        BenchRequest { network, pipeline, images, seconds, spec }
+    }
+
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        output.answer(request::<BenchRequest>(self)?.run(session), |measured| {
+        output.answer(self.request().run(session), |measured| {
             let columns = [
                 "engine",
                 ">images per CPU-second, one thread",

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, ensure};
 use clap::{ArgGroup, Args, Subcommand};
 use hafnia_artifact::{Places, save};
-use hafnia_model::{Network, interchange};
+use hafnia_model::Network;
+use hafnia_model::interchange::{self, REFERENCE_LOGITS as LOGITS};
 use hafnia_stats::Interval;
 use hafnia_study::{
     Accuracy, DataSource, EvaluateRequest, MergeCurve, MergeOutcome, MergeRequest, MergedNetwork,
-    Part, Record, RefineOutcome, RefineRequest, Request, SearchOptions, Session, describe_network,
-    logits, manifest_of, written,
+    NetworkDescription, Part, Record, RefineOutcome, RefineRequest, Request, SearchOptions,
+    Session, describe_network, logits, manifest_of, written,
 };
 use hafnia_tune::MergeReport;
 use serde::Serialize;
@@ -219,6 +220,23 @@ impl Model {
     }
 }
 
+/// A network that was imported.
+#[derive(Debug, Serialize)]
+struct Imported {
+    #[serde(flatten)]
+    network: NetworkDescription,
+    /// What agrees, if that was asked for.
+    #[serde(rename = "logits_agree", skip_serializing_if = "Option::is_none")]
+    agrees: Option<Agreement>,
+}
+
+/// Outputs that are those of the file, all of them.
+#[derive(Debug, Serialize)]
+struct Agreement {
+    images: usize,
+    outputs: usize,
+}
+
 impl Import {
     fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
         let data = self.check_logits.as_ref().map(|data| hafnia_data::files_in(data));
@@ -230,37 +248,55 @@ impl Import {
         let config = serde_json::json!({ "folder": self.folder });
         let record = Record::begin(typed(), &config, None)?;
         let network = interchange::import(&self.folder)?;
-        if let Some(data) = &self.check_logits {
-            self.check(session, &network, data)?;
-        }
-        let described = written(describe_network(&network), |_| {
+        let check = |data: &PathBuf| self.check(session, &network, data);
+        let agrees = self.check_logits.as_ref().map(check).transpose()?;
+        let imported = Imported { network: describe_network(&network), agrees };
+        let imported = written(imported, |_| {
             save(&self.out, &network)?;
             record.end(&[&self.out])
         });
-        output.answer(described, network_text)
+        output.answer(imported, |Imported { network, agrees }| {
+            let agrees = agrees.as_ref().map(|Agreement { images, outputs }| {
+                format!("\n{images} images × {outputs} outputs agree with {LOGITS}")
+            });
+            network_text(network) + &agrees.unwrap_or_default()
+        })
     }
 
-    fn check(&self, session: &Session<'_>, network: &Network, data: &Path) -> anyhow::Result<()> {
+    /// Holds the outputs of the first test images to those that came with the network.
+    fn check(
+        &self,
+        session: &Session<'_>,
+        network: &Network,
+        data: &Path,
+    ) -> anyhow::Result<Agreement> {
         let Some(expected) = interchange::read_reference_logits(&self.folder)? else {
-            bail!("{} has no reference_logits.npy to check against", self.folder.display());
+            bail!("{} has no {LOGITS} to check against", self.folder.display());
         };
         let source =
             DataSource { data: Some(data.to_owned()), offline: true, ..DataSource::default() };
         let mnist = session.mnist(&source)?;
         ensure!(
             expected.len() <= mnist.test.len(),
-            "reference_logits.npy has {} images, the data set has {} test images",
+            "{LOGITS} has {} images, the data set has {} test images",
             expected.len(),
             mnist.test.len()
         );
         let found = logits(network, &mnist.test, expected.len())?;
+        let outputs = network.classes();
         for (image, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            ensure!(
-                found == expected,
-                "test image {image}: the network gives {found:?}, reference_logits.npy has {expected:?}"
-            );
+            let has = expected.len();
+            ensure!(has == outputs, "{LOGITS} has {has} outputs, the network has {outputs}");
+            let differs =
+                found.iter().zip(expected).position(|(found, expected)| found != expected);
+            if let Some(output) = differs {
+                let (found, expected) = (found[output], expected[output]);
+                bail!(
+                    "test image {image}, output {output}: the network gives {found}, {LOGITS} has {expected}"
+                );
+            }
         }
-        Ok(())
+        Ok(Agreement { images: expected.len(), outputs })
     }
 }
 

@@ -87,8 +87,10 @@ pub(crate) struct DataOptions {
     /// is tried.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Folder where downloads are kept.
-    #[arg(long, value_name = "DIR", default_value = "datasets/cache")]
+    /// Folder where downloads are kept; without it `datasets/cache` if that is there, or else `hafnia`
+    /// in the user's cache folder.
+    #[arg(long, value_name = "DIR", default_value_os_t = DataSource::default().cache)]
+    #[arg(hide_default_value = true)]
     cache: PathBuf,
     /// Never touch the network: use the cache, or else the small subset that is part of hafnia.
     #[arg(long)]

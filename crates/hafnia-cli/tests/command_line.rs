@@ -33,6 +33,7 @@ impl Place {
         Command::new(env!("CARGO_BIN_EXE_hafnia"))
             .args(line.split_whitespace())
             .current_dir(self.folder.path())
+            .env("XDG_CACHE_HOME", self.folder.path())
             .output()
             .unwrap()
     }
@@ -171,6 +172,22 @@ fn a_network_goes_out_and_comes_back() {
     place.run("model import exported --out back.hafnia");
     let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert_eq!(bytes("net.hafnia"), bytes("back.hafnia"));
+
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../hafnia-data/mnist-subset");
+    let import = format!("model import exported --out back.hafnia --check-logits {data}");
+    let agree = "3 images × 10 outputs agree with reference_logits.npy";
+    assert!(place.run(&import).contains(agree));
+    assert_eq!(place.json(&import)["logits_agree"], json!({ "images": 3, "outputs": 10 }));
+    let path = place.path("exported/reference_logits.npy");
+    let mut logits = std::fs::read(&path).unwrap();
+    // The last output of the second image, which has 10 numbers of 4 bytes as the third has.
+    let at = logits.len() - 40 - 4;
+    logits[at] ^= 1;
+    std::fs::write(&path, logits).unwrap();
+    let refused = place.call(&import);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("test image 1, output 9: the network gives "), "{said}");
 }
 
 #[test]
@@ -407,6 +424,7 @@ fn every_instruction_set_gives_the_same() {
     let run = |isa: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hafnia"));
         command.args(line.split_whitespace()).current_dir(place.folder.path());
+        command.env("XDG_CACHE_HOME", place.folder.path());
         command.env(Isa::VARIABLE, isa).output().unwrap()
     };
     let widest = run("");

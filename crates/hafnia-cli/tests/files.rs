@@ -137,8 +137,9 @@ fn on_a_full_disk_results_are_printed_and_old_files_stay() {
         let is_written = files(usual.path()) != files(place.path());
         let broken = copy(place.path());
         let script = format!("{full} exec {} {line}", env!("CARGO_BIN_EXE_hafnia"));
-        let output =
-            Command::new("bash").args(["-c", &script]).current_dir(&broken).output().unwrap();
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).current_dir(&broken).env("XDG_CACHE_HOME", place.path());
+        let output = command.output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         let code = if is_written { Some(1) } else { expected.status.code() };
         if output.status.code() != code
@@ -209,7 +210,7 @@ fn a_manifest_tells_whether_files_belong_together() {
 
 fn begun(place: &Path, line: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hafnia"));
-    command.args(line.split(' ')).current_dir(place);
+    command.args(line.split(' ')).current_dir(place).env("XDG_CACHE_HOME", place);
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 

@@ -35,7 +35,7 @@ fn place() -> TempDir {
 
 fn hafnia(place: &Path, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hafnia"));
-    command.args(line.split_whitespace()).current_dir(place);
+    command.args(line.split_whitespace()).current_dir(place).env("XDG_CACHE_HOME", place);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -162,6 +162,7 @@ fn what_cannot_be_swept_is_said() {
     let refused = Command::new(env!("CARGO_BIN_EXE_hafnia"))
         .args(["sweep", "wrong.toml", "--offline", "--on", "slurm", "--out", "s\ntouch PWNED\n#"])
         .current_dir(place)
+        .env("XDG_CACHE_HOME", place)
         .output()
         .unwrap();
     let said = String::from_utf8(refused.stderr).unwrap();
@@ -263,7 +264,9 @@ fn a_full_disk_keeps_what_is_finished() {
     // No file may become larger than 0 bytes, as on a full disk.
     let binary = env!("CARGO_BIN_EXE_hafnia");
     let script = format!("trap '' XFSZ; ulimit -f 0; exec {binary} sweep --offline --out out");
-    let output = Command::new("sh").args(["-c", &script]).current_dir(place).output().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).current_dir(place).env("XDG_CACHE_HOME", place);
+    let output = command.output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("out") && said.contains("cannot"), "{said}");

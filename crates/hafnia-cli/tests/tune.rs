@@ -11,7 +11,8 @@ use tempfile::TempDir;
 
 fn call(place: &Path, line: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hafnia"));
-    command.args(line.split_whitespace()).current_dir(place).output().unwrap()
+    command.args(line.split_whitespace()).current_dir(place).env("XDG_CACHE_HOME", place);
+    command.output().unwrap()
 }
 
 fn json(place: &Path, line: &str) -> Value {

@@ -29,6 +29,7 @@ fn every_command_of_the_tutorial_runs() {
         assert_eq!(words.next(), Some("hafnia"), "{line}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_hafnia"));
         command.current_dir(place.path()).args(words.clone());
+        command.env("XDG_CACHE_HOME", place.path());
         let name = words.next().unwrap_or_default();
         if WITH_DATA.contains(&name) && !line.contains("--collect") {
             command.arg("--offline");

@@ -32,5 +32,5 @@ mod split;
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use mnist::{Mnist, Origin};
-pub use sources::{Progress, Sources, files_in, load};
+pub use sources::{Progress, Sources, cache_of, files_in, load};
 pub use split::Split;

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use etcetera::BaseStrategy;
 use hafnia_artifact::{read, write_whole};
 
 use crate::{
@@ -34,10 +35,21 @@ impl Default for Sources {
     fn default() -> Self {
         Self {
             data: None,
-            cache: PathBuf::from("datasets/cache"),
+            cache: cache_of(Path::new("")),
             offline: false,
             fall_back_to_subset: false,
         }
+    }
+}
+
+/// Where downloads are kept if nothing else is asked for: in `datasets/cache` below `root` if that
+/// folder is there, or else in the folder `hafnia` of the user's caches (`$XDG_CACHE_HOME` or `~/.cache`,
+/// on Windows `%LOCALAPPDATA%`). Without a home it is `datasets/cache` all the same.
+pub fn cache_of(root: &Path) -> PathBuf {
+    let own = root.join("datasets/cache");
+    match etcetera::choose_base_strategy() {
+        Ok(user) if !own.is_dir() => user.cache_dir().join("hafnia"),
+        _ => own,
     }
 }
 
@@ -375,6 +387,15 @@ mod tests {
         let network = Network { mirrors: &mirrors, npm: NO_NPM };
         let found = find(&files(), &network, sources, &mut |event| events.push(event));
         (found, events)
+    }
+
+    #[test]
+    fn downloads_are_kept_in_a_checkout_that_keeps_them_or_else_with_the_user() {
+        let dir = TempDir::new().unwrap();
+        let of_user = cache_of(dir.path());
+        assert!(of_user.ends_with("hafnia") && !of_user.starts_with(dir.path()), "{of_user:?}");
+        std::fs::create_dir_all(dir.path().join("datasets/cache")).unwrap();
+        assert_eq!(cache_of(dir.path()), dir.path().join("datasets/cache"));
     }
 
     #[test]

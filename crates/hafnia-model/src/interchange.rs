@@ -45,8 +45,10 @@ use crate::weights::Weights;
 /// What `format` says in a `network.json` that this version reads and writes.
 pub const FORMAT: &str = "hafnia-network/1";
 
+/// The file of a folder that has outputs of its network, on the first test images.
+pub const REFERENCE_LOGITS: &str = "reference_logits.npy";
+
 const NETWORK: &str = "network.json";
-const REFERENCE_LOGITS: &str = "reference_logits.npy";
 /// The largest file that is read: a matrix of this many bytes is far above any network here.
 const MAX_BYTES: u64 = 1 << 28;
 

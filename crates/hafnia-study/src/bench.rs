@@ -16,6 +16,9 @@ use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::{MacroSource, NetworkSource, PIPELINE, pipeline_file};
 
+/// The network that is measured if none is named.
+pub const BENCH_MODEL: &str = "frontier";
+
 /// What is to be measured: a network with noise in all layers, on test images of the subset, over
 /// and over.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +39,8 @@ pub struct BenchRequest {
 
 impl Default for BenchRequest {
     fn default() -> Self {
-        let (network, spec) = Default::default();
+        let network = NetworkSource::Model(BENCH_MODEL.to_owned());
+        let spec = MacroSource::default();
         Self { network, pipeline: PIPELINE.to_owned(), images: 2048, seconds: 2.0, spec }
     }
 }

@@ -1,11 +1,11 @@
 //! Where images come from: [`DataSource`], and the [`Part`] of a data set.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use hafnia_artifact::Digest;
-use hafnia_data::{Dataset, Mnist, Origin, Split};
+use hafnia_data::{Dataset, Mnist, Origin, Split, cache_of};
 use hafnia_model::{Network, arithmetic};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
@@ -25,11 +25,16 @@ pub struct DataSource {
 
 impl Default for DataSource {
     fn default() -> Self {
-        Self { data: None, cache: "datasets/cache".into(), offline: false, or_subset: false }
+        Self::of_checkout(Path::new(""))
     }
 }
 
 impl DataSource {
+    /// Everywhere, downloads being kept as they are for a program that runs in this folder.
+    pub fn of_checkout(root: &Path) -> Self {
+        Self { data: None, cache: cache_of(root), offline: false, or_subset: false }
+    }
+
     /// The files that are there already.
     pub fn files(&self) -> Vec<PathBuf> {
         hafnia_data::files_in(self.data.as_ref().unwrap_or(&self.cache))

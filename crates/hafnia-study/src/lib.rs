@@ -59,7 +59,7 @@ mod source;
 pub mod sweep;
 mod train;
 
-pub use bench::{BenchOutcome, BenchRequest, EngineSpeed};
+pub use bench::{BENCH_MODEL, BenchOutcome, BenchRequest, EngineSpeed};
 pub use cost::{CostAgainst, CostOutcome, CostRequest, ratios};
 pub use data::{DataOutcome, DataSource, Part};
 pub use describe::{

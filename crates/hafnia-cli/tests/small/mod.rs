@@ -81,7 +81,9 @@ outputs = 3
 
 pub(crate) fn hafnia(place: &Path, line: &str, end: &str) -> Output {
     let script = format!("exec {} {line} {end}", env!("CARGO_BIN_EXE_hafnia"));
-    Command::new("bash").args(["-c", &script]).current_dir(place).output().unwrap()
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]).current_dir(place).env("XDG_CACHE_HOME", place);
+    command.output().unwrap()
 }
 
 /// A folder with a small network, images for it, and all that commands make of them.

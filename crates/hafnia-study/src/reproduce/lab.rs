@@ -456,9 +456,9 @@ fn find(
 ) -> anyhow::Result<(DataSource, DataOutcome)> {
     let mut source = DataSource {
         data: request.data.as_ref().map(absolute).transpose()?,
-        cache: root.join("datasets/cache"),
         offline: request.offline,
         or_subset: true,
+        ..DataSource::of_checkout(root)
     };
     let found = session.mnist(&source)?;
     for note in &found.notes {
