@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use hafnia_artifact::{Places, write_whole};
-use hafnia_report::{Comparison, Report, page};
+use hafnia_report::{Comparison, Report, Table, page};
 use hafnia_study::written;
+use hafnia_text::counted;
 
 use crate::output::{Format, Output};
 use crate::progress::note;
 
 /// Write the page of a run of `cargo xtask reproduce` again, or compare several.
 ///
-/// One run: report.html, from its report.json and what lies beside it. Several: a page with claims,
-/// metrics and figures side by side, and the same as tables; differences are to the first.
+/// One run: report.html, from its report.json and what lies beside it. Several: what changed, as tables
+/// and on a page, on which all else is folded; differences are to the first.
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia report out/reproduce
@@ -49,7 +50,7 @@ impl ReportRuns {
         });
         output.answer(compared, |compared| match &runs[..] {
             [(_, report)] => report.verdict_table().to_string(),
-            _ => format!("{}\n{}", compared.claims_table(), compared.metrics_table()),
+            _ => changes(compared),
         })
     }
 }
@@ -64,6 +65,20 @@ impl ReportRuns {
             (_, out) => runs.writes(out),
         }
     }
+}
+
+/// What changed from run to run, and how much did not.
+fn changes(compared: &Comparison) -> String {
+    let (claims, metrics) = (compared.changed_claims_table(), compared.changed_table());
+    let part = |noun: &str, table: &Table, all: usize| {
+        let of = counted(all, noun);
+        match table.rows() {
+            [] => format!("none of {of} differs"),
+            _ => format!("{table}\nwhat differs of {of}"),
+        }
+    };
+    let claims = part("answer", &claims, compared.claims.len());
+    format!("{claims}\n{}", part("metric", &metrics, compared.metrics.len()))
 }
 
 /// The page of a run, in its folder.

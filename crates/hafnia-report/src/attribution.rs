@@ -5,8 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
+use crate::number::interval_cells;
 use crate::plot::{Bars, bars};
-use crate::table::{Align, Table, interval_cells};
+use crate::table::{Align, INTERVAL, Table};
 use hafnia_stats::Interval;
 
 /// Where the accuracy of a mapping goes.
@@ -19,7 +20,7 @@ pub struct Attribution {
     pub drop_points: Interval,
     /// Every layer on its own.
     pub layers: Vec<LayerLoss>,
-    /// Every effect on its own, and left out.
+    /// Every effect on its own, and the difference that it makes among all others.
     pub effects: Vec<EffectLoss>,
 }
 
@@ -67,8 +68,9 @@ pub struct EffectLoss {
     pub keys: String,
     /// With this effect alone, in points.
     pub drop_points_alone: Interval,
-    /// With all others, in points.
-    pub drop_points_without: Interval,
+    /// What leaving it out saves: the drop with all effects less that with all others, on the same chips
+    /// and images, in points.
+    pub difference_points: Interval,
 }
 
 impl Attribution {
@@ -82,7 +84,7 @@ impl Attribution {
             "noise in",
             [
                 "drop, points",
-                "95 % interval",
+                INTERVAL,
                 "SNR, dB: median",
                 "worst column",
                 "codes that err, %",
@@ -122,15 +124,15 @@ impl Attribution {
         table
     }
 
-    /// A row an effect: its drop alone, and that of all others.
+    /// A row an effect: its drop alone, and the difference that it makes among all others.
     #[must_use]
     pub fn by_effect(&self) -> Table {
-        let names = ["alone: drop, points", "95 % interval", "all but this", "95 % interval"];
+        let names = ["alone: drop, points", INTERVAL, "left out: saved, points", INTERVAL];
         let mut table = columns("effect", names);
         for of in &self.effects {
-            let ([alone, of_alone], [without, of_without]) =
-                (interval_cells(of.drop_points_alone), interval_cells(of.drop_points_without));
-            table.row([of.effect.clone(), alone, of_alone, without, of_without]);
+            let ([alone, of_alone], [saved, of_saved]) =
+                (interval_cells(of.drop_points_alone), interval_cells(of.difference_points));
+            table.row([of.effect.clone(), alone, of_alone, saved, of_saved]);
         }
         table
     }
@@ -148,11 +150,11 @@ impl Attribution {
         let layers =
             self.layers.iter().map(|of| bar(&of.layer, [Some(of.drop_points_alone), None]));
         let effects = self.effects.iter().map(|of| {
-            let values = [of.drop_points_alone, of.drop_points_without].map(Some);
+            let values = [of.drop_points_alone, of.difference_points].map(Some);
             bar(&of.effect, values)
         });
         let given: Vec<Bars> = std::iter::once(all).chain(layers).chain(effects).collect();
-        bars("drop, points", &["alone", "all but this"], &given)
+        bars("points", &["lost alone", "saved if left out"], &given)
     }
 }
 
@@ -190,7 +192,7 @@ mod tests {
                 effect: "offsets".to_owned(),
                 keys: "offset_lsb".to_owned(),
                 drop_points_alone: interval(0.5),
-                drop_points_without: interval(0.25),
+                difference_points: interval(0.25),
             }],
         };
         let json = serde_json::to_string(&attribution).unwrap();
@@ -209,9 +211,9 @@ mod tests {
         "#]]
         .assert_eq(&text[1]);
         expect![[r#"
-            | effect  | alone: drop, points |  95 % interval | all but this |  95 % interval |
-            | :------ | ------------------: | -------------: | -----------: | -------------: |
-            | offsets |               0.500 | 0.400 to 0.600 |        0.250 | 0.150 to 0.350 |
+            | effect  | alone: drop, points |  95 % interval | left out: saved, points |  95 % interval |
+            | :------ | ------------------: | -------------: | ----------------------: | -------------: |
+            | offsets |               0.500 | 0.400 to 0.600 |                   0.250 | 0.150 to 0.350 |
         "#]]
         .assert_eq(&text[2]);
     }

@@ -25,6 +25,8 @@ pub struct Claims {
     /// The noise settings, from small to large; the first is the default preset's.
     #[serde(rename = "setting")]
     pub settings: Vec<Setting>,
+    /// What states them.
+    pub paper: Paper,
     /// The claims, in the order they are printed.
     #[serde(rename = "claim")]
     pub claims: Vec<Claim>,
@@ -88,6 +90,24 @@ pub struct Setting {
     pub sigma_lrs_rel: f64,
     /// Static σ of the ADC offset per column and comparator, in LSB.
     pub offset_lsb: f64,
+}
+
+/// A publication, as it is cited.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paper {
+    /// Its title.
+    pub title: String,
+    /// Family names, in order.
+    pub authors: Vec<String>,
+    /// Where it was published.
+    pub venue: String,
+    /// When.
+    pub year: u16,
+    /// Its digital object identifier, without an address before it.
+    pub doi: String,
+    /// What of it is public, in a sentence without the full stop.
+    pub known: String,
 }
 
 /// A claim of the paper.

@@ -6,8 +6,9 @@ use serde::Serialize;
 
 use crate::error::ReportError;
 use crate::judged::{Column, decimals_of};
+use crate::number::{digits, fixed};
 use crate::report::Report;
-use crate::table::{Align, Table, fixed};
+use crate::table::{Align, INTERVAL, Table};
 use crate::verdict::Verdict;
 use hafnia_stats::Interval;
 
@@ -118,19 +119,29 @@ impl Comparison {
     /// difference to the first.
     #[must_use]
     pub fn claims_table(&self) -> Table {
+        self.table_of(&self.claims.iter().collect::<Vec<_>>())
+    }
+
+    /// The rows of [`Comparison::claims_table`] in which runs differ.
+    #[must_use]
+    pub fn changed_claims_table(&self) -> Table {
+        let changed = self.claims.iter().filter(|claim| claim.is_changed());
+        self.table_of(&changed.collect::<Vec<_>>())
+    }
+
+    fn table_of(&self, claims: &[&ComparedClaim]) -> Table {
         let mut columns = vec![
             ("claim".to_owned(), Align::Left),
             ("networks".to_owned(), Align::Left),
             ("paper".to_owned(), Align::Right),
         ];
         for (index, run) in self.runs.iter().enumerate() {
-            columns
-                .extend([(run.clone(), Align::Right), ("95 % interval".to_owned(), Align::Right)]);
+            columns.extend([(run.clone(), Align::Right), (INTERVAL.to_owned(), Align::Right)]);
             columns.extend((index > 0).then(|| ("difference".to_owned(), Align::Right)));
             columns.push(("verdict".to_owned(), Align::Left));
         }
         let mut table = Table::new(columns);
-        for claim in &self.claims {
+        for claim in claims {
             let written = |value: f64| fixed(value, decimals_of(value, claim.decimals));
             let paper = format!("{} {}", fixed(claim.paper, claim.decimals.into()), claim.unit);
             let mut row = vec![claim.name.clone(), claim.column.name().to_owned(), paper];
@@ -141,7 +152,7 @@ impl Comparison {
                     if lo == value && hi == value {
                         "exact".to_owned()
                     } else {
-                        format!("[{}, {}]", written(lo), written(hi))
+                        format!("{} to {}", written(lo), written(hi))
                     }
                 }));
                 let difference = found.and_then(|found| found.difference);
@@ -160,12 +171,7 @@ impl Comparison {
     /// Every metric of every run; from the second on also the difference to the first.
     #[must_use]
     pub fn metrics_table(&self) -> Table {
-        let mut columns = vec![("metric".to_owned(), Align::Left)];
-        for (index, run) in self.runs.iter().enumerate() {
-            columns.push((run.clone(), Align::Right));
-            columns.extend((index > 0).then(|| ("difference".to_owned(), Align::Right)));
-        }
-        let mut table = Table::new(columns);
+        let mut table = Table::new(self.metric_columns());
         for (key, ComparedMetric { values, differences }) in &self.metrics {
             let mut row = vec![key.clone()];
             for (index, (value, difference)) in values.iter().zip(differences).enumerate() {
@@ -177,24 +183,110 @@ impl Comparison {
         }
         table
     }
+
+    /// The metrics that a run has otherwise than the first, those first whose intervals lie apart, then
+    /// by how many times the first's value they differ; the ends of an interval stand with its number.
+    #[must_use]
+    pub fn changed_table(&self) -> Table {
+        let mut columns = self.metric_columns();
+        columns.push(("95 % intervals".to_owned(), Align::Left));
+        let mut table = Table::new(columns);
+        let mut changed: Vec<Changed<'_>> =
+            self.metrics.keys().filter_map(|key| self.changed(key)).collect();
+        changed.sort_by(|a, b| {
+            let order = b.is_apart.cmp(&a.is_apart).then(b.relative.total_cmp(&a.relative));
+            order.then(a.key.cmp(b.key))
+        });
+        for Changed { key, found, is_apart, .. } in changed {
+            let mut row = vec![key.to_owned()];
+            for (index, found) in found.iter().enumerate() {
+                row.push(found.map_or(none(), |of| match of.is_finite() {
+                    true if of == Interval::exact(of.value) => digits(of.value),
+                    true => {
+                        format!("{} ({} to {})", digits(of.value), digits(of.lo), digits(of.hi))
+                    }
+                    false => digits(of.value),
+                }));
+                let difference = self.metrics[key].differences[index];
+                let difference = || difference.map_or(none(), |value| signed(digits(value)));
+                row.extend((index > 0).then(difference));
+            }
+            row.push(
+                is_apart.map_or(none(), |apart| if apart { "apart" } else { "meet" }.to_owned()),
+            );
+            table.row(row);
+        }
+        table
+    }
+
+    fn metric_columns(&self) -> Vec<(String, Align)> {
+        let mut columns = vec![("metric".to_owned(), Align::Left)];
+        for (index, run) in self.runs.iter().enumerate() {
+            columns.push((run.clone(), Align::Right));
+            columns.extend((index > 0).then(|| ("difference".to_owned(), Align::Right)));
+        }
+        columns
+    }
+
+    /// How a metric differs from run to run; nothing if it does not, or is the end of an interval.
+    fn changed<'a>(&'a self, key: &'a str) -> Option<Changed<'a>> {
+        let is_end = ["_lo", "_hi"].iter().any(|end| {
+            key.strip_suffix(end).is_some_and(|number| self.metrics.contains_key(number))
+        });
+        let values = &self.metrics[key].values;
+        let written = |value: &Option<f64>| value.map(digits);
+        if is_end || values.iter().all(|value| written(value) == written(&values[0])) {
+            return None;
+        }
+        let end = |end: &str, run: usize| self.metrics.get(&format!("{key}{end}"))?.values[run];
+        let found = |run: usize| {
+            let value = values[run]?;
+            let ends = end("_lo", run).zip(end("_hi", run));
+            Some(ends.map_or(Interval::exact(value), |(lo, hi)| Interval { value, lo, hi }))
+        };
+        let found: Vec<Option<Interval>> = (0..values.len()).map(found).collect();
+        let has_ends = end("_lo", 0).is_some();
+        let differs = |of: &Interval, first: &Interval| of.lo > first.hi || of.hi < first.lo;
+        let others = || found[1..].iter().flatten();
+        let is_apart = found[0].filter(|_| has_ends).filter(|_| others().next().is_some());
+        let first = values[0].map_or(1.0, f64::abs).max(f64::MIN_POSITIVE);
+        let differences = self.metrics[key].differences.iter();
+        // What only some runs have stands before what differs least, and behind all else.
+        let relative = differences.map(|of| of.map_or(0.0, |of| of.abs() / first));
+        Some(Changed {
+            key,
+            is_apart: is_apart.map(|first| others().any(|of| differs(of, &first))),
+            relative: relative.fold(0.0, f64::max),
+            found,
+        })
+    }
+}
+
+/// A metric that is not the same in all runs.
+struct Changed<'a> {
+    key: &'a str,
+    /// Its values and intervals, by run.
+    found: Vec<Option<Interval>>,
+    /// Whether the intervals of two runs have nothing in common; nothing without intervals.
+    is_apart: Option<bool>,
+    /// The largest difference to the first, as a multiple of that.
+    relative: f64,
+}
+
+impl ComparedClaim {
+    /// Whether a run answers otherwise than the first.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.found.iter().any(|found| {
+            *found
+                != self.found[0]
+                    .map(|first| Found { difference: found.and_then(|of| of.difference), ..first })
+        })
+    }
 }
 
 fn none() -> String {
     "–".to_owned()
-}
-
-/// A number with six digits at most, which is more than a run knows.
-pub(crate) fn digits(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return "0".to_owned();
-    }
-    let before = value.abs().log10().floor() as i32;
-    let decimals = (5 - before).clamp(0, 9) as usize;
-    let text = fixed(value, decimals);
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
-    }
 }
 
 /// With its sign, unless it is nothing.
@@ -238,8 +330,8 @@ pub(crate) mod tests {
             ┌─────────────────────────────────────────────────────────┬───────────────┬────────────┬───────┬────────────────┬────────────┬───────┬────────────────┬────────────┬────────────┬─────────┬───────────────┬────────────┬────────────┐
             │ claim                                                   ┆ networks      ┆      paper ┆     a ┆  95 % interval ┆ verdict    ┆     b ┆  95 % interval ┆ difference ┆ verdict    ┆ <empty> ┆ 95 % interval ┆ difference ┆ verdict    │
             ╞═════════════════════════════════════════════════════════╪═══════════════╪════════════╪═══════╪════════════════╪════════════╪═══════╪════════════════╪════════════╪════════════╪═════════╪═══════════════╪════════════╪════════════╡
-            │ P1 MNIST accuracy, our training                         ┆ like for like ┆    96.66 % ┆ 96.50 ┆ [96.20, 96.80] ┆ reproduced ┆ 97.75 ┆ [97.45, 98.05] ┆      +1.25 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
-            │ P1 MNIST accuracy, our training                         ┆ ours          ┆    96.66 % ┆ 97.50 ┆ [97.20, 97.80] ┆ surpassed  ┆ 98.75 ┆ [98.45, 99.05] ┆      +1.25 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
+            │ P1 MNIST accuracy, our training                         ┆ like for like ┆    96.66 % ┆ 96.50 ┆ 96.20 to 96.80 ┆ reproduced ┆ 97.75 ┆ 97.45 to 98.05 ┆      +1.25 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
+            │ P1 MNIST accuracy, our training                         ┆ ours          ┆    96.66 % ┆ 97.50 ┆ 97.20 to 97.80 ┆ surpassed  ┆ 98.75 ┆ 98.45 to 99.05 ┆      +1.25 ┆ surpassed  ┆       – ┆             – ┆          – ┆ not judged │
             │ P1 MNIST accuracy, integers throughout                  ┆ like for like ┆    96.66 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
             │ P2 rows of the final layer saved                        ┆ like for like ┆    45.24 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
             │ P2 rows of the final layer saved                        ┆ ours          ┆    45.24 % ┆     – ┆              – ┆ not judged ┆     – ┆              – ┆          – ┆ not judged ┆       – ┆             – ┆          – ┆ not judged │
@@ -270,24 +362,36 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn what_changed_comes_first() {
+        let comparison = Comparison::of(&runs()[..2]).unwrap();
+        expect![[r#"
+            | metric                   |                      a |                         b | difference | 95 % intervals |
+            | :----------------------- | ---------------------: | ------------------------: | ---------: | :------------- |
+            | like/accuracy_ties_wrong | 0.965 (0.962 to 0.968) | 0.9775 (0.9745 to 0.9805) |    +0.0125 | apart          |
+            | accuracy/exact           | 0.975 (0.972 to 0.978) | 0.9875 (0.9845 to 0.9905) |    +0.0125 | apart          |
+            | network/cells            |                  61470 |                     30000 |     -31470 | –              |
+            | speed                    |                      – |                       1.5 |          – | –              |
+        "#]].assert_eq(&comparison.changed_table().to_markdown());
+        let changed: Vec<&str> = (comparison.claims.iter().filter(|claim| claim.is_changed()))
+            .map(|claim| claim.name.as_str())
+            .collect();
+        assert_eq!(changed, ["P1 MNIST accuracy, our training"; 2]);
+    }
+
+    #[test]
     fn a_run_differs_from_itself_by_nothing() {
         let run = runs().remove(0);
         let comparison = Comparison::of(&[run.clone(), run]).unwrap();
         for metric in comparison.metrics.values() {
             assert_eq!(metric.differences, [Some(0.0); 2]);
         }
+        assert!(comparison.changed_table().rows().is_empty());
+        assert!(comparison.changed_claims_table().rows().is_empty());
         assert!(Comparison::of(&[]).is_err());
     }
 
     #[test]
-    fn numbers_have_six_digits() {
-        let check = |value: f64, text| assert_eq!(digits(value), text);
-        check(61470.0, "61470");
-        check(0.45238095, "0.452381");
-        check(-0.5, "-0.5");
-        check(1234567.8, "1234568");
-        check(0.0, "0");
-        check(1e-12, "0");
+    fn differences_have_signs() {
         assert_eq!(signed("0.00".to_owned()), "0.00");
         assert_eq!(signed("1".to_owned()), "+1");
     }

@@ -165,6 +165,19 @@ mod tests {
             expect![[r#"
                 {
                   "title": "Reproduction",
+                  "paper": {
+                    "title": "Machine Learning Algorithm Co-Design for a 40 nm RRAM Analog Compute-in-Memory Accelerator",
+                    "authors": [
+                      "Weinstock",
+                      "Tan",
+                      "Li",
+                      "Yu"
+                    ],
+                    "venue": "IEEE Opportunity Research Scholars Symposium (ORSS)",
+                    "year": 2023,
+                    "doi": "10.1109/ORSS58323.2023.10161812",
+                    "known": "it is known here by its abstract and by a network that its first author made public"
+                  },
                   "subset": false,
                   "quick": false,
                   "claims": [

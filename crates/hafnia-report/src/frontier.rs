@@ -5,8 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
+use crate::number::interval_cells;
 use crate::plot;
-use crate::table::{Table, interval_cells};
+use crate::table::{INTERVAL, Table};
 use hafnia_stats::Interval;
 
 /// The mappings of a search, and what those lose that no other beats.
@@ -104,7 +105,7 @@ fn table<'a>(candidates: impl IntoIterator<Item = &'a FrontierCandidate>) -> Tab
         ">cycles/image",
         ">noise, expected",
         ">drop, points",
-        ">95 % interval",
+        INTERVAL,
     ]);
     for candidate in candidates {
         let none = || ["-", "-"].map(str::to_owned);

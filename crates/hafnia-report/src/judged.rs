@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::table::{Align, Table, fixed};
+use crate::number::{fixed, with_interval};
+use crate::table::{Align, Table};
 use crate::verdict::Verdict;
 use hafnia_stats::Interval;
 
@@ -159,23 +160,17 @@ impl JudgedClaim {
         let Some(Answer { found: Some(found), bounded, .. }) = self.answer(column) else {
             return "–".to_owned();
         };
-        let mut cell = with_interval(*found, &self.unit, self.decimals);
+        let mut cell = written(*found, &self.unit, self.decimals);
         if let Some(Bounded { name, unit, found, .. }) = bounded {
-            cell += &format!("; {name} {}", with_interval(*found, unit, 1));
+            cell += &format!("; {name} {}", written(*found, unit, 1));
         }
         cell
     }
 }
 
-/// A number with unit and interval, such as `97.50 % (97.18 to 97.79)`.
-fn with_interval(found: Interval, unit: &str, decimals: u8) -> String {
-    let decimals = decimals_of(found.value, decimals);
-    let [value, lo, hi] = [found.value, found.lo, found.hi].map(|number| fixed(number, decimals));
-    if found == Interval::exact(found.value) {
-        format!("{value} {unit}, exact")
-    } else {
-        format!("{value} {unit} ({lo} to {hi})")
-    }
+/// A number with its unit and interval, beside one that the paper prints with `decimals`.
+fn written(found: Interval, unit: &str, decimals: u8) -> String {
+    with_interval(found, unit, decimals_of(found.value, decimals))
 }
 
 /// Decimals of our number beside one that the paper prints with `decimals`: two at least, and one more

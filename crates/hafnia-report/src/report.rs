@@ -7,7 +7,7 @@ use hafnia_text::quoted;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::claims::Claims;
+use crate::claims::{Claims, Paper};
 use crate::error::ReportError;
 use crate::judged;
 use crate::judged::JudgedClaim;
@@ -29,6 +29,9 @@ pub struct Scope {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     title: String,
+    /// What is reproduced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    paper: Option<Paper>,
     subset: bool,
     quick: bool,
     claims: Vec<JudgedClaim>,
@@ -66,6 +69,8 @@ pub struct Section {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
+    /// What to build, and for whom.
+    Build,
     /// Accuracy over noise.
     Noise,
     /// Mappings, row by row and cell by cell.
@@ -111,6 +116,7 @@ impl Report {
         claims: &Claims,
         metrics: Metrics,
     ) -> Result<Self, ReportError> {
+        let paper = claims.paper.clone();
         let claims = if scope.subset || scope.quick {
             claims.list_unjudged(&metrics)?
         } else {
@@ -118,6 +124,7 @@ impl Report {
         };
         Ok(Self {
             title: title.into(),
+            paper: Some(paper),
             subset: scope.subset,
             quick: scope.quick,
             claims,
@@ -170,6 +177,12 @@ impl Report {
     #[must_use]
     pub fn title(&self) -> &str {
         &self.title
+    }
+
+    /// What is reproduced; a report made before papers were named has none.
+    #[must_use]
+    pub fn paper(&self) -> Option<&Paper> {
+        self.paper.as_ref()
     }
 
     /// What the run covered.

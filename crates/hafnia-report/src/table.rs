@@ -7,7 +7,6 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
-use hafnia_stats::Interval;
 use hafnia_text::{MOST_QUOTED, cut, escaped_lines};
 
 /// Which side the cells of a column are set to.
@@ -19,6 +18,9 @@ pub enum Align {
     /// For numbers.
     Right,
 }
+
+/// The name of a column that holds the intervals of the numbers in the column before it.
+pub const INTERVAL: &str = "95 % interval";
 
 /// A header and rows of as many cells.
 ///
@@ -93,11 +95,12 @@ impl Table {
         Self { header, align, rows: Vec::new() }
     }
 
-    /// A table of these columns and no rows; those that begin with `>`, which is left out, are of
-    /// numbers.
+    /// A table of these columns and no rows; those that begin with `>`, which is left out, and
+    /// those called [`INTERVAL`] are of numbers.
     pub fn of<S: AsRef<str>>(columns: impl IntoIterator<Item = S>) -> Self {
         Self::new(columns.into_iter().map(|column| match column.as_ref().strip_prefix('>') {
             Some(name) => (name.to_owned(), Align::Right),
+            None if column.as_ref() == INTERVAL => (INTERVAL.to_owned(), Align::Right),
             None => (column.as_ref().to_owned(), Align::Left),
         }))
     }
@@ -110,6 +113,32 @@ impl Table {
         let row: Vec<String> = cells.into_iter().map(|cell| unsigned_zeros(cell.into())).collect();
         assert_eq!(row.len(), self.header.len(), "a table row has a cell per column");
         self.rows.push(row);
+    }
+
+    /// The table with every column [`INTERVAL`] in the column before it, whose number it is of: `0.5` and
+    /// `0.4 to 0.6` are `0.5 (0.4 to 0.6)`.
+    #[must_use]
+    pub(crate) fn joined(&self) -> Self {
+        let is_joined = |column: usize| column > 0 && self.header[column] == INTERVAL;
+        let join = |cells: &[String], joined: &dyn Fn(&str, &str) -> String| -> Vec<String> {
+            let kept = (0..cells.len()).filter(|&column| !is_joined(column));
+            let cell = |column: usize| match column + 1 < cells.len() && is_joined(column + 1) {
+                true => joined(&cells[column], &cells[column + 1]),
+                false => cells[column].clone(),
+            };
+            kept.map(cell).collect()
+        };
+        let number = |value: &str, range: &str| match range {
+            "" | "-" | "–" => value.to_owned(),
+            "exact" => format!("{value}, exact"),
+            range => format!("{value} ({range})"),
+        };
+        let align = (0..self.align.len()).filter(|&column| !is_joined(column));
+        Self {
+            header: join(&self.header, &|name, interval| format!("{name} ({interval})")),
+            align: align.map(|column| self.align[column]).collect(),
+            rows: self.rows.iter().map(|row| join(row, &number)).collect(),
+        }
     }
 
     /// The names of the columns.
@@ -202,24 +231,6 @@ impl fmt::Display for Table {
     }
 }
 
-/// The value and the interval as cells of a table, in thousandths; `-` where an end is not known.
-pub(crate) fn interval_cells(of: Interval) -> [String; 2] {
-    let range = match of.is_finite() {
-        true => format!("{:.3} to {:.3}", of.lo, of.hi),
-        false => "-".to_owned(),
-    };
-    [format!("{:.3}", of.value), range]
-}
-
-/// A number with so many decimals, never as minus zero.
-pub(crate) fn fixed(number: f64, decimals: usize) -> String {
-    let text = format!("{number:.decimals$}");
-    match text.strip_prefix('-') {
-        Some(digits) if digits.chars().all(|c| matches!(c, '0' | '.')) => digits.to_owned(),
-        _ => text,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use expect_test::{Expect, expect};
@@ -243,6 +254,16 @@ mod tests {
         ] {
             assert_eq!(unsigned_zeros(text.to_owned()), expected);
         }
+    }
+
+    #[test]
+    fn intervals_join_their_numbers() {
+        let mut table = Table::of(["layer", ">drop", INTERVAL, ">codes", INTERVAL]);
+        table.row(["fc3", "0.5", "0.4 to 0.6", "7", "-"]);
+        let joined = table.joined();
+        assert_eq!(joined.header(), ["layer", "drop (95 % interval)", "codes (95 % interval)"]);
+        assert_eq!(joined.align(), [Align::Left, Align::Right, Align::Right]);
+        assert_eq!(joined.rows(), [["fc3", "0.5 (0.4 to 0.6)", "7"]]);
     }
 
     #[test]
@@ -292,11 +313,5 @@ mod tests {
             "a|b, ""c""",-12.5
         "#]],
         );
-    }
-
-    #[test]
-    fn zero_has_no_sign() {
-        assert_eq!(fixed(-0.004, 2), "0.00");
-        assert_eq!(fixed(-0.006, 2), "-0.01");
     }
 }

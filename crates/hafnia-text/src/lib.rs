@@ -76,6 +76,11 @@ pub fn cut(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{first} … {} characters … {last}", count - most))
 }
 
+/// How many there are of what a noun names, whose plural is regular: `1 chip`, `2 chips`.
+pub fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A text of others within a message: in backquotes, escaped, at most [`MOST_QUOTED`] characters.
 pub fn quoted(text: &str) -> String {
     format!("`{}`", shown(text))

@@ -20,7 +20,14 @@
   for (const id of new Set(ids)) {
     if (ids.filter(other => other === id).length > 1) faults.push(`id ${id} is given twice`);
   }
-  for (const link of all('a[href]')) {
+  for (const link of all('a[download]')) {
+    const [, kind, data] = link.getAttribute('href').match(/^data:(image\/svg\+xml|text\/csv),(.*)$/s) ?? [];
+    const text = decodeURIComponent(data ?? '');
+    const isWhole = kind === 'text/csv' ? text.split('\n').length > 2
+      : new DOMParser().parseFromString(text, 'image/svg+xml').documentElement.tagName === 'svg';
+    if (!isWhole || !link.download.endsWith(kind === 'text/csv' ? '.csv' : '.svg')) faults.push(`${link.download} cannot be kept`);
+  }
+  for (const link of all('a[href]:not([download], [href^="https://doi.org/10."])')) {
     const target = document.getElementById(decodeURIComponent(link.hash.slice(1)));
     if (!link.hash || !target) faults.push(`${name(link)} leads nowhere`);
   }
@@ -29,7 +36,17 @@
     if (all('th:not([scope])', table).length) faults.push(`a heading of a table has no scope: ${name(table)}`);
     if (all('thead th', table).length === 0) faults.push(`a table has no head: ${name(table)}`);
   }
-  for (const image of all('figure > svg, figure > img, .macros svg')) {
+  for (const figure of all('figure:not(.macros figure)')) {
+    const kept = all('a[download]', figure).map(link => link.download.split('.').at(-1));
+    if (!figure.querySelector('figcaption')?.textContent.trim()) faults.push('a figure has no caption');
+    if (kept.join() !== 'svg,csv') faults.push(`a figure has links that keep [${kept}], not svg and csv`);
+    if (!figure.querySelector('svg circle title')?.textContent) faults.push('the points of a figure say nothing');
+  }
+  for (const heading of all('main h2')) {
+    const link = heading.querySelector('a.permalink');
+    if (link?.hash !== `#${heading.closest('section')?.id}`) faults.push(`${name(heading)} has no link to itself`);
+  }
+  for (const image of all('figure > .wide > svg, figure > .wide > img, .macros svg')) {
     if (!image.getAttribute('aria-label') && !image.getAttribute('alt')) faults.push('a picture has no name');
   }
   if (document.querySelector('a')?.getAttribute('href') !== '#main') faults.push('the first link does not skip to the report');

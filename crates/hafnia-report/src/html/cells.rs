@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::markup::{escape, table};
+use hafnia_text::counted;
+
 use crate::layout::{Block, CellMap, CellRow, Layout};
 use crate::table::Table;
 
@@ -31,12 +33,12 @@ pub(super) fn cells(map: &CellMap) -> String {
         let name = &layout.name;
         let _ = write!(
             html,
-            "<h3>{}: {macros} macro{} of {} × {}, {shared} shared row{}</h3>\n<div class=\"macros\">\n",
+            "<h3>{}: {} of {} × {}, {}</h3>\n<div class=\"macros\">\n",
             escape(name),
-            plural(macros),
+            counted(macros, "macro"),
             layout.rows,
             layout.columns,
-            plural(shared)
+            counted(shared, "shared row")
         );
         for index in 0..macros {
             html += &picture(layout, index, &classes);
@@ -45,8 +47,8 @@ pub(super) fn cells(map: &CellMap) -> String {
         if shared > 0 {
             let _ = write!(
                 html,
-                "<details>\n<summary>The {shared} shared row{} of {} as a table</summary>\n{}</details>\n",
-                plural(shared),
+                "<details>\n<summary>{} of {} as a table</summary>\n{}</details>\n",
+                counted(shared, "shared row"),
                 escape(name),
                 table(&format!("Shared rows of {name}"), &shared_rows(layout))
             );
@@ -63,10 +65,6 @@ const LEGEND: &str = "<ul class=\"legend\">\n\
 <li class=\"k0 s\"><svg viewBox=\"0 0 22 10\" aria-hidden=\"true\"><rect class=\"band\" x=\"6\" y=\"2\" width=\"16\" height=\"6\"/>\
 <path class=\"mark\" d=\"M1 2l4 3-4 3z\"/><path class=\"on\" d=\"M6 5h5m3 0h4\"/></svg>band and mark: a physical row that several logical rows share</li>\n\
 </ul>\n";
-
-fn plural(count: usize) -> &'static str {
-    if count == 1 { "" } else { "s" }
-}
 
 /// The classes by the first layout after the first; rows of the others that it does not share have
 /// none.
@@ -174,7 +172,8 @@ fn said(block: &Block, y: usize, row: &CellRow) -> String {
     let list = |rows: &[usize]| rows.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
     let mut held = Vec::new();
     if !row.logical.is_empty() {
-        held.push(format!("logical row{} {}", plural(row.logical.len()), list(&row.logical)));
+        let rows = if row.logical.len() == 1 { "row" } else { "rows" };
+        held.push(format!("logical {rows} {}", list(&row.logical)));
     }
     if !row.complemented.is_empty() {
         held.push(format!("the complement of {}", list(&row.complemented)));

@@ -1,28 +1,27 @@
 //! Several runs side by side as a page.
 
+use hafnia_text::counted;
+
 use super::markup::{escape, table};
 use super::{Chapter, document, figure};
 use crate::compare::Comparison;
 use crate::error::ReportError;
 use crate::report::{Figure, Report};
+use crate::table::Table;
 
 impl Comparison {
     /// The runs side by side on one page, as [`page`](super::page) makes one of a single run:
-    /// claims, metrics, the figures that they have in common, and how to repeat each.
+    /// what changed of claims and metrics, all of both folded, the figures that they have in
+    /// common, and how to repeat each.
     ///
     /// # Errors
     /// As [`Comparison::of`].
     pub fn page(runs: &[(String, Report)]) -> Result<String, ReportError> {
         let compared = Self::of(runs)?;
+        let (claims, metrics) = (compared.changed_claims_table(), compared.changed_table());
         let mut chapters = vec![
-            Chapter {
-                title: "Claims".to_owned(),
-                body: table("Claims of every run", &compared.claims_table()),
-            },
-            Chapter {
-                title: "Metrics".to_owned(),
-                body: table("Metrics of every run", &compared.metrics_table()),
-            },
+            changed("claim", compared.claims.len(), &claims, &compared.claims_table()),
+            changed("metric", compared.metrics.len(), &metrics, &compared.metrics_table()),
         ];
         chapters.extend(figures(runs));
         chapters.push(Chapter {
@@ -49,7 +48,25 @@ impl Comparison {
     }
 }
 
-/// The figures of the first run, beside those of the same name in the others.
+/// What changed of claims or metrics, and folded below it all of them.
+fn changed(noun: &str, count: usize, changed: &Table, all: &Table) -> Chapter {
+    let mut body = match changed.rows().len() {
+        0 => format!("<p>No {noun} differs.</p>\n"),
+        _ => table(&format!("What differs of every {noun}"), changed),
+    };
+    let of = counted(count, noun);
+    let name = format!("Every {noun} of every run");
+    body += &format!("<details>\n<summary>All, {of}</summary>\n{}</details>\n", table(&name, all));
+    Chapter { title: format!("{}s that changed", capital(noun)), body }
+}
+
+fn capital(noun: &str) -> String {
+    let (first, rest) = noun.split_at(1);
+    first.to_uppercase() + rest
+}
+
+/// The figures of the first run, beside those of the same name in the others; folded where all runs
+/// have the same.
 fn figures(runs: &[(String, Report)]) -> Option<Chapter> {
     let all = |report: &Report| -> Vec<Figure> {
         report.sections.iter().flat_map(|section| section.figures.clone()).collect()
@@ -58,13 +75,23 @@ fn figures(runs: &[(String, Report)]) -> Option<Chapter> {
         runs.iter().map(|(name, report)| (name, all(report))).collect();
     let mut body = String::new();
     for of_first in &all[0].1 {
-        body += &format!("<h3>{}</h3>\n<div class=\"beside\">\n", escape(&of_first.caption));
-        for (name, figures) in &all {
-            if let Some(same) = figures.iter().find(|same| same.name == of_first.name) {
-                body += &figure(&same.svg, &format!("{name}: {}", same.caption), name);
-            }
-        }
-        body += "</div>\n";
+        let beside: Vec<(&String, &Figure)> = all
+            .iter()
+            .filter_map(|(name, figures)| {
+                let same = figures.iter().find(|same| same.name == of_first.name)?;
+                Some((*name, same))
+            })
+            .collect();
+        let is_same = beside.iter().all(|(_, figure)| figure.svg == of_first.svg);
+        let caption = escape(&of_first.caption);
+        let pictures = beside.iter().map(|(name, of)| figure(of, None, name)).collect::<String>();
+        body += &match is_same {
+            true => format!(
+                "<details>\n<summary>The same in all: {caption}</summary>\n{}</details>\n",
+                figure(of_first, None, &of_first.caption)
+            ),
+            false => format!("<h3>{caption}</h3>\n<div class=\"beside\">\n{pictures}</div>\n"),
+        };
     }
     (!body.is_empty()).then(|| Chapter { title: "Figures".to_owned(), body })
 }
@@ -77,9 +104,13 @@ mod tests {
     #[test]
     fn a_page_of_several_runs() {
         let page = Comparison::page(&runs()).unwrap();
-        for text in
-            ["<h1>3 runs side by side</h1>", "+1.25", "&lt;empty&gt;", "Metrics of every run"]
-        {
+        for text in [
+            "<h1>3 runs side by side</h1>",
+            "+1.25",
+            "&lt;empty&gt;",
+            "Metrics that changed",
+            "<summary>All, 8 metrics</summary>",
+        ] {
             assert!(page.contains(text), "{text}");
         }
         assert!(!page.contains("<empty>"));

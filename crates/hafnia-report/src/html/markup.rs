@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::number::set;
 use crate::table::{Align, Table};
+use crate::verdict::Verdict;
 
 /// Text with what HTML would take for its own replaced, for elements and attributes alike.
 pub(super) fn escape(text: &str) -> String {
@@ -29,10 +31,11 @@ pub(super) fn inline(text: &str) -> String {
     let closed = parts.len() - usize::from(parts.len().is_multiple_of(2));
     let mut html = String::new();
     for (index, part) in parts.iter().enumerate() {
-        let escaped = escape(part);
+        let is_code = index < closed && index % 2 == 1;
+        let escaped = if is_code { escape(part) } else { escape(&set(part)) };
         match index {
             _ if index >= closed => html += &format!("`{escaped}"),
-            _ if index % 2 == 1 => html += &format!("<code>{escaped}</code>"),
+            _ if is_code => html += &format!("<code>{escaped}</code>"),
             _ => html += &escaped,
         }
     }
@@ -59,8 +62,10 @@ pub(super) fn text(markdown: &str) -> String {
     html
 }
 
-/// A table by this name, which is read out and not seen; the first cell of a row names it.
+/// A table by this name, which is read out and not seen; the first cell of a row names it, and every
+/// number has its interval in its own cell.
 pub(super) fn table(name: &str, table: &Table) -> String {
+    let table = table.joined();
     let class = |align: &Align| match align {
         Align::Left => "",
         Align::Right => " class=\"number\"",
@@ -86,6 +91,20 @@ pub(super) fn table(name: &str, table: &Table) -> String {
         html += "</tr>\n";
     }
     html + "</tbody>\n</table>\n</div>\n"
+}
+
+/// A verdict: its word, and a sign that does not hang on colour.
+pub(super) fn verdict(verdict: Verdict) -> String {
+    let sign = match verdict {
+        Verdict::Surpassed => "▲",
+        Verdict::Reproduced => "✓",
+        Verdict::NotReproduced => "✕",
+        Verdict::UnitAmbiguous => "≈",
+        Verdict::NotJudged => "○",
+    };
+    let word = verdict.to_string();
+    let class = word.replace(' ', "-");
+    format!("<span class=\"verdict {class}\"><span aria-hidden=\"true\">{sign}</span>{word}</span>")
 }
 
 #[cfg(test)]

@@ -1,24 +1,25 @@
 //! `report.html`: a report as one page that needs nothing but itself.
 //!
-//! Claims come first, then the sections by what they are about, the metrics, and how to repeat the
-//! run; what a report has not is not there. The page fetches nothing and says so to the browser; its
+//! The verdict stands in its head; claims come first, then the sections by what they are about, the
+//! metrics, how to repeat the run and how to cite it; what a report has not is not there. The page fetches nothing and says so to the browser; its
 //! script toggles the theme and shows what a row of a macro holds, and without it everything is still
 //! there to read. The same report gives the same bytes. Most of a page are the cells of macros,
 //! 250 kB for LeNet-5 in one mapping.
 
 mod cells;
 mod comparison;
+mod head;
 mod markup;
 mod picture;
 
 use std::fmt::Write as _;
 
-use self::markup::{escape, inline, table, text};
-use crate::compare::digits;
+use self::markup::{escape, inline, table, text, verdict};
 use crate::judged::{Column, JudgedClaim};
-use crate::report::{Report, Scope, Section};
+use crate::number::digits;
+use crate::plot;
+use crate::report::{Figure, Report, Section};
 use crate::table::Table;
-use crate::verdict::Verdict;
 
 /// A part of a page, with a heading and a place among the contents.
 struct Chapter {
@@ -36,32 +37,23 @@ pub fn page(report: &Report) -> String {
     chapters.extend(sections.into_iter().map(section));
     chapters.extend(metrics(report));
     chapters.extend(repeat(report));
-    document(report.title(), &scope(report.scope()), &chapters)
+    let cited = head::cite(report);
+    chapters.extend(cited.map(|body| Chapter { title: "How to cite".to_owned(), body }));
+    document(report.title(), &head::head(report), &chapters)
 }
 
-fn scope(scope: Scope) -> String {
-    let mut notices = String::new();
-    if scope.subset {
-        notices +=
-            "<p class=\"notice\">Made on the committed subset of MNIST: no claim is judged.</p>\n";
-    }
-    if scope.quick {
-        notices += "<p class=\"notice\">A quick run: less training, fewer chips, wider intervals; no claim is judged.</p>\n";
-    }
-    notices
-}
-
-/// The whole page: `notices` are markup.
-fn document(title: &str, notices: &str, chapters: &[Chapter]) -> String {
+/// The whole page: `head` is markup.
+fn document(title: &str, head: &str, chapters: &[Chapter]) -> String {
     let title = escape(title);
     let mut contents = String::new();
     let mut main = String::new();
-    for (index, Chapter { title, body }) in chapters.iter().enumerate() {
-        let (id, title) = (id(index, title), inline(title));
+    for (Chapter { title, body }, id) in chapters.iter().zip(ids(chapters)) {
+        let title = inline(title);
         let _ = writeln!(contents, "<li><a href=\"#{id}\">{title}</a></li>");
         let _ = writeln!(
             main,
-            "<section id=\"{id}\" aria-labelledby=\"{id}-heading\">\n<h2 id=\"{id}-heading\">{title}</h2>\n{body}</section>"
+            "<section id=\"{id}\" aria-labelledby=\"{id}-heading\">\n<h2 id=\"{id}-heading\">{title} \
+             <a class=\"permalink\" href=\"#{id}\" aria-label=\"Link to this section\">#</a></h2>\n{body}</section>"
         );
     }
     format!(
@@ -73,8 +65,8 @@ fn document(title: &str, notices: &str, chapters: &[Chapter]) -> String {
          <meta name=\"generator\" content=\"hafnia\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n\
          <a class=\"skip\" href=\"#main\">Skip to the report</a>\n\
-         <header>\n<div>\n<h1>{title}</h1>\n<p>hafnia: trained, mapped and run on a simulated RRAM macro</p>\n{notices}</div>\n\
-         <button id=\"theme\" type=\"button\" aria-pressed=\"false\" hidden>Dark theme</button>\n</header>\n\
+         <header>\n<button id=\"theme\" type=\"button\" aria-pressed=\"false\" hidden>Dark theme</button>\n\
+         <div>\n<h1>{title}</h1>\n{head}</div>\n</header>\n\
          <nav aria-label=\"Contents\">\n<ol>\n{contents}</ol>\n</nav>\n\
          <main id=\"main\" tabindex=\"-1\">\n{main}</main>\n\
          <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
@@ -84,15 +76,20 @@ fn document(title: &str, notices: &str, chapters: &[Chapter]) -> String {
 const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 
-/// The id of a chapter: its title in small letters and digits, and after the first its number.
-fn id(index: usize, title: &str) -> String {
-    let words = title.to_lowercase();
-    let words: Vec<&str> =
-        words.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()).collect();
-    match index {
-        0 => words.join("-"),
-        _ => format!("{}-{index}", words.join("-")),
+/// The ids of chapters, which do not hang on their order: a title in small letters and digits, and a
+/// number for the second of the same title and those after it.
+fn ids(chapters: &[Chapter]) -> Vec<String> {
+    let mut ids: Vec<String> = Vec::new();
+    for Chapter { title, .. } in chapters {
+        let words = title.to_lowercase();
+        let words = words.split(|c: char| !c.is_ascii_alphanumeric());
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        let id = words.join("-");
+        let numbered = (2..).map(|number| format!("{id}-{number}"));
+        let free = std::iter::once(id.clone()).chain(numbered).find(|id| !ids.contains(id));
+        ids.push(free.expect("numbers do not end"));
     }
+    ids
 }
 
 fn claims(report: &Report) -> Chapter {
@@ -115,7 +112,7 @@ fn claims(report: &Report) -> Chapter {
         );
         for column in Column::ALL {
             let found = claim.answer(column).map(|answer| verdict(answer.verdict));
-            body += &cell(column.name(), &escape(&claim.answer_cell(column)));
+            body += &cell(column.name(), &inline(&claim.answer_cell(column)));
             body += &cell("verdict", &found.unwrap_or("–".to_owned()));
         }
         body += "</tr>\n";
@@ -143,20 +140,6 @@ fn cell(heading: &str, markup: &str) -> String {
     format!("<td role=\"cell\" data-heading=\"{heading}\">{markup}</td>")
 }
 
-/// A verdict: its word, and a sign that does not hang on colour.
-fn verdict(verdict: Verdict) -> String {
-    let sign = match verdict {
-        Verdict::Surpassed => "▲",
-        Verdict::Reproduced => "✓",
-        Verdict::NotReproduced => "✕",
-        Verdict::UnitAmbiguous => "≈",
-        Verdict::NotJudged => "○",
-    };
-    let word = verdict.to_string();
-    let class = word.replace(' ', "-");
-    format!("<span class=\"verdict {class}\"><span aria-hidden=\"true\">{sign}</span>{word}</span>")
-}
-
 fn section(section: &Section) -> Chapter {
     let Section { title, text: words, tables, figures, maps, .. } = section;
     let mut body = text(words);
@@ -168,7 +151,7 @@ fn section(section: &Section) -> Chapter {
         body += &table(&name, given);
     }
     for figure in figures {
-        body += &self::figure(&figure.svg, &figure.caption, &figure.caption);
+        body += &self::figure(figure, Some(&figure.name), &figure.caption);
     }
     for map in maps {
         body += &cells::cells(map);
@@ -176,11 +159,21 @@ fn section(section: &Section) -> Chapter {
     Chapter { title: title.clone(), body }
 }
 
-/// A plot by this name, and what is written below it.
-fn figure(svg: &str, name: &str, caption: &str) -> String {
+/// A plot, what is written below it, and links that keep it and its data; with an id if it has a name
+/// that no other has.
+fn figure(figure: &Figure, name: Option<&str>, caption: &str) -> String {
+    let Figure { name: file, svg, caption: label } = figure;
+    let id = name.map_or(String::new(), |name| format!(" id=\"figure-{}\"", escape(name)));
+    let mut links = picture::download(&format!("{file}.svg"), "image/svg+xml", svg);
+    if let Some(data) = plot::data(svg) {
+        links += " ";
+        links += &picture::download(&format!("{file}.csv"), "text/csv", &data);
+    }
     format!(
-        "<figure>\n{}\n<figcaption>{}</figcaption>\n</figure>\n",
-        picture::picture(svg, name).trim_end(),
+        "<figure{id}>\n<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"{}\">\n{}\n</div>\n\
+         <figcaption>{} <span class=\"downloads\">{links}</span></figcaption>\n</figure>\n",
+        escape(label),
+        picture::picture(svg, label).trim_end(),
         inline(caption)
     )
 }
@@ -223,7 +216,7 @@ mod tests {
     use crate::CellMap;
     use crate::layout::tests::layouts;
     use crate::report::tests::report;
-    use crate::{Claims, Metrics, Part};
+    use crate::{Claims, Metrics, Part, Scope};
 
     /// The small report with cells, and a title and cells of a table that are not markup.
     fn whole() -> Report {
@@ -255,12 +248,13 @@ mod tests {
             assert!(!page.contains(text), "{text}");
             assert!(page.contains(&escape(text)), "{text}");
         }
-        for text in ["http://", "https://", "src=", "@import", "url("] {
-            assert!(
-                !page.replace("img alt=\"Accuracy over noise.\" src=", "").contains(text),
-                "{text}"
-            );
+        // The one address that is not in the page is the paper's.
+        let page = page.replace("href=\"https://doi.org/", "");
+        for text in ["http://", "https://", "@import", "url("] {
+            assert!(!page.contains(text), "{text}");
         }
+        assert_eq!(page.matches("src=").count(), page.matches("src=\"data:").count());
+        let page = super::page(&whole());
         assert_eq!(page, super::page(&whole()));
     }
 
@@ -268,10 +262,30 @@ mod tests {
     fn claims_come_first_and_sections_by_what_they_are_about() {
         let page = page(&whole());
         let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is there"));
-        assert!(at("<h2 id=\"claims-heading\">") < at(">Cells &amp; &lt;b&gt;</h2>"));
-        assert!(at(">Cells &amp; &lt;b&gt;</h2>") < at(">Noise</h2>"));
-        assert!(at(">Noise</h2>") < at(">How to repeat this</h2>"));
+        assert!(at("<h2 id=\"claims-heading\">") < at(">Cells &amp; &lt;b&gt; <a"));
+        assert!(at(">Cells &amp; &lt;b&gt; <a") < at(">Noise <a"));
+        assert!(at(">Noise <a") < at(">How to repeat this <a"));
         assert!(page.contains("<span class=\"verdict reproduced\">"));
+    }
+
+    #[test]
+    fn ids_do_not_hang_on_the_order() {
+        let chapter = |title: &str| Chapter { title: title.to_owned(), body: String::new() };
+        let of = |titles: [&str; 3]| ids(&titles.map(chapter));
+        assert_eq!(of(["A & b", "C, d", "C d"]), ["a-b", "c-d", "c-d-2"]);
+        assert_eq!(of(["C, d", "A & b", "C d"]), ["c-d", "a-b", "c-d-2"]);
+    }
+
+    #[test]
+    fn figures_and_their_data_can_be_kept() {
+        let mut report = whole();
+        let svg = crate::plot::scaling("n", &[crate::plot::Measured { size: 1.0, seconds: 2.0 }]);
+        report.sections[0].figures[0].svg = svg.unwrap();
+        let page = page(&report);
+        assert!(page.contains("<figure id=\"figure-noise\">"));
+        assert!(page.contains("<a download=\"noise.svg\" href=\"data:image/svg+xml,%3Csvg "));
+        assert!(page.contains("<a download=\"noise.csv\" href=\"data:text/csv,series,n,"));
+        assert!(page.contains("<title>measured, 1: 2</title>") && !page.contains("<metadata>"));
     }
 
     #[test]
@@ -285,7 +299,7 @@ mod tests {
         {
             assert!(!page.contains(text), "{text}");
         }
-        assert_eq!(page.matches("<li><a href").count(), 1);
+        assert_eq!(page.matches("<li><a href").count(), 2, "claims, and how to cite");
     }
 
     #[test]

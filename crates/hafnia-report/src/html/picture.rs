@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 
 use super::markup::escape;
+use crate::number::set;
 
 const ELEMENTS: &[&str] = &[
     "svg", "g", "rect", "line", "polyline", "polygon", "path", "circle", "ellipse", "text", "tspan",
@@ -61,6 +62,11 @@ const COLOURS: &[(&str, &str)] = &[
     ("#56B4E9", "--p5"),
 ];
 
+/// What a plot says of its points where it is pointed at, and the table of them, which is no part of the
+/// picture.
+const TITLE: &str = "title";
+const TABLE: &str = "metadata";
+
 /// What is so without being said: attributes with these values are left out.
 const DEFAULTS: &[(&str, &str)] =
     &[("opacity", "1"), ("stroke", "none"), ("stroke-width", "1"), ("text-anchor", "start")];
@@ -69,19 +75,37 @@ const DEFAULTS: &[(&str, &str)] =
 pub(super) fn picture(svg: &str, name: &str) -> String {
     let name = escape(name);
     themed(svg, &name).unwrap_or_else(|| {
-        let mut data = String::new();
-        for byte in svg.bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
-                    data.push(char::from(byte));
-                }
-                _ => {
-                    let _ = write!(data, "%{byte:02X}");
-                }
-            }
-        }
+        let data = encoded(svg);
         format!("<img alt=\"{name}\" src=\"data:image/svg+xml,{data}\">")
     })
+}
+
+/// A link that keeps a file of this name and type, which is in the link itself.
+pub(super) fn download(name: &str, kind: &str, content: &str) -> String {
+    let (file, data) = (escape(name), encoded(content));
+    let label = name.rsplit('.').next().unwrap_or(name).to_uppercase();
+    format!(
+        "<a download=\"{file}\" href=\"data:{kind},{data}\" aria-label=\"Download {file}\">{label}</a>"
+    )
+}
+
+/// Text as a part of an address, and of an attribute.
+fn encoded(text: &str) -> String {
+    // Quotes of markup may be of either kind, and one of them is a byte as it is.
+    let swapped = (!text.contains('\'') && text.starts_with('<')).then(|| text.replace('"', "'"));
+    let mut encoded = String::with_capacity(text.len() + text.len() / 4);
+    for byte in swapped.as_deref().unwrap_or(text).bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => encoded.push(char::from(byte)),
+            b' ' | b'-' | b'_' | b'.' | b',' | b';' | b'=' | b'/' | b'(' | b')' | b'\'' => {
+                encoded.push(char::from(byte));
+            }
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+    }
+    encoded
 }
 
 /// The picture in the colours of the page; nothing if it is not one that plots are made of.
@@ -92,6 +116,10 @@ fn themed(svg: &str, name: &str) -> Option<String> {
     let mut is_first = true;
     while let Some(tag) = rest.strip_prefix('<') {
         let (inside, after) = tag.split_once('>')?;
+        if inside == TABLE {
+            rest = after.split_once("</metadata>")?.1.trim_start();
+            continue;
+        }
         if let Some(element) = inside.strip_prefix('/') {
             if open.pop()? != element.trim() {
                 return None;
@@ -102,7 +130,8 @@ fn themed(svg: &str, name: &str) -> Option<String> {
                 inside.strip_suffix('/').map_or((inside, false), |inside| (inside, true));
             let (element, attributes) =
                 inside.split_once(char::is_whitespace).unwrap_or((inside, ""));
-            if !ELEMENTS.contains(&element) || (element == "svg") != is_first {
+            if !(ELEMENTS.contains(&element) || element == TITLE) || (element == "svg") != is_first
+            {
                 return None;
             }
             html += "<";
@@ -118,10 +147,14 @@ fn themed(svg: &str, name: &str) -> Option<String> {
         }
         is_first = false;
         let (content, next) = after.split_at(after.find('<').unwrap_or(after.len()));
-        if !content.trim().is_empty() && open.last() != Some(&"text") {
+        let is_text = matches!(open.last(), Some(&("text" | TITLE)));
+        if !content.trim().is_empty() && !is_text {
             return None;
         }
-        html += if open.last() == Some(&"text") { content.trim() } else { "\n" };
+        match is_text {
+            true => html += &set(content.trim()),
+            false => html.push('\n'),
+        }
         rest = next;
     }
     (rest.is_empty() && open.is_empty() && !is_first).then_some(html)
@@ -198,6 +231,17 @@ mod tests {
     }
 
     #[test]
+    fn a_download_is_what_was_given() {
+        let svg = "<svg a=\"http://x\">a & b %\n</svg>";
+        assert_eq!(
+            download("a.svg", "image/svg+xml", svg),
+            "<a download=\"a.svg\" href=\"data:image/svg+xml,%3Csvg a='http%3A//x'%3Ea %26 b %25%0A%3C/svg%3E\" aria-label=\"Download a.svg\">SVG</a>"
+        );
+        let csv = download("a.csv", "text/csv", "it's,\"x\"\n");
+        assert!(csv.contains("href=\"data:text/csv,it's,%22x%22%0A\""), "{csv}");
+    }
+
+    #[test]
     fn anything_else_is_an_image_in_which_nothing_runs() {
         for svg in [
             "<svg><script>alert(1)</script></svg>",
@@ -216,7 +260,7 @@ mod tests {
             let image = picture(svg, "x");
             assert!(image.starts_with("<img alt=\"x\" src=\"data:image/svg+xml,"), "{svg}");
             let data = image.split_once(',').unwrap().1.trim_end_matches("\">");
-            assert!(!data.contains(['<', '>', '"', '\'', '#', ' ']), "{data}");
+            assert!(!data.contains(['<', '>', '"', '#', '&', '\n']), "{data}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::points::Points;
 use super::{INK, Key, LABEL, LEFT, PALETTE, draw, finite, font, legend, lying};
 use crate::error::ReportError;
 use hafnia_stats::Interval;
@@ -43,7 +44,7 @@ pub fn bars(x: &str, groups: &[&str], bars: &[Bars]) -> Result<String, ReportErr
     let high = values().map(|interval| interval.hi).fold(0.0, f64::max);
     let air = if high > low { 0.04 * (high - low) } else { 0.5 };
     let range = low - if low < 0.0 { air } else { 0.0 }..high + air;
-    draw((1080, height), |canvas| {
+    draw((1080, height), Points::over("bar", x), |canvas, points| {
         let (top, plot) = canvas.split_vertically(48);
         let keys: Vec<_> = (groups.iter().zip(PALETTE)).map(|(g, c)| (Key::Box, c, *g)).collect();
         legend(&top, (LEFT, 28), &keys)?;
@@ -64,6 +65,8 @@ pub fn bars(x: &str, groups: &[&str], bars: &[Bars]) -> Result<String, ReportErr
                 let whisker =
                     [(lo, 0.5), (hi, 0.5)].map(|(x, part)| pixel(x, y + part * f64::from(BAR)));
                 canvas.draw(&PathElement::new(whisker, INK.stroke_width(1)))?;
+                let end = pixel(value, y + 0.5 * f64::from(BAR));
+                points.add(groups[group], &bar.label, Interval { value, lo, hi }, end);
             }
         }
         Ok(())

@@ -2,10 +2,12 @@
 
 use plotters::prelude::*;
 
+use super::points::Points;
 use super::{
     Axis, Canvas, Drawn, GREY, Key, Marker, PALETTE, axes, draw, finite, legend, padded, tick,
 };
 use crate::error::ReportError;
+use crate::number::digits;
 use hafnia_stats::Interval;
 
 /// Measured values and the curve of a fit or a model beside them.
@@ -35,7 +37,7 @@ pub fn fit(x: &str, y: &str, series: &[Fitted]) -> Result<String, ReportError> {
     let ys: Vec<f64> = ends.chain(curves().map(|at| at.1)).collect();
     finite(x, &xs)?;
     finite(y, &ys)?;
-    draw((1000, 560), |canvas| {
+    draw((1000, 560), Points::over(x, y), |canvas, points| {
         let (top, plot) = canvas.split_vertically(48);
         let colour = |index: usize| PALETTE.get(index).copied().unwrap_or(GREY);
         let keys: Vec<_> = (series.iter().enumerate())
@@ -52,6 +54,7 @@ pub fn fit(x: &str, y: &str, series: &[Fitted]) -> Result<String, ReportError> {
             for (x, at) in &series.measured {
                 let pixel = |y: f64| chart.plotting_area().map_coordinate(&(*x, y));
                 point(canvas, [at.lo, at.value, at.hi].map(pixel), colour)?;
+                points.add(&series.label, &digits(*x), *at, pixel(at.value));
             }
         }
         Ok(())

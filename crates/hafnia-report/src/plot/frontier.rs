@@ -2,10 +2,14 @@
 
 use plotters::prelude::*;
 
+use super::points::Points;
 use super::{
-    Axis, GREY, Key, Marker, PALETTE, TICK, axes, centred, draw, finite, legend, padded, tick,
+    Axis, GREY, Key, Marker, PALETTE, Places, TICK, axes, centred, draw, finite, legend, padded,
+    tick,
 };
 use crate::error::ReportError;
+use crate::number::digits;
+use hafnia_stats::Interval;
 
 /// A candidate.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,10 +45,10 @@ pub fn frontier(x: &str, y: &str, candidates: &[Candidate]) -> Result<String, Re
         }
     }
     let colour = |group: usize| PALETTE.get(group).copied().unwrap_or(GREY);
-    draw((1080, 560), |canvas| {
+    draw((1080, 560), Points::over(x, y), |canvas, points| {
         let (top, plot) = canvas.split_vertically(48);
         let keys: Vec<_> = (groups.iter().enumerate())
-            .map(|(index, group)| (Key::Line(Marker::of(index)), colour(index), *group))
+            .map(|(index, group)| (Key::Point(Marker::of(index)), colour(index), *group))
             .collect();
         legend(&top, (92, 28), &keys)?;
         let x_range = padded(candidates.iter().map(|candidate| candidate.x));
@@ -53,23 +57,24 @@ pub fn frontier(x: &str, y: &str, candidates: &[Candidate]) -> Result<String, Re
         let x = Axis { name: x, range: x_range, labels: 10, tick: &x_tick };
         let chart = axes(&plot, x, Axis { name: y, range: y_range, labels: 8, tick: &y_tick })?;
         // Those that are beaten first, so that they hide no other.
-        let mut labelled: Vec<(i32, i32)> = Vec::new();
+        let mut places = Places::default();
         for is_named in [false, true] {
             for candidate in candidates.iter().filter(|c| c.label.is_some() == is_named) {
                 let group = groups.iter().position(|group| *group == candidate.group);
                 let group = group.expect("every group was listed");
                 let pixel = chart.plotting_area().map_coordinate(&(candidate.x, candidate.y));
+                let series = match &candidate.label {
+                    Some(label) => format!("{}, {label}", candidate.group),
+                    None => candidate.group.clone(),
+                };
+                points.add(&series, &digits(candidate.x), Interval::exact(candidate.y), pixel);
                 let Some(label) = &candidate.label else {
-                    canvas.draw(&Circle::new(pixel, 3, colour(group).mix(0.35).filled()))?;
+                    Marker::of(group).draw(canvas, pixel, colour(group).mix(0.35))?;
                     continue;
                 };
-                Marker::of(group).draw(canvas, pixel, colour(group))?;
-                // Labels of points that touch stand side by side.
-                let touches =
-                    |at: &&(i32, i32)| at.0.abs_diff(pixel.0) + at.1.abs_diff(pixel.1) < 16;
-                let aside = 14 * labelled.iter().filter(touches).count() as i32;
-                canvas.draw_text(label, &centred(TICK), (pixel.0 + aside, pixel.1 - 14))?;
-                labelled.push(pixel);
+                Marker::of(group).draw(canvas, pixel, colour(group).mix(1.0))?;
+                let place = places.free((pixel.0, pixel.1 - 14), label);
+                canvas.draw_text(label, &centred(TICK), place)?;
             }
         }
         Ok(())

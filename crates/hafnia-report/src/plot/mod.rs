@@ -8,6 +8,7 @@ mod bars;
 mod fit;
 mod frontier;
 mod noise;
+mod points;
 mod rows;
 mod scaling;
 mod stacked;
@@ -22,11 +23,13 @@ use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use self::points::Points;
 use crate::error::ReportError;
 pub use bars::{Bars, bars};
 pub use fit::{Fitted, fit};
 pub use frontier::{Candidate, frontier};
 pub use noise::{Series, Spread, accuracy_over_noise};
+pub use points::data;
 pub use rows::{RowEntry, rows_before_after};
 pub use scaling::{Measured, scaling};
 pub use stacked::{Stack, stacked};
@@ -65,19 +68,24 @@ const TITLE: f64 = 18.0 * 1.24;
 const LABEL: f64 = 15.0 * 1.24;
 const TICK: f64 = 13.0 * 1.24;
 
-/// Opens a white picture of so many pixels, lets `paint` draw on it and gives its SVG.
-fn draw(size: (u32, u32), paint: impl FnOnce(&Canvas<'_>) -> Drawn) -> Result<String, ReportError> {
+/// Opens a white picture of so many pixels, lets `paint` draw on it, and gives its SVG with the points
+/// that `paint` adds.
+fn draw(
+    size: (u32, u32),
+    mut points: Points,
+    paint: impl FnOnce(&Canvas<'_>, &mut Points) -> Drawn,
+) -> Result<String, ReportError> {
     let mut svg = String::new();
     let canvas = SVGBackend::with_string(&mut svg, size).into_drawing_area();
     let drawn = (|| {
         canvas.fill(&WHITE)?;
-        paint(&canvas)?;
+        paint(&canvas, &mut points)?;
         canvas.present()?;
         Ok(())
     })();
     drop(canvas);
     drawn.map_err(ReportError::Plot)?;
-    Ok(svg)
+    Ok(points.into(&svg))
 }
 
 /// Text in the ink colour.
@@ -105,7 +113,7 @@ impl Marker {
     }
 
     /// Draws it around a pixel.
-    fn draw(self, canvas: &Canvas<'_>, (x, y): (i32, i32), colour: RGBColor) -> Drawn {
+    fn draw(self, canvas: &Canvas<'_>, (x, y): (i32, i32), colour: impl Color) -> Drawn {
         match self {
             Self::Circle => canvas.draw(&Circle::new((x, y), 5, colour.filled()))?,
             Self::Square => {
@@ -114,10 +122,32 @@ impl Marker {
             }
             Self::Triangle => {
                 let corners = [(x, y - 6), (x + 6, y + 5), (x - 6, y + 5)];
-                canvas.draw(&Polygon::new(corners, colour))?;
+                canvas.draw(&Polygon::new(corners, colour.to_rgba()))?;
             }
         }
         Ok(())
+    }
+}
+
+/// Where labels stand, so that none hides another.
+#[derive(Default)]
+struct Places(Vec<[i32; 4]>);
+
+impl Places {
+    /// The place nearest to this centre, at its height or in a line above it, at which a label of
+    /// [`TICK`] size hides none of those before it.
+    fn free(&mut self, (x, y): (i32, i32), label: &str) -> (i32, i32) {
+        // 7.5 pixels a character is wide enough at this size.
+        let half = 4 * label.chars().count() as i32 + 3;
+        let of = |(x, y): (i32, i32)| [x - half, x + half, y - 8, y + 8];
+        let meets =
+            |a: &[i32; 4], b: &[i32; 4]| a[0] < b[1] && b[0] < a[1] && a[2] < b[3] && b[2] < a[3];
+        let lines = (0..6).map(|line| -15 * line);
+        let steps = lines.flat_map(|dy| [0, 1, -1, 2, -2].map(|dx| (x + dx * half, y + dy)));
+        let is_free = |place: &(i32, i32)| !self.0.iter().any(|other| meets(other, &of(*place)));
+        let place = steps.into_iter().find(is_free).unwrap_or((x, y));
+        self.0.push(of(place));
+        place
     }
 }
 
@@ -125,13 +155,20 @@ impl Marker {
 #[derive(Clone, Copy)]
 enum Key {
     Line(Marker),
+    Point(Marker),
     Band(Marker),
     Rule,
     Box,
 }
 
-/// A row of keys and labels from (`x`, `y`), the middle of its left edge, to the right.
+/// A row of keys and labels from (`x`, `y`), the middle of its left edge, to the right; closer together
+/// where it would leave the picture.
 fn legend(canvas: &Canvas<'_>, (mut x, y): (i32, i32), entries: &[(Key, RGBColor, &str)]) -> Drawn {
+    // No font is at hand to measure with: 9 pixels a character is wide enough at this size.
+    let width = |label: &str, pixels: i32| 38 + pixels * label.chars().count() as i32;
+    let wide: i32 = entries.iter().map(|(_, _, label)| width(label, 9) + 24).sum();
+    let fits = x + wide <= canvas.dim_in_pixel().0 as i32;
+    let (pixels, gap) = if fits { (9, 24) } else { (8, 10) };
     for &(key, colour, label) in entries {
         let line = |from, to| PathElement::new([(from, y), (to, y)], colour.stroke_width(2));
         match key {
@@ -139,6 +176,7 @@ fn legend(canvas: &Canvas<'_>, (mut x, y): (i32, i32), entries: &[(Key, RGBColor
                 canvas.draw(&line(x, x + 30))?;
                 marker.draw(canvas, (x + 15, y), colour)?;
             }
+            Key::Point(marker) => marker.draw(canvas, (x + 15, y), colour)?,
             Key::Band(marker) => {
                 let band = [(x, y - 7), (x + 30, y + 7)];
                 canvas.draw(&Rectangle::new(band, colour.mix(BAND).filled()))?;
@@ -157,8 +195,7 @@ fn legend(canvas: &Canvas<'_>, (mut x, y): (i32, i32), entries: &[(Key, RGBColor
         }
         let style = font(LABEL).pos(Pos::new(HPos::Left, VPos::Center));
         canvas.draw_text(label, &style, (x + 38, y))?;
-        // No font is at hand to measure with: 9 pixels a character is wide enough at this size.
-        x += 38 + 9 * label.chars().count() as i32 + 24;
+        x += width(label, pixels) + gap;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use plotters::prelude::*;
 
+use super::points::Points;
 use super::{
     BAND, Canvas, DASH, Drawn, GREY, GRID, INK, Key, LABEL, Marker, PALETTE, TICK, centred, draw,
     finite, font, legend, padded, tick,
@@ -39,19 +40,22 @@ struct Styled<'a> {
     aside: f64,
 }
 
-/// Accuracy over noise settings, from small to large, with a rule at the accuracy without noise.
+/// Accuracy on images of `part` over noise settings, from small to large, with a rule at the accuracy
+/// without noise.
 ///
 /// # Errors
 /// [`ReportError::Empty`] without settings, [`ReportError::Length`] if a series has not one
 /// interval per setting, [`ReportError::NotFinite`] for a number that cannot be drawn.
 pub fn accuracy_over_noise(
+    part: &str,
     exact_accuracy_pct: f64,
     settings: &[Setting],
     series: &[Series],
 ) -> Result<String, ReportError> {
     check(exact_accuracy_pct, settings, series)?;
     let styled = style(series);
-    draw((1000, 560), |canvas| {
+    let name = format!("{part} accuracy (%)");
+    draw((1000, 560), Points::over("noise setting", &name), |canvas, points| {
         let (top, plot) = canvas.split_vertically(48);
         let mut keys: Vec<_> = styled
             .iter()
@@ -79,7 +83,7 @@ pub fn accuracy_over_noise(
             .bold_line_style(GRID)
             .axis_desc_style(font(LABEL))
             .label_style(font(TICK))
-            .y_desc("test accuracy (%)")
+            .y_desc(&*name)
             .y_labels(9)
             .y_label_formatter(&y_tick)
             .draw()?;
@@ -107,9 +111,10 @@ pub fn accuracy_over_noise(
                         .map(|line| PathElement::new(line, stroke))
                 }))?;
             }
-            for point in values() {
+            for ((point, setting), at) in values().zip(settings).zip(&series.accuracy_pct) {
                 let pixel = chart.plotting_area().map_coordinate(&point);
                 marker.draw(canvas, pixel, *colour)?;
+                points.add(&series.label, &setting.to_string(), *at, pixel);
             }
         }
 
@@ -225,7 +230,7 @@ mod tests {
             series("20 random orders", Spread::Band, &[97.5, 97.28, 96.7]),
             series("reordered", Spread::Bars, &[97.5, 97.4, 97.1]),
         ];
-        let svg = accuracy_over_noise(97.52, &GRID_OF_THREE, &all).unwrap();
+        let svg = accuracy_over_noise("test", 97.52, &GRID_OF_THREE, &all).unwrap();
         check_svg(
             &svg,
             &[
@@ -240,7 +245,7 @@ mod tests {
                 "0.30 LSB",
             ],
         );
-        assert_eq!(svg, accuracy_over_noise(97.52, &GRID_OF_THREE, &all).unwrap());
+        assert_eq!(svg, accuracy_over_noise("test", 97.52, &GRID_OF_THREE, &all).unwrap());
     }
 
     #[test]
@@ -248,13 +253,16 @@ mod tests {
         let exact = Interval::exact(97.0);
         let one =
             Series { label: "natural".to_owned(), accuracy_pct: vec![exact], spread: Spread::Bars };
-        check_svg(&accuracy_over_noise(97.0, &GRID_OF_THREE[..1], &[one]).unwrap(), &["natural"]);
+        check_svg(
+            &accuracy_over_noise("test", 97.0, &GRID_OF_THREE[..1], &[one]).unwrap(),
+            &["natural"],
+        );
     }
 
     #[test]
     fn what_cannot_be_drawn_is_refused() {
         let check = |exact, settings: &[Setting], series: Series, expected| {
-            let error = accuracy_over_noise(exact, settings, &[series]).unwrap_err();
+            let error = accuracy_over_noise("test", exact, settings, &[series]).unwrap_err();
             assert_eq!(error.to_string(), expected);
         };
         let whole = || series("natural", Spread::Bars, &[97.0, 96.0, 95.0]);

@@ -3,10 +3,12 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::points::Points;
 use super::{
     Canvas, Drawn, GREY, GRID, Key, LABEL, PALETTE, TICK, TITLE, centred, draw, font, legend,
 };
 use crate::error::ReportError;
+use hafnia_stats::Interval;
 
 /// Which physical row holds a logical row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +49,8 @@ pub fn rows_before_after(
     let height = cell.height * logical.len().max(physical.len()) as i32;
     let size = ((right + image_width + left) as u32, (top + height + 64) as u32);
 
-    draw(size, |canvas| {
+    let points = Points::over("logical row", "physical row");
+    draw(size, points, |canvas, points| {
         let before = BitImage { left, top, cell, rows: logical, colours: &logical_colours };
         // Centred, so that lines stay short.
         let top = top + (height - cell.height * physical.len() as i32) / 2;
@@ -60,6 +63,8 @@ pub fn rows_before_after(
             let (width, opacity) = if colour == GREY { (1, 0.55) } else { (2, 0.9) };
             let style = colour.mix(opacity).stroke_width(width);
             canvas.draw(&PathElement::new(curve(from, to), style))?;
+            let row = Interval::exact(entry.physical as f64);
+            points.add("", &entry.logical.to_string(), row, from);
         }
         before.draw(canvas, &format!("{} logical rows", logical.len()), HPos::Right)?;
         let saved = 100.0 * (1.0 - physical.len() as f64 / logical.len() as f64);

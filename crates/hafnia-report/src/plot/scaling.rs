@@ -2,8 +2,11 @@
 
 use plotters::prelude::*;
 
+use super::points::Points;
 use super::{GREY, GRID, Key, LABEL, Marker, PALETTE, TICK, draw, finite, font, legend};
 use crate::error::ReportError;
+use crate::number::digits;
+use hafnia_stats::Interval;
 
 /// What a job of some size took.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,15 +23,16 @@ pub struct Measured {
 /// # Errors
 /// [`ReportError::Empty`] without points, [`ReportError::NotFinite`] for a number that has no
 /// logarithm.
-pub fn scaling(name: &str, points: &[Measured]) -> Result<String, ReportError> {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+pub fn scaling(name: &str, measured: &[Measured]) -> Result<String, ReportError> {
+    let (Some(first), Some(last)) = (measured.first(), measured.last()) else {
         return Err(ReportError::Empty { what: format!("scaling over {name}") });
     };
-    let logarithms: Vec<f64> = points.iter().flat_map(|p| [p.size.ln(), p.seconds.ln()]).collect();
+    let logarithms: Vec<f64> =
+        measured.iter().flat_map(|p| [p.size.ln(), p.seconds.ln()]).collect();
     finite(name, &logarithms)?;
-    draw((640, 420), |canvas| {
+    draw((640, 420), Points::over(name, "processor time (s)"), |canvas, points| {
         let decades = |values: &dyn Fn(&Measured) -> f64| {
-            let exponents = || points.iter().map(|point| values(point).log10());
+            let exponents = || measured.iter().map(|point| values(point).log10());
             let low = exponents().fold(f64::INFINITY, f64::min).floor();
             let high = exponents().fold(f64::NEG_INFINITY, f64::max).ceil();
             10f64.powf(low)..10f64.powf(high.max(low + 1.0))
@@ -57,11 +61,13 @@ pub fn scaling(name: &str, points: &[Measured]) -> Result<String, ReportError> {
         let proportional = |size: f64| first.seconds * size / first.size;
         let ends = [first.size, last.size].map(|size| (size, proportional(size)));
         chart.draw_series(DashedLineSeries::new(ends, 6, 6, GREY.stroke_width(2)))?;
-        let line = points.iter().map(|point| (point.size, point.seconds));
+        let line = measured.iter().map(|point| (point.size, point.seconds));
         chart.draw_series(LineSeries::new(line, PALETTE[0].stroke_width(2)))?;
-        for point in points {
+        for point in measured {
             let pixel = chart.plotting_area().map_coordinate(&(point.size, point.seconds));
             Marker::Circle.draw(canvas, pixel, PALETTE[0])?;
+            let seconds = Interval::exact(point.seconds);
+            points.add("measured", &digits(point.size), seconds, pixel);
         }
         let keys = [
             (Key::Line(Marker::Circle), PALETTE[0], "measured"),
@@ -81,7 +87,11 @@ mod tests {
         let point = |size, seconds| Measured { size, seconds };
         let svg = scaling("cells", &[point(1e4, 0.01), point(1e5, 0.11), point(3e5, 0.4)]).unwrap();
         check_svg(&svg, &["cells", "processor time (s)", "measured", "in proportion", "10^4"]);
-        assert_eq!(svg.matches("<circle").count(), 3 + 1, "one is in the legend");
+        assert_eq!(
+            svg.matches("<circle").count(),
+            2 * 3 + 1,
+            "with what it says; one in the legend"
+        );
     }
 
     #[test]

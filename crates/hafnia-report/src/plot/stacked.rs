@@ -3,8 +3,10 @@
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
+use super::points::Points;
 use super::{Key, LABEL, LEFT, PALETTE, TICK, centred, draw, finite, font, legend, lying};
 use crate::error::ReportError;
+use hafnia_stats::Interval;
 
 /// A bar and the parts of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +51,7 @@ pub fn stacked(x: &str, parts: &[&str], stacks: &[Stack]) -> Result<String, Repo
     }
     let range = 0.0..1.03 * most;
     let height = stacks.len() as i32 * (BAR + GAP);
-    draw((1080, (height + 48 + 72) as u32), |canvas| {
+    draw((1080, (height + 48 + 72) as u32), Points::over("bar", x), |canvas, points| {
         let (top, plot) = canvas.split_vertically(48);
         let keys: Vec<_> = (parts.iter().zip(PALETTE)).map(|(p, c)| (Key::Box, c, *p)).collect();
         legend(&top, (LEFT, 28), &keys)?;
@@ -61,7 +63,7 @@ pub fn stacked(x: &str, parts: &[&str], stacks: &[Stack]) -> Result<String, Repo
             let style = font(LABEL).pos(Pos::new(HPos::Right, VPos::Center));
             canvas.draw_text(&stack.label, &style, (LEFT - 10, y))?;
             let mut from = 0.0;
-            for (value, colour) in stack.values.iter().zip(PALETTE) {
+            for ((value, colour), part) in stack.values.iter().zip(PALETTE).zip(parts) {
                 // A gap of a pixel tells parts apart without their colours.
                 let (left, right) = (pixel(from).0, pixel(from + value).0 - 1);
                 from += value;
@@ -70,6 +72,8 @@ pub fn stacked(x: &str, parts: &[&str], stacks: &[Stack]) -> Result<String, Repo
                 }
                 let corners = [(left, y - BAR / 2), (right, y + BAR / 2)];
                 canvas.draw(&Rectangle::new(corners, colour.filled()))?;
+                let middle = ((left + right) / 2, y);
+                points.add(part, &stack.label, Interval::exact(*value), middle);
                 if right - left >= SHARE {
                     let share = format!("{:.0} %", 100.0 * value / sum(stack));
                     // On a plate, for no ink is legible on all colours.

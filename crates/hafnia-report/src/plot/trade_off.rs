@@ -2,8 +2,10 @@
 
 use plotters::prelude::*;
 
+use super::points::Points;
 use super::{Axis, Marker, PALETTE, axes, draw, finite, padded, tick};
 use crate::error::ReportError;
+use hafnia_stats::Interval;
 
 /// Networks that take the same.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +32,7 @@ pub fn trade_off(name: &str, points: &[TradeOff]) -> Result<String, ReportError>
         }
         finite(name, accuracy_pct)?;
     }
-    draw((640, 420), |canvas| {
+    draw((640, 420), Points::over(name, "accuracy (%)"), |canvas, drawn| {
         let x = -0.5..points.len() as f64 - 0.5;
         let y = padded(points.iter().flat_map(|point| point.accuracy_pct.iter().copied()));
         let x_tick = |at: &f64| {
@@ -50,6 +52,7 @@ pub fn trade_off(name: &str, points: &[TradeOff]) -> Result<String, ReportError>
             for &accuracy in &point.accuracy_pct {
                 let pixel = chart.plotting_area().map_coordinate(&(i as f64, accuracy));
                 Marker::Circle.draw(canvas, pixel, PALETTE[1])?;
+                drawn.add("", &point.cost.to_string(), Interval::exact(accuracy), pixel);
             }
         }
         Ok(())
@@ -70,7 +73,7 @@ mod tests {
         let points = [point(4, &[97.0, 97.3]), point(12, &[98.9]), point(84, &[99.1, 99.0])];
         let svg = trade_off("rows of the final layer", &points).unwrap();
         check_svg(&svg, &["rows of the final layer", "accuracy (%)", "12", "84"]);
-        assert_eq!(svg.matches("<circle").count(), 5);
+        assert_eq!(svg.matches("<circle").count(), 2 * 5, "with what it says");
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use plotters::prelude::*;
 
+use super::points::Points;
 use super::{Axis, Canvas, Drawn, Key, Marker, PALETTE, axes, draw, finite, legend, padded, tick};
 use crate::error::ReportError;
+use hafnia_stats::Interval;
 
 /// One training run.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,7 +44,7 @@ pub fn training_curve(runs: &[CurveRun]) -> Result<String, ReportError> {
             finite(label, &[point.loss, point.validation_accuracy_pct])?;
         }
     }
-    draw((1000, 440), |canvas| {
+    draw((1000, 440), Points::over("epoch", "value"), |canvas, points| {
         let (top, panels) = canvas.split_vertically(48);
         let keys: Vec<_> = runs
             .iter()
@@ -51,8 +53,8 @@ pub fn training_curve(runs: &[CurveRun]) -> Result<String, ReportError> {
             .collect();
         legend(&top, (78, 28), &keys)?;
         let (left, right) = panels.split_horizontally(500);
-        panel(canvas, &left, runs, "training loss", |point| point.loss)?;
-        panel(canvas, &right, runs, "validation accuracy (%)", |point| {
+        panel((canvas, points), &left, runs, "training loss", |point| point.loss)?;
+        panel((canvas, points), &right, runs, "validation accuracy (%)", |point| {
             point.validation_accuracy_pct
         })
     })
@@ -62,9 +64,9 @@ fn colour(run: usize) -> RGBColor {
     PALETTE[run % PALETTE.len()]
 }
 
-/// One number of every epoch, in `area` of `canvas`.
+/// One number of every epoch, in `area` of a canvas.
 fn panel(
-    canvas: &Canvas<'_>,
+    (canvas, drawn): (&Canvas<'_>, &mut Points),
     area: &Canvas<'_>,
     runs: &[CurveRun],
     name: &str,
@@ -89,6 +91,11 @@ fn panel(
         for point in run.points.iter().rev().step_by(step) {
             let pixel = chart.plotting_area().map_coordinate(&at(point));
             Marker::of(i).draw(canvas, pixel, colour(i))?;
+        }
+        for point in &run.points {
+            let pixel = chart.plotting_area().map_coordinate(&at(point));
+            let (series, value) = (format!("{}: {name}", run.label), Interval::exact(of(point)));
+            drawn.add(&series, &point.epoch.to_string(), value, pixel);
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ use hafnia_model::Network;
 use hafnia_report::plot::training_curve;
 use hafnia_report::{Figure, Interval, Metrics, Part, Section, Table};
 use hafnia_sim::EngineKind;
+use hafnia_text::counted;
 
 use crate::data::DataOutcome;
 use crate::evaluate::{EvaluateOutcome, EvaluatedAgainst};
@@ -210,7 +211,7 @@ impl Ours {
             ">tied, test %",
             ">untied, test %",
             ">cost, points",
-            ">95 % (images)",
+            ">95 % interval",
             ">tied, validation %",
             ">epochs",
             ">s/epoch",
@@ -240,7 +241,7 @@ impl Ours {
             "LeNet-5 with 1-bit weights, 2-bit activations and 2-bit inputs, trained on {} images; {} validation images were watched, {} test images judged.\n\
              \"Tied\" networks share row patterns in the final layer, so that row rename finds equal rows; \"untied\" ones are the same recipe without that.\n\
              The deployed network is the tied one of the first seed; the same network on the engine `exact`, all layers on the macro, has {:.2} %.\n\
-             Tying costs {:.2} points ({:.2} to {:.2}, {} seed(s){}).",
+             Tying costs {:.2} points ({:.2} to {:.2}, {}{}).",
             data.train,
             data.validation,
             data.test,
@@ -248,9 +249,9 @@ impl Ours {
             cost.value,
             cost.lo,
             cost.hi,
-            self.compared.len(),
+            counted(self.compared.len(), "seed"),
             if self.compared.len() == 1 {
-                ", one-seed: paired over images"
+                ": paired over images"
             } else {
                 ", Student's t over seeds"
             },
@@ -262,7 +263,10 @@ impl Ours {
             tables: vec![table],
             figures: vec![Figure {
                 name: "training-curve".to_owned(),
-                caption: "Loss and validation accuracy of the first seed.".to_owned(),
+                caption: format!(
+                    "Loss and accuracy on {} validation images over the epochs of the first seed, in integers without noise; one training each, so without intervals.",
+                    data.validation
+                ),
                 svg: training_curve(&curves)?,
             }],
             ..Section::default()

@@ -1,6 +1,7 @@
 //! Noise in all layers of the deployed network, at the preset's default.
 
 use hafnia_report::{Part, Section};
+use hafnia_text::counted;
 
 use crate::reproduce::deployed::Deployed;
 use crate::reproduce::lab::Lab;
@@ -24,12 +25,12 @@ pub(super) fn section(simulated: &PooledNetworks) -> Section {
         part: Part::Noise,
         title: "Noise in all layers (indicative)".to_owned(),
         text: format!(
-            "With the preset's default noise in all layers, the natural order of our larger network loses {:.3} points ({:.3} to {:.3}) on {} virtual chip(s): indicative only.\n\
+            "With the preset's default noise in all layers, the natural order of our larger network loses {:.3} points ({:.3} to {:.3}) on {}: indicative only.\n\
              An image takes {:.0} conversion cycles and {:.0} conversions.",
             mapping.found.drop_points.value,
             mapping.found.drop_points.lo,
             mapping.found.drop_points.hi,
-            simulated.chips,
+            counted(simulated.chips, "virtual chip"),
             mapping.per_image.groups,
             mapping.per_image.conversions,
         ),

@@ -145,6 +145,7 @@ impl Costs {
                     "cost-area",
                     "Area in use by component",
                     "mm²",
+                    self.found.images,
                     1e-6,
                     [natural, best],
                     |c| &c.area_um2,
@@ -153,6 +154,7 @@ impl Costs {
                     "cost-energy",
                     "Energy of an image by component",
                     "nJ",
+                    self.found.images,
                     1e-6,
                     [natural, best],
                     |c| &c.energy_fj,
@@ -168,6 +170,7 @@ fn figure(
     name: &str,
     what: &str,
     unit: &str,
+    images: usize,
     factor: f64,
     costs: [&Cost; 2],
     of: impl Fn(&Cost) -> &Breakdown<Range>,
@@ -191,7 +194,9 @@ fn figure(
     names.push("all others");
     Ok(Figure {
         name: name.to_owned(),
-        caption: format!("{what}, typical."),
+        caption: format!(
+            "{what}, at the typical constants of the cost model, by the events of {images} test images; the tables above have the ranges."
+        ),
         svg: stacked(&format!("{what}, {unit}"), &names, &stacks)?,
     })
 }

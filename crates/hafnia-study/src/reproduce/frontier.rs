@@ -58,7 +58,10 @@ impl Searched {
             tables: vec![self.found.table()],
             figures: vec![Figure {
                 name: "frontier".to_owned(),
-                caption: "Conversion cycles and expected noise of every candidate.".to_owned(),
+                caption: format!(
+                    "Conversion cycles and expected noise of {} candidates; both are expectations under the profile, so that no engine was run and there is no interval.",
+                    candidates.len()
+                ),
                 svg: self.svg.clone(),
             }],
             ..Section::default()

@@ -509,10 +509,7 @@ pub(crate) fn cells(Interval { value, lo, hi }: Interval) -> [String; 2] {
 
 /// A share with its interval in percent, such as `12.3 (4.5 to 20.1)`.
 pub(crate) fn in_percent(share: Option<Interval>) -> String {
-    share.map_or("undefined".to_owned(), |share| {
-        let Interval { value, lo, hi } = share.scaled(100.0);
-        format!("{value:.1} ({lo:.1} to {hi:.1})")
-    })
+    share.map_or("undefined".to_owned(), |share| format!("{:.1}", share.scaled(100.0)))
 }
 
 /// Adds a number and the ends of its interval, at the key with `_lo` and `_hi`.

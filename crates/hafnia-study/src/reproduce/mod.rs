@@ -32,7 +32,7 @@ mod zoo;
 use std::path::Path;
 use std::time::Instant;
 
-use hafnia_artifact::{Places, write_whole};
+use hafnia_artifact::{Manifest, Places, write_whole};
 use hafnia_report::Report;
 
 use self::lab::Lab;
@@ -51,6 +51,7 @@ pub fn reproduce(
     train: &Train<'_>,
 ) -> anyhow::Result<Report> {
     let start = Instant::now();
+    let begun = Manifest::new("hafnia", env!("CARGO_PKG_VERSION"), request.words());
     let written = ["report.json", "report.md", "report.html", "manifest.json", "commands.txt"];
     let data = request.data.as_deref().map(hafnia_data::files_in).unwrap_or_default();
     Places::new().reads(data).writes(written.map(|name| request.out.join(name))).check()?;
@@ -58,7 +59,7 @@ pub fn reproduce(
     let results = run::run(&lab, request.retrain)?;
     let seconds = start.elapsed().as_secs_f64();
     let mut report = write_up::report(&lab, &results, request, seconds)?;
-    let manifest = write_up::manifest(&lab, &results, request)?;
+    let manifest = write_up::manifest(&lab, &results, request, begun, seconds)?;
     // By way of text, as whoever reads the run again gets it: the last digit of a number may differ.
     report.record = Some(serde_json::from_str(&serde_json::to_string(&manifest)?)?);
     for (name, bytes) in hafnia_report::files(&report) {

@@ -230,7 +230,8 @@ impl Ours {
             tables: vec![table],
             figures: vec![Figure {
                 name: "rename-rows".to_owned(),
-                caption: "Rows of the final layer before and after rename.".to_owned(),
+                caption: "Rows of the final layer of one network, before and after rename; exact."
+                    .to_owned(),
                 svg: rows_figure(&self.renamed)?,
             }],
             ..Section::default()

@@ -12,6 +12,7 @@ use anyhow::Context;
 use hafnia_report::plot::{Series, Spread, accuracy_over_noise};
 use hafnia_report::{Align, Figure, Interval, Metrics, Part, Section, Setting, Table};
 use hafnia_stats::percentile;
+use hafnia_text::counted;
 
 use crate::data;
 use crate::reproduce::lab::{
@@ -467,11 +468,21 @@ impl Found {
         let labels = ["natural order", "reordered"];
         let all: Vec<Series> =
             labels.into_iter().enumerate().take(found[0].mappings.len()).map(series).collect();
-        let svg =
-            accuracy_over_noise(exact(&found[0].mappings[0]), &lab.settings[..found.len()], &all)?;
+        let svg = accuracy_over_noise(
+            part,
+            exact(&found[0].mappings[0]),
+            &lab.settings[..found.len()],
+            &all,
+        )?;
         Ok(Figure {
             name: format!("accuracy-over-noise-{}", self.key),
-            caption: format!("Accuracy over noise on {part} images: {}.", self.name),
+            caption: format!(
+                "Accuracy over noise in the final layer: {} {} on {} {part} images, {} each, engine `device`; 95 % intervals of the drop over networks, chips and images.",
+                self.networks,
+                self.name,
+                found[0].images,
+                counted(found[0].chips, "virtual chip"),
+            ),
             svg,
         })
     }

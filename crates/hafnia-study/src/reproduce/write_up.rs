@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use hafnia_artifact::{Digest, Manifest};
+use hafnia_artifact::{Digest, Manifest, read_text};
 use hafnia_report::{Report, Scope, Section};
+use hafnia_text::counted;
 
 use crate::reproduce::lab::Lab;
 use crate::reproduce::options::ReproduceRequest;
@@ -76,13 +77,31 @@ fn revision(lab: &Lab<'_>) -> String {
     described.unwrap_or_else(|| "unknown".to_owned())
 }
 
-/// The manifest of the run.
+/// What the run took place on, such as `linux x86_64, Intel Xeon, 2 processors, kernels avx512`.
+fn host(results: &Results) -> String {
+    let speed = &results.speed.0;
+    let system = format!("{} {}", std::env::consts::OS, std::env::consts::ARCH);
+    // Where the system tells it so.
+    let cpus = read_text("/proc/cpuinfo").unwrap_or_default();
+    let cpu = cpus.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let parts = [
+        Some(system),
+        cpu.map(|(_, name)| name.to_owned()),
+        Some(counted(speed.processors, "processor")),
+        Some(format!("kernels for {}", speed.isa)),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// The manifest of the run, of which only the beginning is known.
 pub(super) fn manifest(
     lab: &Lab<'_>,
     results: &Results,
     request: &ReproduceRequest,
+    begun: Manifest,
+    seconds: f64,
 ) -> anyhow::Result<Manifest> {
-    let mut manifest = Manifest::new("hafnia", env!("CARGO_PKG_VERSION"), request.words());
+    let mut manifest = Manifest { seconds, ..begun };
     manifest.git_revision = Some(revision(lab));
     manifest.seed = Some(request.seed);
     manifest.inputs = inputs(lab, results);
@@ -95,6 +114,7 @@ pub(super) fn manifest(
         "full": request.is_full(),
         "retrain": request.retrain,
         "offline": request.offline,
+        "host": host(results),
         "isa": results.speed.0.isa,
         "threads": results.speed.0.processors,
         "recipes": results.accuracy.tied.iter().chain(&results.accuracy.untied).map(|t| &t.config).collect::<Vec<_>>(),

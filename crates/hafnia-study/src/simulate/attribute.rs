@@ -8,7 +8,7 @@ use hafnia_ir::Mapping;
 use hafnia_report::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
 use hafnia_rng::Seed;
 use hafnia_sim::{CodeErrors, Engines, Evaluation, LayerErrors, NoiseScope, Programmed, Reference};
-use hafnia_stats::{Bootstrap, Interval, drop_points};
+use hafnia_stats::{Bootstrap, Interval, Outcomes, drop_points, reduction};
 use serde::{Deserialize, Serialize};
 
 use crate::data::count;
@@ -66,6 +66,7 @@ impl Subject<'_> {
         drop(bar);
         let effects: Vec<_> = self.spec.switchable().collect();
         let effects = effects.into_iter().map(|effect| {
+            let without = self.run(self.scope, &self.spec.without(effect), effect.name)?;
             Ok(EffectLoss {
                 effect: effect.name.to_owned(),
                 keys: effect.keys.to_owned(),
@@ -74,11 +75,7 @@ impl Subject<'_> {
                     &self.spec.with_only(effect),
                     effect.name,
                 )?,
-                drop_points_without: self.drop(
-                    self.scope,
-                    &self.spec.without(effect),
-                    effect.name,
-                )?,
+                difference_points: self.difference(evaluation, &without)?,
             })
         });
         Ok(Attribution {
@@ -90,12 +87,24 @@ impl Subject<'_> {
     }
 
     fn drop(&self, scope: &NoiseScope, spec: &MacroSpec, what: &str) -> anyhow::Result<Interval> {
+        let evaluation = self.run(scope, spec, what)?;
+        Ok(drop_points(evaluation.outcomes(), self.bootstrap))
+    }
+
+    /// What `other` saves, on the chips of `all`: they may all be one to `other`.
+    fn difference(&self, all: &Evaluation, other: &Evaluation) -> anyhow::Result<Interval> {
+        let all = all.outcomes();
+        let differences = &other.differences[..all.chips()];
+        let other = Outcomes { differences, ..other.outcomes() };
+        Ok(reduction(all, other, self.bootstrap)?.points)
+    }
+
+    fn run(&self, scope: &NoiseScope, spec: &MacroSpec, what: &str) -> anyhow::Result<Evaluation> {
         let bar = self.session.observer.bar(what);
         let moves = |done, of| bar.moves(done, of);
         let programmed = Programmed::new(self.reference, self.mapping, spec, scope)?;
         let run = programmed.run(0..self.chips, self.seed).progress(&moves);
-        let evaluation = run.on(&self.engines)?;
-        Ok(drop_points(evaluation.outcomes(), self.bootstrap))
+        Ok(run.on(&self.engines)?)
     }
 
     fn layer(&self, errors: &LayerErrors) -> anyhow::Result<LayerLoss> {
