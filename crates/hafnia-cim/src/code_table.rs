@@ -37,6 +37,20 @@ pub struct Moments {
 }
 
 impl CodeTable {
+    /// The most entries of a table, places for more ones than rows counted: 64 MiB.
+    pub const MOST_ENTRIES: usize = 1 << 23;
+
+    /// Why a table of so many rows and codes is refused, if it is.
+    pub(crate) fn too_large(rows_per_conversion: usize, max_code: usize) -> Option<String> {
+        let (counts, codes, most) = (rows_per_conversion + 1, max_code + 1, Self::MOST_ENTRIES);
+        let entries = counts * counts * codes;
+        (entries > most).then(|| {
+            format!(
+                "a code table of up to {rows_per_conversion} rows and {codes} codes would have {entries} entries, it must have at most {most}"
+            )
+        })
+    }
+
     /// Whether every conversion has one code, so that nothing is left to chance.
     pub fn is_certain(&self) -> bool {
         self.probabilities.iter().all(|probability| [0.0, 1.0].contains(probability))
@@ -59,7 +73,13 @@ impl CodeTable {
     ///
     /// `spec` is a valid one ([`MacroSpec::validate`]). With 7 rows and 3 bits it takes
     /// milliseconds, with 63 rows and 6 bits seconds, and with telegraph noise minutes.
+    /// Where [`MacroSpec::check_table_size`] refuses a table this one is empty ([`CodeTable::is_empty`]):
+    /// a mapping that weighs no noise needs none.
     pub fn from_spec(spec: &MacroSpec) -> Self {
+        let (rows_per_conversion, codes) = (spec.rows_per_conversion, spec.adc.max_code() + 1);
+        if spec.check_table_size().is_err() {
+            return Self { rows_per_conversion, codes, probabilities: Vec::new() };
+        }
         let mut table = Self::zeros(spec.rows_per_conversion, spec.adc.max_code());
         let [common, own] = spec.converter_sigmas();
         let step = spec.reference_step_lsb();
@@ -77,6 +97,11 @@ impl CodeTable {
             }
         }
         table
+    }
+
+    /// Whether it has no probabilities, because it would be too large.
+    pub fn is_empty(&self) -> bool {
+        self.probabilities.is_empty()
     }
 
     /// A table of zeros, to be filled.
@@ -106,7 +131,7 @@ impl CodeTable {
     /// code.
     ///
     /// # Panics
-    /// If not `ones` ≤ `rows` ≤ `rows_per_conversion`.
+    /// If not `ones` ≤ `rows` ≤ `rows_per_conversion`, or the table is empty.
     pub fn probabilities(&self, rows: usize, ones: usize) -> &[f64] {
         &self.probabilities[self.range(rows, ones)]
     }

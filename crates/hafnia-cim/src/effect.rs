@@ -2,11 +2,18 @@
 //!
 //! `docs/noise.md` prints this list; a test holds it to that.
 
+use hafnia_text::must;
+
+use crate::code_table::CodeTable;
 use crate::distribution::Distribution;
-use crate::effects::{Disturb, Programming, Retention, Telegraph, Temperature, Wires};
+use crate::effects::{Disturb, Faults, Programming, Retention, Telegraph, Temperature, Wires};
 use crate::error::CimError;
 use crate::fault_map::FaultMap;
 use crate::spec::{AdcKind, LevelSigmas, MacroSpec};
+
+/// The most rows of a conversion of which a code table adds up all ways in which traps or stuck cells
+/// turn out.
+const MOST_MIXTURE_ROWS: usize = 63;
 
 /// What an engine makes of an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,12 +247,37 @@ impl MacroSpec {
         others.fold(self.clone(), |spec, other| spec.without(other))
     }
 
-    /// Checks that a code table, and so the engine `table`, can show every effect that is on.
+    /// Checks that a code table, and so the engine `table`, can show every effect that is on, and is
+    /// not too large.
     ///
     /// # Errors
-    /// [`CimError::Macro`] with the first effect that it cannot.
+    /// [`CimError::Macro`] with the first effect that it cannot show, or its size.
     pub fn check_table(&self) -> Result<(), CimError> {
-        self.check_effects(|_| true)
+        self.check_effects(|_| true)?;
+        self.check_table_size()
+    }
+
+    /// Checks that a code table of the macro can be computed: it has at most
+    /// [`CodeTable::MOST_ENTRIES`], and at most 63 rows where cells have traps or are stuck by a rate,
+    /// since it then adds up the ways in which they turn out.
+    ///
+    /// # Errors
+    /// [`CimError::Macro`] with the size.
+    pub fn check_table_size(&self) -> Result<(), CimError> {
+        let rows = self.rows_per_conversion;
+        let Faults { stuck_lrs_rate: lrs, stuck_hrs_rate: hrs, .. } = self.faults;
+        let is_mixture = self.telegraph.rate > 0.0 || lrs + hrs > 0.0;
+        let fault = if is_mixture && rows > MOST_MIXTURE_ROWS {
+            let must = must(1, MOST_MIXTURE_ROWS);
+            Some(format!(
+                "is {rows}, for a code table of cells with traps or stuck by a rate it {must}"
+            ))
+        } else {
+            CodeTable::too_large(rows, self.adc.max_code())
+                .map(|fault| format!("is {rows}, but {fault}"))
+        };
+        let refused = |fault| Err(CimError::of_key(&self.name, "rows_per_conversion", fault));
+        fault.map_or(Ok(()), refused)
     }
 
     /// Checks that a code table that was measured can be of such cells.

@@ -182,7 +182,7 @@ impl Field<'_> {
         }
         match self {
             Self::Count(field) => parse(text, field, "a whole number from 1"),
-            Self::Bits(field) => parse(text, field, "a whole number from 1 to 6"),
+            Self::Bits(field) => parse(text, field, "a whole number from 1 to 12"),
             Self::Real(field) => {
                 parse(text, field, "a number")?;
                 // Not −0, which would be printed with its sign.

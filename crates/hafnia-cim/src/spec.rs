@@ -62,7 +62,7 @@ pub struct MacroSpec {
 pub struct Adc {
     /// How it finds the code.
     pub kind: AdcKind,
-    /// Resolution in bits, 1 to 6.
+    /// Resolution in bits, 1 to 12.
     pub bits: u8,
     /// Standard deviation of a comparator's static offset, in LSB; one draw per column and
     /// comparator, of which a converter by successive approximation has one.
@@ -227,7 +227,10 @@ impl CellModel {
 
 impl MacroSpec {
     /// The largest number of rows that a macro may turn on in one conversion.
-    pub const MOST_ROWS_PER_CONVERSION: usize = 63;
+    pub const MOST_ROWS_PER_CONVERSION: usize = 1024;
+
+    /// The finest resolution of a converter, in bits.
+    pub const MOST_ADC_BITS: u8 = 12;
 
     /// Whether conversions lose nothing when there is no noise: no partial sum exceeds the largest
     /// code.
@@ -278,9 +281,10 @@ impl MacroSpec {
         count("rows", self.rows, 4096, "in 1..=4096")?;
         count("columns", self.columns, 4096, "in 1..=4096")?;
         let most = Self::MOST_ROWS_PER_CONVERSION;
-        count("rows_per_conversion", self.rows_per_conversion, most, "in 1..=63")?;
+        count("rows_per_conversion", self.rows_per_conversion, most, "in 1..=1024")?;
         count("columns_per_adc", self.columns_per_adc, self.columns, "in 1..=columns")?;
-        count("adc.bits", self.adc.bits.into(), 6, "in 1..=6")?;
+        let most = Self::MOST_ADC_BITS.into();
+        count("adc.bits", self.adc.bits.into(), most, "in 1..=12")?;
         let within = |key, value: f64, min: f64, max: f64, range| {
             self.check((min..=max).contains(&value), key, value.to_string(), range)
         };

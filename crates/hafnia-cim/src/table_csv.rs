@@ -12,10 +12,9 @@ use std::path::Path;
 use crate::code_table::CodeTable;
 use crate::csv::{Fault, Line, lines, missing, named, read};
 use crate::error::CimError;
+use crate::spec::MacroSpec;
 
 const HEADER: &str = "n,m,code,probability";
-/// Most rows on, and largest code, of a macro (`MacroSpec::validate`).
-const MAX_COUNT: usize = 63;
 /// How far from 1 measured probabilities may sum.
 const SUM_TOLERANCE: f64 = 1e-6;
 
@@ -93,15 +92,20 @@ impl<T> ByCode<T> {
     ) -> Result<Self, Fault> {
         let (mut values, mut end) = (BTreeMap::new(), 1);
         for line in lines(text, header)? {
-            let n = line.number(0, least..=MAX_COUNT)?;
-            let (m, code) = (line.number(1, 0..=n)?, line.number(2, 0..=MAX_COUNT)?);
+            let n = line.number(0, least..=MacroSpec::MOST_ROWS_PER_CONVERSION)?;
+            let most_code = (1 << MacroSpec::MOST_ADC_BITS) - 1;
+            let (m, code) = (line.number(1, 0..=n)?, line.number(2, 0..=most_code)?);
             if values.insert([n, m, code], (line.number, value(&line)?)).is_some() {
                 return Err(line.fault(format_args!("n {n}, m {m}, code {code} is listed twice")));
             }
             end = line.number;
         }
         let largest = |index: usize| values.keys().map(|key| key[index]).max().unwrap_or(0);
-        Ok(Self { rows_per_conversion: largest(0), max_code: largest(2), end, values })
+        let (rows_per_conversion, max_code) = (largest(0), largest(2));
+        match CodeTable::too_large(rows_per_conversion, max_code) {
+            None => Ok(Self { rows_per_conversion, max_code, end, values }),
+            Some(fault) => Err((end, fault)),
+        }
     }
 
     /// The value of an entry, which there has to be, and its line.

@@ -270,6 +270,35 @@ fn check_fault(line: &str, by: &str, message: Expect) {
     message.assert_eq(&error.to_string());
 }
 
+/// A table is no larger than 64 MiB, and adds up no more ways than can be; then it is empty.
+#[test]
+fn what_is_too_large_has_no_table() {
+    let refused = |sets: &[(&str, &str)], message: Expect| {
+        let mut spec = MacroSpec::preset("gt-n40").expect("a preset");
+        spec.set_all(sets.iter().copied()).expect("valid");
+        let error = spec.check_table().expect_err("too large").to_string();
+        message.assert_eq(&error);
+        assert!(CodeTable::from_spec(&spec).is_empty());
+    };
+    refused(
+        &[("rows_per_conversion", "1024"), ("adc.bits", "12")],
+        expect![
+            "macro `gt-n40`: rows_per_conversion is 1024, but a code table of up to 1024 rows and 4096 codes would have 4303360000 entries, it must have at most 8388608"
+        ],
+    );
+    refused(
+        &[("rows_per_conversion", "64"), ("telegraph.rate", "0.1"), ("telegraph.lrs_rel", "0.1")],
+        expect![
+            "macro `gt-n40`: rows_per_conversion is 64, for a code table of cells with traps or stuck by a rate it must lie in 1..=63"
+        ],
+    );
+    let mut spec = MacroSpec::preset("gt-n40").expect("a preset").without_noise();
+    spec.set_all([("rows_per_conversion", "180"), ("adc.bits", "8")]).expect("valid");
+    let table = CodeTable::from_spec(&spec);
+    assert!(spec.check_table().is_ok() && table.is_certain());
+    assert_eq!(table.probabilities(180, 179)[179], 1.0);
+}
+
 #[test]
 fn faults_name_their_line() {
     check_fault(
@@ -278,13 +307,24 @@ fn faults_name_their_line() {
         expect!["t.csv:1: the header is `m,n,code,probability`, it must be `n,m,code,probability`"],
     );
     check_fault("1,0,0,0.75", "1,0,0", expect!["t.csv:6: there are 3 fields, there must be 4"]);
-    check_fault("1,0,0,0.75", "64,0,0,0.75", expect!["t.csv:6: n is `64`, it must lie in 0..=63"]);
+    check_fault(
+        "1,0,0,0.75",
+        "1025,0,0,0.75",
+        expect!["t.csv:6: n is `1025`, it must lie in 0..=1024"],
+    );
     check_fault("1,0,0,0.75", "1,2,0,0.75", expect!["t.csv:6: m is `2`, it must lie in 0..=1"]);
     check_fault("1,0,0,0.75", "1,-1,0,0.75", expect!["t.csv:6: m is `-1`, it must lie in 0..=1"]);
     check_fault(
         "1,0,0,0.75",
-        "1,0,64,0.75",
-        expect!["t.csv:6: code is `64`, it must lie in 0..=63"],
+        "1,0,4096,0.75",
+        expect!["t.csv:6: code is `4096`, it must lie in 0..=4095"],
+    );
+    check_fault(
+        "1,0,0,0.75",
+        "1024,0,4095,0.75",
+        expect![
+            "t.csv:9: a code table of up to 1024 rows and 4096 codes would have 4303360000 entries, it must have at most 8388608"
+        ],
     );
     check_fault(
         "1,0,0,0.75",

@@ -350,11 +350,11 @@ fn refused_overrides() {
         "-3",
         expect!["macro `gt-n40`: rows is `-3`, it must be a whole number from 1"],
     );
-    check_refused("bits", "7", expect!["macro `gt-n40`: adc.bits is 7, it must be in 1..=6"]);
+    check_refused("bits", "13", expect!["macro `gt-n40`: adc.bits is 13, it must be in 1..=12"]);
     check_refused(
         "rows_per_conversion",
-        "64",
-        expect!["macro `gt-n40`: rows_per_conversion is 64, it must be in 1..=63"],
+        "1025",
+        expect!["macro `gt-n40`: rows_per_conversion is 1025, it must be in 1..=1024"],
     );
     check_refused(
         "columns_per_adc",
@@ -509,7 +509,7 @@ fn refused_files() {
         "type",
         "value = 3,",
         "value = 3.5,",
-        expect!["macro `m.toml`: adc.bits is `3.5`, it must be a whole number from 1 to 6"],
+        expect!["macro `m.toml`: adc.bits is `3.5`, it must be a whole number from 1 to 12"],
     );
     check_file(
         "range",

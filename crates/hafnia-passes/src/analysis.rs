@@ -58,7 +58,7 @@ mod static_cost;
 pub use blocks::Blocks;
 pub use damage::{Change, Damage, Optimum, Order, OrderCost};
 pub use free_space::{Extent, FIT_RULES, FitRule, FreeSpace, Rectangle};
-pub(crate) use profiled::refuse_levels;
+pub(crate) use profiled::refuse_unknown_errors;
 pub use profiled::{Profiled, Scanned};
 pub use sharing::{Alike, RenameMode, share};
 pub use static_cost::{StaticCost, cycles_per_scan, scans};

@@ -48,6 +48,14 @@ pub enum PassError {
         /// Bits of a cell.
         cell_bits: u8,
     },
+    /// What is asked for weighs noise, and the code table of the macro would be too large.
+    #[error("{what} weighs the errors of codes, whose table would be too large")]
+    NoTable {
+        /// What is asked for.
+        what: &'static str,
+        /// The size.
+        source: Box<CimError>,
+    },
     /// The order of a tile cannot be searched for exactly.
     #[error(
         "method `exact` takes tiles of at most 16 rows, none of them shared or negative, that are scanned in one window: a tile of matrix `{matrix}` is not one"

@@ -193,21 +193,27 @@ proptest! {
     }
 }
 
-/// What weighs noise is refused where cells hold two bits.
+/// What weighs noise is refused where cells hold two bits, or codes are too many for a table.
 #[test]
-fn what_levels_cannot_have() {
+fn where_errors_of_codes_are_not_known() {
     let weights = Weights::from_fn(4, 2, 2, |row, column| [-3, -1, 1, 3][(row + column) % 4]);
     let network = linear(weights, 2);
     let refused = |preset: &str, passes: &str, expected: Expect| {
-        let spec = MacroSpec::preset(preset).unwrap();
+        let mut spec = MacroSpec::preset(preset).unwrap();
+        if spec.cell.bits_per_cell == 1 {
+            (spec.rows_per_conversion, spec.adc.bits) = (1024, 12);
+        }
         let profile = profile(Seed(1), &network, 20);
         let code_table = CodeTable::from_spec(&spec);
         let context = Context { profile: Some(&profile), ..context(&network, &spec, &code_table) };
         let pipeline = Pipeline::parse(&format!("name = \"x\"\n{passes}"), &Registry::builtin());
         let start = Mapping::logical(&network, &spec).unwrap();
         let error = pipeline.unwrap().run(start, &context, &mut |_| Ok(())).unwrap_err();
-        expected.assert_eq(&std::error::Error::source(&error).unwrap().to_string());
+        let cause = std::error::Error::source(&error).unwrap();
+        let deeper = cause.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+        expected.assert_eq(&format!("{cause}{deeper}"));
     };
+    refused("gt-n40", "[[pass]]\nuse = \"best\"\n", expect!["pass `best` weighs the errors of codes, whose table would be too large: macro `gt-n40`: rows_per_conversion is 1024, but a code table of up to 1024 rows and 4096 codes would have 4303360000 entries, it must have at most 8388608"]);
     let reorder = |method| {
         format!("[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nmethod = \"{method}\"\n")
     };

@@ -115,7 +115,7 @@ struct Trial<'a> {
 struct ErrorCounts {
     /// (matrix, column).
     columns: Vec<Vec<Sums>>,
-    /// (matrix, ones, code).
+    /// (matrix, ones): conversions, and those whose code is not the number of ones.
     codes: Vec<u64>,
 }
 
@@ -157,7 +157,7 @@ impl Trial<'_> {
     fn run(&self, engine: AnyEngine<'_>) -> ErrorCounts {
         let Programmed { reference, in_scope, plan, first, .. } = self.programmed;
         let (network, matrices) = (reference.network, reference.network.matrices());
-        let counts = matrices.len() * (self.most + 1) * self.codes;
+        let counts = 2 * matrices.len() * (self.most + 1);
         let counting = Counting {
             engine,
             trial: self,
@@ -193,28 +193,25 @@ impl Trial<'_> {
         let matrices = reference.network.matrices();
         let in_scope = matrices.iter().enumerate().filter(|(m, _)| in_scope[*m]);
         let of_ones = |(ones, counts): (usize, &[u64])| {
-            let conversions = counts.iter().sum();
-            CodeErrors {
-                conversions,
-                errors: conversions - counts.get(ones).copied().unwrap_or(0),
-                clipped: if ones < self.codes { 0 } else { conversions },
-            }
+            let (conversions, errors) = (counts[0], counts[1]);
+            let clipped = if ones < self.codes { 0 } else { conversions };
+            CodeErrors { conversions, errors, clipped }
         };
         let layer = |(index, matrix): (usize, &hafnia_model::MatrixLayer<'_>)| {
-            let length = (self.most + 1) * self.codes;
+            let length = 2 * (self.most + 1);
             let of_codes = &counts.codes[index * length..][..length];
             LayerErrors {
                 matrix: index,
                 layer: matrix.name.to_owned(),
                 columns: counts.columns[index].iter().map(|sums| sums.errors()).collect(),
-                codes: of_codes.chunks_exact(self.codes).enumerate().map(of_ones).collect(),
+                codes: of_codes.chunks_exact(2).enumerate().map(of_ones).collect(),
             }
         };
         in_scope.map(layer).collect()
     }
 }
 
-/// Counts what an engine answers, by matrix, ones and code.
+/// Counts what an engine answers, by matrix and ones.
 struct Counting<'a> {
     engine: AnyEngine<'a>,
     trial: &'a Trial<'a>,
@@ -222,13 +219,14 @@ struct Counting<'a> {
 }
 
 impl Engine for Counting<'_> {
-    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
+    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u16]) {
         self.engine.convert(conversion, codes);
-        let Trial { programmed, most, codes: of, .. } = self.trial;
+        let Trial { programmed, most, .. } = self.trial;
         let matrix = programmed.mapping.tiles[conversion.tile.index()].matrix.index();
         for (&ones, &code) in conversion.ones.iter().zip(&*codes) {
-            let at = (matrix * (most + 1) + usize::from(ones)) * of + usize::from(code);
+            let at = 2 * (matrix * (most + 1) + usize::from(ones));
             self.counts[at].fetch_add(1, Ordering::Relaxed);
+            self.counts[at + 1].fetch_add(u64::from(code != ones), Ordering::Relaxed);
         }
     }
 }

@@ -21,11 +21,11 @@ pub struct Conversion<'a> {
     pub plane: u8,
     /// Index of the group in the scan of this bit-plane, below 2²⁴.
     pub group: u32,
-    /// Physical rows that are on, within the tile: n of them, at most 63.
+    /// Physical rows that are on, within the tile: n of them, at most 1024.
     pub rows: &'a [u32],
     /// Per column of cells of the tile, how many of the rows that are on are programmed to LRS; the
     /// sum of their levels, where cells hold 2 bits.
-    pub ones: &'a [u8],
+    pub ones: &'a [u16],
     /// The sum of the squares of these levels; empty where cells hold 1 bit.
     pub squares: &'a [u16],
 }
@@ -41,11 +41,11 @@ impl Conversion<'_> {
 /// Answers conversions.
 pub trait Engine: Sync {
     /// Writes the code of every column of the tile into `codes`, as long as `conversion.ones`.
-    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]);
+    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u16]);
 }
 
 impl<E: Engine + ?Sized> Engine for &E {
-    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
+    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u16]) {
         (**self).convert(conversion, codes);
     }
 }
@@ -54,18 +54,18 @@ impl<E: Engine + ?Sized> Engine for &E {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exact {
     /// The largest code of the ADC.
-    pub max_code: u8,
+    pub max_code: u16,
 }
 
 impl Exact {
     /// The definition for the ADC of `spec`.
     pub fn new(spec: &MacroSpec) -> Self {
-        Self { max_code: spec.adc.max_code() as u8 }
+        Self { max_code: spec.adc.max_code() as u16 }
     }
 }
 
 impl Engine for Exact {
-    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
+    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u16]) {
         for (code, &ones) in codes.iter_mut().zip(conversion.ones) {
             *code = ones.min(self.max_code);
         }
@@ -132,7 +132,7 @@ impl<'a> Device<'a> {
 }
 
 impl Engine for Device<'_> {
-    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
+    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u16]) {
         let tile = &self.chip.tiles[conversion.tile.index()];
         let source = &self.sources[conversion.tile.index()];
         let columns = codes.chunks_mut(LANES).zip(conversion.ones.chunks(LANES));
@@ -152,15 +152,15 @@ impl Engine for Device<'_> {
                     signal[lane] += self.sigma(conversion, column) * z;
                 }
             }
-            let mut fired = [0u32; LANES];
+            let mut fired = [0u16; LANES];
             let thresholds = &tile.thresholds[block * self.comparators..][..self.comparators];
             for threshold in thresholds {
                 for lane in 0..LANES {
-                    fired[lane] += u32::from(signal[lane] >= threshold[lane]);
+                    fired[lane] += u16::from(signal[lane] >= threshold[lane]);
                 }
             }
             for (code, fired) in codes.iter_mut().zip(fired) {
-                *code = fired as u8;
+                *code = fired;
             }
         }
     }
@@ -187,7 +187,7 @@ pub struct Table {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pieces {
     /// The likeliest code, the lowest of equals.
-    pub(crate) likeliest: u8,
+    pub(crate) likeliest: u16,
     /// 2³² · the probability of all codes up to a piece, the last piece left out.
     pub(crate) bounds: Vec<u64>,
 }
@@ -211,13 +211,13 @@ impl Pieces {
             })
             .collect();
         bounds.pop();
-        Self { likeliest: likeliest as u8, bounds }
+        Self { likeliest: likeliest as u16, bounds }
     }
 
     /// The code of a word.
-    pub(crate) fn code(&self, word: u32) -> u8 {
-        let passed = self.bounds.iter().map(|&bound| u8::from(u64::from(word) >= bound));
-        match passed.sum::<u8>() {
+    pub(crate) fn code(&self, word: u32) -> u16 {
+        let passed = self.bounds.iter().map(|&bound| u16::from(u64::from(word) >= bound));
+        match passed.sum::<u16>() {
             0 => self.likeliest,
             piece if piece <= self.likeliest => piece - 1,
             piece => piece,
@@ -225,7 +225,7 @@ impl Pieces {
     }
 
     /// The code of every word with this highest byte, if they have one code that is the likeliest.
-    pub(crate) fn code_of_byte(&self, byte: u8) -> Option<u8> {
+    pub(crate) fn code_of_byte(&self, byte: u8) -> Option<u16> {
         let last = u64::from(byte) << 24 | 0xff_ffff;
         self.bounds.first().is_none_or(|&bound| last < bound).then_some(self.likeliest)
     }
@@ -267,7 +267,7 @@ impl Table {
 }
 
 impl Engine for Table {
-    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
+    fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u16]) {
         let source = &self.sources[conversion.tile.index()];
         let pieces = &self.pieces[conversion.rows.len() * self.stride..];
         let columns = codes.chunks_mut(LANES).zip(conversion.ones.chunks(LANES));

@@ -89,7 +89,7 @@ fn check_plan_of(
     plan: &Plan,
 ) -> Result<(), Disagreement> {
     let most = spec.rows_per_conversion * spec.cell.top_level();
-    let wide_enough = most.max(spec.adc.max_code()) as u8;
+    let wide_enough = most.max(spec.adc.max_code()) as u16;
     let layers = network.matrices();
     let lines = |tile: &Tile| {
         let lines = tile.lines();

@@ -204,9 +204,9 @@ struct Scratch {
     rows: Vec<u32>,
     groups: Groups,
     /// Per column of cells: sum of levels, of their squares, codes and the raw sum.
-    ones: Vec<u8>,
+    ones: Vec<u16>,
     squares: Vec<u16>,
-    codes: Vec<u8>,
+    codes: Vec<u16>,
     raw: Vec<i32>,
 }
 
@@ -262,7 +262,7 @@ impl<'a, E: Engine> Mapped<'a, E> {
             for (group, range) in groups.iter().enumerate() {
                 let is_negative = scan[active[range.start] as usize].negative;
                 let rows = &rows[range];
-                tile.add_up(rows, |level| level, ones);
+                tile.add_up(rows, u16::from, ones);
                 tile.add_up(rows, |level| u16::from(level * level), squares);
                 let (image, position, group) = (self.image, position as u32, group as u32);
                 let conversion =

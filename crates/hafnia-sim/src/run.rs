@@ -48,8 +48,8 @@ pub type MakeEngine<'a> = dyn Fn(u64) -> Box<dyn Engine + 'a> + Sync + 'a;
 /// struct Droops(u64);
 ///
 /// impl Engine for Droops {
-///     fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
-///         let droop = u8::from(conversion.rows.len() as u64 > self.0);
+///     fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u16]) {
+///         let droop = u16::from(conversion.rows.len() as u64 > self.0);
 ///         for (code, ones) in codes.iter_mut().zip(conversion.ones) {
 ///             *code = ones.saturating_sub(droop);
 ///         }
@@ -124,7 +124,7 @@ pub(crate) enum AnyEngine<'a> {
 }
 
 impl Engine for AnyEngine<'_> {
-    fn convert(&self, conversion: &crate::engine::Conversion<'_>, codes: &mut [u8]) {
+    fn convert(&self, conversion: &crate::engine::Conversion<'_>, codes: &mut [u16]) {
         match self {
             Self::Exact(engine) => engine.convert(conversion, codes),
             Self::Table(engine) => engine.convert(conversion, codes),

@@ -46,8 +46,8 @@ fn check_conversions(spec: &MacroSpec) {
         let device = Device::new(&chip, spec, Seed(11));
         for on in 1..=rows {
             let rows: Vec<u32> = (0..on as u32).collect();
-            let ones_of = |column| (0..on).map(|row| u8::from(weights.get(row, column))).sum();
-            let ones: Vec<u8> = (0..columns).map(ones_of).collect();
+            let ones_of = |column| (0..on).map(|row| u16::from(weights.get(row, column))).sum();
+            let ones: Vec<u16> = (0..columns).map(ones_of).collect();
             let (tile, group) = (TileId(0), on as u32);
             let conversion = Conversion {
                 tile,

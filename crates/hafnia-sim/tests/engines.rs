@@ -181,13 +181,13 @@ fn a_wrong_polarity_and_a_wrong_sign_are_caught() {
 /// Codes of all 32 columns, half of them in either tile, with 7 rows on, some of them in LRS.
 ///
 /// The address is (image, position, plane, group).
-fn codes(spec: &MacroSpec, chip: u64, address: (u32, u32, u8, u32)) -> [Vec<u8>; 2] {
+fn codes(spec: &MacroSpec, chip: u64, address: (u32, u32, u8, u32)) -> [Vec<u16>; 2] {
     let weights = BitMatrix::from_fn(7, 16, |row, column| row < column % 4 + 3);
     let (_, mut mapping) = linear(weights, spec);
     let place = Place { macro_index: 1, row: 0, column: 0 };
     mapping.tiles[0].replica = 1;
     mapping.tiles.push(Tile { place: Some(place), replica: 0, ..mapping.tiles[0].clone() });
-    let ones: Vec<u8> = (0..16).map(|column| column % 4 + 3).collect();
+    let ones: Vec<u16> = (0..16).map(|column| column % 4 + 3).collect();
     let chip = Chip::program(&mapping, spec, Seed(1), chip).expect("it is placed");
     let device = Device::new(&chip, spec, Seed(1));
     let (image, position, plane, group) = address;
@@ -224,7 +224,7 @@ fn static_noise_recurs() {
 fn temporal_noise_does_not_recur() {
     let mut spec = small_macro().without_noise();
     spec.adc.comparator_noise_lsb = 1.0;
-    let mut all: Vec<Vec<u8>> = Vec::new();
+    let mut all: Vec<Vec<u16>> = Vec::new();
     for chip in 0..2 {
         for address in ADDRESSES {
             assert_eq!(codes(&spec, chip, address), codes(&spec, chip, address));

@@ -235,7 +235,7 @@ fn an_engine_of_a_users_own_gets_chips_images_and_attribution() {
 fn a_dead_row_counts_nothing_even_if_noise_turns_it_on() {
     struct Erring;
     impl Engine for Erring {
-        fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u8]) {
+        fn convert(&self, conversion: &Conversion<'_>, codes: &mut [u16]) {
             match conversion.tile.index() {
                 0 => codes.fill(63),
                 _ => codes.copy_from_slice(conversion.ones),
@@ -382,7 +382,7 @@ fn what_does_not_fit_is_refused() {
     check(run(&outside, &spec, device, 1), "not well formed");
 
     let mut wild = spec.clone();
-    wild.adc.bits = 9;
+    wild.adc.bits = 13;
     check(run(&mapping, &wild, device, 1), "not well described");
 
     let mut wider = spec.clone();

@@ -172,7 +172,7 @@ impl Request for FitCodesRequest {
         CodeTable::from_csv(&text, &self.out.to_string_lossy())
             .with_context(|| format!("the counts of {} make no table", self.file.display()))?;
         let model = CodeTable::from_spec(&spec);
-        let fits = |rows: usize| rows <= model.rows_per_conversion();
+        let fits = |rows: usize| !model.is_empty() && rows <= model.rows_per_conversion();
         let rate = |CodeRate { rows, ones, conversions, wrong, interval }: CodeRate| FittedRate {
             n: rows,
             m: ones,

@@ -108,6 +108,7 @@ impl Errors {
         spec.validate()?;
         // The errors are those of a code table.
         spec.check_measured_table()?;
+        spec.check_table_size()?;
         Ok(Self::of_spec(&spec, noise.strength))
     }
 

@@ -190,7 +190,7 @@ fn wrong_headers_are_refused() {
             \"macros\": 2 -> \"macros\": 3
               cannot read macro-2/cells.hex: entity not found
             _conversion\": 7 -> _conversion\": 0
-              program.json: `rows_per_conversion` is 0, it must lie in 1..=63
+              program.json: `rows_per_conversion` is 0, it must lie in 1..=1024
             ordered-scan -> scan
               program.json: input control is `scan`, it must be ordered-scan, fixed-window{SIZE} with a size from 1, or fixed-group
             \"columns\": 4 -> \"columns\": 1048577

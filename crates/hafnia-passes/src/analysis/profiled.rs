@@ -23,8 +23,8 @@ pub struct Profiled<'a> {
 impl<'a> Profiled<'a> {
     /// The tiles of the matrices that an option `matrices` names: `*` is all, no name the last.
     ///
-    /// On a macro with multi-level cells there is no profile, as if none were given: damage is not
-    /// known there.
+    /// On a macro with multi-level cells, or one whose code table would be too large, there is no
+    /// profile, as if none were given: damage is not known there.
     ///
     /// # Errors
     /// If there is no matrix of a name, or the profile does not fit the network or has no sample of
@@ -45,18 +45,28 @@ impl<'a> Profiled<'a> {
         }
         let is_chosen = |&tile: &usize| chosen[mapping.tiles[tile].matrix.index()];
         let tiles = (0..mapping.tiles.len()).filter(is_chosen).collect();
-        let profile = context.profile.filter(|_| mapping.geometry.cell_bits == 1);
+        let profile = context
+            .profile
+            .filter(|_| mapping.geometry.cell_bits == 1 && !context.code_table.is_empty());
         Ok(Self { tiles, profile })
     }
 }
 
-/// Refuses to weigh noise on a macro with multi-level cells.
-pub(crate) fn refuse_levels(what: &'static str, mapping: &Mapping) -> Result<(), PassError> {
+/// Refuses to weigh noise on a macro with multi-level cells, or whose code table would be too large.
+pub(crate) fn refuse_unknown_errors(
+    what: &'static str,
+    mapping: &Mapping,
+    context: &Context<'_>,
+) -> Result<(), PassError> {
     let (name, cell_bits) = (&mapping.geometry.name, mapping.geometry.cell_bits);
-    if cell_bits == 1 {
-        return Ok(());
+    if cell_bits != 1 {
+        return Err(PassError::MultiLevel { what, name: name.clone(), cell_bits });
     }
-    Err(PassError::MultiLevel { what, name: name.clone(), cell_bits })
+    let too_large = |source| PassError::NoTable { what, source: Box::new(source) };
+    match context.code_table.is_empty() {
+        true => context.spec.check_table_size().map_err(too_large),
+        false => Ok(()),
+    }
 }
 
 /// A tile as the input control scans it, and what reaches it in the samples of a profile.

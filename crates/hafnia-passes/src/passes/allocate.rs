@@ -31,7 +31,9 @@ use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Change, Damage, Order, Profiled, Scanned, StaticCost, refuse_levels};
+use crate::analysis::{
+    Change, Damage, Order, Profiled, Scanned, StaticCost, refuse_unknown_errors,
+};
 use crate::error::PassError;
 use crate::options::{at_least_one, at_least_zero};
 use crate::pass::{Context, Pass, PassInfo};
@@ -118,7 +120,7 @@ impl Pass for AllocateRows {
     };
 
     fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
-        refuse_levels("pass `allocate`", mapping)?;
+        refuse_unknown_errors("pass `allocate`", mapping, context)?;
         let Profiled { tiles, profile } = Profiled::new(&self.matrices, mapping, context)?;
         profile.ok_or(PassError::NoProfile { what: "pass `allocate`" })?;
         let cost = StaticCost::of(mapping, context);

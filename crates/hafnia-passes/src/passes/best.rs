@@ -32,7 +32,7 @@ use hafnia_cim::{InputControl, MacroSpec};
 use hafnia_ir::{Mapping, MatrixId, Stage};
 use serde::{Deserialize, Serialize};
 
-use crate::analysis::{Damage, Profiled, RenameMode, Scanned, StaticCost, refuse_levels};
+use crate::analysis::{Damage, Profiled, RenameMode, Scanned, StaticCost, refuse_unknown_errors};
 use crate::error::{PassError, PipelineError};
 use crate::options::at_least_one;
 use crate::pass::{Context, Pass, PassInfo};
@@ -160,7 +160,7 @@ impl SearchMappings {
         mapping: &Mapping,
         context: &Context<'_>,
     ) -> Result<Vec<Candidate>, PassError> {
-        refuse_levels("pass `best`", mapping)?;
+        refuse_unknown_errors("pass `best`", mapping, context)?;
         let controls = controls(context.spec);
         let ways = RENAMINGS.len() * 2;
         let all = (2 * controls.len() * ways) as u64;

@@ -51,7 +51,7 @@ use hafnia_ir::{Mapping, Stage, Tile};
 use serde::{Deserialize, Serialize};
 
 pub use self::gap::{AnnealGap, anneal_gaps};
-use crate::analysis::{Damage, Optimum, Profiled, Scanned, refuse_levels};
+use crate::analysis::{Damage, Optimum, Profiled, Scanned, refuse_unknown_errors};
 use crate::error::PassError;
 use crate::options::{at_least_one, at_least_zero};
 use crate::pass::{Context, Pass, PassInfo};
@@ -180,7 +180,7 @@ impl Pass for ReorderRows {
 
     fn run(&self, mapping: &mut Mapping, context: &Context<'_>) -> Result<Statistics, PassError> {
         if !matches!(self.method, ReorderMethod::Natural | ReorderMethod::Random) {
-            refuse_levels(self.method.what(), mapping)?;
+            refuse_unknown_errors(self.method.what(), mapping, context)?;
         }
         let Profiled { tiles, profile } = Profiled::new(&self.matrices, mapping, context)?;
         let seed = context.seed.site("passes/reorder").index(self.seed);

@@ -16,6 +16,10 @@ use crate::fast::sums::sliced::Sliced;
 use crate::mapped::{Plan, TilePlan};
 use crate::paths::{Path, Why};
 
+/// The most rows of a conversion, and bits of a code, that vectors of bytes count.
+const MOST_ROWS: usize = 63;
+const MOST_ADC_BITS: u8 = 6;
+
 /// Everything a run reads that no noise changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout<'a> {
@@ -165,6 +169,12 @@ impl<'a> Layout<'a> {
         }
         if mapping.geometry.cell_bits > 1 {
             return Err(Why::CellBits(mapping.geometry.cell_bits));
+        }
+        if spec.rows_per_conversion > MOST_ROWS {
+            return Err(Why::Rows(spec.rows_per_conversion));
+        }
+        if spec.adc.bits > MOST_ADC_BITS {
+            return Err(Why::ConverterBits(spec.adc.bits));
         }
         let lines = |tile: &TilePlan| tile.lines.scan.len();
         if let Some(most) = plan.tiles.iter().map(lines).find(|&most| most >= usize::from(u16::MAX))

@@ -18,7 +18,8 @@ pub(crate) struct ExactKernel<'a> {
 
 impl<'a> ExactKernel<'a> {
     pub(crate) fn new(exact: &Exact, cells: &'a Cells) -> Self {
-        let max_code = exact.max_code;
+        // A layout is of converters of a few bits only.
+        let max_code = exact.max_code as u8;
         let path = if !cells.is_proved {
             Path::Converted(Why::Unproved)
         } else if cells.slots > usize::from(max_code) {
