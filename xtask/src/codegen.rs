@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use hafnia_cim::keys_table;
 use hafnia_cost::{CostModel, DRAWS, calibration_table, constants_table};
 use hafnia_passes::Registry;
 use hafnia_report::plot::{Measured, TradeOff, scaling, trade_off};
@@ -26,6 +27,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     let mut documents = vec![
         ("docs/passes.md", Registry::builtin().to_markdown()),
         ("docs/cost.md", cost_document()?),
+        ("docs/macros.md", macros_document()?),
         ("docs/ir.md", rules_document()?),
         ("docs/messages.txt", messages::list(&root().join("crates"))?),
     ];
@@ -53,6 +55,12 @@ fn cost_document() -> anyhow::Result<String> {
     let calibration = model.calibrate(DRAWS, Seed(1))?.calibration();
     let text = with_table(&text, "calibration", &calibration_table(&calibration))?;
     with_table(&text, "constants", &constants_table(&model))
+}
+
+/// The document on macros with its keys as the code has them.
+fn macros_document() -> anyhow::Result<String> {
+    let text = fs::read_to_string(root().join("docs/macros.md")).context("docs/macros.md")?;
+    with_table(&text, "keys", &keys_table())
 }
 
 /// The document on the IR with the rules as their source lists them.

@@ -1,26 +1,19 @@
 //! Presets: macros as TOML files in which every value carries its source.
 //!
-//! One list, [`KEYS`], drives reading a file, overriding a value and naming all values. To add a
-//! value to a macro: a field in [`MacroSpec`] with its range in [`MacroSpec::validate`], a line in
-//! [`KEYS`], a line with its source in the files of `presets/` that need one.
-//!
-//! A file may inherit from a preset or another file and then gives only what differs. A value of
-//! [`KEYS`] that is off unless it is given may be missing everywhere.
+//! A file may inherit from a preset or another file and then gives only what differs. A value that
+//! is off unless it is given may be missing everywhere. The values are those of [`KEYS`].
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use hafnia_text::{quoted, shown};
+use hafnia_text::quoted;
 use serde::Deserialize as _;
 
 use crate::csv::read;
-use crate::curve::{self, Curve};
-use crate::distribution::{self, Distribution};
 use crate::effects::{Disturb, Faults, Programming, Retention, Telegraph, Temperature, Wires};
 use crate::error::CimError;
-use crate::fault_map::FaultMap;
-use crate::input_control::{self, InputControl};
+use crate::input_control::InputControl;
+use crate::key::{KEYS, Key, edits, missing_key, unknown_key};
 use crate::spec::{Adc, AdcKind, CellModel, LevelSigmas, MacroSpec};
 
 /// The presets that come with the crate, by name.
@@ -43,11 +36,14 @@ pub struct SourcedValue {
     pub value: String,
     /// Unit; empty for a pure number or a name.
     pub unit: &'static str,
-    /// A citation, or `assumed` and why; `off` where no file gives the value.
+    /// A citation, or `assumed` and why; `unstated` of a bare value, `off` where no file gives it.
     pub source: String,
     /// Name of the preset or file that gives it; empty where none does.
     pub from: String,
 }
+
+/// The source of a value that a file gives without one.
+pub const UNSTATED: &str = "unstated";
 
 /// A value as it stands in a file.
 #[derive(serde::Deserialize)]
@@ -55,167 +51,6 @@ pub struct SourcedValue {
 struct Entry {
     value: toml::Value,
     source: String,
-}
-
-/// A value of a macro that can be read from text.
-struct Key {
-    name: &'static str,
-    unit: &'static str,
-    /// The value where no file gives one; none if a file must.
-    off: Option<&'static str>,
-    field: fn(&mut MacroSpec) -> Field<'_>,
-}
-
-/// Where a value lives, by its type.
-enum Field<'a> {
-    Count(&'a mut usize),
-    Bits(&'a mut u8),
-    Real(&'a mut f64),
-    InputControl(&'a mut InputControl),
-    AdcKind(&'a mut AdcKind),
-    LevelSigmas(&'a mut LevelSigmas),
-    Distribution(&'a mut Distribution),
-    Curve(&'a mut Curve),
-    FaultMap(&'a mut FaultMap),
-}
-
-/// A key that every macro has to give.
-const fn key(
-    name: &'static str,
-    unit: &'static str,
-    field: fn(&mut MacroSpec) -> Field<'_>,
-) -> Key {
-    Key { name, unit, off: None, field }
-}
-
-/// A key that has the value `off` where it is not given.
-const fn switch(
-    name: &'static str,
-    unit: &'static str,
-    off: &'static str,
-    field: fn(&mut MacroSpec) -> Field<'_>,
-) -> Key {
-    Key { name, unit, off: Some(off), field }
-}
-
-#[rustfmt::skip]
-const KEYS: [Key; 40] = [
-    key("rows", "word lines", |s| Field::Count(&mut s.rows)),
-    key("columns", "bit lines", |s| Field::Count(&mut s.columns)),
-    key("rows_per_conversion", "word lines", |s| Field::Count(&mut s.rows_per_conversion)),
-    key("columns_per_adc", "bit lines", |s| Field::Count(&mut s.columns_per_adc)),
-    key("input_control", "", |s| Field::InputControl(&mut s.input_control)),
-    key("adc.bits", "bit", |s| Field::Bits(&mut s.adc.bits)),
-    key("adc.offset_lsb", "LSB", |s| Field::Real(&mut s.adc.offset_lsb)),
-    key("adc.comparator_noise_lsb", "LSB", |s| Field::Real(&mut s.adc.comparator_noise_lsb)),
-    switch("adc.kind", "", "flash", |s| Field::AdcKind(&mut s.adc.kind)),
-    switch("adc.gain_error_rel", "reference", "0", |s| Field::Real(&mut s.adc.gain_error_rel)),
-    switch("adc.mismatch_lsb", "LSB", "0", |s| Field::Real(&mut s.adc.mismatch_lsb)),
-    key("cell.on_off_ratio", "", |s| Field::Real(&mut s.cell.on_off_ratio)),
-    key("cell.sigma_lrs_rel", "G_LRS", |s| Field::Real(&mut s.cell.sigma_lrs_rel)),
-    key("cell.sigma_hrs_rel", "G_HRS", |s| Field::Real(&mut s.cell.sigma_hrs_rel)),
-    key("cell.read_noise_rel", "G of the state", |s| Field::Real(&mut s.cell.read_noise_rel)),
-    switch("cell.bits_per_cell", "bit", "1", |s| Field::Bits(&mut s.cell.bits_per_cell)),
-    switch("cell.level_sigmas", "G_LRS", "linear", |s| Field::LevelSigmas(&mut s.cell.level_sigmas)),
-    switch("programming.lrs_distribution", "", "normal", |s| Field::Distribution(&mut s.programming.lrs_distribution)),
-    switch("programming.hrs_distribution", "", "normal", |s| Field::Distribution(&mut s.programming.hrs_distribution)),
-    switch("telegraph.rate", "per cell", "0", |s| Field::Real(&mut s.telegraph.rate)),
-    switch("telegraph.lrs_rel", "G_LRS", "0", |s| Field::Real(&mut s.telegraph.lrs_rel)),
-    switch("telegraph.hrs_rel", "G_HRS", "0", |s| Field::Real(&mut s.telegraph.hrs_rel)),
-    switch("faults.stuck_lrs_rate", "per cell", "0", |s| Field::Real(&mut s.faults.stuck_lrs_rate)),
-    switch("faults.stuck_hrs_rate", "per cell", "0", |s| Field::Real(&mut s.faults.stuck_hrs_rate)),
-    switch("faults.map", "CSV file", "none", |s| Field::FaultMap(&mut s.faults.map)),
-    switch("temperature.celsius", "°C", "25", |s| Field::Real(&mut s.temperature.celsius)),
-    switch("temperature.lrs_per_k", "1/K", "0", |s| Field::Real(&mut s.temperature.lrs_per_k)),
-    switch("temperature.hrs_per_k", "1/K", "0", |s| Field::Real(&mut s.temperature.hrs_per_k)),
-    switch("temperature.reference_per_k", "1/K", "0", |s| Field::Real(&mut s.temperature.reference_per_k)),
-    switch("retention.sigma_lrs", "s:G_LRS", "none", |s| Field::Curve(&mut s.retention.sigma_lrs)),
-    switch("retention.sigma_hrs", "s:G_HRS", "none", |s| Field::Curve(&mut s.retention.sigma_hrs)),
-    switch("retention.drift_lrs", "s:G as programmed", "none", |s| Field::Curve(&mut s.retention.drift_lrs)),
-    switch("retention.drift_hrs", "s:G as programmed", "none", |s| Field::Curve(&mut s.retention.drift_hrs)),
-    switch("retention.time_s", "s", "0", |s| Field::Real(&mut s.retention.time_s)),
-    switch("disturb.lrs_rel_per_decade", "G_LRS", "0", |s| Field::Real(&mut s.disturb.lrs_rel_per_decade)),
-    switch("disturb.hrs_rel_per_decade", "G_HRS", "0", |s| Field::Real(&mut s.disturb.hrs_rel_per_decade)),
-    switch("disturb.reads", "reads", "0", |s| Field::Real(&mut s.disturb.reads)),
-    switch("wires.bit_line_ohm", "ohm per cell", "0", |s| Field::Real(&mut s.wires.bit_line_ohm)),
-    switch("wires.word_line_ohm", "ohm per cell", "0", |s| Field::Real(&mut s.wires.word_line_ohm)),
-    switch("wires.g_lrs_us", "uS", "100", |s| Field::Real(&mut s.wires.g_lrs_us)),
-];
-
-impl Key {
-    /// The last part of the name: `sigma_lrs_rel` of `cell.sigma_lrs_rel`.
-    fn short(&self) -> &'static str {
-        self.name.rsplit('.').next().unwrap_or(self.name)
-    }
-
-    /// Reads `text` into the field, without a check of its range.
-    fn read(&self, spec: &mut MacroSpec, text: &str) -> Result<(), CimError> {
-        let read = (self.field)(spec).read(text);
-        read.map_err(|wrong| match wrong {
-            Wrong::Value(expected) => {
-                let fault = format!("is {}, it must be {expected}", quoted(text));
-                CimError::of_key(&spec.name, self.name, fault)
-            }
-            Wrong::File(error) => error,
-        })
-    }
-}
-
-/// Why a text is no value.
-enum Wrong {
-    /// What it must be.
-    Value(&'static str),
-    /// The file that it names is wrong.
-    File(CimError),
-}
-
-impl Field<'_> {
-    /// Reads `text`.
-    fn read(self, text: &str) -> Result<(), Wrong> {
-        fn parse<T: std::str::FromStr>(
-            text: &str,
-            field: &mut T,
-            expected: &'static str,
-        ) -> Result<(), Wrong> {
-            *field = text.parse().map_err(|_| Wrong::Value(expected))?;
-            Ok(())
-        }
-        match self {
-            Self::Count(field) => parse(text, field, "a whole number from 1"),
-            Self::Bits(field) => parse(text, field, "a whole number from 1 to 12"),
-            Self::Real(field) => {
-                parse(text, field, "a number")?;
-                // Not −0, which would be printed with its sign.
-                *field += 0.0;
-                Ok(())
-            }
-            Self::InputControl(field) => parse(text, field, input_control::FORMS),
-            Self::AdcKind(field) => parse(text, field, "flash or sar"),
-            Self::LevelSigmas(field) => parse(text, field, "linear, or two numbers"),
-            Self::Distribution(field) => parse(text, field, distribution::FORMS),
-            Self::Curve(field) => parse(text, field, curve::FORMS),
-            Self::FaultMap(field) => {
-                *field = FaultMap::load(text).map_err(Wrong::File)?;
-                Ok(())
-            }
-        }
-    }
-}
-
-impl fmt::Display for Field<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Count(field) => field.fmt(f),
-            Self::Bits(field) => field.fmt(f),
-            Self::Real(field) => field.fmt(f),
-            Self::InputControl(field) => field.fmt(f),
-            Self::AdcKind(field) => field.fmt(f),
-            Self::LevelSigmas(field) => field.fmt(f),
-            Self::Distribution(field) => field.fmt(f),
-            Self::Curve(field) => field.fmt(f),
-            Self::FaultMap(field) => field.fmt(f),
-        }
-    }
 }
 
 /// The names of the presets.
@@ -250,7 +85,7 @@ impl MacroSpec {
     /// A preset, or a user's TOML file where `name_or_path` has a `/` or ends in `.toml`.
     ///
     /// A file gives values, each as `{ value = …, source = "…" }`; a source is a citation or
-    /// starts with `assumed`. With `inherits = "NAME|PATH"` it takes the others from a preset or
+    /// starts with `assumed`, and is [`UNSTATED`] of a bare value. With `inherits = "NAME|PATH"` it takes the others from a preset or
     /// another file, whose path, like that of a fault map, is relative to its own folder; without,
     /// it holds every key but those of effects that are off.
     ///
@@ -292,7 +127,8 @@ impl MacroSpec {
                 break;
             };
             let section = file.get("faults").and_then(|faults| faults.get(map));
-            let value = section.or_else(|| file.get(FAULT_MAP)).and_then(|map| map.get("value"));
+            let value = section.or_else(|| file.get(FAULT_MAP));
+            let value = value.map(|map| map.get("value").unwrap_or(map));
             if let (None, Some(map)) = (&given, value.and_then(toml::Value::as_str)) {
                 given = Some(if map == "none" { map.to_owned() } else { beside(&name, map) });
             }
@@ -393,7 +229,7 @@ impl MacroSpec {
     /// configuration, as [`MacroSpec::set`] reads it.
     pub fn values(&self) -> Vec<(&'static str, String)> {
         let mut spec = self.clone();
-        KEYS.iter().map(|key| (key.name, (key.field)(&mut spec).to_string())).collect()
+        KEYS.iter().map(|key| (key.name, key.value(&mut spec))).collect()
     }
 }
 
@@ -401,10 +237,11 @@ fn preset_text(name: &str) -> Result<&'static str, CimError> {
     let preset = PRESETS.iter().find(|preset| preset.0 == name);
     preset.map(|preset| preset.1).ok_or_else(|| {
         let presets = preset_names().collect::<Vec<_>>().join(", ");
+        let nearest = preset_names().min_by_key(|preset| edits(name, preset)).unwrap_or_default();
         CimError::whole(
             name,
             format!(
-                "is not a preset: presets are {presets}, and a path has a `/` or ends in `.toml`"
+                "is not a preset, did you mean `{nearest}`? Presets are {presets}, and a path has a `/` or ends in `.toml`"
             ),
         )
     })
@@ -450,7 +287,7 @@ fn spec_of(
             (None, None) => return Err(missing_key(name, key)),
         };
         key.read(&mut spec, &text)?;
-        let value = (key.field)(&mut spec).to_string();
+        let value = key.value(&mut spec);
         values.push(SourcedValue { key: key.name, value, unit: key.unit, source, from });
     }
     spec.validate()?;
@@ -546,10 +383,14 @@ fn entries(name: &str, file: toml::Table) -> Result<BTreeMap<String, Entry>, Cim
         if KEYS.iter().all(|known| known.name != key) {
             return Err(unknown_key(name, &key));
         }
+        if let toml::Value::Integer(_) | toml::Value::Float(_) | toml::Value::String(_) = value {
+            entries.insert(key, Entry { value, source: UNSTATED.to_owned() });
+            continue;
+        }
         let unsourced = |key: &str, source: Option<toml::de::Error>| CimError::Macro {
             name: name.to_owned(),
             key: Some(key.to_owned()),
-            fault: "is not of the form `{ value = …, source = \"…\" }`".to_owned(),
+            fault: "is not of the form `{ value = …, source = \"…\" }`, or a bare value".to_owned(),
             source: source.map(Box::new),
         };
         let entry = Entry::deserialize(value).map_err(|source| unsourced(&key, Some(source)))?;
@@ -594,30 +435,4 @@ fn unset(name: &str) -> MacroSpec {
         disturb: Disturb::default(),
         wires: Wires::default(),
     }
-}
-
-fn unknown_key(name: &str, key: &str) -> CimError {
-    let key = &shown(key);
-    let distance = |known: &&Key| edits(key, known.name).min(edits(key, known.short()));
-    let nearest = KEYS.iter().min_by_key(distance).map_or("", |known| known.name);
-    let keys = KEYS.each_ref().map(|known| known.name).join(", ");
-    CimError::of_key(name, key, format!("is not a key, did you mean `{nearest}`? Keys are {keys}"))
-}
-
-fn missing_key(name: &str, key: &Key) -> CimError {
-    CimError::of_key(name, key.name, "is missing".to_owned())
-}
-
-/// Levenshtein distance.
-fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.chars().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[row.len() - 1]
 }

@@ -3,7 +3,8 @@
 use expect_test::{Expect, expect};
 use hafnia_cim::{
     Adc, AdcKind, CellModel, CimError, Disturb, Faults, InputControl, LevelSigmas, MacroSpec,
-    Programming, Retention, SourcedValue, Telegraph, Temperature, Wires, preset_names, sources,
+    Programming, Retention, SourcedValue, Telegraph, Temperature, UNSTATED, Wires, keys_table,
+    preset_names, sources, template,
 };
 use proptest::prelude::*;
 
@@ -320,6 +321,27 @@ fn refused_overrides() {
         ],
     );
     check_refused(
+        "sigma_lrs",
+        "0.2",
+        expect![
+            "macro `gt-n40`: retention.sigma_lrs is `0.2`, it must be none, or SECONDS:VALUE … with times of 1e-15 to 1e15, ascending, and values of 0 to 100; did you mean `cell.sigma_lrs_rel`?"
+        ],
+    );
+    check_refused(
+        "drift_lrs",
+        "0.9",
+        expect![
+            "macro `gt-n40`: retention.drift_lrs is `0.9`, it must be none, or SECONDS:VALUE … with times of 1e-15 to 1e15, ascending, and values of 0 to 100"
+        ],
+    );
+    check_refused(
+        "sigma",
+        "0.2",
+        expect![
+            "macro `gt-n40`: sigma is not a key, did you mean `cell.sigma_lrs_rel`? Keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
+        ],
+    );
+    check_refused(
         "sigma_lrs_rel",
         "-0.1",
         expect!["macro `gt-n40`: cell.sigma_lrs_rel is -0.1, it must be in 0..=100"],
@@ -387,7 +409,7 @@ fn refused_overrides() {
 #[test]
 fn unknown_presets() {
     let error = MacroSpec::load("gt-n14").expect_err("no such preset");
-    expect!["macro `gt-n14` is not a preset: presets are gt-n40, gt-n40-mlc, foundry-b, foundry-c, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"]
+    expect!["macro `gt-n14` is not a preset, did you mean `gt-n40`? Presets are gt-n40, gt-n40-mlc, foundry-b, foundry-c, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"]
     .assert_eq(&error.to_string());
     let error = MacroSpec::load("no/such.toml").expect_err("no such file");
     expect!["cannot read no/such.toml"].assert_eq(&error.to_string());
@@ -397,9 +419,14 @@ fn unknown_presets() {
 fn with_file<T>(case: &str, line: &str, by: &str, then: impl FnOnce(&str) -> T) -> T {
     let preset = include_str!("../presets/gt-n40.toml");
     assert!(preset.contains(line), "{line}");
+    with_text(case, &preset.replace(line, by), then)
+}
+
+/// Writes a file, for the time of `then`.
+fn with_text<T>(case: &str, text: &str, then: impl FnOnce(&str) -> T) -> T {
     let name = format!("hafnia-cim-{}-{case}.toml", std::process::id());
     let path = std::env::temp_dir().join(name);
-    std::fs::write(&path, preset.replace(line, by)).expect("a temporary file");
+    std::fs::write(&path, text).expect("a temporary file");
     let result = then(path.to_str().expect("a path in UTF-8"));
     std::fs::remove_file(&path).expect("the file just written");
     result
@@ -470,7 +497,7 @@ fn refused_files() {
         "[cell]",
         "[cell]\nbits = { value = 3, source = \"x\" }",
         expect![
-            "macro `m.toml`: cell.bits is not a key, did you mean `adc.bits`? Keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
+            "macro `m.toml`: cell.bits is not a key, did you mean `cell.bits_per_cell`? Keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us"
         ],
     );
     check_file(
@@ -486,15 +513,15 @@ fn refused_files() {
         "{ value = 17, ",
         "{ value = 17, note = 1, ",
         expect![[r#"
-        macro `m.toml`: cell.on_off_ratio is not of the form `{ value = …, source = "…" }`: unknown field `note`, expected `value` or `source`
+        macro `m.toml`: cell.on_off_ratio is not of the form `{ value = …, source = "…" }`, or a bare value: unknown field `note`, expected `value` or `source`
     "#]],
     );
     check_file(
         "no-source",
         "{ value = 0.05, source = \"assumed: not published\" }",
-        "0.05",
+        "true",
         expect![[r#"
-            macro `m.toml`: adc.comparator_noise_lsb is not of the form `{ value = …, source = "…" }`: invalid type: floating point `0.05`, expected a table of value and source
+            macro `m.toml`: adc.comparator_noise_lsb is not of the form `{ value = …, source = "…" }`, or a bare value: invalid type: boolean `true`, expected a table of value and source
         "#]],
     );
     check_file(
@@ -502,7 +529,7 @@ fn refused_files() {
         "assumed: not published\"",
         "\"",
         expect![[
-            r#"macro `m.toml`: adc.comparator_noise_lsb is not of the form `{ value = …, source = "…" }`"#
+            r#"macro `m.toml`: adc.comparator_noise_lsb is not of the form `{ value = …, source = "…" }`, or a bare value"#
         ]],
     );
     check_file(
@@ -615,7 +642,7 @@ fn inheritance_gone_wrong() {
         "unknown",
         &[("a.toml", "inherits = \"gt-40\"")],
         expect![
-            "macro `gt-40` is not a preset: presets are gt-n40, gt-n40-mlc, foundry-b, foundry-c, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"
+            "macro `gt-40` is not a preset, did you mean `gt-n40`? Presets are gt-n40, gt-n40-mlc, foundry-b, foundry-c, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`"
         ],
     );
     check_among(
@@ -750,4 +777,80 @@ fn refused_effects() {
 fn gt_n40_line(key: &str) -> String {
     let mut lines = include_str!("../presets/gt-n40.toml").lines();
     lines.find(|line| line.starts_with(key)).expect("a line").to_owned()
+}
+
+/// What the reference of keys says of a range is what a value outside is told.
+#[test]
+fn ranges_are_as_the_reference_says() {
+    let table = keys_table();
+    let outside = |range: &str| match range.split_once("..=") {
+        Some((_, most)) => {
+            most.parse::<f64>().map_or("5000".to_owned(), |most| (2.0 * most).to_string())
+        }
+        None => "7".to_owned(),
+    };
+    let mut keys = Vec::new();
+    for line in table.lines().skip(2) {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [key, unit, range, default, meaning] = cells[..] else { panic!("{line}") };
+        assert!(!meaning.is_empty() && !default.is_empty() && !range.is_empty(), "{line}");
+        let key = key.trim_matches('`');
+        keys.push((key, unit));
+        let value = match key {
+            "cell.on_off_ratio" => "1".to_owned(),
+            _ => outside(range),
+        };
+        let mut spec = MacroSpec::preset("gt-n40").expect("a preset");
+        if ["faults.map", "cell.level_sigmas"].contains(&key) {
+            continue;
+        }
+        let error = spec.set(key, &value).expect_err("outside").to_string();
+        let words =
+            range.split(" or ").flat_map(|word| word.split(", ")).filter(|word| !word.is_empty());
+        for word in words {
+            let word = word.trim_start_matches("or ").replace("SECONDS:VALUE …", "SECONDS:VALUE");
+            assert!(error.contains(&word), "{key}: {error} lacks {word}");
+        }
+    }
+    let spec = MacroSpec::preset("gt-n40").expect("a preset");
+    let known: Vec<_> = spec.values().into_iter().map(|(key, _)| key).collect();
+    assert_eq!(keys.iter().map(|(key, _)| *key).collect::<Vec<_>>(), known);
+    let sourced = sources("gt-n40").expect("a preset");
+    assert_eq!(keys, sourced.iter().map(|value| (value.key, value.unit)).collect::<Vec<_>>());
+}
+
+/// A new file changes nothing; with every value taken out of its comment it is the same macro.
+#[test]
+fn a_new_file_is_the_macro_it_is_from() {
+    for name in preset_names() {
+        let spec = MacroSpec::preset(name).expect("a preset");
+        let text = template(name, &spec);
+        let written = |text: &str| {
+            with_text("new", text, |path| {
+                let spec = MacroSpec::load(path).expect("a macro");
+                (spec.values(), sources(path).expect("a macro"))
+            })
+        };
+        let (values, _) = written(&text);
+        assert_eq!(values, spec.values());
+        let given: Vec<&str> =
+            text.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).collect();
+        let given = given.join("\n").replace("A macro that", "# A macro that");
+        let given = given.replace("To give", "# To give").replace("{ value = …", "# { value = …");
+        let (values, sources) = written(&given);
+        assert_eq!(values, spec.values());
+        assert!(sources.iter().all(|value| value.source == UNSTATED));
+    }
+}
+
+#[test]
+fn a_bare_value_is_unstated() {
+    let text =
+        "inherits = \"gt-n40\"\nrows = 64\n[cell]\non_off_ratio = inf\n[adc]\nkind = \"sar\"\n";
+    let (spec, sources) = with_text("bare", text, |path| {
+        (MacroSpec::load(path).expect("a macro"), sources(path).expect("a macro"))
+    });
+    assert_eq!((spec.rows, spec.adc.kind), (64, AdcKind::Sar));
+    let source = |key| &sources.iter().find(|value| value.key == key).expect("a key").source;
+    assert_eq!(["rows", "cell.on_off_ratio", "adc.kind"].map(source), ["unstated"; 3]);
 }

@@ -134,7 +134,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Frontier(command) => command.run(session, output),
         Command::Passes(command) => command.run(&registry, output),
         Command::Models(command) => command.run(output),
-        Command::Macros(command) => command.run(output),
+        Command::Macros(command) => command.run(session, output),
         Command::Bench(command) => command.run(session, output),
         Command::Chip(command) => command.run(output),
         Command::Fit(command) => command.run(session, output),

@@ -6,15 +6,16 @@ use std::path::PathBuf;
 use clap::Parser;
 use hafnia_sim::EngineKind;
 use hafnia_study::{
-    AttributeRequest, BenchRequest, CostRequest, DataSource, EvaluateRequest, FrontierRequest,
-    Leave, MacroSource, MapRequest, MappingOrigin, MergeRequest, NetworkSource, On, Part,
-    PowerGrid, ProfileRequest, Request, SearchOptions, SimulateRequest, SweepRequest, TrainRequest,
-    limits,
+    AttributeRequest, BenchRequest, CodesRequest, CostRequest, DataSource, EvaluateRequest,
+    FrontierRequest, Leave, MacroSource, MapRequest, MappingOrigin, MergeRequest, NetworkSource,
+    NewMacroRequest, On, Part, PowerGrid, ProfileRequest, Request, SearchOptions, SimulateRequest,
+    SweepRequest, TrainRequest, limits,
 };
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 
+use crate::macros::{Macros, MacrosCommand};
 use crate::model::ModelCommand;
 use crate::options::request;
 use crate::{Cli, Command};
@@ -130,6 +131,23 @@ proptest! {
         }
         check(&asked, asked.words(), |command| match command {
             Command::Sim(sim) => Some(sim.request()),
+            _ => None,
+        });
+    }
+
+    #[test]
+    fn macros(
+        (spec, out, plot) in (spec(), option::of(path()), option::of(path())),
+        (file, from, force) in (path(), text(), any::<bool>()),
+    ) {
+        let asked = CodesRequest { spec, out, plot };
+        check(&asked, asked.words(), |command| match command {
+            Command::Macros(Macros { command: Some(MacrosCommand::Codes(codes)), .. }) => codes.request().ok(),
+            _ => None,
+        });
+        let asked = NewMacroRequest { file, from, force };
+        check(&asked, asked.words(), |command| match command {
+            Command::Macros(Macros { command: Some(MacrosCommand::New(new)), .. }) => new.request().ok(),
             _ => None,
         });
     }

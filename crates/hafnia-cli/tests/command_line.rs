@@ -612,6 +612,44 @@ fn what_there_is_can_be_listed() {
 }
 
 #[test]
+fn a_macro_is_started_and_its_codes_are_written() {
+    let place = Place::new();
+    assert!(place.run("macros new my.toml --from foundry-b").contains("inherits from foundry-b"));
+    place.fail(
+        "macros new my.toml",
+        1,
+        expect![[
+            "error: my.toml is there already: choose another name, or replace it with --force\n"
+        ]],
+    );
+    place.fail(
+        "macros new mine",
+        1,
+        expect![["error: a macro is told from a preset by its path: `mine` must end in .toml\n"]],
+    );
+    let text = std::fs::read_to_string(place.path("my.toml")).unwrap();
+    let own = text.replace("# rows_per_conversion = 7", "rows_per_conversion = 2");
+    std::fs::write(place.path("my.toml"), own.replace("# bits = 3", "bits = 2")).unwrap();
+    let shown = place.json("macros my.toml");
+    let rows = &shown.as_array().unwrap()[2];
+    assert_eq!((&rows["value"], &rows["source"]), (&"2".into(), &"unstated".into()));
+
+    let entries = place.json("macros codes --macro my.toml --out codes.csv --plot codes.svg");
+    // Of up to 2 rows: (0, 0), two of one row, three of two; codes 0 to 3 of each.
+    assert_eq!(entries.as_array().unwrap().len(), 6 * 4);
+    let table = std::fs::read_to_string(place.path("codes.csv")).unwrap();
+    let table = hafnia_cim::CodeTable::from_csv(&table, "codes.csv").unwrap();
+    let spec = hafnia_cim::MacroSpec::load(place.path("my.toml").to_str().unwrap()).unwrap();
+    assert_eq!(table, hafnia_cim::CodeTable::from_spec(&spec));
+    for entry in entries.as_array().unwrap() {
+        let [n, m, code] = ["n", "m", "code"].map(|key| entry[key].as_u64().unwrap() as usize);
+        assert_eq!(entry["probability"].as_f64(), Some(table.probabilities(n, m)[code]));
+    }
+    let plot = std::fs::read_to_string(place.path("codes.svg")).unwrap();
+    assert!(plot.contains("ones among 2 rows on"));
+}
+
+#[test]
 fn runs_are_shown_again_and_side_by_side() {
     let place = Place::new();
     for (run, saving) in [("a", 0.5), ("b", 0.25)] {
@@ -750,10 +788,10 @@ fn wrong_input_is_named_and_nothing_is_written() {
         "#]],
     );
     place.fail("sim net.hafnia natural.map --set sigma=0.1 --offline", 1, expect![[r#"
-        error: macro `gt-n40`: sigma is not a key, did you mean `adc.bits`? Keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us
+        error: macro `gt-n40`: sigma is not a key, did you mean `cell.sigma_lrs_rel`? Keys are rows, columns, rows_per_conversion, columns_per_adc, input_control, adc.bits, adc.offset_lsb, adc.comparator_noise_lsb, adc.kind, adc.gain_error_rel, adc.mismatch_lsb, cell.on_off_ratio, cell.sigma_lrs_rel, cell.sigma_hrs_rel, cell.read_noise_rel, cell.bits_per_cell, cell.level_sigmas, programming.lrs_distribution, programming.hrs_distribution, telegraph.rate, telegraph.lrs_rel, telegraph.hrs_rel, faults.stuck_lrs_rate, faults.stuck_hrs_rate, faults.map, temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs, retention.time_s, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade, disturb.reads, wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us
     "#]]);
     place.fail("sim net.hafnia natural.map --macro gt-n41 --offline", 1, expect![[r#"
-        error: macro `gt-n41` is not a preset: presets are gt-n40, gt-n40-mlc, foundry-b, foundry-c, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`
+        error: macro `gt-n41` is not a preset, did you mean `gt-n40`? Presets are gt-n40, gt-n40-mlc, foundry-b, foundry-c, neurram-130, nthu-22, ideal, and a path has a `/` or ends in `.toml`
     "#]]);
     place.fail(
         "sim net.hafnia natural.map --noise-in fc9 --offline",

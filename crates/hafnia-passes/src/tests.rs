@@ -213,7 +213,13 @@ fn where_errors_of_codes_are_not_known() {
         let deeper = cause.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         expected.assert_eq(&format!("{cause}{deeper}"));
     };
-    refused("gt-n40", "[[pass]]\nuse = \"best\"\n", expect!["pass `best` weighs the errors of codes, whose table would be too large: macro `gt-n40`: rows_per_conversion is 1024, but a code table of up to 1024 rows and 4096 codes would have 4303360000 entries, it must have at most 8388608"]);
+    refused(
+        "gt-n40",
+        "[[pass]]\nuse = \"best\"\n",
+        expect![
+            "pass `best` weighs the errors of codes, whose table would be too large: macro `gt-n40`: rows_per_conversion is 1024, but a code table of up to 1024 rows and 4096 codes would have 4303360000 entries, it must have at most 8388608"
+        ],
+    );
     let reorder = |method| {
         format!("[[pass]]\nuse = \"tile\"\n[[pass]]\nuse = \"reorder\"\nmethod = \"{method}\"\n")
     };

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::record::Record;
 use crate::request::{Request, Step, check_outputs, written};
 use crate::session::Session;
-use crate::source::{MacroSource, resolved};
+use crate::source::{MacroSource, beside, resolved};
 
 /// A preset is to be made of measured conductances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -197,16 +197,6 @@ impl Step for FitCodesRequest {
 
     fn outputs(&self) -> Vec<PathBuf> {
         std::iter::once(&self.out).chain(&self.plot).cloned().collect()
-    }
-}
-
-/// What a preset kept as `out` calls its parent, whose path is relative to the folder of `out`.
-fn beside(out: &Path, parent: &str) -> String {
-    let is_here = out.parent().is_none_or(|folder| folder == Path::new(""));
-    match MacroSpec::is_path(parent) && !is_here {
-        true => std::path::absolute(parent)
-            .map_or(parent.to_owned(), |path| path.to_string_lossy().into_owned()),
-        false => parent.to_owned(),
     }
 }
 

@@ -33,7 +33,8 @@
 //! | [`FrontierRequest`] | what rows, cycles and noise can be had together |
 //! | [`SweepRequest`] | all of that over many points, on this machine or on many |
 //! | [`ProfileRequest`], [`EvaluateRequest`], [`RefineRequest`], [`MergeRequest`] | what mappings are made of: networks, better or other ones |
-//! | [`BenchRequest`], [`FitCellsRequest`], [`FitCodesRequest`] | how fast engines are; presets and code tables from measurements |
+//! | [`BenchRequest`] | how fast engines are |
+//! | [`FitCellsRequest`], [`FitCodesRequest`], [`NewMacroRequest`], [`CodesRequest`] | presets and code tables: from measurements, begun by hand, of a macro |
 //!
 //! What this crate does not know: the command line that makes requests, and the trainer.
 
@@ -46,6 +47,7 @@ mod fit;
 mod frontier;
 mod layout;
 pub mod limits;
+mod macros;
 mod map;
 mod merge;
 mod profile;
@@ -73,6 +75,7 @@ pub use evaluate::{
 pub use fit::{FitCellsRequest, FitCodesRequest, FittedRate, FittedState, WantedShape};
 pub use frontier::FrontierRequest;
 pub use layout::layout;
+pub use macros::{CodeProbability, CodesRequest, NewMacro, NewMacroRequest};
 pub use map::{MapOutcome, MapRequest, MappingOrigin, PassRun};
 pub use merge::{Leave, MergeCurve, MergeOutcome, MergePoint, MergeRequest, MergedNetwork};
 pub use profile::ProfileRequest;

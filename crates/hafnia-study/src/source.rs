@@ -135,6 +135,16 @@ fn key_value(given: &str) -> Option<(&str, &str)> {
     Some((key.trim(), value.trim()))
 }
 
+/// What a preset kept as `out` calls its parent, whose path is relative to the folder of `out`.
+pub(crate) fn beside(out: &Path, parent: &str) -> String {
+    let is_here = out.parent().is_none_or(|folder| folder == Path::new(""));
+    match MacroSpec::is_path(parent) && !is_here {
+        true => std::path::absolute(parent)
+            .map_or(parent.to_owned(), |path| path.to_string_lossy().into_owned()),
+        false => parent.to_owned(),
+    }
+}
+
 /// A macro as manifests and outcomes hold it: every key and its value.
 pub fn resolved(spec: &MacroSpec) -> BTreeMap<String, String> {
     let mut values: BTreeMap<String, String> =
