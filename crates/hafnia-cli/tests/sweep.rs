@@ -40,7 +40,7 @@ fn hafnia(place: &Path, line: &str) -> Command {
     command
 }
 
-/// All files of a folder, by name.
+/// All files of a folder, by name, but for its lock.
 fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let Ok(entries) = fs::read_dir(folder) else { return BTreeMap::new() };
     let read = |entry: fs::DirEntry| {
@@ -48,7 +48,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
         // A name that is not there any more was that of a file being written.
         fs::read(entry.path()).ok().map(|bytes| (name, bytes))
     };
-    entries.filter_map(|entry| read(entry.unwrap())).collect()
+    entries.filter_map(|entry| read(entry.unwrap())).filter(|(name, _)| name != ".lock").collect()
 }
 
 #[test]

@@ -148,6 +148,7 @@ fn a_chip_with_a_right_checksum_and_wrong_content_is_refused() {
         &|c| c.tiles[0].blocks = usize::MAX,
         "tile 0 has 18446744073709551615 blocks, it must lie in 1..=8",
     );
+    check(&|c| drop(c.tiles.pop()), "it has 0 tiles on 1 macros");
     check(&|c| c.tiles[0].cells.clear(), "tile 0 has cells for no whole number of rows up to 128");
     check(&|c| c.tiles[0].thresholds.clear(), "tile 0 has 0 rows of thresholds, not 1 x 7");
     check(
@@ -169,11 +170,11 @@ fn a_chip_with_a_right_checksum_and_wrong_content_is_refused() {
     );
     check(&|c| c.macro_values.clear(), "macro `gt-n40`: rows is missing");
     // Whole, but not of its mapping: known when both are there.
-    for change in [
-        (&|c: &mut Forged| c.tiles[0].cells.push([0.0; LANES])) as &dyn Fn(&mut Forged),
-        &|c| drop(c.tiles.pop()),
-        &|c| c.tiles[0].thresholds[0][0] = f32::INFINITY,
-    ] {
+    for change in
+        [(&|c: &mut Forged| c.tiles[0].cells.push([0.0; LANES])) as &dyn Fn(&mut Forged), &|c| {
+            c.tiles[0].thresholds[0][0] = f32::INFINITY
+        }]
+    {
         let chip = forged(change).expect("a whole chip");
         let error = chip.chip(&mapping, &spec).expect_err("other tiles").to_string();
         assert_eq!(

@@ -462,7 +462,7 @@ mod tests {
             expect!["`input.cuts` are [64, 64], they must ascend, each above the one before"],
         );
         let layer = |rest: &str| format!("[[layer]]\nname = 'fc'\noutputs = 10\n{rest}");
-        check(&layer("pool = 2"), expect!["`layer.pool` is 2, it must lie in 1..=1"]);
+        check(&layer("pool = 2"), expect!["`layer.pool` is 2, it must be 1"]);
         check(
             &layer("frozen_from = 0"),
             expect!["`layer.frozen_from` is 0, it must lie in 1..=10000"],

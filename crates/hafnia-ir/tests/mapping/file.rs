@@ -40,6 +40,9 @@ fn wrong_files_are_refused() {
             "a.mapping breaks the rules of mappings: tile t1 of m0, entry 1: logical row 4 is held twice (rule 5)"
         ],
     );
-    check(b"hafnia\xff", expect!["a.mapping: byte 6 is not UTF-8, the file must be text"]);
+    check(
+        b"hafnia\xff",
+        expect!["cannot read a.mapping: byte 6 is not UTF-8, the file must be text"],
+    );
     check("", expect!["a.mapping:1:1: expected `hafnia-mapping`, found the end"]);
 }
