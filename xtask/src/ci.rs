@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::validate::{html, slurm, spice};
 use crate::workspace::{self, cargo, root};
-use crate::{codegen, instructions, tidy};
+use crate::{codegen, harden, instructions, tidy};
 
 const AARCH64: &str = "aarch64-unknown-linux-gnu";
 
@@ -49,6 +49,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         workspace::run(&mut command)?;
         eprintln!("  took {:.0} s", start.elapsed().as_secs_f64());
     }
+    // The binary is that of the tests.
+    harden::run(&harden::Options { minutes: 1.0, seed: 1, binary: None })?;
     // The kernels of a processor that this is not; they cannot be run here.
     let rustup = Command::new("rustup").args(["target", "list", "--installed"]).output();
     if rustup.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(AARCH64)) {

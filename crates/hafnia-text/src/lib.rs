@@ -93,13 +93,16 @@ pub fn shown(text: &str) -> String {
 
 /// A message in one line: escaped, at most [`MOST_PRINTED`] characters, its lines joined by blanks.
 ///
-/// Parsers show the line that they refuse, and mark a part of it in the next: of several lines each
-/// is cut.
+/// Parsers name the words that they refuse, whole, and show the line that these stand in and a mark
+/// below it: long words are cut, and of several lines each.
 pub fn one_line(message: &str) -> String {
+    const MOST: usize = 2 * MOST_QUOTED;
     let lines = || message.split('\n').map(str::trim).filter(|line| !line.is_empty());
-    let most = if lines().nth(1).is_some() { 2 * MOST_QUOTED } else { MOST_PRINTED };
-    let lines: Vec<_> = lines().map(|line| cut(line, most)).collect();
-    escaped(&cut(&lines.join(" "), MOST_PRINTED)).into_owned()
+    let most = if lines().nth(1).is_some() { MOST } else { MOST_PRINTED };
+    let words = |line| str::split(line, ' ').map(|word| cut(word, MOST)).collect::<Vec<_>>();
+    let lines: Vec<_> =
+        lines().map(|line| cut(&words(line).join(" "), most).into_owned()).collect();
+    cut(&escaped(&lines.join(" ")), MOST_PRINTED).into_owned()
 }
 
 /// A number that a range can end with.
@@ -183,7 +186,7 @@ mod tests {
         let million = "ä".repeat(1_000_000);
         let shown = one_line(&format!("file.toml: {million} is no key"));
         assert!(shown.starts_with("file.toml: ää") && shown.ends_with("ä is no key"));
-        assert!(shown.chars().count() < MOST_PRINTED + 40);
+        assert!(shown.chars().count() < 500, "{shown}");
         assert_eq!(
             quoted(&million).chars().count(),
             MOST_QUOTED + 2 + " … 999800 characters … ".chars().count()

@@ -12,8 +12,8 @@ use anyhow::Context;
 const MEMORY: u64 = 4 << 20;
 /// The bound on time.
 const TIME: Duration = Duration::from_secs(60);
-/// The longest line of an error, in bytes.
-const LONGEST_LINE: usize = 4000;
+/// The longest line of an error, in characters: what is printed at most, and how much was left out.
+const LONGEST_LINE: usize = 4100;
 
 /// The binary of hafnia.
 pub(crate) struct Binary(pub(crate) PathBuf);
@@ -171,7 +171,7 @@ impl Ended {
             Some(format!("an error of {errors} lines: {stderr:.300}"))
         } else if stderr.contains(is_control) || stdout.contains(is_control) {
             Some("control characters in what it says".to_owned())
-        } else if stderr.lines().any(|line| line.len() > LONGEST_LINE) {
+        } else if stderr.lines().any(|line| line.chars().count() > LONGEST_LINE) {
             Some("a line of stderr that nobody reads".to_owned())
         } else {
             None
