@@ -20,8 +20,9 @@ use serde_json::json;
 
 use crate::data::{DataSource, Part, images};
 use crate::map::map_by;
+use crate::outputs::{check_outputs, written};
 use crate::record::Record;
-use crate::request::{Request, Step, check_outputs, written};
+use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::{MacroSource, NetworkSource, PIPELINE, load_mapping, pipeline_file, resolved};
 

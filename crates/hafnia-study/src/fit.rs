@@ -11,8 +11,9 @@ use hafnia_report::plot::{Fitted, fit};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use crate::outputs::{check_outputs, written};
 use crate::record::Record;
-use crate::request::{Request, Step, check_outputs, written};
+use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::{MacroSource, beside, resolved};
 

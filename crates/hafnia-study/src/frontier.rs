@@ -15,8 +15,9 @@ use serde_json::json;
 
 use crate::data::{DataSource, Part, images};
 use crate::limits;
+use crate::outputs::{check_outputs, places, written};
 use crate::record::Record;
-use crate::request::{Request, Step, check_outputs, places, written};
+use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::simulate::noise_scope;
 use crate::source::{MacroSource, NetworkSource, resolved};

@@ -50,6 +50,7 @@ pub mod limits;
 mod macros;
 mod map;
 mod merge;
+mod outputs;
 mod profile;
 mod record;
 mod refine;
@@ -78,10 +79,11 @@ pub use layout::layout;
 pub use macros::{CodeProbability, CodesRequest, NewMacro, NewMacroRequest};
 pub use map::{MapOutcome, MapRequest, MappingOrigin, PassRun};
 pub use merge::{Leave, MergeCurve, MergeOutcome, MergePoint, MergeRequest, MergedNetwork};
+pub use outputs::{Unwritten, written};
 pub use profile::ProfileRequest;
 pub use record::{Record, in_one_line, manifest_of, program};
 pub use refine::{RefineOutcome, RefineRequest, SearchOptions};
-pub use request::{Request, Step, Unwritten, name_of, written};
+pub use request::{Request, Step, name_of};
 pub use session::{Bar, Observer, Session};
 pub use simulate::{
     AttributeRequest, Found, MappingPower, NetworkMappings, PerImage, PooledMapping,

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::describe::{MatrixSize, Totals, sizes};
+use crate::outputs::written;
 use crate::record::{Record, manifest_of};
-use crate::request::{Request, Step, words, written};
+use crate::request::{Request, Step, words};
 use crate::session::Session;
 use crate::source::{MacroSource, NetworkSource, pipeline_file, resolved};
 

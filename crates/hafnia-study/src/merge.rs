@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataSource, Part, images};
 use crate::evaluate::{Accuracy, Compared, Judged};
+use crate::outputs::{check_outputs, written};
 use crate::record::Record;
 use crate::refine::SearchOptions;
-use crate::request::{Request, Step, check_outputs, written};
+use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::NetworkSource;
 

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use crate::data::{DataSource, Part, count, images};
 use crate::describe::ProfileOutcome;
 use crate::limits;
+use crate::outputs::{check_outputs, written};
 use crate::record::Record;
-use crate::request::{Request, Step, check_outputs, written};
+use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::NetworkSource;
 

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{DataSource, Part, images};
 use crate::evaluate::{Compared, Judged};
+use crate::outputs::{check_outputs, written};
 use crate::record::Record;
-use crate::request::{Request, Step, check_outputs, written};
+use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::NetworkSource;
 

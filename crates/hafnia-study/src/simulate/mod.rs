@@ -35,8 +35,9 @@ pub use self::outcome::{
 use self::outcome::{Run, power};
 use crate::data::{DataSource, Part, images};
 use crate::limits;
+use crate::outputs::{check_outputs, written};
 use crate::record::Record;
-use crate::request::{Request, Step, check_outputs, written};
+use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::{MacroSource, PIPELINE, pipeline_file, resolved};
 

@@ -61,7 +61,8 @@ pub use self::plan::{Inputs, MOST_POINTS, PROGRAM, Plan, Point, ShardId};
 pub use self::slurm::{Job, Slurm};
 use self::worker::{Worker, shown};
 use crate::data::{DataSource, Part};
-use crate::request::{Request, written};
+use crate::outputs::written;
+use crate::request::Request;
 use crate::session::Session;
 
 /// What is to be swept, and by whom.
