@@ -8,7 +8,7 @@ use hafnia_artifact::read_text;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ReportError;
-use crate::judged::{Answer, Bounded, Column, Condition, JudgedClaim};
+use crate::judged::{Answer, Beside, Bounded, Column, Condition, JudgedClaim, Stated};
 use crate::metrics::Metrics;
 use crate::verdict::{Target, Verdict};
 use hafnia_stats::Interval;
@@ -154,6 +154,8 @@ pub struct Reading {
     pub ours: Option<String>,
     /// What must hold beside the number.
     pub condition: Option<Condition>,
+    /// What is said beside it, and judges nothing.
+    pub beside: Option<Beside>,
 }
 
 impl Claims {
@@ -307,7 +309,11 @@ impl Claim {
         let value = f64::from(*decimals);
         in_range(&format!("claim {id}: decimals"), value, *decimals <= 6, "at most 6")?;
         not_empty(&format!("claim {id}: reading"), readings)?;
-        for Reading { scale, condition, .. } in readings {
+        for Reading { scale, condition, beside, .. } in readings {
+            if let Some(Beside { scale, .. }) = beside {
+                let allowed = scale.is_finite() && *scale > 0.0;
+                in_range(&format!("claim {id}: scale"), *scale, allowed, "finite and above 0")?;
+            }
             let allowed = scale.is_finite() && *scale > 0.0;
             in_range(&format!("claim {id}: scale"), *scale, allowed, "finite and above 0")?;
             if let Some(Condition { below, .. }) = condition {
@@ -373,7 +379,19 @@ impl Claim {
             }
             bounded = Some(number);
         }
-        Ok(Answer { found: Some(found), bounded, verdict })
+        let beside = match reading.beside.as_ref().and_then(|of| Some((of, of.key(column)?))) {
+            None => None,
+            Some((Beside { name, unit, scale, .. }, key)) => {
+                let found = self.measured(metrics, key, false)?;
+                let stated = |found: Interval| Stated {
+                    name: name.clone(),
+                    unit: unit.clone(),
+                    found: found.scaled(*scale),
+                };
+                found.map(stated)
+            }
+        };
+        Ok(Answer { found: Some(found), bounded, beside, verdict })
     }
 
     /// The value of a key and its interval; `None` if the metrics hold nothing of it.
@@ -663,6 +681,20 @@ pub(crate) mod tests {
         check([0.1, 0.0, 0.29], Verdict::Surpassed);
         check([0.1, 0.0, 0.3], Verdict::NotReproduced);
         check([0.4, 0.0, 0.2], Verdict::NotReproduced);
+    }
+
+    #[test]
+    fn what_stands_beside_a_number_judges_nothing() {
+        let mut found = intervals(&[
+            ("rename/like/accuracy_cost_points", [0.1, 0.0, 0.2]),
+            ("rename/like/net_area_saving", [-1.5, -13.75, 0.125]),
+        ]);
+        found.insert("rename/like/saving", 0.5).unwrap();
+        let judged = claims().judge(&found).unwrap();
+        let rows = judged.iter().find(|claim| claim.id == "P2").unwrap();
+        assert_eq!(rows.like.verdict, Verdict::Surpassed);
+        let cell = rows.answer_cell(Column::Like);
+        assert!(cell.ends_with("; net of the table -150 % (-1375 to 12)"), "{cell}");
     }
 
     #[test]

@@ -65,8 +65,47 @@ pub struct Answer {
     pub found: Option<Interval>,
     /// What the reading's condition bounds; `None` without one.
     pub bounded: Option<Bounded>,
+    /// What is said beside it; `None` if nothing is, or it was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Stated>,
     /// Verdict of this reading by these networks.
     pub verdict: Verdict,
+}
+
+/// A number that stands beside another one, as it must not be read without.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// What it is, in a few words.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// What the metrics are multiplied by to be in that unit.
+    pub scale: f64,
+    /// Key of what networks like the paper's give.
+    pub like: String,
+    /// Key of what our larger network gives.
+    pub ours: Option<String>,
+}
+
+impl Beside {
+    pub(crate) fn key(&self, column: Column) -> Option<&str> {
+        match column {
+            Column::Like => Some(&self.like),
+            Column::Ours => self.ours.as_deref(),
+        }
+    }
+}
+
+/// What a [`Beside`] came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stated {
+    /// What it is, in a few words.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// The number and its range.
+    pub found: Interval,
 }
 
 /// What a number must not cost: the upper end of the interval of another one lies below a bound.
@@ -110,7 +149,7 @@ pub struct Bounded {
 impl Default for Answer {
     /// Nothing was measured.
     fn default() -> Self {
-        Self { found: None, bounded: None, verdict: Verdict::NotJudged }
+        Self { found: None, bounded: None, beside: None, verdict: Verdict::NotJudged }
     }
 }
 
@@ -157,12 +196,15 @@ impl JudgedClaim {
 
     /// The number of a column with its interval and what a condition bounds.
     pub(crate) fn answer_cell(&self, column: Column) -> String {
-        let Some(Answer { found: Some(found), bounded, .. }) = self.answer(column) else {
+        let Some(Answer { found: Some(found), bounded, beside, .. }) = self.answer(column) else {
             return "–".to_owned();
         };
         let mut cell = written(*found, &self.unit, self.decimals);
         if let Some(Bounded { name, unit, found, .. }) = bounded {
             cell += &format!("; {name} {}", written(*found, unit, 1));
+        }
+        if let Some(Stated { name, unit, found }) = beside {
+            cell += &format!("; {name} {}", with_interval(*found, unit, 0));
         }
         cell
     }

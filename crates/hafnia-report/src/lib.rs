@@ -54,7 +54,7 @@ pub use export::files;
 pub use frontier::{Frontier, FrontierCandidate};
 pub use hafnia_stats::Interval;
 pub use html::page;
-pub use judged::{Answer, Bounded, Column, Condition, JudgedClaim};
+pub use judged::{Answer, Beside, Bounded, Column, Condition, JudgedClaim, Stated};
 pub use layout::{Block, CellMap, CellRow, Layout};
 pub use metrics::Metrics;
 pub use report::{Figure, Part, Report, Scope, Section};

@@ -62,7 +62,7 @@ pub(crate) fn run(page: Option<&Path>, screenshot: Option<&Path>) -> anyhow::Res
         look(&mut browser, &html, claims.as_deref(), LOADS)?.pass(&page.display().to_string())?;
         drop(browser);
         if let Some(file) = screenshot {
-            picture(page, file)?;
+            pictures(page, file)?;
         }
     }
     Ok(())
@@ -504,19 +504,36 @@ fn layout(pipeline: &str) -> anyhow::Result<Layout> {
     hafnia_study::layout(pipeline, &passes.run(logical, &context, &mut |_| Ok(()))?.mapping)
 }
 
-/// The top of a page in the light theme.
-fn picture(page: &Path, file: &Path) -> anyhow::Result<()> {
+/// The top of a page: as it is, and beside it on a phone, `-390`, and in the dark theme, `-dark`.
+fn pictures(page: &Path, file: &Path) -> anyhow::Result<()> {
     let [page, file]: [PathBuf; 2] = [std::path::absolute(page)?, std::path::absolute(file)?];
-    let profile = TempDir::new()?;
-    let mut chromium = Command::new(PROGRAM);
-    chromium
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
-        .arg(format!("--user-data-dir={}", profile.path().display()))
-        .args(["--window-size=1280,1480"])
-        .arg(format!("--screenshot={}", file.display()))
-        .arg(format!("file://{}", page.display()))
-        .stderr(Stdio::null());
-    crate::workspace::run(&mut chromium)?;
-    println!("{} written", file.display());
+    let stem = file.file_stem().context("a picture has a name")?.display().to_string();
+    let beside = |end: &str| file.with_file_name(format!("{stem}{end}.png"));
+    // No window is as narrow as a phone, but a frame is.
+    let place = TempDir::new()?;
+    let phone = place.path().join("phone.html");
+    let frame = format!(
+        "<body style=\"margin: 0\"><iframe src=\"file://{}\" width=\"390\" height=\"844\" style=\"border: 0\"></iframe>",
+        page.display()
+    );
+    std::fs::write(&phone, frame)?;
+    for (page, file, size, flags) in [
+        (&page, &file, "1280,880", &[][..]),
+        (&phone, &beside("-390"), "390,844", &[]),
+        (&page, &beside("-dark"), "1280,880", &["--force-dark-mode"]),
+    ] {
+        let profile = TempDir::new()?;
+        let mut chromium = Command::new(PROGRAM);
+        chromium
+            .args(["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
+            .arg(format!("--user-data-dir={}", profile.path().display()))
+            .arg(format!("--window-size={size}"))
+            .args(flags)
+            .arg(format!("--screenshot={}", file.display()))
+            .arg(format!("file://{}", page.display()))
+            .stderr(Stdio::null());
+        crate::workspace::run(&mut chromium)?;
+        println!("{} written", file.display());
+    }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub(crate) struct Options {
     /// Also look at this page, beside its report.json.
     #[arg(long, value_name = "FILE", requires = "html")]
     page: Option<PathBuf>,
-    /// Take a picture of the top of that page: a PNG file.
+    /// Take pictures of the top of that page: a PNG file, and beside it `-390` and `-dark`.
     #[arg(long, value_name = "FILE", requires = "page")]
     screenshot: Option<PathBuf>,
     /// The Python that has aihwkit.

@@ -57,7 +57,9 @@ pub fn frontier(x: &str, y: &str, candidates: &[Candidate]) -> Result<String, Re
         let x = Axis { name: x, range: x_range, labels: 10, tick: &x_tick };
         let chart = axes(&plot, x, Axis { name: y, range: y_range, labels: 8, tick: &y_tick })?;
         // Those that are beaten first, so that they hide no other.
-        let mut places = Places::default();
+        let mut places = Places::within(chart.plotting_area().get_x_axis_pixel_range());
+        let named = candidates.iter().filter(|candidate| candidate.label.is_some());
+        named.for_each(|of| places.keep(chart.plotting_area().map_coordinate(&(of.x, of.y))));
         for is_named in [false, true] {
             for candidate in candidates.iter().filter(|c| c.label.is_some() == is_named) {
                 let group = groups.iter().position(|group| *group == candidate.group);

@@ -5,6 +5,7 @@
 //! input gives the same bytes.
 
 mod bars;
+mod designs;
 mod fit;
 mod frontier;
 mod noise;
@@ -26,6 +27,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use self::points::Points;
 use crate::error::ReportError;
 pub use bars::{Bars, bars};
+pub use designs::{Design, designs};
 pub use fit::{Fitted, fit};
 pub use frontier::{Candidate, frontier};
 pub use noise::{Series, Spread, accuracy_over_noise};
@@ -130,23 +132,40 @@ impl Marker {
 }
 
 /// Where labels stand, so that none hides another.
-#[derive(Default)]
-struct Places(Vec<[i32; 4]>);
+struct Places {
+    taken: Vec<[i32; 4]>,
+    /// Pixels from the left between which labels stand.
+    across: Range<i32>,
+}
 
 impl Places {
-    /// The place nearest to this centre, at its height or in a line above it, at which a label of
-    /// [`TICK`] size hides none of those before it.
+    /// None is taken yet.
+    fn within(across: Range<i32>) -> Self {
+        Self { taken: Vec::new(), across }
+    }
+
+    /// Keeps what is drawn around this pixel in sight.
+    fn keep(&mut self, (x, y): (i32, i32)) {
+        self.taken.push([x - 6, x + 6, y - 6, y + 6]);
+    }
+
+    /// The place nearest to this centre, at its height or in a line above or below it, at which a label
+    /// of [`TICK`] size hides none of those before it.
     fn free(&mut self, (x, y): (i32, i32), label: &str) -> (i32, i32) {
         // 7.5 pixels a character is wide enough at this size.
         let half = 4 * label.chars().count() as i32 + 3;
+        let inside = |x: i32| x.min(self.across.end - half).max(self.across.start + half);
         let of = |(x, y): (i32, i32)| [x - half, x + half, y - 8, y + 8];
         let meets =
             |a: &[i32; 4], b: &[i32; 4]| a[0] < b[1] && b[0] < a[1] && a[2] < b[3] && b[2] < a[3];
-        let lines = (0..6).map(|line| -15 * line);
-        let steps = lines.flat_map(|dy| [0, 1, -1, 2, -2].map(|dx| (x + dx * half, y + dy)));
-        let is_free = |place: &(i32, i32)| !self.0.iter().any(|other| meets(other, &of(*place)));
-        let place = steps.into_iter().find(is_free).unwrap_or((x, y));
-        self.0.push(of(place));
+        let lines = [0, -15, 32, 47, -30, 62, -45];
+        let steps = lines
+            .into_iter()
+            .flat_map(|dy| [0, 1, -1, 2, -2].map(|dx| (inside(x + dx * half), y + dy)));
+        let is_free =
+            |place: &(i32, i32)| !self.taken.iter().any(|other| meets(other, &of(*place)));
+        let place = steps.into_iter().find(is_free).unwrap_or((inside(x), y));
+        self.taken.push(of(place));
         place
     }
 }

@@ -39,6 +39,34 @@ pub(super) fn run(
     Ok(Costs { found, against })
 }
 
+/// What a mapping saves of the area of the cells and tables of a layer, against natural order; none if
+/// it takes as many of both.
+pub(super) fn net_of_table(
+    lab: &Lab<'_>,
+    name: &str,
+    network: &Path,
+    mapping: &Path,
+    layer: &str,
+) -> anyhow::Result<Option<Interval>> {
+    let request = CostRequest {
+        mapping: Some(mapping.to_owned()),
+        against: Some("natural".to_owned()),
+        // Area does not hang on images.
+        images: Some(1),
+        seed: lab.seed,
+        data: lab.source.clone(),
+        network: NetworkSource::File(network.to_owned()),
+        ..CostRequest::default()
+    };
+    let against =
+        lab.ask(&format!("cost/{name}"), &request)?.against.context("it was asked for")?;
+    let is_of = |saving: &&BreakEven| {
+        saving.layer.as_deref() == Some(layer) && saving.scope == Scope::Cells
+    };
+    let net = against.savings.iter().find(is_of).map(|saving| saving.net);
+    Ok(net.map(|Range { typical: value, lo, hi }| Interval { value, lo, hi }))
+}
+
 impl Costs {
     /// The net saving of whole macros with their tables.
     fn net_saving(&self) -> Option<Range> {

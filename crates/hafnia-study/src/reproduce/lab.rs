@@ -48,6 +48,10 @@ pub(crate) struct Effort {
     profile_images: usize,
     /// Recorded networks with free rows that are mapped.
     pub(crate) free_networks: usize,
+    /// Networks of every recipe among the designs, their virtual chips, and images.
+    pub(crate) designed_networks: usize,
+    pub(crate) design_chips: u32,
+    pub(crate) design_images: usize,
 }
 
 impl Effort {
@@ -67,6 +71,9 @@ impl Effort {
                 merge_images: 500,
                 profile_images: 500,
                 free_networks: 1,
+                designed_networks: 2,
+                design_chips: 1,
+                design_images: 100,
             };
         }
         Self {
@@ -83,6 +90,9 @@ impl Effort {
             merge_images: 20_000,
             profile_images: 30_000,
             free_networks: 5,
+            designed_networks: 5,
+            design_chips: 2,
+            design_images: 2000,
         }
     }
 }

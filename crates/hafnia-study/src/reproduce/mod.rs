@@ -7,6 +7,7 @@
 //!   `deployed` prepares the one of ours.
 //! - The claims, each by networks like the paper's and by ours: `accuracy`, `rename` and
 //!   `reorder`.
+//! - `build` says what to build, of all recorded networks.
 //! - What else is said of ours: `all_layers`, `mapping`, `cells`, `frontier`,
 //!   `attribution`, `cost` and `speed`; `recorded` are the networks that are part of hafnia.
 //! - `run` is the run from top to bottom, `write_up` makes the report of what it found.
@@ -14,6 +15,7 @@
 mod accuracy;
 mod all_layers;
 mod attribution;
+mod build;
 mod cells;
 mod cost;
 mod deployed;

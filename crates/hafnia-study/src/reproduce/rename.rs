@@ -10,6 +10,7 @@ use hafnia_report::{Figure, Interval, Metrics, Part, Section, Table};
 use crate::describe::MappingDescription;
 use crate::merge::{Leave, MergeOutcome, MergeRequest};
 use crate::refine::SearchOptions;
+use crate::reproduce::cost::net_of_table;
 use crate::reproduce::deployed::Deployed;
 use crate::reproduce::lab::{Lab, add, describe, final_rows, mean};
 use crate::reproduce::zoo::{self, LIKE};
@@ -23,6 +24,8 @@ pub(super) struct Like {
     /// Rows of the final layer before.
     logical_rows: usize,
     networks: Vec<Merged>,
+    /// Saved in the final layer of the first, net of its table.
+    net: Option<Interval>,
 }
 
 /// A network like the paper's, merged.
@@ -42,6 +45,7 @@ struct Merged {
 pub(super) fn like(lab: &Lab<'_>) -> anyhow::Result<Like> {
     let mut logical_rows = 0;
     let mut networks = Vec::new();
+    let mut net = None;
     for recorded in zoo::of_recipe(lab, LIKE, lab.effort.networks)? {
         let zoo::Recorded { name, seed, file: free } = recorded;
         let (file, bits_changed) = merge(lab, &name, &free)?;
@@ -50,6 +54,9 @@ pub(super) fn like(lab: &Lab<'_>) -> anyhow::Result<Like> {
             let name = format!("like/{seed}-{what}-renamed");
             let mapping = lab.map_plainly(name, network, "rename")?;
             [logical_rows, *rows] = final_rows(&describe(&mapping)?)?;
+            if networks.is_empty() && what == "merged" {
+                net = net_of_table(lab, "like-renamed", network, &mapping, FINAL)?;
+            }
         }
         let ties_wrong = [
             lab.evaluate(&format!("evaluate/{name}"), &free, None)?,
@@ -58,7 +65,7 @@ pub(super) fn like(lab: &Lab<'_>) -> anyhow::Result<Like> {
         let ties_wrong = ties_wrong.map(|found| found.accuracy_ties_wrong.value);
         networks.push(Merged { seed, file, free, rows, bits_changed, ties_wrong });
     }
-    Ok(Like { logical_rows, networks })
+    Ok(Like { logical_rows, networks, net })
 }
 
 /// Merges rows of a network; returns the file of what comes out, and how many bits changed.
@@ -110,6 +117,9 @@ impl Like {
         metrics.insert("rename/like/rows", self.rows() as f64)?;
         let saving = 1.0 - self.rows() as f64 / self.logical_rows as f64;
         metrics.insert("rename/like/saving", saving)?;
+        if let Some(net) = self.net {
+            add(metrics, "rename/like/net_area_saving", net)?;
+        }
         add(metrics, "rename/like/accuracy_cost_points", self.cost_points())?;
         Ok(())
     }
@@ -157,11 +167,15 @@ impl Like {
 pub(super) struct Ours {
     natural: MappingDescription,
     renamed: MappingDescription,
+    /// Saved in the final layer, net of its table.
+    net: Option<Interval>,
 }
 
-/// Reads its mappings.
-pub(super) fn ours(deployed: &Deployed) -> anyhow::Result<Ours> {
-    Ok(Ours { natural: describe(&deployed.natural)?, renamed: describe(&deployed.renamed)? })
+/// Reads its mappings, and prices the renamed one.
+pub(super) fn ours(lab: &Lab<'_>, deployed: &Deployed) -> anyhow::Result<Ours> {
+    let Deployed { network, natural, renamed, .. } = deployed;
+    let net = net_of_table(lab, "renamed", network, renamed, FINAL)?;
+    Ok(Ours { natural: describe(natural)?, renamed: describe(renamed)?, net })
 }
 
 impl Ours {
@@ -180,6 +194,9 @@ impl Ours {
             ("network/macros", renamed.macros as f64),
         ] {
             metrics.insert(key, value)?;
+        }
+        if let Some(net) = self.net {
+            add(metrics, "rename/final/net_area_saving", net)?;
         }
         Ok(())
     }

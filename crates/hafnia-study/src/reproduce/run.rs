@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use hafnia_report::{Layout, Metrics, Section};
 
 use crate::reproduce::attribution::{self, Attributed};
+use crate::reproduce::build::{self, Designs};
 use crate::reproduce::cost::{self, Costs};
 use crate::reproduce::deployed::Deployed;
 use crate::reproduce::frontier::{self, Searched};
@@ -40,6 +41,8 @@ pub(super) struct Results {
     cost: Costs,
     /// How fast the engines are.
     pub(super) speed: Speed,
+    /// What to build; none on another data set than that of the recorded networks.
+    designs: Option<Designs>,
     /// The recorded networks, if they were evaluated.
     pub(super) recorded: Option<Recorded>,
 }
@@ -64,10 +67,13 @@ pub(super) fn run(lab: &Lab<'_>, retrain: bool) -> anyhow::Result<Results> {
     let trained = accuracy::train(lab)?;
     let deployed = Deployed::prepare(lab)?;
     let accuracy = accuracy::ours(lab, trained, &deployed)?;
-    let rename = rename::ours(&deployed)?;
+    let rename = rename::ours(lab, &deployed)?;
     let seeds = lab.seed..lab.seed + lab.effort.seeds;
     let tied = seeds.map(|seed| (seed, lab.network("tied", seed)));
     let reorder = Group::prepare(lab, "final", "larger networks of ours", tied)?.run(lab, 1, 0)?;
+
+    // What can be built of the recorded networks.
+    let designs = records.is_some().then(|| build::run(lab)).transpose()?;
 
     // What else is said of ours.
     let all_layers = all_layers::run(lab, &deployed)?;
@@ -86,6 +92,7 @@ pub(super) fn run(lab: &Lab<'_>, retrain: bool) -> anyhow::Result<Results> {
         attribution: attribution::run(lab, setting, &deployed.network, &deployed.renamed)?,
         cost: cost::run(lab, &deployed.network, &deployed.natural, compiled.best())?,
         speed: speed::run(lab, &deployed.network)?,
+        designs,
         recorded: records.map(|records| records.evaluate(lab)).transpose()?,
         accuracy,
         rename,
@@ -115,6 +122,9 @@ impl Results {
         self.compiled.add_metrics(&mut metrics)?;
         self.cost.add_metrics(&mut metrics)?;
         self.speed.add_metrics(&mut metrics)?;
+        if let Some(designs) = &self.designs {
+            designs.add_metrics(&mut metrics)?;
+        }
         if let Some(recorded) = &self.recorded {
             recorded.add_metrics(&mut metrics)?;
         }
@@ -139,6 +149,9 @@ impl Results {
             self.cost.section()?,
             self.speed.section(),
         ];
+        if let Some(designs) = &self.designs {
+            sections.push(designs.section()?);
+        }
         sections.extend(self.recorded.as_ref().map(Recorded::section));
         Ok(sections)
     }

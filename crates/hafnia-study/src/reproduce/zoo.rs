@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, ensure};
-use hafnia_zoo::Zoo;
+use hafnia_zoo::{Record, Zoo};
 
 use crate::reproduce::lab::Lab;
 
@@ -22,6 +22,16 @@ pub(super) struct Recorded {
     pub(super) file: PathBuf,
 }
 
+/// Of every recipe that is recorded the first networks, so many at most.
+pub(super) fn recipes(lab: &Lab<'_>, most: usize) -> anyhow::Result<Vec<(String, Vec<Recorded>)>> {
+    let zoo = Zoo::open(lab.zoo())?;
+    Ok(zoo
+        .records()
+        .iter()
+        .map(|record| (record.recipe.clone(), first(lab, record, most)))
+        .collect())
+}
+
 /// The first networks of a recipe, by seed.
 pub(super) fn of_recipe(
     lab: &Lab<'_>,
@@ -36,10 +46,14 @@ pub(super) fn of_recipe(
         "recipe {recipe} has {} recorded networks, {count} are tested",
         record.runs.len()
     );
+    Ok(first(lab, record, count))
+}
+
+fn first(lab: &Lab<'_>, record: &Record, count: usize) -> Vec<Recorded> {
     let recorded = |run: &hafnia_zoo::Run| Recorded {
-        name: format!("{recipe}-{}", run.seed),
+        name: format!("{}-{}", record.recipe, run.seed),
         seed: run.seed,
-        file: lab.zoo().join(recipe).join(run.file()),
+        file: lab.zoo().join(&record.recipe).join(run.file()),
     };
-    Ok(record.runs.iter().take(count).map(recorded).collect())
+    record.runs.iter().take(count).map(recorded).collect()
 }
