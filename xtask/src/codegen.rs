@@ -1,5 +1,7 @@
 //! `cargo xtask codegen`: the documents that are generated, from the code or from measurements.
 
+mod keys;
+
 use std::fs;
 use std::path::Path;
 
@@ -10,6 +12,7 @@ use hafnia_passes::Registry;
 use hafnia_report::plot::{Measured, TradeOff, scaling, trade_off};
 use hafnia_rng::Seed;
 
+use self::keys::{RECIPES, SWEEPS, documentation};
 use crate::messages;
 use crate::workspace::root;
 
@@ -28,6 +31,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
         ("docs/passes.md", Registry::builtin().to_markdown()),
         ("docs/cost.md", cost_document()?),
         ("docs/macros.md", macros_document()?),
+        ("docs/keys.md", keys_document()?),
         ("docs/ir.md", rules_document()?),
         ("docs/messages.txt", messages::list(&root().join("crates"))?),
     ];
@@ -63,6 +67,13 @@ fn macros_document() -> anyhow::Result<String> {
     with_table(&text, "keys", &keys_table())
 }
 
+/// The document on the keys of recipes and sweeps with what their types say.
+fn keys_document() -> anyhow::Result<String> {
+    let text = fs::read_to_string(root().join("docs/keys.md")).context("docs/keys.md")?;
+    let text = with_table(&text, "recipes", &RECIPES.to_markdown()?)?;
+    with_table(&text, "sweeps", &SWEEPS.to_markdown()?)
+}
+
 /// The document on the IR with the rules as their source lists them.
 fn rules_document() -> anyhow::Result<String> {
     let text = fs::read_to_string(root().join("docs/ir.md")).context("docs/ir.md")?;
@@ -78,19 +89,6 @@ fn rules_document() -> anyhow::Result<String> {
         format!("{}. {sentences}", index + 1)
     });
     with_table(&text, "rules", &listed.collect::<Vec<_>>().join("\n"))
-}
-
-/// What is said of an item, in one line.
-fn documentation(attributes: &[syn::Attribute]) -> String {
-    let line = |attribute: &syn::Attribute| match &attribute.meta {
-        syn::Meta::NameValue(syn::MetaNameValue {
-            path,
-            value: syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }),
-            ..
-        }) if path.is_ident("doc") => Some(text.value().trim().to_owned()),
-        _ => None,
-    };
-    attributes.iter().filter_map(line).collect::<Vec<_>>().join(" ")
 }
 
 /// A document with another table between the marks of this name.
