@@ -24,6 +24,18 @@ pub enum Support {
     Refused(&'static str),
 }
 
+/// How often an effect is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drawn {
+    /// Every chip and every read is the same.
+    Never,
+    /// Once for the life of a chip: static noise, which errs alike whenever a cell or a comparator is
+    /// read.
+    PerChip,
+    /// Anew for every read.
+    PerRead,
+}
+
 /// An effect of a macro that is not ideal.
 #[derive(Debug, Clone, Copy)]
 pub struct Effect {
@@ -33,8 +45,8 @@ pub struct Effect {
     pub keys: &'static str,
     /// Whether it is on.
     pub is_on: fn(&MacroSpec) -> bool,
-    /// Whether it is drawn, so that one chip or one read differs from another.
-    pub is_drawn: bool,
+    /// Whether and how often it is drawn.
+    pub drawn: Drawn,
     /// Switches it off; none where that would be another macro.
     pub off: Option<fn(&mut MacroSpec)>,
     /// What the engine `device` makes of it.
@@ -43,6 +55,7 @@ pub struct Effect {
     pub table: Support,
 }
 
+use Drawn::{Never, PerChip, PerRead};
 use Support::{Refused, Shown};
 
 const NO_PLACE: &str = "a code table does not know where on a macro a conversion takes place";
@@ -57,7 +70,7 @@ pub const EFFECTS: &[Effect] = &[
                 matches!(s.cell.level_sigmas, LevelSigmas::Given(given) if given != [0.0; 2]);
             s.cell.sigma_lrs_rel > 0.0 || s.cell.sigma_hrs_rel > 0.0 || given
         },
-        is_drawn: true,
+        drawn: PerChip,
         off: Some(|s| {
             [s.cell.sigma_lrs_rel, s.cell.sigma_hrs_rel] = [0.0; 2];
             s.cell.level_sigmas = LevelSigmas::Linear;
@@ -72,7 +85,7 @@ pub const EFFECTS: &[Effect] = &[
             let shapes = [&s.programming.lrs_distribution, &s.programming.hrs_distribution];
             shapes.iter().any(|shape| **shape != Distribution::Normal)
         },
-        is_drawn: true,
+        drawn: PerChip,
         off: Some(|s| s.programming = Programming::default()),
         device: Shown("a draw per cell and chip"),
         table: Refused("the sum of such cells is not normal, which a code table takes it for"),
@@ -81,7 +94,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "multi-level cells",
         keys: "cell.bits_per_cell, cell.level_sigmas",
         is_on: |s| s.cell.bits_per_cell > 1,
-        is_drawn: false,
+        drawn: Never,
         off: None,
         device: Shown("levels evenly spaced from G_HRS to G_LRS, σ of each by its level"),
         table: Refused(
@@ -92,7 +105,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "HRS leakage",
         keys: "cell.on_off_ratio",
         is_on: |s| s.cell.on_off_ratio.is_finite(),
-        is_drawn: false,
+        drawn: Never,
         off: None,
         device: Shown("subtracted on the mean, its variation stays"),
         table: Shown("subtracted on the mean, its variation stays"),
@@ -101,7 +114,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "read noise",
         keys: "cell.read_noise_rel",
         is_on: |s| s.cell.read_noise_rel > 0.0,
-        is_drawn: true,
+        drawn: PerRead,
         off: Some(|s| s.cell.read_noise_rel = 0.0),
         device: Shown("one Gaussian per column and conversion, of the summed variance"),
         table: Shown("in the variance of the signal"),
@@ -112,7 +125,7 @@ pub const EFFECTS: &[Effect] = &[
         is_on: |s| {
             s.telegraph.rate > 0.0 && (s.telegraph.lrs_rel > 0.0 || s.telegraph.hrs_rel > 0.0)
         },
-        is_drawn: true,
+        drawn: PerChip,
         off: Some(|s| s.telegraph = Telegraph::default()),
         device: Shown("trap filled or empty, a draw per cell and chip"),
         table: Shown("the exact mixture over filled traps"),
@@ -121,7 +134,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "comparator offset",
         keys: "adc.offset_lsb",
         is_on: |s| s.adc.offset_lsb > 0.0,
-        is_drawn: true,
+        drawn: PerChip,
         off: Some(|s| s.adc.offset_lsb = 0.0),
         device: Shown("a draw per column and comparator (sar: per column) and chip"),
         table: Shown("a draw per conversion and comparator (sar: per conversion)"),
@@ -130,7 +143,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "comparator noise",
         keys: "adc.comparator_noise_lsb",
         is_on: |s| s.adc.comparator_noise_lsb > 0.0,
-        is_drawn: true,
+        drawn: PerRead,
         off: Some(|s| s.adc.comparator_noise_lsb = 0.0),
         device: Shown("in the Gaussian of the conversion"),
         table: Shown("in the variance of the signal"),
@@ -139,7 +152,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "clipping",
         keys: "adc.bits, rows_per_conversion",
         is_on: |s| !s.is_lossless(),
-        is_drawn: false,
+        drawn: Never,
         off: None,
         device: Shown("no code above 2^bits - 1"),
         table: Shown("no code above 2^bits - 1"),
@@ -148,7 +161,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "mismatch of a SAR converter",
         keys: "adc.kind, adc.mismatch_lsb",
         is_on: |s| s.adc.kind == AdcKind::Sar && s.adc.mismatch_lsb > 0.0,
-        is_drawn: true,
+        drawn: PerChip,
         off: Some(|s| s.adc.mismatch_lsb = 0.0),
         device: Shown("a draw per column and bit and chip, missing codes included"),
         table: Refused("the thresholds of a column are drawn together, not one by one"),
@@ -157,7 +170,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "gain error of the reference",
         keys: "adc.gain_error_rel",
         is_on: |s| s.adc.gain_error_rel != 0.0,
-        is_drawn: false,
+        drawn: Never,
         off: Some(|s| s.adc.gain_error_rel = 0.0),
         device: Shown("thresholds scaled"),
         table: Shown("thresholds scaled"),
@@ -166,7 +179,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "temperature",
         keys: "temperature.celsius, temperature.lrs_per_k, temperature.hrs_per_k, temperature.reference_per_k",
         is_on: |s| s.temperature.factors() != [1.0; 3],
-        is_drawn: false,
+        drawn: Never,
         off: Some(|s| s.temperature = Temperature::default()),
         device: Shown("conductances, leakage subtracted and thresholds scaled"),
         table: Shown("conductances, leakage subtracted and thresholds scaled"),
@@ -175,7 +188,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "stuck cells, by rate",
         keys: "faults.stuck_lrs_rate, faults.stuck_hrs_rate",
         is_on: |s| s.faults.stuck_lrs_rate > 0.0 || s.faults.stuck_hrs_rate > 0.0,
-        is_drawn: true,
+        drawn: PerChip,
         off: Some(|s| [s.faults.stuck_lrs_rate, s.faults.stuck_hrs_rate] = [0.0; 2]),
         device: Shown("a draw per cell and chip"),
         table: Shown("the exact mixture over stuck cells"),
@@ -184,7 +197,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "stuck cells, by map",
         keys: "faults.map",
         is_on: |s| !s.faults.map.is_empty(),
-        is_drawn: false,
+        drawn: Never,
         off: Some(|s| s.faults.map = FaultMap::default()),
         device: Shown("the cells of the map, on every chip"),
         table: Refused(NO_PLACE),
@@ -193,7 +206,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "retention",
         keys: "retention.time_s, retention.sigma_lrs, retention.sigma_hrs, retention.drift_lrs, retention.drift_hrs",
         is_on: |s| s.retention.time_s > 0.0,
-        is_drawn: true,
+        drawn: PerChip,
         off: Some(|s| s.retention = Retention::default()),
         device: Shown("σ and mean of cells at that time"),
         table: Shown("σ and mean of cells at that time"),
@@ -202,7 +215,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "read disturb",
         keys: "disturb.reads, disturb.lrs_rel_per_decade, disturb.hrs_rel_per_decade",
         is_on: |s| s.disturb.factors() != [1.0; 2],
-        is_drawn: false,
+        drawn: Never,
         off: Some(|s| s.disturb = Disturb::default()),
         device: Shown("mean of cells after so many reads"),
         table: Shown("mean of cells after so many reads"),
@@ -211,7 +224,7 @@ pub const EFFECTS: &[Effect] = &[
         name: "IR drop",
         keys: "wires.bit_line_ohm, wires.word_line_ohm, wires.g_lrs_us",
         is_on: |s| s.wires.are_resistive(),
-        is_drawn: false,
+        drawn: Never,
         off: Some(|s| s.wires = Wires::default()),
         device: Shown("an attenuation per cell, fitted to a nodal solver"),
         table: Refused(NO_PLACE),
@@ -226,8 +239,14 @@ impl MacroSpec {
 
     /// Whether one chip or one read differs from another: whether anything that is drawn is on.
     pub fn varies(&self) -> bool {
-        let is_on = |effect: &Effect| effect.is_drawn && (effect.is_on)(self);
+        let is_on = |effect: &Effect| effect.drawn != Never && (effect.is_on)(self);
         EFFECTS.iter().any(is_on)
+    }
+
+    /// The effects that are on and drawn once per chip, which engine `table` draws anew for every
+    /// conversion.
+    pub fn static_noise(&self) -> impl Iterator<Item = &'static Effect> {
+        EFFECTS.iter().filter(|effect| effect.drawn == PerChip && (effect.is_on)(self))
     }
 
     /// The same macro without this effect, if it can be switched off.
@@ -321,7 +340,10 @@ mod tests {
         spec.set_all(same).unwrap();
         assert!(!spec.varies());
         spec.set("read_noise_rel", "0.1").unwrap();
-        assert!(spec.varies());
+        assert!(spec.varies() && spec.static_noise().next().is_none());
+        spec.set("offset_lsb", "0.1").unwrap();
+        let names: Vec<_> = spec.static_noise().map(|effect| effect.name).collect();
+        assert_eq!(names, ["comparator offset"]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub use code_covariance::{CodeCovariance, CovarianceWith};
 pub use code_table::{CodeTable, Moments};
 pub use curve::Curve;
 pub use distribution::{Distribution, Points};
-pub use effect::{EFFECTS, Effect, Support};
+pub use effect::{Drawn, EFFECTS, Effect, Support};
 pub use effects::{Disturb, Faults, Programming, Retention, Telegraph, Temperature, Wires};
 pub use error::CimError;
 pub use fabrication::{Cells, Fabrication};

@@ -10,7 +10,7 @@ use hafnia_stats::{Interval, Power, Reduction};
 use hafnia_study::limits;
 use hafnia_study::{
     AttributeRequest, MappingPower, PowerGrid, Request, Session, SimulateOutcome, SimulateRequest,
-    Until,
+    TableCheck, Until,
 };
 
 use crate::options::{RunOptions, one_of, within};
@@ -204,6 +204,9 @@ fn text(found: &SimulateOutcome) -> String {
         let are = if reached { "are reached" } else { "are not reached (--most-chips)" };
         text += &format!("±{points} points over chips {are}\n");
     }
+    if let Some(check) = &found.table_check {
+        text += &table_check(check, found);
+    }
     for (name, of_network) in found.found.networks() {
         for mapping in &of_network.mappings {
             if let Some(share) = mapping.yield_at {
@@ -277,6 +280,24 @@ fn mappings(found: &SimulateOutcome) -> Table {
         row(&format!("all {networks}"), &of.mapping, accuracy, drop, reduction, cycles);
     }
     table
+}
+
+/// How far `table` may err, mapping by mapping.
+fn table_check(check: &TableCheck, found: &SimulateOutcome) -> String {
+    let TableCheck { noise, chips, images } = check;
+    let mut text = format!(
+        "table draws anew for every conversion what a chip draws once:\n  {}\n\
+         so device loses more, on {chips} chips and {images} images, by points:\n",
+        noise.join("; ")
+    );
+    for (name, of_network) in found.found.networks() {
+        for of in &of_network.mappings {
+            let Some(error) = of.table_error_points else { continue };
+            let of = format!("{name} {}", of.mapping);
+            text += &format!("  {} {error:.3}\n", of.trim());
+        }
+    }
+    text
 }
 
 /// Half-widths by networks (down) and chips (across).

@@ -417,6 +417,39 @@ fn power_is_told_from_a_pilot() {
 }
 
 #[test]
+fn table_says_what_it_leaves_out_of_static_noise() {
+    let place = Place::new();
+    let sim = "sim net.hafnia --pipeline natural --pipeline compact --offline --images 60 \
+               --chips 10 --replicates 20 --set sigma_lrs_rel=0.3";
+    let mappings = |engine: &str, more: &str| {
+        let found = place.json(&format!("{sim} --engine {engine} {more}"));
+        (found["table_check"].clone(), found["mappings"].as_array().unwrap().clone())
+    };
+    let (check, on_table) = mappings("table", "");
+    let noise = ["programming variation, normal", "comparator offset"];
+    assert_eq!(check, json!({ "noise": noise, "chips": 10, "images": 60 }));
+    let (none, on_device) = mappings("device", "");
+    assert!(none.is_null());
+    let value = |mapping: &Value, key: &str| mapping[key]["value"].as_f64().unwrap();
+    for (table, device) in on_table.iter().zip(&on_device) {
+        // As many chips and images as it is measured on.
+        let more = value(device, "drop_points") - value(table, "drop_points");
+        let error = &table["table_error_points"];
+        assert!((error["value"].as_f64().unwrap() - more).abs() < 1e-9, "{error}, not {more}");
+        assert!(error["lo"].as_f64() < error["value"].as_f64());
+        assert!(device.get("table_error_points").is_none());
+    }
+    assert!(on_table.iter().any(|mapping| value(mapping, "table_error_points") != 0.0));
+    // What is drawn anew for every read on a chip too is no static noise.
+    let fresh = "--set sigma_lrs_rel=0 --set sigma_hrs_rel=0 --set offset_lsb=0";
+    let fresh = format!("{} --engine table {fresh}", sim.replace("--set sigma_lrs_rel=0.3", ""));
+    assert!(place.json(&fresh).get("table_check").is_none());
+    let said = place.run(&format!("{sim} --engine table"));
+    assert!(said.contains("device loses more, on 10 chips and 60 images, by points:"), "{said}");
+    assert!(!place.run(&fresh).contains("device loses more"));
+}
+
+#[test]
 fn every_instruction_set_gives_the_same() {
     let place = Place::new();
     let line = "sim net.hafnia --pipeline compact --offline --images 60 --chips 2 --noise-in all \

@@ -24,8 +24,12 @@ pub struct MeanSd {
 /// If `n` is 0 or `correct` is over `n`.
 pub fn wilson(correct: usize, n: usize) -> Interval {
     assert!(0 < n && correct <= n, "{correct} of {n}");
+    score(correct as f64 / n as f64, n)
+}
+
+/// Wilson's interval of a share among `n`.
+fn score(value: f64, n: usize) -> Interval {
     let n = n as f64;
-    let value = correct as f64 / n;
     let middle = (value + Z * Z / (2.0 * n)) / (1.0 + Z * Z / n);
     let reach = Z / (1.0 + Z * Z / n) * (value * (1.0 - value) / n + Z * Z / (4.0 * n * n)).sqrt();
     // At 0 and at n one end is the value itself, but for rounding.
@@ -73,6 +77,23 @@ pub fn mean_accuracy(accuracies: &[f64], images: usize) -> Interval {
     let sd = sd.max(1.0 / images.max(1) as f64);
     let reach = student(accuracies.len()) * sd / (accuracies.len() as f64).sqrt();
     Interval::around(mean, reach).within(0.0, 1.0)
+}
+
+/// A mean accuracy with its interval over chips, as it is over chips and images: how far other chips
+/// and other images would move it.
+///
+/// Wilson's interval of this share of the images and the one over chips reach to either side as far
+/// as the root of the sum of squares (Zou and Donner, Stat. Med. 27, 2008), cut at 0 and at 1.
+///
+/// # Panics
+/// If there are no images.
+pub fn accuracy_over_images(over_chips: Interval, images: usize) -> Interval {
+    assert!(images > 0, "no images");
+    let Interval { value, lo, hi } = over_chips;
+    let share = score(value, images);
+    let reach = |a: f64, b: f64| (a * a + b * b).sqrt();
+    let ends = [reach(value - lo, value - share.lo), reach(hi - value, share.hi - value)];
+    Interval { value, lo: value - ends[0], hi: value + ends[1] }.within(0.0, 1.0)
 }
 
 /// The ratio of two means over pairs, Σ above / Σ below, with the interval of its linearisation
@@ -205,6 +226,17 @@ mod tests {
 
     fn close(found: f64, expected: f64, within: f64) {
         assert!((found - expected).abs() <= within, "{found}, not {expected} within {within}");
+    }
+
+    #[test]
+    fn over_chips_and_images_is_at_least_over_either() {
+        let chips = mean_accuracy(&[0.9, 0.92, 0.94], 50);
+        let both = accuracy_over_images(chips, 50);
+        let images = wilson(46, 50);
+        assert!(both.lo < chips.lo.min(images.lo) && both.hi > chips.hi.min(images.hi));
+        // Chips that do not differ leave Wilson's interval, and none beyond the range.
+        assert_eq!(accuracy_over_images(Interval::exact(0.92), 50), images);
+        assert_eq!(accuracy_over_images(mean_accuracy(&[1.0, 1.0], 9), 9).hi, 1.0);
     }
 
     #[test]

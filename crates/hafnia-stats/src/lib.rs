@@ -2,7 +2,9 @@
 //!
 //! All intervals are at 95 %. Accuracies are shares of 1, drops and differences are in percentage
 //! points. What each interval resamples is summed up in `docs/statistics.md`:
-//! - [`wilson`], [`student_mean`], [`mean_accuracy`], [`ratio_of_means`], [`paired_difference`]: of textbooks;
+//! - [`wilson`], [`student_mean`], [`mean_accuracy`], [`accuracy_over_images`], [`ratio_of_means`],
+//!   [`paired_difference`]: of textbooks;
+//! - [`accuracy_difference`]: two results on the same images, by the spread of chips and images;
 //! - [`drop_points`] and [`reduction`]: one network, a crossed bootstrap over chips and images
 //!   (Owen, *The pigeonhole bootstrap*, Ann. Appl. Stat. 2007);
 //! - [`pooled`]: several networks, by the spread of networks, chips and images together;
@@ -22,6 +24,7 @@
 //! ```
 
 mod classic;
+mod difference;
 mod error;
 pub mod float;
 mod interval;
@@ -32,9 +35,10 @@ pub mod simulation;
 mod spread;
 
 pub use classic::{
-    MeanSd, correlation, mean_accuracy, mean_sd, paired_difference, percentile, ratio_of_means,
-    student, student_mean, wilson,
+    MeanSd, accuracy_over_images, correlation, mean_accuracy, mean_sd, paired_difference,
+    percentile, ratio_of_means, student, student_mean, wilson,
 };
+pub use difference::accuracy_difference;
 pub use error::StatsError;
 pub use interval::Interval;
 pub use outcomes::{Bootstrap, Outcomes, Reduction, drop_points, reduction};

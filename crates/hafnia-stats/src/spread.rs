@@ -46,6 +46,19 @@ impl Losses {
         Self { mean: mean_sd(&by_chip).mean, by_chip, by_image }
     }
 
+    /// The accuracy, as a gain.
+    pub(crate) fn of_accuracy(outcomes: &Outcomes<'_>) -> Self {
+        let Self { mean, by_chip, by_image } = Self::of(outcomes);
+        let exact: Vec<f64> =
+            outcomes.exact_correct.iter().map(|&right| if right { 100.0 } else { 0.0 }).collect();
+        let accuracy = mean_sd(&exact).mean;
+        Self {
+            mean: accuracy - mean,
+            by_chip: by_chip.iter().map(|lost| accuracy - lost).collect(),
+            by_image: exact.iter().zip(by_image).map(|(right, lost)| right - lost).collect(),
+        }
+    }
+
     /// self − factor · other.
     pub(crate) fn minus(&self, factor: f64, other: &Self) -> Self {
         let minus = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a - factor * b).collect();

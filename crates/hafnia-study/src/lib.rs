@@ -60,6 +60,7 @@ mod session;
 mod simulate;
 mod source;
 pub mod sweep;
+mod table_error;
 mod train;
 
 pub use bench::{BENCH_MODEL, BenchOutcome, BenchRequest, EngineSpeed};
@@ -92,4 +93,5 @@ pub use simulate::{
 };
 pub use source::{MacroSource, NamedNetwork, NetworkSource, PIPELINE, resolved};
 pub use sweep::{On, SweepOutcome, SweepRequest};
+pub use table_error::TableCheck;
 pub use train::{Epoch, SeedOutcome, TrainOutcome, TrainRequest, TrainSummary};

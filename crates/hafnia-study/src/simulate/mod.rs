@@ -40,6 +40,7 @@ use crate::record::Record;
 use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::{MacroSource, PIPELINE, pipeline_file, resolved};
+use crate::table_error::TableCheck;
 
 /// What is to be simulated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -200,11 +201,29 @@ impl Request for SimulateRequest {
             trials.push(Trial::new(&macros, reference, &mappings[index], &scopes[index])?);
         }
         let until = self.simulate(&macros, &mut trials)?;
+        // A table that was measured takes the place of what the macro says of noise.
+        let table_check = match (self.engine, &macros.measured) {
+            (EngineKind::Table, None) => TableCheck::of(&spec, dataset.len()),
+            _ => None,
+        };
+        let mut table_errors = Vec::new();
+        for (index, group) in groups.iter().enumerate() {
+            table_errors.push(match &table_check {
+                None => vec![None; mappings[index].len()],
+                Some(check) => {
+                    let network = &group.named.network;
+                    let shown = images(network, &dataset.first(check.images))?;
+                    let reference = Reference::new(network, &shown)?;
+                    macros.table_errors(check, &reference, &mappings[index], &scopes[index])?
+                }
+            });
+        }
         let attribution = match attribute_images {
             None => None,
             Some(images) => Some(self.attribute(images, &references[0], &macros, &trials[0])?),
         };
-        let run = |(group, trial): (&Group, Trial<'_>)| Run {
+        let run = |((group, trial), table_errors): ((&Group, Trial<'_>), _)| Run {
+            table_errors,
             name: group.named.name.clone(),
             digest: group.named.digest,
             evaluations: trial
@@ -215,7 +234,7 @@ impl Request for SimulateRequest {
                 .collect(),
             paths: trial.mappings.into_iter().map(|of| of.paths).collect(),
         };
-        let runs: Vec<Run> = groups.iter().zip(trials).map(run).collect();
+        let runs: Vec<Run> = groups.iter().zip(trials).zip(table_errors).map(run).collect();
         let first = &runs[0].evaluations[0].1;
         let accuracy = self.yield_at.map(|percent| percent / 100.0);
         let outcome = SimulateOutcome {
@@ -229,6 +248,7 @@ impl Request for SimulateRequest {
             seed: seed.0,
             spec: resolved(&spec),
             lossy: first.is_lossy,
+            table_check,
             found: Found::of(&runs, self.bootstrap(seed), accuracy)?,
             attribution,
             power: match &self.power {
@@ -355,6 +375,23 @@ impl Macros<'_> {
             (None, Some(table)) => Engines::Measured(table),
             (None, None) => self.engine.try_into()?,
         })
+    }
+
+    /// By how many points more every mapping loses on `device` than on `table`.
+    fn table_errors(
+        &self,
+        check: &TableCheck,
+        reference: &Reference<'_>,
+        mappings: &[(String, Mapping)],
+        scope: &NoiseScope,
+    ) -> anyhow::Result<Vec<Option<Interval>>> {
+        let error = |(name, mapping): &(String, Mapping)| {
+            let programmed = Programmed::new(reference, mapping, self.spec, scope)?;
+            let bar = self.session.observer.bar(&format!("{name} on device"));
+            let moves = |done, of| bar.moves(done, of);
+            check.error_points(&programmed, self.seed, &moves).map(Some)
+        };
+        mappings.iter().map(error).collect()
     }
 }
 

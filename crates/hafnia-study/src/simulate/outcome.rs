@@ -13,6 +13,7 @@ use hafnia_stats::{
 use serde::{Deserialize, Serialize};
 
 use crate::data::Part;
+use crate::table_error::TableCheck;
 
 /// The result, in shares of 1 unless a name ends in `_points`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -39,6 +40,9 @@ pub struct SimulateOutcome {
     pub spec: BTreeMap<String, String>,
     /// Whether the converter clips partial sums even without noise.
     pub lossy: bool,
+    /// How `table` was held against `device`, if it was run with static noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_check: Option<TableCheck>,
     /// What was found.
     #[serde(flatten)]
     pub found: Found,
@@ -113,6 +117,9 @@ pub struct SimulatedMapping {
     pub yield_at: Option<Interval>,
     /// Exact accuracy minus mean accuracy.
     pub drop_points: Interval,
+    /// By how many points more it loses on `device`, if it was run on `table` with static noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table_error_points: Option<Interval>,
     /// Against the first mapping; its `rel` has no value where the first has no drop.
     pub reduction: Option<Reduction>,
     /// Counts per image, over the layers with noise.
@@ -193,6 +200,8 @@ pub(crate) struct Run {
     pub(crate) digest: Digest,
     pub(crate) evaluations: Vec<(String, Evaluation)>,
     pub(crate) paths: Vec<Vec<MatrixPath>>,
+    /// By how many points more each loses on `device`, where that was measured.
+    pub(crate) table_errors: Vec<Option<Interval>>,
 }
 
 impl Run {
@@ -303,6 +312,7 @@ impl NetworkMappings {
                 accuracy_worst: summary.accuracy_worst,
                 yield_at: accuracy.map(|accuracy| yield_at(evaluation, accuracy)),
                 drop_points: summary.drop_points,
+                table_error_points: run.table_errors[index],
                 reduction,
                 per_image: PerImage::of([evaluation]),
                 paths: run.paths[index].clone(),

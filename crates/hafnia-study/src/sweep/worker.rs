@@ -30,6 +30,7 @@ use crate::source::NamedNetwork;
 use crate::sweep::folder::{Computed, Folder, ShardCounts};
 use crate::sweep::key::{inputs, network, pipeline, spec, text_of};
 use crate::sweep::plan::{Inputs, Plan, Point, ShardId};
+use crate::table_error::{self, TableCheck};
 
 /// The images that every chip is shown.
 pub(super) fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
@@ -58,8 +59,8 @@ struct Ready {
     inputs: Inputs,
     spec: MacroSpec,
     mapping: Mapping,
-    /// Area, energy and latency, as far as they can be told.
-    costs: BTreeMap<String, f64>,
+    /// Area, energy and latency, and how far `table` may err.
+    known: BTreeMap<String, f64>,
 }
 
 /// What points of one network and scope share.
@@ -70,6 +71,8 @@ struct Subject<'a> {
     shown: Reference<'a>,
     /// Those over which events are priced.
     priced: Reference<'a>,
+    /// Those on which `table` is held against `device`; for that engine alone.
+    checked: Option<Reference<'a>>,
     counted: RefCell<Vec<Counted>>,
 }
 
@@ -169,8 +172,10 @@ impl<'a> Worker<'a> {
             let images = data::images(network, &self.shown.first(images))?;
             anyhow::Ok(Reference::new(network, &images)?)
         };
+        let is_table = self.plan.sweep.engine == EngineKind::Table;
+        let checked = is_table.then(|| reference(images.min(table_error::IMAGES))).transpose()?;
         let (shown, priced) = (reference(images)?, reference(COST_IMAGES)?);
-        Ok(Subject { named, scope, shown, priced, counted: RefCell::default() })
+        Ok(Subject { named, scope, shown, priced, checked, counted: RefCell::default() })
     }
 
     /// Maps a point; events that were counted for another point of its network are used again.
@@ -198,10 +203,11 @@ impl<'a> Worker<'a> {
             mapped => mapped,
         };
         let (mapping, _) = mapped?;
-        let costs = self.costs(subject, &mapping, &spec)?;
+        let mut known = self.costs(subject, &mapping, &spec)?;
+        known.extend(self.table_error(subject, &mapping, &spec)?);
         // Read after all was loaded: what changed in between is told by the folder.
         let inputs = inputs([point], self.mnist);
-        Ok(Ready { inputs, spec, mapping, costs })
+        Ok(Ready { inputs, spec, mapping, known })
     }
 
     /// What a mapping costs, and the ends of the range that what is assumed leaves.
@@ -240,6 +246,24 @@ impl<'a> Worker<'a> {
         Ok(costs.into_iter().flat_map(ends).collect())
     }
 
+    /// By how many points more a mapping loses on `device`, if the sweep is run on `table` and its noise
+    /// is static.
+    fn table_error(
+        &self,
+        subject: &Subject<'_>,
+        mapping: &Mapping,
+        spec: &MacroSpec,
+    ) -> anyhow::Result<BTreeMap<String, f64>> {
+        let Some(checked) = &subject.checked else { return Ok(BTreeMap::new()) };
+        let Some(check) = TableCheck::of(spec, self.shown.len()) else {
+            return Ok(BTreeMap::new());
+        };
+        let programmed = Programmed::new(checked, mapping, spec, &subject.scope)?;
+        let error = check.error_points(&programmed, Seed(self.plan.sweep.seed), &|_, _| {})?;
+        let ends = [("", error.value), ("_lo", error.lo), ("_hi", error.hi)];
+        Ok(ends.map(|(end, value)| (format!("{TABLE_ERROR}{end}"), value)).into())
+    }
+
     /// The profile of a network: taken once a sweep and kept in its folder.
     fn profile(&self, named: &NamedNetwork) -> anyhow::Result<Profile> {
         let of = (named.digest, &self.mnist.digests, program());
@@ -260,7 +284,7 @@ impl<'a> Worker<'a> {
     /// Runs some chips of a point.
     fn run(
         &self,
-        Ready { inputs, mapping, costs, .. }: &Ready,
+        Ready { inputs, mapping, known, .. }: &Ready,
         programmed: &Programmed<'_>,
         chips: Range<u32>,
         moves: Progress<'_>,
@@ -269,7 +293,7 @@ impl<'a> Worker<'a> {
         let run = programmed.run(chips, Seed(sweep.seed)).progress(moves);
         let evaluation = run.on(&sweep.engine.try_into()?)?;
         let mut facts = facts(mapping, &evaluation);
-        facts.extend(costs.clone());
+        facts.extend(known.clone());
         Ok(Computed { inputs: inputs.clone(), evaluation, facts })
     }
 
@@ -293,6 +317,9 @@ impl<'a> Worker<'a> {
         Ok(seconds * runs * self.shown.len() as f64)
     }
 }
+
+/// The fact by how many points more a point loses on `device`.
+pub(super) const TABLE_ERROR: &str = "table_error_points";
 
 /// Images over which events are priced, at most.
 const COST_IMAGES: usize = 100;
