@@ -110,6 +110,19 @@ fn shares_are_collected_into_the_same_results() {
     let csv = |folder: &str| fs::read_to_string(place.join(folder).join("results.csv")).unwrap();
     assert_eq!(csv("whole"), csv("parts"));
     assert_eq!(csv("whole").lines().count(), 13);
+    // On this engine, and with this noise, it is measured what is left out.
+    assert!(text.contains("table_error_points: how much more is lost on device"), "{text}");
+    let header = csv("whole").lines().next().unwrap().to_owned();
+    assert!(header.contains(",table_error_points,table_error_points_hi,table_error_points_lo,"));
+    // Designs are weighed at each deviation by itself: there is a star at every one.
+    assert!(text.contains("* no other point at the same macro.cell.sigma_lrs_rel beats it"), "{text}");
+    let whole = csv("whole");
+    let rows: Vec<Vec<&str>> = whole.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|column| *column == name).unwrap();
+    let (sigma, pareto) = (column("macro.cell.sigma_lrs_rel"), column("pareto"));
+    for value in ["0.05", "0.1", "0.2"] {
+        assert!(rows.iter().any(|row| row[sigma] == value && row[pareto] == "true"), "{value}");
+    }
 }
 
 /// Runs a command that fails, and gives what it says.

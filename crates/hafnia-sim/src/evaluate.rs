@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hafnia_stats::{Interval, Outcomes, mean_accuracy};
+use hafnia_stats::{Interval, Outcomes, accuracy_over_images, mean_accuracy};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +151,16 @@ impl Evaluation {
     /// The mean accuracy with its interval over chips ([`mean_accuracy`]).
     pub fn accuracy(&self) -> Interval {
         mean_accuracy(&self.accuracies(), self.images())
+    }
+
+    /// The mean accuracy with its interval over chips and images ([`accuracy_over_images`]).
+    pub fn accuracy_over_images(&self) -> Interval {
+        let over_chips = self.accuracy();
+        let over_chips = match self.chips_differ {
+            true => over_chips,
+            false => Interval::exact(over_chips.value),
+        };
+        accuracy_over_images(over_chips, self.images())
     }
 
     /// Adds the chips of another evaluation of the same thing, so that a range of chips may be run in

@@ -4,16 +4,18 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use hafnia_rng::Seed;
+use hafnia_sim::Evaluation;
 use hafnia_sim::statistics::{Summary, yield_at};
 use hafnia_stats::float::Float;
-use hafnia_stats::{Bootstrap, Interval};
+use hafnia_stats::{Bootstrap, Interval, Outcomes, accuracy_difference};
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
 use crate::data::Part;
 use crate::sweep::error::SweepError;
 use crate::sweep::folder::{Computed, Folder};
-use crate::sweep::pareto::mark;
+use crate::sweep::key::{conditions, text_of};
+use crate::sweep::pareto::{Objective, Weighed, mark};
 use crate::sweep::plan::{Plan, Point};
 
 /// How far a point is.
@@ -41,6 +43,8 @@ pub struct Row {
     pub status: Status,
     /// The summary of its chips, once all are there.
     pub summary: Option<Summary>,
+    /// The mean accuracy with its interval over chips and images.
+    pub accuracy: Option<Interval>,
     /// The yield, if the sweep asks for it.
     pub yield_at: Option<Interval>,
     /// What else is known, mean over chips.
@@ -65,6 +69,7 @@ pub fn collect(folder: &Folder) -> Result<Vec<Row>, SweepError> {
             part: plan.sweep.part,
             status: Status::Done,
             summary: None,
+            accuracy: None,
             yield_at: None,
             facts: BTreeMap::new(),
             pareto: false,
@@ -83,29 +88,76 @@ pub fn collect(folder: &Folder) -> Result<Vec<Row>, SweepError> {
             (None, None) => {}
         }
     }
-    for (row, parts) in rows.iter_mut().zip(parts) {
+    let mut evaluations: Vec<Option<Evaluation>> = vec![None; rows.len()];
+    for ((row, parts), evaluation) in rows.iter_mut().zip(parts).zip(&mut evaluations) {
         if row.status == Status::Done {
-            sum_up(row, parts, plan)?;
+            *evaluation = sum_up(row, parts, plan)?;
         }
     }
-    let objectives = &plan.sweep.pareto;
-    let columns = |row: &Row| {
-        let flat = flat(row);
-        let number = |column: &String| {
-            let (_, value) = flat.iter().find(|(name, _)| name == column)?;
-            let Float(number) = serde_json::from_value(value.clone()).ok()?;
-            (!number.is_nan()).then_some(number)
-        };
-        objectives.iter().map(|objective| number(&objective.column)).collect()
-    };
-    let values: Vec<Vec<Option<f64>>> = rows.iter().map(columns).collect();
-    for (row, pareto) in rows.iter_mut().zip(mark(objectives, &values)) {
-        row.pareto = pareto;
+    for (row, pareto) in fronts(plan, &rows, &evaluations).into_iter().enumerate() {
+        rows[row].pareto = pareto;
     }
     Ok(rows)
 }
 
-fn sum_up(row: &mut Row, parts: Vec<Computed>, plan: &Plan) -> Result<(), SweepError> {
+/// Which points no other beats, within each combination of conditions.
+///
+/// Accuracies differ if the interval of their difference does not hold 0, other results if their
+/// intervals do not overlap. Costs are priced by the same draws for all points, so they differ if
+/// their values do.
+fn fronts(plan: &Plan, rows: &[Row], evaluations: &[Option<Evaluation>]) -> Vec<bool> {
+    let conditions = conditions(plan);
+    let weighed = |row: &Row| {
+        let flat = flat(row);
+        let number = |column: &str| {
+            let (_, value) = flat.iter().find(|(name, _)| name == column)?;
+            let Float(number) = serde_json::from_value(value.clone()).ok()?;
+            (!number.is_nan()).then_some(number)
+        };
+        let objectives = &plan.sweep.pareto;
+        Weighed {
+            conditions: conditions.iter().map(|key| text_of(&row.values, key, "")).collect(),
+            values: objectives.iter().map(|objective| number(&objective.column)).collect(),
+        }
+    };
+    let weighed: Vec<Weighed> = rows.iter().map(weighed).collect();
+    let differ = |objective: &Objective, one: usize, other: usize| {
+        let interval = |row: &Row| match &*objective.column {
+            "drop_points" => row.summary.map(|summary| summary.drop_points),
+            "yield" => row.yield_at,
+            _ => None,
+        };
+        match (&evaluations[one], &evaluations[other]) {
+            (Some(one), Some(other)) if objective.column == "accuracy" => differ_in(one, other),
+            _ => match (interval(&rows[one]), interval(&rows[other])) {
+                (Some(one), Some(other)) => one.hi < other.lo || other.hi < one.lo,
+                _ => true,
+            },
+        }
+    };
+    mark(&plan.sweep.pareto, &weighed, differ)
+}
+
+/// Whether one is more accurate than the other by more than chips and images explain.
+fn differ_in(one: &Evaluation, other: &Evaluation) -> bool {
+    // Where nothing tells chips apart, one is as good as two that agree.
+    let twice = |of: &Evaluation| vec![of.differences[0].clone(); 2];
+    let twice = (!one.chips_differ && !other.chips_differ).then(|| [twice(one), twice(other)]);
+    let [a, b] = match &twice {
+        Some([a, b]) => [a, b],
+        None => [&one.differences, &other.differences],
+    };
+    let one = Outcomes { exact_correct: &one.exact_correct, differences: a };
+    let other = Outcomes { exact_correct: &other.exact_correct, differences: b };
+    accuracy_difference(one, other).is_ok_and(|difference| !difference.holds(0.0))
+}
+
+/// Fills a row in; returns what its chips did.
+fn sum_up(
+    row: &mut Row,
+    parts: Vec<Computed>,
+    plan: &Plan,
+) -> Result<Option<Evaluation>, SweepError> {
     let mut whole = None;
     for part in parts {
         let chips = part.evaluation.differences.len() as f64;
@@ -118,13 +170,14 @@ fn sum_up(row: &mut Row, parts: Vec<Computed>, plan: &Plan) -> Result<(), SweepE
         }
     }
     row.facts.values_mut().for_each(|sum| *sum /= f64::from(plan.sweep.chips));
-    if let Some(evaluation) = whole {
+    if let Some(evaluation) = &whole {
         let seed = Seed(plan.sweep.seed).site("sweep/bootstrap");
         let bootstrap = Bootstrap { replicates: plan.sweep.replicates, seed };
-        row.summary = Some(Summary::of(&evaluation, bootstrap));
-        row.yield_at = plan.sweep.yield_at.map(|percent| yield_at(&evaluation, percent / 100.0));
+        row.summary = Some(Summary::of(evaluation, bootstrap));
+        row.accuracy = Some(evaluation.accuracy_over_images());
+        row.yield_at = plan.sweep.yield_at.map(|percent| yield_at(evaluation, percent / 100.0));
     }
-    Ok(())
+    Ok(whole)
 }
 
 /// A row by column, as CSV and JSON lines hold it: the keys of the sweep, then results.
@@ -146,7 +199,7 @@ fn flat(row: &Row) -> Vec<(String, Json)> {
             put(&format!("{column}_lo"), json!(Float(interval.lo)));
             put(&format!("{column}_hi"), json!(Float(interval.hi)));
         };
-        interval("accuracy", summary.accuracy);
+        interval("accuracy", row.accuracy.unwrap_or(summary.accuracy));
         interval("drop_points", summary.drop_points);
         if let Some(yielded) = row.yield_at {
             interval("yield", yielded);
@@ -219,11 +272,11 @@ mod tests {
             std::iter::once(&header).chain(&cells).map(|row| row.join(",") + "\n").collect();
         expect![[r#"
             point,status,a,b,chips,part,images,exact_accuracy,accuracy,accuracy_lo,accuracy_hi,drop_points,drop_points_lo,drop_points_hi,accuracy_sd,accuracy_worst,cells,pareto,error
-            0,done,1,u,5,validation,20,0.9,0.85,0.7879168000898118,0.9120831999101882,5.0,0.0,11.0,0.0,0.85,101.6,false,
-            1,done,1,v,5,validation,20,0.9,0.85,0.7879168000898118,0.9120831999101882,5.0,0.0,11.0,0.0,0.85,91.6,true,
-            2,done,2,u,5,validation,20,0.9,0.85,0.7879168000898118,0.9120831999101882,5.0,0.0,11.0,0.0,0.85,101.6,false,
+            0,done,1,u,5,validation,20,0.9,0.85,0.6306135319809416,0.9656986840416343,5.0,0.0,11.0,0.0,0.85,101.6,false,
+            1,done,1,v,5,validation,20,0.9,0.85,0.6306135319809416,0.9656986840416343,5.0,0.0,11.0,0.0,0.85,91.6,true,
+            2,done,2,u,5,validation,20,0.9,0.85,0.6306135319809416,0.9656986840416343,5.0,0.0,11.0,0.0,0.85,101.6,false,
             3,failed,2,v,,,,,,,,,,,,,,false,no such thing
-            4,done,3,u,5,validation,20,0.9,0.8200000000000001,0.7579168000898119,0.8820831999101882,8.0,-1.0,17.0,0.04472135954999579,0.8,101.6,false,
+            4,done,3,u,5,validation,20,0.9,0.8200000000000001,0.5970175820618309,0.947221816650241,8.0,-1.0,17.0,0.04472135954999579,0.8,101.6,false,
             5,missing,3,v,,,,,,,,,,,,,,false,
         "#]].assert_eq(&lines);
         let lines = to_json_lines(&rows);

@@ -41,6 +41,10 @@ pub struct Sweep {
     /// Accuracy, in per cent, of a chip that counts for the yield.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub yield_at: Option<f64>,
+    /// Keys that say what a design meets, not what it is: designs are weighed against each other within
+    /// each combination of their values. Without this, the keys of noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conditions: Option<Vec<String>>,
     /// What the Pareto table weighs.
     #[serde(default = "Objective::usual")]
     pub pareto: Vec<Objective>,

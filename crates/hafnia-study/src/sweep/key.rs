@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
 use hafnia_artifact::Digest;
-use hafnia_cim::MacroSpec;
+use hafnia_cim::{EFFECTS, MacroSpec};
 use hafnia_passes::{Pipeline, Registry};
 
 use hafnia_data::Mnist;
@@ -14,7 +14,7 @@ use hafnia_zoo::Zoo;
 use crate::record::program;
 use crate::session::Session;
 use crate::source::{MacroSource, NamedNetwork, NetworkSource, PIPELINE, pipeline_file};
-use crate::sweep::plan::{Inputs, PROGRAM, Point};
+use crate::sweep::plan::{Inputs, PROGRAM, Plan, Point};
 
 /// All keys that can be swept.
 pub(super) fn keys(registry: &Registry) -> anyhow::Result<Vec<String>> {
@@ -30,6 +30,27 @@ pub(super) fn keys(registry: &Registry) -> anyhow::Result<Vec<String>> {
         keys.extend(pass.options.iter().map(option));
     }
     Ok(keys)
+}
+
+/// The keys of a sweep that say what a design meets, not what it is: those that it names, or else those
+/// that differ from point to point and say where there is noise, or size an effect that a macro could
+/// be without.
+pub(super) fn conditions(plan: &Plan) -> Vec<&str> {
+    match &plan.sweep.conditions {
+        Some(named) => named.iter().map(String::as_str).collect(),
+        None => plan.varied().into_iter().filter(|key| is_of_noise(key)).collect(),
+    }
+}
+
+fn is_of_noise(key: &str) -> bool {
+    let Some(key) = key.strip_prefix("macro.") else { return key == "noise_in" };
+    let switchable = EFFECTS.iter().filter(|effect| effect.off.is_some());
+    let mut keys = switchable.flat_map(|effect| effect.keys.split(", "));
+    keys.any(|known| {
+        let is_named = known == key || known.split_once('.').is_some_and(|(_, short)| short == key);
+        // The kind of a converter is chosen; what its elements differ by is not.
+        is_named && known != "adc.kind"
+    })
 }
 
 pub(super) fn text_of(point: &Point, key: &str, or: &str) -> String {
@@ -143,6 +164,19 @@ mod tests {
         assert!(found.expect("a pass and its option").contains("steps = 7"));
         let error = put(&[("pipeline.reorder.steps", "7")]).expect_err("no such pass").to_string();
         assert_eq!(error, "`pipeline.reorder.steps`: the pipeline `compact` has no pass `reorder`");
+    }
+
+    #[test]
+    fn conditions_are_what_noise_depends_on() {
+        let all = keys(&Registry::builtin()).expect("the preset loads");
+        let of_noise: Vec<&String> = all.iter().filter(|key| is_of_noise(key)).collect();
+        for key in ["noise_in", "macro.sigma_lrs_rel", "macro.adc.offset_lsb", "macro.faults.map"] {
+            assert!(of_noise.iter().any(|known| *known == key), "{key}");
+        }
+        for key in ["model", "macro", "macro.adc.kind", "macro.kind", "macro.bits", "macro.rows"] {
+            assert!(all.iter().any(|known| known == key), "{key}");
+            assert!(of_noise.iter().all(|known| *known != key), "{key}");
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub use self::config::{Axis, Method, Range, Sampling, Scale, Sweep, Value};
 pub use self::error::SweepError;
 pub use self::folder::{Computed, Failure, Folder, Shard, ShardCounts, Share};
 use self::key::{inputs, keys};
-pub use self::pareto::{Aim, Objective, mark};
+pub use self::pareto::{Aim, Objective, Weighed, mark};
 pub use self::plan::{Inputs, MOST_POINTS, PROGRAM, Plan, Point, ShardId};
 pub use self::slurm::{Job, Slurm};
 use self::worker::{Worker, shown};

@@ -213,7 +213,8 @@ fn check(sweep: &Sweep, keys: &[String]) -> Result<(), SweepError> {
         ));
     }
     let listed = sweep.point.iter().flat_map(|point| point.keys());
-    for key in sweep.base.keys().chain(sweep.axes.keys()).chain(listed) {
+    let conditions = sweep.conditions.iter().flatten();
+    for key in sweep.base.keys().chain(sweep.axes.keys()).chain(listed).chain(conditions) {
         if !keys.contains(key) {
             let key = shown(key);
             let nearest = keys.iter().min_by_key(|known| strsim::levenshtein(known, &key)).cloned();

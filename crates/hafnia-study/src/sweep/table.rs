@@ -2,10 +2,12 @@
 
 use hafnia_cost::Range;
 use hafnia_report::{Align, Table};
+use hafnia_stats::Interval;
 
 use crate::sweep::collect::{Row, Status};
-use crate::sweep::key::text_of;
+use crate::sweep::key::{conditions, text_of};
 use crate::sweep::plan::Plan;
+use crate::sweep::worker::TABLE_ERROR;
 
 /// Points of a table, at most.
 const SHOWN: usize = 40;
@@ -17,7 +19,7 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
     let facts: Vec<&str> = FACTS.iter().copied().filter(|fact| has(fact)).collect();
     let mut header = vec![("".to_owned(), Align::Left), ("point".to_owned(), Align::Right)];
     header.extend(varied.iter().map(|key| ((*key).to_owned(), Align::Left)));
-    for column in ["accuracy, %", "95 % interval", "drop, points"] {
+    for column in ["accuracy, %", "drop, points"] {
         header.push((column.to_owned(), Align::Right));
     }
     header.extend(facts.iter().map(|fact| ((*fact).to_owned(), Align::Right)));
@@ -25,19 +27,20 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
     let few = rows.len() <= SHOWN;
     let shown = rows.iter().filter(|row| few || row.pareto).take(SHOWN);
     for row in shown.filter(|row| row.status == Status::Done) {
-        let Some(summary) = &row.summary else { continue };
+        let (Some(summary), Some(accuracy)) = (&row.summary, row.accuracy) else { continue };
         let mut cells = vec![if row.pareto { "*" } else { "" }.to_owned(), row.point.to_string()];
         cells.extend(varied.iter().map(|key| text_of(&row.values, key, "")));
-        let accuracy = summary.accuracy;
-        cells.push(format!("{:.3}", 100.0 * accuracy.value));
-        cells.push(match summary.chips {
-            1 => "one chip".to_owned(),
-            _ => format!("{:.3} to {:.3}", 100.0 * accuracy.lo, 100.0 * accuracy.hi),
+        cells.push(match accuracy.hi - accuracy.lo < 1.0 {
+            true => format!("{:.2}", accuracy.scaled(100.0)),
+            false => format!("{:.2} (one chip)", 100.0 * accuracy.value),
         });
-        cells.push(format!("{:.3}", summary.drop_points.value));
+        cells.push(format!("{:.2}", summary.drop_points));
         cells.extend(facts.iter().map(|fact| {
             let of = |end: &str| row.facts.get(&format!("{fact}{end}")).copied();
             match (of(""), of("_lo"), of("_hi")) {
+                (Some(value), Some(lo), Some(hi)) if *fact == TABLE_ERROR => {
+                    format!("{:.2}", Interval { value, lo, hi })
+                }
                 (Some(typical), Some(lo), Some(hi)) => Range { typical, lo, hi }.to_string(),
                 (Some(value), ..) if value.fract() == 0.0 => format!("{value:.0}"),
                 (Some(value), ..) => format!("{value:.1}"),
@@ -49,8 +52,19 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
     let mut text = format!("{table}\n");
     let weighed: Vec<String> =
         plan.sweep.pareto.iter().map(|objective| objective.clone().into()).collect();
-    text += &format!("* no other point beats it ({})\n", weighed.join(", "));
-    text += "in brackets: what area, energy and latency may be, given what is assumed\n";
+    let within = match &conditions(plan)[..] {
+        [] => String::new(),
+        keys => format!(" at the same {}", keys.join(", ")),
+    };
+    text += &format!("* no other point{within} beats it\n  ({})\n", weighed.join(", "));
+    text += "in brackets: accuracy and drop with other chips and images (95 %);\n\
+             area, energy and latency, given what is assumed\n";
+    if has(TABLE_ERROR) {
+        text += &format!(
+            "{TABLE_ERROR}: how much more is lost on device, on a few chips and images,\n\
+             where a cell or comparator errs alike in every conversion\n"
+        );
+    }
     for row in rows.iter().filter(|row| row.status == Status::Failed) {
         let error = row.error.as_deref().unwrap_or_default();
         text += &format!("point {} failed: {error}\n", row.point);
@@ -58,5 +72,6 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
     text
 }
 
-/// Facts that the table shows.
-const FACTS: [&str; 6] = ["cells", "macros", "cycles", "area_mm2", "energy_nj", "latency_us"];
+/// Facts that the table shows, those that matter most first.
+const FACTS: [&str; 7] =
+    [TABLE_ERROR, "area_mm2", "energy_nj", "latency_us", "cells", "macros", "cycles"];
