@@ -61,7 +61,8 @@ fn twenty_kills_lose_nothing_and_break_nothing() {
     let took = start.elapsed();
     // Three points fail, which is said; all others are done.
     assert_eq!(output.status.code(), Some(1));
-    let expected = files(&place.join("whole/shards"));
+    let mut expected = files(&place.join("whole/shards"));
+    expected.retain(|name, _| name.ends_with(".shard"));
     assert_eq!(expected.len(), 54);
 
     let rng = &mut Seed(6).site("tests/sweep/kills").rng();
@@ -115,7 +116,10 @@ fn shares_are_collected_into_the_same_results() {
     let header = csv("whole").lines().next().unwrap().to_owned();
     assert!(header.contains(",table_error_points,table_error_points_hi,table_error_points_lo,"));
     // Designs are weighed at each deviation by itself: there is a star at every one.
-    assert!(text.contains("* no other point at the same macro.cell.sigma_lrs_rel beats it"), "{text}");
+    assert!(
+        text.contains("* no other point at the same macro.cell.sigma_lrs_rel beats it"),
+        "{text}"
+    );
     let whole = csv("whole");
     let rows: Vec<Vec<&str>> = whole.lines().map(|line| line.split(',').collect()).collect();
     let column = |name: &str| rows[0].iter().position(|column| *column == name).unwrap();
@@ -144,7 +148,7 @@ fn what_cannot_be_swept_is_said() {
     fails(
         place,
         run,
-        "no key `macro.sigma_lsr_rel` can be swept, the nearest is `macro.sigma_lrs_rel`",
+        "no key `macro.sigma_lsr_rel` can be swept: did you mean `macro.sigma_lrs_rel`?",
     );
     put("name = \"x\"\n[axes]\npipeline = []");
     fails(place, run, "axis `pipeline`: it has no values");

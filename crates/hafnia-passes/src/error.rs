@@ -107,12 +107,17 @@ pub enum PassError {
 #[non_exhaustive]
 pub enum PipelineError {
     /// A pipeline file could not be read.
-    #[error("pipeline {} is none of the built-in ones ({})", .path.display(), .builtin.join(", "))]
+    #[error(
+        "pipeline {} is none of the built-in ones ({}){}",
+        .path.display(), .builtin.join(", "), did_you_mean(.nearest)
+    )]
     Read {
         /// The file.
         path: PathBuf,
         /// Names that would have been no file.
         builtin: Vec<&'static str>,
+        /// The one of these that was probably meant.
+        nearest: Option<&'static str>,
         /// Why.
         source: Box<ArtifactError>,
     },
@@ -234,6 +239,10 @@ pub enum Unsound {
         /// The stage its description names.
         expected: Stage,
     },
+}
+
+fn did_you_mean(nearest: &Option<&str>) -> String {
+    nearest.map_or(String::new(), |nearest| format!(", did you mean `{nearest}`?"))
 }
 
 fn known_names(nearest: &Option<&str>, known: &[&str]) -> String {

@@ -5,6 +5,7 @@ use std::{fmt, path::Path};
 
 use hafnia_artifact::read_text;
 use hafnia_ir::{Geometry, Mapping, Stage, prove, verify};
+use hafnia_text::nearest;
 use serde::{Deserialize, Serialize, Serializer};
 use toml::{Table, Value};
 
@@ -166,7 +167,8 @@ impl Pipeline {
         let path = Path::new(name_or_path);
         let text = read_text(path).map_err(|source| PipelineError::Read {
             path: path.into(),
-            builtin: Self::BUILTIN.iter().map(|(name, _)| *name).collect(),
+            builtin: Self::BUILTIN.map(|(name, _)| name).into(),
+            nearest: nearest(name_or_path, Self::BUILTIN.map(|(name, _)| name)),
             source: Box::new(source),
         })?;
         Self::parse(&text, registry)

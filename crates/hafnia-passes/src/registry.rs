@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hafnia_ir::Mapping;
-use hafnia_text::must;
+use hafnia_text::{must, nearest};
 use toml::{Table, Value};
 
 use crate::error::{BoxError, PassError};
@@ -146,27 +146,8 @@ impl Registry {
 
     /// The name that looks most like `name`, if one does.
     pub(crate) fn nearest(&self, name: &str) -> Option<&'static str> {
-        let distances = self.infos().map(|info| (distance(name, info.name), info.name));
-        let (distance, nearest) = distances.min()?;
-        // Up to a third of the letters may be wrong, and two in any case.
-        (distance <= (nearest.len() / 3).max(2)).then_some(nearest)
+        nearest(name, self.infos().map(|info| info.name))
     }
-}
-
-/// Letters to insert, delete or replace to turn one word into the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
@@ -196,16 +177,6 @@ mod tests {
         check("tiles", Some("tile"));
         check("re-order", Some("reorder"));
         check("polarity", Some("polarity"));
-    }
-
-    #[test]
-    fn distances() {
-        let check = |a, b, expected| assert_eq!(distance(a, b), expected, "{a} {b}");
-        check("", "", 0);
-        check("", "abc", 3);
-        check("abc", "abc", 0);
-        check("kitten", "sitting", 3);
-        check("flaw", "lawn", 2);
     }
 
     #[test]

@@ -13,7 +13,9 @@
 //! assert_eq!(must(0.0, f64::INFINITY).to_string(), "must be at least 0");
 //! ```
 //!
-//! It knows no other crate, and none of what is said.
+//! What a name was probably meant for is told by [`nearest`].
+//!
+//! It knows no other crate of the workspace, and none of what is said.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -103,6 +105,14 @@ pub fn one_line(message: &str) -> String {
     let lines: Vec<_> =
         lines().map(|line| cut(&words(line).join(" "), most).into_owned()).collect();
     cut(&escaped(&lines.join(" ")), MOST_PRINTED).into_owned()
+}
+
+/// The known name that was probably meant by one that is not known: fewest letters have to be changed,
+/// and no more than a third of its own, or two; none if no name is that near.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let distances = known.into_iter().map(|known| (strsim::levenshtein(name, known), known));
+    let (distance, nearest) = distances.min()?;
+    (distance <= (nearest.chars().count() / 3).max(2)).then_some(nearest)
 }
 
 /// A number that a range can end with.
@@ -203,6 +213,21 @@ mod tests {
         ));
         assert!(long.starts_with("not TOML: 1 | xxx") && long.ends_with("^^^ bad"), "{long}");
         assert!(long.len() < 1000, "{}", long.len());
+    }
+
+    #[test]
+    fn a_near_name_is_found_and_a_far_one_is_not() {
+        let known = ["natural", "compact", "rename"];
+        for (name, expected) in [
+            ("compat", Some("compact")),
+            ("naturl", Some("natural")),
+            ("renmae", Some("rename")),
+            ("something", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(name, known), expected, "{name}");
+        }
+        assert_eq!(nearest("x", []), None);
     }
 
     #[test]

@@ -30,6 +30,7 @@ use std::path::Path;
 
 use hafnia_artifact::{ArtifactError, Digest, load_bytes, read};
 use hafnia_model::Network;
+use hafnia_text::nearest;
 
 pub use error::ZooError;
 pub use record::{Record, Run};
@@ -144,9 +145,15 @@ impl Zoo {
 
     fn unknown(&self, name: &str) -> ZooError {
         let known: Vec<String> = self.records.iter().map(ToString::to_string).collect();
-        let known = match known.as_slice() {
-            [] => "none is recorded".to_owned(),
-            known => format!("there are {}", known.join(", ")),
+        let (recipe, seed) = name.split_once('/').unwrap_or((name, ""));
+        let recipes = self.records.iter().map(|record| record.recipe.as_str());
+        let known = match (known.as_slice(), nearest(recipe, recipes)) {
+            ([], _) => "none is recorded".to_owned(),
+            (_, Some(nearest)) if nearest != recipe => {
+                let seed = if seed.is_empty() { String::new() } else { format!("/{seed}") };
+                format!("did you mean `{nearest}{seed}`?")
+            }
+            (known, _) => format!("there are {}", known.join(", ")),
         };
         ZooError::Unknown { name: name.to_owned(), known }
     }

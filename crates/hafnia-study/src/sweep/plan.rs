@@ -8,7 +8,7 @@ use std::str::FromStr;
 use hafnia_artifact::Digest;
 use hafnia_rng::{ChaCha8Rng, Seed};
 use hafnia_sim::EngineKind;
-use hafnia_text::{must, shown};
+use hafnia_text::{must, nearest, quoted};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
@@ -216,10 +216,11 @@ fn check(sweep: &Sweep, keys: &[String]) -> Result<(), SweepError> {
     let conditions = sweep.conditions.iter().flatten();
     for key in sweep.base.keys().chain(sweep.axes.keys()).chain(listed).chain(conditions) {
         if !keys.contains(key) {
-            let key = shown(key);
-            let nearest = keys.iter().min_by_key(|known| strsim::levenshtein(known, &key)).cloned();
-            let nearest = nearest.unwrap_or_default();
-            return wrong(format!("no key `{key}` can be swept, the nearest is `{nearest}`"));
+            let nearest = match nearest(key, keys.iter().map(String::as_str)) {
+                Some(nearest) => format!("did you mean `{nearest}`?"),
+                None => "see hafnia sweep --help".to_owned(),
+            };
+            return wrong(format!("no key {} can be swept: {nearest}", quoted(key)));
         }
     }
     let is_grid = sweep.sample.method == Method::Grid;
@@ -375,7 +376,7 @@ mod tests {
         );
         check(
             "[axes]\n\"macro.sigma_lrs\" = [1]",
-            expect!["no key `macro.sigma_lrs` can be swept, the nearest is `macro.sigma_lrs_rel`"],
+            expect!["no key `macro.sigma_lrs` can be swept: did you mean `macro.sigma_lrs_rel`?"],
         );
         check(
             "[base]\na = 1\n[axes]\na = [1]",
