@@ -20,6 +20,9 @@ use crate::output::{Output, answer};
 /// A design is chosen by it, so chips are shown validation images: the test images are for what was
 /// chosen (hafnia sim), or for a sweep that chooses nothing (part = "test").
 ///
+/// A star in the table is a design that no other one beats at the same noise, as far as intervals tell;
+/// conditions = ["KEY"] names other keys that designs are not weighed across.
+///
 /// Keys: model or network, pipeline, pipeline.PASS.OPTION, noise_in, macro, macro.KEY (hafnia macros
 /// show gt-n40, hafnia passes).
 #[derive(Args, Serialize)]
@@ -27,6 +30,7 @@ use crate::output::{Output, answer};
   hafnia sweep sweep.toml --out out/sweep --plan         what would be run, and about how long
   hafnia sweep sweep.toml --out out/sweep                run it, or go on with it
   hafnia sweep --out out/sweep --collect                 what is there so far
+  hafnia sweep --out out/sweep --collect --plot area_mm2 accuracy pipeline
   seq 0 3 | parallel hafnia sweep sweep.toml --out out/sweep --share {}/4
   hafnia sweep sweep.toml --out shared/sweep --on slurm --tasks 16
 
@@ -64,6 +68,13 @@ pub(crate) struct Sweep {
     /// Only collect what is there.
     #[arg(long)]
     collect: bool,
+    /// Draw the results once they are collected: column Y over column X, with its interval where it has
+    /// one, and a series for every value of column BY.
+    #[arg(long, value_names = ["X", "Y", "BY"], num_args = 1..=3)]
+    plot: Vec<String>,
+    /// The file of --plot, an SVG; without it plot.svg in --out.
+    #[arg(long, value_name = "FILE", requires = "plot")]
+    plot_file: Option<PathBuf>,
     /// Slurm: most tasks of the job array.
     #[arg(long, value_name = "N", default_value_t = 16)]
     tasks: usize,

@@ -108,7 +108,7 @@ proptest! {
         (chips, until, most_chips) in (limits::CHIPS, option::of(0.001..100.0), limits::CHIPS),
         (yield_at, noise_in, replicates) in (option::of(0.0..100.0), text(), limits::REPLICATES),
         power in option::of((vec(2..99usize, 1..3), vec(2..99usize, 1..3))),
-        (attribute, code_table) in (option::of((any::<Option<usize>>(), option::of(path()))), option::of(path())),
+        (attribute, code_table) in (option::of((any::<Option<usize>>(), any::<Option<u32>>(), option::of(path()))), option::of(path())),
         saved in vec(path(), 0..2),
         (part, images, seed, out, spec, data) in run(),
     ) {
@@ -122,7 +122,9 @@ proptest! {
             asked.most_chips = most_chips;
         }
         match attribute {
-            Some((images, plot)) => asked.attribute = Some(AttributeRequest { images, plot }),
+            Some((images, chips, plot)) => {
+                asked.attribute = Some(AttributeRequest { images, chips, plot });
+            }
             None => asked.code_table = code_table,
         }
         if !saved.is_empty() && asked.attribute.is_none() && until.is_none() {
@@ -192,11 +194,14 @@ proptest! {
         share in option::of((0..5usize, 5..9usize)),
         (slurm, tasks, cores) in any::<(bool, usize, usize)>(),
         (sbatch, data) in (vec("-?[a-z =-]{1,9}", 0..3), data()),
+        (plot, plot_file) in (vec(text(), 0..4), option::of(path())),
     ) {
+        let plot_file = plot_file.filter(|_| !plot.is_empty());
         let share = share.map(|(first, of)| format!("{first}/{of}").parse().expect("a share"));
         let on = if slurm { On::Slurm } else { On::Local };
         let asked = SweepRequest {
-            file, out, plan, yes, on, share, shards, collect, tasks, cores, sbatch, wait, data,
+            file, out, plan, yes, on, share, shards, collect, plot, plot_file, tasks, cores, sbatch,
+            wait, data,
         };
         check(&asked, asked.words(), |command| match command {
             Command::Sweep(sweep) => request(&sweep).ok(),

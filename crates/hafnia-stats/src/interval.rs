@@ -79,13 +79,21 @@ impl Interval {
     }
 }
 
-/// `0.981 (0.977 to 0.985)`; the precision is that of all three numbers.
+/// `0.981 (0.977 to 0.985)`; the precision is that of all three numbers. An end that is open is so
+/// called: `0.981 (0.977 to open)`, or `0.981 (open)` if both are.
 impl fmt::Display for Interval {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let precision = f.precision().unwrap_or(3);
         let Self { value, lo, hi } = self;
-        let [value, lo, hi] = [value, lo, hi].map(|number| fixed(*number, precision));
-        write!(f, "{value} ({lo} to {hi})")
+        let value = fixed(*value, precision);
+        let end = |end: f64| match end.is_infinite() {
+            true => "open".to_owned(),
+            false => fixed(end, precision),
+        };
+        match lo.is_infinite() && hi.is_infinite() {
+            true => write!(f, "{value} (open)"),
+            false => write!(f, "{value} ({} to {})", end(*lo), end(*hi)),
+        }
     }
 }
 
@@ -98,7 +106,7 @@ mod tests {
         let interval = Interval::around(0.9812, 0.004);
         assert_eq!(interval.to_string(), "0.981 (0.977 to 0.985)");
         assert_eq!(format!("{interval:.2}"), "0.98 (0.98 to 0.99)");
-        assert_eq!(Interval::open(0.5).to_string(), "0.500 (-inf to inf)");
+        assert_eq!(Interval::open(0.5).to_string(), "0.500 (open)");
     }
 
     #[test]

@@ -12,7 +12,8 @@ use hafnia_stats::{Bootstrap, Interval, Outcomes, drop_points, reduction};
 use serde::{Deserialize, Serialize};
 
 use crate::data::count;
-use crate::session::Session;
+use crate::limits;
+use crate::session::{Session, duration};
 
 /// What is to be attributed.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,11 +21,20 @@ pub struct AttributeRequest {
     /// Images on which errors of conversions are counted, one by one, on 3 chips at most; 200 without a
     /// number, or all if there are fewer.
     pub images: Option<usize>,
+    /// Chips on which every layer and every effect is run by itself; all without a number.
+    pub chips: Option<u32>,
     /// File of the drops by layer and by effect, drawn.
     pub plot: Option<PathBuf>,
 }
 
 impl AttributeRequest {
+    /// How many of so many chips.
+    pub(super) fn chips(&self, all: u32) -> anyhow::Result<u32> {
+        let chips = self.chips.unwrap_or(all);
+        limits::check("--attribute-chips", chips, &(1..=all))?;
+        Ok(chips)
+    }
+
     /// How many of the images that are shown.
     pub(super) fn count(&self, shown: &Dataset) -> anyhow::Result<usize> {
         count("--attribute-images", self.images, IMAGES, shown, "the images that are shown")
@@ -47,6 +57,8 @@ pub(super) struct Subject<'a> {
     pub(super) scope: &'a NoiseScope,
     pub(super) engines: Engines<'a>,
     pub(super) chips: u32,
+    /// How long a chip takes that is shown all images.
+    pub(super) seconds_a_chip: f64,
     pub(super) seed: Seed,
     pub(super) bootstrap: Bootstrap,
 }
@@ -65,6 +77,16 @@ impl Subject<'_> {
         let errors = run.attribute(&self.engines, images)?;
         drop(bar);
         let effects: Vec<_> = self.spec.switchable().collect();
+        let runs = 2 * effects.len() + errors.len();
+        let seconds = self.seconds_a_chip * runs as f64 * f64::from(self.chips);
+        self.session.observer.note(&format!(
+            "--attribute: {runs} runs of {}, about {} (--attribute-chips, --images)",
+            match self.chips {
+                1 => "a chip".to_owned(),
+                chips => format!("{chips} chips"),
+            },
+            duration(seconds)
+        ));
         let effects = effects.into_iter().map(|effect| {
             let without = self.run(self.scope, &self.spec.without(effect), effect.name)?;
             Ok(EffectLoss {
@@ -91,11 +113,11 @@ impl Subject<'_> {
         Ok(drop_points(evaluation.outcomes(), self.bootstrap))
     }
 
-    /// What `other` saves, on the chips of `all`: they may all be one to `other`.
+    /// What `other` saves, on the chips that both were run on: they may all be one to `other`.
     fn difference(&self, all: &Evaluation, other: &Evaluation) -> anyhow::Result<Interval> {
-        let all = all.outcomes();
-        let differences = &other.differences[..all.chips()];
-        let other = Outcomes { differences, ..other.outcomes() };
+        let chips = all.outcomes().chips().min(other.differences.len());
+        let all = Outcomes { differences: &all.differences[..chips], ..all.outcomes() };
+        let other = Outcomes { differences: &other.differences[..chips], ..other.outcomes() };
         Ok(reduction(all, other, self.bootstrap)?.points)
     }
 

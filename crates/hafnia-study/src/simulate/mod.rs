@@ -7,6 +7,7 @@ mod outcome;
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use anyhow::{Context as _, bail, ensure};
 use hafnia_artifact::write_whole;
@@ -14,7 +15,6 @@ use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::Mapping;
 use hafnia_model::Network;
 use hafnia_passes::Pipeline;
-use hafnia_report::Attribution;
 use hafnia_rng::Seed;
 use hafnia_sim::{
     EngineKind, Engines, Evaluation, Images, MatrixPath, NoiseScope, Path, Programmed, Reference,
@@ -183,8 +183,10 @@ impl Request for SimulateRequest {
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
         let dataset = self.part.first(&mnist, self.images, usize::MAX)?;
-        let attribute_images =
-            self.attribute.as_ref().map(|attribute| attribute.count(&dataset)).transpose()?;
+        let attribution = |attribute: &AttributeRequest| {
+            anyhow::Ok((attribute.count(&dataset)?, attribute.chips(self.chips)?))
+        };
+        let attributed = self.attribute.as_ref().map(attribution).transpose()?;
         limits::check_chips("--chips", self.chips, dataset.len())?;
         if self.until.is_some() {
             limits::check_chips("--most-chips", self.most_chips, dataset.len())?;
@@ -200,7 +202,10 @@ impl Request for SimulateRequest {
         for (index, reference) in references.iter().enumerate() {
             trials.push(Trial::new(&macros, reference, &mappings[index], &scopes[index])?);
         }
+        let start = Instant::now();
         let until = self.simulate(&macros, &mut trials)?;
+        let runs = trials.iter().flat_map(|trial| &trial.evaluations).map(Evaluation::chips);
+        let seconds_a_chip = start.elapsed().as_secs_f64() / runs.sum::<usize>() as f64;
         // A table that was measured takes the place of what the macro says of noise.
         let table_check = match (self.engine, &macros.measured) {
             (EngineKind::Table, None) => TableCheck::of(&spec, dataset.len()),
@@ -218,9 +223,25 @@ impl Request for SimulateRequest {
                 }
             });
         }
-        let attribution = match attribute_images {
+        let attribution = match attributed {
             None => None,
-            Some(images) => Some(self.attribute(images, &references[0], &macros, &trials[0])?),
+            Some((images, chips)) => {
+                let OnMacros { name, mapping, programmed, .. } = &trials[0].mappings[0];
+                let subject = Subject {
+                    session,
+                    reference: &references[0],
+                    name,
+                    mapping,
+                    spec: &spec,
+                    scope: trials[0].scope,
+                    engines: self.engine.try_into()?,
+                    chips,
+                    seconds_a_chip,
+                    seed,
+                    bootstrap: self.bootstrap(seed),
+                };
+                Some(subject.attribute(images, programmed, &trials[0].evaluations[0])?)
+            }
         };
         let run = |((group, trial), table_errors): ((&Group, Trial<'_>), _)| Run {
             table_errors,
@@ -326,30 +347,6 @@ impl SimulateRequest {
             (chips, reached) = (more.end, trials.iter().all(|trial| trial.is_narrow(points)));
         }
         Ok(Some(Until { points, reached }))
-    }
-
-    /// Where the accuracy of the first mapping goes.
-    fn attribute(
-        &self,
-        images: usize,
-        reference: &Reference<'_>,
-        macros: &Macros<'_>,
-        trial: &Trial<'_>,
-    ) -> anyhow::Result<Attribution> {
-        let OnMacros { name, mapping, programmed, .. } = &trial.mappings[0];
-        let subject = Subject {
-            session: macros.session,
-            reference,
-            name,
-            mapping,
-            spec: macros.spec,
-            scope: trial.scope,
-            engines: self.engine.try_into()?,
-            chips: self.chips,
-            seed: macros.seed,
-            bootstrap: self.bootstrap(macros.seed),
-        };
-        subject.attribute(images, programmed, &trial.evaluations[0])
     }
 
     fn bootstrap(&self, seed: Seed) -> Bootstrap {

@@ -38,6 +38,7 @@ mod folder;
 mod key;
 mod pareto;
 mod plan;
+mod plot;
 mod slurm;
 mod table;
 mod worker;
@@ -63,7 +64,7 @@ use self::worker::{Worker, shown};
 use crate::data::{DataSource, Part};
 use crate::outputs::written;
 use crate::request::Request;
-use crate::session::Session;
+use crate::session::{Session, duration};
 
 /// What is to be swept, and by whom.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +85,11 @@ pub struct SweepRequest {
     pub shards: Option<PathBuf>,
     /// Whether only to collect what is there.
     pub collect: bool,
+    /// What is drawn of the results once they are collected: the columns X and Y, and BY if there is to
+    /// be a series for every value of it.
+    pub plot: Vec<String>,
+    /// The file of that; `plot.svg` in the folder if none is named.
+    pub plot_file: Option<PathBuf>,
     /// Slurm: most tasks of the job array.
     pub tasks: usize,
     /// Slurm: cores of a task.
@@ -118,6 +124,8 @@ impl Default for SweepRequest {
             share: None,
             shards: None,
             collect: false,
+            plot: Vec::new(),
+            plot_file: None,
             tasks: 16,
             cores: 1,
             sbatch: Vec::new(),
@@ -167,11 +175,16 @@ impl Request for SweepRequest {
 
     fn run(&self, session: &Session<'_>) -> anyhow::Result<SweepOutcome> {
         let slurm = (self.on == On::Slurm).then(|| self.slurm()).transpose()?;
+        ensure!(
+            matches!(self.plot.len(), 0 | 2 | 3),
+            "--plot takes the columns X and Y, and BY if there are series: here are {}",
+            self.plot.len()
+        );
         self.places().check()?;
         if self.collect {
             let folder = Folder::open(&self.out)?;
             let missing = folder.missing()?.len();
-            return SweepOutcome::of(folder.plan(), missing).collected(&folder);
+            return SweepOutcome::of(folder.plan(), missing).collected(self, &folder);
         }
         let mnist = session.mnist(&self.data)?;
         let plan = self.read_plan(session, &mnist)?;
@@ -204,7 +217,7 @@ impl Request for SweepRequest {
                 job.array.zip(job.collection).map(|(array, collection)| [array, collection]);
             if self.wait || swept.jobs.is_none() {
                 swept.missing = folder.missing()?.len();
-                return swept.collected(&folder);
+                return swept.collected(self, &folder);
             }
             return Ok(swept);
         }
@@ -225,7 +238,7 @@ impl Request for SweepRequest {
         swept.missing = folder.missing()?.len();
         match is_part {
             true => Ok(swept),
-            false => swept.collected(&folder),
+            false => swept.collected(self, &folder),
         }
     }
 }
@@ -238,6 +251,13 @@ impl SweepRequest {
             .reads(self.file.iter().chain(&self.shards))
             .reads(self.data.files())
             .writes(written.map(|name| self.out.join(name)))
+            .writes(self.plot_file())
+    }
+
+    /// The file of the plot, if there is to be one.
+    fn plot_file(&self) -> Option<PathBuf> {
+        let usual = || self.out.join("plot.svg");
+        (!self.plot.is_empty()).then(|| self.plot_file.clone().unwrap_or_else(usual))
     }
 
     /// The plan: of the file, or of the folder, if all that it rests on is as it was.
@@ -306,7 +326,7 @@ impl SweepOutcome {
     }
 
     /// With what is there, as a table and as files of results.
-    fn collected(mut self, folder: &Folder) -> anyhow::Result<Self> {
+    fn collected(mut self, asked: &SweepRequest, folder: &Folder) -> anyhow::Result<Self> {
         let rows = collect(folder)?;
         let files = ["results.csv", "results.jsonl"].map(|name| folder.path().join(name));
         let (header, cells) = to_cells(&rows);
@@ -316,7 +336,11 @@ impl SweepOutcome {
         self.results = Some(files.clone());
         written(self, |_| {
             write_whole(&files[0], csv.to_csv().as_bytes())?;
-            Ok(write_whole(&files[1], to_json_lines(&rows).as_bytes())?)
+            write_whole(&files[1], to_json_lines(&rows).as_bytes())?;
+            if let Some(file) = asked.plot_file() {
+                write_whole(&file, plot::plot(&rows, &asked.plot)?.as_bytes())?;
+            }
+            Ok(())
         })
     }
 
@@ -342,14 +366,5 @@ impl SweepOutcome {
             text += &format!("\nresults in {} and {}", csv.display(), lines.display());
         }
         text.trim_end().to_owned()
-    }
-}
-
-/// Seconds as people say them.
-fn duration(seconds: f64) -> String {
-    match seconds {
-        ..90.0 => format!("{seconds:.0} s"),
-        ..5400.0 => format!("{:.0} minutes", seconds / 60.0),
-        _ => format!("{:.1} hours", seconds / 3600.0),
     }
 }
