@@ -122,15 +122,15 @@ fn text(told: &CostOutcome) -> String {
 /// Costs by layer, and in all.
 fn layers(cost: &Costs) -> Table {
     let mut table =
-        table(["layer", ">cells", ">table bits", ">area, mm2", ">energy, nJ", ">latency, us"]);
+        table(["layer", ">area, mm2", ">energy, nJ", ">latency, us", ">cells", ">table bits"]);
     let mut row = |name: &str, cells: usize, bits: usize, [area, energy, time]: [Range; 3]| {
         table.row([
             name.to_owned(),
-            cells.to_string(),
-            bits.to_string(),
             area.scaled(1e-6).to_string(),
             energy.scaled(1e-6).to_string(),
             time.scaled(1e-3).to_string(),
+            cells.to_string(),
+            bits.to_string(),
         ]);
     };
     for layer in &cost.layers {
@@ -149,19 +149,19 @@ fn compared(told: &CostOutcome, against: &CostAgainst) -> String {
     let mut table = table([
         "area",
         "layer",
-        ">saved without tables, %",
-        ">table bits",
         ">net, %",
         ">break-even",
+        ">saved without tables, %",
+        ">table bits",
     ]);
     for saving in &against.savings {
         table.row([
             saving.scope.name().to_owned(),
             saving.layer.clone().unwrap_or_else(|| "all".to_owned()),
-            saving.gross.scaled(100.0).to_string(),
-            format!("{} -> {}", saving.natural_table_bits, saving.table_bits),
             saving.net.scaled(100.0).to_string(),
             saving.break_even.map_or("any".to_owned(), |at| at.to_string()),
+            saving.gross.scaled(100.0).to_string(),
+            format!("{} -> {}", saving.natural_table_bits, saving.table_bits),
         ]);
     }
     let network: Vec<&BreakEven> =

@@ -42,6 +42,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use hafnia_passes::Registry;
+use hafnia_report::fit_tables;
 use hafnia_simd::{Isa, UnknownIsa};
 use hafnia_study::{Session, in_one_line, limits};
 use hafnia_text::quoted;
@@ -64,6 +65,9 @@ struct Cli {
     /// How results are printed.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
     format: Format,
+    /// Show whole tables, however wide; without it they fit the terminal, or 80 columns.
+    #[arg(long, global = true)]
+    wide: bool,
     /// Say what is going on, on stderr.
     #[arg(long, short, global = true)]
     verbose: bool,
@@ -113,6 +117,9 @@ pub fn run(registry: Registry) -> ExitCode {
         (false, false) => tracing::Level::WARN,
     };
     progress::set_quiet(cli.quiet);
+    if !cli.wide {
+        fit_tables(output::columns());
+    }
     tracing_subscriber::fmt().with_max_level(level).with_writer(|| Stderr).init();
     if let Err(error) = Isa::from_environment() {
         return failure(&error.into());

@@ -115,9 +115,9 @@ impl Macros {
 
 fn show(name: &str, output: Output) -> anyhow::Result<()> {
     output.print(&sources(name)?, |values| {
-        let mut table = table(["key", "value", "unit", "from", "source"]);
+        let mut table = table(["key", "value", "unit", "source", "from"]);
         for value in values {
-            table.row([value.key, &value.value, value.unit, &value.from, &value.source]);
+            table.row([value.key, &value.value, value.unit, &value.source, &value.from]);
         }
         table.to_string()
     })

@@ -20,8 +20,8 @@ pub(crate) enum Format {
     Text,
     /// One JSON document for machines.
     Json,
-    /// The list that the JSON document is about, a line an entry; of names within names the parts
-    /// are joined by dots.
+    /// The list that the JSON document is about, a line an entry, after what holds for all of them; of
+    /// names within names the parts are joined by dots.
     Csv,
 }
 
@@ -72,6 +72,12 @@ pub(crate) fn answer<T: Debug + Send + Sync + 'static>(
     written
 }
 
+/// Columns of the terminal that stdout is; 80 if it is none.
+pub(crate) fn columns() -> usize {
+    let size = terminal_size::terminal_size_of(io::stdout());
+    size.map_or(80, |(width, _)| usize::from(width.0))
+}
+
 /// Writes to stdout.
 pub(crate) fn print(bytes: &[u8]) -> anyhow::Result<()> {
     printed(io::stdout().write_all(bytes))
@@ -101,19 +107,24 @@ pub(crate) fn ranged(interval: Interval, scale: f64) -> String {
     format!("{:.2}", interval.scaled(scale))
 }
 
-/// The entries of a list as CSV: of the document if it is one, or else of its first field that is a
-/// list of objects. A document without such a list is one entry.
+/// The entries of a list as CSV, a row each: of the document if it is one, or else of its first field
+/// that is a list of objects, with what else the document says in columns before. A document without
+/// such a list is one entry. No cell is JSON: lists of numbers or words are joined by blanks, and lists
+/// within an entry left out.
 fn to_csv(document: &Value) -> String {
-    let is_list = |value: &&Value| {
-        value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object))
-    };
-    let list = match document {
-        Value::Object(fields) => fields.values().find(is_list),
-        document => Some(document),
-    };
-    let entries = match list.and_then(Value::as_array) {
-        Some(list) => list.iter().collect(),
-        None => vec![document],
+    let (rest, entries) = match document {
+        Value::Array(list) => (BTreeMap::new(), list.iter().collect()),
+        Value::Object(fields) => match fields.iter().find(|(_, value)| is_list_of_objects(value)) {
+            None => (BTreeMap::new(), vec![document]),
+            Some((name, list)) => {
+                let mut rest = BTreeMap::new();
+                for (field, value) in fields.iter().filter(|(field, _)| *field != name) {
+                    flatten(value, field, &mut rest);
+                }
+                (rest, list.as_array().into_iter().flatten().collect())
+            }
+        },
+        _ => (BTreeMap::new(), vec![document]),
     };
     let rows: Vec<BTreeMap<String, String>> = entries
         .into_iter()
@@ -123,16 +134,35 @@ fn to_csv(document: &Value) -> String {
             row
         })
         .collect();
-    let columns: BTreeSet<&String> = rows.iter().flat_map(BTreeMap::keys).collect();
+    let of_entries: BTreeSet<&String> = rows.iter().flat_map(BTreeMap::keys).collect();
+    let before = rest.keys().filter(|column| !of_entries.contains(column));
+    let columns: Vec<&String> = before.chain(of_entries.iter().copied()).collect();
     let mut table = Table::new(columns.iter().map(|column| (column.as_str(), Align::Left)));
     for row in &rows {
-        table.row(columns.iter().map(|column| row.get(*column).cloned().unwrap_or_default()));
+        let cell = |column: &&String| {
+            let value = row.get(*column).or_else(|| match of_entries.contains(column) {
+                true => None,
+                false => rest.get(*column),
+            });
+            value.cloned().unwrap_or_default()
+        };
+        table.row(columns.iter().map(cell));
     }
     table.to_csv()
 }
 
-/// Puts a value under its name, objects under the names of their fields; lists stay JSON.
+fn is_list_of_objects(value: &Value) -> bool {
+    value.as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_object))
+}
+
+/// Puts a value under its name, objects under the names of their fields.
 fn flatten(value: &Value, name: &str, row: &mut BTreeMap<String, String>) {
+    let word = |value: &Value| match value {
+        Value::Null => Some(String::new()),
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+        Value::Array(_) | Value::Object(_) => None,
+    };
     let text = match value {
         Value::Object(fields) => {
             for (field, value) in fields {
@@ -141,9 +171,12 @@ fn flatten(value: &Value, name: &str, row: &mut BTreeMap<String, String>) {
             }
             return;
         }
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::Array(list) => {
+            let words: Option<Vec<String>> = list.iter().map(word).collect();
+            let Some(words) = words else { return };
+            words.join(" ")
+        }
+        other => word(other).unwrap_or_default(),
     };
     let name = if name.is_empty() { "value" } else { name };
     row.insert(name.to_owned(), text);
@@ -163,14 +196,14 @@ mod tests {
     #[test]
     fn csv_is_the_list_of_a_document() {
         check(
-            &json!({ "seed": 1, "mappings": [
+            &json!({ "seed": 1, "chip": { "bits": 3 }, "mappings": [
                 { "mapping": "a,b", "drop": { "lo": 0.5, "hi": null } },
-                { "mapping": "c", "rows": [1, 2] },
+                { "mapping": "c", "rows": [1, 2], "paths": [{ "layer": "fc1" }] },
             ] }),
             expect![[r#"
-                drop.hi,drop.lo,mapping,rows
-                ,0.5,"a,b",
-                ,,c,"[1,2]"
+                chip.bits,seed,drop.hi,drop.lo,mapping,rows
+                3,1,,0.5,"a,b",
+                3,1,,,c,1 2
             "#]],
         );
         check(

@@ -92,6 +92,10 @@ pub(crate) struct Sim {
     /// a number, or all if there are fewer.
     #[arg(long, value_name = "N")]
     attribute_images: Option<usize>,
+    /// Chips on which every layer and every effect is run by itself, which takes as long as all else
+    /// several times over; as many as --chips without a number.
+    #[arg(long, value_name = "N", requires = "attribute")]
+    attribute_chips: Option<u32>,
     /// Draw the drops by layer and by effect: an SVG file.
     #[arg(long, value_name = "FILE", requires = "attribute")]
     attribute_plot: Option<PathBuf>,
@@ -119,6 +123,7 @@ impl Sim {
             || PowerGrid { networks: self.power_networks.clone(), chips: self.power_chips.clone() };
         let attribute = || AttributeRequest {
             images: self.attribute_images,
+            chips: self.attribute_chips,
             plot: self.attribute_plot.clone(),
         };
         SimulateRequest {
@@ -147,7 +152,15 @@ impl Sim {
 
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
         answer(self.request().run(session), |found| match (output.format, found.found.pooled()) {
-            (Format::Csv, Some(_)) => output.print(&found.rows(), |_| String::new()),
+            // Mappings of all networks in one list, a column saying of which.
+            (Format::Csv, Some(_)) => {
+                let mut document = serde_json::to_value(found)?;
+                if let Some(fields) = document.as_object_mut() {
+                    fields.retain(|field, _| field != "networks" && field != "pooled");
+                    fields.insert("mappings".to_owned(), serde_json::to_value(found.rows())?);
+                }
+                output.print(&document, |_| String::new())
+            }
             _ => output.print(found, text),
         })
     }
@@ -200,6 +213,7 @@ fn text(found: &SimulateOutcome) -> String {
         EngineKind::Device | EngineKind::Own => format!("{} virtual chips", found.chips),
     };
     text += &format!("{chips}, noise in: {}\n{}\n", found.noise_in, mappings(found));
+    text += "in brackets: 95 %, with other chips and other images\n";
     if let Some(Until { points, reached }) = found.until {
         let are = if reached { "are reached" } else { "are not reached (--most-chips)" };
         text += &format!("±{points} points over chips {are}\n");
@@ -234,30 +248,19 @@ fn text(found: &SimulateOutcome) -> String {
 /// A line for every mapping of every network, and of several networks for every position.
 fn mappings(found: &SimulateOutcome) -> Table {
     let pooled = found.found.pooled();
-    let columns = [
-        ("mapping", Align::Left),
-        ("accuracy, %", Align::Right),
-        ("sd", Align::Right),
-        ("worst", Align::Right),
-        ("drop, points", Align::Right),
-        ("95 % interval", Align::Right),
-        ("reduction, %", Align::Right),
-        ("95 % interval", Align::Right),
-        ("cycles/image", Align::Right),
-    ];
-    let network = pooled.map(|_| ("network", Align::Left));
-    let mut table = Table::new(network.into_iter().chain(columns));
+    let columns = ["mapping", ">accuracy, %", ">drop, points", ">reduction, %"];
+    let more = [">sd", ">worst", ">cycles/image"];
+    let network = pooled.map(|_| "network");
+    let mut table = Table::of(network.into_iter().chain(columns).chain(more));
     let mut row = |network: &str,
                    mapping: &str,
                    [mean, sd, worst]: [String; 3],
                    drop: Interval,
                    reduction: Option<(Interval, Interval)>,
                    cycles: f64| {
-        let [drop, drop_range] = drop_cells(drop);
-        let [reduction, range] = reduction_cells(reduction);
+        let (drop, reduction) = (drop_cell(drop), reduction_cell(reduction));
         let cycles = format!("{cycles:.1}");
-        let cells =
-            [mapping.to_owned(), mean, sd, worst, drop, drop_range, reduction, range, cycles];
+        let cells = [mapping.to_owned(), mean, drop, reduction, sd, worst, cycles];
         table.row(pooled.map(|_| network.to_owned()).into_iter().chain(cells));
     };
     for (name, of_network) in found.found.networks() {
@@ -325,32 +328,37 @@ fn power(MappingPower { mapping, power }: &MappingPower) -> String {
 }
 
 /// A drop and its interval, in points.
-fn drop_cells(Interval { value, lo, hi }: Interval) -> [String; 2] {
-    let range = match lo.is_finite() && hi.is_finite() {
-        true => format!("{lo:.3} to {hi:.3}"),
-        false => "open".to_owned(),
-    };
-    [format!("{value:.3}"), range]
+fn drop_cell(drop: Interval) -> String {
+    match drop.lo.is_finite() && drop.hi.is_finite() {
+        true => format!("{drop:.3}"),
+        false => format!("{:.3} (open)", drop.value),
+    }
 }
 
 /// A reduction, relative and in points, as its relative value and interval.
-fn reduction_cells(reduction: Option<(Interval, Interval)>) -> [String; 2] {
-    let Some((rel, points)) = reduction else { return ["-", "-"].map(str::to_owned) };
+fn reduction_cell(reduction: Option<(Interval, Interval)>) -> String {
+    let Some((rel, points)) = reduction else { return "-".to_owned() };
     let [value, range] = relative(rel);
-    let holds_0 = points.holds(0.0) && !rel.value.is_nan();
-    [if holds_0 { "no difference".to_owned() } else { value }, range]
+    match points.holds(0.0) && !rel.value.is_nan() {
+        true => format!("no difference {range}"),
+        false => format!("{value} {range}"),
+    }
 }
 
 /// A reduction in per cent and its interval, an end of which may be open.
 fn relative(Interval { value, lo, hi }: Interval) -> [String; 2] {
     if value.is_nan() {
-        return ["undefined (no drop in the baseline)", "-"].map(str::to_owned);
+        return ["undefined", "(no drop in the baseline)"].map(str::to_owned);
     }
     let end = |end: f64| match end.is_finite() {
-        true => format!("{:.1}", 100.0 * end),
+        true => fixed(100.0 * end, 1),
         false => "open".to_owned(),
     };
-    [format!("{:.1}", 100.0 * value), format!("{} to {}", end(lo), end(hi))]
+    let range = match lo.is_infinite() && hi.is_infinite() {
+        true => "(open)".to_owned(),
+        false => format!("({} to {})", end(lo), end(hi)),
+    };
+    [fixed(100.0 * value, 1), range]
 }
 
 #[cfg(test)]
@@ -363,10 +371,10 @@ mod tests {
         let infinite = f64::INFINITY;
         assert_eq!(
             shown(f64::NAN, -infinite, infinite),
-            ["undefined (no drop in the baseline)", "-"]
+            ["undefined", "(no drop in the baseline)"]
         );
-        assert_eq!(shown(0.25, -infinite, 0.5), ["25.0", "open to 50.0"]);
-        assert_eq!(shown(0.25, 0.125, 0.5), ["25.0", "12.5 to 50.0"]);
+        assert_eq!(shown(0.25, -infinite, 0.5), ["25.0", "(open to 50.0)"]);
+        assert_eq!(shown(0.25, 0.125, 0.5), ["25.0", "(12.5 to 50.0)"]);
         // What has no value, or no end, is written in words.
         let json = serde_json::to_value(Interval { value: f64::NAN, lo: -infinite, hi: infinite });
         let expected = serde_json::json!({ "value": "nan", "lo": "-inf", "hi": "inf" });

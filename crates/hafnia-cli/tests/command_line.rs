@@ -250,7 +250,7 @@ fn where_accuracy_goes_is_told() {
     let by_ones = told["layers"][0]["by_ones"].as_array().unwrap();
     assert!(by_ones.iter().map(|of| of[0].as_u64().unwrap()).sum::<u64>() > 1_000);
     assert!(std::fs::read_to_string(place.path("drops.svg")).unwrap().starts_with("<svg "));
-    assert!(place.run(call).contains("codes that err"));
+    assert!(place.run(&format!("{call} --attribute-chips 1 --wide")).contains("codes that err"));
     place.fail(
         "sim net.hafnia --offline --images 8 --attribute --attribute-images 9",
         1,
@@ -538,7 +538,7 @@ fn measurements_become_presets_and_tables() {
     let fitted = place.json("fit cells cells.csv --out cells.toml --plot cells.svg");
     assert_eq!((&fitted[0]["state"], &fitted[0]["cells"]), (&"HRS".into(), &90.into()));
     assert!(std::fs::read_to_string(place.path("cells.svg")).unwrap().starts_with("<svg"));
-    assert!(place.run("macros show cells.toml").contains("fitted to cells.csv: 90 cells"));
+    assert!(place.run("macros show cells.toml --wide").contains("fitted to cells.csv: 90 cells"));
 
     let mut counts = "n,m,code,count\n".to_owned();
     for n in 1..=7 {
@@ -703,14 +703,14 @@ fn runs_are_shown_again_and_side_by_side() {
     let page = place.path("a/report.html");
     let first = std::fs::read(&page).unwrap();
     std::fs::remove_file(&page).unwrap();
-    assert!(place.run("report a").contains("50.00 %"));
+    assert!(place.run("report a --wide").contains("50.00 %"));
     assert_eq!(std::fs::read(&page).unwrap(), first);
 
     let compared = place.json("report a b --out both.html");
     assert_eq!(compared["metrics"]["rename/final/saving"]["differences"][1], -0.25);
     let both = std::fs::read_to_string(place.path("both.html")).unwrap();
     assert!(both.contains("2 runs side by side"));
-    assert!(place.run("report a b").contains("-25.00"));
+    assert!(place.run("report a b --wide").contains("-25.00"));
     place.fail(
         "report a .",
         1,

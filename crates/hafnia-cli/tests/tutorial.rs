@@ -41,6 +41,10 @@ fn every_command_of_the_tutorial_runs() {
         let output = command.output().expect("hafnia");
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{line}: {said}");
+        for row in String::from_utf8_lossy(&output.stdout).lines() {
+            let is_of_table = row.starts_with(['┌', '│', '╞', '└']);
+            assert!(!is_of_table || row.chars().count() <= 80, "{line}: {row}");
+        }
     }
     assert!(place.path().join("out/sweep/results.csv").exists());
 }

@@ -58,5 +58,5 @@ pub use judged::{Answer, Beside, Bounded, Column, Condition, JudgedClaim, Stated
 pub use layout::{Block, CellMap, CellRow, Layout};
 pub use metrics::Metrics;
 pub use report::{Figure, Part, Report, Scope, Section};
-pub use table::{Align, INTERVAL, Table};
+pub use table::{Align, INTERVAL, Table, fit_tables};
 pub use verdict::{Target, Verdict};

@@ -1,6 +1,7 @@
 //! One table, rendered for the terminal, as Markdown and as CSV.
 
 use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use comfy_table::CellAlignment;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
@@ -24,8 +25,8 @@ pub const INTERVAL: &str = "95 % interval";
 
 /// A header and rows of as many cells.
 ///
-/// `Display` draws it for the terminal, without trailing newline; control characters in cells are
-/// written out there, and long cells cut.
+/// `Display` draws it for the terminal ([`fit_tables`]), without trailing newline; control characters
+/// in cells are written out there, and long cells cut. Columns stand by how much they matter.
 ///
 /// ```
 /// use hafnia_report::Table;
@@ -215,20 +216,185 @@ impl Table {
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = comfy_table::Table::new();
+        write!(f, "{}", self.fitted(WIDTH.load(Ordering::Relaxed)))
+    }
+}
+
+impl Table {
+    /// The table in lines of at most so many characters: if it is wider, intervals join their numbers,
+    /// cells are wrapped, and columns left out from the last one on and named below.
+    fn fitted(&self, most: usize) -> String {
+        let columns = self.align.len();
+        let whole = Sheet::of(self);
+        let full: Vec<usize> = (0..columns).map(|column| whole.longest(column, length)).collect();
+        if full.iter().sum::<usize>().saturating_add(frame(columns)) <= most {
+            return whole.draw(&full).to_string();
+        }
+        let joined = self.joined();
+        let sheet = Sheet::of(&joined);
+        let columns = joined.align.len();
+        // One column beside the names of rows has to do.
+        let least = columns.min(2);
+        let fitting = (least..=columns).rev().find_map(|columns| sheet.widths(columns, most));
+        let widths = fitting.unwrap_or_else(|| sheet.least(least));
+        let drawn = sheet.draw(&widths);
+        match joined.header[widths.len()..].join("; ") {
+            rest if rest.is_empty() => drawn.to_string(),
+            rest => {
+                let rest = format!("--wide shows more: {rest}");
+                format!("{drawn}\n{}", wrapped(&rest, most, Align::Left))
+            }
+        }
+    }
+}
+
+/// How many characters a line of a table has at most.
+static WIDTH: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// Lays all tables out for lines of so many characters from now on: cells are wrapped, and columns left
+/// out from the last one on, which are then named below. For a program that knows its terminal; as
+/// long as none says so, tables are as wide as they are.
+pub fn fit_tables(columns: usize) {
+    WIDTH.store(columns, Ordering::Relaxed);
+}
+
+/// The narrowest that a column is made for the sake of a word, which is cut if it is longer.
+const NARROW: usize = 20;
+
+/// After these a word may be broken.
+const BREAKS: [char; 3] = ['.', '/', '_'];
+
+/// A number of more characters than this is prose, and broken like that.
+const PROSE: usize = 32;
+
+/// What is drawn: a header and rows.
+struct Sheet<'a> {
+    cells: Vec<Vec<String>>,
+    align: &'a [Align],
+}
+
+/// Characters of a line between and around so many columns.
+fn frame(columns: usize) -> usize {
+    3 * columns + 1
+}
+
+impl<'a> Sheet<'a> {
+    /// The header and rows as a terminal may show them.
+    fn of(table: &'a Table) -> Self {
         let shown = |cells: &Vec<String>| -> Vec<String> {
             cells.iter().map(|cell| escaped_lines(&cut(cell, MOST_QUOTED)).into_owned()).collect()
         };
-        table.load_style(UTF8_FULL_CONDENSED).set_header(shown(&self.header));
-        table.add_rows(self.rows.iter().map(shown));
-        for (column, align) in table.column_iter_mut().zip(&self.align) {
+        let cells = std::iter::once(&table.header).chain(&table.rows).map(shown).collect();
+        Self { cells, align: &table.align }
+    }
+
+    /// The widths of the first so many columns, whose lines have at most `most` characters; none if
+    /// there is no room for them.
+    fn widths(&self, columns: usize, most: usize) -> Option<Vec<usize>> {
+        let mut widths = self.least(columns);
+        let mut spare = most.checked_sub(frame(columns) + widths.iter().sum::<usize>())?;
+        // Words are given room before numbers, which can be read in two lines.
+        for align in [Align::Left, Align::Right] {
+            for column in (0..columns).filter(|&column| self.align[column] == align) {
+                let full = self.longest(column, length);
+                let more = spare.min(full - widths[column]);
+                widths[column] += more;
+                spare -= more;
+            }
+        }
+        Some(widths)
+    }
+
+    /// The least widths of the first so many columns.
+    fn least(&self, columns: usize) -> Vec<usize> {
+        let least = |column: usize| {
+            let (header, cells) = (&self.cells[0][column], &self.cells[1..]);
+            let header = header.split([' ', '\n']).flat_map(|word| word.split_inclusive(BREAKS));
+            let header = header.map(length).max().unwrap_or(0);
+            let align = self.align[column];
+            let parts = cells.iter().map(|row| longest_part(&row[column], align));
+            let longest = parts.max().unwrap_or(0);
+            let is_words = align == Align::Left;
+            header.max(if is_words { longest.min(NARROW) } else { longest })
+        };
+        (0..columns).map(least).collect()
+    }
+
+    /// The largest measure of the header and cells of a column.
+    fn longest(&self, column: usize, measure: impl Fn(&str) -> usize) -> usize {
+        self.cells.iter().map(|row| measure(&row[column])).max().unwrap_or(0)
+    }
+
+    /// The first columns, as wide as they are told to be.
+    fn draw(&self, widths: &[usize]) -> comfy_table::Table {
+        let mut rows = self.cells.iter().enumerate().map(|(row, cells)| {
+            let cell = |((cell, &width), &align): ((&String, &usize), &Align)| {
+                wrapped(cell, width, if row == 0 { Align::Left } else { align })
+            };
+            cells.iter().zip(widths).zip(self.align).map(cell).collect::<Vec<String>>()
+        });
+        let mut table = comfy_table::Table::new();
+        table.load_style(UTF8_FULL_CONDENSED).set_header(rows.next().unwrap_or_default());
+        table.add_rows(rows);
+        for (column, align) in table.column_iter_mut().zip(self.align) {
             column.set_cell_alignment(match align {
                 Align::Left => CellAlignment::Left,
                 Align::Right => CellAlignment::Right,
             });
         }
-        write!(f, "{table}")
+        table
     }
+}
+
+/// How many characters the longest line of a text has.
+fn length(text: &str) -> usize {
+    text.split('\n').map(|line| line.chars().count()).max().unwrap_or(0)
+}
+
+/// Where a line may be broken: words at every blank, a number only before what is in brackets.
+fn parts(line: &str, align: Align) -> Vec<&str> {
+    match (align, line.find(" (")) {
+        (Align::Left, _) => line.split(' ').collect(),
+        (Align::Right, _) if length(line) > PROSE => line.split(' ').collect(),
+        (Align::Right, Some(at)) => vec![&line[..at], &line[at + 1..]],
+        (Align::Right, None) => vec![line],
+    }
+}
+
+fn longest_part(text: &str, align: Align) -> usize {
+    text.split('\n').flat_map(|line| parts(line, align)).map(length).max().unwrap_or(0)
+}
+
+/// A text in lines of at most so many characters; a longer word is cut, after a point, a slash or an
+/// underscore where it has one.
+fn wrapped(text: &str, width: usize, align: Align) -> String {
+    if length(text) <= width {
+        return text.to_owned();
+    }
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.split('\n') {
+        let mut current = String::new();
+        for part in parts(line, align) {
+            if !current.is_empty() && length(&current) + 1 + length(part) <= width {
+                current.push(' ');
+                current += part;
+                continue;
+            }
+            if !current.is_empty() {
+                lines.push(std::mem::take(&mut current));
+            }
+            let mut rest = part;
+            while length(rest) > width.max(1) {
+                let end = rest.char_indices().nth(width.max(1)).map_or(rest.len(), |(end, _)| end);
+                let end = rest[..end].rfind(BREAKS).map_or(end, |at| at + 1);
+                lines.push(rest[..end].to_owned());
+                rest = &rest[end..];
+            }
+            current += rest;
+        }
+        lines.push(current);
+    }
+    lines.join("\n")
 }
 
 #[cfg(test)]
@@ -278,6 +444,53 @@ mod tests {
             │ a|b, "c" ┆ -12.5 │
             └──────────┴───────┘"#]],
         );
+    }
+
+    #[test]
+    fn a_table_fits_a_terminal() {
+        let mut table = Table::of(["mapping", ">drop", INTERVAL, ">reduction, %", ">cycles"]);
+        table.row(["natural", "0.445", "0.228 to 0.671", "-", "1894.4"]);
+        table.row(["out/best of all.map", "0.732", "0.409 to 1.144", "no difference", "9"]);
+        for most in [90, 75, 60, 50, 40] {
+            let text = table.fitted(most);
+            assert!(text.lines().all(|line| length(line) <= most), "{most}:\n{text}");
+        }
+        assert_eq!(table.fitted(usize::MAX), table.to_string());
+        expect![[r#"
+            ┌─────────────────────┬───────┬────────────────┬───────────────┬────────┐
+            │ mapping             ┆  drop ┆  95 % interval ┆  reduction, % ┆ cycles │
+            ╞═════════════════════╪═══════╪════════════════╪═══════════════╪════════╡
+            │ natural             ┆ 0.445 ┆ 0.228 to 0.671 ┆             - ┆ 1894.4 │
+            │ out/best of all.map ┆ 0.732 ┆ 0.409 to 1.144 ┆ no difference ┆      9 │
+            └─────────────────────┴───────┴────────────────┴───────────────┴────────┘"#]]
+        .assert_eq(&table.fitted(75));
+        expect![[r#"
+            ┌─────────────┬──────────────────┬───────────────┐
+            │ mapping     ┆       drop (95 % ┆  reduction, % │
+            │             ┆        interval) ┆               │
+            ╞═════════════╪══════════════════╪═══════════════╡
+            │ natural     ┆            0.445 ┆             - │
+            │             ┆ (0.228 to 0.671) ┆               │
+            │ out/best of ┆            0.732 ┆ no difference │
+            │ all.map     ┆ (0.409 to 1.144) ┆               │
+            └─────────────┴──────────────────┴───────────────┘
+            --wide shows more: cycles"#]]
+        .assert_eq(&table.fitted(50));
+    }
+
+    #[test]
+    fn words_are_broken_at_blanks_and_numbers_before_brackets() {
+        assert_eq!(wrapped("one two three", 7, Align::Left), "one two\nthree");
+        assert_eq!(wrapped("0.4 (0.2 to 0.6)", 12, Align::Right), "0.4\n(0.2 to 0.6)");
+        assert_eq!(wrapped("abcdefg hi", 3, Align::Left), "abc\ndef\ng\nhi");
+        let key = "programming.lrs_distribution";
+        assert_eq!(wrapped(key, 20, Align::Left), "programming.lrs_\ndistribution");
+        let claim = "45.24 %, exact; accuracy cost 0.100 points";
+        assert_eq!(
+            wrapped(claim, 20, Align::Right),
+            "45.24 %, exact;\naccuracy cost 0.100\npoints"
+        );
+        assert_eq!(wrapped("short", 9, Align::Left), "short");
     }
 
     #[test]

@@ -17,24 +17,25 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
     let varied = plan.varied();
     let has = |fact: &str| rows.iter().any(|row| row.facts.contains_key(fact));
     let facts: Vec<&str> = FACTS.iter().copied().filter(|fact| has(fact)).collect();
-    let mut header = vec![("".to_owned(), Align::Left), ("point".to_owned(), Align::Right)];
+    let numbers = |names: &[&str]| -> Vec<(String, Align)> {
+        names.iter().map(|name| ((*name).to_owned(), Align::Right)).collect()
+    };
+    let mut header = vec![("".to_owned(), Align::Left)];
     header.extend(varied.iter().map(|key| ((*key).to_owned(), Align::Left)));
-    for column in ["accuracy, %", "drop, points"] {
-        header.push((column.to_owned(), Align::Right));
-    }
-    header.extend(facts.iter().map(|fact| ((*fact).to_owned(), Align::Right)));
+    header.extend(numbers(&["accuracy, %"]));
+    header.extend(numbers(&facts));
+    header.extend(numbers(&["drop, points", "point"]));
     let mut table = Table::new(header);
     let few = rows.len() <= SHOWN;
     let shown = rows.iter().filter(|row| few || row.pareto).take(SHOWN);
     for row in shown.filter(|row| row.status == Status::Done) {
         let (Some(summary), Some(accuracy)) = (&row.summary, row.accuracy) else { continue };
-        let mut cells = vec![if row.pareto { "*" } else { "" }.to_owned(), row.point.to_string()];
+        let mut cells = vec![if row.pareto { "*" } else { "" }.to_owned()];
         cells.extend(varied.iter().map(|key| text_of(&row.values, key, "")));
         cells.push(match accuracy.hi - accuracy.lo < 1.0 {
-            true => format!("{:.2}", accuracy.scaled(100.0)),
-            false => format!("{:.2} (one chip)", 100.0 * accuracy.value),
+            true => format!("{:.1}", accuracy.scaled(100.0)),
+            false => format!("{:.1} (one chip)", 100.0 * accuracy.value),
         });
-        cells.push(format!("{:.2}", summary.drop_points));
         cells.extend(facts.iter().map(|fact| {
             let of = |end: &str| row.facts.get(&format!("{fact}{end}")).copied();
             match (of(""), of("_lo"), of("_hi")) {
@@ -47,6 +48,7 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
                 (None, ..) => String::new(),
             }
         }));
+        cells.extend([format!("{:.2}", summary.drop_points), row.point.to_string()]);
         table.row(cells);
     }
     let mut text = format!("{table}\n");
