@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::error::ReportError;
 use crate::judged::{Column, decimals_of};
-use crate::number::{digits, fixed};
+use crate::number::{digits, estimate, fixed};
 use crate::report::Report;
 use crate::table::{Align, INTERVAL, Table};
 use crate::verdict::Verdict;
@@ -200,13 +200,7 @@ impl Comparison {
         for Changed { key, found, is_apart, .. } in changed {
             let mut row = vec![key.to_owned()];
             for (index, found) in found.iter().enumerate() {
-                row.push(found.map_or(none(), |of| match of.is_finite() {
-                    true if of == Interval::exact(of.value) => digits(of.value),
-                    true => {
-                        format!("{} ({} to {})", digits(of.value), digits(of.lo), digits(of.hi))
-                    }
-                    false => digits(of.value),
-                }));
+                row.push(found.map_or(none(), estimate));
                 let difference = self.metrics[key].differences[index];
                 let difference = || difference.map_or(none(), |value| signed(digits(value)));
                 row.extend((index > 0).then(difference));
@@ -365,12 +359,12 @@ pub(crate) mod tests {
     fn what_changed_comes_first() {
         let comparison = Comparison::of(&runs()[..2]).unwrap();
         expect![[r#"
-            | metric                   |                      a |                         b | difference | 95 % intervals |
-            | :----------------------- | ---------------------: | ------------------------: | ---------: | :------------- |
-            | like/accuracy_ties_wrong | 0.965 (0.962 to 0.968) | 0.9775 (0.9745 to 0.9805) |    +0.0125 | apart          |
-            | accuracy/exact           | 0.975 (0.972 to 0.978) | 0.9875 (0.9845 to 0.9905) |    +0.0125 | apart          |
-            | network/cells            |                  61470 |                     30000 |     -31470 | –              |
-            | speed                    |                      – |                       1.5 |          – | –              |
+            | metric                   |                         a |                         b | difference | 95 % intervals |
+            | :----------------------- | ------------------------: | ------------------------: | ---------: | :------------- |
+            | like/accuracy_ties_wrong | 0.9650 (0.9620 to 0.9680) | 0.9775 (0.9745 to 0.9805) |    +0.0125 | apart          |
+            | accuracy/exact           | 0.9750 (0.9720 to 0.9780) | 0.9875 (0.9845 to 0.9905) |    +0.0125 | apart          |
+            | network/cells            |                     61470 |                     30000 |     -31470 | –              |
+            | speed                    |                         – |                       1.5 |          – | –              |
         "#]].assert_eq(&comparison.changed_table().to_markdown());
         let changed: Vec<&str> = (comparison.claims.iter().filter(|claim| claim.is_changed()))
             .map(|claim| claim.name.as_str())

@@ -37,6 +37,18 @@ pub(crate) fn with_interval(found: Interval, unit: &str, decimals: usize) -> Str
     }
 }
 
+/// An estimate and its interval without a unit, to two digits of the width of the interval:
+/// `0.971 (0.965 to 0.977)`. What has no interval has six digits at most.
+pub(crate) fn estimate(found: Interval) -> String {
+    let width = found.hi - found.lo;
+    if !found.is_finite() || width <= 0.0 {
+        return digits(found.value);
+    }
+    let decimals = (1.0 - width.log10().floor()).clamp(0.0, 9.0) as usize;
+    let [value, lo, hi] = [found.value, found.lo, found.hi].map(|number| fixed(number, decimals));
+    format!("{value} ({lo} to {hi})")
+}
+
 /// The value and the interval as cells of a table, in thousandths; `-` where an end is not known.
 pub(crate) fn interval_cells(of: Interval) -> [String; 2] {
     let range = match of.is_finite() {
@@ -87,6 +99,15 @@ mod tests {
         check(1234567.8, "1234568");
         check(0.0, "0");
         check(1e-12, "0");
+    }
+
+    #[test]
+    fn estimates_have_digits_by_their_width() {
+        let check = |value, lo, hi, text| assert_eq!(estimate(Interval { value, lo, hi }), text);
+        check(0.9709, 0.964547, 0.977253, "0.971 (0.965 to 0.977)");
+        check(-1.5, -13.75, 0.125, "-2 (-14 to 0)");
+        check(61470.0, 61470.0, 61470.0, "61470");
+        check(0.25, f64::NEG_INFINITY, f64::INFINITY, "0.25");
     }
 
     #[test]

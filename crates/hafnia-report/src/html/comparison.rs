@@ -2,7 +2,7 @@
 
 use hafnia_text::counted;
 
-use super::markup::{escape, table};
+use super::markup::{escape, inline, table};
 use super::{Chapter, document, figure};
 use crate::compare::Comparison;
 use crate::error::ReportError;
@@ -73,25 +73,24 @@ fn figures(runs: &[(String, Report)]) -> Option<Chapter> {
     };
     let all: Vec<(&String, Vec<Figure>)> =
         runs.iter().map(|(name, report)| (name, all(report))).collect();
-    let mut body = String::new();
+    let (mut body, mut same) = (String::new(), String::new());
     for of_first in &all[0].1 {
         let beside: Vec<(&String, &Figure)> = all
             .iter()
             .filter_map(|(name, figures)| {
-                let same = figures.iter().find(|same| same.name == of_first.name)?;
-                Some((*name, same))
+                Some((*name, figures.iter().find(|figure| figure.name == of_first.name)?))
             })
             .collect();
-        let is_same = beside.iter().all(|(_, figure)| figure.svg == of_first.svg);
-        let caption = escape(&of_first.caption);
-        let pictures = beside.iter().map(|(name, of)| figure(of, None, name)).collect::<String>();
-        body += &match is_same {
-            true => format!(
-                "<details>\n<summary>The same in all: {caption}</summary>\n{}</details>\n",
-                figure(of_first, None, &of_first.caption)
-            ),
-            false => format!("<h3>{caption}</h3>\n<div class=\"beside\">\n{pictures}</div>\n"),
-        };
+        if beside.iter().all(|(_, figure)| figure.svg == of_first.svg) {
+            same += &figure(of_first, None, &of_first.caption);
+            continue;
+        }
+        let pictures: String = beside.iter().map(|(name, of)| figure(of, None, name)).collect();
+        let caption = inline(&of_first.caption);
+        body += &format!("<h3>{caption}</h3>\n<div class=\"beside\">\n{pictures}</div>\n");
+    }
+    if !same.is_empty() {
+        body += &format!("<details>\n<summary>The same in all runs</summary>\n{same}</details>\n");
     }
     (!body.is_empty()).then(|| Chapter { title: "Figures".to_owned(), body })
 }

@@ -128,7 +128,9 @@ mod tests {
         ];
         let svg = designs("test", &["area, mm²", "energy, nJ"], &all).unwrap();
         check_svg(&svg, &["compact", "small", "large", "area, mm²", "energy, nJ"]);
-        assert!(svg.contains("<title>beaten, compact, area, mm², 1.5: 96 (95.9 to 96.2)</title>"));
+        assert!(
+            svg.contains("<title>beaten, compact, area, mm², 1.5: 96.00 (95.90 to 96.20)</title>")
+        );
         assert!(!svg.contains("\nbeaten\n"));
         // For its area the small one is named, for its energy the large one alone.
         assert_eq!(svg.matches("\nsmall\n").count(), 1);

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use hafnia_stats::Interval;
 
-use crate::number::digits;
+use crate::number::estimate;
 use crate::table::Table;
 
 /// What has been drawn so far, point by point.
@@ -34,12 +34,8 @@ impl Points {
         };
         let [lo, hi] = ends;
         self.table.row([series.to_owned(), x.to_owned(), y.value.to_string(), lo, hi]);
-        let range = match is_exact {
-            true => String::new(),
-            false => format!(" ({} to {})", digits(y.lo), digits(y.hi)),
-        };
         let title = [series, x].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>();
-        let title = format!("{}: {}{range}", title.join(", "), digits(y.value));
+        let title = format!("{}: {}", title.join(", "), estimate(y));
         let _ = writeln!(
             self.titles,
             "<circle cx=\"{left}\" cy=\"{top}\" r=\"9\"><title>{}</title></circle>",
@@ -83,7 +79,7 @@ mod tests {
         points.add("a <b>", "5", Interval { value: 97.25, lo: 97.0, hi: 97.5 }, (3, 4));
         points.add("a <b>", "9", Interval::exact(96.0), (5, 6));
         let svg = points.into("<svg>\n</svg>\n");
-        assert!(svg.contains("<title>a &lt;b&gt;, 5: 97.25 (97 to 97.5)</title>"), "{svg}");
+        assert!(svg.contains("<title>a &lt;b&gt;, 5: 97.25 (97.00 to 97.50)</title>"), "{svg}");
         assert_eq!(
             data(&svg).expect("data"),
             "series,\"σ, %\",\"accuracy, %\",\"accuracy, %, low\",\"accuracy, %, high\"\n\

@@ -268,25 +268,23 @@ impl Designs {
             ">area, mm²",
             ">energy, nJ/image",
             ">validation, %",
-            INTERVAL,
             ">test, %",
             INTERVAL,
         ]);
         for design in &self.designs {
             let chosen = choices.iter().filter(|choice| std::ptr::eq(choice.design, design));
-            let [validation, test] = design
-                .accuracy_pct
-                .map(|of| [format!("{:.2}", of.value), format!("{:.2} to {:.2}", of.lo, of.hi)]);
-            let mut row = vec![
+            let [validation, test] = design.accuracy_pct;
+            table.row([
                 design.recipe.clone(),
                 design.pipeline.to_owned(),
                 chosen.map(|choice| choice.who).collect::<Vec<_>>().join(", "),
                 design.macros.to_string(),
                 design.area_mm2.to_string(),
                 design.energy_nj.to_string(),
-            ];
-            row.extend(validation.into_iter().chain(test));
-            table.row(row);
+                format!("{:.2}", validation.value),
+                format!("{:.2}", test.value),
+                format!("{:.2} to {:.2}", test.lo, test.hi),
+            ]);
         }
         Ok(Section {
             part: Part::Build,

@@ -477,9 +477,9 @@ impl Found {
         Ok(Figure {
             name: format!("accuracy-over-noise-{}", self.key),
             caption: format!(
-                "Accuracy over noise in the final layer: {} {} on {} {part} images, {} each, engine `device`; 95 % intervals of the drop over networks, chips and images.",
-                self.networks,
+                "Accuracy over noise in the final layer of {} (n = {}): {} {part} images, {} each, engine `device`; 95 % intervals of the drop over networks, chips and images.",
                 self.name,
+                self.networks,
                 found[0].images,
                 counted(found[0].chips, "virtual chip"),
             ),
@@ -562,12 +562,12 @@ fn text(lab: &Lab<'_>, groups: [&Found; 2], untouched: Option<&PooledNetworks>) 
             continue;
         };
         lines.push(format!(
-            "{name} ({networks}), {} chips each, at {}: of {} random orders, on {} chips, {:.0} % lose less than the order found.",
-            scans[0].chips,
+            "Of {name} (n = {networks}, {} each, at {}) {:.0} % of {}, on {}, lose less than the order found.",
+            counted(scans[0].chips, "chip"),
             lab.settings[*at],
-            random.mappings.len() - 2,
-            random.chips,
             random_percentile(random),
+            counted(random.mappings.len() - 2, "random order"),
+            counted(random.chips, "chip"),
         ));
         if found.points.is_none() {
             lines.push(format!(
