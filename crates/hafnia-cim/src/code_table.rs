@@ -1,5 +1,7 @@
 //! [`CodeTable`]: P(code | m ones, n rows on).
 
+use std::sync::OnceLock;
+
 use crate::conversion::code_probabilities;
 use crate::error::CimError;
 use crate::spec::MacroSpec;
@@ -19,12 +21,25 @@ use crate::spec::MacroSpec;
 /// assert!(codes[3] > 0.99);
 /// # Ok::<(), hafnia_cim::CimError>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct CodeTable {
     rows_per_conversion: usize,
     codes: usize,
-    /// (rows, ones, code), ones padded to `rows_per_conversion + 1`.
-    probabilities: Vec<f64>,
+    /// What it is computed from; none of a measured one.
+    model: Option<Box<MacroSpec>>,
+    /// (rows, ones, code), ones padded to `rows_per_conversion + 1`; not there until they are asked
+    /// for, since a large table takes seconds and not all who carry one look at it.
+    probabilities: OnceLock<Vec<f64>>,
+}
+
+/// Tables are equal if their probabilities are.
+impl PartialEq for CodeTable {
+    fn eq(&self, other: &Self) -> bool {
+        let is_same_model = self.model.is_some() && self.model == other.model;
+        self.rows_per_conversion == other.rows_per_conversion
+            && self.codes == other.codes
+            && (is_same_model || self.all() == other.all())
+    }
 }
 
 /// The first two moments of a code's error, in LSB and LSB².
@@ -53,7 +68,7 @@ impl CodeTable {
 
     /// Whether every conversion has one code, so that nothing is left to chance.
     pub fn is_certain(&self) -> bool {
-        self.probabilities.iter().all(|probability| [0.0, 1.0].contains(probability))
+        self.all().iter().all(|probability| [0.0, 1.0].contains(probability))
     }
 
     /// The table of the device model, each conversion on a fresh chip.
@@ -74,12 +89,26 @@ impl CodeTable {
     /// `spec` is a valid one ([`MacroSpec::validate`]). With 7 rows and 3 bits it takes
     /// milliseconds, with 63 rows and 6 bits seconds, and with telegraph noise minutes.
     /// Where [`MacroSpec::check_table_size`] refuses a table this one is empty ([`CodeTable::is_empty`]):
-    /// a mapping that weighs no noise needs none.
+    /// a mapping that weighs no noise needs none. It is computed when it is first asked.
     pub fn from_spec(spec: &MacroSpec) -> Self {
+        let (model, probabilities) = match spec.check_table_size() {
+            Ok(()) => (Some(Box::new(spec.clone())), OnceLock::new()),
+            Err(_) => (None, OnceLock::from(Vec::new())),
+        };
         let (rows_per_conversion, codes) = (spec.rows_per_conversion, spec.adc.max_code() + 1);
-        if spec.check_table_size().is_err() {
-            return Self { rows_per_conversion, codes, probabilities: Vec::new() };
-        }
+        Self { rows_per_conversion, codes, model, probabilities }
+    }
+
+    /// All probabilities.
+    fn all(&self) -> &[f64] {
+        self.probabilities.get_or_init(|| match &self.model {
+            Some(spec) => Self::computed(spec),
+            None => Vec::new(),
+        })
+    }
+
+    /// The probabilities of the device model.
+    fn computed(spec: &MacroSpec) -> Vec<f64> {
         let mut table = Self::zeros(spec.rows_per_conversion, spec.adc.max_code());
         let [common, own] = spec.converter_sigmas();
         let step = spec.reference_step_lsb();
@@ -96,18 +125,19 @@ impl CodeTable {
                 }
             }
         }
-        table
+        table.probabilities.into_inner().unwrap_or_default()
     }
 
     /// Whether it has no probabilities, because it would be too large.
     pub fn is_empty(&self) -> bool {
-        self.probabilities.is_empty()
+        self.probabilities.get().is_some_and(Vec::is_empty)
     }
 
     /// A table of zeros, to be filled.
     pub(crate) fn zeros(rows_per_conversion: usize, max_code: usize) -> Self {
         let (counts, codes) = (rows_per_conversion + 1, max_code + 1);
-        Self { rows_per_conversion, codes, probabilities: vec![0.0; counts * counts * codes] }
+        let probabilities = OnceLock::from(vec![0.0; counts * counts * codes]);
+        Self { rows_per_conversion, codes, model: None, probabilities }
     }
 
     /// Most rows that are on in one conversion.
@@ -133,12 +163,13 @@ impl CodeTable {
     /// # Panics
     /// If not `ones` ≤ `rows` ≤ `rows_per_conversion`, or the table is empty.
     pub fn probabilities(&self, rows: usize, ones: usize) -> &[f64] {
-        &self.probabilities[self.range(rows, ones)]
+        &self.all()[self.range(rows, ones)]
     }
 
     pub(crate) fn probabilities_mut(&mut self, rows: usize, ones: usize) -> &mut [f64] {
         let range = self.range(rows, ones);
-        &mut self.probabilities[range]
+        let all = self.probabilities.get_mut().expect("a table of zeros is there");
+        &mut all[range]
     }
 
     fn range(&self, rows: usize, ones: usize) -> std::ops::Range<usize> {

@@ -295,7 +295,12 @@ fn what_is_too_large_has_no_table() {
     let mut spec = MacroSpec::preset("gt-n40").expect("a preset").without_noise();
     spec.set_all([("rows_per_conversion", "180"), ("adc.bits", "8")]).expect("valid");
     let table = CodeTable::from_spec(&spec);
-    assert!(spec.check_table().is_ok() && table.is_certain());
+    assert!(spec.check_table().is_ok() && !table.is_empty() && table.is_certain());
+    assert!(table == CodeTable::from_spec(&spec) && table == table.clone());
+    let other = MacroSpec { name: "other".to_owned(), ..spec.clone() };
+    assert!(table == CodeTable::from_spec(&other), "equal by its probabilities");
+    spec.set("adc.gain_error_rel", "0.2").expect("valid");
+    assert!(table != CodeTable::from_spec(&spec));
     assert_eq!(table.probabilities(180, 179)[179], 1.0);
 }
 
