@@ -58,12 +58,21 @@ pub(crate) fn interval_cells(of: Interval) -> [String; 2] {
     [format!("{:.3}", of.value), range]
 }
 
-/// Text as it is set in a page: a hyphen before a number is a minus sign, and one that stands alone,
-/// for nothing, a dash.
+/// Text as it is set in a page: a hyphen before a number is a minus sign, one that stands alone, for
+/// nothing, a dash, and an interval in brackets stays in one line.
 pub(crate) fn set(text: &str) -> Cow<'_, str> {
     if text == "-" {
         return "–".into();
     }
+    let signed = signs(text);
+    match signed.contains('(') {
+        true => intervals(&signed).into(),
+        false => signed,
+    }
+}
+
+/// The text with minus signs.
+fn signs(text: &str) -> Cow<'_, str> {
     if !text.contains('-') {
         return text.into();
     }
@@ -78,6 +87,25 @@ pub(crate) fn set(text: &str) -> Cow<'_, str> {
         before = c;
     }
     set.into()
+}
+
+/// The text with intervals such as `(4.5 to 20.1)`, in which no line breaks.
+fn intervals(text: &str) -> String {
+    let is_number = |word: &str| word.trim_start_matches('−').parse::<f64>().is_ok();
+    let mut parts = text.split('(');
+    let mut set = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        set.push('(');
+        let ends = part.split_once(')').and_then(|(inside, after)| {
+            let (lo, hi) = inside.split_once(" to ")?;
+            (is_number(lo) && is_number(hi)).then_some((lo, hi, after))
+        });
+        match ends {
+            Some((lo, hi, after)) => set += &format!("{lo}\u{a0}to\u{a0}{hi}){after}"),
+            None => set += part,
+        }
+    }
+    set
 }
 
 #[cfg(test)]
@@ -114,7 +142,8 @@ mod tests {
     fn signs_are_minus_signs() {
         for (text, expected) in [
             ("-", "–"),
-            ("-0.5 (-1 to 2)", "−0.5 (−1 to 2)"),
+            ("-0.5 (-1 to 2)", "−0.5 (−1\u{a0}to\u{a0}2)"),
+            ("(a to b), (1 to (2", "(a to b), (1 to (2"),
             ("[-1, -2]", "[−1, −2]"),
             ("2026-11-28, seed-1, 1e-5, --out -x", "2026-11-28, seed-1, 1e-5, --out -x"),
         ] {

@@ -180,7 +180,7 @@ fn read_claims(browser: &mut Browser) -> anyhow::Result<Vec<Vec<String>>> {
         "[...document.querySelectorAll('#claims table tbody tr')].map(row => [...row.cells].map(cell => {
             const words = cell.cloneNode(true);
             words.querySelectorAll('[aria-hidden]').forEach(hidden => hidden.remove());
-            return words.textContent.trim().replaceAll('−', '-');
+            return words.textContent.trim().replaceAll('−', '-').replaceAll('\u{a0}', ' ');
         }))",
     )?;
     Ok(serde_json::from_value(rows)?)

@@ -18,7 +18,7 @@ use self::markup::{escape, inline, table, text, verdict};
 use crate::judged::{Column, JudgedClaim};
 use crate::number::digits;
 use crate::plot;
-use crate::report::{Figure, Report, Section};
+use crate::report::{Figure, Part, Report, Section};
 use crate::table::Table;
 
 /// A part of a page, with a heading and a place among the contents.
@@ -142,7 +142,14 @@ fn cell(heading: &str, markup: &str) -> String {
 
 fn section(section: &Section) -> Chapter {
     let Section { title, text: words, tables, figures, maps, .. } = section;
-    let mut body = text(words);
+    let pictures: String =
+        figures.iter().map(|of| self::figure(of, Some(&of.name), &of.caption)).collect();
+    // What to build is seen before it is looked up.
+    let (first, last) = match section.part {
+        Part::Build => (pictures, String::new()),
+        _ => (String::new(), pictures),
+    };
+    let mut body = text(words) + &first;
     for (index, given) in tables.iter().enumerate() {
         let name = match index {
             0 => title.clone(),
@@ -150,9 +157,7 @@ fn section(section: &Section) -> Chapter {
         };
         body += &table(&name, given);
     }
-    for figure in figures {
-        body += &self::figure(figure, Some(&figure.name), &figure.caption);
-    }
+    body += &last;
     for map in maps {
         body += &cells::cells(map);
     }
@@ -216,7 +221,7 @@ mod tests {
     use crate::CellMap;
     use crate::layout::tests::layouts;
     use crate::report::tests::report;
-    use crate::{Claims, Metrics, Part, Scope};
+    use crate::{Claims, Metrics, Scope};
 
     /// The small report with cells, and a title and cells of a table that are not markup.
     fn whole() -> Report {
