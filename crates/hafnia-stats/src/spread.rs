@@ -134,7 +134,8 @@ impl Spread {
             chips: chips / mean.by_chip.len() as f64,
             images: images / mean.by_image.len() as f64,
             count: Count {
-                networks: losses.len(),
+                // All that are asked for: their spread is 0 for certain, be it of one.
+                networks: usize::MAX,
                 chips: mean.by_chip.len(),
                 images: carriers(&mean.by_image),
             },
