@@ -23,7 +23,7 @@ pub(crate) fn bar(what: &str) -> ProgressBar {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
     let style = ProgressStyle::with_template(
-        "{prefix:.28!} [{wide_bar}] {human_pos} of {human_len} {msg} {eta} left",
+        "{prefix:28!} [{wide_bar}] {human_pos} of {human_len} {msg} {eta} left",
     );
     bar.set_style(style.expect("a valid template").progress_chars("=> "));
     bar.set_prefix(what.to_owned());

@@ -1,5 +1,6 @@
 //! Where accuracy goes, by layer, by partial sum and by effect.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use hafnia_cim::MacroSpec;
@@ -87,24 +88,28 @@ impl Subject<'_> {
             },
             duration(seconds)
         ));
+        let begun = Cell::new(0);
+        let next = |what: &str| {
+            begun.set(begun.get() + 1);
+            format!("{} of {runs}: {what}", begun.get())
+        };
         let effects = effects.into_iter().map(|effect| {
-            let without = self.run(self.scope, &self.spec.without(effect), effect.name)?;
+            let (without, alone) = (self.spec.without(effect), self.spec.with_only(effect));
+            let without = self.run(self.scope, &without, &next(effect.name))?;
             Ok(EffectLoss {
                 effect: effect.name.to_owned(),
                 keys: effect.keys.to_owned(),
-                drop_points_alone: self.drop(
-                    self.scope,
-                    &self.spec.with_only(effect),
-                    effect.name,
-                )?,
+                drop_points_alone: self.drop(self.scope, &alone, &next(effect.name))?,
                 difference_points: self.difference(evaluation, &without)?,
             })
         });
+        let effects = effects.collect::<anyhow::Result<_>>()?;
+        let layer = |of: &LayerErrors| self.layer(of, &next(&of.layer));
         Ok(Attribution {
             mapping: self.name.to_owned(),
             drop_points: drop_points(evaluation.outcomes(), self.bootstrap),
-            effects: effects.collect::<anyhow::Result<_>>()?,
-            layers: errors.iter().map(|of| self.layer(of)).collect::<anyhow::Result<_>>()?,
+            effects,
+            layers: errors.iter().map(layer).collect::<anyhow::Result<_>>()?,
         })
     }
 
@@ -129,7 +134,7 @@ impl Subject<'_> {
         Ok(run.on(&self.engines)?)
     }
 
-    fn layer(&self, errors: &LayerErrors) -> anyhow::Result<LayerLoss> {
+    fn layer(&self, errors: &LayerErrors, what: &str) -> anyhow::Result<LayerLoss> {
         let alone = NoiseScope::Matrices(vec![errors.matrix]);
         // JSON has no infinity.
         let finite = |ratio: Option<f64>| ratio.filter(|ratio| ratio.is_finite());
@@ -146,7 +151,7 @@ impl Subject<'_> {
         };
         Ok(LayerLoss {
             layer: errors.layer.clone(),
-            drop_points_alone: self.drop(&alone, self.spec, &errors.layer)?,
+            drop_points_alone: self.drop(&alone, self.spec, what)?,
             snr_db_median: finite(ratios.get(ratios.len() / 2).copied()),
             snr_db_least: finite(ratios.first().copied()),
             code_error_rate: sum(|codes| codes.errors) / conversions,

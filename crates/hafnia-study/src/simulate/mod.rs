@@ -451,7 +451,8 @@ impl<'a> Trial<'a> {
         let Macros { session, seed, .. } = *macros;
         for (index, OnMacros { name, programmed, saved, .. }) in self.mappings.iter().enumerate() {
             let engines = macros.engines(saved.as_deref())?;
-            let bar = session.observer.bar(&format!("map {}/{}", index + 1, self.mappings.len()));
+            let bar =
+                session.observer.bar(&format!("{} of {}: {name}", index + 1, self.mappings.len()));
             let moves = |done, of| bar.moves(done, of);
             let chips = saved.as_ref().map_or(chips.clone(), |saved| 0..saved.len() as u32);
             let run = programmed.run(chips, seed).progress(&moves);

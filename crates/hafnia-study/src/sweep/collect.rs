@@ -295,4 +295,30 @@ mod tests {
         assert_eq!(first["cells"], json!(101.6));
         assert_eq!(first["b"], json!("u"));
     }
+
+    /// On 400 images; the noiseless network is right on all but the first so many.
+    fn evaluation(wrong: usize, differences: Vec<Vec<u32>>, chips_differ: bool) -> Evaluation {
+        Evaluation {
+            engine: hafnia_sim::EngineKind::Device,
+            exact_correct: (0..400).map(|image| image >= wrong).collect(),
+            differences,
+            events: Vec::new(),
+            is_lossy: false,
+            chips_differ,
+        }
+    }
+
+    #[test]
+    fn accuracies_differ_beyond_their_interval() {
+        let chips = |lost: u32| vec![vec![lost], vec![lost + 1], vec![]];
+        let best = evaluation(0, chips(100), true);
+        assert!(!differ_in(&best, &evaluation(2, chips(200), true)), "two images are chance");
+        assert!(differ_in(&best, &evaluation(40, chips(200), true)), "a tenth of all is none");
+        // Where nothing is drawn the one chip is all there is to know, but of the images.
+        let certain = |wrong| evaluation(wrong, vec![vec![]], false);
+        assert!(differ_in(&certain(0), &certain(40)) && !differ_in(&certain(0), &certain(2)));
+        // Of a single chip that is drawn nothing is known.
+        let single = |wrong| evaluation(wrong, vec![vec![]], true);
+        assert!(!differ_in(&single(0), &single(40)));
+    }
 }

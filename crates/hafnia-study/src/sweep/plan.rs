@@ -379,6 +379,10 @@ mod tests {
             expect!["no key `macro.sigma_lrs` can be swept: did you mean `macro.sigma_lrs_rel`?"],
         );
         check(
+            "conditions = [\"aa\"]\n[axes]\na = [1]",
+            expect!["no key `aa` can be swept: did you mean `a`?"],
+        );
+        check(
             "[base]\na = 1\n[axes]\na = [1]",
             expect!["`a` is given by [base] as well as by [axes]: leave it out of one"],
         );

@@ -15,7 +15,8 @@ pub(super) fn plot(rows: &[Row], columns: &[String]) -> anyhow::Result<String> {
     let column = |name: &String| {
         find(name).with_context(|| {
             let known = nearest(name, header.iter().map(String::as_str));
-            let known = known.map_or_else(|| header.join(", "), |known| format!("`{known}`?"));
+            let known =
+                known.map_or_else(|| header.join(", "), |known| format!("did you mean `{known}`?"));
             format!("--plot: the results have no column {}: {known}", quoted(name))
         })
     };
@@ -45,4 +46,34 @@ pub(super) fn plot(rows: &[Row], columns: &[String]) -> anyhow::Result<String> {
         }
     }
     Ok(scatter(&columns[0], &columns[1], &series)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sweep::collect::collect;
+    use crate::sweep::folder::Folder;
+    use crate::sweep::folder::tests::{compute, plan};
+
+    #[test]
+    fn a_column_is_drawn_over_another_by_a_third() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::create(dir.path(), plan()).unwrap();
+        folder.compute(&folder.missing().unwrap(), compute, |_, _| ()).unwrap();
+        let rows = collect(&folder).unwrap();
+        let draw = |columns: &[&str]| {
+            let columns: Vec<String> = columns.iter().map(|column| (*column).to_owned()).collect();
+            plot(&rows, &columns).map_err(|error| error.to_string())
+        };
+        let svg = draw(&["cells", "accuracy", "b"]).unwrap();
+        for text in ["u", "v", "cells", "accuracy"] {
+            assert!(svg.contains(&format!("\n{text}\n")), "{text}");
+        }
+        assert!(draw(&["cells", "accuracy", "a"]).unwrap().contains("\na 1\n"));
+        assert!(draw(&["cells", "accuracy"]).is_ok());
+        let error = draw(&["cels", "accuracy"]).unwrap_err();
+        assert_eq!(error, "--plot: the results have no column `cels`: did you mean `cells`?");
+        let error = draw(&["b", "accuracy"]).unwrap_err();
+        assert!(error.starts_with("--plot: column `b` has no numbers"), "{error}");
+    }
 }
