@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use hafnia_text::{quoted, shown};
+use hafnia_text::{edits, quoted, shown};
 
 use crate::curve::{self, Curve};
 use crate::distribution::{self, Distribution};
@@ -260,18 +260,4 @@ pub(crate) fn unknown_key(name: &str, key: &str) -> CimError {
 
 pub(crate) fn missing_key(name: &str, key: &Key) -> CimError {
     CimError::of_key(name, key.name, "is missing".to_owned())
-}
-
-/// Levenshtein distance.
-pub(crate) fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in to.chars().enumerate() {
-            let substituted = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[row.len() - 1]
 }

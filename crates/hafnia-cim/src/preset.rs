@@ -6,14 +6,14 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hafnia_text::quoted;
+use hafnia_text::{edits, quoted};
 use serde::Deserialize as _;
 
 use crate::csv::read;
 use crate::effects::{Disturb, Faults, Programming, Retention, Telegraph, Temperature, Wires};
 use crate::error::CimError;
 use crate::input_control::InputControl;
-use crate::key::{KEYS, Key, edits, missing_key, unknown_key};
+use crate::key::{KEYS, Key, missing_key, unknown_key};
 use crate::spec::{Adc, AdcKind, CellModel, LevelSigmas, MacroSpec};
 
 /// The presets that come with the crate, by name.

@@ -4,6 +4,7 @@ use anyhow::bail;
 use clap::Args;
 use hafnia_passes::Registry;
 use hafnia_study::{PassDescription, PassesOutcome};
+use hafnia_text::{nearest, quoted};
 
 use crate::output::{Output, table};
 
@@ -39,7 +40,10 @@ fn list(registry: &Registry, output: Output) -> anyhow::Result<()> {
 fn show(registry: &Registry, name: &str, output: Output) -> anyhow::Result<()> {
     let Some(registered) = registry.get(name) else {
         let names: Vec<&str> = registry.infos().map(|info| info.name).collect();
-        bail!("there is no pass `{name}`, there are {}", names.join(", "));
+        match nearest(name, names.iter().copied()) {
+            Some(nearest) => bail!("there is no pass {}, did you mean `{nearest}`?", quoted(name)),
+            None => bail!("there is no pass {}, there are {}", quoted(name), names.join(", ")),
+        }
     };
     output.print(&PassDescription::of(registered), |pass| {
         let leaves = pass.leaves.as_deref().unwrap_or("the same");

@@ -110,9 +110,14 @@ pub fn one_line(message: &str) -> String {
 /// The known name that was probably meant by one that is not known: fewest letters have to be changed,
 /// and no more than a third of its own, or two; none if no name is that near.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let distances = known.into_iter().map(|known| (strsim::levenshtein(name, known), known));
+    let distances = known.into_iter().map(|known| (edits(name, known), known));
     let (distance, nearest) = distances.min()?;
     (distance <= (nearest.chars().count() / 3).max(2)).then_some(nearest)
+}
+
+/// Letters to insert, delete or replace to turn one word into the other (Levenshtein).
+pub fn edits(from: &str, to: &str) -> usize {
+    strsim::levenshtein(from, to)
 }
 
 /// A number that a range can end with.
