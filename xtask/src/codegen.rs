@@ -11,6 +11,7 @@ use hafnia_cost::{CostModel, DRAWS, calibration_table, constants_table};
 use hafnia_passes::Registry;
 use hafnia_report::plot::{Measured, TradeOff, scaling, trade_off};
 use hafnia_rng::Seed;
+use hafnia_study::sweep::columns_table;
 
 use self::keys::{RECIPES, SWEEPS, documentation};
 use crate::messages;
@@ -67,11 +68,12 @@ fn macros_document() -> anyhow::Result<String> {
     with_table(&text, "keys", &keys_table())
 }
 
-/// The document on the keys of recipes and sweeps with what their types say.
+/// The document on the keys of recipes and sweeps with what their types say, and on results.
 fn keys_document() -> anyhow::Result<String> {
     let text = fs::read_to_string(root().join("docs/keys.md")).context("docs/keys.md")?;
     let text = with_table(&text, "recipes", &RECIPES.to_markdown()?)?;
-    with_table(&text, "sweeps", &SWEEPS.to_markdown()?)
+    let text = with_table(&text, "sweeps", &SWEEPS.to_markdown()?)?;
+    with_table(&text, "columns", &columns_table())
 }
 
 /// The document on the IR with the rules as their source lists them.

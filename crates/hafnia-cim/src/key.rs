@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use hafnia_text::{edits, quoted, shown};
+use hafnia_text::{nearest, quoted, shown};
 
 use crate::curve::{self, Curve};
 use crate::distribution::{self, Distribution};
@@ -251,11 +251,17 @@ pub fn template(parent: &str, spec: &MacroSpec) -> String {
 pub(crate) fn unknown_key(name: &str, key: &str) -> CimError {
     let key = &shown(key);
     let holds = |known: &&Key| key.chars().count() > 2 && known.name.contains(&**key);
-    let distance = |known: &&Key| edits(key, known.name).min(edits(key, known.short()));
-    let nearest = KEYS.iter().find(holds).or_else(|| KEYS.iter().min_by_key(distance));
-    let nearest = nearest.map_or("", |known| known.name);
+    let near = || {
+        let near = nearest(key, KEYS.iter().flat_map(|known| [known.name, known.short()]))?;
+        KEYS.iter().find(|known| known.name == near || known.short() == near)
+    };
+    let meant = KEYS.iter().find(holds).or_else(near);
     let keys = KEYS.each_ref().map(|known| known.name).join(", ");
-    CimError::of_key(name, key, format!("is not a key, did you mean `{nearest}`? Keys are {keys}"))
+    let fault = match meant {
+        Some(meant) => format!("is not a key, did you mean `{}`? Keys are {keys}", meant.name),
+        None => format!("is not a key: keys are {keys}"),
+    };
+    CimError::of_key(name, key, fault)
 }
 
 pub(crate) fn missing_key(name: &str, key: &Key) -> CimError {

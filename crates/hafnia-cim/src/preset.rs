@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use hafnia_text::{edits, quoted};
+use hafnia_text::{nearest, quoted};
 use serde::Deserialize as _;
 
 use crate::csv::read;
@@ -237,13 +237,12 @@ fn preset_text(name: &str) -> Result<&'static str, CimError> {
     let preset = PRESETS.iter().find(|preset| preset.0 == name);
     preset.map(|preset| preset.1).ok_or_else(|| {
         let presets = preset_names().collect::<Vec<_>>().join(", ");
-        let nearest = preset_names().min_by_key(|preset| edits(name, preset)).unwrap_or_default();
-        CimError::whole(
-            name,
-            format!(
-                "is not a preset, did you mean `{nearest}`? Presets are {presets}, and a path has a `/` or ends in `.toml`"
-            ),
-        )
+        let is_none = match nearest(name, preset_names()) {
+            Some(nearest) => format!("is not a preset, did you mean `{nearest}`? Presets"),
+            None => "is not a preset: presets".to_owned(),
+        };
+        let fault = format!("{is_none} are {presets}, and a path has a `/` or ends in `.toml`");
+        CimError::whole(name, fault)
     })
 }
 

@@ -115,6 +115,13 @@ fn shares_are_collected_into_the_same_results() {
     assert!(text.contains("table_error_points: how much more is lost on device"), "{text}");
     let header = csv("whole").lines().next().unwrap().to_owned();
     assert!(header.contains(",table_error_points,table_error_points_hi,table_error_points_lo,"));
+    let is_key = |column: &str| {
+        ["network", "model", "pipeline"].contains(&column) || column.starts_with("macro")
+    };
+    for column in header.split(',').filter(|column| !is_key(column)) {
+        assert!(hafnia_study::sweep::is_column(column), "docs/keys.md lacks {column}");
+    }
+    assert!(text.contains("not the chip of the calibration:\n  cell.on_off_ratio"), "{text}");
     // Designs are weighed at each deviation by itself: there is a star at every one.
     assert!(
         text.contains("* no other point at the same macro.cell.sigma_lrs_rel beats it"),

@@ -116,7 +116,7 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// Letters to insert, delete or replace to turn one word into the other (Levenshtein).
-pub fn edits(from: &str, to: &str) -> usize {
+fn edits(from: &str, to: &str) -> usize {
     strsim::levenshtein(from, to)
 }
 

@@ -32,6 +32,7 @@
 //! ```
 
 mod collect;
+mod columns;
 mod config;
 mod error;
 mod folder;
@@ -53,6 +54,7 @@ use hafnia_report::{Align, Table};
 use serde::{Deserialize, Serialize};
 
 pub use self::collect::{Row, Status, collect, to_cells, to_json_lines};
+pub use self::columns::{columns_table, is_column};
 pub use self::config::{Axis, Method, Range, Sampling, Scale, Sweep, Value};
 pub use self::error::SweepError;
 pub use self::folder::{Computed, Failure, Folder, Shard, ShardCounts, Share};

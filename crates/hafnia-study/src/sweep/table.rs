@@ -1,11 +1,14 @@
 //! What is shown of the results of a sweep.
 
-use hafnia_cost::Range;
+use std::collections::BTreeSet;
+
+use hafnia_cost::{CostModel, Range};
 use hafnia_report::{Align, Table};
+use hafnia_rng::Seed;
 use hafnia_stats::Interval;
 
 use crate::sweep::collect::{Row, Status};
-use crate::sweep::key::{conditions, text_of};
+use crate::sweep::key::{conditions, spec, text_of};
 use crate::sweep::plan::Plan;
 use crate::sweep::worker::TABLE_ERROR;
 
@@ -27,8 +30,8 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
     header.extend(numbers(&["drop, points", "point"]));
     let mut table = Table::new(header);
     let few = rows.len() <= SHOWN;
-    let shown = rows.iter().filter(|row| few || row.pareto).take(SHOWN);
-    for row in shown.filter(|row| row.status == Status::Done) {
+    let shown = || rows.iter().filter(|row| few || row.pareto).take(SHOWN);
+    for row in shown().filter(|row| row.status == Status::Done) {
         let (Some(summary), Some(accuracy)) = (&row.summary, row.accuracy) else { continue };
         let mut cells = vec![if row.pareto { "*" } else { "" }.to_owned()];
         cells.extend(varied.iter().map(|key| text_of(&row.values, key, "")));
@@ -61,6 +64,13 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
     text += &format!("* no other point{within} beats it\n  ({})\n", weighed.join(", "));
     text += "in brackets: accuracy and drop with other chips and images (95 %);\n\
              area, energy and latency, given what is assumed\n";
+    let departures = departures(shown());
+    if !departures.is_empty() {
+        text += &format!(
+            "prices follow the macros where they are not the chip of the calibration:\n  {}\n",
+            departures.join(", ")
+        );
+    }
     if has(TABLE_ERROR) {
         text += &format!(
             "{TABLE_ERROR}: how much more is lost on device, on a few chips and images,\n\
@@ -72,6 +82,17 @@ pub(super) fn of(plan: &Plan, rows: &[Row]) -> String {
         text += &format!("point {} failed: {error}\n", row.point);
     }
     text
+}
+
+/// The keys in which the macros of some points are not the chip that their prices are calibrated on.
+fn departures<'r>(rows: impl Iterator<Item = &'r Row>) -> Vec<String> {
+    let Ok(calibrated) = CostModel::gt_n40().calibrate(1, Seed(1)) else { return Vec::new() };
+    let specs = rows.filter_map(|row| spec(&row.values).ok());
+    let keys: BTreeSet<String> = specs
+        .flat_map(|spec| calibrated.departures(&spec))
+        .map(|departure| departure.key)
+        .collect();
+    keys.into_iter().collect()
 }
 
 /// Facts that the table shows, those that matter most first.
