@@ -11,7 +11,7 @@ use hafnia_text::counted;
 
 use crate::cost::CostRequest;
 use crate::data;
-use crate::reproduce::lab::{Lab, add};
+use crate::reproduce::lab::{Lab, Wanted, add};
 use crate::reproduce::zoo::{self, Recorded};
 use crate::request::name_of;
 use crate::simulate::{Found, SimulateRequest};
@@ -56,12 +56,22 @@ pub(super) fn run(lab: &Lab<'_>) -> anyhow::Result<Designs> {
     found.least_pct = claim.map_or(0.0, |claim| claim.paper);
     for (recipe, networks) in zoo::recipes(lab, lab.effort.designed_networks)? {
         let mut accuracies = [(); PIPELINES.len()].map(|()| [Interval::exact(0.0); 2]);
-        let mut mapped: Vec<(&Path, [PathBuf; 2])> = Vec::new();
-        for Recorded { name, file, .. } in &networks {
-            let map =
-                |pipeline| lab.map_plainly(format!("build/{name}-{pipeline}"), file, pipeline);
-            mapped.push((file, [map(PIPELINES[0])?, map(PIPELINES[1])?]));
-        }
+        let wanted: Vec<Wanted<'_>> = networks
+            .iter()
+            .flat_map(|Recorded { name, file, .. }| {
+                PIPELINES.map(|pipeline| Wanted {
+                    name: format!("build/{name}-{pipeline}"),
+                    network: file,
+                    pipeline,
+                    profile: None,
+                    set: &[],
+                })
+            })
+            .collect();
+        let mappings = lab.map_all(&wanted)?;
+        let files = networks.iter().map(|network| network.file.as_path());
+        let mapped: Vec<(&Path, &[PathBuf])> =
+            files.zip(mappings.chunks(PIPELINES.len())).collect();
         for (index, part) in [data::Part::Validation, data::Part::Test].into_iter().enumerate() {
             let [by_natural, by_compact] = simulate(lab, &recipe, &mapped, part, images[index])?;
             found.chips = by_natural.chips;
@@ -105,7 +115,7 @@ struct Reached {
 fn simulate(
     lab: &Lab<'_>,
     recipe: &str,
-    mapped: &[(&Path, [PathBuf; 2])],
+    mapped: &[(&Path, &[PathBuf])],
     part: data::Part,
     images: usize,
 ) -> anyhow::Result<[Reached; 2]> {

@@ -92,7 +92,7 @@ impl Effort {
             free_networks: 5,
             designed_networks: 5,
             design_chips: 2,
-            design_images: 2000,
+            design_images: 1000,
         }
     }
 }
