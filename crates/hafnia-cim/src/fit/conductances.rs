@@ -208,7 +208,7 @@ impl StateFit {
     /// these fits of HRS and LRS, which were made from `file`.
     ///
     /// # Errors
-    /// Those of [`MacroSpec::load`], should it refuse the text: cells that no macro has, or that the
+    /// Those of [`MacroSpec::load`](crate::MacroSpec::load), should it refuse the text: cells that no macro has, or that the
     /// parent cannot have, such as log-normal ones of 2 bits.
     pub fn preset(
         fits: &[Self; 2],
