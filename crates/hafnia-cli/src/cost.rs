@@ -8,9 +8,10 @@ use hafnia_cost::{BreakEven, Calibration, Cost as Costs, DRAWS, Range};
 use hafnia_report::{Align, Table};
 use hafnia_study::{CostAgainst, CostOutcome, CostRequest, Request, Session, ratios};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::options::{NetworkOptions, RunOptions, request};
-use crate::output::{Output, table};
+use crate::output::{Format, Output, answer, table};
 
 /// Tell what a mapped network takes and spends: area, energy and latency by layer and component.
 ///
@@ -72,8 +73,23 @@ impl Cost {
     }
 
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        output.answer(self.request()?.run(session), text)
+        answer(self.request()?.run(session), |told| match output.format {
+            Format::Csv => output.print(&by_layer(told)?, |_| String::new()),
+            _ => output.print(told, text),
+        })
     }
+}
+
+/// The document of a cost, as a list of layers after what holds for all of them.
+fn by_layer(told: &CostOutcome) -> anyhow::Result<Value> {
+    let mut document = serde_json::to_value(told)?;
+    let layers = document.pointer_mut("/cost/layers").map(Value::take);
+    if let Some(fields) = document.as_object_mut() {
+        let departures: Vec<String> = told.departures.iter().map(ToString::to_string).collect();
+        fields.insert("departures".to_owned(), departures.join("; ").into());
+        fields.insert("layers".to_owned(), layers.unwrap_or_default());
+    }
+    Ok(document)
 }
 
 fn text(told: &CostOutcome) -> String {

@@ -591,6 +591,12 @@ fn costs_add_up_and_are_compared() {
     assert_eq!(told["calibration"]["figures"].as_array().unwrap().len(), 5);
     assert_eq!(told["against"]["savings"][0]["scope"], "cells");
     assert!(place.run(call).contains("foretold"));
+    // A row for every layer, and no cell that is JSON.
+    let csv = place.run(&format!("{call} --format csv"));
+    let header = csv.lines().next().unwrap();
+    assert_eq!(csv.lines().count(), 1 + cost["layers"].as_array().unwrap().len(), "{csv}");
+    assert!(header.contains(",latency_ns.total.typical,") && header.contains("macro.rows,"));
+    assert!(!csv.contains("{\"") && !csv.contains("[{"), "{csv}");
 
     place.fail(
         "cost net.hafnia natural.map --constant area=1 --draws 0 --offline",
