@@ -15,16 +15,19 @@ pub(crate) fn set_quiet(quiet: bool) {
     QUIET.store(quiet, Ordering::Relaxed);
 }
 
-/// A bar that counts `what`, drawn on stderr if that is a terminal.
-pub(crate) fn bar(what: &str) -> ProgressBar {
+/// A bar of `what`, counted in `unit`, drawn on stderr if that is a terminal.
+pub(crate) fn bar(what: &str, unit: &'static str) -> ProgressBar {
     // Drawn to stderr at most 20 times a second, and not at all where stderr is no terminal.
     let bar = ProgressBar::new(0);
     if QUIET.load(Ordering::Relaxed) {
         bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-    let style = ProgressStyle::with_template(
-        "{prefix:28!} [{wide_bar}] {human_pos} of {human_len} {msg} {eta} left",
-    );
+    let count = match unit {
+        "bytes" => "{bytes} of {total_bytes}".to_owned(),
+        unit => format!("{{human_pos}} of {{human_len}} {unit}"),
+    };
+    let template = format!("{{prefix:28!}} [{{wide_bar}}] {count} {{msg}} {{eta}} left");
+    let style = ProgressStyle::with_template(&template);
     bar.set_style(style.expect("a valid template").progress_chars("=> "));
     bar.set_prefix(what.to_owned());
     bar
@@ -50,8 +53,8 @@ pub(crate) fn note(text: &str) {
 pub(crate) struct Terminal;
 
 impl Observer for Terminal {
-    fn bar(&self, what: &str) -> Box<dyn Bar> {
-        Box::new(Moving { bar: bar(what), furthest: AtomicU64::new(0) })
+    fn bar(&self, what: &str, unit: &'static str) -> Box<dyn Bar> {
+        Box::new(Moving { bar: bar(what, unit), furthest: AtomicU64::new(0) })
     }
 
     fn note(&self, text: &str) {

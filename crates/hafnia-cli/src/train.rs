@@ -120,7 +120,7 @@ impl Train {
 
 /// Trains one network.
 pub(crate) fn train(session: &Session<'_>, request: &TrainRequest) -> anyhow::Result<TrainOutcome> {
-    with_job(session, request, |job| job.run(&progress::bar("training"), ""))
+    with_job(session, request, |job| job.run(&progress::bar("training", "steps"), ""))
 }
 
 /// Reads and checks a request before the data are looked for, then does the job.
@@ -201,7 +201,7 @@ fn side_by_side(jobs: Vec<Job<'_>>) -> anyhow::Result<(TrainSummary, anyhow::Res
             let job = queue.lock().expect("no worker panics with the queue").pop_front();
             let Some(job) = job else { return Ok(()) };
             let seed = job.config.seed;
-            let bar = bars.add(progress::bar(&format!("seed {seed}")));
+            let bar = bars.add(progress::bar(&format!("seed {seed}"), "steps"));
             let start = Instant::now();
             let trained = pool.install(|| job.run(&bar, &format!("seed {seed}: ")));
             let (curve, written) = Unwritten::split(trained)?;

@@ -252,7 +252,7 @@ struct Prices<'a> {
 
 impl Prices<'_> {
     fn assess(&self, name: &str, mapping: &Mapping) -> anyhow::Result<Assessment> {
-        let bar = self.session.observer.bar(name);
+        let bar = self.session.observer.bar(name, "images");
         let moves = |done, of| bar.moves(done, of);
         let programmed = Programmed::new(self.reference, mapping, self.spec, &NoiseScope::All)?;
         let events = programmed.count_events(&moves);

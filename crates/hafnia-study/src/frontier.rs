@@ -102,7 +102,7 @@ impl Request for FrontierRequest {
         record.data(&mnist);
         let images = images(network, &self.part.of(&mnist))?;
 
-        let bar = session.observer.bar("search");
+        let bar = session.observer.bar("search", "steps");
         let context = Context {
             network,
             spec: &spec,
@@ -121,7 +121,7 @@ impl Request for FrontierRequest {
             let mut drop_on_chips = None;
             if let Some(label) = &label {
                 let spec = MacroSpec { input_control: candidate.input_control, ..spec.clone() };
-                let bar = session.observer.bar(&format!("chips of {label}"));
+                let bar = session.observer.bar(&format!("chips of {label}"), "images");
                 let (mapping, seed) = (&candidate.mapping, Seed(self.seed));
                 let programmed = Programmed::new(&reference, mapping, &spec, &scope)?;
                 let moves = |done, of| bar.moves(done, of);

@@ -314,7 +314,7 @@ pub(crate) fn run_pipeline(
     dump_ir: Option<&str>,
     explain: bool,
 ) -> anyhow::Result<(Mapping, Vec<PassRun>)> {
-    let bar = session.observer.bar("mapping");
+    let bar = session.observer.bar("mapping", "steps");
     let context = Context { progress: &|done, of| bar.moves(done, of), ..context };
     let Context { network, spec, seed, .. } = context;
     let mut passes = Vec::new();

@@ -212,7 +212,7 @@ impl Subject<'_> {
 
     fn merge(&self, rows: usize, tune: bool) -> anyhow::Result<(Merged, Compared)> {
         let options = self.request.search.options();
-        let bar = self.session.observer.bar("channels");
+        let bar = self.session.observer.bar("merge", "channels");
         bar.message(&format!("{rows} rows"));
         let moves = &mut |done, of| bar.moves(done, of);
         let (network, layer) = (self.network, &self.request.layer);

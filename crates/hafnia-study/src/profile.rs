@@ -86,7 +86,7 @@ impl Request for ProfileRequest {
             MOST_BYTES >> 20
         );
         let options = ProfileOptions { images: count, positions_per_image: self.positions };
-        let bar = session.observer.bar("profile");
+        let bar = session.observer.bar("profile", "images");
         let moves = |done, of| bar.moves(done, of);
         let reference = Reference::new(&named.network, &images)?;
         let taken = reference.profile(options, Seed(self.seed), &moves)?;

@@ -115,7 +115,7 @@ impl Request for RefineRequest {
         let options = self.search.options();
         let inputs = images(&named.network, &train)?;
         let images = Images { activations: &inputs.activations, labels: &inputs.labels };
-        let bar = session.observer.bar("channels");
+        let bar = session.observer.bar("refine", "channels");
         let start = Instant::now();
         let moves = &mut |done, of| bar.moves(done, of);
         let refined = hafnia_tune::refine(&named.network, images, &options, moves)?;

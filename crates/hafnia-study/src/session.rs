@@ -22,8 +22,8 @@ pub trait Bar: Send + Sync {
 
 /// Follows what is done.
 pub trait Observer: Sync {
-    /// A piece of work begins.
-    fn bar(&self, what: &str) -> Box<dyn Bar>;
+    /// A piece of work begins, which is counted in `unit`, such as `images`.
+    fn bar(&self, what: &str, unit: &'static str) -> Box<dyn Bar>;
 
     /// Something that is good to know.
     fn note(&self, text: &str);
@@ -40,7 +40,7 @@ impl Bar for () {
 
 /// Follows nothing.
 impl Observer for () {
-    fn bar(&self, _: &str) -> Box<dyn Bar> {
+    fn bar(&self, _: &str, _: &'static str) -> Box<dyn Bar> {
         Box::new(())
     }
 
@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
             offline: source.offline,
             fall_back_to_subset: source.or_subset,
         };
-        let bar = self.observer.bar("MNIST");
+        let bar = self.observer.bar("MNIST", "bytes");
         let mnist = hafnia_data::load(&sources, &mut |event| match event {
             Progress::Trying(origin) => bar.message(&origin.to_string()),
             Progress::Received { file, bytes, total } => {

@@ -8,8 +8,8 @@ mod own_macro;
 mod own_network;
 #[path = "../examples/own_noise.rs"]
 mod own_noise;
-#[path = "../examples/own_pass.rs"]
-mod own_pass;
+#[path = "../examples/own_pass_alone.rs"]
+mod own_pass_alone;
 
 #[test]
 fn a_network_of_ones_own() {
@@ -28,7 +28,7 @@ fn a_noise_model_of_ones_own() {
 
 #[test]
 fn a_pass_of_ones_own() {
-    own_pass::main().unwrap();
+    own_pass_alone::main().unwrap();
 }
 
 #[test]

@@ -72,7 +72,7 @@ impl Subject<'_> {
         programmed: &Programmed<'_>,
         evaluation: &Evaluation,
     ) -> anyhow::Result<Attribution> {
-        let bar = self.session.observer.bar("conversions");
+        let bar = self.session.observer.bar("conversions", "images");
         let moves = |done, of| bar.moves(done, of);
         let run = programmed.run(0..self.chips.min(CHIPS), self.seed).progress(&moves);
         let errors = run.attribute(&self.engines, images)?;
@@ -127,7 +127,7 @@ impl Subject<'_> {
     }
 
     fn run(&self, scope: &NoiseScope, spec: &MacroSpec, what: &str) -> anyhow::Result<Evaluation> {
-        let bar = self.session.observer.bar(what);
+        let bar = self.session.observer.bar(what, "images");
         let moves = |done, of| bar.moves(done, of);
         let programmed = Programmed::new(self.reference, self.mapping, spec, scope)?;
         let run = programmed.run(0..self.chips, self.seed).progress(&moves);

@@ -384,7 +384,7 @@ impl Macros<'_> {
     ) -> anyhow::Result<Vec<Option<Interval>>> {
         let error = |(name, mapping): &(String, Mapping)| {
             let programmed = Programmed::new(reference, mapping, self.spec, scope)?;
-            let bar = self.session.observer.bar(&format!("{name} on device"));
+            let bar = self.session.observer.bar(&format!("{name} on device"), "images");
             let moves = |done, of| bar.moves(done, of);
             check.error_points(&programmed, self.seed, &moves).map(Some)
         };
@@ -451,8 +451,9 @@ impl<'a> Trial<'a> {
         let Macros { session, seed, .. } = *macros;
         for (index, OnMacros { name, programmed, saved, .. }) in self.mappings.iter().enumerate() {
             let engines = macros.engines(saved.as_deref())?;
-            let bar =
-                session.observer.bar(&format!("{} of {}: {name}", index + 1, self.mappings.len()));
+            let bar = session
+                .observer
+                .bar(&format!("{} of {}: {name}", index + 1, self.mappings.len()), "images");
             let moves = |done, of| bar.moves(done, of);
             let chips = saved.as_ref().map_or(chips.clone(), |saved| 0..saved.len() as u32);
             let run = programmed.run(chips, seed).progress(&moves);

@@ -112,7 +112,7 @@ impl<'a> Worker<'a> {
 
     /// Computes shards that are missing.
     pub(super) fn work(&self, folder: &Folder, todo: &[ShardId]) -> anyhow::Result<ShardCounts> {
-        let bar = self.session.observer.bar(&self.plan.sweep.name);
+        let bar = self.session.observer.bar(&self.plan.sweep.name, "images");
         let runs = |id: &ShardId| Ok(self.plan.chips(id)?.len() as u64 * self.shown.len() as u64);
         let total: anyhow::Result<Vec<u64>> = todo.iter().map(runs).collect();
         let total: u64 = total?.iter().sum();
