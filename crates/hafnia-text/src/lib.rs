@@ -108,11 +108,12 @@ pub fn one_line(message: &str) -> String {
 }
 
 /// The known name that was probably meant by one that is not known: fewest letters have to be changed,
-/// and no more than a third of its own, or two; none if no name is that near.
+/// no more than a third of its own, or two, and not all; none if no name is that near.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let distances = known.into_iter().map(|known| (edits(name, known), known));
     let (distance, nearest) = distances.min()?;
-    (distance <= (nearest.chars().count() / 3).max(2)).then_some(nearest)
+    let letters = nearest.chars().count();
+    (distance <= (letters / 3).max(2) && distance < letters).then_some(nearest)
 }
 
 /// Letters to insert, delete or replace to turn one word into the other (Levenshtein).
