@@ -380,7 +380,7 @@ mod tests {
         );
         check(
             "conditions = [\"aa\"]\n[axes]\na = [1]",
-            expect!["no key `aa` can be swept: did you mean `a`?"],
+            expect!["no key `aa` can be swept: see hafnia sweep --help"],
         );
         check(
             "[base]\na = 1\n[axes]\na = [1]",
