@@ -38,7 +38,7 @@ const PAGE: &str = "target/ci-reproduce/report.html";
 
 pub(crate) fn run() -> anyhow::Result<()> {
     tidy::run()?;
-    codegen::run(true)?;
+    codegen::run(&codegen::Options::CHECK)?;
     for arguments in COMMANDS {
         let start = Instant::now();
         let mut command = cargo(arguments);

@@ -1,14 +1,17 @@
-//! `cargo xtask codegen`: the documents that are generated, from the code or from measurements.
+//! `cargo xtask codegen`: the documents that are generated, from the code or from measurements, and
+//! those that are held to a recorded run.
 
 mod keys;
+mod recorded;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use hafnia_cim::keys_table;
 use hafnia_cost::{CostModel, DRAWS, calibration_table, constants_table};
 use hafnia_passes::Registry;
+use hafnia_report::Report;
 use hafnia_report::plot::{Measured, TradeOff, scaling, trade_off};
 use hafnia_rng::Seed;
 use hafnia_study::sweep::columns_table;
@@ -27,8 +30,30 @@ const FIGURES: [(&str, &str, Draw); 3] = [
     ("docs/figures/scaling.csv", "docs/figures/scaling.svg", draw_scaling),
 ];
 
-pub(crate) fn run(check: bool) -> anyhow::Result<()> {
+/// What is done with the documents.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Only say whether they are up to date.
+    #[arg(long)]
+    check: bool,
+    /// First keep the report of the run in this folder as the one that documents tell of.
+    #[arg(long, value_name = "DIR", conflicts_with = "check")]
+    keep: Option<PathBuf>,
+}
+
+impl Options {
+    /// Changes nothing.
+    pub(crate) const CHECK: Self = Self { check: true, keep: None };
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if let Some(folder) = &options.keep {
+        recorded::keep(folder)?;
+    }
+    let run = recorded::report()?;
     let mut documents = vec![
+        ("README.md", with_claims(&run)?),
+        ("docs/mapping.md", with_passes(&run)?),
         ("docs/passes.md", Registry::builtin().to_markdown()),
         ("docs/cost.md", cost_document()?),
         ("docs/macros.md", macros_document()?),
@@ -41,7 +66,7 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
     }
     for (name, text) in documents {
         let path = root().join(name);
-        if !check {
+        if !options.check {
             hafnia_artifact::write_whole(&path, text.as_bytes())?;
             continue;
         }
@@ -50,7 +75,19 @@ pub(crate) fn run(check: bool) -> anyhow::Result<()> {
             bail!("{name} is not what the code says: run `cargo xtask codegen`");
         }
     }
-    Ok(())
+    recorded::check_sentences(&run)
+}
+
+/// The README with the claims as the recorded run judges them.
+fn with_claims(run: &Report) -> anyhow::Result<String> {
+    let text = fs::read_to_string(root().join("README.md")).context("README.md")?;
+    with_table(&text, "claims", &recorded::claims_table(run)?)
+}
+
+/// The document on mapping with the passes as the recorded run measured them.
+fn with_passes(run: &Report) -> anyhow::Result<String> {
+    let text = fs::read_to_string(root().join("docs/mapping.md")).context("docs/mapping.md")?;
+    with_table(&text, "passes", &recorded::table(run, "the deployed network by")?)
 }
 
 /// The document on costs with its tables as the code has them.

@@ -34,12 +34,8 @@ enum Chore {
     Ci,
     /// Check the invariants of docs/architecture.md.
     Tidy,
-    /// Write the documents that are generated from the code.
-    Codegen {
-        /// Only say whether they are up to date.
-        #[arg(long)]
-        check: bool,
-    },
+    /// Write the documents that are generated from the code and from a recorded run.
+    Codegen(codegen::Options),
 }
 
 fn main() -> ExitCode {
@@ -51,7 +47,7 @@ fn main() -> ExitCode {
         Chore::Harden(options) => harden::run(&options),
         Chore::Ci => ci::run(),
         Chore::Tidy => tidy::run(),
-        Chore::Codegen { check } => codegen::run(check),
+        Chore::Codegen(options) => codegen::run(&options),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
