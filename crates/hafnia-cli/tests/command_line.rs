@@ -928,7 +928,7 @@ fn wrong_input_is_named_and_nothing_is_written() {
     "#]],
     );
     place.fail("data --data missing", 1, expect![[r#"
-        error: missing has no train-images-idx3-ubyte (plain or .gz): put it there, or leave out --data to have it downloaded
+        error: cannot read missing: No such file or directory (os error 2)
     "#]]);
     place.fail(
         "model import natural.map --out x.hafnia",
@@ -1129,7 +1129,7 @@ fn wrong_mappings_and_networks_are_named() {
     )
     .unwrap();
     std::fs::write(place.path("none.toml"), "name = \"x\"\nuse = \"tile\"\n").unwrap();
-    let none = hafnia_model::npy::encode(&[0, 84], &[0i8; 0]);
+    let none = hafnia_artifact::npy::encode(&[0, 84], &[0i8; 0]);
     std::fs::write(place.path("exported/fc3.weights.npy"), none).unwrap();
     let before = place.files();
 

@@ -1,47 +1,109 @@
 //! Images with their labels.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::error::DataError;
+use hafnia_text::counted;
 
-/// Labelled 8-bit grey images of one size.
-#[derive(Clone, PartialEq, Eq)]
+use crate::{error::DataError, samples::Samples};
+
+/// Images of one shape, with their labels if they have any.
+#[derive(Clone, PartialEq)]
 pub struct Dataset {
     /// What it is, such as "mnist/train".
     pub name: String,
-    /// Height of an image in pixels.
-    pub rows: usize,
-    /// Width of an image in pixels.
-    pub columns: usize,
-    /// Grey levels, images × rows × columns, 0 is the background.
-    pub images: Vec<u8>,
+    /// (channels, height, width) of an image; a vector is (1, 1, length).
+    pub shape: [usize; 3],
+    /// The values of all images, (image, channel, y, x).
+    pub images: Samples,
     /// The class of each image.
-    pub labels: Vec<u8>,
+    pub labels: Option<Vec<u32>>,
 }
 
 impl Dataset {
+    /// Images and labels that belong together; `file` names them in errors.
+    ///
+    /// # Errors
+    /// [`DataError::Content`] if an image has no values, there are not as many labels as images, or a
+    /// value is not finite.
+    pub(crate) fn new(
+        file: &str,
+        name: &str,
+        shape: [usize; 3],
+        images: Samples,
+        labels: Option<Vec<u32>>,
+    ) -> Result<Self, DataError> {
+        let wrong = |fault: String| Err(DataError::content(file, fault));
+        if shape.contains(&0) {
+            return wrong(format!("has images of {}, no side may be 0", shown(shape)));
+        }
+        let data = Self { name: name.to_owned(), shape, images, labels };
+        if let Some(labels) = &data.labels
+            && labels.len() != data.len()
+        {
+            let (images, labels) = (counted(data.len(), "image"), counted(labels.len(), "label"));
+            return wrong(format!("has {images} and {labels}"));
+        }
+        if let Some(at) = data.images.first_not_finite() {
+            let image = at / data.size();
+            return wrong(format!("has a value that is not finite in image {image}"));
+        }
+        Ok(data)
+    }
+
     /// The number of images.
     pub fn len(&self) -> usize {
-        self.labels.len()
+        self.images.len() / self.size().max(1)
     }
 
     /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
+        self.len() == 0
     }
 
-    /// The pixels of an image, row after row.
+    /// The number of values of an image.
+    pub fn size(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The values of an image of 8-bit pixels, (channel, y, x).
     ///
     /// # Panics
-    /// If there is no image of this index.
+    /// If there is no image of this index, or the images are not of `uint8`.
     pub fn image(&self, index: usize) -> &[u8] {
-        let pixels = self.rows * self.columns;
-        &self.images[index * pixels..][..pixels]
+        let Samples::U8(pixels) = &self.images else {
+            panic!("images of {}", self.images.type_name())
+        };
+        &pixels[index * self.size()..][..self.size()]
     }
 
-    /// The number of classes: one more than the largest label.
+    /// The values as the bytes that networks take: those of `uint8` as they are, those of `int8`
+    /// plus 128, and those of `float32` where all of them are whole numbers of 0 to 255.
+    ///
+    /// # Errors
+    /// [`DataError::Unfit`] for other floats.
+    pub fn bytes(&self) -> Result<Cow<'_, [u8]>, DataError> {
+        self.images.bytes().map_err(|at| {
+            let (image, value) = (at / self.size(), self.images.get(at));
+            self.unfit(format!(
+                "has the value {value} in image {image}, a network takes whole numbers of 0 to 255"
+            ))
+        })
+    }
+
+    /// The class of each image.
+    ///
+    /// # Errors
+    /// [`DataError::Unfit`] if the images have none.
+    pub fn labels(&self) -> Result<&[u32], DataError> {
+        self.labels.as_deref().ok_or_else(|| self.unfit("has no labels".to_owned()))
+    }
+
+    /// The number of classes: one more than the largest label; 0 without labels.
     pub fn classes(&self) -> usize {
-        self.labels.iter().max().map_or(0, |&largest| usize::from(largest) + 1)
+        let largest = self.labels.iter().flatten().max();
+        largest.map_or(0, |&largest| largest as usize + 1)
     }
 
     /// These images only, in this order.
@@ -50,12 +112,12 @@ impl Dataset {
     /// If there is no image of one of the indices.
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
+        let of = |labels: &Vec<u32>| indices.iter().map(|&index| labels[index]).collect();
         Self {
             name: self.name.clone(),
-            rows: self.rows,
-            columns: self.columns,
-            images: indices.iter().flat_map(|&index| self.image(index)).copied().collect(),
-            labels: indices.iter().map(|&index| self.labels[index]).collect(),
+            shape: self.shape,
+            images: self.images.select(self.size(), indices),
+            labels: self.labels.as_ref().map(of),
         }
     }
 
@@ -69,42 +131,63 @@ impl Dataset {
         Self { name: format!("{set}/{part}"), ..self.select(indices) }
     }
 
+    /// These images and then others of the same shape; none if they have values of another type, or
+    /// only one of both has labels.
+    pub(crate) fn and(self, others: Self) -> Option<Self> {
+        let labels = match (self.labels, others.labels) {
+            (None, None) => None,
+            (Some(labels), Some(others)) => Some([labels, others].concat()),
+            _ => return None,
+        };
+        Some(Self { images: self.images.and(others.images)?, labels, ..self })
+    }
+
     /// Checks that there is an image.
     ///
     /// # Errors
     /// [`DataError::Unfit`] if not.
     pub fn check_any(&self) -> Result<(), DataError> {
-        self.fits(!self.is_empty(), || "has no images, at least 1 is needed".to_owned())
+        match self.is_empty() {
+            true => Err(self.unfit("has no images, at least 1 is needed".to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// Checks that a network which takes images of this shape, (channels, height, width), and tells so
     /// many classes apart can be shown these.
+    ///
+    /// A vector, whose values all lie along one side, is an image of every shape of as many values, in
+    /// the order (channel, y, x), and an image is such a vector.
     ///
     /// # Errors
     /// [`DataError::Unfit`] if there are no images, they have another shape, or one has a label that
     /// is none of the classes.
     pub fn check(&self, shape: [usize; 3], classes: usize) -> Result<(), DataError> {
         self.check_any()?;
-        let own = [1, self.rows, self.columns];
-        let shown = |shape: [usize; 3]| shape.map(|side| side.to_string()).join("x");
-        self.fits(own == shape, || {
-            format!("has images of {}, the network takes {}", shown(own), shown(shape))
-        })?;
-        let wrong = self.labels.iter().position(|&label| usize::from(label) >= classes);
-        self.fits(wrong.is_none(), || {
-            let image = wrong.unwrap_or_default();
-            let (label, last) = (self.labels[image], classes.saturating_sub(1));
-            format!(
-                "has label {label} at image {image}, the network tells classes 0..={last} apart"
-            )
-        })
+        let size = shape.iter().product();
+        let is_vector = |shape: [usize; 3]| shape.contains(&size);
+        let fits = self.size() == size && (is_vector(self.shape) || is_vector(shape));
+        if self.shape != shape && !fits {
+            let [height, width, channels] = self.shape;
+            let last = [channels, height, width] == shape;
+            let hint = if last { ": put the channels before the rows" } else { "" };
+            let (own, shape) = (shown(self.shape), shown(shape));
+            return Err(self.unfit(format!("has images of {own}, the network takes {shape}{hint}")));
+        }
+        let labels = self.labels.iter().flatten();
+        match labels.enumerate().find(|&(_, &label)| label as usize >= classes) {
+            None => Ok(()),
+            Some((image, label)) => {
+                let last = classes.saturating_sub(1);
+                Err(self.unfit(format!(
+                    "has label {label} at image {image}, the network tells classes 0..={last} apart"
+                )))
+            }
+        }
     }
 
-    fn fits(&self, fits: bool, fault: impl FnOnce() -> String) -> Result<(), DataError> {
-        match fits {
-            true => Ok(()),
-            false => Err(DataError::Unfit { name: self.name.clone(), fault: fault() }),
-        }
+    fn unfit(&self, fault: String) -> DataError {
+        DataError::Unfit { name: self.name.clone(), fault }
     }
 
     /// The first `count` images, or all if there are fewer.
@@ -113,28 +196,37 @@ impl Dataset {
         self.select(&(0..count.min(self.len())).collect::<Vec<_>>())
     }
 
-    /// The first `count` images of each class (all of a class that has fewer), in their order.
+    /// The first `count` images of each class (all of a class that has fewer), in their order; none
+    /// without labels.
     ///
     /// This is how the committed subset was chosen.
     #[must_use]
     pub fn first_of_each_class(&self, count: usize) -> Self {
-        let mut taken = [0; 256];
-        let chosen: Vec<usize> = (0..self.len())
-            .filter(|&index| {
-                let taken = &mut taken[usize::from(self.labels[index])];
+        let mut taken = BTreeMap::new();
+        let labels = self.labels.iter().flatten().enumerate();
+        let chosen: Vec<usize> = labels
+            .filter(|&(_, label)| {
+                let taken = taken.entry(label).or_insert(0);
                 *taken += 1;
                 *taken <= count
             })
+            .map(|(index, _)| index)
             .collect();
         self.select(&chosen)
     }
 }
 
-/// Without the pixels, which nobody wants in a message.
+/// The sides of an image, as in `3x32x32`.
+pub(crate) fn shown(shape: [usize; 3]) -> String {
+    shape.map(|side| side.to_string()).join("x")
+}
+
+/// Without the values, which nobody wants in a message.
 impl fmt::Debug for Dataset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, rows, columns, .. } = self;
-        write!(f, "Dataset({name}: {} images of {rows}×{columns})", self.len())
+        let Self { name, shape, images, .. } = self;
+        let (count, shape, of) = (self.len(), shown(*shape), images.type_name());
+        write!(f, "Dataset({name}: {count} images of {shape}, {of})")
     }
 }
 
@@ -145,10 +237,9 @@ mod tests {
     fn dataset() -> Dataset {
         Dataset {
             name: "test".to_owned(),
-            rows: 1,
-            columns: 2,
-            images: vec![0, 1, 10, 11, 20, 21, 30, 31],
-            labels: vec![3, 0, 3, 3],
+            shape: [1, 1, 2],
+            images: Samples::U8(vec![0, 1, 10, 11, 20, 21, 30, 31]),
+            labels: Some(vec![3, 0, 3, 3]),
         }
     }
 
@@ -157,7 +248,7 @@ mod tests {
         let data = dataset();
         assert_eq!((data.len(), data.classes(), data.is_empty()), (4, 4, false));
         assert_eq!(data.image(2), [20, 21]);
-        assert_eq!(format!("{data:?}"), "Dataset(test: 4 images of 1×2)");
+        assert_eq!(format!("{data:?}"), "Dataset(test: 4 images of 1x1x2, uint8)");
         let none = data.select(&[]);
         assert_eq!((none.len(), none.classes(), none.is_empty()), (0, 0, true));
     }
@@ -170,12 +261,31 @@ mod tests {
             Err(error) => error.to_string(),
         };
         assert_eq!(says(&data, [1, 1, 2], 4), "fits");
-        // Their product is the same.
-        for (shape, shown) in [([1, 2, 1], "1x2x1"), ([2, 1, 1], "2x1x1")] {
-            let expected =
-                format!("data set `mnist/train` has images of 1x1x2, the network takes {shown}");
-            assert_eq!(says(&data, shape, 4), expected);
+        // A vector has no shape, and an image is one in its order.
+        assert_eq!(says(&data, [2, 1, 1], 4), "fits");
+        assert_eq!(
+            says(&data, [1, 1, 3], 4),
+            "data set `mnist/train` has images of 1x1x2, the network takes 1x1x3"
+        );
+        let image = |shape| Dataset {
+            shape,
+            images: Samples::U8((0..12).collect()),
+            labels: None,
+            ..data.clone()
+        };
+        for shape in [[3, 2, 2], [1, 1, 12], [12, 1, 1]] {
+            assert_eq!(says(&image([3, 2, 2]), shape, 4), "fits");
+            assert_eq!(says(&image(shape), [3, 2, 2], 4), "fits");
         }
+        assert_eq!(
+            says(&image([2, 2, 3]), [2, 3, 2], 4),
+            "data set `mnist/train` has images of 2x2x3, the network takes 2x3x2"
+        );
+        assert_eq!(
+            says(&image([2, 2, 3]), [3, 2, 2], 4),
+            "data set `mnist/train` has images of 2x2x3, the network takes 3x2x2: put the channels \
+             before the rows"
+        );
         assert_eq!(
             says(&data.part("validation", &[1, 2]), [1, 1, 2], 3),
             "data set `mnist/validation` has label 3 at image 1, the network tells classes 0..=2 apart"
@@ -187,13 +297,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_byte_is_said() {
+        let floats =
+            |values: [f32; 4]| Dataset { images: Samples::F32(values.into()), ..dataset() };
+        assert_eq!(*floats([0.0, 1.0, 254.0, 255.0]).bytes().unwrap(), [0, 1, 254, 255]);
+        assert_eq!(
+            floats([0.0, 1.0, 2.0, 0.5]).bytes().unwrap_err().to_string(),
+            "data set `test` has the value 0.5 in image 1, a network takes whole numbers of 0 to 255"
+        );
+        let none = Dataset { labels: None, ..dataset() };
+        assert_eq!(none.labels().unwrap_err().to_string(), "data set `test` has no labels");
+    }
+
+    #[test]
     fn selections_keep_image_and_label_together() {
-        let chosen = dataset().select(&[3, 1]);
-        assert_eq!((chosen.images, chosen.labels), (vec![30, 31, 10, 11], vec![3, 0]));
-        let first = dataset().first(2);
-        assert_eq!((first.images, first.labels), (vec![0, 1, 10, 11], vec![3, 0]));
+        let check = |data: Dataset, images: &[u8], labels: &[u32]| {
+            assert_eq!(data.images, Samples::U8(images.to_vec()));
+            assert_eq!(data.labels, Some(labels.to_vec()));
+        };
+        check(dataset().select(&[3, 1]), &[30, 31, 10, 11], &[3, 0]);
+        check(dataset().first(2), &[0, 1, 10, 11], &[3, 0]);
         assert_eq!(dataset().first(9), dataset());
-        let first = dataset().first_of_each_class(2);
-        assert_eq!((first.images, first.labels), (vec![0, 1, 10, 11, 20, 21], vec![3, 0, 3]));
+        check(dataset().first_of_each_class(2), &[0, 1, 10, 11, 20, 21], &[3, 0, 3]);
     }
 }

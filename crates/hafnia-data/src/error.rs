@@ -22,6 +22,17 @@ pub enum DataError {
         /// The name looked for.
         name: &'static str,
     },
+    /// A file or folder is no data set in a form that is known.
+    #[error(
+        "{} holds no data set: give a folder with MNIST's four files or others in their form, with \
+         the binary batches of CIFAR-10, with arrays (.npy) or with a folder of PNG files for each \
+         class, or a file of arrays (.npz) or of images (.npy)",
+        path.display()
+    )]
+    Form {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// A file does not hold what it must hold.
     #[error("{file} {fault}")]
     Content {
@@ -29,7 +40,7 @@ pub enum DataError {
         file: String,
         /// What it holds and what it must, in words.
         fault: String,
-        /// What the decompressor says, if it refuses the file.
+        /// What the decoder says, if it refuses the file.
         source: Option<io::Error>,
     },
     /// A file or a package cannot be fetched.
@@ -57,6 +68,16 @@ pub enum DataError {
         name: String,
         /// What it has and what it must, in words.
         fault: String,
+    },
+    /// Images cannot be held back from a data set.
+    #[error("cannot hold back {count} images of data set `{name}`: {why}")]
+    HoldOut {
+        /// The images to be held back.
+        count: usize,
+        /// The data set.
+        name: String,
+        /// What stands against it.
+        why: String,
     },
     /// More images wanted for validation than there are.
     #[error("cannot take {validation} images for validation: there are {images}")]

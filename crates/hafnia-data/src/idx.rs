@@ -8,7 +8,7 @@ use std::io::Read as _;
 
 use flate2::read::MultiGzDecoder;
 
-use crate::{dataset::Dataset, error::DataError};
+use crate::{dataset::Dataset, error::DataError, samples::Samples};
 
 const IMAGES: (u32, &str) = (0x0803, "images of one byte a pixel");
 const LABELS: (u32, &str) = (0x0801, "labels of one byte each");
@@ -111,13 +111,9 @@ pub fn parse_dataset(
         let fault = format!("has {images} images but {labels_file} has {labels} labels");
         return Err(DataError::content(images_file, fault));
     }
-    Ok(Dataset {
-        name: name.to_owned(),
-        rows: images.rows,
-        columns: images.columns,
-        images: images.pixels,
-        labels,
-    })
+    let labels = labels.into_iter().map(u32::from).collect();
+    let shape = [1, images.rows, images.columns];
+    Dataset::new(images_file, name, shape, Samples::U8(images.pixels), Some(labels))
 }
 
 /// The sizes in the header and the bytes after it, which are as many as the sizes say.
@@ -153,17 +149,25 @@ fn parse<'a, const SIZES: usize>(
 /// The images of a data set as an uncompressed IDX file.
 ///
 /// # Panics
-/// If a size does not fit in 32 bits.
+/// If the images are not grey ones of `uint8`, or a size does not fit in 32 bits.
 pub fn encode_images(data: &Dataset) -> Vec<u8> {
-    encode(IMAGES.0, &[data.len(), data.rows, data.columns], &data.images)
+    match (data.shape, &data.images) {
+        ([1, rows, columns], Samples::U8(pixels)) => {
+            encode(IMAGES.0, &[data.len(), rows, columns], pixels)
+        }
+        _ => panic!("{data:?} are not grey images of uint8"),
+    }
 }
 
 /// The labels of a data set as an uncompressed IDX file.
 ///
 /// # Panics
-/// If there are more than fit in 32 bits.
+/// If there are none, one is above 255, or there are more than fit in 32 bits.
 pub fn encode_labels(data: &Dataset) -> Vec<u8> {
-    encode(LABELS.0, &[data.len()], &data.labels)
+    let byte = |&label| u8::try_from(label).unwrap_or_else(|_| panic!("label {label} is no byte"));
+    let labels: Vec<u8> = data.labels.iter().flatten().map(byte).collect();
+    assert_eq!(labels.len(), data.len(), "labels of {data:?}");
+    encode(LABELS.0, &[data.len()], &labels)
 }
 
 fn encode(magic: u32, sizes: &[usize], bytes: &[u8]) -> Vec<u8> {
@@ -191,10 +195,9 @@ mod tests {
     fn dataset() -> Dataset {
         Dataset {
             name: "test".to_owned(),
-            rows: 1,
-            columns: 2,
-            images: vec![1, 2, 3, 4],
-            labels: vec![7, 9],
+            shape: [1, 1, 2],
+            images: Samples::U8(vec![1, 2, 3, 4]),
+            labels: Some(vec![7, 9]),
         }
     }
 
@@ -271,6 +274,14 @@ mod tests {
             i has 2 images but l has 1 labels
         "#]],
         );
+        let flat = [&images[..8], &[0; 8]].concat();
+        check(
+            &flat,
+            &labels,
+            expect![[r#"
+            i has images of 1x0x0, no side may be 0
+        "#]],
+        );
         let huge = [&images[..4], &[0xff; 12]].concat();
         check(
             &huge,
@@ -315,13 +326,14 @@ mod tests {
     proptest! {
         #[test]
         fn data_sets_round_trip(
-            rows in 0usize..4,
-            columns in 0usize..4,
+            rows in 1usize..4,
+            columns in 1usize..4,
             labels in prop::collection::vec(any::<u8>(), 0..5),
         ) {
             let pixels = labels.len() * rows * columns;
-            let images = (0..pixels).map(|i| i as u8).collect();
-            let data = Dataset { name: "test".to_owned(), rows, columns, images, labels };
+            let images = Samples::U8((0..pixels).map(|i| i as u8).collect());
+            let labels = Some(labels.into_iter().map(u32::from).collect());
+            let data = Dataset { name: "test".to_owned(), shape: [1, rows, columns], images, labels };
             let images = encode_images(&data);
             let labels = encode_labels(&data);
             prop_assert_eq!(parse_dataset("test", ("i", &images), ("l", &labels)).unwrap(), data);

@@ -14,23 +14,32 @@
 //! ```
 //!
 //! [`load`] finds the full MNIST: in a folder, in the cache, on the network. Every file is checked
-//! by the SHA-256 of its uncompressed content before a byte of it is used.
+//! by the SHA-256 of its uncompressed content before a byte of it is used. Or it reads the data set
+//! that it is given: in IDX files, NumPy's arrays, CIFAR-10's binary batches or PNG files.
 //!
-//! What this crate does not do: images stay 8-bit grey levels, the network's input reduction is
+//! What this crate does not do: values stay as they are, the network's input reduction is
 //! `hafnia-model`'s; and it prints nothing, [`Progress`] goes to a callback. It is the only crate
 //! that touches the network.
 
+mod arrays;
+mod cifar;
 mod dataset;
 mod error;
+mod given;
 mod http;
 pub mod idx;
 mod mnist;
 mod npm;
+mod parts;
+mod pictures;
+mod samples;
 mod sources;
 mod split;
 
 pub use dataset::Dataset;
 pub use error::DataError;
+pub use given::files_in;
 pub use mnist::{Mnist, Origin};
-pub use sources::{Progress, Sources, cache_of, files_in, load};
+pub use samples::Samples;
+pub use sources::{Progress, Sources, cache_of, load};
 pub use split::Split;

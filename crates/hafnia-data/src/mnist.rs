@@ -3,21 +3,31 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use hafnia_artifact::Digest;
+use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
-use crate::{dataset::Dataset, error::DataError, idx};
+use crate::{
+    dataset::Dataset,
+    error::DataError,
+    idx,
+    parts::Parts,
+    split::{STANDARD, Split},
+};
 
-/// MNIST, 28×28 handwritten digits in 10 classes, or the committed subset of it; or what a user's
-/// folder has in MNIST's stead, in the same four files.
+/// MNIST, 28×28 handwritten digits in 10 classes, or the committed subset of it; or the data set that
+/// a user names in MNIST's stead.
 #[derive(Debug, Clone)]
 pub struct Mnist {
-    /// Images to train on and to choose by, see [`Split`](crate::Split): 60 000 of MNIST.
+    /// Images to train on and to choose by: 60 000 of MNIST.
     pub train: Dataset,
+    /// Which of them are which.
+    pub split: Split,
     /// Images that judge: 10 000 of MNIST.
     pub test: Dataset,
     /// Where it came from.
     pub origin: Origin,
-    /// SHA-256 of the uncompressed content of its four files, by name.
+    /// SHA-256 of the uncompressed content of its files, by name; of a folder of pictures, one for
+    /// all, by the name of the folder.
     pub digests: BTreeMap<String, Digest>,
     /// The sources that failed before, each with the reason.
     pub notes: Vec<String>,
@@ -30,6 +40,8 @@ pub struct Mnist {
 pub enum Origin {
     /// The folder given by the user.
     Folder(PathBuf),
+    /// The file given by the user.
+    File(PathBuf),
     /// The cache, a folder filled by earlier downloads.
     Cache(PathBuf),
     /// An HTTPS mirror.
@@ -44,6 +56,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Folder(folder) => write!(f, "folder {}", folder.display()),
+            Self::File(file) => write!(f, "file {}", file.display()),
             Self::Cache(folder) => write!(f, "cache {}", folder.display()),
             Self::Mirror(url) => write!(f, "mirror {url}"),
             Self::Npm(package) => write!(f, "npm package {package}"),
@@ -181,31 +194,57 @@ impl Mnist {
         FULL.iter().all(|file| self.digests.get(file.name) == Some(&file.digest))
     }
 
-    /// The data sets in the content of these files.
+    /// The data set `name` in these parts.
+    pub(crate) fn new(
+        name: &str,
+        parts: Parts,
+        origin: Origin,
+        digests: BTreeMap<String, Digest>,
+    ) -> Result<Self, DataError> {
+        let (train, split, test) = parts.joined(name)?;
+        Ok(Self { train, split, test, origin, digests, notes: Vec::new() })
+    }
+
+    /// The data set in the content of these files.
     pub(crate) fn parse(
         name: &str,
         files: &Files,
         contents: &[Vec<u8>; 4],
         origin: Origin,
     ) -> Result<Self, DataError> {
-        let dataset = |half: &str, images: usize, labels: usize| {
+        let dataset = |part: &str, images: usize, labels: usize| {
             idx::parse_dataset(
-                &format!("{name}/{half}"),
+                &format!("{name}/{part}"),
                 (files[images].name, &contents[images]),
                 (files[labels].name, &contents[labels]),
             )
         };
-        let (train, test) = (dataset("train", 0, 1)?, dataset("test", 2, 3)?);
-        if (train.rows, train.columns) != (test.rows, test.columns) {
-            let size = |data: &Dataset| format!("{}x{}", data.rows, data.columns);
-            let (train, test) = (size(&train), size(&test));
-            let fault = format!("has training images of {train} pixels and test images of {test}");
-            return Err(DataError::content(&format!("data set `{name}`"), fault));
-        }
+        let (train, test) = (Some(dataset("train", 0, 1)?), Some(dataset("test", 2, 3)?));
         let digest =
             |(file, content): (&File, &Vec<u8>)| (file.name.to_owned(), Digest::of(content));
         let digests = files.iter().zip(contents).map(digest).collect();
-        Ok(Self { train, test, origin, digests, notes: Vec::new() })
+        Self::new(name, Parts { train, test, ..Parts::default() }, origin, digests)
+    }
+
+    /// The same with `count` of its images left to judge and the others to train on, if all of them
+    /// are to judge: drawn with a fixed seed, all equally likely.
+    ///
+    /// # Errors
+    /// [`DataError::HoldOut`] if there are images to train on already, or not so many.
+    pub(crate) fn hold_out(self, count: usize) -> Result<Self, DataError> {
+        let images = self.test.len();
+        let why = match () {
+            () if !self.train.is_empty() => "it has images to train on apart".to_owned(),
+            () if !(1..=images).contains(&count) => format!("it {} of them", must(1, images)),
+            () => {
+                let Split { train, validation } = Split::of(images, count, STANDARD)?;
+                let train = self.test.part("train", &train);
+                let split = Split::standard(&train);
+                let test = self.test.part("test", &validation);
+                return Ok(Self { train, split, test, ..self });
+            }
+        };
+        Err(DataError::HoldOut { count, name: self.test.name, why })
     }
 }
 
@@ -220,13 +259,42 @@ mod tests {
         for (data, name, of_a_class) in
             [(&mnist.train, "mnist-subset/train", 200), (&mnist.test, "mnist-subset/test", 100)]
         {
-            assert_eq!((data.name.as_str(), data.rows, data.columns), (name, 28, 28));
+            assert_eq!((data.name.as_str(), data.shape), (name, [1, 28, 28]));
             assert_eq!((data.len(), data.classes()), (10 * of_a_class, 10));
             for class in 0..10 {
-                let count = data.labels.iter().filter(|&&label| label == class).count();
+                let labels = data.labels().unwrap().iter();
+                let count = labels.filter(|&&label| label == class).count();
                 assert_eq!(count, of_a_class, "{name}: {class}");
             }
         }
+    }
+
+    #[test]
+    fn images_are_held_out_of_a_set_in_one_part() {
+        let Mnist { test, origin, digests, .. } = Mnist::subset();
+        let parts = Parts { test: Some(test.clone()), ..Parts::default() };
+        let whole = Mnist::new("digits", parts, origin, digests).unwrap();
+        let held = whole.clone().hold_out(300).unwrap();
+        assert_eq!((held.train.len(), held.test.len()), (700, 300));
+        assert_eq!(held.split, Split::standard(&held.train));
+        let sorted = |parts: &[&Dataset]| {
+            let image = |data: &Dataset, at| data.image(at).to_vec();
+            let of =
+                |data: &&Dataset| (0..data.len()).map(|at| image(data, at)).collect::<Vec<_>>();
+            let mut images = parts.iter().flat_map(of).collect::<Vec<_>>();
+            images.sort();
+            images
+        };
+        assert_eq!(sorted(&[&held.train, &held.test]), sorted(&[&test]));
+
+        let says = |set: Mnist, count| set.hold_out(count).unwrap_err().to_string();
+        let expected = "cannot hold back 1001 images of data set `mnist-subset/test`: \
+                        it must lie in 1..=1000 of them";
+        assert_eq!(says(whole.clone(), 1001), expected);
+        assert!(whole.clone().hold_out(0).is_err() && whole.hold_out(1000).is_ok());
+        let expected = "cannot hold back 1 images of data set `mnist-subset/test`: \
+                        it has images to train on apart";
+        assert_eq!(says(Mnist::subset(), 1), expected);
     }
 
     #[test]

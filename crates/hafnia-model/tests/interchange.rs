@@ -6,8 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use expect_test::{Expect, expect};
+use hafnia_artifact::npy;
 use hafnia_model::interchange::{export, export_with_logits, import, read_reference_logits};
-use hafnia_model::npy;
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
     BitMatrix, Conv, Input, InterchangeError, Layer, Linear, Network, ReferenceProduct, Thresholds,

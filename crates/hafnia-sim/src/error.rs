@@ -106,7 +106,7 @@ pub enum SimError {
         /// `an activation` or `the label`.
         what: &'static str,
         /// What it is.
-        found: u8,
+        found: u32,
         /// The largest allowed.
         max: usize,
     },

@@ -19,7 +19,7 @@ pub struct Images {
     /// (image, channel, y, x): activations, already reduced to the bits of the network's input.
     pub activations: Vec<u8>,
     /// The class of every image.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u32>,
 }
 
 /// Which matrices run on the macro; the others are the network's own.
@@ -62,14 +62,28 @@ pub struct Reference<'a> {
     layout: Result<Layout<'a>, Why>,
     /// By layer, (image, activation): what reaches it, once it was asked for.
     reached: Mutex<BTreeMap<usize, Arc<Vec<u8>>>>,
+    /// Per image, the class that the network answers.
+    answers: Vec<u32>,
     is_correct: Vec<bool>,
 }
 
 impl Images {
     /// Images of 8-bit pixels, (image, channel, y, x), reduced as `network` takes them.
-    pub fn from_pixels(network: &Network, pixels: &[u8], labels: &[u8]) -> Self {
+    pub fn from_pixels(network: &Network, pixels: &[u8], labels: &[u32]) -> Self {
         let activations = reduce_pixels(pixels, &network.input().cuts);
         Self { activations, labels: labels.to_vec() }
+    }
+
+    /// Images without labels, reduced as `network` takes them, labelled with its own answers: it is
+    /// right where it answers as it does without noise.
+    ///
+    /// # Errors
+    /// If they do not fit the network.
+    pub fn labelled_by(network: &Network, activations: Vec<u8>) -> Result<Self, SimError> {
+        let count = activations.len() / network.shape_before(0).len();
+        let unlabelled = Self { activations, labels: vec![0; count] };
+        let Reference { images, answers, .. } = Reference::new(network, &unlabelled)?;
+        Ok(Self { labels: answers, ..images })
     }
 
     /// Number of images.
@@ -92,18 +106,20 @@ impl Images {
             let activations = self.activations.len();
             return Err(SimError::ImageSize { labels, length, activations });
         }
-        let check = |what, values: &[u8], max: usize, per_image: usize| match values
-            .iter()
-            .position(|&value| usize::from(value) > max)
-        {
-            Some(at) => {
-                Err(SimError::Value { image: at / per_image, what, found: values[at], max })
+        let largest = network.input().largest();
+        if let Some(at) = self.activations.iter().position(|&activation| activation > largest) {
+            let (found, max) = (self.activations[at].into(), largest.into());
+            let image = at / length;
+            return Err(SimError::Value { image, what: "an activation", found, max });
+        }
+        let max = network.classes() - 1;
+        match self.labels.iter().position(|&label| label as usize > max) {
+            Some(image) => {
+                let found = self.labels[image];
+                Err(SimError::Value { image, what: "the label", found, max })
             }
             None => Ok(()),
-        };
-        let largest = network.input().largest().into();
-        check("an activation", &self.activations, largest, length)?;
-        check("the label", &self.labels, network.classes() - 1, 1)
+        }
     }
 
     /// The activations of one image.
@@ -163,25 +179,28 @@ impl<'a> Reference<'a> {
             plain: ReferenceProduct::new(network),
             layout: Layout::of_network(network),
             reached: Mutex::default(),
+            answers: Vec::new(),
             is_correct: Vec::new(),
         };
         let last = network.matrices().last().expect("a network has a matrix").layer;
         let reached = reference.reached(last);
         let of_images = reached.par_chunks(reached.len() / images.len());
-        let answers: Vec<usize> = match reference.vectors() {
+        let answers = match reference.vectors() {
             Some((layout, isa)) => {
-                let run = |runner: &mut Runner<'_>, image| argmax(runner.outputs(last, image, 0));
+                let run =
+                    |runner: &mut Runner<'_>, image| argmax(runner.outputs(last, image, 0)) as u32;
                 of_images.map_init(|| Runner::of_network(layout, isa), run).collect()
             }
             None => {
                 let run = |plain: &mut ReferenceProduct, image| {
-                    argmax(&run_from(network, last, image, plain))
+                    argmax(&run_from(network, last, image, plain)) as u32
                 };
                 of_images.map_init(|| reference.plain.clone(), run).collect()
             }
         };
-        let is_correct = |(answer, &label): (usize, &u8)| answer == usize::from(label);
-        reference.is_correct = answers.into_iter().zip(&images.labels).map(is_correct).collect();
+        reference.answers = answers;
+        let answered = reference.answers.iter().zip(&images.labels);
+        reference.is_correct = answered.map(|(answer, label)| answer == label).collect();
         Ok(reference)
     }
 

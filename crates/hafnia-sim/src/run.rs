@@ -392,7 +392,7 @@ impl Walk<'_> {
             let mut outcome = Outcome::default();
             for image in range {
                 let (answer, events) = run(worker, image);
-                let is_correct = answer == usize::from(labels[image]);
+                let is_correct = answer == labels[image] as usize;
                 if is_correct != reference.exact_correct()[image] {
                     outcome.differences.push(image as u32);
                 }

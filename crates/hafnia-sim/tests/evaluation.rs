@@ -70,7 +70,7 @@ fn images(network: &Network, count: u64) -> Images {
         let answer = argmax(&run(network, &image, &mut plain));
         let label = if index % 3 == 0 { (answer + 1) % network.classes() } else { answer };
         images.activations.extend(image);
-        images.labels.push(label as u8);
+        images.labels.push(label as u32);
     }
     images
 }
@@ -99,7 +99,7 @@ fn an_evaluation_is_what_a_loop_over_images_gives() {
         let mut of_chip = Vec::new();
         for (index, (image, &label)) in pixels.zip(&images.labels).enumerate() {
             mapped.image = index as u32;
-            let is_correct = argmax(&run(&network, image, &mut mapped)) == usize::from(label);
+            let is_correct = argmax(&run(&network, image, &mut mapped)) == label as usize;
             if is_correct != (index % 3 != 0) {
                 of_chip.push(index as u32);
             }

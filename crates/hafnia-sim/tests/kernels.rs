@@ -15,7 +15,7 @@ fn images(seed: Seed, input: &Input, classes: usize, count: u64) -> Images {
     let image = |index| random::image(seed.site("test/images").index(index), input);
     Images {
         activations: (0..count).flat_map(image).collect(),
-        labels: (0..count).map(|index| (index % classes as u64) as u8).collect(),
+        labels: (0..count).map(|index| (index % classes as u64) as u32).collect(),
     }
 }
 

@@ -45,7 +45,7 @@ fn a_saved_chip_runs_as_a_fresh_one() {
         let activations = random::image(Seed(100 + image), network.input());
         let outputs =
             run(&network, &activations, &mut hafnia_model::ReferenceProduct::new(&network));
-        images.labels.push(hafnia_model::arithmetic::argmax(&outputs) as u8);
+        images.labels.push(hafnia_model::arithmetic::argmax(&outputs) as u32);
         images.activations.extend(activations);
     }
     let reference = Reference::new(&network, &images).expect("images");

@@ -1,20 +1,24 @@
-//! Where images come from: [`DataSource`], and the [`Part`] of a data set.
+//! Where images come from: [`DataSource`], the [`Part`] of a data set, and images as networks take
+//! them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use hafnia_artifact::Digest;
-use hafnia_data::{Dataset, Mnist, Origin, Split, cache_of};
+use hafnia_data::{Dataset, Mnist, Origin, cache_of};
 use hafnia_model::{Network, arithmetic};
+use hafnia_sim::Images;
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
-/// Where MNIST is looked for.
+/// Where MNIST, or the data set in its stead, is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DataSource {
-    /// The only folder to look into, if there is one.
+    /// The folder or file of the data set, if it is not to be looked for elsewhere.
     pub data: Option<PathBuf>,
+    /// How many images of a data set that is in one part judge; the others are to train on.
+    pub hold_out: Option<usize>,
     /// Folder where downloads are kept.
     pub cache: PathBuf,
     /// Never touch the network: the cache, or else the subset that is part of hafnia.
@@ -32,7 +36,7 @@ impl Default for DataSource {
 impl DataSource {
     /// Everywhere, downloads being kept as they are for a program that runs in this folder.
     pub fn of_checkout(root: &Path) -> Self {
-        Self { data: None, cache: cache_of(root), offline: false, or_subset: false }
+        Self { data: None, hold_out: None, cache: cache_of(root), offline: false, or_subset: false }
     }
 
     /// The files that are there already.
@@ -66,10 +70,9 @@ impl Part {
 
     /// The images of this part.
     pub fn of(self, mnist: &Mnist) -> Dataset {
-        let split = Split::standard(&mnist.train);
         match self {
-            Self::Train => mnist.train.part(self.name(), &split.train),
-            Self::Validation => mnist.train.part(self.name(), &split.validation),
+            Self::Train => mnist.train.part(self.name(), &mnist.split.train),
+            Self::Validation => mnist.train.part(self.name(), &mnist.split.validation),
             Self::Test => mnist.test.clone(),
         }
     }
@@ -104,14 +107,32 @@ pub(crate) fn count(
     Ok(count)
 }
 
-/// The images of a data set as a network takes them: the one place where they are held against it.
-pub(crate) fn images(network: &Network, data: &Dataset) -> anyhow::Result<hafnia_sim::Images> {
+/// The images of a data set as a network takes them, (image, channel, y, x): the one place where they
+/// are held against it.
+pub(crate) fn activations(network: &Network, data: &Dataset) -> anyhow::Result<Vec<u8>> {
     let input = network.input();
     data.check([input.channels, input.height, input.width], network.classes())?;
-    Ok(hafnia_sim::Images {
-        activations: arithmetic::reduce_pixels(&data.images, &input.cuts),
-        labels: data.labels.clone(),
+    Ok(arithmetic::reduce_pixels(&data.bytes()?, &input.cuts))
+}
+
+/// The images of a data set as a network takes them, with their labels or, if they have none, with
+/// what it answers itself.
+pub(crate) fn images(network: &Network, data: &Dataset) -> anyhow::Result<Images> {
+    let activations = activations(network, data)?;
+    Ok(match &data.labels {
+        Some(labels) => Images { activations, labels: labels.clone() },
+        None => Images::labelled_by(network, activations)?,
     })
+}
+
+/// A data set with its labels or, if it has none, with what a network answers: other networks are then
+/// held against this one.
+pub(crate) fn labelled(network: &Network, data: Dataset) -> anyhow::Result<Dataset> {
+    if data.labels.is_some() || data.is_empty() {
+        return Ok(data);
+    }
+    let labels = Some(images(network, &data)?.labels);
+    Ok(Dataset { labels, ..data })
 }
 
 /// The data set that was found.
@@ -127,6 +148,12 @@ pub struct DataOutcome {
     pub validation: usize,
     /// Images that judge.
     pub test: usize,
+    /// (channels, height, width) of an image.
+    pub shape: [usize; 3],
+    /// The type of its values, as NumPy calls it.
+    pub values: String,
+    /// One more than the largest label, if there are labels.
+    pub classes: Option<usize>,
     /// The digests of its files.
     pub digests: BTreeMap<String, Digest>,
     /// Sources that did not answer, and why.
@@ -136,13 +163,17 @@ pub struct DataOutcome {
 impl DataOutcome {
     /// What is said of a data set.
     pub fn of(mnist: &Mnist) -> Self {
-        let split = Split::standard(&mnist.train);
+        let Mnist { train, split, test, .. } = mnist;
+        let classes = [train, test].map(|part| part.labels.as_ref().map(|_| part.classes()));
         Self {
             origin: mnist.origin.clone(),
             full: mnist.is_full(),
             train: split.train.len(),
             validation: split.validation.len(),
-            test: mnist.test.len(),
+            test: test.len(),
+            shape: test.shape,
+            values: test.images.type_name().to_owned(),
+            classes: classes.into_iter().flatten().max(),
             digests: mnist.digests.clone(),
             notes: mnist.notes.clone(),
         }

@@ -10,7 +10,7 @@ use hafnia_stats::{Interval, paired_difference, wilson};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataSource, Part, images};
+use crate::data::{DataSource, Part, activations, labelled};
 use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::NetworkSource;
@@ -25,6 +25,8 @@ pub struct EvaluateRequest {
     pub against: Option<PathBuf>,
     /// The part of the data set.
     pub part: Part,
+    /// How many of its first images; all without it.
+    pub images: Option<usize>,
     /// Where images come from.
     #[serde(flatten)]
     pub data: DataSource,
@@ -66,7 +68,8 @@ impl Request for EvaluateRequest {
     fn run(&self, session: &Session<'_>) -> anyhow::Result<EvaluateOutcome> {
         let named = self.network.load()?;
         let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
-        let data = self.part.of(&*session.mnist(&self.data)?);
+        let data = self.part.first(&*session.mnist(&self.data)?, self.images, usize::MAX)?;
+        let data = labelled(&named.network, data)?;
         let outcomes = Judged::of(&named.network, &data)?;
         let Judged { first: right, ties_wrong, .. } = &outcomes;
         let accuracy = outcomes.accuracy();
@@ -107,11 +110,8 @@ fn count(right: &[bool]) -> usize {
 /// # Errors
 /// If the network cannot be shown such images.
 pub fn logits(network: &Network, data: &Dataset, count: usize) -> anyhow::Result<Vec<Vec<i32>>> {
-    let inputs = images(network, &data.first(count))?;
-    let size = data.rows * data.columns;
-    Ok(inputs
-        .activations
-        .par_chunks(size)
+    Ok(activations(network, &data.first(count))?
+        .par_chunks(data.size())
         .map_init(|| ReferenceProduct::new(network), |plain, image| run(network, image, plain))
         .collect())
 }
@@ -156,8 +156,8 @@ pub struct Compared {
 impl Judged {
     pub(crate) fn of(network: &Network, data: &Dataset) -> anyhow::Result<Self> {
         let mut outcomes = Self { first: Vec::new(), ties_wrong: Vec::new(), ties: 0 };
-        for (outputs, &label) in logits(network, data, data.len())?.iter().zip(&data.labels) {
-            let (class, label) = (argmax(outputs), usize::from(label));
+        for (outputs, &label) in logits(network, data, data.len())?.iter().zip(data.labels()?) {
+            let (class, label) = (argmax(outputs), label as usize);
             outcomes.first.push(class == label);
             outcomes.ties_wrong.push(is_strictly_largest(outputs, label));
             outcomes.ties += usize::from(!is_strictly_largest(outputs, class));

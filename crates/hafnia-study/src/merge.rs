@@ -10,7 +10,7 @@ use hafnia_stats::Interval;
 use hafnia_tune::{Images, MergeReport, Merged};
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataSource, Part, images};
+use crate::data::{DataSource, Part, images, labelled};
 use crate::evaluate::{Accuracy, Compared, Judged};
 use crate::outputs::{check_outputs, written};
 use crate::record::Record;
@@ -143,7 +143,7 @@ impl Request for MergeRequest {
         record.data(&mnist);
         let inputs = images(&named.network, &self.search.train(&mnist)?)?;
         let subject = |part: Part| -> anyhow::Result<Subject<'_>> {
-            let part = part.of(&mnist);
+            let part = labelled(&named.network, part.of(&mnist))?;
             Ok(Subject {
                 request: self,
                 session,

@@ -10,7 +10,7 @@ use hafnia_rng::Seed;
 use hafnia_tune::{Images, Options, Visit};
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataSource, Part, images};
+use crate::data::{DataSource, Part, images, labelled};
 use crate::evaluate::{Compared, Judged};
 use crate::outputs::{check_outputs, written};
 use crate::record::Record;
@@ -110,7 +110,8 @@ impl Request for RefineRequest {
         record.network(&named);
         let mnist = session.mnist(&self.data)?;
         record.data(&mnist);
-        let (train, validation) = (self.search.train(&mnist)?, Part::Validation.of(&mnist));
+        let train = labelled(&named.network, self.search.train(&mnist)?)?;
+        let validation = labelled(&named.network, Part::Validation.of(&mnist))?;
 
         let options = self.search.options();
         let inputs = images(&named.network, &train)?;

@@ -85,6 +85,7 @@ impl<'a> Session<'a> {
     fn load(&self, source: &DataSource) -> anyhow::Result<Mnist> {
         let sources = Sources {
             data: source.data.clone(),
+            hold_out: source.hold_out,
             cache: source.cache.clone(),
             offline: source.offline,
             fall_back_to_subset: source.or_subset,
@@ -106,11 +107,17 @@ impl<'a> Session<'a> {
                 let note = "note: this is the small subset of MNIST that is part of hafnia";
                 self.observer.note(note);
             }
-            Origin::Folder(folder) if !mnist.is_full() => {
-                let folder = folder.display();
-                self.observer.note(&format!("note: {folder} holds a data set other than MNIST"));
+            Origin::Folder(path) | Origin::File(path) if !mnist.is_full() => {
+                let path = path.display();
+                self.observer.note(&format!("note: {path} holds a data set other than MNIST"));
             }
             _ => {}
+        }
+        if mnist.test.labels.is_none() {
+            self.observer.note(
+                "note: the images have no labels: a network is right where it answers as it does \
+                 itself without noise, and accuracy is the share of such answers",
+            );
         }
         Ok(mnist)
     }

@@ -76,7 +76,7 @@ impl CheckpointStore {
         dataset: &Dataset,
         split: &Split,
     ) -> Self {
-        let content = [Digest::of(&dataset.images), Digest::of(&dataset.labels)];
+        let content = (&dataset.images, &dataset.labels);
         let identity = Identity {
             program: program.to_owned(),
             errors: errors.map(Errors::digest),

@@ -7,6 +7,7 @@ use hafnia_model::{
 use rayon::prelude::*;
 
 use crate::error::TrainError;
+use crate::images::sides;
 use crate::net::{Net, Parameters};
 use crate::shapes::LayerShapes;
 use crate::weights::Latents;
@@ -51,12 +52,8 @@ pub(crate) fn network(
         }
         is_flat = block.config.kernel.is_none();
     }
-    let input = Input {
-        channels: 1,
-        height: dataset.rows,
-        width: dataset.columns,
-        cuts: latents.cuts(averaged),
-    };
+    let [height, width] = sides(dataset);
+    let input = Input { channels: 1, height, width, cuts: latents.cuts(averaged) };
     Ok(Network::new(input, layers)?)
 }
 

@@ -23,7 +23,7 @@ pub(crate) struct Gradients {
 pub(crate) struct Reduced<'a> {
     pub(crate) pixels: &'a [u8],
     pub(crate) cuts: &'a [u8],
-    pub(crate) labels: &'a [u8],
+    pub(crate) labels: &'a [u32],
 }
 
 impl Gradients {
@@ -43,7 +43,7 @@ impl Gradients {
         net: &Net,
         parameters: &Parameters,
         activations: Vec<f32>,
-        labels: &[u8],
+        labels: &[u32],
         suffered: &Arc<Suffered>,
         judge: Judge<'_>,
     ) -> (Self, Option<Vec<f32>>) {

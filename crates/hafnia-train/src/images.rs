@@ -1,6 +1,6 @@
 //! [`Images`]: the images of a run, as an epoch varies them and as networks take them.
 
-use hafnia_data::{Dataset, Split};
+use hafnia_data::{DataError, Dataset, Samples, Split};
 use hafnia_model::arithmetic;
 use hafnia_rng::Seed;
 use rayon::prelude::*;
@@ -23,16 +23,19 @@ pub(crate) struct Images<'a> {
     pub(crate) config: &'a TrainConfig,
     pub(crate) dataset: &'a Dataset,
     pub(crate) split: &'a Split,
+    /// The class of each image of the data set.
+    labels: &'a [u32],
 }
 
 impl<'a> Images<'a> {
-    /// Checks that the split names images of these classes.
+    /// Checks that the split names grey images of 8 bits and of these classes.
     pub(crate) fn new(
         config: &'a TrainConfig,
         dataset: &'a Dataset,
         split: &'a Split,
         classes: usize,
     ) -> Result<Self, TrainError> {
+        let unfit = |error: DataError| TrainError::Images(error.to_string());
         for (part, indices) in [("train", &split.train), ("validation", &split.validation)] {
             if let Some(image) = indices.iter().find(|&&image| image >= dataset.len()) {
                 let (name, images) = (&dataset.name, dataset.len());
@@ -41,25 +44,31 @@ impl<'a> Images<'a> {
                 )));
             }
             let part = dataset.part(part, indices);
-            let checked = part.check([1, dataset.rows, dataset.columns], classes);
-            checked.map_err(|error| TrainError::Images(error.to_string()))?;
+            let [height, width] = sides(dataset);
+            part.check([1, height, width], classes).map_err(unfit)?;
         }
-        Ok(Self { config, dataset, split })
+        if !matches!(dataset.images, Samples::U8(_)) {
+            let (name, of) = (&dataset.name, dataset.images.type_name());
+            return Err(TrainError::Images(format!(
+                "data set `{name}` has images of {of}, training takes uint8"
+            )));
+        }
+        let labels = dataset.labels().map_err(unfit)?;
+        Ok(Self { config, dataset, split, labels })
     }
 
     /// Pixels of images, as an epoch varies them or as they are.
     pub(crate) fn pixels(&self, images: &[usize], epoch: Option<usize>) -> Vec<u8> {
         let augmentation =
             epoch.and_then(|epoch| Some((epoch, self.config.augmentation_of(epoch)?)));
-        let Dataset { rows, columns, .. } = *self.dataset;
-        let mut pixels = Vec::with_capacity(images.len() * rows * columns);
+        let mut pixels = Vec::with_capacity(images.len() * self.dataset.size());
         let draws = Seed(self.config.seed).site("train/augmentation").counter();
         for &image in images {
             let original = self.dataset.image(image);
             match augmentation {
                 None => pixels.extend_from_slice(original),
                 Some((epoch, augmentation)) => {
-                    let warp = Warp::draw(augmentation, [rows, columns], &draws, epoch, image);
+                    let warp = Warp::draw(augmentation, sides(self.dataset), &draws, epoch, image);
                     warp.apply(original, &mut pixels);
                 }
             }
@@ -72,8 +81,8 @@ impl<'a> Images<'a> {
         reduce(&self.pixels(images, None), cuts)
     }
 
-    pub(crate) fn labels(&self, images: &[usize]) -> Vec<u8> {
-        images.iter().map(|&image| self.dataset.labels[image]).collect()
+    pub(crate) fn labels(&self, images: &[usize]) -> Vec<u32> {
+        images.iter().map(|&image| self.labels[image]).collect()
     }
 
     /// How many of these images are classified right, given the outputs of a shard of them.
@@ -85,6 +94,12 @@ impl<'a> Images<'a> {
         let of_shard = |shard: &[usize]| hits(&outputs(shard), &self.labels(shard));
         images.par_chunks(SHARD).map(of_shard).sum()
     }
+}
+
+/// Height and width of the images.
+pub(crate) fn sides(dataset: &Dataset) -> [usize; 2] {
+    let [_, height, width] = dataset.shape;
+    [height, width]
 }
 
 /// Pixels as activations.

@@ -29,12 +29,12 @@ pub(crate) struct Judge<'a> {
 
 impl Judge<'_> {
     /// Judges outputs, (image, class), by the images' labels.
-    pub(crate) fn verdict(&self, outputs: &[f32], labels: &[u8]) -> Verdict {
+    pub(crate) fn verdict(&self, outputs: &[f32], labels: &[u32]) -> Verdict {
         let classes = outputs.len() / labels.len();
         let mut verdict = Verdict { by_outputs: vec![0.0; outputs.len()], ..Verdict::default() };
         for (image, &label) in labels.iter().enumerate() {
             let range = image * classes..(image + 1) * classes;
-            let (outputs, label) = (&outputs[range.clone()], usize::from(label));
+            let (outputs, label) = (&outputs[range.clone()], label as usize);
             verdict.hits += usize::from(class(outputs) == label);
             let by_outputs = &mut verdict.by_outputs[range.clone()];
             match self.loss {
@@ -93,10 +93,10 @@ pub(crate) fn class(outputs: &[f32]) -> usize {
 }
 
 /// Images whose label is the first largest of their outputs, (image, class).
-pub(crate) fn hits(outputs: &[f32], labels: &[u8]) -> usize {
+pub(crate) fn hits(outputs: &[f32], labels: &[u32]) -> usize {
     let classes = outputs.len() / labels.len();
     let answers = outputs.chunks_exact(classes).map(class);
-    answers.zip(labels).filter(|&(class, &label)| class == usize::from(label)).count()
+    answers.zip(labels).filter(|&(class, &label)| class == label as usize).count()
 }
 
 /// A probability of 1, in the whole numbers of [`powers_of_two`].
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     const OUTPUTS: [f32; 6] = [3.0, -5.0, 8.0, 1.0, 1.0, 0.0];
-    const LABELS: [u8; 2] = [2, 1];
+    const LABELS: [u32; 2] = [2, 1];
 
     /// Derivatives are compared with differences of the loss.
     #[test]

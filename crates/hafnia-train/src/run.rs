@@ -13,7 +13,7 @@ use crate::config::{Optimiser, Tie, TrainConfig};
 use crate::error::TrainError;
 use crate::export;
 use crate::gradients::{Gradients, Reduced};
-use crate::images::{CALIBRATION, Images, SHARD};
+use crate::images::{CALIBRATION, Images, SHARD, sides};
 use crate::integer;
 use crate::loss::Judge;
 use crate::net::{Net, PerParameter};
@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
         dataset: &'a Dataset,
         split: &'a Split,
     ) -> Result<Self, TrainError> {
-        let shapes = LayerShapes::new(config, [dataset.rows, dataset.columns], 1)?;
+        let shapes = LayerShapes::new(config, sides(dataset), 1)?;
         shapes.check_size(config.batch)?;
         // What the trained layers must be to make a network is known before they are trained.
         let untrained = Latents::start(&shapes, Seed(config.seed));
@@ -391,16 +391,17 @@ fn octave(sums: &[f32]) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use hafnia_data::Samples;
+
     use super::*;
 
     #[test]
     fn a_loss_that_is_no_number_stops_the_run() {
         let dataset = Dataset {
             name: "black".into(),
-            rows: 28,
-            columns: 28,
-            images: vec![0; 2 * 28 * 28],
-            labels: vec![0, 1],
+            shape: [1, 28, 28],
+            images: Samples::U8(vec![0; 2 * 28 * 28]),
+            labels: Some(vec![0, 1]),
         };
         let split = Split { train: vec![0], validation: vec![1] };
         let config = TrainConfig::default();
@@ -418,10 +419,9 @@ mod tests {
     fn what_makes_no_network_is_known_before_the_training() {
         let dataset = Dataset {
             name: "black".into(),
-            rows: 28,
-            columns: 28,
-            images: vec![0; 2 * 28 * 28],
-            labels: vec![0, 1],
+            shape: [1, 28, 28],
+            images: Samples::U8(vec![0; 2 * 28 * 28]),
+            labels: Some(vec![0, 1]),
         };
         let split = Split { train: vec![0], validation: vec![1] };
         let mut config = TrainConfig { epochs: 10_000, ..TrainConfig::default() };
@@ -437,10 +437,9 @@ mod tests {
     fn a_checkpoint_with_a_right_checksum_and_wrong_content_is_refused() {
         let dataset = Dataset {
             name: "grey".into(),
-            rows: 28,
-            columns: 28,
-            images: (0..4 * 28 * 28).map(|pixel| (pixel % 251) as u8).collect(),
-            labels: vec![0, 1, 2, 3],
+            shape: [1, 28, 28],
+            images: Samples::U8((0..4 * 28 * 28).map(|pixel| (pixel % 251) as u8).collect()),
+            labels: Some(vec![0, 1, 2, 3]),
         };
         let split = Split { train: vec![0, 1, 2], validation: vec![3] };
         let config = TrainConfig { epochs: 2, ..TrainConfig::default() };

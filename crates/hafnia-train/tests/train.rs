@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use hafnia_data::{Dataset, Mnist, Split};
+use hafnia_data::{Dataset, Mnist, Samples, Split};
 use hafnia_train::{
     Augmentation, CheckpointFolder, Event, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie,
     TrainConfig, TrainError, TrainReport, train,
@@ -155,7 +155,8 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     };
     refused(resume(&TrainConfig { seed: 2, ..config() }, &dataset).0, "with another recipe");
     let mut other = dataset.clone();
-    other.images[0] ^= 1;
+    let Samples::U8(pixels) = &mut other.images else { panic!("pixels") };
+    pixels[0] ^= 1;
     refused(resume(&config(), &other).0, "on other images");
     let kept = CheckpointFolder { folder: folder.path(), program: "0.2.0" };
     let newer = train(&config(), &dataset, &split, Some(kept), &mut |_| ());
@@ -227,7 +228,7 @@ fn the_network_is_that_of_the_best_epoch() {
     let right = (40..46).filter(|&image| {
         let reduced: Vec<u8> = dataset.image(image).iter().map(|pixel| pixel >> 6).collect();
         let outputs = hafnia_model::run(&report.network, &reduced, &mut reference);
-        hafnia_model::arithmetic::argmax(&outputs) == usize::from(dataset.labels[image])
+        hafnia_model::arithmetic::argmax(&outputs) == dataset.labels().unwrap()[image] as usize
     });
     assert_eq!(right.count() as f64 / 6.0, best);
 }
@@ -237,10 +238,11 @@ fn the_network_is_that_of_the_best_epoch() {
 fn other_shapes_are_trained() {
     let small = Dataset {
         name: "halves".into(),
-        rows: 12,
-        columns: 10,
-        images: (0..20 * 120).map(|i| if i / 120 % 2 == i % 10 / 5 { 200 } else { 10 }).collect(),
-        labels: (0..20).map(|i| i % 2).collect(),
+        shape: [1, 12, 10],
+        images: Samples::U8(
+            (0..20 * 120).map(|i| if i / 120 % 2 == i % 10 / 5 { 200 } else { 10 }).collect(),
+        ),
+        labels: Some((0..20).map(|i| i % 2).collect()),
     };
     let config = TrainConfig::from_toml(
         "epochs = 8\nbatch = 4\n[input]\ncuts = [3, 9, 27, 81]\n\
@@ -275,13 +277,18 @@ fn images_that_do_not_fit_are_refused() {
         assert_eq!(error.to_string(), expected);
     };
     check(
-        |dataset, _| dataset.rows = 14,
+        |dataset, _| dataset.shape = [1, 14, 28],
         "layer `conv2` gets 7x14 pixels, which its kernel of 5, padding of 0 and pool of 2 do not \
          divide",
     );
     check(
-        |dataset, _| dataset.labels[1] = 10,
+        |dataset, _| dataset.labels = Some(vec![0, 10, 1]),
         "data set `mnist-subset/train` has label 10 at image 1, the network tells classes 0..=9 apart",
+    );
+    check(|dataset, _| dataset.labels = None, "data set `mnist-subset/train` has no labels");
+    check(
+        |dataset, _| dataset.images = Samples::F32(vec![0.0; 3 * 784]),
+        "data set `mnist-subset/train` has images of float32, training takes uint8",
     );
     check(
         |_, split| split.train[0] = 3,

@@ -50,7 +50,7 @@ pub enum TuneError {
     #[error("an image has the label {label}, the network has the outputs 0..={largest}")]
     Label {
         /// The label.
-        label: u8,
+        label: u32,
         /// The largest class of the network.
         largest: usize,
     },

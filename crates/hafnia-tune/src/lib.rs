@@ -12,7 +12,7 @@
 //! let network = random::network(Seed(1), random::Limits::default());
 //! let image = |number| random::image(Seed(number), network.input());
 //! let activations: Vec<u8> = (0..40).flat_map(image).collect();
-//! let labels: Vec<u8> = (0..40).map(|image| (image % network.classes()) as u8).collect();
+//! let labels: Vec<u32> = (0..40).map(|image| (image % network.classes()) as u32).collect();
 //!
 //! let images = Images { activations: &activations, labels: &labels };
 //! let refined = refine(&network, images, &Options::default(), &mut |_, _| ())?;

@@ -45,7 +45,7 @@ impl Loss {
     ///
     /// `outputs` holds the outputs of an image after those of another, as many as there are labels.
     pub(crate) fn fitted<'a>(
-        outputs: impl Iterator<Item = (&'a [i32], u8)> + Clone,
+        outputs: impl Iterator<Item = (&'a [i32], u32)> + Clone,
         reach: i32,
     ) -> Self {
         let total = |step: i32| {
@@ -79,8 +79,8 @@ impl Loss {
     /// # Panics
     /// If there is no output of that class.
     #[inline]
-    pub fn of(&self, outputs: &[i32], label: u8) -> i32 {
-        let own = outputs[usize::from(label)];
+    pub fn of(&self, outputs: &[i32], label: u32) -> i32 {
+        let own = outputs[label as usize];
         let sum: u64 = outputs.iter().map(|&output| self.exponential(output - own)).sum();
         // The label's own exponential, `ONE`, is in the sum.
         libm::round(f64::from(NAT) * libm::log(sum as f64 / ONE)) as i32
@@ -109,10 +109,10 @@ pub struct Score {
 
 impl Score {
     /// Counts one more image.
-    pub(crate) fn add(&mut self, outputs: &[i32], label: u8, loss: i32) {
+    pub(crate) fn add(&mut self, outputs: &[i32], label: u32, loss: i32) {
         let class = argmax(outputs);
         let is_tie = outputs.iter().filter(|&&output| output == outputs[class]).count() > 1;
-        let is_right = class == usize::from(label);
+        let is_right = class == label as usize;
         self.images += 1;
         self.right_first += usize::from(is_right);
         self.right_alone += usize::from(is_right && !is_tie);
@@ -129,9 +129,9 @@ mod tests {
     fn the_loss_is_cross_entropy() {
         let loss = Loss::new(0.25, 100);
         for outputs in [[3, -2, 8], [0, 0, 0], [-9, 7, 7], [40, -40, 1]] {
-            for label in 0..3u8 {
+            for label in 0..3u32 {
                 let exponentials = outputs.map(|output| (0.25 * f64::from(output)).exp());
-                let share = exponentials[usize::from(label)] / exponentials.iter().sum::<f64>();
+                let share = exponentials[label as usize] / exponentials.iter().sum::<f64>();
                 let found = f64::from(loss.of(&outputs, label)) / f64::from(NAT);
                 assert!((found + share.ln()).abs() < 1e-4, "{outputs:?} {label}: {found}");
             }

@@ -298,9 +298,9 @@ mod tests {
     use crate::{Loss, Score};
 
     /// Random images with random labels for LeNet-5.
-    fn images(network: &Network, count: u64) -> (Vec<u8>, Vec<u8>) {
+    fn images(network: &Network, count: u64) -> (Vec<u8>, Vec<u32>) {
         let image = |i| random::image(Seed(3).index(i), network.input());
-        let labels = (0..count).map(|i| (i % 10) as u8).collect();
+        let labels = (0..count).map(|i| (i % 10) as u32).collect();
         ((0..count).flat_map(image).collect(), labels)
     }
 
@@ -369,7 +369,7 @@ mod tests {
         let on = |image: usize, row: usize| u8::from(row == 4 + image % 4);
         let activations: Vec<u8> =
             (0..16).flat_map(|image| (0..8).map(move |row| on(image, row))).collect();
-        let labels: Vec<u8> = (0..16).map(|image| image % 4).collect();
+        let labels: Vec<u32> = (0..16).map(|image| image % 4).collect();
         let images = Images { activations: &activations, labels: &labels };
         let options = Options { held_back: 0.0, ..Options::default() };
         let merged = merge(&network, images, "only", 4, false, &options, &mut |_, _| {}).unwrap();

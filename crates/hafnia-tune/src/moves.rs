@@ -379,9 +379,9 @@ pub(crate) mod tests {
         let rng = &mut seed.site("labels").rng();
         let images: Vec<Vec<u8>> =
             (0..40).map(|i| random::image(seed.index(i), network.input())).collect();
-        let labelled: Vec<(&[u8], u8)> = images
+        let labelled: Vec<(&[u8], u32)> = images
             .iter()
-            .map(|image| (&image[..], rng.random_range(0..network.classes()) as u8))
+            .map(|image| (&image[..], rng.random_range(0..network.classes()) as u32))
             .collect();
         let mut search = Search::new(State::new(&network, &labelled, 30), 3, 0.0);
         for (stage, groups) in search.state.stages.iter_mut().zip(&mut search.groups) {

@@ -16,7 +16,7 @@ pub struct Images<'a> {
     /// Activations of the input, (image, channel, y, x).
     pub activations: &'a [u8],
     /// The class of each image.
-    pub labels: &'a [u8],
+    pub labels: &'a [u32],
 }
 
 /// What [`refine`] looks at.
@@ -259,12 +259,12 @@ pub(crate) fn state(
         return Err(TuneError::Images { activations, labels, inputs });
     }
     let largest = network.classes() - 1;
-    if let Some(&label) = images.labels.iter().find(|&&label| usize::from(label) > largest) {
+    if let Some(&label) = images.labels.iter().find(|&&label| label as usize > largest) {
         return Err(TuneError::Label { label, largest });
     }
     let (searched, held_back) = options.split(labels);
     let image = |&at: &usize| (&images.activations[at * inputs..][..inputs], images.labels[at]);
-    let images: Vec<(&[u8], u8)> = searched.iter().chain(&held_back).map(image).collect();
+    let images: Vec<(&[u8], u32)> = searched.iter().chain(&held_back).map(image).collect();
     Ok(State::new(network, &images, searched.len()))
 }
 
@@ -277,12 +277,12 @@ mod tests {
     use super::*;
 
     /// Random images, each with the label that another random network gives it: something to learn.
-    fn images(count: u64) -> (Network, Vec<u8>, Vec<u8>) {
+    fn images(count: u64) -> (Network, Vec<u8>, Vec<u32>) {
         let (network, teacher) = (random::lenet5(Seed(1)), random::lenet5(Seed(2)));
         let mut plain = ReferenceProduct::new(&teacher);
         let images: Vec<Vec<u8>> =
             (0..count).map(|i| random::image(Seed(3).index(i), network.input())).collect();
-        let label = |image: &Vec<u8>| argmax(&run(&teacher, image, &mut plain)) as u8;
+        let label = |image: &Vec<u8>| argmax(&run(&teacher, image, &mut plain)) as u32;
         let labels = images.iter().map(label).collect();
         (network, images.concat(), labels)
     }
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let network = random::lenet5(Seed(1));
-        let check = |options: Options, labels: &[u8], activations: usize, expected: Expect| {
+        let check = |options: Options, labels: &[u32], activations: usize, expected: Expect| {
             let activations = vec![0; activations];
             let images = Images { activations: &activations, labels };
             let error = refine(&network, images, &options, &mut |_, _| {}).unwrap_err();

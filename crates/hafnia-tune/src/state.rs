@@ -22,7 +22,7 @@ pub(crate) struct State {
 /// What a network computes for an image.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
-    label: u8,
+    label: u32,
     pub(crate) loss: i32,
     /// The activations that reach each stage, one after another.
     activations: Box<[u8]>,
@@ -51,11 +51,11 @@ impl State {
     /// Runs a network on images: activations as the network takes them, one image after another.
     ///
     /// The loss is fitted on the first `searched` images.
-    pub(crate) fn new(network: &Network, images: &[(&[u8], u8)], searched: usize) -> Self {
+    pub(crate) fn new(network: &Network, images: &[(&[u8], u32)], searched: usize) -> Self {
         let stages = Stage::all(network);
         let layout = Layout::of(&stages);
         let first = network.matrices()[0].layer;
-        let run = |plain: &mut ReferenceProduct, &(image, label): &(&[u8], u8)| {
+        let run = |plain: &mut ReferenceProduct, &(image, label): &(&[u8], u32)| {
             let inputs = activations_before(network, first, image, plain);
             layout.run(&stages, &inputs, label)
         };
@@ -205,7 +205,7 @@ impl Layout {
     }
 
     /// Runs stages from scratch. The loss is left for later.
-    fn run(&self, stages: &[Stage], inputs: &[u8], label: u8) -> Image {
+    fn run(&self, stages: &[Stage], inputs: &[u8], label: u32) -> Image {
         let mut activations = vec![0; self.activations[stages.len()]].into_boxed_slice();
         let mut kept = vec![0; self.sums[stages.len()]].into_boxed_slice();
         activations[..inputs.len()].copy_from_slice(inputs);
@@ -306,9 +306,9 @@ mod tests {
             let rng = &mut seed.rng();
             let images: Vec<Vec<u8>> =
                 (0..6).map(|i| random::image(seed.index(i), network.input())).collect();
-            let labelled: Vec<(&[u8], u8)> = images
+            let labelled: Vec<(&[u8], u32)> = images
                 .iter()
-                .map(|image| (&image[..], rng.random_range(0..network.classes()) as u8))
+                .map(|image| (&image[..], rng.random_range(0..network.classes()) as u32))
                 .collect();
             let mut state = State::new(&network, &labelled, 4);
             check(&state, &network, &images);

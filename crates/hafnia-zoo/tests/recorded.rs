@@ -16,8 +16,8 @@ use tempfile::TempDir;
 
 /// How many of these images the reference gets right.
 fn correct(network: &Network, data: &Dataset) -> usize {
-    let activations = reduce_pixels(&data.images, &network.input().cuts);
-    let images = Images { activations, labels: data.labels.clone() };
+    let activations = reduce_pixels(&data.bytes().unwrap(), &network.input().cuts);
+    let images = Images { activations, labels: data.labels().unwrap().to_vec() };
     let reference = Reference::new(network, &images).unwrap();
     reference.exact_correct().iter().filter(|&&correct| correct).count()
 }

@@ -1,8 +1,7 @@
 //! From measured conductances to a preset with their statistics, and to what a network loses on it.
 
 use hafnia::cim::fit::{Conductances, StateFit};
-use hafnia::model::arithmetic::argmax;
-use hafnia::model::{ReferenceProduct, random, run};
+use hafnia::model::random;
 use hafnia::prelude::*;
 use hafnia::rng::gaussian;
 use rand::RngExt;
@@ -10,10 +9,8 @@ use rand::RngExt;
 /// Random images, and what the network says of them, so that what is lost is lost to noise.
 fn images(network: &Network) -> Images {
     let image = |number| random::image(Seed(2).index(number), network.input());
-    let label = |image: &Vec<u8>| argmax(&run(network, image, &mut ReferenceProduct::new(network)));
     let all: Vec<Vec<u8>> = (0..20).map(image).collect();
-    let labels = all.iter().map(|image| label(image) as u8).collect();
-    Images { activations: all.concat(), labels }
+    Images::labelled_by(network, all.concat()).expect("they are of its size")
 }
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -74,7 +74,7 @@ pub(crate) fn main() -> Result<(), hafnia::Error> {
         let activations: Vec<u8> = image.iter().map(|&pixel| u8::from(pixel >= 128)).collect();
         let outputs = run(&network, &activations, &mut ReferenceProduct::new(&network));
         assert_eq!(outputs, trained.outputs(image));
-        labels.push(argmax(&outputs) as u8);
+        labels.push(argmax(&outputs) as u32);
     }
 
     // Its own answers are the labels, so that what is lost is lost to noise.

@@ -1,8 +1,7 @@
 //! A noise model of one's own: an engine that answers conversions, run over chips and images with the
 //! same statistics as ours.
 
-use hafnia::model::arithmetic::argmax;
-use hafnia::model::{ReferenceProduct, random, run};
+use hafnia::model::random;
 use hafnia::prelude::*;
 use hafnia::sim::{Conversion, Engine};
 use rand::RngExt;
@@ -34,10 +33,8 @@ impl Engine for Droop {
 /// Random images, and what the network says of them, so that what is lost is lost to noise.
 fn images(network: &Network) -> Images {
     let image = |number| random::image(Seed(2).index(number), network.input());
-    let label = |image: &Vec<u8>| argmax(&run(network, image, &mut ReferenceProduct::new(network)));
     let all: Vec<Vec<u8>> = (0..20).map(image).collect();
-    let labels = all.iter().map(|image| label(image) as u8).collect();
-    Images { activations: all.concat(), labels }
+    Images::labelled_by(network, all.concat()).expect("they are of its size")
 }
 
 pub(crate) fn main() -> Result<(), hafnia::Error> {

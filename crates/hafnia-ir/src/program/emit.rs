@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use hafnia_artifact::npy;
 use hafnia_artifact::{ArtifactError, Digest, check_writable_folder, read, write_whole_folder};
 use hafnia_model::BitMatrix;
-use hafnia_model::npy;
 use serde::{Deserialize, Serialize};
 
 use super::Program;

@@ -5,9 +5,9 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use hafnia_artifact::npy;
 use hafnia_artifact::{ArtifactError, read};
 use hafnia_cim::{CimError, InputControl, MacroSpec};
-use hafnia_model::npy;
 use hafnia_model::{BitMatrix, HexError};
 use hafnia_text::must;
 use serde::Deserialize;

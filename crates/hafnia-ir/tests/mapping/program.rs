@@ -350,7 +350,7 @@ fn wrong_cells_are_refused() {
         files.insert(name.clone(), bytes);
         expected.assert_eq(&message(&Program::from_files(&files).unwrap_err()));
     };
-    let good = hafnia_model::npy::encode(&[4, 8], &[0i8; 32]);
+    let good = hafnia_artifact::npy::encode(&[4, 8], &[0i8; 32]);
     check(
         good[..100].to_vec(),
         expect![
@@ -358,11 +358,11 @@ fn wrong_cells_are_refused() {
         ],
     );
     check(
-        hafnia_model::npy::encode(&[8, 4], &[0i8; 32]),
+        hafnia_artifact::npy::encode(&[8, 4], &[0i8; 32]),
         expect!["macro-1/cells.npy: its shape is [8, 4], that of the macro [4, 8]"],
     );
     check(
-        hafnia_model::npy::encode(&[4, 8], &[0i32; 32]),
+        hafnia_artifact::npy::encode(&[4, 8], &[0i32; 32]),
         expect![
             "macro-1/cells.npy: not an array of cells: its elements are `<i4`, they must be int8 (`|i1`)"
         ],

@@ -55,11 +55,11 @@ pub(crate) fn recorded() -> Network {
 /// Test images of the committed subset of MNIST, over and over.
 pub(crate) fn images(network: &Network, count: usize) -> Images {
     let test = Mnist::subset().test;
-    let pixels = reduce_pixels(&test.images, &network.input().cuts);
+    let pixels = reduce_pixels(&test.bytes().expect("pixels"), &network.input().cuts);
     let length = network.shape_before(0).len();
     Images {
         activations: pixels.into_iter().cycle().take(count * length).collect(),
-        labels: test.labels.iter().copied().cycle().take(count).collect(),
+        labels: test.labels.iter().flatten().copied().cycle().take(count).collect(),
     }
 }
 

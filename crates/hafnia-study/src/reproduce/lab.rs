@@ -430,7 +430,7 @@ impl<'a> Lab<'a> {
         against: Option<PathBuf>,
     ) -> anyhow::Result<EvaluateOutcome> {
         let (network, data) = (NetworkSource::File(network.to_owned()), self.source.clone());
-        self.ask(name, &EvaluateRequest { network, against, part: Part::Test, data })
+        self.ask(name, &EvaluateRequest { network, against, part: Part::Test, images: None, data })
     }
 
     /// The first setting of the grid is the default of the preset, which this was simulated with.

@@ -1,4 +1,4 @@
-//! NumPy's `.npy` files, as far as folders of ours take them: arrays of `int8`, `int16` and `int32`.
+//! NumPy's `.npy` files: arrays of integers and of `float32`.
 //!
 //! The format is documented at
 //! <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>: a magic, a version, the
@@ -34,47 +34,35 @@ pub trait Element: Copy {
     fn write(self, into: &mut Vec<u8>);
 }
 
-impl Element for i8 {
-    const NAME: &'static str = "int8";
-    // A byte has no order, so NumPy writes `|`; little endian says the same.
-    const DESCRS: &'static [&'static str] = &["|i1", "<i1"];
-    const SIZE: usize = 1;
+macro_rules! elements {
+    ($($element:ty: $name:literal, $descrs:expr;)*) => {$(
+        impl Element for $element {
+            const NAME: &'static str = $name;
+            const DESCRS: &'static [&'static str] = &$descrs;
+            const SIZE: usize = size_of::<$element>();
 
-    fn read(bytes: &[u8]) -> Self {
-        i8::from_le_bytes([bytes[0]])
-    }
+            fn read(bytes: &[u8]) -> Self {
+                Self::from_le_bytes(bytes.try_into().expect("as many bytes as an element has"))
+            }
 
-    fn write(self, into: &mut Vec<u8>) {
-        into.extend(self.to_le_bytes());
-    }
+            fn write(self, into: &mut Vec<u8>) {
+                into.extend(self.to_le_bytes());
+            }
+        }
+    )*};
 }
 
-impl Element for i16 {
-    const NAME: &'static str = "int16";
-    const DESCRS: &'static [&'static str] = &["<i2"];
-    const SIZE: usize = 2;
-
-    fn read(bytes: &[u8]) -> Self {
-        i16::from_le_bytes([bytes[0], bytes[1]])
-    }
-
-    fn write(self, into: &mut Vec<u8>) {
-        into.extend(self.to_le_bytes());
-    }
-}
-
-impl Element for i32 {
-    const NAME: &'static str = "int32";
-    const DESCRS: &'static [&'static str] = &["<i4"];
-    const SIZE: usize = 4;
-
-    fn read(bytes: &[u8]) -> Self {
-        i32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
-    }
-
-    fn write(self, into: &mut Vec<u8>) {
-        into.extend(self.to_le_bytes());
-    }
+// A byte has no order, so NumPy writes `|`; little endian says the same.
+elements! {
+    u8: "uint8", ["|u1", "<u1"];
+    i8: "int8", ["|i1", "<i1"];
+    u16: "uint16", ["<u2"];
+    i16: "int16", ["<i2"];
+    u32: "uint32", ["<u4"];
+    i32: "int32", ["<i4"];
+    u64: "uint64", ["<u8"];
+    i64: "int64", ["<i8"];
+    f32: "float32", ["<f4"];
 }
 
 const MAGIC: &[u8] = b"\x93NUMPY";
@@ -107,6 +95,15 @@ pub fn encode<T: Element>(shape: &[usize], values: &[T]) -> Vec<u8> {
     bytes
 }
 
+/// How the header of a file calls its elements, such as `<f4`: one of [`Element::DESCRS`], or what
+/// cannot be read.
+///
+/// # Errors
+/// If the bytes are no such file.
+pub fn descr(bytes: &[u8]) -> Result<String, NpyError> {
+    Ok(header(bytes).map_err(NpyError)?.0.descr)
+}
+
 /// The array that the bytes of a file hold, brought into C order.
 ///
 /// # Errors
@@ -116,9 +113,7 @@ pub fn decode<T: Element>(bytes: &[u8]) -> Result<Array<T>, NpyError> {
 }
 
 fn decoded<T: Element>(bytes: &[u8]) -> Result<Array<T>, String> {
-    let (header, data) = split(bytes)?;
-    let parsed = Header::parse(header).ok_or_else(|| not_a_header(header));
-    let Header { descr, is_fortran, shape } = parsed?;
+    let (Header { descr, is_fortran, shape }, data) = header(bytes)?;
     if !T::DESCRS.contains(&descr.as_str()) {
         let (name, expected) = (T::NAME, T::DESCRS[0]);
         return Err(format!("its elements are `{descr}`, they must be {name} (`{expected}`)"));
@@ -138,7 +133,13 @@ fn decoded<T: Element>(bytes: &[u8]) -> Result<Array<T>, String> {
     Ok(Array { shape, values })
 }
 
-/// The header and the data of a file.
+/// What the header of a file says, and the data behind it.
+fn header(bytes: &[u8]) -> Result<(Header, &[u8]), String> {
+    let (text, data) = split(bytes)?;
+    Ok((Header::parse(text).ok_or_else(|| not_a_header(text))?, data))
+}
+
+/// The text of the header and the data of a file.
 fn split(bytes: &[u8]) -> Result<(&str, &[u8]), String> {
     let cut_short = |end: usize| {
         let found = bytes.len();
@@ -374,6 +375,21 @@ mod tests {
             &header("{'descr': '<i4', 'fortran_order': False, 'shape': (99999999, 9999999999)}"),
             expect!["its shape [99999999, 9999999999] has more than 268435456 elements"],
         );
+    }
+
+    #[test]
+    fn elements_are_called_as_numpy_calls_them() {
+        let check = |bytes: Vec<u8>, expected: &str| assert_eq!(descr(&bytes).unwrap(), expected);
+        check(encode(&[1], &[0u8]), "|u1");
+        check(encode(&[1], &[0u16]), "<u2");
+        check(encode(&[1], &[0u32]), "<u4");
+        check(encode(&[1], &[0u64]), "<u8");
+        check(encode(&[1], &[0i64]), "<i8");
+        check(encode(&[1], &[0f32]), "<f4");
+        check(file("{'descr': '<f8', 'fortran_order': False, 'shape': (1,)}", &[]), "<f8");
+        assert!(descr(b"").is_err());
+        let halves = Array { shape: vec![2, 1], values: vec![0.5f32, -1.5] };
+        assert_eq!(decode(&encode(&halves.shape, &halves.values)), Ok(halves));
     }
 
     proptest! {
