@@ -26,7 +26,7 @@ const HEAD: &str = "\
 ";
 
 /// Functions whose texts are messages.
-const MAKERS: &[&str] = &["Err", "content", "missing", "of_key", "unfit", "whole", "wrong"];
+const MAKERS: &[&str] = &["Err", "content", "missing", "of_key", "whole", "wrong"];
 
 /// The messages of the crates in a folder, as text.
 pub(crate) fn list(crates: &Path) -> anyhow::Result<String> {
@@ -138,7 +138,7 @@ impl<'ast> Visit<'ast> for Messages {
 
     fn visit_expr_method_call(&mut self, call: &'ast ExprMethodCall) {
         visit::visit_expr_method_call(self, call);
-        if ["context", "with_context", "note"].iter().any(|name| call.method == name) {
+        if ["context", "with_context", "note", "unfit"].iter().any(|name| call.method == name) {
             call.args.iter().for_each(|argument| Texts(self).visit_expr(argument));
         }
     }

@@ -345,8 +345,13 @@ impl Evaluate {
             table.row(percent(name, evaluated.accuracy, 100.0));
             let ties = "  ties counted as wrong".to_owned();
             table.row(percent(ties, evaluated.accuracy_ties_wrong, 100.0));
+            let top_five = |share: Option<Interval>| {
+                share.map(|share| percent("  among the 5 largest".to_owned(), share, 100.0))
+            };
+            top_five(evaluated.top_five).into_iter().for_each(|row| table.row(row));
             if let (Some(path), Some(against)) = (&self.against, &evaluated.against) {
                 table.row(percent(path.display().to_string(), against.accuracy, 100.0));
+                top_five(against.top_five).into_iter().for_each(|row| table.row(row));
                 let ahead = "second ahead by (points, paired)".to_owned();
                 table.row(percent(ahead, against.ahead_points, 1.0));
             }

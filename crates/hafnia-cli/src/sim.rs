@@ -223,10 +223,19 @@ fn text(found: &SimulateOutcome) -> String {
     }
     for (name, of_network) in found.found.networks() {
         for mapping in &of_network.mappings {
+            let of = format!("{name} {}", mapping.mapping);
+            let of = of.trim();
+            if let (Some(exact), Some(share)) = (of_network.exact_top_five, mapping.top_five) {
+                let (exact, share) = (100.0 * exact.value, 100.0 * share.value);
+                text += &format!("top 5 of {of}: {share:.3} % ({exact:.2} % without noise)\n");
+            }
+            if !found.labelled {
+                let error = mapping.mean_squared_error;
+                text += &format!("mean squared error of the outputs of {of}: {error:.3}\n");
+            }
             if let Some(share) = mapping.yield_at {
                 let Interval { value, lo, hi } = share.scaled(100.0);
-                let of = format!("{name} {}", mapping.mapping);
-                text += &format!("yield of {}: {value:.1} % ({lo:.1} to {hi:.1})\n", of.trim());
+                text += &format!("yield of {of}: {value:.1} % ({lo:.1} to {hi:.1})\n");
             }
         }
     }

@@ -927,9 +927,13 @@ fn wrong_input_is_named_and_nothing_is_written() {
         error: --backend is `tpu`: unknown variant `tpu`, expected `flex` or `ndarray`
     "#]],
     );
-    place.fail("data --data missing", 1, expect![[r#"
+    place.fail(
+        "data --data missing",
+        1,
+        expect![[r#"
         error: cannot read missing: No such file or directory (os error 2)
-    "#]]);
+    "#]],
+    );
     place.fail(
         "model import natural.map --out x.hafnia",
         1,

@@ -89,7 +89,15 @@ fn without_labels_a_network_is_held_against_itself() {
     assert_eq!((&found["images"], &found["correct"]), (&50.into(), &50.into()));
     let sim = "sim net.hafnia net.map --chips 5 --set sigma_lrs_rel=0.6 --data own.npy";
     let found = json(place, sim).0;
-    assert_eq!(found["exact_accuracy"]["value"], 1.0);
+    assert_eq!(
+        (&found["exact_accuracy"]["value"], &found["labelled"]),
+        (&1.0.into(), &false.into())
+    );
+    assert!(found["mappings"][0]["mean_squared_error"].as_f64().unwrap() > 0.0, "{found}");
+    let text = hafnia(place, sim, "--quiet").stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("mean squared error of the outputs of net.map: "), "{text}");
+    assert!(!text.contains("top 5"), "there are three classes: {text}");
     assert!(found["mappings"][0]["accuracy_mean"].as_f64().unwrap() < 1.0, "{found}");
 
     // Another network is held against the first.

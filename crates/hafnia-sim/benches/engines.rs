@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use hafnia_cim::MacroSpec;
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Evaluation, Kernels, NoiseScope, Programmed, Reference};
+use hafnia_sim::{EngineKind, Evaluation, Kernels, Nearness, NoiseScope, Programmed, Reference};
 use hafnia_simd::Isa;
 use hafnia_stats::{Bootstrap, reduction};
 use lenet5::{check, images, mapped, recorded};
@@ -82,6 +82,7 @@ fn bootstrap(criterion: &mut Criterion) {
         exact_correct: vec![true; images as usize],
         differences: (first..first + 50).map(chip).collect(),
         events: Vec::new(),
+        nearness: Nearness::default(),
         is_lossy: false,
         chips_differ: true,
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hafnia_stats::{Interval, Outcomes, accuracy_over_images, mean_accuracy};
+use hafnia_stats::{Interval, Outcomes, accuracy_over_images, mean_accuracy, mean_sd, wilson};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
@@ -70,11 +70,40 @@ pub struct Evaluation {
     /// Per matrix of the network, what happened on the macros over all chips and images; nothing
     /// for matrices outside the scope.
     pub events: Vec<Events>,
+    /// How near the outputs come to what they should be.
+    pub nearness: Nearness,
     /// Whether the ADC clips partial sums, so that even without noise there can be differences.
     pub is_lossy: bool,
     /// Whether anything that is drawn tells chips, or repetitions, apart; if not, all of them are one.
     pub chips_differ: bool,
 }
+
+/// How near outputs come to what they should be, where they need not be right.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nearness {
+    /// Images whose class is among the five largest outputs ([`rank`]) of the noiseless network.
+    pub exact_in_five: u32,
+    /// Per chip, the images whose class is among the five largest outputs.
+    pub in_five: Vec<u32>,
+    /// Per chip, the mean over images and outputs of the squared difference between an output and
+    /// what it is without noise.
+    pub squared_error: Vec<f64>,
+}
+
+/// How many outputs come before that of a class: those that are larger, and equal ones of the classes
+/// before it. That of rank 0 is the answer.
+///
+/// # Panics
+/// If there is no output of that class.
+pub fn rank<T: PartialOrd>(outputs: &[T], class: usize) -> usize {
+    let own = &outputs[class];
+    let before = outputs[..class].iter().filter(|output| *output >= own).count();
+    before + outputs[class..].iter().filter(|output| *output > own).count()
+}
+
+/// How many of the largest outputs are looked at beside the largest one.
+pub(crate) const FIVE: usize = 5;
 
 impl Evaluation {
     /// Checks an evaluation that was read, not computed: whether its differences are of images that
@@ -97,6 +126,18 @@ impl Evaluation {
                     "the images on which chip {chip} differs must ascend below {images}"
                 ));
             }
+        }
+        let chips = self.differences.len();
+        let Nearness { exact_in_five, in_five, squared_error } = &self.nearness;
+        if (in_five.len(), squared_error.len()) != (chips, chips) {
+            let (five, errors) = (in_five.len(), squared_error.len());
+            return Err(format!("of {chips} chips it has {five} counts and {errors} errors"));
+        }
+        if in_five.iter().chain([exact_in_five]).any(|&count| count as usize > images) {
+            return Err(format!("a count of images is above {images}"));
+        }
+        if !squared_error.iter().all(|&error| error.is_finite() && error >= 0.0) {
+            return Err("a squared error is below 0 or not finite".to_owned());
         }
         let most = |events: &Events| events.groups.max(events.conversions).max(events.rows_on);
         match self.events.iter().position(|events| most(events) > MOST_EVENTS) {
@@ -163,6 +204,25 @@ impl Evaluation {
         accuracy_over_images(over_chips, self.images())
     }
 
+    /// The share of images whose class is among the five largest outputs of the noiseless network
+    /// ([`wilson`]).
+    pub fn exact_top_five(&self) -> Interval {
+        wilson(self.nearness.exact_in_five as usize, self.images())
+    }
+
+    /// The mean share of images whose class is among the five largest outputs, with its interval over
+    /// chips ([`mean_accuracy`]).
+    pub fn top_five(&self) -> Interval {
+        let share = |&count: &u32| f64::from(count) / self.images() as f64;
+        let shares: Vec<f64> = self.nearness.in_five[..self.chips()].iter().map(share).collect();
+        mean_accuracy(&shares, self.images())
+    }
+
+    /// The mean over chips of [`Nearness::squared_error`].
+    pub fn mean_squared_error(&self) -> f64 {
+        mean_sd(&self.nearness.squared_error[..self.chips()]).mean
+    }
+
     /// Adds the chips of another evaluation of the same thing, so that a range of chips may be run in
     /// parts.
     ///
@@ -171,13 +231,60 @@ impl Evaluation {
     pub fn append(&mut self, more: Self) -> Result<(), SimError> {
         let is_alike = self.engine == more.engine
             && self.exact_correct == more.exact_correct
+            && self.nearness.exact_in_five == more.nearness.exact_in_five
             && self.events.len() == more.events.len()
             && (self.is_lossy, self.chips_differ) == (more.is_lossy, more.chips_differ);
         if !is_alike {
             return Err(SimError::Unlike);
         }
         self.differences.extend(more.differences);
+        self.nearness.in_five.extend(more.nearness.in_five);
+        self.nearness.squared_error.extend(more.nearness.squared_error);
         self.events.iter_mut().zip(more.events).for_each(|(events, more)| *events += more);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hafnia_model::arithmetic::argmax;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_evaluation_is_said() {
+        let good = Evaluation {
+            engine: EngineKind::Exact,
+            exact_correct: vec![true; 3],
+            differences: vec![vec![2]],
+            events: Vec::new(),
+            nearness: Nearness { exact_in_five: 3, in_five: vec![2], squared_error: vec![0.5] },
+            is_lossy: false,
+            chips_differ: false,
+        };
+        assert_eq!(good.validate(), Ok(()));
+        let says = |change: fn(&mut Nearness)| {
+            let mut other = good.clone();
+            change(&mut other.nearness);
+            other.validate().expect_err("it is changed")
+        };
+        assert_eq!(says(|of| of.in_five.clear()), "of 1 chips it has 0 counts and 1 errors");
+        assert_eq!(says(|of| of.exact_in_five = 4), "a count of images is above 3");
+        assert_eq!(says(|of| of.in_five[0] = 4), "a count of images is above 3");
+        let fault = "a squared error is below 0 or not finite";
+        assert_eq!(says(|of| of.squared_error[0] = -0.5), fault);
+        assert_eq!(says(|of| of.squared_error[0] = f64::NAN), fault);
+    }
+
+    proptest! {
+        #[test]
+        fn ranks_put_outputs_in_order(outputs in prop::collection::vec(-3i32..3, 1..12)) {
+            let mut classes: Vec<usize> = (0..outputs.len()).collect();
+            classes.sort_by_key(|&class| -outputs[class]);
+            let ranks: Vec<usize> = classes.iter().map(|&class| rank(&outputs, class)).collect();
+            prop_assert_eq!(ranks, (0..outputs.len()).collect::<Vec<_>>());
+            prop_assert_eq!(rank(&outputs, argmax(&outputs)), 0);
+        }
     }
 }

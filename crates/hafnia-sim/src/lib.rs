@@ -66,7 +66,7 @@ pub use chip::Chip;
 pub use engine::{Conversion, Device, Engine, Exact, Table};
 pub use equivalence::{Disagreement, check_equivalence};
 pub use error::SimError;
-pub use evaluate::{EngineKind, Evaluation};
+pub use evaluate::{EngineKind, Evaluation, Nearness, rank};
 pub use events::{EventCounts, TileEvents};
 pub use mapped::{Events, Mapped, Plan};
 pub use paths::{MatrixPath, Path, Why};

@@ -9,6 +9,7 @@ use hafnia_simd::Isa;
 use rayon::prelude::*;
 
 use crate::error::SimError;
+use crate::evaluate::{FIVE, rank};
 use crate::fast::plan::Layout;
 use crate::fast::runner::Runner;
 use crate::paths::Why;
@@ -62,9 +63,18 @@ pub struct Reference<'a> {
     layout: Result<Layout<'a>, Why>,
     /// By layer, (image, activation): what reaches it, once it was asked for.
     reached: Mutex<BTreeMap<usize, Arc<Vec<u8>>>>,
-    /// Per image, the class that the network answers.
-    answers: Vec<u32>,
+    /// (image, class): what the network gives.
+    outputs: Vec<i32>,
     is_correct: Vec<bool>,
+}
+
+/// How the outputs for an image compare with what they should be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Judged {
+    /// Of the image's class ([`rank`]).
+    pub(crate) rank: usize,
+    /// The mean squared difference from the outputs without noise.
+    pub(crate) squared_error: f64,
 }
 
 impl Images {
@@ -82,8 +92,9 @@ impl Images {
     pub fn labelled_by(network: &Network, activations: Vec<u8>) -> Result<Self, SimError> {
         let count = activations.len() / network.shape_before(0).len();
         let unlabelled = Self { activations, labels: vec![0; count] };
-        let Reference { images, answers, .. } = Reference::new(network, &unlabelled)?;
-        Ok(Self { labels: answers, ..images })
+        let Reference { images, outputs, .. } = Reference::new(network, &unlabelled)?;
+        let answers = outputs.chunks_exact(network.classes()).map(|outputs| argmax(outputs) as u32);
+        Ok(Self { labels: answers.collect(), ..images })
     }
 
     /// Number of images.
@@ -179,29 +190,51 @@ impl<'a> Reference<'a> {
             plain: ReferenceProduct::new(network),
             layout: Layout::of_network(network),
             reached: Mutex::default(),
-            answers: Vec::new(),
+            outputs: Vec::new(),
             is_correct: Vec::new(),
         };
         let last = network.matrices().last().expect("a network has a matrix").layer;
         let reached = reference.reached(last);
         let of_images = reached.par_chunks(reached.len() / images.len());
-        let answers = match reference.vectors() {
+        let outputs: Vec<Vec<i32>> = match reference.vectors() {
             Some((layout, isa)) => {
-                let run =
-                    |runner: &mut Runner<'_>, image| argmax(runner.outputs(last, image, 0)) as u32;
+                let run = |runner: &mut Runner<'_>, image| runner.outputs(last, image, 0).to_vec();
                 of_images.map_init(|| Runner::of_network(layout, isa), run).collect()
             }
             None => {
-                let run = |plain: &mut ReferenceProduct, image| {
-                    argmax(&run_from(network, last, image, plain)) as u32
-                };
+                let run =
+                    |plain: &mut ReferenceProduct, image| run_from(network, last, image, plain);
                 of_images.map_init(|| reference.plain.clone(), run).collect()
             }
         };
-        reference.answers = answers;
-        let answered = reference.answers.iter().zip(&images.labels);
-        reference.is_correct = answered.map(|(answer, label)| answer == label).collect();
+        reference.outputs = outputs.concat();
+        reference.is_correct = reference.judged().map(|judged| judged.rank == 0).collect();
         Ok(reference)
+    }
+
+    /// How the outputs for an image, one of each class, compare with what they should be.
+    pub(crate) fn judge(&self, image: usize, outputs: &[i32]) -> Judged {
+        let square = |(&output, &exact): (&i32, &i32)| {
+            let difference = f64::from(output) - f64::from(exact);
+            difference * difference
+        };
+        let exact = &self.outputs[image * outputs.len()..][..outputs.len()];
+        let squares: f64 = outputs.iter().zip(exact).map(square).sum();
+        Judged {
+            rank: rank(outputs, self.images.labels[image] as usize),
+            squared_error: squares / outputs.len() as f64,
+        }
+    }
+
+    /// The noiseless outputs of every image, judged.
+    fn judged(&self) -> impl Iterator<Item = Judged> {
+        let of_images = self.outputs.chunks_exact(self.network.classes()).enumerate();
+        of_images.map(|(image, outputs)| self.judge(image, outputs))
+    }
+
+    /// Images whose class is among the five largest outputs.
+    pub(crate) fn exact_in_five(&self) -> u32 {
+        self.judged().filter(|judged| judged.rank < FIVE).count() as u32
     }
 
     /// Per image, whether the network is right.

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hafnia_cim::{CimError, CodeTable};
 use hafnia_ir::Stage;
-use hafnia_model::arithmetic::argmax;
 use hafnia_model::{Multiply, ReferenceProduct, run_from};
 use hafnia_rng::Seed;
 use hafnia_simd::Isa;
@@ -14,7 +13,7 @@ use rayon::prelude::*;
 use crate::chip::Chip;
 use crate::engine::{Device, Engine, Exact, Table};
 use crate::error::SimError;
-use crate::evaluate::{EngineKind, Evaluation};
+use crate::evaluate::{EngineKind, Evaluation, FIVE, Nearness};
 use crate::fast::codes::Convert;
 use crate::fast::codes::device::DeviceKernel;
 use crate::fast::codes::exact::ExactKernel;
@@ -24,7 +23,7 @@ use crate::fast::runner::Runner;
 use crate::mapped::{Events, Mapped, Plan};
 use crate::paths::{MatrixPath, Path, Why};
 use crate::programmed::Programmed;
-use crate::reference::Kernels;
+use crate::reference::{Judged, Kernels};
 use crate::saved::SavedChip;
 
 /// Called with how much is done and of how much, from several threads, so not always in order.
@@ -210,7 +209,14 @@ impl<'a> Run<'a> {
         }
         let mut events = Vec::new();
         outcomes.iter().for_each(|outcome| add(&mut events, &outcome.events));
+        let images = reference.images.len() as f64;
+        let nearness = Nearness {
+            exact_in_five: reference.exact_in_five(),
+            in_five: outcomes.iter().map(|outcome| outcome.in_five).collect(),
+            squared_error: outcomes.iter().map(|outcome| outcome.squared_error / images).collect(),
+        };
         Ok(Evaluation {
+            nearness,
             engine: engines.kind(),
             exact_correct: reference.exact_correct().to_vec(),
             differences: outcomes.into_iter().map(|outcome| outcome.differences).collect(),
@@ -289,6 +295,10 @@ impl<'a> Run<'a> {
 #[derive(Debug, Clone, Default)]
 struct Outcome {
     differences: Vec<u32>,
+    /// Images whose class is among the five largest outputs.
+    in_five: u32,
+    /// Of outputs, added up over images.
+    squared_error: f64,
     events: Vec<Events>,
 }
 
@@ -362,40 +372,41 @@ impl Walk<'_> {
             worker.mapped.image = image as u32;
             let reached = self.programmed.reached(image);
             let outputs = run_from(reference.network, *first, reached, worker);
-            (argmax(&outputs), &mut worker.mapped.events)
+            (reference.judge(image, &outputs), &mut worker.mapped.events)
         })
     }
 
     fn vectors(&self, layout: &Layout<'_>, isa: Isa, kernel: &impl Convert) -> Outcome {
-        let Programmed { in_scope, first, .. } = self.programmed;
+        let Programmed { reference, in_scope, first, .. } = self.programmed;
         self.run_blocks(
             || Runner::new(layout, isa, kernel, in_scope),
             |runner, image| {
                 let reached = self.programmed.reached(image);
                 let outputs = runner.outputs(*first, reached, image as u32);
-                (argmax(outputs), &mut runner.events)
+                (reference.judge(image, outputs), &mut runner.events)
             },
         )
     }
 
-    /// Runs all images; `run` gives the answer to one, and the events so far.
+    /// Runs all images; `run` judges what one gives, and returns the events so far.
     fn run_blocks<W: Send>(
         &self,
         worker: impl Fn() -> W + Sync + Send,
-        run: impl Fn(&mut W, usize) -> (usize, &mut Vec<Events>) + Sync + Send,
+        run: impl Fn(&mut W, usize) -> (Judged, &mut Vec<Events>) + Sync + Send,
     ) -> Outcome {
         let reference = self.programmed.reference;
-        let (images, labels) = (reference.images.len(), &reference.images.labels);
+        let images = reference.images.len();
         let run_block = |worker: &mut W, block: usize| {
             let range = block * BLOCK..images.min((block + 1) * BLOCK);
             let count = range.len() as u64;
             let mut outcome = Outcome::default();
             for image in range {
-                let (answer, events) = run(worker, image);
-                let is_correct = answer == labels[image] as usize;
-                if is_correct != reference.exact_correct()[image] {
+                let (Judged { rank, squared_error }, events) = run(worker, image);
+                if (rank == 0) != reference.exact_correct()[image] {
                     outcome.differences.push(image as u32);
                 }
+                outcome.in_five += u32::from(rank < FIVE);
+                outcome.squared_error += squared_error;
                 add(&mut outcome.events, events);
                 events.fill(Events::default());
             }
@@ -408,6 +419,8 @@ impl Walk<'_> {
         let mut all = Outcome::default();
         for block in blocks {
             all.differences.extend(block.differences);
+            all.in_five += block.in_five;
+            all.squared_error += block.squared_error;
             add(&mut all.events, &block.events);
         }
         all

@@ -61,7 +61,7 @@ mod tests {
     use hafnia_rng::Seed;
 
     use super::*;
-    use crate::evaluate::EngineKind;
+    use crate::evaluate::{EngineKind, Nearness};
 
     /// An evaluation where the noiseless network is right on all but every tenth image.
     fn evaluation(images: u32, differences: Vec<Vec<u32>>) -> Evaluation {
@@ -70,6 +70,7 @@ mod tests {
             exact_correct: (0..images).map(|image| image % 10 != 9).collect(),
             differences,
             events: Vec::new(),
+            nearness: Nearness::default(),
             is_lossy: false,
             chips_differ: true,
         }

@@ -92,14 +92,30 @@ fn an_evaluation_is_what_a_loop_over_images_gives() {
     let plan = Plan::new(&network, &mapping, &spec).expect("it fits");
     let mut events = vec![Events::default(); 3];
     let mut differences = Vec::new();
-    for chip in 0..2 {
-        let chip = Chip::program(&mapping, &spec, Seed(7), chip).expect("it is placed");
+    let (mut in_five, mut squared_error) = (vec![0; 2], vec![0.0; 2]);
+    let mut plain = ReferenceProduct::new(&network);
+    let mut exact_in_five = 0;
+    // The class is not the last of all by size, of equals the last being the last.
+    let is_in_five = |outputs: &[i32], label: u32| {
+        let mut classes: Vec<usize> = (0..6).collect();
+        classes.sort_by_key(|&class| -outputs[class]);
+        u32::from(classes[5] != label as usize)
+    };
+    for number in 0..2 {
+        let chip = Chip::program(&mapping, &spec, Seed(7), number as u64).expect("it is placed");
         let mut mapped = Mapped::new(&plan, Device::new(&chip, &spec, Seed(7)));
         let pixels = images.activations.chunks(images.activations.len() / 150);
         let mut of_chip = Vec::new();
         for (index, (image, &label)) in pixels.zip(&images.labels).enumerate() {
             mapped.image = index as u32;
-            let is_correct = argmax(&run(&network, image, &mut mapped)) == label as usize;
+            let outputs = run(&network, image, &mut mapped);
+            let exact = run(&network, image, &mut plain);
+            in_five[number] += is_in_five(&outputs, label);
+            exact_in_five += if number == 0 { is_in_five(&exact, label) } else { 0 };
+            for (output, exact) in outputs.iter().zip(&exact) {
+                squared_error[number] += f64::from(output - exact).powi(2) / (150.0 * 6.0);
+            }
+            let is_correct = argmax(&outputs) == label as usize;
             if is_correct != (index % 3 != 0) {
                 of_chip.push(index as u32);
             }
@@ -115,6 +131,16 @@ fn an_evaluation_is_what_a_loop_over_images_gives() {
     assert_eq!(evaluation.differences, differences);
     assert_eq!(evaluation.events, events);
     assert_eq!(evaluation.exact_correct_count(), 100);
+    assert_eq!(evaluation.nearness.in_five, in_five);
+    assert_eq!(evaluation.nearness.exact_in_five, exact_in_five);
+    assert!(in_five[0] < 150 && in_five[0] != in_five[1], "{in_five:?}");
+    for (found, expected) in evaluation.nearness.squared_error.iter().zip(&squared_error) {
+        assert!(*expected > 0.1 && (found / expected - 1.0).abs() < 1e-12, "{found} {expected}");
+    }
+    let shares = f64::from(in_five[0] + in_five[1]) / 300.0;
+    assert!((evaluation.top_five().value - shares).abs() < 1e-12);
+    assert_eq!(evaluation.exact_top_five().value, f64::from(exact_in_five) / 150.0);
+    assert_eq!(evaluation.mean_squared_error(), mean(&evaluation.nearness.squared_error));
     let right = |chip: usize| {
         let lost = differences[chip].iter().filter(|&&image| image % 3 != 0).count();
         100 - lost + (differences[chip].len() - lost)
@@ -122,6 +148,22 @@ fn an_evaluation_is_what_a_loop_over_images_gives() {
     for (chip, accuracy) in evaluation.accuracies().into_iter().enumerate() {
         assert!((accuracy - right(chip) as f64 / 150.0).abs() < 1e-12);
     }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+#[test]
+fn without_labels_answers_are_right_that_stay() {
+    let network = network();
+    let labelled = images(&network, 60);
+    let own = Images::labelled_by(&network, labelled.activations.clone()).expect("they fit");
+    let reference = Reference::new(&network, &own).expect("images of the network");
+    assert!(reference.exact_correct().iter().all(|&is_correct| is_correct));
+    let agrees = labelled.labels.iter().zip(&own.labels).map(|(label, answer)| label == answer);
+    assert!(agrees.enumerate().all(|(image, agrees)| agrees == (image % 3 != 0)));
+    assert!(Images::labelled_by(&network, Vec::new()).is_err());
 }
 
 #[test]

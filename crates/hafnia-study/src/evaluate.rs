@@ -6,6 +6,7 @@ use hafnia_artifact::load;
 use hafnia_data::Dataset;
 use hafnia_model::arithmetic::{argmax, is_strictly_largest};
 use hafnia_model::{Network, ReferenceProduct, run};
+use hafnia_sim::rank;
 use hafnia_stats::{Interval, paired_difference, wilson};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,12 @@ pub struct EvaluateOutcome {
     pub correct_ties_wrong: usize,
     /// Their share.
     pub accuracy_ties_wrong: Interval,
+    /// Share of images whose class is among the five largest outputs, with its 95 % interval (Wilson),
+    /// where there are more classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_five: Option<Interval>,
+    /// Whether images have labels; if not, what the network answers itself is right.
+    pub labelled: bool,
     /// The second network, if there is one.
     pub against: Option<EvaluatedAgainst>,
 }
@@ -56,6 +63,9 @@ pub struct EvaluateOutcome {
 pub struct EvaluatedAgainst {
     /// Its accuracy.
     pub accuracy: Interval,
+    /// As for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_five: Option<Interval>,
     /// Accuracy of the second network minus that of the first, in points, paired over the images.
     pub ahead_points: Interval,
 }
@@ -69,6 +79,7 @@ impl Request for EvaluateRequest {
         let named = self.network.load()?;
         let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
         let data = self.part.first(&*session.mnist(&self.data)?, self.images, usize::MAX)?;
+        let is_labelled = data.labels.is_some();
         let data = labelled(&named.network, data)?;
         let outcomes = Judged::of(&named.network, &data)?;
         let Judged { first: right, ties_wrong, .. } = &outcomes;
@@ -76,10 +87,11 @@ impl Request for EvaluateRequest {
         let against = match second {
             None => None,
             Some(second) => {
-                let second = Judged::of(&second, &data)?.first;
+                let second = Judged::of(&second, &data)?;
                 Some(EvaluatedAgainst {
-                    accuracy: wilson(count(&second), second.len()),
-                    ahead_points: paired_difference(&second, right)?,
+                    accuracy: second.accuracy().first,
+                    top_five: second.top_five(),
+                    ahead_points: paired_difference(&second.first, right)?,
                 })
             }
         };
@@ -90,6 +102,8 @@ impl Request for EvaluateRequest {
             accuracy: accuracy.first,
             correct_ties_wrong: count(ties_wrong),
             accuracy_ties_wrong: accuracy.ties_wrong,
+            top_five: outcomes.top_five(),
+            labelled: is_labelled,
             against,
         })
     }
@@ -123,6 +137,9 @@ pub(crate) struct Judged {
     /// A tie is wrong.
     ties_wrong: Vec<bool>,
     ties: usize,
+    classes: usize,
+    /// Images whose class is among the five largest outputs.
+    in_five: usize,
 }
 
 /// A share of images that are right, by both rules for ties.
@@ -155,14 +172,22 @@ pub struct Compared {
 
 impl Judged {
     pub(crate) fn of(network: &Network, data: &Dataset) -> anyhow::Result<Self> {
-        let mut outcomes = Self { first: Vec::new(), ties_wrong: Vec::new(), ties: 0 };
+        let classes = network.classes();
+        let (first, ties_wrong) = (Vec::new(), Vec::new());
+        let mut outcomes = Self { first, ties_wrong, ties: 0, classes, in_five: 0 };
         for (outputs, &label) in logits(network, data, data.len())?.iter().zip(data.labels()?) {
             let (class, label) = (argmax(outputs), label as usize);
             outcomes.first.push(class == label);
             outcomes.ties_wrong.push(is_strictly_largest(outputs, label));
+            outcomes.in_five += usize::from(rank(outputs, label) < 5);
             outcomes.ties += usize::from(!is_strictly_largest(outputs, class));
         }
         Ok(outcomes)
+    }
+
+    /// The share of images whose class is among the five largest outputs, where there are more.
+    fn top_five(&self) -> Option<Interval> {
+        (self.classes > 5).then(|| wilson(self.in_five, self.first.len()))
     }
 
     fn accuracy(&self) -> Accuracy {

@@ -247,6 +247,7 @@ impl Request for SimulateRequest {
             table_errors,
             name: group.named.name.clone(),
             digest: group.named.digest,
+            classes: group.named.network.classes(),
             evaluations: trial
                 .mappings
                 .iter()
@@ -263,6 +264,7 @@ impl Request for SimulateRequest {
             noise_in: self.noise_in.clone(),
             part: self.part,
             images: first.images(),
+            labelled: dataset.labels.is_some(),
             chips: first.chips(),
             chips_differ: first.chips_differ,
             until,

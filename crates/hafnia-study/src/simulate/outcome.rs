@@ -26,6 +26,9 @@ pub struct SimulateOutcome {
     pub part: Part,
     /// Images that every chip was shown.
     pub images: usize,
+    /// Whether images have labels; if not, a network is right where it answers as it does itself
+    /// without noise.
+    pub labelled: bool,
     /// Chips of every mapping: one if nothing tells them apart, however many were asked for.
     pub chips: usize,
     /// Whether anything tells chips apart.
@@ -83,6 +86,10 @@ pub struct Until {
 pub struct NetworkMappings {
     /// Accuracy without noise (Wilson).
     pub exact_accuracy: Interval,
+    /// Share of images whose class is among the five largest outputs without noise (Wilson), where
+    /// there are more classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact_top_five: Option<Interval>,
     /// The mappings; the first is the baseline.
     pub mappings: Vec<SimulatedMapping>,
 }
@@ -112,6 +119,13 @@ pub struct SimulatedMapping {
     pub accuracy_sd: f64,
     /// Accuracy of the worst chip.
     pub accuracy_worst: f64,
+    /// Mean share of images whose class is among the five largest outputs, with its interval over
+    /// chips, where there are more classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_five: Option<Interval>,
+    /// Mean over chips, images and outputs of the squared difference between an output and what it is
+    /// without noise.
+    pub mean_squared_error: f64,
     /// Share of chips that reach an accuracy, if asked for.
     #[serde(rename = "yield", default, skip_serializing_if = "Option::is_none")]
     pub yield_at: Option<Interval>,
@@ -194,10 +208,11 @@ impl PerImage {
     }
 }
 
-/// A network that was run: its name and digest, by name what its mappings gave, and their paths.
+/// A network that was run: its name, digest and number of classes, by name what its mappings gave, and their paths.
 pub(crate) struct Run {
     pub(crate) name: String,
     pub(crate) digest: Digest,
+    pub(crate) classes: usize,
     pub(crate) evaluations: Vec<(String, Evaluation)>,
     pub(crate) paths: Vec<Vec<MatrixPath>>,
     /// By how many points more each loses on `device`, where that was measured.
@@ -297,6 +312,7 @@ pub(crate) fn power(
 impl NetworkMappings {
     fn of(run: &Run, bootstrap: Bootstrap, accuracy: Option<f64>) -> anyhow::Result<Self> {
         let (_, first) = &run.evaluations[0];
+        let more_than_five = run.classes > 5;
         let mut mappings = Vec::new();
         for (index, (name, evaluation)) in run.evaluations.iter().enumerate() {
             let summary = Summary::of(evaluation, bootstrap);
@@ -310,6 +326,8 @@ impl NetworkMappings {
                 accuracy_interval: summary.accuracy,
                 accuracy_sd: summary.accuracy_sd,
                 accuracy_worst: summary.accuracy_worst,
+                top_five: more_than_five.then(|| evaluation.top_five()),
+                mean_squared_error: evaluation.mean_squared_error(),
                 yield_at: accuracy.map(|accuracy| yield_at(evaluation, accuracy)),
                 drop_points: summary.drop_points,
                 table_error_points: run.table_errors[index],
@@ -319,7 +337,8 @@ impl NetworkMappings {
             });
         }
         let exact_accuracy = wilson(first.exact_correct_count(), first.images());
-        Ok(Self { exact_accuracy, mappings })
+        let exact_top_five = more_than_five.then(|| first.exact_top_five());
+        Ok(Self { exact_accuracy, exact_top_five, mappings })
     }
 }
 

@@ -303,6 +303,7 @@ mod tests {
             exact_correct: (0..400).map(|image| image >= wrong).collect(),
             differences,
             events: Vec::new(),
+            nearness: hafnia_sim::Nearness::default(),
             is_lossy: false,
             chips_differ,
         }

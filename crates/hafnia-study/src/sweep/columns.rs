@@ -2,7 +2,7 @@
 
 /// Columns with unit and meaning, in their order; a `±` stands for the ends of the interval, which are
 /// in columns of their own.
-const COLUMNS: [(&str, &str, &str); 24] = [
+const COLUMNS: [(&str, &str, &str); 26] = [
     ("point", "", "number of the point, from 0"),
     ("status", "", "`done`, `failed`, or `missing` where shards are not there yet"),
     ("chips", "", "virtual chips; of `table` repetitions"),
@@ -18,6 +18,16 @@ const COLUMNS: [(&str, &str, &str); 24] = [
     ),
     ("accuracy_sd", "share", "standard deviation over chips"),
     ("accuracy_worst", "share", "of the worst chip"),
+    (
+        "top_five",
+        "share",
+        "of images whose class is among the five largest outputs; mean over chips",
+    ),
+    (
+        "mean_squared_error",
+        "",
+        "of outputs against what they are without noise; mean over chips and images",
+    ),
     (
         "table_error_points±",
         "points",

@@ -62,7 +62,7 @@ pub struct Shard {
 
 impl Artifact for Shard {
     const KIND: &'static str = "shard";
-    const SCHEMA: u32 = 2;
+    const SCHEMA: u32 = 3;
     const REMAKE: &'static str = "hafnia sweep";
 
     fn validate(&self) -> Result<(), String> {
@@ -352,9 +352,8 @@ impl Folder {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use hafnia_sim::EngineKind;
-
     use hafnia_artifact::seal;
+    use hafnia_sim::{EngineKind, Nearness};
 
     use super::*;
     use crate::sweep::config::Sweep;
@@ -384,6 +383,11 @@ pub(crate) mod tests {
             exact_correct: (0..20).map(|image| image % 10 != 9).collect(),
             differences: chips.clone().map(lost).collect(),
             events: Vec::new(),
+            nearness: Nearness {
+                exact_in_five: 20,
+                in_five: vec![20; chips.len()],
+                squared_error: vec![0.0; chips.len()],
+            },
             is_lossy: false,
             chips_differ: true,
         };

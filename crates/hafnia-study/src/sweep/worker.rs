@@ -332,7 +332,8 @@ fn asks_for_profile(error: &anyhow::Error) -> bool {
         .any(|error| matches!(error, PassError::NoProfile { .. }))
 }
 
-/// What is known of a mapping and of what happened on it, per image where it is counted.
+/// What is known of a mapping, of what happened on it, per image where it is counted, and of its
+/// outputs.
 fn facts(mapping: &Mapping, evaluation: &Evaluation) -> BTreeMap<String, f64> {
     let size = Size::of(mapping);
     let runs = evaluation.runs() as f64;
@@ -346,6 +347,8 @@ fn facts(mapping: &Mapping, evaluation: &Evaluation) -> BTreeMap<String, f64> {
         ("table_bits", size.table_bits as f64),
         ("cycles", mean(|events| events.groups)),
         ("conversions", mean(|events| events.conversions)),
+        ("top_five", evaluation.top_five().value),
+        ("mean_squared_error", evaluation.mean_squared_error()),
     ];
     facts.map(|(column, value)| (column.to_owned(), value)).into()
 }
