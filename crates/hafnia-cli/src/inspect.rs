@@ -56,7 +56,7 @@ pub(crate) fn network_text(network: &NetworkDescription) -> String {
         input.height,
         input.width,
         input.bits(),
-        cuts(&input.cuts)
+        input.cuts.iter().map(|of_channel| cuts(of_channel)).collect::<Vec<_>>().join("; ")
     );
     let mut table = table([
         "layer",

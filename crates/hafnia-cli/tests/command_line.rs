@@ -72,7 +72,7 @@ impl Place {
 
 /// A network with 2-bit weights.
 fn wide_network() -> Network {
-    let weights = Weights::from_fn(4, 2, 2, |_, _| 3);
+    let weights = Weights::from_fn(4, 2, |_, _| 3);
     let fc1 = Linear { name: "fc1".into(), weights, thresholds: None };
     let input = Input::upper_bits(4, 1, 1, 2);
     Network::new(input, vec![Layer::Linear(fc1)]).unwrap()
@@ -98,26 +98,20 @@ fn wide_weights_are_mapped() {
 #[test]
 fn slow_paths_are_told() {
     let place = Place::new();
-    let layer = |name: &str, weights: Weights| {
-        Layer::Linear(Linear { name: name.into(), weights, thresholds: None })
-    };
-    let weights = Weights::from_fn(784, 10, 2, |row, column| [1, 3][(row + column) % 2]);
-    let input = Input::upper_bits(1, 28, 28, 1);
-    let network = Network::new(input, vec![Layer::Flatten, layer("fc1", weights)]).unwrap();
-    hafnia_artifact::save(place.path("wide.hafnia"), &network).unwrap();
     let options = "--pipeline natural --images 2 --chips 1 --noise-in all --offline";
     let sim = |line: &str| {
         let output = place.call(&format!("sim {line} {options} --format json"));
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         (String::from_utf8(output.stderr).unwrap(), found["mappings"][0]["paths"].clone())
     };
-    let note = "note: natural: no vectors for fc1 because weights have 2 bits, not 1: that takes 15 \
-                to 35 times as long\n";
-    let (stderr, paths) = sim("wide.hafnia");
+    let note = "no vectors for conv1, conv2, fc1, fc2, fc3 because the converter has 8 bits, not at \
+                most 6: that takes 15 to 35 times as long\n";
+    let slow = "net.hafnia --engine exact --set adc.bits=8";
+    let (stderr, paths) = sim(slow);
     assert!(stderr.contains(note), "{stderr}");
-    let slow = json!([{ "layer": "fc1", "path": "scalar", "why": { "weight_bits": 2 } }]);
-    assert_eq!(paths, slow);
-    let (stderr, _) = sim("wide.hafnia --quiet");
+    let why = json!({ "converter_bits": 8 });
+    assert_eq!(paths[0], json!({ "layer": "conv1", "path": "scalar", "why": why }));
+    let (stderr, _) = sim(&format!("{slow} --quiet"));
     assert_eq!(stderr, "");
 
     let (stderr, paths) = sim("net.hafnia --verbose");
@@ -125,9 +119,10 @@ fn slow_paths_are_told() {
     assert!(stderr.contains("natural: fc3: conversion by conversion, in vectors"), "{stderr}");
     assert_eq!(paths[0], json!({ "layer": "conv1", "path": "converted", "why": "cells" }));
 
-    let slow_text = "\nfc1: conversion by conversion, without vectors, because weights have 2 bits";
-    assert!(place.run("inspect wide.hafnia").contains(slow_text));
-    assert_eq!(place.json("inspect wide.hafnia")["paths"], slow);
+    assert!(
+        place.run("inspect net.hafnia").contains("\nfc1: conversion by conversion, in vectors")
+    );
+    assert_eq!(place.json("inspect net.hafnia")["paths"], paths);
 }
 
 #[test]
@@ -858,13 +853,6 @@ fn wrong_input_is_named_and_nothing_is_written() {
     place.fail("map net.hafnia --pipeline paper --out x.map", 1, expect![[r#"
         error: pass `reorder` stopped: method `anneal` needs a profile of training images: make one with `hafnia profile`
     "#]]);
-    place.fail(
-        "map net.hafnia --pipeline natural --macro gt-n40-mlc --out x.map",
-        1,
-        expect![[r#"
-        error: layer `conv1` has 1-bit weights, which do not fill cells of 2 bits: they need weights of 2, 4 or 8
-    "#]],
-    );
     place.fail("map net.hafnia --pipeline best-of-all --out x.map", 1, expect![[r#"
         error: pipeline best-of-all is none of the built-in ones (natural, rename, reorder, reorder-polarity, paper, allocate, compact, segments, best): cannot read best-of-all: No such file or directory (os error 2)
     "#]]);
@@ -1124,7 +1112,7 @@ fn wrong_mappings_and_networks_are_named() {
     write("large.map", "gt-n40 128x128", "gt-n40 16x128");
     write("rows.map", "rows 0..25", "rows 0..24 23");
     write("bit.map", "  bits\n    ", "  bits\n    0");
-    write("version.map", "hafnia-mapping 2", "hafnia-mapping 9");
+    write("version.map", "hafnia-mapping 3", "hafnia-mapping 9");
     std::fs::write(place.path("bytes.map"), b"hafnia-mapping\xff").unwrap();
     std::fs::write(place.path("empty.map"), "").unwrap();
     std::fs::write(
@@ -1171,7 +1159,7 @@ fn wrong_mappings_and_networks_are_named() {
         (
             "version",
             expect![[r#"
-            error: version.map:1:16: expected version 1 or 2, found `9`
+            error: version.map:1:16: expected version 1 to 3, found `9`
         "#]],
         ),
         (

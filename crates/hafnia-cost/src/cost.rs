@@ -154,7 +154,7 @@ impl Calibrated {
     ///
     /// let network = random::lenet5(Seed(1));
     /// let spec = MacroSpec::preset("gt-n40")?;
-    /// let mapping = Mapping::logical(&network, &spec)?;
+    /// let mapping = Mapping::logical(&network, &spec);
     /// let images = Images { activations: random::image(Seed(2), network.input()), labels: vec![3] };
     /// let reference = Reference::new(&network, &images)?;
     /// let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::Final)?;

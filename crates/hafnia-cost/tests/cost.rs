@@ -57,7 +57,7 @@ fn small() -> (Network, Vec<u8>) {
 #[test]
 fn a_layer_by_hand() {
     let (network, image) = small();
-    let mapping = Mapping::logical(&network, &spec()).unwrap();
+    let mapping = Mapping::logical(&network, &spec());
     let calibrated = calibrated(1);
     let cost = assess(&calibrated, &network, &mapping, &spec(), image).typical;
     let scaled = calibrated.typical;
@@ -102,7 +102,7 @@ fn a_layer_by_hand() {
 #[test]
 fn cells_in_hrs_follow_the_macro() {
     let (network, image) = small();
-    let mapping = Mapping::logical(&network, &spec()).unwrap();
+    let mapping = Mapping::logical(&network, &spec());
     let calibrated = calibrated(1);
     let c = calibrated.typical.constants;
     let lrs_fj = calibrated.typical.energy_scale * 1.22 * 1000.0 * 0.04 * c.read_ns / c.lrs_kohm;
@@ -119,7 +119,7 @@ fn cells_in_hrs_follow_the_macro() {
 #[test]
 fn converters_by_hand() {
     let (network, image) = small();
-    let mapping = Mapping::logical(&network, &spec()).unwrap();
+    let mapping = Mapping::logical(&network, &spec());
     let calibrated = calibrated(1);
     let (s, c) = (calibrated.typical, calibrated.typical.constants);
     for (kind, bits, comparisons, capacitors, cycles) in [
@@ -153,7 +153,7 @@ fn levels_by_hand() {
     let only = Layer::Linear(Linear { name: "only".into(), weights, thresholds: None });
     let network = Network::new(input, vec![Layer::Flatten, only]).unwrap();
     let spec = MacroSpec::preset("gt-n40-mlc").unwrap();
-    let mut mapping = Mapping::logical(&network, &spec).unwrap();
+    let mut mapping = Mapping::logical(&network, &spec);
     mapping.stage = Stage::Placed;
     mapping.tiles[0].place = Some(Place { macro_index: 0, row: 0, column: 126 });
     let calibrated = calibrated(1);
@@ -186,7 +186,7 @@ fn columns_that_share_a_converter_take_turns() {
     let weights = BitMatrix::from_fn(1, 10, |_, _| true).into();
     let only = Layer::Linear(Linear { name: "only".into(), weights, thresholds: None });
     let network = Network::new(input, vec![Layer::Flatten, only]).unwrap();
-    let mut mapping = Mapping::logical(&network, &spec()).unwrap();
+    let mut mapping = Mapping::logical(&network, &spec());
     mapping.stage = Stage::Placed;
     let mut cycles = |column| {
         mapping.tiles[0].place = Some(Place { macro_index: 0, row: 0, column });
@@ -204,7 +204,7 @@ fn replicas_work_side_by_side() {
     let mut spec = spec();
     spec.rows = 512;
     let image = random::image(Seed(2), network.input());
-    let mut mapping = Mapping::logical(&network, &spec).unwrap();
+    let mut mapping = Mapping::logical(&network, &spec);
     let first = |mapping: &Mapping| {
         let cost = assess(&calibrated(1), &network, mapping, &spec, image.clone()).typical;
         (cost.layers[0].latency_ns.total, cost.layers[0].energy_fj.total)
@@ -225,7 +225,7 @@ fn what_is_assumed_of_converters_reaches_the_latency() {
     let image = random::image(Seed(2), network.input());
     let mut spec = spec();
     spec.rows = 512;
-    let mapping = Mapping::logical(&network, &spec).unwrap();
+    let mapping = Mapping::logical(&network, &spec);
     let model = CostModel::gt_n40().with("latency.scan_cycles", 0.0).unwrap();
     let conversions = |model: CostModel| {
         let calibrated = model.calibrate(200, Seed(1)).unwrap();
@@ -244,7 +244,7 @@ fn what_is_assumed_of_converters_reaches_the_latency() {
 #[test]
 fn a_shared_row_stalls() {
     let (network, image) = small();
-    let mut mapping = Mapping::logical(&network, &spec()).unwrap();
+    let mut mapping = Mapping::logical(&network, &spec());
     let tile = &mut mapping.tiles[0];
     // Rows 1 and 2 are equal.
     tile.rows = (0..3)
@@ -252,7 +252,7 @@ fn a_shared_row_stalls() {
         .collect();
     tile.bits = tile.bits.select_rows([0, 1]);
     let calibrated = calibrated(50);
-    let natural = Mapping::logical(&network, &spec()).unwrap();
+    let natural = Mapping::logical(&network, &spec());
     let natural = assess(&calibrated, &network, &natural, &spec(), image.clone());
     let renamed = assess(&calibrated, &network, &mapping, &spec(), image);
     let cost = &renamed.typical;
@@ -274,7 +274,7 @@ fn a_shared_row_stalls() {
 #[test]
 fn events_of_another_mapping_are_refused() {
     let (network, _) = small();
-    let mapping = Mapping::logical(&network, &spec()).unwrap();
+    let mapping = Mapping::logical(&network, &spec());
     let events = hafnia_sim::EventCounts { images: 1, tiles: Vec::new() };
     let error = calibrated(1).assess(&network, &mapping, &spec(), &events).unwrap_err();
     expect!["counts of 0 tiles over 1 images, the mapping has 1 tiles"]
@@ -331,7 +331,7 @@ proptest! {
     fn costs_rise_with_constants(seed: u64, factor in 1.0..3.0f64) {
         let seed = Seed(seed);
         let (network, image) = small();
-        let mapping = Mapping::logical(&network, &spec()).unwrap();
+        let mapping = Mapping::logical(&network, &spec());
         let calibrated = calibrated(1);
         let before = assess(&calibrated, &network, &mapping, &spec(), image.clone()).typical;
         let mut raised = calibrated.clone();

@@ -24,6 +24,7 @@
 //!
 //! It knows neither passes nor engines: they meet here.
 
+mod coding;
 mod file;
 mod mapping;
 mod profile;
@@ -34,10 +35,11 @@ mod rules;
 mod text;
 mod verifier;
 
+pub use coding::{Coding, CodingKind};
 pub use file::{FileError, read_mapping, write_mapping};
 pub use mapping::{
     Column, Geometry, Lines, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile,
-    TileId, UnfilledCells, mappable,
+    TileId,
 };
 pub use profile::{MatrixProfile, Profile, ProfileError};
 pub use program::{Program, ProgramError};

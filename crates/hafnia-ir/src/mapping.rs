@@ -1,12 +1,13 @@
 //! [`Mapping`] and its parts: plain data, checked by [`verify`](crate::verify).
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use hafnia_artifact::Digest;
 use hafnia_cim::{MacroSpec, ScanEntry};
-use hafnia_model::{BitMatrix, MatrixLayer, Network, Weights};
+use hafnia_model::{BitMatrix, Network};
+
+use crate::coding::Coding;
 
 /// Index of a matrix: its position in [`Network::matrices`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,59 +136,58 @@ pub struct Mapping {
     pub tiles: Vec<Tile>,
 }
 
-/// A logical matrix: rows are inputs, columns the slices of outputs, that is the bits of their
-/// weights.
+/// A logical matrix: rows are inputs, columns the slices of outputs.
 ///
-/// Column c is slice p = c mod `weight_bits` of output c / `weight_bits`, rounded down; its product
-/// counts 2^p times. With weights of 1 bit a column is an output.
+/// Column c is slice p = c mod `coding.slices()` of output c / `coding.slices()`, rounded down; its
+/// product counts `coding.factors()[p]` times, and the sum of the activations counts
+/// `coding.offset()` times in every output.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Matrix {
     /// Name of the layer.
     pub name: String,
     /// Logical rows.
     pub rows: usize,
-    /// Logical columns: outputs times bits of a weight.
+    /// Logical columns: outputs times slices of a weight.
     pub columns: usize,
-    /// Bits of a weight: 1, 2, 4 or 8.
-    pub weight_bits: u8,
-    /// Logical rows whose activation is 0 for every input of the network, ascending: no tile holds
+    /// How bits stand for weights.
+    pub coding: Coding,
+    /// Logical rows whose level is 0 for every input of the network, ascending: no tile holds
     /// them, and the product leaves them out even where noise turns them on.
     pub dead: Vec<u32>,
 }
 
 impl Matrix {
-    /// A matrix of weights of 1 bit, all of which are in tiles.
+    /// A matrix of weights ±1, all of which are in tiles.
     pub fn new(name: impl Into<String>, rows: usize, columns: usize) -> Self {
-        let (name, weight_bits) = (name.into(), 1);
-        Self { name, rows, columns, weight_bits, dead: Vec::new() }
+        Self::coded(name, rows, columns, Coding::odd(1))
     }
 
-    /// A matrix of weights of `weight_bits` bits, all of which are in tiles.
-    pub fn sliced(name: impl Into<String>, rows: usize, outputs: usize, weight_bits: u8) -> Self {
-        let columns = outputs * usize::from(weight_bits);
-        Self { weight_bits, ..Self::new(name, rows, columns) }
+    /// A matrix of weights in this coding, all of which are in tiles.
+    pub fn coded(name: impl Into<String>, rows: usize, outputs: usize, coding: Coding) -> Self {
+        let columns = outputs * coding.slices();
+        Self { name: name.into(), rows, columns, coding, dead: Vec::new() }
     }
 
     /// Outputs of the layer.
     pub fn outputs(&self) -> usize {
-        self.columns / usize::from(self.weight_bits)
+        self.columns / self.coding.slices()
     }
 
     /// The output that a column is a slice of.
     pub fn output(&self, column: u32) -> usize {
-        column as usize / usize::from(self.weight_bits)
+        column as usize / self.coding.slices()
     }
 
-    /// What the product of a column counts in its output: 2^p for slice p.
+    /// What the product of a column counts in its output: the factor of its slice.
     pub fn factor(&self, column: u32) -> i32 {
-        1 << (column % u32::from(self.weight_bits))
+        self.coding.factors()[column as usize % self.coding.slices()]
     }
 
     /// A weight of a replica, as messages name it.
     pub(crate) fn weight(&self, replica: u32, row: usize, column: usize) -> String {
-        let bits = usize::from(self.weight_bits);
-        let (name, output, slice) = (&self.name, column / bits, column % bits);
-        let slice = if bits > 1 { format!("slice {slice} of ") } else { String::new() };
+        let slices = self.coding.slices();
+        let (name, output, slice) = (&self.name, column / slices, column % slices);
+        let slice = if slices > 1 { format!("slice {slice} of ") } else { String::new() };
         format!("{slice}weight ({row}, {output}) of `{name}` replica {replica}")
     }
 
@@ -203,40 +203,10 @@ impl Matrix {
     }
 }
 
-/// A network whose weights do not fill the cells of a macro.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "layer `{layer}` has {bits}-bit weights, which do not fill cells of {cell_bits} bits: they need weights of 2, 4 or 8"
-)]
-pub struct UnfilledCells {
-    /// Name of the first layer that has them.
-    pub layer: String,
-    /// Bits of its weights.
-    pub bits: u8,
-    /// Bits of a cell.
-    pub cell_bits: u8,
-}
-
-/// The weights of a layer as a mapping holds them: a column for every slice of an output
-/// ([`Matrix`]), a bit each, 1 for +1 and 0 for −1.
-///
-/// # Errors
-/// If the bits of a weight are not a multiple of `cell_bits`.
-pub fn mappable<'a>(
-    layer: &MatrixLayer<'a>,
-    cell_bits: u8,
-) -> Result<Cow<'a, BitMatrix>, UnfilledCells> {
-    let (weights, bits): (&'a Weights, u8) = (layer.weights, layer.weights.bits());
-    if bits.is_multiple_of(cell_bits) {
-        return Ok(weights.slices());
-    }
-    Err(UnfilledCells { layer: layer.name.to_owned(), bits, cell_bits })
-}
-
 /// A block of a matrix as it is programmed.
 ///
 /// For logical row r of an entry, logical column c of tile column k, physical row p of the entry:
-/// weight bit (r, c) = `bits`(p, k) ⊕ entry negative ⊕ column inverted.
+/// bit (r, c) of the matrix = `bits`(p, k) ⊕ entry negative ⊕ column inverted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tile {
     /// The matrix it is a block of.
@@ -494,11 +464,12 @@ impl Tile {
 }
 
 impl Mapping {
-    /// The mapping everything starts from: one tile a matrix, rows and columns as in the network.
+    /// The mapping everything starts from: one tile a matrix, rows and columns as in the network,
+    /// weights as [`Coding::of`] chooses.
     ///
-    /// # Errors
-    /// If the weights of a layer do not fill the cells of the macro.
-    pub fn logical(network: &Network, spec: &MacroSpec) -> Result<Self, UnfilledCells> {
+    /// # Panics
+    /// If the macro has cells of more than 2 bits.
+    pub fn logical(network: &Network, spec: &MacroSpec) -> Self {
         let mut mapping = Self {
             stage: Stage::Logical,
             network: network.digest(),
@@ -507,23 +478,25 @@ impl Mapping {
             tiles: Vec::new(),
         };
         for (index, matrix) in network.matrices().iter().enumerate() {
-            let bits = mappable(matrix, mapping.geometry.cell_bits)?;
+            let coding = Coding::of(matrix.weights, mapping.geometry.cell_bits)
+                .expect("offset binary holds all weights in cells of 1 and 2 bits");
+            let bits = coding.bits_of(matrix.weights).expect("chosen to hold these weights");
             let (rows, columns) = (bits.rows(), bits.columns());
-            let (outputs, weight_bits) = (matrix.weights.columns(), matrix.weights.bits());
-            mapping.matrices.push(Matrix::sliced(matrix.name, rows, outputs, weight_bits));
+            let outputs = matrix.weights.columns();
+            mapping.matrices.push(Matrix::coded(matrix.name, rows, outputs, coding));
             let entry = |row| RowEntry { logical: row, physical: row, negative: false };
             let column = |column| Column { logical: column, inverted: false };
             mapping.tiles.push(Tile {
                 matrix: MatrixId(index as u32),
                 replica: 0,
-                bits: bits.into_owned(),
+                bits,
                 rows: (0..rows as u32).map(entry).collect(),
                 columns: (0..columns as u32).map(column).collect(),
                 pre_add: false,
                 place: None,
             });
         }
-        Ok(mapping)
+        mapping
     }
 
     /// The matrices with their ids.

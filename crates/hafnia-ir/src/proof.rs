@@ -1,21 +1,17 @@
 //! The proof that a mapping computes what the network computes: every weight is rebuilt from what
 //! is programmed and compared, bit for bit.
 //!
-//! What is not programmed has to be without effect. That a dead row is never on follows from
-//! intervals: the least and the largest that every activation can be, whatever the input, layer by
-//! layer.
+//! What is not programmed has to be without effect: a dead row is never on, by intervals
+//! ([`largest_levels`]).
 //!
 //! It is written cell by cell and shares no code with passes or verifier, so that it stays the
 //! obvious definition of what a tile means.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use hafnia_model::BitMatrix;
-use hafnia_model::arithmetic::{activate, max_pool, window};
-use hafnia_model::{Layer, Network, Thresholds, Weights};
+use hafnia_model::{BitMatrix, MatrixLayer, Network, largest_levels};
 
-use crate::mapping::{Column, Mapping, MatrixId, RowEntry, Tile, TileId, mappable};
+use crate::mapping::{Column, Mapping, Matrix, MatrixId, RowEntry, Tile, TileId};
 use crate::rules::{Faults, Location, Rule, Violations};
 
 /// Rebuilds every matrix from programmed bits, row tables and polarities and compares it with the
@@ -30,17 +26,11 @@ use crate::rules::{Faults, Location, Rule, Violations};
 pub fn prove(mapping: &Mapping, network: &Network) -> Result<(), Violations> {
     prove_matrices(mapping, network)?;
     let faults = &mut Faults::new(mapping);
-    let cell_bits = mapping.geometry.cell_bits;
-    let mut weights: Vec<Cow<'_, BitMatrix>> = Vec::new();
-    for ((matrix, _), layer) in mapping.matrices().zip(network.matrices()) {
-        match mappable(&layer, cell_bits) {
-            Ok(slices) => weights.push(slices),
-            Err(error) => {
-                faults.note(Rule::Network, Location::matrix(matrix), format_args!("{error}"));
-            }
-        }
-    }
-    faults.check()?;
+    let bits = |(of, layer): (&Matrix, MatrixLayer<'_>)| {
+        of.coding.bits_of(layer.weights).expect("all weights have codes")
+    };
+    let weights: Vec<BitMatrix> =
+        mapping.matrices.iter().zip(network.matrices()).map(bits).collect();
     prove_dead(faults, network);
     faults.check()?;
     // At first, the weights that no tile may hold.
@@ -96,23 +86,24 @@ pub fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), Violat
     }
     for ((matrix, of), layer) in mapping.matrices().zip(&layers) {
         let at = Location::matrix(matrix);
-        let (name, bits, of_layer) = (&of.name, of.weight_bits, layer.weights.bits());
-        if name != layer.name {
+        let name = &of.name;
+        if *name != layer.name {
             let fault = format_args!("it is `{name}`, in the network `{}`", layer.name);
             faults.note(Rule::Network, at, fault);
         }
-        if bits != of_layer {
-            let fault =
-                format_args!("`{name}` has weights of {bits} bits, in the network of {of_layer}");
-            faults.note(Rule::Network, at, fault);
-        }
-        let (rows, columns) =
-            (layer.weights.rows(), layer.weights.columns() * usize::from(of_layer));
+        let (rows, outputs) = (layer.weights.rows(), layer.weights.columns());
+        let columns = outputs * of.coding.slices();
         if (of.rows, of.columns) != (rows, columns) {
             let fault = format_args!(
-                "`{name}` is {}x{}, in the network {rows}x{columns}",
+                "`{name}` is {}x{}, in the network {rows}x{outputs}, which takes {rows}x{columns}",
                 of.rows, of.columns
             );
+            faults.note(Rule::Network, at, fault);
+        }
+        if let Some(weight) = of.coding.uncoded(layer.weights) {
+            let coding = &of.coding;
+            let fault =
+                format_args!("`{name}` has weight {weight}, for which {coding} has no code");
             faults.note(Rule::Network, at, fault);
         }
     }
@@ -125,85 +116,18 @@ fn prove_dead(faults: &mut Faults<'_>, network: &Network) {
     if mapping.matrices.iter().all(|of| of.dead.is_empty()) {
         return;
     }
-    for ((matrix, of), largest) in mapping.matrices().zip(largest_activations(network)) {
+    for ((matrix, of), largest) in mapping.matrices().zip(largest_levels(network)) {
         let (at, name) = (Location::matrix(matrix), &of.name);
         for &row in &of.dead {
             let fault = match largest.get(row as usize) {
                 Some(0) => continue,
-                Some(largest) => format!("its activation may reach {largest}"),
+                Some(largest) => format!("its level may reach {largest}"),
                 None => format!("there are {}", of.rows),
             };
             let fault = format_args!("row {row} of `{name}` is declared dead, but {fault}");
             faults.note(Rule::Needless, at, fault);
         }
     }
-}
-
-/// The largest activation that an input can give to each row of each matrix.
-pub(crate) fn largest_activations(network: &Network) -> Vec<Vec<u8>> {
-    let most = network.input().largest();
-    let pixels = network.shape_before(0).len();
-    // The least and the largest that every activation may be, (channel, y, x).
-    let (mut lo, mut hi) = (vec![0; pixels], vec![most; pixels]);
-    let mut rows = Vec::new();
-    for (index, layer) in network.layers().iter().enumerate() {
-        let (shape, out) = (network.shape_before(index), network.shape_before(index + 1));
-        match layer {
-            Layer::Conv(conv) => {
-                let mut largest = vec![0; conv.weights.rows()];
-                let (mut next_lo, mut next_hi) = (vec![0; out.len()], vec![0; out.len()]);
-                let (mut window_lo, mut window_hi) = (Vec::new(), Vec::new());
-                let positions = out.height * out.width;
-                for position in 0..positions {
-                    let at = (position / out.width, position % out.width);
-                    window(conv, shape, &lo, at, &mut window_lo);
-                    window(conv, shape, &hi, at, &mut window_hi);
-                    for (largest, &hi) in largest.iter_mut().zip(&window_hi) {
-                        *largest = hi.max(*largest);
-                    }
-                    let bounds =
-                        bounds(&conv.weights, conv.thresholds.as_ref(), &window_lo, &window_hi);
-                    for (channel, (lo, hi)) in bounds.into_iter().enumerate() {
-                        next_lo[channel * positions + position] = lo;
-                        next_hi[channel * positions + position] = hi;
-                    }
-                }
-                rows.push(largest);
-                (lo, hi) = (next_lo, next_hi);
-            }
-            Layer::Linear(linear) => {
-                let bounds = bounds(&linear.weights, linear.thresholds.as_ref(), &lo, &hi);
-                rows.push(hi);
-                (lo, hi) = bounds.into_iter().unzip();
-            }
-            Layer::MaxPool { size } => {
-                (lo, hi) = (max_pool(&lo, shape, *size), max_pool(&hi, shape, *size));
-            }
-            Layer::Flatten => {}
-        }
-    }
-    rows
-}
-
-/// The least and the largest activation of every column; nothing after the last layer.
-fn bounds(
-    weights: &Weights,
-    thresholds: Option<&Thresholds>,
-    lo: &[u8],
-    hi: &[u8],
-) -> Vec<(u8, u8)> {
-    let Some(thresholds) = thresholds else { return Vec::new() };
-    let bound = |column: usize| {
-        let (mut least, mut largest) = (0, 0);
-        for row in 0..weights.rows() {
-            let products = [lo[row], hi[row]].map(|a| weights.value(row, column) * i32::from(a));
-            least += products[0].min(products[1]);
-            largest += products[0].max(products[1]);
-        }
-        let thresholds = thresholds.channel(column);
-        (activate(least, thresholds), activate(largest, thresholds))
-    };
-    (0..weights.columns()).map(bound).collect()
 }
 
 /// Every weight that a tile stands for; those that it holds are added to `met`. Of an entry only the
@@ -232,8 +156,8 @@ fn prove_tile(
                 }
             } else {
                 match (tile.bits.get(p, index) ^ negative ^ inverted, weights.get(r, c)) {
-                    (true, false) => "but as +1, not -1",
-                    (false, true) => "but as -1, not +1",
+                    (true, false) => "but as 1, not 0",
+                    (false, true) => "but as 0, not 1",
                     _ => continue,
                 }
             };

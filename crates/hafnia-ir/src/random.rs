@@ -3,25 +3,25 @@
 //!
 //! They let engines and passes be tested against every feature of a tile, none of which needs a
 //! pass: shared rows, activations added first, signs, inverted columns, any order, uneven splits,
-//! replicas, dead rows, slices of weights and cells of two bits.
+//! replicas, dead rows, codings of weights and cells of two bits.
 
 use std::collections::BTreeMap;
 
-use hafnia_model::{BitMatrix, Network};
+use hafnia_model::{BitMatrix, Network, Weights, largest_levels};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
+use crate::coding::{Coding, CodingKind};
 use crate::mapping::{
-    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, mappable,
+    Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile,
 };
-use crate::proof::largest_activations;
 
 /// A random mapping of `network` at `stage` that [`verify`](crate::verify) and
 /// [`prove`](crate::prove) accept.
 ///
 /// # Panics
-/// If the macro has no cells, or the weights of a layer do not fill them.
+/// If the macro has no cells, or cells of more than 2 bits.
 pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage) -> Mapping {
     let rng = &mut seed.site("ir/random/mapping").rng();
     let mut mapping = Mapping {
@@ -31,11 +31,12 @@ pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage)
         matrices: Vec::new(),
         tiles: Vec::new(),
     };
-    let largest = largest_activations(network);
+    let largest = largest_levels(network);
     for (index, layer) in network.matrices().into_iter().enumerate() {
-        let weights = &*mappable(&layer, geometry.cell_bits).expect("weights that fill cells");
-        let (outputs, bits) = (layer.weights.columns(), layer.weights.bits());
-        let mut matrix = Matrix::sliced(layer.name, weights.rows(), outputs, bits);
+        let coding = coding(rng, layer.weights, geometry.cell_bits);
+        let weights = &coding.bits_of(layer.weights).expect("chosen to hold these weights");
+        let outputs = layer.weights.columns();
+        let mut matrix = Matrix::coded(layer.name, weights.rows(), outputs, coding);
         let cell = usize::from(geometry.cell_bits);
         if rng.random() {
             strip(rng, &mut matrix, &largest[index]);
@@ -63,10 +64,19 @@ pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage)
     mapping
 }
 
-/// Bits of a cell that the weights of `network` fill: 1, or in half of the cases 2 where it can be.
-pub fn cell_bits(seed: Seed, network: &Network) -> u8 {
-    let fills = network.matrices().iter().all(|matrix| matrix.weights.bits() > 1);
-    if fills && seed.site("ir/random/cells").rng().random() { 2 } else { 1 }
+/// Bits of a cell: 1, or 2 in one case of four.
+pub fn cell_bits(seed: Seed) -> u8 {
+    if seed.site("ir/random/cells").rng().random_ratio(1, 4) { 2 } else { 1 }
+}
+
+/// The coding that mappings begin with, in half of the cases; else any that holds the weights.
+fn coding(rng: &mut ChaCha8Rng, weights: &Weights, cell_bits: u8) -> Coding {
+    let range = (weights.smallest(), weights.largest());
+    let mut kinds = CodingKind::ALL;
+    kinds.shuffle(rng);
+    let any = kinds.iter().find_map(|kind| kind.for_range(range, weights.is_odd(), cell_bits));
+    let first = Coding::of(weights, cell_bits).expect("cells of 1 or 2 bits");
+    if rng.random() { first } else { any.unwrap_or(first) }
 }
 
 /// What a tile holds: cells, rows, columns.

@@ -13,7 +13,8 @@ use crate::mapping::{Mapping, MatrixId, TileId};
 pub enum Rule {
     /// Matrices and the macro have at least one cell, sides of at most 1 048 576 and at most
     /// 268 435 456 cells.
-    /// Weights have 1, 2, 4 or 8 bits and are a whole number of cells, of 1 or 2 bits.
+    /// Slices of a weight are a whole number of cells, of 1 or 2 bits; in those of 2 the factors of its
+    /// slices go in pairs, the second twice the first.
     Sizes,
     /// Dead rows exist, ascend, and leave a row to the tiles.
     Stripped,
@@ -45,12 +46,12 @@ pub enum Rule {
     /// At stage `placed` every tile has a place, within its macro; no two tiles share a cell; macros
     /// are numbered from 0 without gaps.
     Places,
-    /// The mapping is of the network: its digest, and the names, sizes and weight bits of its
-    /// matrices.
+    /// The mapping is of the network: its digest, and the names and sizes of its matrices, all of whose
+    /// weights have codes.
     Network,
-    /// A dead row has 0 as its largest activation, whatever the input.
+    /// A dead row has 0 as its largest level, whatever the input.
     Needless,
-    /// Every weight is held exactly once in each replica, with the bit that the network has, but for
+    /// Every weight is held exactly once in each replica, with the bit of its code, but for
     /// those in dead rows, which no tile holds.
     Weights,
 }

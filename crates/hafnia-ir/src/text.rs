@@ -10,15 +10,16 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use hafnia_artifact::Digest;
-use hafnia_model::{BitMatrix, HexError, Weights};
+use hafnia_model::{BitMatrix, HexError};
 
+use crate::coding::Coding;
 use crate::mapping::{
     Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, TileId,
 };
 
-/// The version of the text form that is printed. Version 1, which is read as well, had no `pre-add`,
-/// `dead`, `weights` and `cells`.
-const VERSION: u32 = 2;
+/// The version of the text form that is printed. Those before are read as well: version 1 had no
+/// `pre-add`, `dead`, `weights` and `cells`, version 2 no `factors`.
+const VERSION: u32 = 3;
 
 /// Lines are broken before this column.
 const WIDTH: usize = 100;
@@ -52,11 +53,14 @@ impl fmt::Display for Mapping {
         writeln!(f)?;
         writeln!(f, "stage {}", self.stage)?;
         for (index, matrix) in self.matrices.iter().enumerate() {
-            let Matrix { name, rows, weight_bits, dead, .. } = matrix;
+            let Matrix { name, rows, coding, dead, .. } = matrix;
             let (id, outputs) = (MatrixId(index as u32), matrix.outputs());
             write!(f, "matrix {id} {} {rows}x{outputs}", escape(name))?;
-            if *weight_bits != 1 {
-                write!(f, " weights {weight_bits}")?;
+            let slices = coding.slices();
+            if slices > 8 || *coding != Coding::odd(slices as u8) {
+                write!(f, " {coding}")?;
+            } else if slices > 1 {
+                write!(f, " weights {slices}")?;
             }
             writeln!(f)?;
             if !dead.is_empty() {
@@ -193,7 +197,7 @@ impl FromStr for Mapping {
     fn from_str(text: &str) -> Result<Self, TextError> {
         let mut words = Words { rest: text, line: 1, column: 1, list_left: Matrix::MAX_SIDE };
         words.keyword("hafnia-mapping")?;
-        words.parse(format_args!("version 1 or {VERSION}"), |word| {
+        words.parse(format_args!("version 1 to {VERSION}"), |word| {
             number(word).filter(|version| (1..=VERSION).contains(version))
         })?;
         words.keyword("network")?;
@@ -334,18 +338,46 @@ impl<'a> Words<'a> {
     /// A matrix, without its keyword and id.
     fn matrix(&mut self) -> Result<Matrix, TextError> {
         let (name, (rows, outputs)) = self.named_size()?;
-        let mut weight_bits = 1;
-        if self.peek().text == "weights" {
-            self.next();
-            let is_width = |&bits: &u8| {
-                Weights::BITS.contains(&bits) && Matrix::is_size(rows, outputs * usize::from(bits))
-            };
-            let expected = "weights of 1, 2, 4 or 8 bits, of no more cells than a matrix may have";
-            weight_bits = self.parse(expected, |word| bits_of(word).filter(is_width))?;
-        }
-        let mut matrix = Matrix::sliced(name, rows, outputs, weight_bits);
+        let coding = match self.peek().text {
+            "weights" => {
+                self.next();
+                let is_width = |&bits: &u8| {
+                    (1..=8).contains(&bits) && Matrix::is_size(rows, outputs * usize::from(bits))
+                };
+                let expected = "weights of 1 to 8 bits, of no more cells than a matrix may have";
+                Coding::odd(self.parse(expected, |word| bits_of(word).filter(is_width))?)
+            }
+            "factors" => self.coding(rows, outputs)?,
+            _ => Coding::odd(1),
+        };
+        let mut matrix = Matrix::coded(name, rows, outputs, coding);
         matrix.dead = self.dead_rows(rows)?;
         Ok(matrix)
+    }
+
+    /// A coding of a matrix, from its keyword `factors` on.
+    fn coding(&mut self, rows: usize, outputs: usize) -> Result<Coding, TextError> {
+        self.keyword("factors")?;
+        let mut factors: Vec<i32> = Vec::new();
+        let most = Coding::LARGEST;
+        while factors.is_empty() || self.peek().text != "offset" {
+            let fits = Matrix::is_size(rows, outputs * (factors.len() + 1));
+            let is_factor = |factor: &i32| {
+                let is_within = *factor != 0 && factor.abs() <= most;
+                is_within && factors.len() < Coding::MOST_SLICES && fits
+            };
+            let expected = format_args!(
+                "a factor in -{most}..={most} but 0, at most {}, of no more cells than a matrix may have, or `offset`",
+                Coding::MOST_SLICES
+            );
+            let factor = self.parse(expected, |word| integer(word).filter(is_factor))?;
+            factors.push(factor);
+        }
+        self.keyword("offset")?;
+        let expected = format_args!("an offset in -{most}..={most}");
+        self.parse(expected, |word| {
+            integer(word).and_then(|offset| Coding::new(factors.clone(), offset).ok())
+        })
     }
 
     /// The dead rows of a matrix of so many rows: lists after the keyword `dead`, if there are any.
@@ -500,6 +532,13 @@ impl<'a> Words<'a> {
 fn number(word: &str) -> Option<u32> {
     // `parse` alone would take a sign.
     word.bytes().all(|digit| digit.is_ascii_digit()).then(|| word.parse().ok())?
+}
+
+/// A decimal number, perhaps below 0.
+fn integer(word: &str) -> Option<i32> {
+    let (is_negative, rest) = signed('-', word);
+    let magnitude = i32::try_from(number(rest)?).ok()?;
+    Some(if is_negative { -magnitude } else { magnitude })
 }
 
 /// A number of bits.

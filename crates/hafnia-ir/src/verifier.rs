@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use hafnia_model::Weights;
-
 use crate::mapping::{
     Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, Stage, Tile, TileId,
 };
@@ -58,21 +56,17 @@ fn check_sizes(faults: &mut Faults<'_>) {
     let Geometry { name, rows, columns, cell_bits } = &mapping.geometry;
     check_size(faults, Location::default(), &format!("macro `{name}`"), *rows, *columns);
     for (matrix, of) in mapping.matrices() {
-        let Matrix { name, rows, columns, weight_bits, .. } = of;
+        let Matrix { name, rows, columns, coding, .. } = of;
         let at = Location::matrix(matrix);
         check_size(faults, at, &format!("`{name}`"), *rows, *columns);
-        let is_filled = Weights::BITS.contains(weight_bits)
-            && [1, 2].contains(cell_bits)
-            && weight_bits.is_multiple_of(*cell_bits);
-        if !is_filled {
-            let fault = "weights must have 1, 2, 4 or 8, cells 1 or 2 and no more";
-            let fault = format_args!(
-                "`{name}` has weights of {weight_bits} bits in cells of {cell_bits}: {fault}"
-            );
+        let slices = coding.slices();
+        if ![1, 2].contains(cell_bits) || (*cell_bits == 2 && !coding.fills_cells()) {
+            let fault = "cells must have 1 or 2, and then slices in pairs of which the second counts twice the first";
+            let fault = format_args!("`{name}` has {coding} in cells of {cell_bits} bits: {fault}");
             faults.note(Rule::Sizes, at, fault);
-        } else if !columns.is_multiple_of(usize::from(*weight_bits)) {
+        } else if !columns.is_multiple_of(slices) {
             let fault = format_args!(
-                "`{name}` has {columns} columns, not a multiple of the {weight_bits} bits of a weight"
+                "`{name}` has {columns} columns, not a multiple of the {slices} slices of a weight"
             );
             faults.note(Rule::Sizes, at, fault);
         }

@@ -1,27 +1,16 @@
-//! The arithmetic of the integer network, defined here and nowhere else; [`weight`] stands beside
-//! the [`Weights`] that it makes of bits.
+//! The arithmetic of the integer network, defined here and nowhere else; how outputs are compared
+//! stands beside it ([`Scores`](crate::Scores)).
 //!
 //! The trainer computes the same integers in `f32` (they stay below 2²⁴) and a test holds it to
 //! this page; engines replace [`accumulate`] by conversions of a macro and nothing more.
 
-use crate::network::{Conv, Shape, Thresholds};
+use std::ops::Range;
+
+use crate::layer::{Thresholds, Window};
+use crate::network::Shape;
 use crate::weights::Weights;
 
-pub use crate::weights::weight;
-
-/// The input activation of an 8-bit pixel: the number of cuts that it reaches.
-#[inline]
-pub fn reduce_pixel(pixel: u8, cuts: &[u8]) -> u8 {
-    cuts.iter().map(|&cut| u8::from(pixel >= cut)).sum()
-}
-
-/// The input activations of 8-bit pixels, each by [`reduce_pixel`].
-pub fn reduce_pixels(pixels: &[u8], cuts: &[u8]) -> Vec<u8> {
-    let levels: [u8; 256] = std::array::from_fn(|pixel| reduce_pixel(pixel as u8, cuts));
-    pixels.iter().map(|&pixel| levels[usize::from(pixel)]).collect()
-}
-
-/// y\[column\] = Σ over rows of weight(row, column) · a\[row\].
+/// y\[column\] = Σ over rows of weight(row, column) · a\[row\], of levels a.
 ///
 /// # Panics
 /// If `activations` has another length than the matrix has rows.
@@ -36,62 +25,93 @@ pub fn accumulate(weights: &Weights, activations: &[u8]) -> Vec<i32> {
     sums
 }
 
-/// The activation of a channel: the number of its thresholds that `y` reaches.
+/// The level of a channel's activation: the number of its thresholds that `y` reaches.
 #[inline]
 pub fn activate(y: i32, thresholds: &[i32]) -> u8 {
     thresholds.iter().map(|&threshold| u8::from(y >= threshold)).sum()
 }
 
-/// The activations of all channels of one position.
+/// The activations of values (channel, position): the lowest plus the level.
 ///
 /// # Panics
-/// If `sums` has another length than `thresholds` has channels.
-pub fn activate_all(sums: &[i32], thresholds: &Thresholds) -> Vec<u8> {
-    assert_eq!(sums.len() * thresholds.levels, thresholds.values.len(), "one sum a channel");
-    sums.iter().enumerate().map(|(channel, &y)| activate(y, thresholds.channel(channel))).collect()
+/// If there are not as many values for every channel of `thresholds`.
+pub fn activate_all(values: &[i32], thresholds: &Thresholds) -> Vec<i32> {
+    let positions = values.len() / thresholds.channels();
+    assert_eq!(positions * thresholds.channels(), values.len(), "as many values per channel");
+    let of_channel = |(channel, values): (usize, &[i32])| {
+        let of = thresholds.channel(channel);
+        values.iter().map(|&y| thresholds.lowest + i32::from(activate(y, of))).collect::<Vec<_>>()
+    };
+    values.chunks(positions).enumerate().flat_map(of_channel).collect()
 }
 
-/// The window of a convolution at an output position, as the rows of its matrix take it:
-/// (in channel, ky, kx), activation 0 in the padding.
-///
-/// `activations` are (channel, y, x) of shape `shape`.
-pub fn window(
-    conv: &Conv,
+/// What a window sees of some channels at an output position: (channel, ky, kx), `outside` in the
+/// padding. `values` are (channel, y, x) of shape `shape`.
+pub fn window<T: Copy>(
+    window: &Window,
     shape: Shape,
-    activations: &[u8],
-    (out_y, out_x): (usize, usize),
-    into: &mut Vec<u8>,
+    channels: Range<usize>,
+    values: &[T],
+    position: (usize, usize),
+    outside: T,
+    into: &mut Vec<T>,
 ) {
     into.clear();
-    for channel in 0..shape.channels {
-        for ky in 0..conv.kernel {
-            let y = (out_y * conv.stride + ky).wrapping_sub(conv.padding);
-            for kx in 0..conv.kernel {
-                let x = (out_x * conv.stride + kx).wrapping_sub(conv.padding);
-                let is_inside = y < shape.height && x < shape.width;
-                into.push(if is_inside {
-                    activations[(channel * shape.height + y) * shape.width + x]
-                } else {
-                    0
+    let side = (shape.height, shape.width);
+    for channel in channels {
+        for ky in 0..window.kernel.0 {
+            for kx in 0..window.kernel.1 {
+                into.push(match window.input_at(side, position, (ky, kx)) {
+                    Some((y, x)) => values[(channel * shape.height + y) * shape.width + x],
+                    None => outside,
                 });
             }
         }
     }
 }
 
-/// The maximum over `size`×`size` windows that do not overlap; (channel, y, x) in and out.
-pub fn max_pool(activations: &[u8], shape: Shape, size: usize) -> Vec<u8> {
-    let (height, width) = (shape.height / size, shape.width / size);
-    let mut pooled = vec![0; shape.channels * height * width];
+/// What `of_window` makes of the values that each window sees, padding left out; (channel, y, x) in
+/// and out.
+///
+/// # Panics
+/// If no window fits.
+fn pool<T: Copy>(
+    values: &[T],
+    shape: Shape,
+    window: &Window,
+    mut of_window: impl FnMut(&mut dyn Iterator<Item = T>) -> T,
+) -> Vec<T> {
+    let (height, width) = window.output(shape.height, shape.width).expect("a window fits");
+    let side = (shape.height, shape.width);
+    let mut pooled = Vec::with_capacity(shape.channels * height * width);
     for channel in 0..shape.channels {
-        for y in 0..height * size {
-            for x in 0..width * size {
-                let out = &mut pooled[(channel * height + y / size) * width + x / size];
-                *out = (*out).max(activations[(channel * shape.height + y) * shape.width + x]);
-            }
+        for position in (0..height).flat_map(|y| (0..width).map(move |x| (y, x))) {
+            let kernel =
+                (0..window.kernel.0).flat_map(|ky| (0..window.kernel.1).map(move |kx| (ky, kx)));
+            let mut seen = kernel.filter_map(|at| {
+                let (y, x) = window.input_at(side, position, at)?;
+                Some(values[(channel * shape.height + y) * shape.width + x])
+            });
+            pooled.push(of_window(&mut seen));
         }
     }
     pooled
+}
+
+/// The maximum over windows; `lowest` where one sees nothing but padding.
+///
+/// # Panics
+/// If no window fits.
+pub fn max_pool<T: Copy + Ord>(values: &[T], shape: Shape, window: &Window, lowest: T) -> Vec<T> {
+    pool(values, shape, window, |seen| seen.max().unwrap_or(lowest))
+}
+
+/// The sum over windows.
+///
+/// # Panics
+/// If no window fits.
+pub fn sum_pool(values: &[i32], shape: Shape, window: &Window) -> Vec<i32> {
+    pool(values, shape, window, |seen| seen.sum())
 }
 
 /// Whether the largest output is that of class `label` and of no other: the rule by which a tie
@@ -99,7 +119,7 @@ pub fn max_pool(activations: &[u8], shape: Shape, size: usize) -> Vec<u8> {
 ///
 /// # Panics
 /// If there is no output `label`.
-pub fn is_strictly_largest(outputs: &[i32], label: usize) -> bool {
+pub fn is_strictly_largest<T: Copy + PartialOrd>(outputs: &[T], label: usize) -> bool {
     let largest = outputs[label];
     outputs.iter().enumerate().all(|(class, &output)| class == label || output < largest)
 }
@@ -108,7 +128,7 @@ pub fn is_strictly_largest(outputs: &[i32], label: usize) -> bool {
 ///
 /// # Panics
 /// If there is no output.
-pub fn argmax(outputs: &[i32]) -> usize {
+pub fn argmax<T: PartialOrd>(outputs: &[T]) -> usize {
     let mut best = 0;
     for (class, output) in outputs.iter().enumerate() {
         if *output > outputs[best] {
@@ -122,6 +142,7 @@ pub fn argmax(outputs: &[i32]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::Padding;
     use crate::network::Input;
 
     #[test]
@@ -137,14 +158,34 @@ mod tests {
     fn cuts_count_the_levels_that_a_pixel_reaches() {
         let pixels: Vec<u8> = (0..=255).collect();
         let two_bits = Input::upper_bits(1, 1, 1, 2);
-        assert_eq!(two_bits.cuts, [64, 128, 192]);
+        assert_eq!(two_bits.cuts, [[64, 128, 192]]);
         for bits in 1..=8 {
-            let cuts = Input::upper_bits(1, 1, 1, bits).cuts;
             let shifted: Vec<u8> = pixels.iter().map(|pixel| pixel >> (8 - bits)).collect();
-            assert_eq!(reduce_pixels(&pixels, &cuts), shifted, "{bits} bits");
+            assert_eq!(Input::upper_bits(1, 1, 256, bits).levels_of(&pixels), shifted);
         }
         let above: Vec<u8> = pixels.iter().map(|&pixel| u8::from(pixel > 64)).collect();
-        assert_eq!(reduce_pixels(&pixels, &[65]), above);
+        assert_eq!(Input::new(1, 1, 256, &[65]).levels_of(&pixels), above);
+        // A list for each channel: the first is always on, the second twice from 9 on.
+        let cuts = vec![vec![0], vec![9, 9]];
+        let input = Input { cuts, ..Input::new(2, 1, 2, &[]) };
+        assert_eq!(input.levels_of(&[0, 255, 8, 9, 7, 7, 10, 0]), [1, 1, 0, 2, 1, 1, 2, 0]);
+    }
+
+    #[test]
+    fn padding_is_no_value() {
+        let shape = Shape { channels: 1, height: 1, width: 3 };
+        let mut wide = Window::square(2, 1, 1);
+        wide.kernel.0 = 1;
+        (wide.padding.top, wide.padding.bottom) = (0, 0);
+        assert_eq!(max_pool(&[-3, -1, -2], shape, &wide, -9), [-3, -1, -1, -2]);
+        assert_eq!(sum_pool(&[-3, -1, -2], shape, &wide), [-3, -4, -3, -2]);
+        let mut seen = Vec::new();
+        window(&wide, shape, 0..1, &[4, 5, 6], (0, 3), 0, &mut seen);
+        assert_eq!(seen, [6, 0]);
+        wide.dilation.1 = 2;
+        wide.padding = Padding::default();
+        window(&wide, shape, 0..1, &[4, 5, 6], (0, 0), 0, &mut seen);
+        assert_eq!(seen, [4, 6]);
     }
 
     #[test]
@@ -164,11 +205,11 @@ mod tests {
     fn thresholds_and_max_pool_commute() {
         let thresholds = Thresholds::shift(1, 2, 1);
         let shape = Shape { channels: 1, height: 2, width: 2 };
+        let pool = Window::square(2, 2, 0);
         for sums in [[-5, 3, 2, 7], [0, 1, 1, 0], [-1, -9, -2, -3]] {
-            let activated: Vec<u8> =
-                sums.iter().map(|&y| activate(y, thresholds.channel(0))).collect();
-            let largest = *sums.iter().max().expect("four");
-            assert_eq!(max_pool(&activated, shape, 2), [activate(largest, thresholds.channel(0))]);
+            let pooled = max_pool(&activate_all(&sums, &thresholds), shape, &pool, 0);
+            let largest = max_pool(&sums, shape, &pool, 0);
+            assert_eq!(pooled, activate_all(&largest, &thresholds));
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The interchange folder: a network as JSON and NumPy arrays, for other tools to read and write.
 //!
 //! The format is described in `docs/formats.md`. In short, `network.json` lists the input and
-//! the layers, and names for each matrix layer a file of weights, `int8` or for 8 bits `int16`, and
-//! for all but the last a file of thresholds, `int32`. `reference_logits.npy` may hold outputs to
+//! the layers, and names for each layer that has some a file of weights, `int8` or `int16`, and of
+//! thresholds, `int32`. `reference_logits.npy` may hold outputs to
 //! check against.
 //!
 //! ```
@@ -35,11 +35,13 @@ use hafnia_artifact::{
     ArtifactError, check_writable_folder, read_text, read_up_to, text, write_whole_folder,
 };
 use hafnia_text::{must, quoted};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::network::{Conv, Input, Layer, Linear, Network, Thresholds};
+use crate::layer::{Activate, Conv, Layer, Linear, Padding, Thresholds, Window};
+use crate::network::{Input, Network};
+use crate::scores::Scores;
 use crate::weights::Weights;
 
 /// What `format` says in a `network.json` that this version reads and writes.
@@ -75,6 +77,8 @@ struct Description {
     format: String,
     input: InputDescription,
     layers: Vec<Step>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scores: Option<Scores>,
 }
 
 /// The input in `network.json`: how pixels are reduced is said by `cuts`, or, in folders of before,
@@ -85,47 +89,199 @@ struct InputDescription {
     height: usize,
     width: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    cuts: Option<Vec<i64>>,
+    cuts: Option<Cuts>,
+    #[serde(skip_serializing_if = "is_zero")]
+    lowest: i32,
     #[serde(skip_serializing_if = "Option::is_none")]
     bits: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shift: Option<i64>,
 }
 
-/// A layer in `network.json`; tensors are named by their file.
+/// One list for all channels, or one for each.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "it must be a list of numbers, or a list of such lists")]
+enum Cuts {
+    All(Vec<i64>),
+    Each(Vec<Vec<i64>>),
+}
+
+fn is_zero(value: &i32) -> bool {
+    *value == 0
+}
+
+/// A layer in `network.json`, and the values that it takes, unless it is that of the layer before.
+#[derive(Serialize)]
+struct Step {
+    #[serde(flatten)]
+    kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Vec<usize>>,
+}
+
+/// What a layer is; tensors are named by their file.
 #[derive(Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum Step {
+enum Kind {
     Conv {
         name: String,
-        kernel: usize,
-        stride: usize,
-        padding: usize,
-        #[serde(skip_serializing_if = "is_one_bit")]
-        weight_bits: u8,
+        #[serde(flatten)]
+        window: WindowDescription,
+        #[serde(skip_serializing_if = "is_one")]
+        groups: usize,
+        #[serde(skip)]
+        weight_bits: Option<u8>,
         weights: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        thresholds: Option<String>,
+        #[serde(flatten)]
+        thresholds: Levels,
     },
     Linear {
         name: String,
-        #[serde(skip_serializing_if = "is_one_bit")]
-        weight_bits: u8,
+        #[serde(skip)]
+        weight_bits: Option<u8>,
         weights: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        thresholds: Option<String>,
+        #[serde(flatten)]
+        thresholds: Levels,
     },
-    MaxPool {
-        size: usize,
+    MaxPool(PoolDescription),
+    SumPool(PoolDescription),
+    Add {
+        factors: Vec<i32>,
     },
+    Concat {},
     Flatten {},
+    Activate {
+        name: String,
+        #[serde(flatten)]
+        thresholds: Levels,
+    },
 }
 
-/// Bits of weights where `network.json` names none.
-const ONE_BIT: u8 = 1;
+fn is_one(groups: &usize) -> bool {
+    *groups == 1
+}
 
-fn is_one_bit(bits: &u8) -> bool {
-    *bits == ONE_BIT
+/// Thresholds in `network.json`: their file, and the lowest activation.
+#[derive(Serialize)]
+struct Levels {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thresholds: Option<String>,
+    #[serde(skip_serializing_if = "is_zero")]
+    lowest: i32,
+}
+
+/// A pool in `network.json`: `size` if its windows are square, do not overlap and are not padded.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PoolDescription {
+    Square { size: usize },
+    Any(WindowDescription),
+}
+
+/// A window in `network.json`.
+#[derive(Serialize)]
+struct WindowDescription {
+    kernel: Sides,
+    stride: Sides,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dilation: Option<Sides>,
+    padding: Sides,
+}
+
+/// A number for all sides; or a list, of two sides (vertical, horizontal) or of four (above, on the
+/// left, below, on the right).
+#[derive(Serialize, Deserialize)]
+#[serde(untagged, expecting = "it must be a whole number or a list of them")]
+enum Sides {
+    All(usize),
+    Each(Vec<usize>),
+}
+
+impl Sides {
+    fn of<const N: usize>(sides: [usize; N]) -> Self {
+        match sides.iter().all(|side| *side == sides[0]) {
+            true => Self::All(sides[0]),
+            false => Self::Each(sides.to_vec()),
+        }
+    }
+
+    fn read<const N: usize>(self) -> Result<[usize; N], String> {
+        match self {
+            Self::All(side) => Ok([side; N]),
+            Self::Each(sides) => {
+                let found = sides.len();
+                sides.try_into().map_err(|_| format!("it has {found} numbers, it must have {N}"))
+            }
+        }
+    }
+}
+
+impl WindowDescription {
+    fn of(window: &Window) -> Self {
+        let &Window { kernel, stride, dilation, padding } = window;
+        let Padding { top, left, bottom, right } = padding;
+        Self {
+            kernel: Sides::of(kernel.into()),
+            stride: Sides::of(stride.into()),
+            dilation: (dilation != (1, 1)).then(|| Sides::of(dilation.into())),
+            padding: Sides::of([top, left, bottom, right]),
+        }
+    }
+
+    /// The fields of a window among those of a layer; a pool may leave `stride` out, which then is its
+    /// kernel, and `padding`.
+    fn of_fields(fields: &mut Fields, is_pool: bool) -> Result<Self, String> {
+        let kernel: Sides = fields.take("kernel")?;
+        let (stride, padding) = match is_pool {
+            false => (fields.take("stride")?, fields.take("padding")?),
+            true => (
+                fields.optional("stride")?.unwrap_or_else(|| match &kernel {
+                    Sides::All(side) => Sides::All(*side),
+                    Sides::Each(sides) => Sides::Each(sides.clone()),
+                }),
+                fields.optional("padding")?.unwrap_or(Sides::All(0)),
+            ),
+        };
+        Ok(Self { kernel, stride, dilation: fields.optional("dilation")?, padding })
+    }
+
+    fn read(self) -> Result<Window, String> {
+        let pair = |what: &str, sides: Sides| match sides.read() {
+            Ok([vertical, horizontal]) => Ok((vertical, horizontal)),
+            Err(fault) => Err(format!("`{what}`: {fault}")),
+        };
+        let padding = self.padding.read().map_err(|fault| format!("`padding`: {fault}"))?;
+        let [top, left, bottom, right] = padding;
+        Ok(Window {
+            kernel: pair("kernel", self.kernel)?,
+            stride: pair("stride", self.stride)?,
+            dilation: pair("dilation", self.dilation.unwrap_or(Sides::All(1)))?,
+            padding: Padding { top, left, bottom, right },
+        })
+    }
+}
+
+impl PoolDescription {
+    fn of(window: &Window) -> Self {
+        match window.as_square() {
+            Some((size, stride, 0)) if size == stride => Self::Square { size },
+            _ => Self::Any(WindowDescription::of(window)),
+        }
+    }
+
+    fn of_fields(fields: &mut Fields) -> Result<Self, String> {
+        match fields.optional("size")? {
+            Some(size) => Ok(Self::Square { size }),
+            None => WindowDescription::of_fields(fields, true).map(Self::Any),
+        }
+    }
+
+    fn read(self) -> Result<Window, String> {
+        match self {
+            Self::Square { size } => Ok(Window::square(size, size, 0)),
+            Self::Any(window) => window.read(),
+        }
+    }
 }
 
 /// The fields of an object, taken one by one, so that what is wrong names object and field.
@@ -182,9 +338,10 @@ impl Description {
         }
         let input = InputDescription::of_fields(Fields::of("`input`", fields.take("input")?)?)?;
         let layers: Vec<Value> = fields.take("layers")?;
-        fields.end("`format`, `input` and `layers`")?;
+        let scores = fields.optional("scores")?;
+        fields.end("`format`, `input`, `layers` and `scores`")?;
         let layers = layers.into_iter().enumerate().map(|(index, layer)| Step::read(index, layer));
-        Ok(Self { format, input, layers: layers.collect::<Result<_, _>>()? })
+        Ok(Self { format, input, layers: layers.collect::<Result<_, _>>()?, scores })
     }
 }
 
@@ -194,43 +351,65 @@ impl Step {
         let name = name.map(|name| format!(" ({})", quoted(name))).unwrap_or_default();
         let mut fields = Fields::of(format!("layer {index}{name}"), layer)?;
         let kind: String = fields.take("kind")?;
-        let (step, known) = match &*kind {
+        let levels = |fields: &mut Fields| -> Result<Levels, String> {
+            let thresholds = fields.optional::<Option<_>>("thresholds")?.flatten();
+            Ok(Levels { thresholds, lowest: fields.optional("lowest")?.unwrap_or(0) })
+        };
+        let window = "`kernel`, `stride`, `dilation`, `padding`";
+        let (kind, known) = match &*kind {
             "conv" => {
-                let conv = Self::Conv {
+                let conv = Kind::Conv {
                     name: fields.take("name")?,
-                    kernel: fields.take("kernel")?,
-                    stride: fields.take("stride")?,
-                    padding: fields.take("padding")?,
-                    weight_bits: fields.optional("weight_bits")?.unwrap_or(ONE_BIT),
+                    window: WindowDescription::of_fields(&mut fields, false)?,
+                    groups: fields.optional("groups")?.unwrap_or(1),
+                    weight_bits: fields.optional("weight_bits")?,
                     weights: fields.take("weights")?,
-                    thresholds: fields.optional::<Option<_>>("thresholds")?.flatten(),
+                    thresholds: levels(&mut fields)?,
                 };
-                (
-                    conv,
-                    "`kind`, `name`, `kernel`, `stride`, `padding`, `weight_bits`, `weights` and \
-                     `thresholds`",
-                )
+                let known = format!(
+                    "`kind`, `name`, {window}, `groups`, `weight_bits`, `weights`, `thresholds`, `lowest`"
+                );
+                (conv, known)
             }
             "linear" => {
-                let linear = Self::Linear {
+                let linear = Kind::Linear {
                     name: fields.take("name")?,
-                    weight_bits: fields.optional("weight_bits")?.unwrap_or(ONE_BIT),
+                    weight_bits: fields.optional("weight_bits")?,
                     weights: fields.take("weights")?,
-                    thresholds: fields.optional::<Option<_>>("thresholds")?.flatten(),
+                    thresholds: levels(&mut fields)?,
                 };
-                (linear, "`kind`, `name`, `weight_bits`, `weights` and `thresholds`")
+                let known = "`kind`, `name`, `weight_bits`, `weights`, `thresholds`, `lowest`";
+                (linear, known.to_owned())
             }
-            "max_pool" => (Self::MaxPool { size: fields.take("size")? }, "`kind` and `size`"),
-            "flatten" => (Self::Flatten {}, "`kind`"),
+            "max_pool" => (
+                Kind::MaxPool(PoolDescription::of_fields(&mut fields)?),
+                format!("`kind`, `size` or {window}"),
+            ),
+            "sum_pool" => (
+                Kind::SumPool(PoolDescription::of_fields(&mut fields)?),
+                format!("`kind`, `size` or {window}"),
+            ),
+            "add" => {
+                (Kind::Add { factors: fields.take("factors")? }, "`kind`, `factors`".to_owned())
+            }
+            "concat" => (Kind::Concat {}, "`kind`".to_owned()),
+            "flatten" => (Kind::Flatten {}, "`kind`".to_owned()),
+            "activate" => {
+                let activate =
+                    Kind::Activate { name: fields.take("name")?, thresholds: levels(&mut fields)? };
+                (activate, "`kind`, `name`, `thresholds`, `lowest`".to_owned())
+            }
             other => {
                 let other = quoted(other);
                 return Err(fields.named(format_args!(
-                    "`kind` is {other}, it must be conv, linear, max_pool or flatten"
+                    "`kind` is {other}, it must be conv, linear, max_pool, sum_pool, add, concat, \
+                     flatten or activate"
                 )));
             }
         };
-        fields.end(known)?;
-        Ok(step)
+        let from = fields.optional("from")?;
+        fields.end(&format!("{known} and `from`"))?;
+        Ok(Self { kind, from })
     }
 }
 
@@ -298,11 +477,12 @@ fn names_in(folder: &Path) -> Vec<String> {
     let description = read_text(folder.join(NETWORK)).ok();
     let description = description.and_then(|text| Description::read(&text).ok());
     let Some(Description { layers, .. }) = description else { return Vec::new() };
-    let arrays = layers.into_iter().flat_map(|step| match step {
-        Step::Conv { weights, thresholds, .. } | Step::Linear { weights, thresholds, .. } => {
-            vec![Some(weights), thresholds]
+    let arrays = layers.into_iter().flat_map(|step| match step.kind {
+        Kind::Conv { weights, thresholds, .. } | Kind::Linear { weights, thresholds, .. } => {
+            vec![Some(weights), thresholds.thresholds]
         }
-        Step::MaxPool { .. } | Step::Flatten {} => Vec::new(),
+        Kind::Activate { thresholds, .. } => vec![thresholds.thresholds],
+        _ => Vec::new(),
     });
     let others = [NETWORK, REFERENCE_LOGITS].map(|name| Some(name.to_owned()));
     others.into_iter().chain(arrays).flatten().collect()
@@ -324,10 +504,16 @@ fn network_of(folder: &Path, open: Open<'_>) -> Result<Network, InterchangeError
     let path = folder.join(NETWORK);
     let description = Description::read(&text(&path, open(&path)?)?);
     let description = description.map_err(|fault| wrong(&path, fault))?;
-    let layers: Result<Vec<Layer>, _> =
-        description.layers.into_iter().map(|step| read_layer(folder, step, open)).collect();
+    let read = |(index, step): (usize, Step)| {
+        let from = step.from.unwrap_or_else(|| vec![index]);
+        read_layer(folder, index, step.kind, open).map(|layer| (layer, from))
+    };
+    let steps: Result<Vec<_>, _> = description.layers.into_iter().enumerate().map(read).collect();
     let input = description.input.read().map_err(|fault| wrong(&path, fault))?;
-    Network::new(input, layers?).map_err(|error| wrong(&path, error.to_string()))
+    let network = Network::graph(input, steps?);
+    let scores = description.scores.unwrap_or_default();
+    let scored = network.and_then(|network| network.with_scores(scores));
+    scored.map_err(|error| wrong(&path, error.to_string()))
 }
 
 /// The reference outputs of an interchange folder, one row of raw outputs per image, if it has any.
@@ -356,9 +542,13 @@ pub fn read_reference_logits(
 
 impl InputDescription {
     fn of(input: &Input) -> Self {
-        let Input { channels, height, width, ref cuts } = *input;
-        let cuts = Some(cuts.iter().map(|&cut| cut.into()).collect());
-        Self { channels, height, width, cuts, bits: None, shift: None }
+        let Input { channels, height, width, ref cuts, lowest } = *input;
+        let list = |cuts: &Vec<u8>| cuts.iter().map(|&cut| cut.into()).collect();
+        let cuts = match &cuts[..] {
+            [all] => Cuts::All(list(all)),
+            each => Cuts::Each(each.iter().map(list).collect()),
+        };
+        Self { channels, height, width, cuts: Some(cuts), lowest, bits: None, shift: None }
     }
 
     fn of_fields(mut fields: Fields) -> Result<Self, String> {
@@ -367,10 +557,11 @@ impl InputDescription {
             height: fields.take("height")?,
             width: fields.take("width")?,
             cuts: fields.optional::<Option<_>>("cuts")?.flatten(),
+            lowest: fields.optional("lowest")?.unwrap_or(0),
             bits: fields.optional::<Option<_>>("bits")?.flatten(),
             shift: fields.optional::<Option<_>>("shift")?.flatten(),
         };
-        fields.end("`channels`, `height`, `width` and `cuts`, or `bits` and `shift`")?;
+        fields.end("`channels`, `height`, `width`, `cuts` and `lowest`, or `bits` and `shift`")?;
         Ok(input)
     }
 
@@ -379,21 +570,25 @@ impl InputDescription {
             value if (min..=max).contains(&value) => Ok(value as u8),
             _ => Err(format!("{key} of the input is {value}, it {}", must(min, max))),
         };
+        let list = |cuts: Vec<i64>| {
+            let cuts = cuts.into_iter().map(|cut| within("a cut", cut, 0, 255));
+            cuts.collect::<Result<Vec<u8>, _>>()
+        };
         let cuts = match (self.cuts, self.bits, self.shift) {
-            (Some(cuts), None, None) => {
-                let cuts = cuts.into_iter().map(|cut| within("a cut", cut, 1, 255));
-                cuts.collect::<Result<_, _>>()?
+            (Some(Cuts::All(cuts)), None, None) => vec![list(cuts)?],
+            (Some(Cuts::Each(each)), None, None) => {
+                each.into_iter().map(list).collect::<Result<_, _>>()?
             }
             (None, Some(bits), Some(shift)) => {
                 let bits = within("`bits`", bits, 1, 8)?;
                 let shift = within("`shift`", shift, (8 - bits).into(), 7)?;
                 // Levels above 255 >> shift are never reached.
-                (1..=255 >> shift).map(|level: u8| level << shift).collect()
+                vec![(1..=255 >> shift).map(|level: u8| level << shift).collect()]
             }
             _ => return Err("the input needs `cuts`, or `bits` and `shift`".to_owned()),
         };
-        let Self { channels, height, width, .. } = self;
-        Ok(Input { channels, height, width, cuts })
+        let Self { channels, height, width, lowest, .. } = self;
+        Ok(Input { channels, height, width, cuts, lowest })
     }
 }
 
@@ -409,11 +604,18 @@ fn wrong_shape(path: &Path, found: &[usize], expected: &str) -> InterchangeError
 fn files(network: &Network) -> Vec<(String, Vec<u8>)> {
     let mut files = Vec::new();
     let layers = network.layers().iter().enumerate();
-    let step = |(index, layer)| step_of(network.shape_before(index).channels, layer, &mut files);
+    let step = |(index, layer)| {
+        let channels = network.shape_before(index).channels;
+        let from = network.from(index);
+        let kind = kind_of(channels, layer, &mut files);
+        Step { kind, from: (from != [index]).then(|| from.to_vec()) }
+    };
+    let scores = network.scores();
     let description = Description {
         format: FORMAT.to_owned(),
         input: InputDescription::of(network.input()),
         layers: layers.map(step).collect(),
+        scores: (!scores.is_plain()).then(|| scores.clone()),
     };
     let mut json = serde_json::to_string_pretty(&description).expect("plain data");
     json.push('\n');
@@ -421,32 +623,36 @@ fn files(network: &Network) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-fn step_of(channels: usize, layer: &Layer, files: &mut Vec<(String, Vec<u8>)>) -> Step {
+fn kind_of(channels: usize, layer: &Layer, files: &mut Vec<(String, Vec<u8>)>) -> Kind {
     match layer {
-        Layer::Conv(conv) => {
-            let Conv { name, kernel, stride, padding, .. } = conv.clone();
-            let outputs = conv.weights.columns();
-            let shape = [outputs, channels, kernel, kernel];
-            let weights = add_weights(files, &name, &shape, &conv.weights);
-            let thresholds = add_thresholds(files, &name, outputs, conv.thresholds.as_ref());
-            let weight_bits = conv.weights.bits();
-            Step::Conv { name, kernel, stride, padding, weight_bits, weights, thresholds }
+        Layer::Conv(Conv { name, window, groups, weights, thresholds }) => {
+            let (height, width) = window.kernel;
+            let shape = [weights.columns(), channels / groups, height, width];
+            Kind::Conv {
+                name: name.clone(),
+                window: WindowDescription::of(window),
+                groups: *groups,
+                weight_bits: None,
+                weights: add_weights(files, name, &shape, weights),
+                thresholds: add_thresholds(files, name, thresholds.as_ref()),
+            }
         }
-        Layer::Linear(Linear { name, weights, thresholds }) => {
-            let (inputs, outputs) = (weights.rows(), weights.columns());
-            let weight_bits = weights.bits();
-            let thresholds = add_thresholds(files, name, outputs, thresholds.as_ref());
-            let weights = add_weights(files, name, &[outputs, inputs], weights);
-            Step::Linear { name: name.clone(), weight_bits, weights, thresholds }
-        }
-        Layer::MaxPool { size } => Step::MaxPool { size: *size },
-        Layer::Flatten => Step::Flatten {},
+        Layer::Linear(Linear { name, weights, thresholds }) => Kind::Linear {
+            name: name.clone(),
+            weight_bits: None,
+            weights: add_weights(files, name, &[weights.columns(), weights.rows()], weights),
+            thresholds: add_thresholds(files, name, thresholds.as_ref()),
+        },
+        Layer::MaxPool(window) => Kind::MaxPool(PoolDescription::of(window)),
+        Layer::SumPool(window) => Kind::SumPool(PoolDescription::of(window)),
+        Layer::Add(factors) => Kind::Add { factors: factors.clone() },
+        Layer::Concat => Kind::Concat {},
+        Layer::Flatten => Kind::Flatten {},
+        Layer::Activate(Activate { name, thresholds }) => Kind::Activate {
+            name: name.clone(),
+            thresholds: add_thresholds(files, name, Some(thresholds)),
+        },
     }
-}
-
-/// Whether weights of `bits` bits are stored as `int16`: those of 8 bits go to ±255.
-fn is_wide(bits: u8) -> bool {
-    bits == 8
 }
 
 fn add_weights(
@@ -457,10 +663,12 @@ fn add_weights(
 ) -> String {
     let values = (0..weights.columns())
         .flat_map(|out| (0..weights.rows()).map(move |input| weights.value(input, out)));
-    let bytes = if is_wide(weights.bits()) {
-        npy::encode(shape, &values.map(|value| value as i16).collect::<Vec<_>>())
-    } else {
+    let is_narrow =
+        i8::try_from(weights.smallest()).is_ok() && i8::try_from(weights.largest()).is_ok();
+    let bytes = if is_narrow {
         npy::encode(shape, &values.map(|value| value as i8).collect::<Vec<_>>())
+    } else {
+        npy::encode(shape, &values.map(|value| value as i16).collect::<Vec<_>>())
     };
     let name = format!("{layer}.weights.npy");
     files.push((name.clone(), bytes));
@@ -470,83 +678,107 @@ fn add_weights(
 fn add_thresholds(
     files: &mut Vec<(String, Vec<u8>)>,
     layer: &str,
-    channels: usize,
     thresholds: Option<&Thresholds>,
-) -> Option<String> {
-    let Thresholds { levels, values } = thresholds?;
+) -> Levels {
+    let Some(thresholds) = thresholds else { return Levels { thresholds: None, lowest: 0 } };
     let name = format!("{layer}.thresholds.npy");
-    files.push((name.clone(), npy::encode(&[channels, *levels], values)));
-    Some(name)
+    let shape = [thresholds.channels(), thresholds.levels];
+    files.push((name.clone(), npy::encode(&shape, &thresholds.values)));
+    Levels { thresholds: Some(name), lowest: thresholds.lowest }
 }
 
-fn read_layer(folder: &Path, step: Step, open: Open<'_>) -> Result<Layer, InterchangeError> {
-    Ok(match step {
-        Step::Conv { name, kernel, stride, padding, weight_bits, weights, thresholds } => {
+fn read_layer(
+    folder: &Path,
+    index: usize,
+    kind: Kind,
+    open: Open<'_>,
+) -> Result<Layer, InterchangeError> {
+    let window = |read: Result<Window, String>| {
+        read.map_err(|fault| wrong(&folder.join(NETWORK), format!("layer {index}: {fault}")))
+    };
+    Ok(match kind {
+        Kind::Conv { name, window: sides, groups, weight_bits, weights, thresholds } => {
+            let window = window(sides.read())?;
             check_bits(folder, &name, weight_bits)?;
-            let weights = read_weights(folder, &weights, weight_bits, Some(kernel), open)?;
-            let thresholds = read_thresholds(folder, thresholds, weights.columns(), open)?;
-            Layer::Conv(Conv { name, kernel, stride, padding, weights, thresholds })
+            let weights = read_weights(folder, &weights, weight_bits, Some(window.kernel), open)?;
+            let thresholds = read_thresholds(folder, thresholds, Some(weights.columns()), open)?;
+            Layer::Conv(Conv { name, window, groups, weights, thresholds })
         }
-        Step::Linear { name, weight_bits, weights, thresholds } => {
+        Kind::Linear { name, weight_bits, weights, thresholds } => {
             check_bits(folder, &name, weight_bits)?;
             let weights = read_weights(folder, &weights, weight_bits, None, open)?;
-            let thresholds = read_thresholds(folder, thresholds, weights.columns(), open)?;
+            let thresholds = read_thresholds(folder, thresholds, Some(weights.columns()), open)?;
             Layer::Linear(Linear { name, weights, thresholds })
         }
-        Step::MaxPool { size } => Layer::MaxPool { size },
-        Step::Flatten {} => Layer::Flatten,
+        Kind::MaxPool(pool) => Layer::MaxPool(window(pool.read())?),
+        Kind::SumPool(pool) => Layer::SumPool(window(pool.read())?),
+        Kind::Add { factors } => Layer::Add(factors),
+        Kind::Concat {} => Layer::Concat,
+        Kind::Flatten {} => Layer::Flatten,
+        Kind::Activate { name, thresholds } => {
+            let thresholds = read_thresholds(folder, thresholds, None, open)?;
+            let thresholds = thresholds.ok_or_else(|| {
+                let fault = format!("layer {index} (`{name}`): `thresholds` is missing");
+                wrong(&folder.join(NETWORK), fault)
+            })?;
+            Layer::Activate(Activate { name, thresholds })
+        }
     })
 }
 
-/// Refuses weights of a number of bits that none may have.
-fn check_bits(folder: &Path, layer: &str, bits: u8) -> Result<(), InterchangeError> {
-    if Weights::BITS.contains(&bits) {
-        return Ok(());
+/// Refuses odd weights of a number of bits that they were never said to have.
+fn check_bits(folder: &Path, layer: &str, bits: Option<u8>) -> Result<(), InterchangeError> {
+    match bits {
+        None | Some(1 | 2 | 4 | 8) => Ok(()),
+        Some(bits) => {
+            let fault =
+                format!("layer `{layer}` has weights of {bits} bits, they must have 1, 2, 4 or 8");
+            Err(wrong(&folder.join(NETWORK), fault))
+        }
     }
-    let fault = format!("layer `{layer}` has weights of {bits} bits, they must have 1, 2, 4 or 8");
-    Err(wrong(&folder.join(NETWORK), fault))
 }
 
-/// The weights of a convolution with this kernel, or of a linear layer, as rows of inputs.
+/// The weights of a convolution with this kernel, or of a linear layer, as rows of inputs. Folders of
+/// before say of how many `bits` they are, and then all are odd.
 fn read_weights(
     folder: &Path,
     name: &str,
-    bits: u8,
-    kernel: Option<usize>,
+    bits: Option<u8>,
+    kernel: Option<(usize, usize)>,
     open: Open<'_>,
 ) -> Result<Weights, InterchangeError> {
     let path = tensor_path(folder, name)?;
-    let npy::Array { shape, values } = if is_wide(bits) {
-        integers(read_array::<i16>(&path, open)?)
-    } else {
-        integers(read_array::<i8>(&path, open)?)
+    let bytes = open(&path)?;
+    let array = match npy::decode::<i8>(&bytes) {
+        Ok(array) => Ok(integers(array)),
+        Err(narrow) => npy::decode::<i16>(&bytes).map(integers).map_err(|_| narrow),
     };
+    let npy::Array { shape, values } = array.map_err(|error| wrong(&path, error.to_string()))?;
     let is_fitting = match (kernel, &shape[..]) {
-        (Some(kernel), &[_, _, height, width]) => (height, width) == (kernel, kernel),
+        (Some(kernel), &[_, _, height, width]) => (height, width) == kernel,
         (None, &[_, _]) => true,
         _ => false,
     };
     if !is_fitting || values.is_empty() {
         let expected = match kernel {
-            Some(kernel) => format!("(out, in, {kernel}, {kernel}), not empty"),
+            Some((height, width)) => format!("(out, in, {height}, {width}), not empty"),
             None => "(out, in), not empty".to_owned(),
         };
         return Err(wrong_shape(&path, &shape, &expected));
     }
-    let largest = (1 << bits) - 1;
-    let is_weight = |value: &i32| value.abs() <= largest && value & 1 == 1;
+    let (largest, odd, rule) = match bits {
+        Some(bits) => ((1 << bits) - 1, 1, format!("with {bits} bits it must be an odd number")),
+        None => (Weights::LARGEST, 0, "it must lie".to_owned()),
+    };
+    let is_weight = |value: &i32| value.abs() <= largest && value & odd == odd;
     if let Some(flat) = values.iter().position(|value| !is_weight(value)) {
         let (index, value) = (index_in(&shape, flat), values[flat]);
-        return Err(wrong(
-            &path,
-            format!(
-                "the weight at {index:?} is {value}, with {bits} bits it must be an odd number in -{largest}..={largest}"
-            ),
-        ));
+        let fault = format!("the weight at {index:?} is {value}, {rule} in -{largest}..={largest}");
+        return Err(wrong(&path, fault));
     }
     let (outputs, inputs) = (shape[0], values.len() / shape[0]);
     let weight = |input, out| values[out * inputs + input];
-    Ok(Weights::from_fn(inputs, outputs, bits, weight))
+    Ok(Weights::from_fn(inputs, outputs, weight))
 }
 
 /// An array of weights as numbers of one type.
@@ -555,25 +787,29 @@ fn integers<T: Element + Into<i32>>(array: npy::Array<T>) -> npy::Array<i32> {
     npy::Array { shape: array.shape, values }
 }
 
+/// The thresholds that a layer names, for as many channels, or any number of them.
 fn read_thresholds(
     folder: &Path,
-    name: Option<String>,
-    channels: usize,
+    Levels { thresholds, lowest }: Levels,
+    channels: Option<usize>,
     open: Open<'_>,
 ) -> Result<Option<Thresholds>, InterchangeError> {
-    let Some(name) = name else { return Ok(None) };
+    let Some(name) = thresholds else { return Ok(None) };
     let path = tensor_path(folder, &name)?;
     let npy::Array { shape, values } = read_array::<i32>(&path, open)?;
     let levels = match shape[..] {
-        [outputs, levels @ (1 | 3 | 7 | 15)] if outputs == channels => levels,
-        _ => return Err(wrong_shape(&path, &shape, &format!("({channels}, 1 or 3 or 7 or 15)"))),
+        [outputs, levels @ 1..=255] if outputs == channels.unwrap_or(outputs) => levels,
+        _ => {
+            let channels = channels.map_or("channels".to_owned(), |channels| channels.to_string());
+            return Err(wrong_shape(&path, &shape, &format!("({channels}, 1 to 255)")));
+        }
     };
     let mut channels = values.chunks(levels).enumerate();
     if let Some((channel, values)) = channels.find(|(_, values)| !values.is_sorted()) {
         let fault = format!("thresholds {values:?} of channel {channel} do not ascend");
         return Err(wrong(&path, fault));
     }
-    Ok(Some(Thresholds { levels, values }))
+    Ok(Some(Thresholds { levels, lowest, values }))
 }
 
 /// The index of an element of an array in C order.

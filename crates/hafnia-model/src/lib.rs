@@ -1,8 +1,8 @@
 //! The trained network of integers: plain data, its arithmetic, and the interpreter that defines
 //! what is correct.
 //!
-//! A [`Network`] holds [`Weights`] of 1, 2, 4 or 8 bits and integer [`Thresholds`], nothing else; no
-//! float is left in it. Its arithmetic is defined once, in [`arithmetic`]; [`run`] walks the layers and
+//! A [`Network`] is a graph of layers, of integer [`Weights`] and [`Thresholds`]; no float is left in
+//! it, but for what makes the outputs of some networks comparable ([`Scores`]). Its arithmetic is defined once, in [`arithmetic`]; [`run`] walks the layers and
 //! leaves only the product of a matrix with a vector of activations to a [`Multiply`], so that the
 //! reference ([`ReferenceProduct`]) and every engine of a simulated macro share all else by
 //! construction.
@@ -11,7 +11,7 @@
 //! use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, ReferenceProduct, run};
 //!
 //! let network = Network::new(
-//!     Input { channels: 1, height: 1, width: 3, cuts: vec![64, 128, 192] },
+//!     Input::new(1, 1, 3, &[64, 128, 192]),
 //!     vec![
 //!         Layer::Flatten,
 //!         Layer::Linear(Linear {
@@ -32,16 +32,24 @@
 
 pub mod arithmetic;
 mod bit_matrix;
+mod bounds;
+mod check;
 mod error;
 pub mod interchange;
 mod interpreter;
+mod layer;
 mod network;
 pub mod random;
+mod scores;
 mod weights;
+mod wire;
 
 pub use bit_matrix::{BitMatrix, HexError};
+pub use bounds::largest_levels;
 pub use error::ShapeError;
 pub use interchange::InterchangeError;
 pub use interpreter::{Multiply, ReferenceProduct, activations_before, run, run_from};
-pub use network::{Conv, Input, Layer, Linear, MatrixLayer, Network, Shape, Thresholds};
+pub use layer::{Activate, Conv, Layer, Linear, Padding, Thresholds, Window};
+pub use network::{Input, MatrixLayer, Network, Shape};
+pub use scores::Scores;
 pub use weights::Weights;

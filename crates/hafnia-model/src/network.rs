@@ -1,21 +1,31 @@
-//! [`Network`] and its layers: integers, checked once when a network is made.
+//! [`Network`]: a graph of layers over integers, checked once when it is made.
 
 use std::fmt;
+use std::ops::Range;
 
 use hafnia_artifact::{Artifact, Digest};
-use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
+use crate::check::{Checked, check};
 use crate::error::ShapeError;
+use crate::layer::{Layer, Linear, Thresholds};
+use crate::scores::Scores;
 use crate::weights::Weights;
+use crate::wire::Records;
 
-/// A trained network of integers. Always well formed: [`Network::new`] checks, and so does reading.
+/// A trained network of integers. Always well formed: making one checks, and so does reading.
+///
+/// Its layers stand in an order in which they can be computed. Value 0 is its input, value i + 1 what
+/// layer i gives; a layer takes earlier values. In most networks each takes that of the layer before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Parts", into = "Parts")]
+#[serde(try_from = "Records", into = "Records")]
 pub struct Network {
     input: Input,
     layers: Vec<Layer>,
-    shapes: Vec<Shape>,
+    /// By layer, the values that it takes.
+    from: Vec<Vec<usize>>,
+    scores: Scores,
+    checked: Checked,
 }
 
 impl Artifact for Network {
@@ -34,114 +44,77 @@ pub struct Input {
     pub height: usize,
     /// Columns of pixels.
     pub width: usize,
-    /// The thresholds of a pixel, 1 to 255 in ascending order: its activation is the number of cuts
-    /// that it reaches. `[65]` is 1 bit, pixel > 64; `[64, 128, 192]` is 2 bits, pixel >> 6.
-    pub cuts: Vec<u8>,
+    /// The thresholds of a pixel in ascending order: its activation is `lowest` plus the number of
+    /// cuts that it reaches. `[65]` is 1 bit, pixel > 64; `[64, 128, 192]` is 2 bits, pixel >> 6. One
+    /// list for all channels, or one for each; cuts may coincide, and every pixel reaches a cut of 0.
+    pub cuts: Vec<Vec<u8>>,
+    /// The activation of a pixel that reaches no cut, −255 to 0.
+    pub lowest: i32,
 }
 
 impl Input {
+    /// An image whose pixels become activations from 0 on by these cuts, the same in all channels.
+    pub fn new(channels: usize, height: usize, width: usize, cuts: &[u8]) -> Self {
+        Self { channels, height, width, cuts: vec![cuts.to_vec()], lowest: 0 }
+    }
+
     /// An image whose pixels keep their upper `bits` bits: pixel >> (8 − `bits`).
     ///
     /// # Panics
     /// If `bits` is not 1 to 8.
     pub fn upper_bits(channels: usize, height: usize, width: usize, bits: u8) -> Self {
         assert!((1..=8).contains(&bits), "{bits} bits");
-        Self { channels, height, width, cuts: upper_bits(bits) }
+        let cuts: Vec<u8> = (1..=u8::MAX >> (8 - bits)).map(|level| level << (8 - bits)).collect();
+        Self::new(channels, height, width, &cuts)
     }
 
-    /// Bits that an activation of the input takes, 1 to 8.
-    pub fn bits(&self) -> u8 {
-        (self.cuts.len().max(1).ilog2() + 1) as u8
-    }
-
-    /// The largest activation of the input: the number of cuts.
-    pub fn largest(&self) -> u8 {
-        self.cuts.len() as u8
-    }
-}
-
-/// The cuts that keep the upper `bits` bits of a pixel, 1 to 8.
-fn upper_bits(bits: u8) -> Vec<u8> {
-    (1..=u8::MAX >> (8 - bits)).map(|level| level << (8 - bits)).collect()
-}
-
-/// One step of a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Layer {
-    /// Cross-correlation with weights of 1, 2, 4 or 8 bits.
-    Conv(Conv),
-    /// Product with a matrix of weights of 1, 2, 4 or 8 bits.
-    Linear(Linear),
-    /// Maximum over square windows that do not overlap.
-    MaxPool {
-        /// Side of the window, and its step.
-        size: usize,
-    },
-    /// Turns (channel, y, x) into one vector, in that order.
-    Flatten,
-}
-
-/// A convolution: cross-correlation over square windows, padded with activation 0.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Conv {
-    /// Name, unique in the network.
-    pub name: String,
-    /// Side of the kernel.
-    pub kernel: usize,
-    /// Step of the kernel, the same both ways.
-    pub stride: usize,
-    /// Zeros added on each side.
-    pub padding: usize,
-    /// Weights as the matrix of im2col: row (in channel, ky, kx), column out channel.
-    pub weights: Weights,
-    /// Turns accumulations into activations.
-    pub thresholds: Option<Thresholds>,
-}
-
-/// A fully connected layer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Linear {
-    /// Name, unique in the network.
-    pub name: String,
-    /// Weights: row input, column output.
-    pub weights: Weights,
-    /// Turns accumulations into activations; the last layer has none.
-    pub thresholds: Option<Thresholds>,
-}
-
-/// Thresholds T₁ ≤ T₂ ≤ … per channel: the activation is the number of them that y reaches.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Thresholds {
-    /// Thresholds per channel: 2^bits − 1, with the bits of an activation.
-    pub levels: usize,
-    /// (channel, level), ascending within a channel.
-    pub values: Vec<i32>,
-}
-
-impl Thresholds {
-    /// The thresholds of `a = clamp(y >> shift, 0, 2^bits − 1)` in every channel.
+    /// The cuts of a channel.
     ///
     /// # Panics
-    /// If `bits` is not 1 to 4 or `shift` is over 24.
-    pub fn shift(channels: usize, bits: u8, shift: u32) -> Self {
-        assert!((1..=4).contains(&bits) && shift <= 24, "{bits} bits, shift {shift}");
-        let levels = (1usize << bits) - 1;
-        let channel: Vec<i32> = (1..=levels as i32).map(|level| level << shift).collect();
-        Self { levels, values: channel.repeat(channels) }
+    /// If there is no such channel.
+    pub fn cuts_of(&self, channel: usize) -> &[u8] {
+        &self.cuts[if self.cuts.len() == 1 { 0 } else { channel }]
     }
 
-    /// The thresholds of one channel.
-    pub fn channel(&self, channel: usize) -> &[i32] {
-        &self.values[channel * self.levels..(channel + 1) * self.levels]
-    }
-
-    /// Bits that an activation takes.
+    /// Bits that a level of the input takes, 1 to 8.
     pub fn bits(&self) -> u8 {
-        (self.levels + 1).ilog2() as u8
+        (self.levels().max(1).ilog2() + 1) as u8
+    }
+
+    /// The largest level of the input: the most cuts that a pixel reaches.
+    pub fn levels(&self) -> u8 {
+        self.cuts.iter().map(Vec::len).max().unwrap_or(0) as u8
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> Shape {
+        Shape { channels: self.channels, height: self.height, width: self.width }
+    }
+
+    /// The levels of images of 8-bit pixels, (image, channel, y, x): how many cuts of its channel each
+    /// pixel reaches.
+    pub fn levels_of(&self, pixels: &[u8]) -> Vec<u8> {
+        let tables: Vec<[u8; 256]> = self
+            .cuts
+            .iter()
+            .map(|cuts| {
+                let level = |pixel: usize| cuts.iter().filter(|&&cut| pixel >= cut.into()).count();
+                std::array::from_fn(|pixel| level(pixel) as u8)
+            })
+            .collect();
+        let of_channel = (self.height * self.width).max(1);
+        let of_pixel = |(index, &pixel): (usize, &u8)| {
+            let table = match &tables[..] {
+                [all] => all,
+                each => &each[index / of_channel % self.channels],
+            };
+            table[usize::from(pixel)]
+        };
+        pixels.iter().enumerate().map(of_pixel).collect()
     }
 }
 
-/// The shape of activations.
+/// The shape of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Channels.
@@ -153,7 +126,7 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Number of activations.
+    /// Number of integers.
     pub fn len(&self) -> usize {
         self.channels * self.height * self.width
     }
@@ -170,31 +143,70 @@ impl fmt::Display for Shape {
     }
 }
 
-/// A layer that multiplies by a matrix, seen without regard to its kind.
+/// A matrix of the network: that of a linear layer, or of a group of a convolution.
 #[derive(Debug, Clone, Copy)]
 pub struct MatrixLayer<'a> {
     /// Index among the layers of the network.
     pub layer: usize,
-    /// Name of the layer.
+    /// Name of the layer; `name/2` for group 2 of a layer with several.
     pub name: &'a str,
     /// The matrix: rows are inputs, columns outputs.
     pub weights: &'a Weights,
-    /// Thresholds of its columns; none for the last.
+    /// Thresholds of the channels of the whole layer; none where it gives sums.
     pub thresholds: Option<&'a Thresholds>,
-    /// Bits of the activations it is given.
+    /// Which of the groups of its layer it is; 0 where there is one.
+    pub group: usize,
+    /// The largest level that it is given.
+    pub largest: u8,
+    /// Bits of these levels.
     pub input_bits: u8,
+    /// The activation that level 0 stands for, at most 0.
+    pub lowest: i32,
     /// Number of input vectors per image: the output positions of a convolution, or 1.
     pub positions: usize,
 }
 
+impl MatrixLayer<'_> {
+    /// Channels of the layer that are its columns.
+    pub fn outputs(&self) -> Range<usize> {
+        let columns = self.weights.columns();
+        self.group * columns..(self.group + 1) * columns
+    }
+
+    /// The thresholds of a column.
+    pub fn thresholds_of(&self, column: usize) -> Option<&[i32]> {
+        self.thresholds.map(|thresholds| thresholds.channel(self.outputs().start + column))
+    }
+}
+
 impl Network {
-    /// A network of these layers.
+    /// A network of these layers, each of which takes what the one before gives.
     ///
     /// # Errors
     /// If the layers do not fit each other; see [`ShapeError`].
     pub fn new(input: Input, layers: Vec<Layer>) -> Result<Self, ShapeError> {
-        let shapes = shapes(&input, &layers)?;
-        Ok(Self { input, layers, shapes })
+        let steps = layers.into_iter().enumerate().map(|(index, layer)| (layer, vec![index]));
+        Self::graph(input, steps.collect())
+    }
+
+    /// A network of layers that take these values, the last of which gives its outputs.
+    ///
+    /// # Errors
+    /// If the layers do not fit each other, or a value but the last is taken by none; see
+    /// [`ShapeError`].
+    pub fn graph(input: Input, steps: Vec<(Layer, Vec<usize>)>) -> Result<Self, ShapeError> {
+        let (layers, from): (Vec<_>, Vec<_>) = steps.into_iter().unzip();
+        let checked = check(&input, &layers, &from)?;
+        Ok(Self { input, layers, from, scores: Scores::default(), checked })
+    }
+
+    /// The same network with other scores of its outputs.
+    ///
+    /// # Errors
+    /// If there is not a scale and a bias for every output, or one is no finite number.
+    pub fn with_scores(self, scores: Scores) -> Result<Self, ShapeError> {
+        scores.check(self.classes())?;
+        Ok(Self { scores, ..self })
     }
 
     /// A network of one layer: weights (pixel, class) whose largest sum is the answer, over pixels
@@ -203,7 +215,7 @@ impl Network {
     /// # Errors
     /// If there are no weights or cuts do not ascend.
     pub fn classifier(weights: Weights, cuts: &[u8]) -> Result<Self, ShapeError> {
-        let input = Input { channels: 1, height: 1, width: weights.rows(), cuts: cuts.to_vec() };
+        let input = Input::new(1, 1, weights.rows(), cuts);
         let linear = Linear { name: "classes".to_owned(), weights, thresholds: None };
         Self::new(input, vec![Layer::Flatten, Layer::Linear(linear)])
     }
@@ -218,18 +230,109 @@ impl Network {
         &self.layers
     }
 
-    /// The shape of the activations that reach layer `layer`; for `layers().len()`, that of the
-    /// output.
+    /// The values that a layer takes.
     ///
     /// # Panics
-    /// If `layer` is over the number of layers.
+    /// If there is no such layer.
+    pub fn from(&self, layer: usize) -> &[usize] {
+        &self.from[layer]
+    }
+
+    /// How its outputs are compared.
+    pub fn scores(&self) -> &Scores {
+        &self.scores
+    }
+
+    /// The shape of a value.
+    ///
+    /// # Panics
+    /// If there is no such value.
+    pub fn shape_of(&self, value: usize) -> Shape {
+        self.checked.shapes[value]
+    }
+
+    /// The shape of the first value that layer `layer` takes.
+    ///
+    /// # Panics
+    /// If there is no such layer.
     pub fn shape_before(&self, layer: usize) -> Shape {
-        self.shapes[layer]
+        self.shape_of(self.from[layer][0])
+    }
+
+    /// The shape of what layer `layer` gives.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    pub fn shape_after(&self, layer: usize) -> Shape {
+        self.shape_of(layer + 1)
+    }
+
+    /// The least and the largest integer that a value may hold, by the ranges of what it is made of.
+    ///
+    /// # Panics
+    /// If there is no such value.
+    pub fn range_of(&self, value: usize) -> (i32, i32) {
+        self.checked.ranges[value]
+    }
+
+    /// The integer that level 0 of a value stands for: its least, or 0 if that is less.
+    ///
+    /// # Panics
+    /// If there is no such value.
+    pub fn lowest_of(&self, value: usize) -> i32 {
+        self.range_of(value).0.min(0)
     }
 
     /// Number of outputs (classes).
     pub fn classes(&self) -> usize {
-        self.shapes[self.layers.len()].len()
+        self.shape_of(self.layers.len()).len()
+    }
+
+    /// Whether every layer takes what the one before gives, and nothing else.
+    pub fn is_chain(&self) -> bool {
+        self.from.iter().enumerate().all(|(layer, from)| *from == [layer])
+    }
+
+    /// Whether it is of the plainest kind: a chain of linear layers and of square convolutions in one
+    /// group, with thresholds after all but the last, of square max pools that neither overlap nor
+    /// leave a rest, and of activations from 0 on.
+    pub fn is_plain(&self) -> bool {
+        let last = self.layers.len() - 1;
+        let is_plain = |(index, layer): (usize, &Layer)| {
+            let is_product = match layer {
+                Layer::Conv(conv) => conv.groups == 1 && conv.window.as_square().is_some(),
+                Layer::Linear(_) => true,
+                Layer::Flatten => return true,
+                Layer::MaxPool(window) => {
+                    let (shape, size) = (self.shape_before(index), window.kernel.0);
+                    return window.as_square() == Some((size, size, 0))
+                        && shape.height.is_multiple_of(size)
+                        && shape.width.is_multiple_of(size);
+                }
+                _ => false,
+            };
+            let is_of_levels = layer.thresholds().is_some();
+            is_product && self.lowest_of(index) == 0 && is_of_levels == (index < last)
+        };
+        self.is_chain() && self.layers.iter().enumerate().all(is_plain)
+    }
+
+    /// The last layer up to `layer` from which on the network needs nothing but one value of at most
+    /// 256 levels, that of the layer before.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    pub fn cut_before(&self, layer: usize) -> usize {
+        let is_cut = |&cut: &usize| {
+            let reads = self.from[cut..].iter().flatten();
+            reads.min() >= Some(&cut) && self.is_of_levels(cut)
+        };
+        (0..=layer).rev().find(is_cut).expect("the input is one")
+    }
+
+    /// Whether a value has at most 256 levels, so that a product can take it.
+    pub(crate) fn is_of_levels(&self, value: usize) -> bool {
+        self.range_of(value).1.max(0) - self.lowest_of(value) <= i32::from(u8::MAX)
     }
 
     /// The digest of its input and layers, by which mappings and reports name it.
@@ -237,209 +340,48 @@ impl Network {
         Digest::of_value(self)
     }
 
-    /// The layers that multiply by a matrix, in order.
+    /// The matrices of its layers, in order, group by group.
     /// Everything downstream numbers matrices by their position here.
     pub fn matrices(&self) -> Vec<MatrixLayer<'_>> {
-        let mut input_bits = self.input.bits();
         let mut matrices = Vec::new();
         for (layer, step) in self.layers.iter().enumerate() {
-            let (name, weights, thresholds, positions) = match step {
-                Layer::Conv(conv) => {
-                    let out = self.shapes[layer + 1];
-                    (&conv.name, &conv.weights, &conv.thresholds, out.height * out.width)
-                }
+            let (name, weights, thresholds, groups) = match step {
+                Layer::Conv(conv) => (&conv.name, &conv.weights, &conv.thresholds, conv.groups),
                 Layer::Linear(linear) => (&linear.name, &linear.weights, &linear.thresholds, 1),
-                Layer::MaxPool { .. } | Layer::Flatten => continue,
+                _ => continue,
             };
-            let thresholds = thresholds.as_ref();
-            matrices.push(MatrixLayer { layer, name, weights, thresholds, input_bits, positions });
-            input_bits = thresholds.map_or(input_bits, Thresholds::bits);
+            let (value, out) = (self.from[layer][0], self.shape_after(layer));
+            let lowest = self.lowest_of(value);
+            // Padding is 0, whatever the range.
+            let levels = (self.range_of(value).1.max(0) - lowest).max(1);
+            for group in 0..groups {
+                let (name, weights) = match self.checked.groups[layer].get(group) {
+                    Some((name, weights)) => (name, weights),
+                    None => (name, weights),
+                };
+                matrices.push(MatrixLayer {
+                    layer,
+                    name,
+                    weights,
+                    thresholds: thresholds.as_ref(),
+                    group,
+                    largest: levels as u8,
+                    input_bits: (levels.ilog2() + 1) as u8,
+                    lowest,
+                    positions: out.height * out.width,
+                });
+            }
         }
         matrices
     }
-}
 
-/// What is wrong with a number that does not lie in its range.
-fn range(what: &str, value: usize, min: usize, max: usize) -> Result<(), String> {
-    match (min..=max).contains(&value) {
-        true => Ok(()),
-        false => Err(format!("{what} is {value}, it {}", must(min, max))),
+    /// Per column of a layer that multiplies, what level 0 of its inputs adds to the sum: the lowest
+    /// activation times the weights of the column, added up. Empty where that is 0.
+    pub(crate) fn constants(&self, layer: usize) -> &[i32] {
+        &self.checked.constants[layer]
     }
-}
 
-/// The largest side, channel count or window: keeps every product far from overflow.
-const MAX_SIDE: usize = 1 << 14;
-/// The most inputs of a matrix of weights ±1: the sum of as many 8-bit activations fits `i32`. Larger
-/// weights leave room for fewer.
-const MAX_INPUTS: usize = 1 << 22;
-/// The most products of a weight and an activation for an image: some seconds of work.
-const MAX_PRODUCTS: u128 = 1 << 32;
-/// The most activations between two layers.
-const MAX_ACTIVATIONS: usize = 1 << 26;
-
-/// The shape before every layer and after the last, or what is wrong.
-fn shapes(input: &Input, layers: &[Layer]) -> Result<Vec<Shape>, ShapeError> {
-    let mut shapes = vec![check_input(input).map_err(ShapeError::whole)?];
-    if !matches!(layers.last(), Some(Layer::Linear(_))) {
-        return Err(ShapeError::whole("the network must end in a linear layer".to_owned()));
-    }
-    let mut names: Vec<&str> = Vec::new();
-    let mut products = 0u128;
-    for (index, layer) in layers.iter().enumerate() {
-        let shape = shapes[index];
-        let name = match layer {
-            Layer::Conv(Conv { name, .. }) | Layer::Linear(Linear { name, .. }) => Some(name),
-            Layer::MaxPool { .. } | Layer::Flatten => None,
-        };
-        let checked = name.map_or(Ok(()), |name| check_name(name, &mut names));
-        let next = checked.and_then(|()| shape_after(layer, shape, index + 1 == layers.len()));
-        shapes.push(next.map_err(|fault| {
-            let name = name.map(|name| format!(" (`{name}`)")).unwrap_or_default();
-            ShapeError { layer: Some(format!("{index}{name}")), fault }
-        })?);
-        if let Layer::Conv(Conv { weights, .. }) | Layer::Linear(Linear { weights, .. }) = layer {
-            // Every output sums as many products as the matrix has rows.
-            products += weights.rows() as u128 * shapes[index + 1].len() as u128;
-        }
-    }
-    if products > MAX_PRODUCTS {
-        return Err(ShapeError::whole(format!(
-            "an image takes {products} products of weights and activations, at most {MAX_PRODUCTS} may be"
-        )));
-    }
-    Ok(shapes)
-}
-
-/// The shape of the input, or what is wrong with it.
-fn check_input(input: &Input) -> Result<Shape, String> {
-    let &Input { channels, height, width, ref cuts } = input;
-    range("input channels", channels, 1, MAX_SIDE)?;
-    range("input height", height, 1, MAX_SIDE)?;
-    range("input width", width, 1, MAX_SIDE)?;
-    range("number of input cuts", cuts.len(), 1, 255)?;
-    range("input cut 1", cuts[0].into(), 1, 255)?;
-    if !cuts.is_sorted_by(|a, b| a < b) {
-        return Err(format!(
-            "input cuts are {cuts:?}, they must ascend, each above the one before"
-        ));
-    }
-    let shape = Shape { channels, height, width };
-    range("size of the input", shape.len(), 1, MAX_ACTIVATIONS)?;
-    Ok(shape)
-}
-
-fn check_name<'a>(name: &'a str, names: &mut Vec<&'a str>) -> Result<(), String> {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if name.is_empty() || !name.chars().all(is_plain) {
-        return Err("its name must be made of a-z, A-Z, 0-9, `_` and `-`".to_owned());
-    }
-    if names.contains(&name) {
-        return Err("its name is taken by an earlier layer".to_owned());
-    }
-    names.push(name);
-    Ok(())
-}
-
-/// The shape after a layer, or why the layer does not fit.
-fn shape_after(layer: &Layer, shape: Shape, is_last: bool) -> Result<Shape, String> {
-    let misfit = |window: usize, stride: usize| {
-        format!(
-            "a {window}x{window} window with stride {stride} does not fit activations of {shape}"
-        )
-    };
-    let after = match layer {
-        Layer::Conv(conv) => {
-            range("kernel", conv.kernel, 1, MAX_SIDE)?;
-            range("stride", conv.stride, 1, MAX_SIDE)?;
-            range("padding", conv.padding, 0, conv.kernel - 1)?;
-            let side = |n: usize| (n + 2 * conv.padding).checked_sub(conv.kernel);
-            let (Some(height), Some(width)) = (side(shape.height), side(shape.width)) else {
-                return Err(misfit(conv.kernel, conv.stride));
-            };
-            check_matrix(&conv.weights, shape.channels * conv.kernel * conv.kernel, shape)?;
-            check_thresholds(&conv.weights, conv.thresholds.as_ref(), is_last)?;
-            Shape {
-                channels: conv.weights.columns(),
-                height: height / conv.stride + 1,
-                width: width / conv.stride + 1,
-            }
-        }
-        Layer::Linear(linear) => {
-            if shape.height != 1 || shape.width != 1 {
-                return Err(format!(
-                    "a linear layer cannot take activations of {shape}: put a flatten layer before it"
-                ));
-            }
-            check_matrix(&linear.weights, shape.channels, shape)?;
-            check_thresholds(&linear.weights, linear.thresholds.as_ref(), is_last)?;
-            Shape { channels: linear.weights.columns(), height: 1, width: 1 }
-        }
-        &Layer::MaxPool { size } => {
-            range("pool size", size, 1, MAX_SIDE)?;
-            if !shape.height.is_multiple_of(size) || !shape.width.is_multiple_of(size) {
-                return Err(misfit(size, size));
-            }
-            Shape { height: shape.height / size, width: shape.width / size, ..shape }
-        }
-        Layer::Flatten => Shape { channels: shape.len(), height: 1, width: 1 },
-    };
-    range("size of the output", after.len(), 1, MAX_ACTIVATIONS)?;
-    Ok(after)
-}
-
-fn check_matrix(weights: &Weights, inputs: usize, shape: Shape) -> Result<(), String> {
-    range("number of inputs", inputs, 1, MAX_INPUTS / weights.largest() as usize)?;
-    let rows = weights.rows();
-    if rows != inputs {
-        return Err(format!("{rows} weight rows for {inputs} inputs (activations of {shape})"));
-    }
-    range("number of outputs", weights.columns(), 1, MAX_SIDE)
-}
-
-fn check_thresholds(
-    weights: &Weights,
-    thresholds: Option<&Thresholds>,
-    is_last: bool,
-) -> Result<(), String> {
-    let thresholds = match (thresholds, is_last) {
-        (None, true) => return Ok(()),
-        (None, false) => return Err("thresholds are missing, only the last layer has none".into()),
-        (Some(_), true) => return Err("the last layer must have no thresholds".into()),
-        (Some(thresholds), false) => thresholds,
-    };
-    let (columns, values) = (weights.columns(), thresholds.values.len());
-    if ![1, 3, 7, 15].contains(&thresholds.levels) || values != columns * thresholds.levels {
-        return Err(format!(
-            "{columns} channels have {values} thresholds, not {columns} times 1, 3, 7 or 15"
-        ));
-    }
-    let mut channels = (0..columns).map(|channel| (channel, thresholds.channel(channel)));
-    match channels.find(|(_, values)| !values.is_sorted()) {
-        None => Ok(()),
-        Some((channel, values)) => {
-            Err(format!("thresholds {values:?} of channel {channel} do not ascend"))
-        }
-    }
-}
-
-/// What travels of a [`Network`]: shapes are derived again when it is read.
-#[derive(Serialize, Deserialize)]
-#[serde(rename = "Network")]
-struct Parts {
-    input: Input,
-    layers: Vec<Layer>,
-}
-
-impl TryFrom<Parts> for Network {
-    type Error = ShapeError;
-
-    fn try_from(parts: Parts) -> Result<Self, ShapeError> {
-        Self::new(parts.input, parts.layers)
-    }
-}
-
-impl From<Network> for Parts {
-    fn from(network: Network) -> Self {
-        Self { input: network.input, layers: network.layers }
+    pub(crate) fn into_parts(self) -> (Input, Vec<Layer>, Vec<Vec<usize>>, Scores) {
+        (self.input, self.layers, self.from, self.scores)
     }
 }

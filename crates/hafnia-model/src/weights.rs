@@ -1,270 +1,202 @@
-//! [`Weights`]: the integers of a matrix, held as planes of bits.
-
-use std::borrow::Cow;
+//! [`Weights`]: the integers of a matrix.
 
 use crate::bit_matrix::BitMatrix;
-use serde::{Deserialize, Serialize};
-
 use crate::error::ShapeError;
 
-/// The weight that bits stand for, that of plane 0 first: Σ 2^p · (+1 if bit p is 1, −1 if it is 0).
-#[inline]
-pub fn weight(bits: impl IntoIterator<Item = bool>) -> i32 {
-    bits.into_iter().enumerate().map(|(p, bit)| if bit { 1 << p } else { -(1 << p) }).sum()
-}
-
-/// The weights of a matrix, all of 1, 2, 4 or 8 bits: rows are inputs, columns outputs.
+/// The weights of a matrix, integers of −255 to 255: rows are inputs, columns outputs.
 ///
-/// A weight is Σ over planes p of 2^p · (2·b − 1) for its bit b in the plane: −1 and +1 with
-/// 1 bit; −3, −1, +1 and +3 with 2 bits; the odd numbers of −15..=15 with 4 and of −255..=255 with
-/// 8. None is 0.
+/// They say nothing of how cells hold them; that is a mapping's to choose.
 ///
 /// ```
 /// use hafnia_model::Weights;
 ///
-/// let weights = Weights::from_fn(2, 2, 2, |row, column| [[-3, -1], [1, 3]][row][column]);
-/// assert_eq!(weights.planes()[0].to_string(), "01\n01\n");
-/// assert_eq!(weights.planes()[1].to_string(), "00\n11\n");
+/// let weights = Weights::from_fn(2, 2, |row, column| [[-3, 0], [1, 7]][row][column]);
 /// assert_eq!(weights.value(0, 0), -3);
+/// assert_eq!((weights.smallest(), weights.largest()), (-3, 7));
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Parts")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Weights {
-    /// As many matrices as a weight may have [bits](Self::BITS), all of one size, that of factor 1
-    /// first.
-    planes: Vec<BitMatrix>,
+    rows: usize,
+    columns: usize,
+    /// (row, column).
+    values: Vec<i16>,
 }
 
 impl Weights {
-    /// How many bits a weight may have.
-    pub const BITS: [u8; 4] = [1, 2, 4, 8];
+    /// The largest magnitude of a weight.
+    pub const LARGEST: i32 = 255;
 
-    /// Weights of 1 bit: 1 is +1, 0 is −1.
-    pub fn binary(bits: BitMatrix) -> Self {
-        Self { planes: vec![bits] }
+    /// Weights of ±1: 1 is +1, 0 is −1.
+    pub fn binary(bits: &BitMatrix) -> Self {
+        let weight = |row, column| if bits.get(row, column) { 1 } else { -1 };
+        Self::from_fn(bits.rows(), bits.columns(), weight)
     }
 
-    /// Weights of as many bits as there are planes, that of factor 1 first.
+    /// Weights from their rows.
     ///
     /// # Errors
-    /// If there are not 1, 2, 4 or 8 planes, or they differ in size.
-    pub fn from_planes(planes: Vec<BitMatrix>) -> Result<Self, ShapeError> {
-        if !Self::BITS.iter().any(|&bits| usize::from(bits) == planes.len()) {
-            return Err(ShapeError::whole(format!(
-                "weights have {} bit planes, they must have 1, 2, 4 or 8",
-                planes.len()
-            )));
-        }
-        let size = |plane: &BitMatrix| format!("{}x{}", plane.rows(), plane.columns());
-        let expected = size(&planes[0]);
-        match planes.iter().position(|plane| size(plane) != expected) {
-            None => Ok(Self { planes }),
-            Some(plane) => Err(ShapeError::whole(format!(
-                "bit plane {plane} of weights is {}, plane 0 is {expected}",
-                size(&planes[plane])
-            ))),
-        }
-    }
-
-    /// Weights from their rows, of the fewest bits that hold them all.
-    ///
-    /// # Errors
-    /// If a weight is even or beyond ±255: with 1 bit weights are −1 and 1, with 2 also −3 and 3.
+    /// If a weight is beyond ±255.
     pub fn from_rows<const COLUMNS: usize>(rows: &[[i32; COLUMNS]]) -> Result<Self, ShapeError> {
         let values = || rows.iter().flatten();
-        if let Some(value) = values().find(|value| value.abs() > 255 || *value & 1 == 0) {
-            return Err(ShapeError::whole(format!(
-                "a weight is {value}, it must be an odd number in -255..=255"
-            )));
+        if let Some(value) = values().find(|value| value.abs() > Self::LARGEST) {
+            let most = Self::LARGEST;
+            let fault = format!("a weight is {value}, it must lie in -{most}..={most}");
+            return Err(ShapeError::whole(fault));
         }
-        let largest = values().map(|value| value.abs()).max().unwrap_or(1);
-        let holds = |bits: &&u8| largest < 1 << **bits;
-        let bits = *Self::BITS.iter().find(holds).expect("8 bits hold 255");
-        Ok(Self::from_fn(rows.len(), COLUMNS, bits, |row, column| rows[row][column]))
+        Ok(Self::from_fn(rows.len(), COLUMNS, |row, column| rows[row][column]))
     }
 
-    /// Weights of `bits` bits whose value at (row, column) is `value(row, column)`.
+    /// Weights whose value at (row, column) is `value(row, column)`, asked for row by row.
     ///
     /// # Panics
-    /// If `bits` is not 1, 2, 4 or 8, or a value is none of [`values`](Self::values).
+    /// If a value is beyond ±255.
     pub fn from_fn(
         rows: usize,
         columns: usize,
-        bits: u8,
         mut value: impl FnMut(usize, usize) -> i32,
     ) -> Self {
-        assert!(Self::BITS.contains(&bits), "weights of {bits} bits");
-        let mut planes = vec![BitMatrix::zeros(rows, columns); bits.into()];
-        let largest = (1 << bits) - 1;
+        let mut values = Vec::with_capacity(rows * columns);
         for row in 0..rows {
             for column in 0..columns {
                 let value = value(row, column);
-                let is_weight = value.abs() <= largest && value & 1 == 1;
-                assert!(is_weight, "{value} is no weight of {bits} bits");
-                // The values ascend, in steps of 2, as the numbers do that the bits write.
-                let number = (value + largest) / 2;
-                for (bit, plane) in planes.iter_mut().enumerate() {
-                    plane.set(row, column, number >> bit & 1 == 1);
-                }
+                assert!(value.abs() <= Self::LARGEST, "{value} is no weight");
+                values.push(value as i16);
             }
         }
-        Self::from_planes(planes).expect("1, 2, 4 or 8 bits")
-    }
-
-    /// The values that a weight of `bits` bits takes, ascending.
-    ///
-    /// # Panics
-    /// If `bits` is not 1, 2, 4 or 8.
-    pub fn values(bits: u8) -> impl Iterator<Item = i32> {
-        assert!(Self::BITS.contains(&bits), "weights of {bits} bits");
-        (0u16..1 << bits).map(move |number| weight((0..bits).map(|bit| number >> bit & 1 == 1)))
-    }
-
-    /// Bits of a weight: 1, 2, 4 or 8.
-    pub fn bits(&self) -> u8 {
-        self.planes.len() as u8
-    }
-
-    /// The largest value that its bits can give: 1, 3, 15 or 255; the smallest is its opposite.
-    pub fn largest(&self) -> i32 {
-        (1 << self.bits()) - 1
+        Self { rows, columns, values }
     }
 
     /// Number of rows.
     pub fn rows(&self) -> usize {
-        self.planes[0].rows()
+        self.rows
     }
 
     /// Number of columns.
     pub fn columns(&self) -> usize {
-        self.planes[0].columns()
+        self.columns
     }
 
     /// The weight at (row, column).
     ///
     /// # Panics
     /// If `row` or `column` is out of range.
+    #[inline]
     pub fn value(&self, row: usize, column: usize) -> i32 {
-        weight(self.planes.iter().map(|plane| plane.get(row, column)))
+        assert!(column < self.columns, "column {column} of {}", self.columns);
+        self.values[row * self.columns + column].into()
     }
 
-    /// The planes of bits, that of factor 1 first.
-    pub fn planes(&self) -> &[BitMatrix] {
-        &self.planes
+    /// The weights of a row.
+    ///
+    /// # Panics
+    /// If `row` is out of range.
+    pub fn row(&self, row: usize) -> &[i16] {
+        &self.values[row * self.columns..(row + 1) * self.columns]
     }
 
-    /// The planes side by side as cells hold them: column c·bits + p is plane p of column c.
-    pub fn slices(&self) -> Cow<'_, BitMatrix> {
-        let [first, others @ ..] = &self.planes[..] else { unreachable!("there is a plane") };
-        if others.is_empty() {
-            return Cow::Borrowed(first);
+    /// All weights, row by row.
+    pub fn values(&self) -> &[i16] {
+        &self.values
+    }
+
+    /// The smallest weight; 0 if there is none.
+    pub fn smallest(&self) -> i32 {
+        self.values.iter().min().map_or(0, |&value| value.into())
+    }
+
+    /// The largest weight; 0 if there is none.
+    pub fn largest(&self) -> i32 {
+        self.values.iter().max().map_or(0, |&value| value.into())
+    }
+
+    /// Whether every weight is −1 or +1.
+    pub fn is_binary(&self) -> bool {
+        self.values.iter().all(|value| value.abs() == 1)
+    }
+
+    /// Whether every weight is odd, so that none is 0.
+    pub fn is_odd(&self) -> bool {
+        self.values.iter().all(|value| value & 1 == 1)
+    }
+
+    /// The bits that a weight takes: where all are odd, n for up to ±(2ⁿ − 1), so that ±1 is 1 bit;
+    /// else those of two's complement.
+    pub fn bits(&self) -> u8 {
+        let (smallest, largest) = (self.smallest(), self.largest());
+        let bits = |magnitude: i32| (u32::BITS - magnitude.unsigned_abs().leading_zeros()) as u8;
+        if self.is_odd() && !self.values.is_empty() {
+            return bits(largest.max(-smallest));
         }
-        let bits = self.planes.len();
-        Cow::Owned(BitMatrix::from_fn(self.rows(), bits * self.columns(), |row, slice| {
-            self.planes[slice % bits].get(row, slice / bits)
-        }))
+        // A negative number −2ⁿ takes no more bits than 2ⁿ − 1.
+        1 + bits(largest.max(0)).max(bits((-smallest - 1).max(0)))
     }
 
-    /// The bits of weights of 1 bit: 1 is +1, 0 is −1.
-    pub fn as_binary(&self) -> Option<&BitMatrix> {
-        match &self.planes[..] {
-            [bits] => Some(bits),
-            _ => None,
-        }
+    /// The bits of weights ±1: 1 is +1, 0 is −1; none if there are others.
+    pub fn as_binary(&self) -> Option<BitMatrix> {
+        let bit = |row: usize, column: usize| self.value(row, column) == 1;
+        self.is_binary().then(|| BitMatrix::from_fn(self.rows, self.columns, bit))
+    }
+
+    /// Some of the columns, in the order given.
+    ///
+    /// # Panics
+    /// If there is no such column.
+    pub fn select_columns(&self, columns: std::ops::Range<usize>) -> Self {
+        Self::from_fn(self.rows, columns.len(), |row, column| {
+            self.value(row, columns.start + column)
+        })
     }
 }
 
 impl From<BitMatrix> for Weights {
     fn from(bits: BitMatrix) -> Self {
-        Self::binary(bits)
-    }
-}
-
-/// What travels of [`Weights`]: checked when it is read.
-#[derive(Deserialize)]
-#[serde(rename = "Weights")]
-struct Parts {
-    planes: Vec<BitMatrix>,
-}
-
-impl TryFrom<Parts> for Weights {
-    type Error = ShapeError;
-
-    fn try_from(parts: Parts) -> Result<Self, ShapeError> {
-        Self::from_planes(parts.planes)
+        Self::binary(&bits)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use expect_test::{Expect, expect};
     use proptest::prelude::*;
-    use proptest::sample::select;
 
     use super::*;
 
     #[test]
-    fn values_ascend_in_steps_of_two() {
-        assert_eq!(Weights::values(1).collect::<Vec<_>>(), [-1, 1]);
-        assert_eq!(Weights::values(2).collect::<Vec<_>>(), [-3, -1, 1, 3]);
-        for bits in Weights::BITS {
-            let largest = (1 << bits) - 1;
-            let expected: Vec<i32> = (-largest..=largest).step_by(2).collect();
-            assert_eq!(Weights::values(bits).collect::<Vec<_>>(), expected);
-        }
+    fn bits_are_those_that_the_weights_take() {
+        let bits = |values: [i32; 2]| Weights::from_rows(&[values]).expect("weights").bits();
+        assert_eq!(bits([-1, 1]), 1);
+        assert_eq!(bits([-3, 1]), 2);
+        assert_eq!(bits([-15, 15]), 4);
+        assert_eq!(bits([-255, 255]), 8);
+        assert_eq!(bits([-1, 0]), 1);
+        assert_eq!(bits([0, 1]), 2);
+        assert_eq!(bits([-8, 7]), 4);
+        assert_eq!(bits([-8, 8]), 5);
+        assert_eq!(bits([-128, 127]), 8);
     }
 
     #[test]
-    fn other_planes_are_refused() {
-        let check = |sizes: &[(usize, usize)], expected: Expect| {
-            let planes: Vec<_> = sizes.iter().map(|&(r, c)| BitMatrix::zeros(r, c)).collect();
-            let json = serde_json::json!({ "planes": planes }).to_string();
-            let error = Weights::from_planes(planes).unwrap_err().to_string();
-            let read = serde_json::from_str::<Weights>(&json).unwrap_err().to_string();
-            assert_eq!(error, read);
-            expected.assert_eq(&error);
-        };
-        check(&[], expect!["weights have 0 bit planes, they must have 1, 2, 4 or 8"]);
-        check(&[(1, 1); 3], expect!["weights have 3 bit planes, they must have 1, 2, 4 or 8"]);
-        check(&[(2, 3), (3, 2)], expect!["bit plane 1 of weights is 3x2, plane 0 is 2x3"]);
-    }
-
-    #[test]
-    #[should_panic(expected = "0 is no weight of 2 bits")]
-    fn zero_is_no_weight() {
-        Weights::from_fn(1, 1, 2, |_, _| 0);
-    }
-
-    #[test]
-    #[should_panic(expected = "weights of 3 bits")]
-    fn three_bits_are_too_many() {
-        Weights::from_fn(1, 1, 3, |_, _| 1);
+    fn weights_out_of_range_are_refused() {
+        let error = Weights::from_rows(&[[1, 256]]).unwrap_err().to_string();
+        assert_eq!(error, "a weight is 256, it must lie in -255..=255");
     }
 
     proptest! {
         #[test]
-        fn values_are_kept(columns in 1usize..5, bits in select(Weights::BITS.to_vec()), numbers: Vec<u8>) {
+        fn values_are_kept(columns in 1usize..5, numbers: Vec<i8>) {
             let rows = numbers.len() / columns;
-            let largest = (1 << bits) - 1;
-            let value = |row: usize, column: usize| {
-                i32::from(numbers[row * columns + column]) % (1 << bits) * 2 - largest
-            };
-            let weights = Weights::from_fn(rows, columns, bits, value);
+            let value = |row: usize, column: usize| i32::from(numbers[row * columns + column]);
+            let weights = Weights::from_fn(rows, columns, value);
             prop_assert_eq!((weights.rows(), weights.columns()), (rows, columns));
-            prop_assert_eq!((weights.bits(), weights.planes().len()), (bits, bits.into()));
-            prop_assert_eq!(weights.as_binary().is_some(), bits == 1);
-            let slices = weights.slices();
-            prop_assert_eq!(slices.columns(), columns * usize::from(bits));
             for row in 0..rows {
                 for column in 0..columns {
                     prop_assert_eq!(weights.value(row, column), value(row, column));
-                    let slice = |p: usize| slices.get(row, column * usize::from(bits) + p);
-                    let sum = weight((0..bits.into()).map(slice));
-                    prop_assert_eq!(sum, value(row, column));
                 }
             }
-            let json = serde_json::to_string(&weights).unwrap();
-            prop_assert_eq!(serde_json::from_str::<Weights>(&json).unwrap(), weights);
+            let binary = weights.as_binary();
+            prop_assert_eq!(binary.is_some(), weights.values().iter().all(|w| w.abs() == 1));
+            if let Some(bits) = binary {
+                prop_assert_eq!(Weights::binary(&bits), weights);
+            }
         }
     }
 }

@@ -1,121 +1,152 @@
 //! The interpreter against a second, direct implementation written from the documentation alone.
 
+use std::collections::HashMap;
+
 use hafnia_model::random::{self, Limits};
-use hafnia_model::{
-    BitMatrix, Conv, Input, Layer, Linear, Multiply, Network, ReferenceProduct, Shape, Thresholds,
-    Weights,
-};
+use hafnia_model::{Layer, Multiply, Network, ReferenceProduct, Shape, Thresholds, Window};
 use hafnia_model::{activations_before, arithmetic, run, run_from};
 use hafnia_rng::Seed;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-/// Activations or sums of one image: a grid a channel.
-type Grids = Vec<Vec<Vec<i64>>>;
-
-/// A weight by its definition.
-fn weight(weights: &Weights, input: usize, out: usize) -> i64 {
-    let bit = |plane: &BitMatrix| i64::from(plane.get(input, out));
-    match weights.planes() {
-        [one] => 2 * bit(one) - 1,
-        [one, two] => (2 * bit(one) - 1) + 2 * (2 * bit(two) - 1),
-        planes => planes.iter().rev().fold(0, |sum, plane| 2 * sum + 2 * bit(plane) - 1),
-    }
-}
-
-/// Networks of 1-bit weights, and networks that may have wider ones.
+/// Chains of 1-bit weights, chains that may have wider ones, and graphs of all there is.
 fn networks() -> impl Strategy<Value = (Seed, Network)> {
-    (any::<u64>(), select(Weights::BITS.to_vec())).prop_map(|(seed, weight_bits)| {
-        let limits = Limits { weight_bits, ..Limits::default() };
-        (Seed(seed), random::network(Seed(seed), limits))
+    (any::<u64>(), select(vec![0u8, 1, 8])).prop_map(|(seed, weight_bits)| {
+        let seed = Seed(seed);
+        let network = match weight_bits {
+            0 => random::graph(seed),
+            _ => random::network(seed, Limits { weight_bits, ..Limits::default() }),
+        };
+        (seed, network)
     })
 }
 
-/// Cross-correlation by its definition, from weights (out, in, kh, kw).
-#[expect(clippy::needless_range_loop, reason = "the six indices are the definition")]
-fn convolve(conv: &Conv, image: &Grids) -> Grids {
-    let (kernel, stride, padding) = (conv.kernel, conv.stride, conv.padding);
-    let (channels, height, width) = (image.len(), image[0].len(), image[0][0].len());
-    let out_height = (height + 2 * padding - kernel) / stride + 1;
-    let out_width = (width + 2 * padding - kernel) / stride + 1;
-    let outputs = conv.weights.columns();
-    let mut sums = vec![vec![vec![0; out_width]; out_height]; outputs];
-    for out in 0..outputs {
-        for channel in 0..channels {
-            for ky in 0..kernel {
-                for kx in 0..kernel {
-                    let row = (channel * kernel + ky) * kernel + kx;
-                    for y in 0..out_height {
-                        for x in 0..out_width {
-                            let in_y = (y * stride + ky) as i64 - padding as i64;
-                            let in_x = (x * stride + kx) as i64 - padding as i64;
-                            let is_inside = (0..height as i64).contains(&in_y)
-                                && (0..width as i64).contains(&in_x);
-                            if is_inside {
-                                sums[out][y][x] += weight(&conv.weights, row, out)
-                                    * image[channel][in_y as usize][in_x as usize];
-                            }
-                        }
+/// Every integer of every value by what it is made of, from the last back to the input.
+struct Direct<'a> {
+    network: &'a Network,
+    image: &'a [u8],
+    known: HashMap<(usize, [i64; 3]), i64>,
+}
+
+impl Direct<'_> {
+    /// The integer of a value at (channel, y, x); none beyond its sides.
+    fn at(&mut self, value: usize, [c, y, x]: [i64; 3]) -> Option<i64> {
+        let Shape { channels, height, width } = self.network.shape_of(value);
+        let within = |at: i64, side: usize| (0..side as i64).contains(&at);
+        if !within(c, channels) || !within(y, height) || !within(x, width) {
+            return None;
+        }
+        if value == 0 {
+            let index = (c as usize * height + y as usize) * width + x as usize;
+            return Some(i64::from(self.network.input().lowest) + i64::from(self.image[index]));
+        }
+        if let Some(&known) = self.known.get(&(value, [c, y, x])) {
+            return Some(known);
+        }
+        let (network, layer) = (self.network, value - 1);
+        let from = network.from(layer);
+        let of = match &network.layers()[layer] {
+            Layer::Conv(conv) => {
+                let inputs = (network.shape_before(layer).channels / conv.groups) as i64;
+                let group = c / (channels / conv.groups) as i64;
+                let mut sum = 0;
+                for input in 0..inputs {
+                    for (at, row) in positions(&conv.window, y, x).into_iter().zip(0..) {
+                        let row = input as usize * conv.window.positions() + row;
+                        let weight = i64::from(conv.weights.value(row, c as usize));
+                        let seen = self.at(from[0], [group * inputs + input, at.0, at.1]);
+                        sum += weight * seen.unwrap_or(0);
                     }
                 }
+                activate(sum, c, conv.thresholds.as_ref())
             }
+            Layer::Linear(linear) => {
+                let mut sum = 0;
+                for row in 0..linear.weights.rows() {
+                    let weight = i64::from(linear.weights.value(row, c as usize));
+                    sum += weight * self.at(from[0], [row as i64, 0, 0]).expect("an input");
+                }
+                activate(sum, c, linear.thresholds.as_ref())
+            }
+            Layer::MaxPool(window) => {
+                let seen = positions(window, y, x).into_iter();
+                let seen = seen.filter_map(|at| self.at(from[0], [c, at.0, at.1])).max();
+                seen.unwrap_or(network.range_of(from[0]).0.into())
+            }
+            Layer::SumPool(window) => {
+                let seen = positions(window, y, x).into_iter();
+                seen.filter_map(|at| self.at(from[0], [c, at.0, at.1])).sum()
+            }
+            Layer::Add(factors) => {
+                let mut sum = 0;
+                for (&value, &factor) in from.iter().zip(factors) {
+                    sum += i64::from(factor) * self.at(value, [c, y, x]).expect("one shape");
+                }
+                sum
+            }
+            Layer::Concat => {
+                let mut c = c;
+                let mut found = None;
+                for &value in from {
+                    let channels = network.shape_of(value).channels as i64;
+                    if found.is_none() && c < channels {
+                        found = self.at(value, [c, y, x]);
+                    }
+                    c -= channels;
+                }
+                found.expect("a channel of one of them")
+            }
+            Layer::Flatten => {
+                let Shape { height, width, .. } = network.shape_before(layer);
+                let (height, width) = (height as i64, width as i64);
+                let at = [c / (height * width), c / width % height, c % width];
+                self.at(from[0], at).expect("an input")
+            }
+            Layer::Activate(of) => {
+                let sum = self.at(from[0], [c, y, x]).expect("one shape");
+                activate(sum, c, Some(&of.thresholds))
+            }
+        };
+        self.known.insert((value, [c, y, x]), of);
+        Some(of)
+    }
+}
+
+/// What a window sees at an output position, row by row, inside of the image or not.
+fn positions(window: &Window, y: i64, x: i64) -> Vec<(i64, i64)> {
+    let mut seen = Vec::new();
+    for ky in 0..window.kernel.0 {
+        for kx in 0..window.kernel.1 {
+            let y = y * window.stride.0 as i64 + (ky * window.dilation.0) as i64;
+            let x = x * window.stride.1 as i64 + (kx * window.dilation.1) as i64;
+            seen.push((y - window.padding.top as i64, x - window.padding.left as i64));
         }
     }
-    sums
+    seen
 }
 
-/// Counts, channel by channel, the thresholds that are reached.
-fn activate(sums: Grids, thresholds: Option<&Thresholds>) -> Grids {
-    let Some(thresholds) = thresholds else { return sums };
-    let count = |channel: usize, sum: i64| {
-        let first = channel * thresholds.levels;
-        let reached = (0..thresholds.levels)
-            .filter(|level| i64::from(thresholds.values[first + level]) <= sum);
-        reached.count() as i64
-    };
-    let grid = |(channel, grid): (usize, Vec<Vec<i64>>)| {
-        let row = |row: Vec<i64>| row.into_iter().map(|sum| count(channel, sum)).collect();
-        grid.into_iter().map(row).collect()
-    };
-    sums.into_iter().enumerate().map(grid).collect()
-}
-
-fn pool(image: &Grids, size: usize) -> Grids {
-    let largest = |grid: &Vec<Vec<i64>>, y: usize, x: usize| {
-        let window =
-            grid[y * size..(y + 1) * size].iter().flat_map(|row| &row[x * size..(x + 1) * size]);
-        *window.max().expect("a pool has a size")
-    };
-    let grid = |grid: &Vec<Vec<i64>>| {
-        let (height, width) = (grid.len() / size, grid[0].len() / size);
-        (0..height).map(|y| (0..width).map(|x| largest(grid, y, x)).collect()).collect()
-    };
-    image.iter().map(grid).collect()
-}
-
-fn multiply(linear: &Linear, image: &Grids) -> Grids {
-    let sum = |out| {
-        (0..image.len()).map(|input| weight(&linear.weights, input, out) * image[input][0][0]).sum()
-    };
-    (0..linear.weights.columns()).map(|out| vec![vec![sum(out)]]).collect()
+/// The lowest activation, and one more for every threshold that is reached.
+fn activate(sum: i64, channel: i64, thresholds: Option<&Thresholds>) -> i64 {
+    let Some(Thresholds { levels, lowest, values }) = thresholds else { return sum };
+    let of_channel = &values[channel as usize * levels..][..*levels];
+    let reached = of_channel.iter().filter(|&&threshold| i64::from(threshold) <= sum).count();
+    i64::from(*lowest) + reached as i64
 }
 
 fn direct(network: &Network, image: &[u8]) -> Vec<i32> {
-    let &Input { height, width, .. } = network.input();
-    let row = |row: &[u8]| row.iter().map(|&a| i64::from(a)).collect();
-    let grid = |grid: &[u8]| grid.chunks(width).map(row).collect();
-    let mut grids: Grids = image.chunks(height * width).map(grid).collect();
-    for layer in network.layers() {
-        grids = match layer {
-            Layer::Conv(conv) => activate(convolve(conv, &grids), conv.thresholds.as_ref()),
-            Layer::Linear(linear) => activate(multiply(linear, &grids), linear.thresholds.as_ref()),
-            Layer::MaxPool { size } => pool(&grids, *size),
-            Layer::Flatten => {
-                grids.into_iter().flatten().flatten().map(|value| vec![vec![value]]).collect()
+    let last = network.layers().len();
+    let Shape { channels, height, width } = network.shape_of(last);
+    let mut of = Direct { network, image, known: HashMap::new() };
+    let mut outputs = Vec::new();
+    for c in 0..channels {
+        for y in 0..height {
+            for x in 0..width {
+                let output = of.at(last, [c as i64, y as i64, x as i64]).expect("an output");
+                outputs.push(output as i32);
             }
-        };
+        }
     }
-    grids.into_iter().flatten().flatten().map(|value| value as i32).collect()
+    outputs
 }
 
 /// Multiplies by the function that defines the product, and nothing else.
@@ -123,7 +154,7 @@ struct Accumulate<'a>(&'a Network);
 
 impl Multiply for Accumulate<'_> {
     fn multiply(&mut self, matrix: usize, _position: usize, activations: &[u8], sums: &mut [i32]) {
-        let weights = self.0.matrices()[matrix].weights;
+        let weights = &self.0.matrices()[matrix].weights;
         sums.copy_from_slice(&arithmetic::accumulate(weights, activations));
     }
 }
@@ -144,7 +175,8 @@ proptest! {
         let image = random::image(seed, network.input());
         let plain = &mut ReferenceProduct::new(&network);
         let expected = run(&network, &image, plain);
-        for layer in 0..network.layers().len() {
+        let cuts = (0..network.layers().len()).filter(|&layer| network.cut_before(layer) == layer);
+        for layer in cuts {
             let activations = activations_before(&network, layer, &image, plain);
             prop_assert_eq!(activations.len(), network.shape_before(layer).len());
             prop_assert_eq!(run_from(&network, layer, &activations, plain), &expected[..]);
@@ -169,6 +201,15 @@ proptest! {
             .flat_map(|(matrix, layer)| (0..layer.positions).map(move |at| (matrix, at)))
             .collect();
         prop_assert_eq!(record.0, expected);
+    }
+
+    #[test]
+    fn ranges_hold_what_there_is((seed, network) in networks()) {
+        let image = random::image(seed, network.input());
+        let (lo, hi) = network.range_of(network.layers().len());
+        for output in run(&network, &image, &mut ReferenceProduct::new(&network)) {
+            prop_assert!((lo..=hi).contains(&output), "{output} is not in {lo}..={hi}");
+        }
     }
 
     #[test]
@@ -204,18 +245,11 @@ fn digests_tell_networks_apart() {
 
 #[test]
 fn a_window_may_reach_over_every_edge() {
-    let conv = Conv {
-        name: "conv".into(),
-        kernel: 3,
-        stride: 1,
-        padding: 2,
-        weights: BitMatrix::zeros(9, 1).into(),
-        thresholds: None,
-    };
+    let window = Window::square(3, 1, 2);
     let check = |at, expected: [u8; 9]| {
         let mut gathered = vec![77];
         let shape = Shape { channels: 1, height: 1, width: 2 };
-        arithmetic::window(&conv, shape, &[1, 2], at, &mut gathered);
+        arithmetic::window(&window, shape, 0..1, &[1, 2], at, 0, &mut gathered);
         assert_eq!(gathered, expected, "at {at:?}");
     };
     check((0, 0), [0, 0, 0, 0, 0, 0, 0, 0, 1]);

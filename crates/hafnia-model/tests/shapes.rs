@@ -4,7 +4,8 @@
 
 use expect_test::{Expect, expect};
 use hafnia_model::{
-    BitMatrix, Conv, Input, Layer, Linear, Network, ShapeError, Thresholds, Weights,
+    Activate, BitMatrix, Conv, Input, Layer, Linear, Network, Scores, ShapeError, Thresholds,
+    Weights, Window,
 };
 
 fn input() -> Input {
@@ -12,14 +13,12 @@ fn input() -> Input {
 }
 
 fn conv(kernel: usize, padding: usize) -> Conv {
-    Conv {
-        name: "conv".into(),
-        kernel,
-        stride: 1,
-        padding,
-        weights: BitMatrix::zeros(kernel * kernel, 2).into(),
-        thresholds: Some(Thresholds::shift(2, 2, 1)),
-    }
+    Conv::new(
+        "conv",
+        Window::square(kernel, 1, padding),
+        BitMatrix::zeros(kernel * kernel, 2),
+        Some(Thresholds::shift(2, 2, 1)),
+    )
 }
 
 fn linear(rows: usize, columns: usize) -> Linear {
@@ -42,13 +41,13 @@ fn check(input: Input, layers: Vec<Layer>, expected: Expect) {
 fn the_layers_of_these_tests_fit() {
     let layers = vec![
         Layer::Conv(conv(3, 0)),
-        Layer::MaxPool { size: 2 },
+        Layer::max_pool(2),
         Layer::Flatten,
         Layer::Linear(linear(8, 3)),
     ];
     let network = Network::new(input(), layers).unwrap();
     assert_eq!(network.classes(), 3);
-    assert_eq!(network.shape_before(1).to_string(), "2x4x4");
+    assert_eq!(network.shape_after(0).to_string(), "2x4x4");
 }
 
 #[test]
@@ -65,12 +64,16 @@ fn range() {
         expect!["input height is 20000, it must lie in 1..=16384"],
     );
     check(Input { width: 0, ..input() }, expect!["input width is 0, it must lie in 1..=16384"]);
-    let cuts = |cuts: &[u8]| Input { cuts: cuts.to_vec(), ..input() };
+    let cuts = |cuts: &[u8]| Input { cuts: vec![cuts.to_vec()], ..input() };
     check(cuts(&[]), expect!["number of input cuts is 0, it must lie in 1..=255"]);
-    check(cuts(&[0, 64]), expect!["input cut 1 is 0, it must lie in 1..=255"]);
+    check(cuts(&[65, 64]), expect!["input cuts are [65, 64], they must ascend"]);
     check(
-        cuts(&[64, 64]),
-        expect!["input cuts are [64, 64], they must ascend, each above the one before"],
+        Input { cuts: vec![vec![1], vec![2]], ..input() },
+        expect!["1 input channels have 2 lists of cuts"],
+    );
+    check(
+        Input { lowest: 1, ..input() },
+        expect!["the lowest activation of the input is 1, it must lie in -255..=0"],
     );
     check(
         Input { channels: 16_384, height: 16_384, ..input() },
@@ -83,11 +86,11 @@ fn range_of_a_layer() {
     let check =
         |layer, expected| check(input(), vec![layer, Layer::Linear(linear(1, 1))], expected);
     check(
-        Layer::Conv(Conv { kernel: 0, ..conv(1, 0) }),
+        Layer::Conv(Conv { window: Window::square(0, 1, 0), ..conv(1, 0) }),
         expect!["layer 0 (`conv`): kernel is 0, it must lie in 1..=16384"],
     );
     check(
-        Layer::Conv(Conv { stride: 0, ..conv(3, 0) }),
+        Layer::Conv(Conv { window: Window::square(3, 0, 0), ..conv(3, 0) }),
         expect!["layer 0 (`conv`): stride is 0, it must lie in 1..=16384"],
     );
     check(Layer::Conv(conv(3, 3)), expect!["layer 0 (`conv`): padding is 3, it must lie in 0..=2"]);
@@ -95,17 +98,15 @@ fn range_of_a_layer() {
         Layer::Conv(Conv { weights: BitMatrix::zeros(9, 0).into(), ..conv(3, 0) }),
         expect!["layer 0 (`conv`): number of outputs is 0, it must lie in 1..=16384"],
     );
-    check(Layer::MaxPool { size: 0 }, expect!["layer 0: pool size is 0, it must lie in 1..=16384"]);
-    // Rows that no memory would hold are refused before a product overflows.
-    let huge = Conv { kernel: 16_384, padding: 16_383, ..conv(1, 0) };
+    check(Layer::max_pool(0), expect!["layer 0: kernel is 0, it must lie in 1..=16384"]);
     check(
-        Layer::Conv(huge.clone()),
-        expect!["layer 0 (`conv`): number of inputs is 268435456, it must lie in 1..=4194304"],
+        Layer::Conv(Conv { groups: 2, ..conv(3, 0) }),
+        expect!["layer 0 (`conv`): number of groups is 2, it must be 1"],
     );
-    // A sum of weights up to ±3 has room for fewer.
+    // Rows that no memory would hold are refused before a product overflows.
     check(
-        Layer::Conv(Conv { weights: Weights::from_fn(1, 2, 2, |_, _| 3), ..huge }),
-        expect!["layer 0 (`conv`): number of inputs is 268435456, it must lie in 1..=1398101"],
+        Layer::Conv(Conv { window: Window::square(16_384, 1, 16_383), ..conv(1, 0) }),
+        expect!["layer 0 (`conv`): number of inputs is 268435456, it must lie in 1..=4194304"],
     );
 }
 
@@ -118,8 +119,8 @@ fn window() {
     );
     check(
         input(),
-        vec![Layer::MaxPool { size: 4 }, Layer::Linear(linear(1, 1))],
-        expect!["layer 0: a 4x4 window with stride 4 does not fit activations of 1x6x6"],
+        vec![Layer::max_pool(7), Layer::Linear(linear(1, 1))],
+        expect!["layer 0: a 7x7 window with stride 7 does not fit activations of 1x6x6"],
     );
 }
 
@@ -157,18 +158,20 @@ fn threshold_count() {
         check(input(), layers, expected);
     };
     check(
-        Thresholds { levels: 2, values: vec![0; 4] },
-        expect!["layer 1 (`hidden`): 2 channels have 4 thresholds, not 2 times 1, 3, 7 or 15"],
+        Thresholds::new(2, vec![0; 3]),
+        expect!["layer 1 (`hidden`): 2 channels have 3 thresholds, not 2 each"],
     );
     check(
-        Thresholds { levels: 3, values: vec![0; 3] },
-        expect!["layer 1 (`hidden`): 2 channels have 3 thresholds, not 2 times 1, 3, 7 or 15"],
+        Thresholds::new(256, vec![0; 512]),
+        expect![
+            "layer 1 (`hidden`): number of levels above the lowest is 256, it must lie in 1..=255"
+        ],
     );
 }
 
 #[test]
 fn threshold_order() {
-    let thresholds = Thresholds { levels: 3, values: vec![0, 0, 1, 5, -1, 7] };
+    let thresholds = Thresholds::new(3, vec![0, 0, 1, 5, -1, 7]);
     let layers =
         vec![Layer::Flatten, hidden("hidden", 36, thresholds), Layer::Linear(linear(2, 3))];
     check(
@@ -179,29 +182,85 @@ fn threshold_order() {
 }
 
 #[test]
-fn threshold_place() {
-    let last = hidden("last", 36, Thresholds::shift(2, 2, 1));
+fn levels_of_a_product() {
+    let weights = Weights::from_fn(36, 36, |_, _| 3);
+    let wide = Linear { name: "wide".into(), weights, thresholds: None };
     check(
         input(),
-        vec![Layer::Flatten, last],
-        expect!["layer 1 (`last`): the last layer must have no thresholds"],
-    );
-    let raw = Layer::Linear(linear(36, 3));
-    check(
-        input(),
-        vec![Layer::Flatten, raw.clone(), raw],
-        expect!["layer 1 (`out`): thresholds are missing, only the last layer has none"],
+        vec![Layer::Flatten, Layer::Linear(wide), Layer::Linear(linear(36, 3))],
+        expect![
+            "layer 2 (`out`): it multiplies integers of 0 to 324, which are over 256 levels: put thresholds before it"
+        ],
     );
 }
 
 #[test]
-fn no_output() {
-    check(input(), vec![], expect!["the network must end in a linear layer"]);
+fn what_layers_take() {
+    let graph = |layers: Vec<(Layer, Vec<usize>)>| {
+        Network::graph(input(), layers).map_err(|error| error.to_string())
+    };
+    let check = |layers, expected: Expect| expected.assert_eq(&graph(layers).unwrap_err());
+    let out = |from: usize| (Layer::Linear(linear(36, 3)), vec![from]);
+    let flat = (Layer::Flatten, vec![0]);
+    graph(vec![flat.clone(), (Layer::Add(vec![1, 2]), vec![1, 1]), out(2)]).unwrap();
     check(
-        input(),
-        vec![Layer::Conv(conv(3, 0))],
-        expect!["the network must end in a linear layer"],
+        vec![flat.clone(), (Layer::Add(vec![1, 1]), vec![1]), out(2)],
+        expect!["layer 1: it takes 1 values, it must take as many values as factors, at least 2"],
     );
+    check(
+        vec![flat.clone(), (Layer::Add(vec![1, 1]), vec![1, 0]), out(2)],
+        expect!["layer 1: it adds values of 36x1x1 and 1x6x6"],
+    );
+    check(
+        vec![flat.clone(), (Layer::Concat, vec![1, 0]), out(2)],
+        expect!["layer 1: it joins values of 36x1x1 and 1x6x6"],
+    );
+    check(
+        vec![flat.clone(), out(2)],
+        expect!["layer 1 (`out`): it takes value 2, it must lie in 0..=1"],
+    );
+    check(
+        vec![flat.clone(), flat.clone(), out(2)],
+        expect!["layer 0: no layer takes what it gives, only the last gives the outputs"],
+    );
+    check(
+        vec![flat, (Layer::Add(vec![1 << 28, 1 << 28]), vec![1, 1])],
+        expect![
+            "layer 1: its sums may be 0 to 1610612736, they must lie in -1073741823..=1073741823"
+        ],
+    );
+}
+
+#[test]
+fn activations_below_zero() {
+    let thresholds = Thresholds { lowest: -1, ..Thresholds::new(2, vec![0, 1]) };
+    let activate = Activate { name: "signs".into(), thresholds };
+    let layers =
+        vec![Layer::Flatten, Layer::Activate(activate.clone()), Layer::Linear(linear(36, 3))];
+    // Thresholds of one channel, for 36.
+    check(input(), layers, expect!["layer 1 (`signs`): 36 channels have 2 thresholds, not 2 each"]);
+    let network = Network::new(
+        input(),
+        vec![Layer::Activate(activate), Layer::Flatten, Layer::Linear(linear(36, 3))],
+    )
+    .unwrap();
+    assert_eq!((network.range_of(1), network.lowest_of(1)), ((-1, 1), -1));
+    assert_eq!(network.matrices()[0].lowest, -1);
+}
+
+#[test]
+fn scores_fit_the_outputs() {
+    let network =
+        Network::new(input(), vec![Layer::Flatten, Layer::Linear(linear(36, 3))]).unwrap();
+    let scores = Scores { scales: vec![1.0; 2], biases: vec![0.0; 2] };
+    let error = network.with_scores(scores).unwrap_err();
+    expect!["3 outputs have 2 scales and 2 biases, not one each"].assert_eq(&error.to_string());
+}
+
+#[test]
+fn no_product() {
+    check(input(), vec![], expect!["the network has no convolution or linear layer"]);
+    check(input(), vec![Layer::Flatten], expect!["the network has no convolution or linear layer"]);
 }
 
 #[test]
@@ -229,6 +288,6 @@ fn a_network_that_is_read_is_checked() {
         .assert_eq(&error.unwrap_err().to_string());
     let uneven = r#""planes":[{"rows":0,"columns":3,"words":[]},"#;
     let error = serde_json::from_str::<Network>(&json.replace("\"planes\":[", uneven));
-    expect!["bit plane 1 of weights is 36x3, plane 0 is 0x3 at line 1 column 271"]
+    expect!["bit plane 1 of weights is 36x3, plane 0 is 0x3"]
         .assert_eq(&error.unwrap_err().to_string());
 }

@@ -37,7 +37,7 @@ fn reorder(c: &mut Criterion) {
         seed: Seed(1),
         progress: &|_, _| {},
     };
-    let mut tiled = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+    let mut tiled = Mapping::logical(&network, &spec);
     tiled.stage = Stage::Tiled;
     let mut renamed = tiled.clone();
     RenameRows::default().run(&mut renamed, &context).expect("any mapping");

@@ -91,7 +91,7 @@ fn run(case: &str) -> String {
         progress: &|_, _| {},
     };
     let once = || {
-        let logical = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+        let logical = Mapping::logical(&network, &spec);
         let outcome = pipeline.run(logical, &context, &mut |_| Ok(()));
         let mapping = outcome.expect("it maps").mapping;
         (mapping.cells(), mapping.macros())

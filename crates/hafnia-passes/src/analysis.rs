@@ -30,7 +30,7 @@
 //!     seed: Seed(1),
 //!     progress: &|_, _| {},
 //! };
-//! let mut mapping = Mapping::logical(&network, &spec)?;
+//! let mut mapping = Mapping::logical(&network, &spec);
 //! let before = StaticCost::of(&mapping, &context);
 //! for tile in &mut mapping.tiles {
 //!     *tile = share(tile, Alike::Equal, RenameMode::Repeat);

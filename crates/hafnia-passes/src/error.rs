@@ -64,6 +64,22 @@ pub enum PassError {
         /// Name of the matrix.
         matrix: String,
     },
+    /// Weights of a matrix have no code.
+    #[error(
+        "matrix `{matrix}` has weights of {smallest} to {largest}, for which coding `{coding}` has no codes in cells of {cell_bits} bits"
+    )]
+    NoCode {
+        /// Name of the matrix.
+        matrix: String,
+        /// Name of the coding.
+        coding: &'static str,
+        /// The smallest weight.
+        smallest: i32,
+        /// The largest.
+        largest: i32,
+        /// Bits of a cell.
+        cell_bits: u8,
+    },
     /// An option allows less than is there already.
     #[error("`{option}` is {value}: it must be 0, or at least {least}, {what}")]
     TooSmall {

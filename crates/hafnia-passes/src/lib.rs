@@ -24,7 +24,7 @@
 //!     progress: &|_, _| {},
 //! };
 //! let pipeline = Pipeline::load("rename", &Registry::builtin())?;
-//! let logical = Mapping::logical(&network, &spec)?;
+//! let logical = Mapping::logical(&network, &spec);
 //! let outcome = pipeline.run(logical, &context, &mut |after| {
 //!     println!("{}\n{}", after.name, after.statistics);
 //!     Ok(())
@@ -54,6 +54,7 @@ pub use explain::{Explanation, MatrixChange, MatrixTotals, TileChange, TileSize}
 pub use pass::{Context, Pass, PassInfo};
 pub use passes::allocate::AllocateRows;
 pub use passes::best::{Candidate, SearchMappings};
+pub use passes::code_weights::CodeWeights;
 pub use passes::duplicate::DuplicateMatrices;
 pub use passes::pack::PackTiles;
 pub use passes::polarity::SetPolarity;

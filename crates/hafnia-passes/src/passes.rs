@@ -3,6 +3,7 @@
 pub(crate) mod allocate;
 mod annealing;
 pub(crate) mod best;
+pub(crate) mod code_weights;
 pub(crate) mod duplicate;
 mod guard;
 pub(crate) mod pack;
@@ -19,6 +20,7 @@ impl Registry {
     /// The passes of this crate.
     pub fn builtin() -> Self {
         Self::empty()
+            .with::<code_weights::CodeWeights>()
             .with::<strip_dead::StripDead>()
             .with::<rename::RenameRows>()
             .with::<rename::RenameComplements>()

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use expect_test::expect_file;
 use hafnia_cim::{CodeTable, MacroSpec};
 use hafnia_ir::{Mapping, Matrix, MatrixProfile, Profile};
-use hafnia_model::{BitMatrix, Conv, Input, Layer, Linear, Network, Thresholds, Weights};
+use hafnia_model::{BitMatrix, Conv, Input, Layer, Linear, Network, Thresholds, Weights, Window};
 use hafnia_passes::{Context, Pipeline, Registry};
 use hafnia_rng::Seed;
 use rand::RngExt;
@@ -54,9 +54,9 @@ impl Default for Case {
     }
 }
 
-/// The weights that the first replica of a matrix holds; −1 in dead rows.
+/// The weights that the first replica of a matrix holds; all bits are 0 in dead rows.
 fn weights(mapping: &Mapping, index: usize) -> Weights {
-    let Matrix { rows, columns, weight_bits, .. } = mapping.matrices[index];
+    let Matrix { rows, columns, ref coding, .. } = mapping.matrices[index];
     let mut weights = BitMatrix::from_fn(rows, columns, |_, _| false);
     let of_matrix = |tile: &&hafnia_ir::Tile| tile.matrix.index() == index && tile.replica == 0;
     for tile in mapping.tiles.iter().filter(of_matrix) {
@@ -68,12 +68,11 @@ fn weights(mapping: &Mapping, index: usize) -> Weights {
             }
         }
     }
-    let bits = usize::from(weight_bits);
-    let plane = |plane| {
-        let columns: Vec<usize> = (plane..columns).step_by(bits).collect();
-        weights.select_columns(&columns)
-    };
-    Weights::from_planes((0..bits).map(plane).collect()).expect("planes of a size")
+    let slices = coding.slices();
+    Weights::from_fn(rows, columns / slices, |row, output| {
+        let bit = |slice: usize| u32::from(weights.get(row, output * slices + slice)) << slice;
+        coding.value((0..slices).map(bit).sum())
+    })
 }
 
 /// The network that a mapping holds.
@@ -83,11 +82,11 @@ fn network(mapping: &Mapping, case: &Case) -> Network {
     for (index, of) in mapping.matrices.iter().enumerate() {
         let (name, weights) = (of.name.clone(), weights(mapping, index));
         let values = case.thresholds.get(index).cloned().unwrap_or_else(|| vec![1; of.outputs()]);
-        let thresholds = (index < last).then_some(Thresholds { levels: 1, values });
+        let thresholds = (index < last).then_some(Thresholds::new(1, values));
         let kernel = case.kernels.get(index).copied().unwrap_or(0);
         if kernel > 0 {
-            let (stride, padding) = (1, 0);
-            layers.push(Layer::Conv(Conv { name, kernel, stride, padding, weights, thresholds }));
+            let window = Window::square(kernel, 1, 0);
+            layers.push(Layer::Conv(Conv::new(name, window, weights, thresholds)));
             continue;
         }
         if !layers.contains(&Layer::Flatten) {

@@ -127,7 +127,7 @@ fn run(
     };
     let text = format!("name = \"x\"\n[[pass]]\nuse = \"tile\"\n[[pass]]\n{pass}");
     let pipeline = Pipeline::parse(&text, &registry())?;
-    let logical = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+    let logical = Mapping::logical(&network, &spec);
     Ok(pipeline.run(logical, &context, after)?.mapping)
 }
 

@@ -114,10 +114,10 @@ fn check_plan_of(
     let (images, vectors) = (seed.site("agree/images"), seed.site("agree/vectors"));
     let compare = |both: &mut Both<'_>, index: u64| {
         let pixels = network.shape_before(0).len();
-        run(network, &input(images, index, pixels, network.input().bits()), both);
+        run(network, &input(images, index, pixels, network.input().levels()), both);
         for (matrix, layer) in layers.iter().enumerate() {
             let vectors = vectors.index(matrix as u64);
-            let mut activations = input(vectors, index, layer.weights.rows(), layer.input_bits);
+            let mut activations = input(vectors, index, layer.weights.rows(), layer.largest);
             for &row in &mapping.matrices[matrix].dead {
                 activations[row as usize] = 0;
             }
@@ -133,9 +133,8 @@ fn check_plan_of(
 }
 
 /// Input number `index` of a kind that goes round: none, all, one, sparse, dense.
-fn input(seed: Seed, index: u64, len: usize, bits: u8) -> Vec<u8> {
+fn input(seed: Seed, index: u64, len: usize, max: u8) -> Vec<u8> {
     let rng = &mut seed.index(index).rng();
-    let max = u8::MAX >> (8 - bits);
     let mut input = vec![0; len];
     match index {
         0 => {}
@@ -349,7 +348,7 @@ mod tests {
     fn a_row_that_is_not_dead_is_caught() {
         let spec = MacroSpec::preset("gt-n40").expect("a preset");
         let network = network(Seed(1), Limits::default());
-        let mut mapping = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+        let mut mapping = Mapping::logical(&network, &spec);
         let tile = &mut mapping.tiles[0];
         let others: Vec<usize> = (1..tile.rows.len()).collect();
         *tile = tile.with_entries(&others);

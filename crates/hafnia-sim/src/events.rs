@@ -209,7 +209,7 @@ mod tests {
             let network = random::network(seed.site("network"), random::Limits::default());
             let mut spec = MacroSpec::preset("gt-n40").unwrap();
             (spec.rows, spec.columns, spec.columns_per_adc) = (24, 16, 4);
-            spec.cell.bits_per_cell = hafnia_ir::random::cell_bits(seed, &network);
+            spec.cell.bits_per_cell = hafnia_ir::random::cell_bits(seed);
             // No sum of levels exceeds the largest code.
             spec.rows_per_conversion = 7 / spec.cell.top_level();
             if window > 0 {

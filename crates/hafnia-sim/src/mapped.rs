@@ -49,6 +49,8 @@ struct MatrixPlan {
     replicas: Vec<Vec<TileId>>,
     /// The logical rows that no tile holds.
     dead: Vec<u32>,
+    /// The offset of its coding.
+    offset: i32,
 }
 
 #[derive(Debug, Clone)]
@@ -58,15 +60,24 @@ pub(crate) struct TilePlan {
     pub(crate) lines: Lines,
     /// Bit-planes of a scan.
     pub(crate) planes: u8,
-    /// Per column of cells its output, and how often its product counts there: 2^slice, negated if
-    /// it is inverted.
-    outputs: Vec<(usize, i32)>,
+    /// Per column of cells what becomes of its raw sum.
+    outputs: Vec<OutputPlan>,
     /// The highest level of a cell: 1, or 3 with 2 bits.
     top_level: i32,
     /// Blocks of [`LANES`] columns of cells.
     blocks: usize,
     /// (physical row, block): programmed levels, a byte each.
     levels: Vec<[u8; LANES]>,
+}
+
+/// What becomes of the raw sum of a column of cells.
+#[derive(Debug, Clone, Copy)]
+struct OutputPlan {
+    /// The output that it is a slice of.
+    output: usize,
+    /// How often its product counts there: the factor of its slice.
+    factor: i32,
+    is_inverted: bool,
 }
 
 impl Plan {
@@ -81,7 +92,11 @@ impl Plan {
         let mut matrices: Vec<MatrixPlan> = mapping
             .matrices
             .iter()
-            .map(|of| MatrixPlan { replicas: Vec::new(), dead: of.dead.clone() })
+            .map(|of| MatrixPlan {
+                replicas: Vec::new(),
+                dead: of.dead.clone(),
+                offset: of.coding.offset(),
+            })
             .collect();
         let tile = |tile: &Tile| {
             let matrix = tile.matrix.index();
@@ -142,9 +157,9 @@ impl TilePlan {
                 levels[row * blocks + column / LANES][column % LANES] |= bit << plane;
             }
         }
-        let output = |column: &Column| {
-            let factor = of.factor(column.logical);
-            (of.output(column.logical), if column.inverted { -factor } else { factor })
+        let output = |&Column { logical, inverted: is_inverted }: &Column| {
+            let (output, factor) = (of.output(logical), of.factor(logical));
+            OutputPlan { output, factor, is_inverted }
         };
         let outputs = tile.columns.iter().step_by(cell).map(output).collect();
         let (rows, lines, top_level) = (tile.rows.clone(), tile.lines(), (1 << cell_bits) - 1);
@@ -173,15 +188,16 @@ impl TilePlan {
 
 /// Multiplies on the tiles of a mapping, and counts what happens there.
 ///
-/// Per tile and bit-plane the lines ([`Tile::lines`]) whose activation has the bit are gathered into
+/// Per tile and bit-plane the lines ([`Tile::lines`]) whose level has the bit are gathered into
 /// groups by [`InputControl::groups`]; the engine converts every group, and codes are added up with the
-/// weight of the bit-plane, negated for a group of negative lines. Of the raw sum R of a column,
-/// and the digital S = Σ sign·a over the entries, a product of weights ±1 is 2·R − S. In an inverted
-/// column a conversion of n rows counts n − code; as those n add up to S just as the codes do to R,
-/// its product is 2·(S − R) − S = −(2·R − S). A cell of 2 bits holds a level l = b₀ + 2·b₁ of 0 to 3,
-/// which stands for the weight 2·l − 3: a code is a sum of levels, the product 2·R − 3·S, and minus
-/// that if all levels are 3 − l. A product counts 2^p times in its output, p being its slice or that
-/// of the lower bit of its cells.
+/// weight of the bit-plane, negated for a group of negative lines: the raw sum R of a column. Beside it
+/// the levels of entries are added up digitally: P those of positive, N those of negative ones.
+///
+/// A bit of a weight counts its level. Where an entry is negative, a cell holds the complement and
+/// counts −(1 − bit), so that Σ bit·a is R + N; in an inverted column it is P − R. A cell of 2 bits
+/// holds a level l of 0 to 3 and its complement is 3 − l: then it is R + 3·N and 3·P − R. That sum
+/// counts in its output as often as the factor of its slice says, and the offset of the coding counts
+/// Σ a: w = Σ factor·bit + offset ([`hafnia_ir::Coding`]).
 #[derive(Debug)]
 pub struct Mapped<'a, E> {
     /// Index of the image that is being run: part of the address of temporal draws.
@@ -247,7 +263,7 @@ impl<'a, E: Engine> Mapped<'a, E> {
         let squares = if tile.top_level > 1 { &mut squares[..columns] } else { &mut [] };
         let raw = &mut raw[..columns];
         raw.fill(0);
-        let mut digital = 0;
+        let (mut positive, mut negative) = (0, 0);
         let mut events = Events::default();
         for plane in 0..tile.planes {
             // Written always and kept if the bit is 1: no branch on data.
@@ -272,13 +288,16 @@ impl<'a, E: Engine> Mapped<'a, E> {
                 for (raw, &code) in raw.iter_mut().zip(&*codes) {
                     *raw += weight * i32::from(code);
                 }
-                digital += weight * rows.len() as i32;
+                let levels = (rows.len() as i32) << plane;
+                if is_negative { negative += levels } else { positive += levels }
             }
             events.groups += groups.len() as u64;
             events.rows_on += count as u64;
         }
-        for (&(output, factor), &raw) in tile.outputs.iter().zip(&*raw) {
-            products[output] += factor * (2 * raw - tile.top_level * digital);
+        let (positive, negative) = (tile.top_level * positive, tile.top_level * negative);
+        for (&OutputPlan { output, factor, is_inverted }, &raw) in tile.outputs.iter().zip(&*raw) {
+            let sum = if is_inverted { positive - raw } else { raw + negative };
+            products[output] += factor * sum;
         }
         events.conversions = events.groups * columns as u64;
         events
@@ -287,8 +306,11 @@ impl<'a, E: Engine> Mapped<'a, E> {
 
 impl<E: Engine> Multiply for Mapped<'_, E> {
     fn multiply(&mut self, matrix: usize, position: usize, activations: &[u8], sums: &mut [i32]) {
-        sums.fill(0);
         let plan = self.plan;
+        let MatrixPlan { offset, dead, .. } = &plan.matrices[matrix];
+        let all: i32 = activations.iter().map(|&level| i32::from(level)).sum();
+        let left_out: i32 = dead.iter().map(|&row| i32::from(activations[row as usize])).sum();
+        sums.fill(offset * (all - left_out));
         for &tile in plan.tiles_at(matrix, position) {
             let events = self.multiply_tile(tile, position, activations, sums);
             self.events[matrix] += events;

@@ -22,7 +22,7 @@ pub struct Programmed<'a> {
     pub(crate) layout: Result<Layout<'a>, Why>,
     /// Per matrix, whether it runs on the macro.
     pub(crate) in_scope: Vec<bool>,
-    /// The first layer that does.
+    /// The last layer before the first of them that can be begun at.
     pub(crate) first: usize,
     /// (image, activation): what reaches that layer.
     reached: Arc<Vec<u8>>,
@@ -49,7 +49,7 @@ impl<'a> Programmed<'a> {
             Kernels::Vectors(_) => Layout::of_mapping(network, mapping, &plan, spec),
         };
         let noisy = in_scope.iter().position(|&noisy| noisy).expect("a scope names a matrix");
-        let first = network.matrices()[noisy].layer;
+        let first = network.cut_before(network.matrices()[noisy].layer);
         let reached = reference.reached(first);
         Ok(Self { reference, mapping, spec, plan, layout, in_scope, first, reached })
     }

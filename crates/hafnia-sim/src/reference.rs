@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hafnia_model::arithmetic::{argmax, reduce_pixels};
 use hafnia_model::{Network, ReferenceProduct, activations_before, run_from};
 use hafnia_simd::Isa;
 use rayon::prelude::*;
@@ -80,7 +79,7 @@ pub(crate) struct Judged {
 impl Images {
     /// Images of 8-bit pixels, (image, channel, y, x), reduced as `network` takes them.
     pub fn from_pixels(network: &Network, pixels: &[u8], labels: &[u32]) -> Self {
-        let activations = reduce_pixels(pixels, &network.input().cuts);
+        let activations = network.input().levels_of(pixels);
         Self { activations, labels: labels.to_vec() }
     }
 
@@ -93,7 +92,7 @@ impl Images {
         let count = activations.len() / network.shape_before(0).len();
         let unlabelled = Self { activations, labels: vec![0; count] };
         let Reference { images, outputs, .. } = Reference::new(network, &unlabelled)?;
-        let answers = outputs.chunks_exact(network.classes()).map(|outputs| argmax(outputs) as u32);
+        let answers = outputs.chunks_exact(network.classes()).map(|outputs| network.scores().class(outputs) as u32);
         Ok(Self { labels: answers.collect(), ..images })
     }
 
@@ -117,7 +116,7 @@ impl Images {
             let activations = self.activations.len();
             return Err(SimError::ImageSize { labels, length, activations });
         }
-        let largest = network.input().largest();
+        let largest = network.input().levels();
         if let Some(at) = self.activations.iter().position(|&activation| activation > largest) {
             let (found, max) = (self.activations[at].into(), largest.into());
             let image = at / length;
@@ -193,7 +192,8 @@ impl<'a> Reference<'a> {
             outputs: Vec::new(),
             is_correct: Vec::new(),
         };
-        let last = network.matrices().last().expect("a network has a matrix").layer;
+        let matrices = network.matrices();
+        let last = matrices.last().map_or(0, |matrix| network.cut_before(matrix.layer));
         let reached = reference.reached(last);
         let of_images = reached.par_chunks(reached.len() / images.len());
         let outputs: Vec<Vec<i32>> = match reference.vectors() {
@@ -218,10 +218,15 @@ impl<'a> Reference<'a> {
             let difference = f64::from(output) - f64::from(exact);
             difference * difference
         };
+        let (scores, label) = (self.network.scores(), self.images.labels[image] as usize);
         let exact = &self.outputs[image * outputs.len()..][..outputs.len()];
         let squares: f64 = outputs.iter().zip(exact).map(square).sum();
         Judged {
-            rank: rank(outputs, self.images.labels[image] as usize),
+            rank: if scores.is_plain() {
+                rank(outputs, label)
+            } else {
+                rank(&scores.of(outputs), label)
+            },
             squared_error: squares / outputs.len() as f64,
         }
     }

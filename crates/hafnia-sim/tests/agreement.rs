@@ -34,7 +34,7 @@ fn check_conversions(spec: &MacroSpec) {
     let input = Input::upper_bits(rows, 1, 1, 1);
     let layer = Linear { name: "only".into(), weights: weights.clone().into(), thresholds: None };
     let network = Network::new(input, vec![Layer::Linear(layer)]).expect("it fits");
-    let mut mapping = Mapping::logical(&network, spec).expect("weights of 1 bit");
+    let mut mapping = Mapping::logical(&network, spec);
     mapping.stage = Stage::Placed;
     mapping.tiles[0].place = Some(Place { macro_index: 0, row: 5, column: 0 });
 

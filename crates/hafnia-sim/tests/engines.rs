@@ -16,6 +16,16 @@ fn small_macro() -> MacroSpec {
     MacroSpec { rows: 24, columns: 20, ..MacroSpec::preset("gt-n40").expect("a preset") }
 }
 
+/// A chain of weights ±1.
+fn random_network(seed: Seed) -> Network {
+    random::network(seed, Limits { side: 6, ..Limits::default() })
+}
+
+/// A chain of odd weights of up to 8 bits.
+fn wide_network(seed: Seed) -> Network {
+    random::network(seed, Limits { side: 6, weight_bits: 8, ..Limits::default() })
+}
+
 fn outputs(network: &Network, plan: &Plan, engine: impl Engine) -> Vec<Vec<i32>> {
     let mut mapped = Mapped::new(plan, engine);
     let run_one = |image: u32| {
@@ -42,7 +52,7 @@ fn linear(weights: impl Into<Weights>, spec: &MacroSpec) -> (Network, Mapping) {
     let input = Input::upper_bits(weights.rows(), 1, 1, 2);
     let layer = Linear { name: "only".into(), weights, thresholds: None };
     let network = Network::new(input, vec![Layer::Linear(layer)]).expect("it fits");
-    let mut mapping = Mapping::logical(&network, spec).expect("weights of 1 bit");
+    let mut mapping = Mapping::logical(&network, spec);
     mapping.stage = Stage::Placed;
     mapping.tiles[0].place = Some(Place { macro_index: 0, row: 0, column: 0 });
     (network, mapping)
@@ -64,13 +74,13 @@ proptest! {
             (1usize..=24).prop_map(|window| InputControl::FixedWindow { window }),
         ],
         on_off_ratio in prop_oneof![Just(f64::INFINITY), 1.01f64..200.0],
-        weight_bits in select(Weights::BITS.to_vec()),
+        network in select(vec![random_network as fn(Seed) -> Network, wide_network, random::graph]),
     ) {
         let mut spec = MacroSpec { rows_per_conversion, input_control, ..small_macro() };
         spec.adc.bits = bits;
         spec.cell.on_off_ratio = on_off_ratio;
-        let network = random::network(seed, Limits { side: 6, weight_bits, ..Limits::default() });
-        spec.cell.bits_per_cell = random_mapping::cell_bits(seed, &network);
+        let network = network(seed);
+        spec.cell.bits_per_cell = random_mapping::cell_bits(seed);
         if spec.cell.bits_per_cell == 2 && bits == 4 {
             spec.adc.bits = 6;
         }
@@ -98,11 +108,11 @@ proptest! {
     fn right_mappings_agree_at_every_stage(
         seed in any::<u64>().prop_map(Seed),
         stage in 0usize..3,
-        weight_bits in select(Weights::BITS.to_vec()),
+        network in select(vec![random_network as fn(Seed) -> Network, wide_network, random::graph]),
     ) {
         let mut spec = small_macro();
-        let network = random::network(seed, Limits { side: 5, weight_bits, ..Limits::default() });
-        spec.cell.bits_per_cell = random_mapping::cell_bits(seed, &network);
+        let network = network(seed);
+        spec.cell.bits_per_cell = random_mapping::cell_bits(seed);
         let mapping = random_mapping::mapping(seed, &network, &(&spec).into(), Stage::ALL[stage]);
         let agreed = check_equivalence(&network, &mapping, &spec, seed);
         prop_assert!(agreed.is_ok(), "{:?}", agreed);
@@ -242,7 +252,7 @@ fn levels_add_up() {
     let spec = MacroSpec { rows: 4, ..MacroSpec::preset("gt-n40-mlc").expect("a preset") };
     let spec = spec.without_noise();
     let values = [[-15, 15], [3, -7]];
-    let weights = Weights::from_fn(2, 2, 4, |row, column| values[row][column]);
+    let weights = Weights::from_fn(2, 2, |row, column| values[row][column]);
     let (network, mapping) = linear(weights, &spec);
     let plan = Plan::new(&network, &mapping, &spec).expect("it fits");
     assert!(spec.is_lossless());
@@ -268,7 +278,7 @@ fn read_noise_follows_levels() {
     let mut spec = MacroSpec { rows: 4, ..MacroSpec::preset("gt-n40-mlc").expect("a preset") };
     spec = spec.without_noise();
     spec.cell.read_noise_rel = 0.3;
-    let weights = Weights::from_fn(2, 16, 2, |row, _| [1, -1][row]);
+    let weights = Weights::from_fn(2, 16, |row, _| [1, -1][row]);
     let (_, mapping) = linear(weights, &spec);
     let chip = Chip::program(&mapping, &spec, Seed(1), 0).expect("it is placed");
     let device = Device::new(&chip, &spec, Seed(1));
@@ -297,7 +307,7 @@ fn read_noise_follows_levels() {
 fn cells_are_programmed_to_levels() {
     let spec = MacroSpec::preset("gt-n40-mlc").expect("a preset");
     let weights =
-        Weights::from_fn(128, 128, 2, |row, column| [-3, -1, 1, 3][(row + column * column) % 4]);
+        Weights::from_fn(128, 128, |row, column| [-3, -1, 1, 3][(row + column * column) % 4]);
     let (_, mapping) = linear(weights, &spec);
     let chip = SavedChip::program(&mapping, &spec, Seed(1), 0).expect("it is placed");
     let found = chip.states(&mapping, &spec).expect("its mapping");

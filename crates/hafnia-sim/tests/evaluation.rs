@@ -7,7 +7,7 @@ use hafnia_ir::{Mapping, Stage, random as random_mapping};
 use hafnia_model::arithmetic::{argmax, window};
 use hafnia_model::random::{self, Limits};
 use hafnia_model::{
-    BitMatrix, Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, Weights,
+    BitMatrix, Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, Weights, Window,
     activations_before, run,
 };
 use hafnia_rng::Seed;
@@ -32,14 +32,8 @@ fn network() -> Network {
         BitMatrix::from_fn(rows, columns, |_, _| rng.random()).into()
     };
     // Shifts are log2 of the spread of the sums, about √(rows · mean square of an activation).
-    let conv = Conv {
-        name: "conv".into(),
-        kernel: 3,
-        stride: 1,
-        padding: 1,
-        weights: weights(9, 4),
-        thresholds: Some(Thresholds::shift(4, 2, 2)),
-    };
+    let thresholds = Some(Thresholds::shift(4, 2, 2));
+    let conv = Conv::new("conv", Window::square(3, 1, 1), weights(9, 4), thresholds);
     let hidden = Linear {
         name: "hidden".into(),
         weights: weights(36, 20),
@@ -49,7 +43,7 @@ fn network() -> Network {
     let input = Input::upper_bits(1, 6, 6, 2);
     let layers = vec![
         Layer::Conv(conv),
-        Layer::MaxPool { size: 2 },
+        Layer::max_pool(2),
         Layer::Flatten,
         Layer::Linear(hidden),
         Layer::Linear(last),
@@ -292,14 +286,14 @@ fn a_dead_row_counts_nothing_even_if_noise_turns_it_on() {
         name: "hidden".into(),
         weights: ones(4, 2),
         // Four activations of up to 3 add up to 12; the codes to 2 · 189 − 12.
-        thresholds: Some(Thresholds { levels: 3, values: vec![1, 999, 999, 13, 13, 13] }),
+        thresholds: Some(Thresholds::new(3, vec![1, 999, 999, 13, 13, 13])),
     };
     // Activation 0 speaks for class 0, and the dead one, which is then larger, for class 1.
     let weights = BitMatrix::from_fn(2, 2, |row, column| row == column);
     let last = Linear { name: "last".into(), weights: weights.into(), thresholds: None };
     let layers = vec![Layer::Linear(hidden), Layer::Linear(last)];
     let network = Network::new(Input::upper_bits(4, 1, 1, 2), layers).expect("they fit");
-    let mut mapping = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+    let mut mapping = Mapping::logical(&network, &spec);
     mapping.tiles[1] = mapping.tiles[1].with_entries(&[0]);
     mapping.matrices[1].dead = vec![1];
     let images = Images { activations: vec![3; 4], labels: vec![0] };
@@ -384,7 +378,7 @@ fn what_does_not_fit_is_refused() {
         check(run(&mapping, &spec, engines, 0), "0 chips");
     }
 
-    let logical = Mapping::logical(&network, &spec).expect("weights of 1 bit");
+    let logical = Mapping::logical(&network, &spec);
     check(run(&logical, &spec, device, 1), "at `logical`");
     assert!(matches!(Chip::program(&logical, &spec, Seed(1), 0), Err(SimError::Stage { .. })));
     run(&logical, &spec, exact, 1).expect("exact needs no place");
@@ -402,7 +396,7 @@ fn what_does_not_fit_is_refused() {
 
     let mut layers = network.layers().to_vec();
     let Some(Layer::Linear(last)) = layers.last_mut() else { panic!("it ends in a linear layer") };
-    last.weights = Weights::from_fn(20, 6, 2, |_, _| 3);
+    last.weights = Weights::from_fn(20, 6, |_, _| 3);
     let wide = Network::new(network.input().clone(), layers).expect("it fits");
     let mut of_wide = mapping.clone();
     of_wide.network = wide.digest();
@@ -410,7 +404,7 @@ fn what_does_not_fit_is_refused() {
     let refused = Programmed::new(&of_wide_reference, &of_wide, &spec, &NoiseScope::All);
     let refused = refused.map(|_| ()).expect_err("other weights");
     let source = std::error::Error::source(&refused).expect("what differs").to_string();
-    let expected = "`last` has weights of 1 bits, in the network of 2";
+    let expected = "`last` has weight 3, for which";
     assert!(source.contains(expected), "{source}");
 
     let mut levels = spec.clone();
@@ -491,7 +485,8 @@ fn a_profile_holds_what_reaches_the_matrices() {
         for position in 0..positions {
             let mut row = Vec::new();
             let at = (position / out.width, position % out.width);
-            window(conv, network.shape_before(0), image, at, &mut row);
+            let shape = network.shape_before(0);
+            window(&conv.window, shape, 0..shape.channels, image, at, 0, &mut row);
             expected.push(row);
         }
         let plain = &mut ReferenceProduct::new(&network);

@@ -21,7 +21,7 @@ fn halves(spec: &MacroSpec) -> Mapping {
     let input = Input::upper_bits(128, 1, 1, 1);
     let layer = Linear { name: "only".into(), weights: weights.into(), thresholds: None };
     let network = Network::new(input, vec![Layer::Linear(layer)]).expect("it fits");
-    let mut mapping = Mapping::logical(&network, spec).expect("weights of 1 bit");
+    let mut mapping = Mapping::logical(&network, spec);
     mapping.stage = Stage::Placed;
     mapping.tiles[0].place = Some(Place { macro_index: 0, row: 0, column: 0 });
     mapping

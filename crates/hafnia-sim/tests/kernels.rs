@@ -90,7 +90,7 @@ proptest! {
 
 /// Rows in any order, cut into tiles; some columns inverted; copies that share the positions.
 fn plain(seed: Seed, network: &Network, spec: &MacroSpec, copies: u32) -> Mapping {
-    let logical = Mapping::logical(network, spec).expect("weights of 1 bit");
+    let logical = Mapping::logical(network, spec);
     let mut tiles = Vec::new();
     for whole in &logical.tiles {
         let columns: Vec<Column> = whole

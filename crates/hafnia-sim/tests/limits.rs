@@ -39,7 +39,7 @@ fn layer(spec: &MacroSpec) -> (Network, Mapping, BitMatrix) {
     let only = Linear { name: "only".into(), weights: weights.clone().into(), thresholds: None };
     let input = Input::upper_bits(ROWS, 1, 1, 1);
     let network = Network::new(input, vec![Layer::Linear(only)]).unwrap();
-    let mut mapping = Mapping::logical(&network, spec).unwrap();
+    let mut mapping = Mapping::logical(&network, spec);
     mapping.stage = Stage::Placed;
     mapping.tiles[0].place = Some(Place { macro_index: 0, row: 0, column: 0 });
     (network, mapping, weights)

@@ -127,7 +127,7 @@ impl Artifact for Forged {
 #[test]
 fn a_chip_with_a_right_checksum_and_wrong_content_is_refused() {
     let (spec, network) = (spec(), network());
-    let mapping = mapping(2, &network, &spec);
+    let mapping = mapping(3, &network, &spec);
     let chip = SavedChip::program(&mapping, &spec, Seed(7), 0).expect("it is placed");
     let true_one: Forged = load_bytes("c", &seal(&chip).expect("a chip")).expect("its bytes");
     let forged = |change: &dyn Fn(&mut Forged)| {

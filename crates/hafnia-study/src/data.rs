@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use hafnia_artifact::Digest;
 use hafnia_data::{Dataset, Mnist, Origin, cache_of};
-use hafnia_model::{Network, arithmetic};
+use hafnia_model::Network;
 use hafnia_sim::Images;
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,7 @@ pub(crate) fn count(
 pub(crate) fn activations(network: &Network, data: &Dataset) -> anyhow::Result<Vec<u8>> {
     let input = network.input();
     data.check([input.channels, input.height, input.width], network.classes())?;
-    Ok(arithmetic::reduce_pixels(&data.bytes()?, &input.cuts))
+    Ok(input.levels_of(&data.bytes()?))
 }
 
 /// The images of a data set as a network takes them, with their labels or, if they have none, with

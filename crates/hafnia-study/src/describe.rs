@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use hafnia_artifact::Digest;
 use hafnia_cim::CodeTable;
 use hafnia_ir::{Mapping, Profile};
-use hafnia_model::{Input, Layer, MatrixLayer, Network};
+use hafnia_model::{Input, Layer, MatrixLayer, Network, Padding, Thresholds, Window};
 use hafnia_passes::{Configured, Context, Pipeline, Registry, Size};
 use hafnia_rng::Seed;
 use hafnia_sim::{Engines, Images, MatrixPath, NoiseScope, Programmed, Reference, SavedChip};
@@ -121,30 +121,42 @@ pub fn describe_network(network: &Network) -> NetworkDescription {
     let mut layers = Vec::new();
     for (index, layer) in network.layers().iter().enumerate() {
         let kind = match layer {
-            Layer::Conv(conv) => {
-                let (kernel, stride, padding) = (conv.kernel, conv.stride, conv.padding);
-                format!("conv {kernel}x{kernel}, stride {stride}, padding {padding}")
-            }
+            Layer::Conv(conv) => match conv.groups {
+                1 => format!("conv {}", window(&conv.window, false)),
+                groups => format!("conv {}, {groups} groups", window(&conv.window, false)),
+            },
             Layer::Linear(_) => "linear".to_owned(),
-            Layer::MaxPool { size } => format!("max-pool {size}x{size}"),
+            Layer::MaxPool(of) => format!("max-pool {}", window(of, true)),
+            Layer::SumPool(of) => format!("sum-pool {}", window(of, true)),
+            Layer::Add(factors) => {
+                let factors: Vec<String> = factors.iter().map(i32::to_string).collect();
+                format!("add, times {}", factors.join(" and "))
+            }
+            Layer::Concat => "concat".to_owned(),
             Layer::Flatten => "flatten".to_owned(),
+            Layer::Activate(_) => "thresholds".to_owned(),
+        };
+        let kind = match network.from(index) {
+            [value] if *value == index => kind,
+            from => {
+                let from: Vec<String> = from.iter().map(usize::to_string).collect();
+                format!("{kind}, of {}", from.join(" and "))
+            }
         };
         let matrix = matrices.iter().find(|matrix| matrix.layer == index);
         let distinct = |matrix: &MatrixLayer<'_>| {
-            let planes = matrix.weights.planes();
-            let row = |row| planes.iter().map(|plane| plane.row(row)).collect::<Vec<_>>();
-            let rows = (0..matrix.weights.rows()).map(row);
+            let rows = (0..matrix.weights.rows()).map(|row| matrix.weights.row(row));
             rows.collect::<HashSet<_>>().len()
         };
         layers.push(LayerDescription {
             layer: kind,
-            name: matrix.map_or("", |matrix| matrix.name).to_owned(),
+            name: layer.name().unwrap_or_default().to_owned(),
             rows: matrix.map_or(0, |matrix| matrix.weights.rows()),
             columns: matrix.map_or(0, |matrix| matrix.weights.columns()),
             weight_bits: matrix.map(|matrix| matrix.weights.bits()),
             distinct_rows: matrix.map_or(0, distinct),
-            output: network.shape_before(index + 1).to_string(),
-            bits: matrix.and_then(|matrix| matrix.thresholds).map(|thresholds| thresholds.bits()),
+            output: network.shape_after(index).to_string(),
+            bits: layer.thresholds().map(Thresholds::bits),
         });
     }
     let weights = |matrix: &MatrixLayer<'_>| matrix.weights.rows() * matrix.weights.columns();
@@ -158,6 +170,31 @@ pub fn describe_network(network: &Network) -> NetworkDescription {
     }
 }
 
+/// A window in short; of a pool only what a plain one does not have.
+fn window(window: &Window, is_pool: bool) -> String {
+    let &Window { kernel, stride, dilation, padding } = window;
+    let pair = |(a, b): (usize, usize)| match a == b {
+        true => a.to_string(),
+        false => format!("{a}x{b}"),
+    };
+    let mut text = format!("{}x{}", kernel.0, kernel.1);
+    if !(is_pool && stride == kernel) {
+        text += &format!(", stride {}", pair(stride));
+    }
+    if dilation != (1, 1) {
+        text += &format!(", dilation {}", pair(dilation));
+    }
+    let Padding { top, left, bottom, right } = padding;
+    if padding == Padding::all(top) {
+        if !(is_pool && top == 0) {
+            text += &format!(", padding {top}");
+        }
+    } else {
+        text += &format!(", padding {top}, {left}, {bottom}, {right}");
+    }
+    text
+}
+
 /// How the products of every matrix of a network are computed on chips of the default macro, mapped
 /// by `natural`.
 ///
@@ -169,7 +206,7 @@ pub fn natural_paths(network: &Network) -> anyhow::Result<Vec<MatrixPath>> {
     let context =
         Context { network, spec: &spec, profile: None, code_table, seed: Seed(1), progress };
     let natural = Pipeline::load("natural", &Registry::builtin())?;
-    let logical = Mapping::logical(network, &spec)?;
+    let logical = Mapping::logical(network, &spec);
     let mapping = natural.run(logical, &context, &mut |_| Ok(()))?.mapping;
     let images = Images { activations: vec![0; network.shape_before(0).len()], labels: vec![0] };
     let reference = Reference::new(network, &images)?;

@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use hafnia_artifact::load;
 use hafnia_data::Dataset;
-use hafnia_model::arithmetic::{argmax, is_strictly_largest};
 use hafnia_model::{Network, ReferenceProduct, run};
 use hafnia_sim::rank;
 use hafnia_stats::{Interval, paired_difference, wilson};
@@ -172,15 +171,15 @@ pub struct Compared {
 
 impl Judged {
     pub(crate) fn of(network: &Network, data: &Dataset) -> anyhow::Result<Self> {
-        let classes = network.classes();
+        let (classes, scores) = (network.classes(), network.scores());
         let (first, ties_wrong) = (Vec::new(), Vec::new());
         let mut outcomes = Self { first, ties_wrong, ties: 0, classes, in_five: 0 };
         for (outputs, &label) in logits(network, data, data.len())?.iter().zip(data.labels()?) {
-            let (class, label) = (argmax(outputs), label as usize);
+            let (class, label) = (scores.class(outputs), label as usize);
             outcomes.first.push(class == label);
-            outcomes.ties_wrong.push(is_strictly_largest(outputs, label));
-            outcomes.in_five += usize::from(rank(outputs, label) < 5);
-            outcomes.ties += usize::from(!is_strictly_largest(outputs, class));
+            outcomes.ties_wrong.push(scores.is_strictly_largest(outputs, label));
+            outcomes.in_five += usize::from(rank(&scores.of(outputs), label) < 5);
+            outcomes.ties += usize::from(!scores.is_strictly_largest(outputs, class));
         }
         Ok(outcomes)
     }

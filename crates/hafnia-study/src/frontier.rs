@@ -111,7 +111,7 @@ impl Request for FrontierRequest {
             seed: Seed(self.seed),
             progress: &|done, of| bar.moves(done, of),
         };
-        let candidates = search.candidates(&Mapping::logical(network, &spec)?, &context)?;
+        let candidates = search.candidates(&Mapping::logical(network, &spec), &context)?;
         drop(bar);
 
         let reference = Reference::new(network, &images)?;

@@ -318,7 +318,7 @@ pub(crate) fn run_pipeline(
     let context = Context { progress: &|done, of| bar.moves(done, of), ..context };
     let Context { network, spec, seed, .. } = context;
     let mut passes = Vec::new();
-    let logical = Mapping::logical(network, spec)?;
+    let logical = Mapping::logical(network, spec);
     let mut before = explain.then(|| logical.clone());
     let mut start = Instant::now();
     let mut after = |after: &AfterPass<'_>| {

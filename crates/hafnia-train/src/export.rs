@@ -2,7 +2,7 @@
 
 use hafnia_data::Dataset;
 use hafnia_model::{
-    Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, arithmetic, run,
+    Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, Window, run,
 };
 use rayon::prelude::*;
 
@@ -26,21 +26,14 @@ pub(crate) fn network(
         let name = block.config.name.clone();
         let thresholds = block.top().map(|levels| {
             let values = thresholds.next().expect("a layer's thresholds");
-            Thresholds { levels, values }
+            Thresholds::new(levels, values)
         });
         match block.config.kernel {
             Some(kernel) => {
-                let padding = block.config.padding;
-                layers.push(Layer::Conv(Conv {
-                    name,
-                    kernel,
-                    stride: 1,
-                    padding,
-                    weights,
-                    thresholds,
-                }));
+                let window = Window::square(kernel, 1, block.config.padding);
+                layers.push(Layer::Conv(Conv::new(name, window, weights, thresholds)));
                 if block.config.pool > 1 {
-                    layers.push(Layer::MaxPool { size: block.config.pool });
+                    layers.push(Layer::max_pool(block.config.pool));
                 }
             }
             None => {
@@ -53,7 +46,7 @@ pub(crate) fn network(
         is_flat = block.config.kernel.is_none();
     }
     let [height, width] = sides(dataset);
-    let input = Input { channels: 1, height, width, cuts: latents.cuts(averaged) };
+    let input = Input::new(1, height, width, &latents.cuts(averaged));
     Ok(Network::new(input, layers)?)
 }
 
@@ -92,5 +85,5 @@ pub(crate) fn verify(
 }
 
 fn reduce(network: &Network, pixels: &[u8]) -> Vec<u8> {
-    arithmetic::reduce_pixels(pixels, &network.input().cuts)
+    network.input().levels_of(pixels)
 }

@@ -1,7 +1,7 @@
 //! [`Images`]: the images of a run, as an epoch varies them and as networks take them.
 
 use hafnia_data::{DataError, Dataset, Samples, Split};
-use hafnia_model::arithmetic;
+use hafnia_model::Input;
 use hafnia_rng::Seed;
 use rayon::prelude::*;
 
@@ -104,5 +104,6 @@ pub(crate) fn sides(dataset: &Dataset) -> [usize; 2] {
 
 /// Pixels as activations.
 pub(crate) fn reduce(pixels: &[u8], cuts: &[u8]) -> Vec<f32> {
-    arithmetic::reduce_pixels(pixels, cuts).into_iter().map(f32::from).collect()
+    let input = Input::new(1, 1, pixels.len(), cuts);
+    input.levels_of(pixels).into_iter().map(f32::from).collect()
 }

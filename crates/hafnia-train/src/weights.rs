@@ -209,7 +209,7 @@ impl Latents {
     pub(crate) fn network_weights(&self, averaged: bool) -> Vec<Weights> {
         let weights = |matrix: &Matrix| {
             let values = matrix.weights(averaged);
-            Weights::from_fn(matrix.pattern_of.len(), matrix.columns, matrix.bits, |row, column| {
+            Weights::from_fn(matrix.pattern_of.len(), matrix.columns, |row, column| {
                 values[row * matrix.columns + column] as i32
             })
         };

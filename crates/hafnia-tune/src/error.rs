@@ -34,6 +34,11 @@ pub enum TuneError {
         /// The name.
         layer: String,
     },
+    /// The network is no chain of plain layers.
+    #[error(
+        "merge and refine take a chain of square convolutions, max pools and linear layers, each product but the last with thresholds from 0 on, whose sums are compared as they are"
+    )]
+    Layers,
     /// Images of another length than the network takes, or another number of labels.
     #[error(
         "{activations} activations and {labels} labels: the network takes {inputs} activations per image"

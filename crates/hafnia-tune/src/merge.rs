@@ -307,9 +307,9 @@ mod tests {
     /// The different rows of a layer.
     fn distinct(network: &Network, index: usize) -> usize {
         let matrices = network.matrices();
-        let slices = matrices[index].weights.slices();
-        let rows: std::collections::BTreeSet<&[u64]> =
-            (0..slices.rows()).map(|row| slices.row(row)).collect();
+        let weights = matrices[index].weights;
+        let rows: std::collections::BTreeSet<&[i16]> =
+            (0..weights.rows()).map(|row| weights.row(row)).collect();
         rows.len()
     }
 
@@ -359,7 +359,6 @@ mod tests {
             Weights::from_fn(
                 8,
                 4,
-                1,
                 |row, column| {
                     if (row % 4 == column) == (row >= 4) { 1 } else { -1 }
                 },

@@ -1,6 +1,5 @@
 //! Patterns: which rows of a matrix become equal, and to what, by estimated damage.
 
-use hafnia_model::Weights;
 use rayon::prelude::*;
 
 use crate::moves::{Channel, output_gains};
@@ -30,7 +29,7 @@ impl Damage {
     /// Tries every other value of every weight of a linear stage.
     pub(crate) fn of(search: &Search, index: usize) -> Self {
         let stage = &search.state.stages[index];
-        let values: Vec<i32> = Weights::values(stage.bits()).collect();
+        let values = stage.values();
         let rows: Vec<Vec<usize>> = (0..stage.rows).map(|row| vec![row]).collect();
         let inputs = search.inputs(index, &rows);
         let of_column = |column: usize| -> Vec<i64> {

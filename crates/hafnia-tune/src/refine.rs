@@ -242,9 +242,14 @@ pub(crate) fn differences(before: &Network, after: &Network) -> Vec<Difference> 
 
 /// Bits in which a row of two matrices differs.
 pub(crate) fn bits_changed(old: &Weights, new: &Weights, row: usize) -> u64 {
-    let planes = old.planes().iter().zip(new.planes());
-    let words = planes.flat_map(|(old, new)| old.row(row).iter().zip(new.row(row)));
-    words.map(|(old, new)| u64::from((old ^ new).count_ones())).sum()
+    // Odd numbers are told apart by all bits but the lowest, counted from the least that there may be.
+    let (least, step) = match old.is_odd() && new.is_odd() {
+        true => (1 - (1 << old.bits().max(new.bits())), 2),
+        false => (0, 1),
+    };
+    let number = |weight: i16| (i32::from(weight) - least) / step;
+    let weights = old.row(row).iter().zip(new.row(row));
+    weights.map(|(&old, &new)| u64::from((number(old) ^ number(new)).count_ones())).sum()
 }
 
 /// Checks images, and runs the network on those that are searched on and those held back.
@@ -253,6 +258,9 @@ pub(crate) fn state(
     images: Images<'_>,
     options: &Options,
 ) -> Result<State, TuneError> {
+    if !network.is_plain() || !network.scores().is_plain() {
+        return Err(TuneError::Layers);
+    }
     let inputs = network.shape_before(0).len();
     let (activations, labels) = (images.activations.len(), images.labels.len());
     if labels == 0 || activations != labels * inputs {

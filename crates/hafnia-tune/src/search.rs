@@ -76,9 +76,12 @@ impl Search {
         let stage = &self.state.stages[index];
         let steps = self.groups[index].iter().enumerate().flat_map(|(group, rows)| {
             let weight = stage.weight(rows[0], column);
-            [-2, 2]
+            let allowed = stage.smallest..=stage.largest;
+            let steps = [-stage.step(), stage.step()];
+            steps
                 .into_iter()
-                .filter_map(move |by| ((weight + by).abs() <= stage.largest).then_some((group, by)))
+                .filter(move |by| allowed.contains(&(weight + by)))
+                .map(move |by| (group, by))
         });
         steps.collect()
     }

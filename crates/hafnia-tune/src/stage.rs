@@ -19,9 +19,10 @@ pub(crate) struct Stage {
     output: Shape,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
-    /// The largest weight.
+    /// The smallest and the largest weight that there may be: of odd weights, those of their bits.
+    pub(crate) smallest: i32,
     pub(crate) largest: i32,
-    bits: u8,
+    is_odd: bool,
     /// (row, column).
     weights: Vec<i32>,
     /// Thresholds of a channel; 0 for the last layer, whose sums are the outputs.
@@ -48,17 +49,20 @@ impl Stage {
             let is_matrix = |layer: &&Layer| matches!(layer, Layer::Conv(_) | Layer::Linear(_));
             rest.iter()
                 .take_while(|layer| !is_matrix(layer))
-                .map(|layer| if let Layer::MaxPool { size } = layer { *size } else { 1 })
+                .map(|layer| if let Layer::MaxPool(window) = layer { window.kernel.0 } else { 1 })
                 .product()
         };
         let stage = |matrix: hafnia_model::MatrixLayer<'_>| {
             let window = match &network.layers()[matrix.layer] {
-                Layer::Conv(conv) => {
-                    Some(Window { kernel: conv.kernel, stride: conv.stride, padding: conv.padding })
-                }
+                Layer::Conv(conv) => conv
+                    .window
+                    .as_square()
+                    .map(|(kernel, stride, padding)| Window { kernel, stride, padding }),
                 _ => None,
             };
             let (rows, columns) = (matrix.weights.rows(), matrix.weights.columns());
+            let is_odd = matrix.weights.is_odd();
+            let magnitude = (1 << matrix.weights.bits()) - 1;
             let weight = |at: usize| matrix.weights.value(at / columns, at % columns);
             Self {
                 layer: matrix.layer,
@@ -66,11 +70,12 @@ impl Stage {
                 window,
                 pool: pools_from(matrix.layer),
                 input: network.shape_before(matrix.layer),
-                output: network.shape_before(matrix.layer + 1),
+                output: network.shape_after(matrix.layer),
                 rows,
                 columns,
-                largest: matrix.weights.largest(),
-                bits: matrix.weights.bits(),
+                smallest: if is_odd { -magnitude } else { matrix.weights.smallest() },
+                largest: if is_odd { magnitude } else { matrix.weights.largest() },
+                is_odd,
                 weights: (0..rows * columns).map(weight).collect(),
                 levels: matrix.thresholds.map_or(0, |thresholds| thresholds.levels),
                 thresholds: matrix.thresholds.map_or_else(Vec::new, |t| t.values.clone()),
@@ -83,25 +88,29 @@ impl Stage {
     pub(crate) fn put_back(stages: &[Self], network: &Network) -> Network {
         let mut layers = network.layers().to_vec();
         for stage in stages {
-            let weights = Weights::from_fn(stage.rows, stage.columns, stage.bits, |row, column| {
-                stage.weight(row, column)
-            });
-            let thresholds = (stage.levels > 0)
-                .then(|| Thresholds { levels: stage.levels, values: stage.thresholds.clone() });
+            let weight = |row, column| stage.weight(row, column);
+            let weights = Weights::from_fn(stage.rows, stage.columns, weight);
+            let thresholds =
+                (stage.levels > 0).then(|| Thresholds::new(stage.levels, stage.thresholds.clone()));
             match &mut layers[stage.layer] {
                 Layer::Conv(conv) => *conv = Conv { weights, thresholds, ..conv.clone() },
                 Layer::Linear(linear) => {
                     *linear = Linear { weights, thresholds, ..linear.clone() };
                 }
-                Layer::MaxPool { .. } | Layer::Flatten => unreachable!("a stage has a matrix"),
+                _ => unreachable!("a stage has a matrix"),
             }
         }
         Network::new(network.input().clone(), layers).expect("shapes and orders are kept")
     }
 
-    /// Bits of a weight.
-    pub(crate) fn bits(&self) -> u8 {
-        self.bits
+    /// The values that a weight may take, ascending.
+    pub(crate) fn values(&self) -> Vec<i32> {
+        (self.smallest..=self.largest).step_by(self.step() as usize).collect()
+    }
+
+    /// From a weight to the next: 2 where all are odd.
+    pub(crate) fn step(&self) -> i32 {
+        if self.is_odd { 2 } else { 1 }
     }
 
     pub(crate) fn is_convolution(&self) -> bool {

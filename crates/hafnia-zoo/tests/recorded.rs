@@ -8,7 +8,7 @@ use std::path::Path;
 
 use expect_test::{Expect, expect};
 use hafnia_data::{Dataset, Mnist};
-use hafnia_model::{Network, arithmetic::reduce_pixels, random};
+use hafnia_model::{Network, random};
 use hafnia_rng::Seed;
 use hafnia_sim::{Images, Reference};
 use hafnia_zoo::{Record, Run, Zoo};
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 /// How many of these images the reference gets right.
 fn correct(network: &Network, data: &Dataset) -> usize {
-    let activations = reduce_pixels(&data.bytes().unwrap(), &network.input().cuts);
+    let activations = network.input().levels_of(&data.bytes().unwrap());
     let images = Images { activations, labels: data.labels().unwrap().to_vec() };
     let reference = Reference::new(network, &images).unwrap();
     reference.exact_correct().iter().filter(|&&correct| correct).count()

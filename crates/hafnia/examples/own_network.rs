@@ -43,15 +43,15 @@ impl Trained {
         let hidden = Linear {
             name: "hidden".to_owned(),
             weights: Weights::from_rows(&self.w)?,
-            thresholds: Some(Thresholds {
-                levels: 1,
-                values: (0..HIDDEN).map(|unit| self.threshold(unit)).collect(),
-            }),
+            thresholds: Some(Thresholds::new(
+                1,
+                (0..HIDDEN).map(|unit| self.threshold(unit)).collect(),
+            )),
         };
         let weights = Weights::from_rows(&self.v)?;
         let last = Linear { name: "last".to_owned(), weights, thresholds: None };
         // A pixel of 128 or more is on.
-        let input = Input { channels: 1, height: 4, width: 4, cuts: vec![128] };
+        let input = Input::new(1, 4, 4, &[128]);
         let layers = vec![Layer::Flatten, Layer::Linear(hidden), Layer::Linear(last)];
         Ok(Network::new(input, layers)?)
     }

@@ -87,9 +87,6 @@ pub enum Error {
     /// There is no such macro, or a value of it is out of range.
     #[error(transparent)]
     Macro(#[from] hafnia_cim::CimError),
-    /// Cells of the macro hold more bits than weights have.
-    #[error(transparent)]
-    Cells(#[from] hafnia_ir::UnfilledCells),
     /// A pipeline cannot be made or run.
     #[error(transparent)]
     Pipeline(#[from] hafnia_passes::PipelineError),
@@ -121,8 +118,7 @@ pub fn map(
     let code_table = CodeTable::from_spec(spec);
     let (code_table, progress) = (&code_table, &|_, _| {});
     let context = Context { network, spec, profile, code_table, seed: SEED, progress };
-    let mapping =
-        pipeline.run(Mapping::logical(network, spec)?, &context, &mut |_| Ok(()))?.mapping;
+    let mapping = pipeline.run(Mapping::logical(network, spec), &context, &mut |_| Ok(()))?.mapping;
     hafnia_sim::check_equivalence(network, &mapping, spec, SEED)?;
     Ok(mapping)
 }

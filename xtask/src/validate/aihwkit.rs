@@ -170,7 +170,7 @@ impl Case {
         let input = Input::upper_bits(rows, 1, 1, 2);
         let layer = Linear { name: "only".into(), weights: weights.into(), thresholds: None };
         let network = Network::new(input, vec![Layer::Linear(layer)])?;
-        let mut mapping = Mapping::logical(&network, &spec)?;
+        let mut mapping = Mapping::logical(&network, &spec);
         mapping.stage = Stage::Placed;
         mapping.tiles[0].place = Some(Place { macro_index: 0, row: 0, column: 0 });
         let plan = Plan::new(&network, &mapping, &spec)?;

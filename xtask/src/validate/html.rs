@@ -499,7 +499,7 @@ fn layout(pipeline: &str) -> anyhow::Result<Layout> {
         seed: Seed(1),
         progress: &|_, _| {},
     };
-    let logical = Mapping::logical(&network, &spec)?;
+    let logical = Mapping::logical(&network, &spec);
     let passes = Pipeline::load(pipeline, &Registry::builtin())?;
     hafnia_study::layout(pipeline, &passes.run(logical, &context, &mut |_| Ok(()))?.mapping)
 }

@@ -95,12 +95,12 @@ pub(crate) fn place() -> TempDir {
     let write = |name: &str, content: &[u8]| fs::write(path(name), content).unwrap();
     let fc1 = Linear {
         name: "fc1".into(),
-        weights: Weights::from_fn(16, 6, 1, |row, column| [1, -1][(row * 5 + column * 3) % 7 % 2]),
-        thresholds: Some(Thresholds { levels: 1, values: vec![0, 2, -2, 0, 1, 0] }),
+        weights: Weights::from_fn(16, 6, |row, column| [1, -1][(row * 5 + column * 3) % 7 % 2]),
+        thresholds: Some(Thresholds::new(1, vec![0, 2, -2, 0, 1, 0])),
     };
     let fc2 = Linear {
         name: "fc2".into(),
-        weights: Weights::from_fn(6, 3, 1, |row, column| [1, -1][(row + column) % 3 % 2]),
+        weights: Weights::from_fn(6, 3, |row, column| [1, -1][(row + column) % 3 % 2]),
         thresholds: None,
     };
     let layers = vec![Layer::Flatten, Layer::Linear(fc1), Layer::Linear(fc2)];

@@ -42,7 +42,7 @@ pub(super) fn digest_above(text: &str) -> Digest {
 }
 
 /// The version of the folder's form.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 
 /// What the folder is.
 #[derive(Serialize, Deserialize)]
@@ -67,18 +67,10 @@ pub(super) struct Listed {
     pub(super) name: String,
     pub(super) rows: usize,
     pub(super) columns: usize,
-    /// Bits per weight, which is also the number of columns per output.
-    #[serde(default = "one", skip_serializing_if = "is_one")]
-    pub(super) weight_bits: u8,
+    /// What the product of each column of an output counts, and the sum of the activations.
+    pub(super) factors: Vec<i32>,
+    pub(super) offset: i32,
     pub(super) dead_rows: Vec<u32>,
-}
-
-fn one() -> u8 {
-    1
-}
-
-fn is_one(bits: &u8) -> bool {
-    *bits == one()
 }
 
 impl Program {
@@ -208,7 +200,8 @@ fn header(program: &Program) -> String {
         name: matrix.name.clone(),
         rows: matrix.rows,
         columns: matrix.columns,
-        weight_bits: matrix.weight_bits,
+        factors: matrix.coding.factors().to_vec(),
+        offset: matrix.coding.offset(),
         dead_rows: matrix.dead.clone(),
     };
     let mut header = Header {

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::Program;
 use super::emit::{COLUMNS, Header, Listed, SCAN, Sized, TILES, VERSION, digest_above, folder};
 use super::table::{Lines, Open, TextFile, shown};
+use crate::coding::Coding;
 use crate::file::FileError;
 use crate::mapping::{
     Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, TileId,
@@ -58,8 +59,12 @@ fn program(at: &Path, open: Open<'_>) -> Result<Program, FileError> {
         matrices: Vec::new(),
         tiles: Vec::new(),
     };
-    for Listed { name, rows, columns, weight_bits, dead_rows: dead } in header.matrices {
-        mapping.matrices.push(Matrix { name, rows, columns, weight_bits, dead });
+    for Listed { name, rows, columns, factors, offset, dead_rows: dead } in header.matrices {
+        let coding = Coding::new(factors, offset).map_err(|fault| {
+            let fault = format!("matrix `{name}`: {fault}");
+            FileError::whole(&at.join(Program::HEADER), &fault)
+        })?;
+        mapping.matrices.push(Matrix { name, rows, columns, coding, dead });
     }
     let tiles = tiles(at, &mapping, header.macros, open)?;
     // Blocks are read macro by macro and put where their tiles stand.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use expect_test::{Expect, expect};
 use hafnia_artifact::Digest;
 use hafnia_cim::MacroSpec;
-use hafnia_ir::{Mapping, RowEntry, Stage, Tile, prove, verify};
+use hafnia_ir::{Coding, Mapping, RowEntry, Stage, Tile, prove, verify};
 use hafnia_model::Network;
 use proptest::prelude::*;
 
@@ -85,7 +85,7 @@ fn what_takes_no_cells() {
         ],
         expect![[r#"
             a live row declared dead
-              prove: matrix m1: row 2 of `out` is declared dead, but its activation may reach 3 (rule 15)
+              prove: matrix m1: row 2 of `out` is declared dead, but its level may reach 3 (rule 15)
             a dead row declared alive
               verify: matrix m1: weight (1, 0) of `out` replica 0 is in no tile (rule 9)
               prove: matrix m1: no tile holds weight (1, 0) of `out` replica 0 (rule 16)
@@ -103,9 +103,9 @@ fn what_takes_no_cells() {
               verify: tile t1 of m1, entry 0: logical row 0 is dead in `out` (rule 5)
               verify: tile t1 of m1, entry 1: logical row 2 is dead in `out` (rule 5)
               verify: tile t1 of m1, entry 2: logical row 3 is dead in `out` (rule 5)
-              prove: matrix m1: row 0 of `out` is declared dead, but its activation may reach 3 (rule 15)
-              prove: matrix m1: row 2 of `out` is declared dead, but its activation may reach 3 (rule 15)
-              prove: matrix m1: row 3 of `out` is declared dead, but its activation may reach 3 (rule 15)
+              prove: matrix m1: row 0 of `out` is declared dead, but its level may reach 3 (rule 15)
+              prove: matrix m1: row 2 of `out` is declared dead, but its level may reach 3 (rule 15)
+              prove: matrix m1: row 3 of `out` is declared dead, but its level may reach 3 (rule 15)
         "#]],
     );
 }
@@ -138,25 +138,25 @@ fn what_is_programmed() {
         ],
         expect![[r#"
             a wrong bit
-              prove: tile t2 of m1, entry 3, column 1: cell (3, 1) holds weight (1, 0) of `out` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t2 of m1, entry 3, column 1: cell (3, 1) holds weight (1, 0) of `out` replica 0, but as 1, not 0 (rule 16)
             a wrong bit in the second replica
-              prove: tile t3 of m1, entry 0, column 2: cell (0, 2) holds weight (0, 2) of `out` replica 1, but as -1, not +1 (rule 16)
+              prove: tile t3 of m1, entry 0, column 2: cell (0, 2) holds weight (0, 2) of `out` replica 1, but as 0, not 1 (rule 16)
             swapped cells of two rows
-              prove: tile t3 of m1, entry 1, column 0: cell (1, 0) holds weight (1, 0) of `out` replica 1, but as +1, not -1 (rule 16)
-              prove: tile t3 of m1, entry 2, column 0: cell (2, 0) holds weight (2, 0) of `out` replica 1, but as -1, not +1 (rule 16)
+              prove: tile t3 of m1, entry 1, column 0: cell (1, 0) holds weight (1, 0) of `out` replica 1, but as 1, not 0 (rule 16)
+              prove: tile t3 of m1, entry 2, column 0: cell (2, 0) holds weight (2, 0) of `out` replica 1, but as 0, not 1 (rule 16)
             a wrong sign
-              prove: tile t0 of m0, entry 3, column 0: cell (0, 0) holds weight (3, 0) of `hidden` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t0 of m0, entry 3, column 0: cell (0, 0) holds weight (3, 0) of `hidden` replica 0, but as 1, not 0 (rule 16)
             a wrong polarity
-              prove: tile t1 of m0, entry 0, column 1: cell (0, 1) holds weight (4, 1) of `hidden` replica 0, but as -1, not +1 (rule 16)
-              prove: tile t1 of m0, entry 1, column 1: cell (1, 1) holds weight (5, 1) of `hidden` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t1 of m0, entry 0, column 1: cell (0, 1) holds weight (4, 1) of `hidden` replica 0, but as 0, not 1 (rule 16)
+              prove: tile t1 of m0, entry 1, column 1: cell (1, 1) holds weight (5, 1) of `hidden` replica 0, but as 1, not 0 (rule 16)
             the wrong shared row
-              prove: tile t0 of m0, entry 2, column 0: cell (1, 0) holds weight (2, 0) of `hidden` replica 0, but as -1, not +1 (rule 16)
+              prove: tile t0 of m0, entry 2, column 0: cell (1, 0) holds weight (2, 0) of `hidden` replica 0, but as 0, not 1 (rule 16)
             swapped logical rows
-              prove: tile t2 of m1, entry 0, column 0: cell (0, 0) holds weight (0, 2) of `out` replica 0, but as -1, not +1 (rule 16)
-              prove: tile t2 of m1, entry 1, column 0: cell (1, 0) holds weight (2, 2) of `out` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t2 of m1, entry 0, column 0: cell (0, 0) holds weight (0, 2) of `out` replica 0, but as 0, not 1 (rule 16)
+              prove: tile t2 of m1, entry 1, column 0: cell (1, 0) holds weight (2, 2) of `out` replica 0, but as 1, not 0 (rule 16)
             swapped columns
-              prove: tile t3 of m1, entry 2, column 0: cell (2, 0) holds weight (2, 2) of `out` replica 1, but as +1, not -1 (rule 16)
-              prove: tile t3 of m1, entry 3, column 0: cell (3, 0) holds weight (3, 2) of `out` replica 1, but as -1, not +1 (rule 16)
+              prove: tile t3 of m1, entry 2, column 0: cell (2, 0) holds weight (2, 2) of `out` replica 1, but as 1, not 0 (rule 16)
+              prove: tile t3 of m1, entry 3, column 0: cell (3, 0) holds weight (3, 2) of `out` replica 1, but as 0, not 1 (rule 16)
             another network
               prove: mapping: it is of network 846aff4fd6d2927c778e61054697f7353c903766384ae6c797055bbfc0e2962e, not of <digest> (rule 14)
             another layer
@@ -176,26 +176,23 @@ fn what_is_programmed() {
     );
 }
 
-/// Weights have to fill cells; if they do, their slices are columns.
+/// Slices of weights are columns, of cells that hold two of them as well.
 #[test]
 fn weights_of_two_bits() {
     let network = sample::wide_network();
-    let levels = MacroSpec::preset("gt-n40-mlc").unwrap();
-    assert_eq!(
-        Mapping::logical(&network, &levels).unwrap_err().to_string(),
-        "layer `hidden` has 1-bit weights, which do not fill cells of 2 bits: they need weights of 2, 4 or 8"
-    );
-    let mapping = Mapping::logical(&network, &MacroSpec::preset("gt-n40").unwrap()).unwrap();
+    let levels = Mapping::logical(&network, &MacroSpec::preset("gt-n40-mlc").unwrap());
+    assert_eq!((levels.matrices[0].columns, levels.matrices[1].columns), (8, 6));
+    assert_eq!((verify(&levels), prove(&levels, &network)), (Ok(()), Ok(())));
+    let mapping = Mapping::logical(&network, &MacroSpec::preset("gt-n40").unwrap());
     let [hidden, out] = &mapping.matrices[..] else { panic!("two matrices") };
     assert_eq!((hidden.columns, hidden.outputs()), (4, 4));
-    assert_eq!((out.columns, out.outputs(), out.output(5), out.factor(5)), (6, 3, 2, 2));
+    assert_eq!((out.columns, out.outputs(), out.output(5), out.factor(5)), (6, 3, 2, 4));
     assert_eq!((verify(&mapping), prove(&mapping, &network)), (Ok(()), Ok(())));
     let mut mapping = sample::mapping();
     mapping.network = network.digest();
     assert_eq!(
         prove(&mapping, &network).unwrap_err().to_string(),
-        "2 violations:\n  matrix m1: `out` has weights of 1 bits, in the network of 2 (rule 14);\n  \
-         matrix m1: `out` is 4x3, in the network 4x6 (rule 14)"
+        "matrix m1: `out` has weight -3, for which factors 2 offset -1 has no code (rule 14)"
     );
 }
 
@@ -217,10 +214,11 @@ fn slices_and_levels() {
                 m.tiles[0].columns.swap(1, 3);
             }),
             ("half a cell", |m| keep_columns(&mut m.tiles[0], &[0, 1, 2])),
-            ("weights of 2 bits", |m| m.matrices[0].weight_bits = 2),
-            ("weights of 3 bits", |m| m.matrices[0].weight_bits = 3),
-            ("weights of 1 bit", |m| m.matrices[0].weight_bits = 1),
-            ("weights of no bits", |m| m.matrices[0].weight_bits = 0),
+            ("weights of 2 bits", |m| m.matrices[0].coding = Coding::odd(2)),
+            ("weights of 3 bits", |m| m.matrices[0].coding = Coding::odd(3)),
+            ("weights of 1 bit", |m| m.matrices[0].coding = Coding::odd(1)),
+            ("another coding", |m| m.matrices[0].coding = Coding::offset_binary(4)),
+            ("factors that make no cell", |m| m.matrices[0].coding = Coding::twos_complement(4)),
             ("columns that are no whole output", |m| m.matrices[0].columns = 6),
             ("cells of 3 bits", |m| m.geometry.cell_bits = 3),
             ("too wide", |m| m.geometry.columns = 1),
@@ -229,40 +227,44 @@ fn slices_and_levels() {
         ],
         expect![[r#"
             another level
-              prove: tile t0 of m0, entry 0, column 0: cell (0, 0) holds slice 2 of weight (0, 0) of `out` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t0 of m0, entry 0, column 0: cell (0, 0) holds slice 2 of weight (0, 0) of `out` replica 0, but as 1, not 0 (rule 16)
             half a cell inverted
               verify: tile t0 of m0, column 2: it shares cells with column 3, so they must be an even logical column and the next, both inverted or neither (rule 4)
-              prove: tile t0 of m0, entry 0, column 2: cell (0, 2) holds slice 0 of weight (0, 0) of `out` replica 0, but as +1, not -1 (rule 16)
-              prove: tile t0 of m0, entry 1, column 2: cell (1, 2) holds slice 0 of weight (1, 0) of `out` replica 0, but as -1, not +1 (rule 16)
-              prove: tile t0 of m0, entry 2, column 2: cell (2, 2) holds slice 0 of weight (2, 0) of `out` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t0 of m0, entry 0, column 2: cell (0, 2) holds slice 0 of weight (0, 0) of `out` replica 0, but as 1, not 0 (rule 16)
+              prove: tile t0 of m0, entry 1, column 2: cell (1, 2) holds slice 0 of weight (1, 0) of `out` replica 0, but as 0, not 1 (rule 16)
+              prove: tile t0 of m0, entry 2, column 2: cell (2, 2) holds slice 0 of weight (2, 0) of `out` replica 0, but as 1, not 0 (rule 16)
             the bits of a cell exchanged
               verify: tile t0 of m0, column 0: it shares cells with column 1, so they must be an even logical column and the next, both inverted or neither (rule 4)
-              prove: tile t0 of m0, entry 1, column 0: cell (1, 0) holds slice 3 of weight (1, 0) of `out` replica 0, but as -1, not +1 (rule 16)
+              prove: tile t0 of m0, entry 1, column 0: cell (1, 0) holds slice 3 of weight (1, 0) of `out` replica 0, but as 0, not 1 (rule 16)
             a cell of two others' halves
               verify: tile t0 of m0, column 0: it shares cells with column 1, so they must be an even logical column and the next, both inverted or neither (rule 4)
-              prove: tile t0 of m0, entry 0, column 1: cell (0, 1) holds slice 1 of weight (0, 0) of `out` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t0 of m0, entry 0, column 1: cell (0, 1) holds slice 1 of weight (0, 0) of `out` replica 0, but as 1, not 0 (rule 16)
             cells exchanged
-              prove: tile t0 of m0, entry 0, column 0: cell (0, 0) holds slice 0 of weight (0, 0) of `out` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t0 of m0, entry 0, column 0: cell (0, 0) holds slice 0 of weight (0, 0) of `out` replica 0, but as 1, not 0 (rule 16)
             half a cell
               verify: tile t0 of m0, column 2: it shares cells with column 3, so they must be an even logical column and the next, both inverted or neither (rule 4)
               prove: matrix m0: no tile holds slice 1 of weight (0, 0) of `out` replica 0 (rule 16)
             weights of 2 bits
-              prove: matrix m0: `out` has weights of 2 bits, in the network of 4 (rule 14)
+              prove: matrix m0: `out` is 3x8, in the network 3x2, which takes 3x4 (rule 14)
+              prove: matrix m0: `out` has weight -15, for which factors 2 4 offset -3 has no code (rule 14)
             weights of 3 bits
-              verify: matrix m0: `out` has weights of 3 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
-              prove: matrix m0: `out` has weights of 3 bits, in the network of 4 (rule 14)
+              verify: matrix m0: `out` has factors 2 4 8 offset -7 in cells of 2 bits: cells must have 1 or 2, and then slices in pairs of which the second counts twice the first (rule 1)
+              prove: matrix m0: `out` is 3x8, in the network 3x2, which takes 3x6 (rule 14)
+              prove: matrix m0: `out` has weight -15, for which factors 2 4 8 offset -7 has no code (rule 14)
             weights of 1 bit
-              verify: matrix m0: `out` has weights of 1 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
-              prove: matrix m0: `out` has weights of 1 bits, in the network of 4 (rule 14)
-            weights of no bits
-              verify: matrix m0: `out` has weights of 0 bits in cells of 2: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
-              prove: matrix m0: `out` has weights of 0 bits, in the network of 4 (rule 14)
+              verify: matrix m0: `out` has factors 2 offset -1 in cells of 2 bits: cells must have 1 or 2, and then slices in pairs of which the second counts twice the first (rule 1)
+              prove: matrix m0: `out` is 3x8, in the network 3x2, which takes 3x2 (rule 14)
+              prove: matrix m0: `out` has weight -15, for which factors 2 offset -1 has no code (rule 14)
+            another coding
+              prove: matrix m0: `out` has weight -15, for which factors 1 2 4 8 offset -8 has no code (rule 14)
+            factors that make no cell
+              verify: matrix m0: `out` has factors 1 2 4 -8 offset 0 in cells of 2 bits: cells must have 1 or 2, and then slices in pairs of which the second counts twice the first (rule 1)
+              prove: matrix m0: `out` has weight -15, for which factors 1 2 4 -8 offset 0 has no code (rule 14)
             columns that are no whole output
-              verify: matrix m0: `out` has 6 columns, not a multiple of the 4 bits of a weight (rule 1)
-              prove: matrix m0: `out` is 3x6, in the network 3x8 (rule 14)
+              verify: matrix m0: `out` has 6 columns, not a multiple of the 4 slices of a weight (rule 1)
+              prove: matrix m0: `out` is 3x6, in the network 3x2, which takes 3x8 (rule 14)
             cells of 3 bits
-              verify: matrix m0: `out` has weights of 4 bits in cells of 3: weights must have 1, 2, 4 or 8, cells 1 or 2 and no more (rule 1)
-              prove: matrix m0: layer `out` has 4-bit weights, which do not fill cells of 3 bits: they need weights of 2, 4 or 8 (rule 14)
+              verify: matrix m0: `out` has factors 2 4 8 16 offset -15 in cells of 3 bits: cells must have 1 or 2, and then slices in pairs of which the second counts twice the first (rule 1)
             too wide
               verify: tile t0 of m0: 2 columns of cells do not fit the 1 of macro `levels` (rule 11)
               verify: tile t1 of m0: 2 columns of cells do not fit the 1 of macro `levels` (rule 11)
@@ -315,16 +317,16 @@ fn shapes_and_ranges() {
         expect![[r#"
             a matrix without rows
               verify: matrix m1: `out` is 0x3: sides must lie in 1..=1048576, cells be at most 268435456 (rule 1)
-              prove: matrix m1: `out` is 0x3, in the network 4x3 (rule 14)
+              prove: matrix m1: `out` is 0x3, in the network 4x3, which takes 4x3 (rule 14)
             an absurd matrix
               verify: matrix m1: `out` is 18446744073709551615x3: sides must lie in 1..=1048576, cells be at most 268435456 (rule 1)
-              prove: matrix m1: `out` is 18446744073709551615x3, in the network 4x3 (rule 14)
+              prove: matrix m1: `out` is 18446744073709551615x3, in the network 4x3, which takes 4x3 (rule 14)
             a macro without columns
               verify: mapping: macro `tiny` is 4x0: sides must lie in 1..=1048576, cells be at most 268435456 (rule 1)
             a smaller matrix
               verify: tile t2 of m1, column 0: logical column 2 does not exist, `out` has 2 (rule 4)
               verify: tile t3 of m1, column 2: logical column 2 does not exist, `out` has 2 (rule 4)
-              prove: matrix m1: `out` is 4x2, in the network 4x3 (rule 14)
+              prove: matrix m1: `out` is 4x2, in the network 4x3, which takes 4x3 (rule 14)
             a lost matrix
               verify: tile t2 of m1: its matrix does not exist, the mapping has 1 (rule 3)
               verify: tile t3 of m1: its matrix does not exist, the mapping has 1 (rule 3)
@@ -358,7 +360,7 @@ fn shapes_and_ranges() {
               prove: matrix m1: no tile holds weight (0, 2) of `out` replica 0 (rule 16)
             an unused physical row
               verify: tile t0 of m0: no entry uses physical row 1 (rule 6)
-              prove: tile t0 of m0, entry 1, column 0: cell (0, 0) holds weight (1, 0) of `hidden` replica 0, but as +1, not -1 (rule 16)
+              prove: tile t0 of m0, entry 1, column 0: cell (0, 0) holds weight (1, 0) of `hidden` replica 0, but as 1, not 0 (rule 16)
             a shared row without a table
               verify: tile t3 of m1, entry 1: it must be physical row 1, not 2, as the tile shares no rows (rule 7)
         "#]],
@@ -476,7 +478,7 @@ fn stages_and_places() {
               verify: tile t1 of m0: it has a place at stage logical (rule 12)
               prove: mapping: it has 1 matrices, the network has 2 (rule 14)
               prove: matrix m0: it is `out`, in the network `hidden` (rule 14)
-              prove: matrix m0: `out` is 4x3, in the network 6x4 (rule 14)
+              prove: matrix m0: `out` is 4x3, in the network 6x4, which takes 6x4 (rule 14)
             a place at stage tiled
               verify: tile t0 of m0: it has a place at stage tiled (rule 12)
               verify: tile t1 of m0: it has a place at stage tiled (rule 12)
@@ -512,7 +514,7 @@ fn stages_and_places() {
 #[test]
 fn random_mappings_have_every_feature() {
     let mappings: Vec<Mapping> = (0..100).map(|seed| sample::random(seed).1).collect();
-    let features: [Feature; 8] = [
+    let features: [Feature; 10] = [
         ("dead rows", |m| m.matrices.iter().any(|of| !of.dead.is_empty())),
         ("shared rows", |m| m.tiles.iter().any(|tile| tile.rows.has_shared_rows())),
         ("lines of many entries", |m| {
@@ -523,7 +525,11 @@ fn random_mappings_have_every_feature() {
             m.tiles.iter().any(|tile| tile.columns.iter().any(|c| c.inverted))
         }),
         ("replicas", |m| m.tiles.iter().any(|tile| tile.replica > 0)),
-        ("slices", |m| m.matrices.iter().any(|of| of.weight_bits > 1)),
+        ("slices", |m| m.matrices.iter().any(|of| of.coding.slices() > 1)),
+        ("offsets", |m| m.matrices.iter().any(|of| of.coding.offset() < -1)),
+        ("negative factors", |m| {
+            m.matrices.iter().any(|of| of.coding.factors()[0] < 0 || of.coding == Coding::ternary())
+        }),
         ("cells of two bits", |m| m.geometry.cell_bits > 1),
     ];
     for (name, has) in features {

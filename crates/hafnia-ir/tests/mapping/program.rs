@@ -155,7 +155,7 @@ fn wrong_headers_are_refused() {
         &[
             (header, "", ""),
             (header, "hafnia-program", "a-program"),
-            (header, "\"version\": 2", "\"version\": 1"),
+            (header, "\"version\": 3", "\"version\": 2"),
             (header, "  \"network\"", "  \"netwrk\""),
             (header, "\"network\": \"", "\"network\": \"0"),
             (header, "\"rows\": 4", "\"rows\": 0"),
@@ -175,8 +175,8 @@ fn wrong_headers_are_refused() {
               cannot read program.json: entity not found
             hafnia-program -> a-program
               program.json: unknown variant `a-program`, expected `hafnia-program` at line 2 column 23
-            \"version\": 2 -> \"version\": 1
-              program.json: `version` is 1, it must be 2: make it again with `hafnia map --emit program`
+            \"version\": 3 -> \"version\": 2
+              program.json: `version` is 2, it must be 3: make it again with `hafnia map --emit program`
               \"network\" ->   \"netwrk\"
               program.json: unknown field `netwrk`, expected one of `format`, `version`, `network`, `macro`, `macros`, `rows_per_conversion`, `input_control`, `matrices`, `above` at line 4 column 10
             \"network\": \" -> \"network\": \"0
@@ -200,9 +200,9 @@ fn wrong_headers_are_refused() {
             \"dead_rows\": [] -> \"dead_rows\": [6]
               program.json breaks the rules of mappings: matrix m0: dead row 6 of `hidden` must lie in 0..6, as dead rows ascend (rule 2)
             \"dead_rows\": [] -> \"dead_rows\": [-1]
-              program.json: invalid value: integer `-1`, expected u32 at line 18 column 22
+              program.json: invalid value: integer `-1`, expected u32 at line 22 column 22
               \"macros\" ->  \"macros\"
-              program.json: `above` is c19b1aabd2dfe08490b239a6aee0a1bdf8096b825563c29cc0f2e06d95677c90, the lines above it have SHA-256 31d6c9e56f9ecdd217ff3608dd2c54d98521e19bf0ed551c302f792dc2471560: one of them was changed
+              program.json: `above` is 4cf64fd99a49b509e2cb7282058c6cf8b770c10808fef28f295b63d0ca259768, the lines above it have SHA-256 acceea735f5e03f86e465b3d0757e1784b74463faae06a259298b961cedf038f: one of them was changed
         "#]],
     );
 }

@@ -33,14 +33,13 @@ pub(crate) fn network() -> Network {
 pub(crate) fn wide_network() -> Network {
     let mut layers = network().layers().to_vec();
     let Some(Layer::Linear(out)) = layers.last_mut() else { panic!("it ends in a linear layer") };
-    out.weights = Weights::from_fn(4, 3, 2, |row, column| [-3, -1, 1, 3][(row + column) % 4]);
+    out.weights = Weights::from_fn(4, 3, |row, column| [-3, -1, 1, 3][(row + column) % 4]);
     Network::new(network().input().clone(), layers).unwrap()
 }
 
 /// A matrix of 3x2 weights of 4 bits; output 1 is +15 throughout.
 pub(crate) fn network_of_levels() -> Network {
-    let weights =
-        Weights::from_fn(3, 2, 4, |row, column| [[-15, 15], [3, 15], [9, 15]][row][column]);
+    let weights = Weights::from_fn(3, 2, |row, column| [[-15, 15], [3, 15], [9, 15]][row][column]);
     let layers = vec![Layer::Linear(Linear { name: "out".into(), weights, thresholds: None })];
     let input = Input::upper_bits(3, 1, 1, 2);
     Network::new(input, layers).unwrap()
@@ -51,7 +50,7 @@ pub(crate) fn text_of_levels() -> String {
     let network = network_of_levels().digest();
     format!(
         "\
-hafnia-mapping 2
+hafnia-mapping 3
 network {network}
 macro levels 4x4 cells 2
 stage placed
@@ -84,7 +83,7 @@ pub(crate) fn text() -> String {
     let network = network().digest();
     format!(
         "\
-hafnia-mapping 2
+hafnia-mapping 3
 network {network}
 macro tiny 4x8
 stage placed
@@ -144,7 +143,7 @@ pub(crate) fn stripped_text() -> String {
     let network = network_to_strip().digest();
     format!(
         "\
-hafnia-mapping 2
+hafnia-mapping 3
 network {network}
 macro tiny 4x8
 stage placed
@@ -182,12 +181,14 @@ pub(crate) fn stripped() -> Mapping {
 /// A random network and mapping of any stage.
 pub(crate) fn random(seed: u64) -> (Network, Mapping) {
     let seed = Seed(seed).site("ir/tests");
-    let weight_bits = Weights::BITS[(seed.index(3).0 % 4) as usize];
-    let limits = Limits { weight_bits, ..Limits::default() };
-    let network = hafnia_model::random::network(seed, limits);
+    let network = match seed.index(3).0 % 4 {
+        0 => hafnia_model::random::graph(seed),
+        1 => hafnia_model::random::network(seed, Limits { weight_bits: 8, ..Limits::default() }),
+        _ => hafnia_model::random::network(seed, Limits::default()),
+    };
     let rows = 1 + (seed.index(0).0 % 30) as usize;
     let columns = 1 + (seed.index(1).0 % 9) as usize;
-    let cell_bits = random::cell_bits(seed, &network);
+    let cell_bits = random::cell_bits(seed);
     let geometry = Geometry { cell_bits, ..Geometry::new("small", rows, columns) };
     let stage = Stage::ALL[(seed.index(2).0 % 3) as usize];
     let mapping = random::mapping(seed, &network, &geometry, stage);

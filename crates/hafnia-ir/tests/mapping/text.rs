@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
-use hafnia_ir::{Geometry, Mapping, Matrix, Stage, TextError, random, verify};
+use hafnia_ir::{Coding, Geometry, Mapping, Matrix, Stage, TextError, random, verify};
 use hafnia_rng::Seed;
 use proptest::prelude::*;
 
@@ -34,29 +34,50 @@ fn the_samples_are_canonical() {
 
 #[test]
 fn version_1_is_read() {
-    let text = sample::text().replace("hafnia-mapping 2", "hafnia-mapping 1");
+    let text = sample::text().replace("hafnia-mapping 3", "hafnia-mapping 1");
     assert_eq!(text.parse(), Ok(sample::mapping()));
 }
 
 #[test]
-fn weights_of_one_bit_may_be_said() {
-    let text = sample::text().replace("hidden 6x4", "hidden 6x4 weights 1");
-    assert_eq!(text.parse(), Ok(sample::mapping()));
+fn codings_are_read() {
+    for coding in ["weights 1", "factors 2 offset -1"] {
+        let text = sample::text().replace("hidden 6x4", &format!("hidden 6x4 {coding}"));
+        assert_eq!(text.parse(), Ok(sample::mapping()));
+    }
+    let text = sample::text().replace("hidden 6x4", "hidden 6x4 factors 1 2 -4 offset 0");
+    let mapping: Mapping = text.parse().unwrap();
+    assert_eq!(mapping.matrices[0].coding, Coding::twos_complement(3));
+    assert_eq!(mapping.to_string(), text);
     check(
         &[
             ("6x4", "6x4 weights"),
-            ("6x4", "6x4 weights 3"),
+            ("6x4", "6x4 weights 9"),
+            ("6x4", "6x4 factors"),
+            ("6x4", "6x4 factors offset 0"),
+            ("6x4", "6x4 factors 1 0 offset 0"),
+            ("6x4", "6x4 factors 1 2 offset 513"),
+            ("6x4", "1048576x33 factors 1 2 4 8 16 32 64 128 offset 0"),
             ("6x4", "1048576x33 weights 8"),
             ("4x8", "4x8 cells"),
             ("4x8", "4x8 cells 3"),
         ],
         expect![[r#"
             6x4 -> 6x4 weights
-              line 6, column 1: expected weights of 1, 2, 4 or 8 bits, of no more cells than a matrix may have, found `matrix`
-            6x4 -> 6x4 weights 3
-              line 5, column 30: expected weights of 1, 2, 4 or 8 bits, of no more cells than a matrix may have, found `3`
+              line 6, column 1: expected weights of 1 to 8 bits, of no more cells than a matrix may have, found `matrix`
+            6x4 -> 6x4 weights 9
+              line 5, column 30: expected weights of 1 to 8 bits, of no more cells than a matrix may have, found `9`
+            6x4 -> 6x4 factors
+              line 6, column 1: expected a factor in -512..=512 but 0, at most 16, of no more cells than a matrix may have, or `offset`, found `matrix`
+            6x4 -> 6x4 factors offset 0
+              line 5, column 30: expected a factor in -512..=512 but 0, at most 16, of no more cells than a matrix may have, or `offset`, found `offset`
+            6x4 -> 6x4 factors 1 0 offset 0
+              line 5, column 32: expected a factor in -512..=512 but 0, at most 16, of no more cells than a matrix may have, or `offset`, found `0`
+            6x4 -> 6x4 factors 1 2 offset 513
+              line 5, column 41: expected an offset in -512..=512, found `513`
+            6x4 -> 1048576x33 factors 1 2 4 8 16 32 64 128 offset 0
+              line 5, column 54: expected a factor in -512..=512 but 0, at most 16, of no more cells than a matrix may have, or `offset`, found `128`
             6x4 -> 1048576x33 weights 8
-              line 5, column 37: expected weights of 1, 2, 4 or 8 bits, of no more cells than a matrix may have, found `8`
+              line 5, column 37: expected weights of 1 to 8 bits, of no more cells than a matrix may have, found `8`
             4x8 -> 4x8 cells
               line 4, column 1: expected cells of 1 or 2 bits, found `stage`
             4x8 -> 4x8 cells 3
@@ -148,8 +169,8 @@ fn long_lists_are_wrapped() {
 fn errors_in_the_header() {
     check(
         &[
-            ("hafnia-mapping 2", ""),
-            ("hafnia-mapping 2", "hafnia-mapping 3"),
+            ("hafnia-mapping 3", ""),
+            ("hafnia-mapping 3", "hafnia-mapping 4"),
             ("network ", "network 12 "),
             ("tiny", "tin%y"),
             ("tiny 4x8", "tiny"),
@@ -163,10 +184,10 @@ fn errors_in_the_header() {
             ("matrix m1", "metrix m1"),
         ],
         expect![[r#"
-            hafnia-mapping 2 -> 
+            hafnia-mapping 3 -> 
               line 2, column 1: expected `hafnia-mapping`, found `network`
-            hafnia-mapping 2 -> hafnia-mapping 3
-              line 1, column 16: expected version 1 or 2, found `3`
+            hafnia-mapping 3 -> hafnia-mapping 4
+              line 1, column 16: expected version 1 to 3, found `4`
             network  -> network 12 
               line 2, column 9: expected 64 lower-case hexadecimal digits, found `12`
             tiny -> tin%y

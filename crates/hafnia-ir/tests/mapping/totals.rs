@@ -41,7 +41,7 @@ fn lines_of_a_tile() {
 #[test]
 fn the_first_mapping_is_the_network() {
     let network = hafnia_model::random::lenet5(Seed(3));
-    let mapping = Mapping::logical(&network, &MacroSpec::preset("gt-n40").unwrap()).unwrap();
+    let mapping = Mapping::logical(&network, &MacroSpec::preset("gt-n40").unwrap());
     assert_eq!(verify(&mapping), Ok(()));
     assert_eq!(prove(&mapping, &network), Ok(()));
     assert_eq!((mapping.cells(), mapping.macros(), mapping.rename_table_bits()), (61_470, 0, 0));

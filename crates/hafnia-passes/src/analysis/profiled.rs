@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use hafnia_cim::ScanEntry;
-use hafnia_ir::{Mapping, MatrixProfile, Profile, RowEntry, Tile};
-use hafnia_model::Weights;
+use hafnia_ir::{Coding, Mapping, MatrixProfile, Profile, RowEntry, Tile};
+use hafnia_model::{Network, Weights};
 
 use crate::analysis::damage::Damage;
 use crate::error::PassError;
@@ -69,6 +69,14 @@ pub(crate) fn refuse_unknown_errors(
     }
 }
 
+/// The weights of a matrix, if its sums are compared as they are: of the last layer, for activations
+/// from 0 on, without scales or biases.
+fn scored(network: &Network, matrix: usize) -> Option<&Weights> {
+    let of = network.matrices()[matrix];
+    let is_last = of.layer + 1 == network.layers().len();
+    (is_last && of.lowest == 0 && network.scores().is_plain()).then_some(of.weights)
+}
+
 /// A tile as the input control scans it, and what reaches it in the samples of a profile.
 ///
 /// A tile that adds activations first is seen as one that has one entry per line, for the first of its
@@ -77,10 +85,11 @@ pub struct Scanned<'a> {
     /// The tile, one entry per line of the scan.
     pub tile: Cow<'a, Tile>,
     profile: Option<Cow<'a, MatrixProfile>>,
-    /// The weights of the network's last matrix, if the tile holds it whole.
+    /// The weights of the matrix that gives the network's outputs, if the tile holds it whole and its
+    /// sums are the scores.
     last: Option<&'a Weights>,
-    /// Bits of a weight.
-    weight_bits: u8,
+    /// How bits stand for weights.
+    coding: Cow<'a, Coding>,
     /// The entries of every line, where a line may be several entries.
     lines: Option<Vec<Vec<usize>>>,
 }
@@ -97,14 +106,13 @@ impl<'a> Scanned<'a> {
         context: &Context<'a>,
     ) -> Result<Self, PassError> {
         let (id, matrix) = (tile.matrix.index(), &mapping.matrices[tile.matrix.index()]);
-        let is_last = id + 1 == mapping.matrices.len();
         let is_whole = tile.rows.len() == matrix.rows && tile.columns.len() == matrix.columns;
-        let last = (is_last && is_whole).then(|| context.network.matrices()[id].weights);
-        let weight_bits = matrix.weight_bits;
+        let last = if is_whole { scored(context.network, id) } else { None };
+        let coding = Cow::Owned(matrix.coding.clone());
         let profile = profile.map(|profile| &profile.matrices[id]);
         if !tile.pre_add {
             let (tile, profile) = (Cow::Borrowed(tile), profile.map(Cow::Borrowed));
-            return Ok(Self { tile, profile, last, weight_bits, lines: None });
+            return Ok(Self { tile, profile, last, coding, lines: None });
         }
         let of_tile = tile.lines();
         let mut lines = vec![Vec::new(); of_tile.scan.len()];
@@ -138,7 +146,7 @@ impl<'a> Scanned<'a> {
             }
         };
         let tile = Cow::Owned(Tile { rows, pre_add: false, ..tile.clone() });
-        Ok(Self { tile, profile: summed, last, weight_bits, lines: Some(lines) })
+        Ok(Self { tile, profile: summed, last, coding, lines: Some(lines) })
     }
 
     /// The samples, if there is a profile.
@@ -146,14 +154,14 @@ impl<'a> Scanned<'a> {
         self.profile.as_deref()
     }
 
-    /// The weights of the network's last matrix, if the tile holds it whole.
+    /// The weights of the matrix whose sums are the network's scores, if the tile holds it whole.
     pub fn last(&self) -> Option<&Weights> {
         self.last
     }
 
-    /// Bits of a weight.
-    pub fn weight_bits(&self) -> u8 {
-        self.weight_bits
+    /// How bits stand for weights.
+    pub fn coding(&self) -> &Coding {
+        &self.coding
     }
 
     /// Another way to store the same tile, seen on the same samples.
@@ -162,7 +170,7 @@ impl<'a> Scanned<'a> {
             tile: Cow::Owned(tile),
             profile: self.profile.as_deref().map(Cow::Borrowed),
             last: self.last,
-            weight_bits: self.weight_bits,
+            coding: Cow::Borrowed(&self.coding),
             lines: None,
         }
     }
@@ -194,8 +202,7 @@ impl<'a> Scanned<'a> {
         samples: &[usize],
     ) -> Option<Damage<'_>> {
         let noise = (context.spec, context.code_table);
-        let new =
-            |profile| Damage::new(&self.tile, (profile, samples), noise, last, self.weight_bits);
+        let new = |profile| Damage::new(&self.tile, (profile, samples), noise, last, &self.coding);
         self.profile.as_deref().map(new)
     }
 

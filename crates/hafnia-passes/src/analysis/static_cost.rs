@@ -161,7 +161,7 @@ mod tests {
         let (network, spec) = (lenet5(Seed(1)), MacroSpec::preset("gt-n40").unwrap());
         let code_table = CodeTable::from_spec(&spec);
         let given = context(&network, &spec, &code_table);
-        let mut mapping = Mapping::logical(&network, &spec).unwrap();
+        let mut mapping = Mapping::logical(&network, &spec);
         assert_eq!(scans(&mapping, &given), [784, 100, 1, 1, 1]);
         let alone = StaticCost::of(&mapping, &given);
         assert_eq!((alone.scans, alone.additions), (887, 0));
@@ -180,7 +180,7 @@ mod tests {
         let spec = MacroSpec::preset("gt-n40").unwrap();
         let code_table = CodeTable::from_spec(&spec);
         let given = context(&network, &spec, &code_table);
-        let mut mapping = Mapping::logical(&network, &spec).unwrap();
+        let mut mapping = Mapping::logical(&network, &spec);
         let tile = &mut mapping.tiles[0];
         tile.bits = tile.bits.select_rows([0]);
         let entry = |logical| RowEntry { logical, physical: 0, negative: false };
@@ -199,7 +199,7 @@ mod tests {
         let code_table = CodeTable::from_spec(&spec);
         let mut profile = profile(Seed(1), &network, 10);
         let most = context(&network, &spec, &code_table);
-        let mapping = Mapping::logical(&network, &spec).unwrap();
+        let mapping = Mapping::logical(&network, &spec);
         let cycles = |profile: &hafnia_ir::Profile| {
             cycles_per_scan(&mapping, &Context { profile: Some(profile), ..most })
         };

@@ -301,7 +301,7 @@ mod tests {
             seed: Seed(1),
             progress: &|_, _| {},
         };
-        let mut mapping = Mapping::logical(&network, &spec).unwrap();
+        let mut mapping = Mapping::logical(&network, &spec);
         mapping.stage = Stage::Tiled;
         let statistics = SetPolarity { held_back: 0, ..SetPolarity::default() }
             .run(&mut mapping, &context)

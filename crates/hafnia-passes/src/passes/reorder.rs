@@ -304,7 +304,7 @@ mod tests {
             seed: Seed(1),
             progress: &|_, _| {},
         };
-        let mut mapping = Mapping::logical(&network, &spec).unwrap();
+        let mut mapping = Mapping::logical(&network, &spec);
         mapping.stage = Stage::Tiled;
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let statistics = pool.install(|| Pass::run(pass, &mut mapping, &context)).unwrap();

@@ -185,7 +185,7 @@ mod tests {
             (spec.rows, spec.columns, spec.columns_per_adc) = (height, 3, 1);
             let code_table = CodeTable::from_spec(&spec);
             let cut = |rows| {
-                let mut mapping = Mapping::logical(&network, &spec).unwrap();
+                let mut mapping = Mapping::logical(&network, &spec);
                 let context = context(&network, &spec, &code_table);
                 Pass::run(&CutTiles { rows }, &mut mapping, &context).unwrap();
                 (mapping.tiles.iter().map(different_rows).sum::<usize>(), mapping.tiles.len())

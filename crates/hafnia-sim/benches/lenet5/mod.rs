@@ -6,13 +6,12 @@ use hafnia_cim::MacroSpec;
 use hafnia_data::Mnist;
 use hafnia_ir::{Mapping, Place, RowEntry, Stage, Tile, verify};
 use hafnia_model::Network;
-use hafnia_model::arithmetic::reduce_pixels;
 use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope};
 
 /// Rows and columns in order, cut where a macro ends, a macro a tile; equal rows of a tile share a word
 /// line if `is_shared`.
 pub(crate) fn mapped(network: &Network, spec: &MacroSpec, is_shared: bool) -> Mapping {
-    let logical = Mapping::logical(network, spec).expect("weights of 1 bit");
+    let logical = Mapping::logical(network, spec);
     let mut tiles = Vec::new();
     for whole in &logical.tiles {
         let all: Vec<usize> = (0..whole.bits.rows()).collect();
@@ -55,7 +54,7 @@ pub(crate) fn recorded() -> Network {
 /// Test images of the committed subset of MNIST, over and over.
 pub(crate) fn images(network: &Network, count: usize) -> Images {
     let test = Mnist::subset().test;
-    let pixels = reduce_pixels(&test.bytes().expect("pixels"), &network.input().cuts);
+    let pixels = network.input().levels_of(&test.bytes().expect("pixels"));
     let length = network.shape_before(0).len();
     Images {
         activations: pixels.into_iter().cycle().take(count * length).collect(),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hafnia_cim::{InputControl, MacroSpec};
-use hafnia_ir::{Mapping, Tile, TileId, prove};
+use hafnia_ir::{Mapping, Matrix, Tile, TileId, prove};
 use hafnia_model::{Layer, MatrixLayer, Network, Shape, Thresholds};
 
 use crate::fast::codes::{Cells, TileCells};
@@ -134,6 +134,9 @@ impl<'a> Layout<'a> {
         dead: impl Fn(usize) -> &'d [u32],
         largest: impl Fn(usize) -> Option<usize>,
     ) -> Result<Self, Why> {
+        if !network.is_plain() {
+            return Err(Why::Layers);
+        }
         let steps = steps(network);
         let pool = |index: usize| {
             let of = |step: &Step| match step.what {
@@ -164,9 +167,6 @@ impl<'a> Layout<'a> {
         plan: &Arc<Plan>,
         spec: &MacroSpec,
     ) -> Result<Self, Why> {
-        if let Some(of) = mapping.matrices.iter().find(|of| of.weight_bits > 1) {
-            return Err(Why::WeightBits(of.weight_bits));
-        }
         if mapping.geometry.cell_bits > 1 {
             return Err(Why::CellBits(mapping.geometry.cell_bits));
         }
@@ -182,6 +182,9 @@ impl<'a> Layout<'a> {
             return Err(Why::Lines(most));
         }
         let largest = |matrix: usize| {
+            if !mapping.matrices[matrix].coding.is_binary() {
+                return None;
+            }
             let mut of_replicas = vec![0; plan.replicas(matrix)];
             for (id, tile) in mapping.tiles().filter(|(_, tile)| tile.matrix.index() == matrix) {
                 let planned = &plan.tiles[id.index()];
@@ -204,7 +207,8 @@ impl<'a> Layout<'a> {
             let of = &mut layout.matrices[matrix];
             of.tiles.push(id);
             let replica = Replica { index: tile.replica as usize, count: plan.replicas(matrix) };
-            layout.tiles.push(TileLayout::new(of, tile, planned, spec, replica));
+            let coded = &mapping.matrices[matrix];
+            layout.tiles.push(TileLayout::new(of, coded, tile, planned, spec, replica));
             layout.cells.tiles.push(TileCells::new(tile, &planned.lines.scan));
         }
         layout.plan = Some(Arc::clone(plan));
@@ -220,6 +224,7 @@ fn is_one_to_one(planned: &TilePlan) -> bool {
 impl TileLayout {
     fn new(
         of: &MatrixLayout,
+        coded: &Matrix,
         tile: &Tile,
         planned: &TilePlan,
         spec: &MacroSpec,
@@ -246,16 +251,12 @@ impl TileLayout {
             Sums::Packed(_) if is_unshared => Grouper::Unshared,
             Sums::Packed(_) => Grouper::Any,
         };
-        let logical = tile
-            .columns
-            .iter()
-            .map(|column| (column.logical as usize, if column.inverted { -1 } else { 1 }));
         Self {
             matrix: tile.matrix.index(),
             rows: is_one_to_one.then(|| LineBits::new(&of.windows, rows())),
             grouper,
             planes: planned.planes.into(),
-            outputs: Outputs::new(logical.collect(), replica),
+            outputs: Outputs::new(coded, &tile.columns, replica),
         }
     }
 }
@@ -270,18 +271,18 @@ fn steps(network: &Network) -> Vec<Step> {
                 steps.push(Step { layer, what: What::Matrix { matrix, pool: 1 } });
                 matrix += 1;
             }
-            Layer::MaxPool { size } => match steps.last_mut() {
+            Layer::MaxPool(window) => match steps.last_mut() {
                 Some(Step { layer: last, what: What::Matrix { pool, .. } })
                     if *last + 1 == layer && *pool == 1 =>
                 {
-                    *pool = *size;
+                    *pool = window.kernel.0;
                 }
                 _ => {
                     let input = network.shape_before(layer);
-                    steps.push(Step { layer, what: What::Pool { size: *size, input } });
+                    steps.push(Step { layer, what: What::Pool { size: window.kernel.0, input } });
                 }
             },
-            Layer::Flatten => {}
+            _ => {}
         }
     }
     steps
@@ -297,13 +298,13 @@ impl MatrixLayout {
         largest: Option<usize>,
     ) -> Result<Self, Why> {
         let input = network.shape_before(matrix.layer);
-        let output = network.shape_before(matrix.layer + 1);
+        let output = network.shape_after(matrix.layer);
         let windows = match &network.layers()[matrix.layer] {
             Layer::Conv(conv) => Windows::of_conv(conv, input, output, matrix.input_bits)?,
             _ => Windows::of_vector(input.len(), matrix.input_bits),
         };
         let (weights, columns) = (matrix.weights, matrix.weights.columns());
-        let none = Thresholds { levels: 0, values: Vec::new() };
+        let none = Thresholds::new(0, Vec::new());
         let thresholds = matrix.thresholds.unwrap_or(&none);
         let is_held = |row: &usize| dead.binary_search(&(*row as u32)).is_err();
         let rows: Vec<usize> = (0..weights.rows()).filter(is_held).collect();

@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use hafnia_ir::TileId;
-use hafnia_model::Layer;
 use hafnia_model::arithmetic::{max_pool, window};
+use hafnia_model::{Layer, Window};
 use hafnia_simd::{Isa, LANES};
 
 use crate::fast::codes::exact::ExactKernel;
@@ -54,7 +54,7 @@ struct Buffers {
     schedule: Schedule,
     any: AnyBuffers,
     /// Per position, Σ of the activations of a tile.
-    digital: Vec<i32>,
+    digital: Vec<[i32; 2]>,
     corrections: Vec<Correction>,
     /// `[position][block]` × 16 columns: raw sums of a tile, and sums of the matrix.
     raw: Vec<[i32; LANES]>,
@@ -137,7 +137,8 @@ impl<'a, C: Convert> Runner<'a, C> {
                     }
                 }
                 What::Pool { size, input } => {
-                    let pooled = max_pool(&self.buffers.activations, input, size);
+                    let window = Window::square(size, size, 0);
+                    let pooled = max_pool(&self.buffers.activations, input, &window, 0);
                     self.begin(&pooled);
                 }
             }
@@ -253,9 +254,9 @@ impl<'a, C: Convert> Runner<'a, C> {
             let tile = &layout.tiles[id.index()];
             let Buffers { corrections, sums, .. } = &mut self.buffers;
             for correction in &*corrections {
-                let (column, sign) = tile.outputs.logical[correction.column as usize];
-                let sums = &mut sums[correction.position as usize * blocks + column / LANES];
-                sums[column % LANES] += 2 * sign * correction.delta;
+                let (output, factor) = tile.outputs.of(correction.column);
+                let sums = &mut sums[correction.position as usize * blocks + output / LANES];
+                sums[output % LANES] += factor * correction.delta;
             }
         }
     }
@@ -286,7 +287,8 @@ impl<'a, C: Convert> Runner<'a, C> {
             match &layout.network.layers()[of.layer] {
                 Layer::Conv(conv) => {
                     let shape = layout.network.shape_before(of.layer);
-                    window(conv, shape, activations, (rows.start, x), of_window);
+                    let (channels, at) = (0..shape.channels, (rows.start, x));
+                    window(&conv.window, shape, channels, activations, at, 0, of_window);
                 }
                 _ => {
                     of_window.clear();
@@ -308,7 +310,7 @@ impl<'a, C: Convert> Runner<'a, C> {
     fn begin_tile(&mut self, of: &MatrixLayout) {
         self.buffers.schedule.clear(self.layout.cells.slots);
         self.buffers.digital.clear();
-        self.buffers.digital.resize(of.windows.positions(), 0);
+        self.buffers.digital.resize(of.windows.positions(), [0; 2]);
     }
 
     /// Finds the groups of a tile whose streams were filled; returns how many, and the rows that are
@@ -434,13 +436,9 @@ impl<'a, C: Convert> Runner<'a, C> {
         corrections.clear();
         codes.correct(of, &cycles, &mut self.scratch, corrections);
         for correction in &*corrections {
-            let (column, sign) = tile.outputs.logical[correction.column as usize];
-            buffers.correct(
-                sliced,
-                correction.position as usize,
-                column,
-                2 * sign * correction.delta,
-            );
+            let (output, factor) = tile.outputs.of(correction.column);
+            let position = correction.position as usize;
+            buffers.correct(sliced, position, output, factor * correction.delta);
         }
     }
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hafnia_cim::{CodeCovariance, CodeTable, MacroSpec};
-use hafnia_ir::{Column, MatrixProfile, Tile};
+use hafnia_ir::{Coding, Column, MatrixProfile, Tile};
 use hafnia_model::BitMatrix;
 use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
@@ -34,10 +34,10 @@ pub struct Damage<'a> {
     pub(super) words: usize,
     /// (column, word): the physical rows whose cell holds a 1.
     pub(super) ones: Vec<u64>,
-    /// By column: how often an error of its code counts in its output, negative if it is inverted.
+    /// By column: half of what an error of its code counts in its output, negative if it is inverted.
     pub(super) factors: Vec<f64>,
-    /// Bits of a weight.
-    pub(super) weight_bits: u8,
+    /// How bits stand for weights.
+    pub(super) coding: &'a Coding,
     /// Whether the damage is lost classifications; else it is squared error.
     pub(super) is_last: bool,
     pub(super) tail: Tail,
@@ -68,7 +68,7 @@ pub struct OrderCost {
 }
 
 impl<'a> Damage<'a> {
-    /// The damage to `tile` on these samples of its matrix, whose weights have `weight_bits` bits.
+    /// The damage to `tile` on these samples of its matrix, whose weights are held in `coding`.
     /// `last` is the network's last matrix if `tile` holds it whole.
     ///
     /// The profile must have a row for every row of the matrix.
@@ -77,7 +77,7 @@ impl<'a> Damage<'a> {
         (profile, samples): (&'a MatrixProfile, &[usize]),
         (spec, code_table): (&MacroSpec, &CodeTable),
         last: Option<&Weights>,
-        weight_bits: u8,
+        coding: &'a Coding,
     ) -> Self {
         let most = spec.rows_per_conversion;
         let moments =
@@ -85,7 +85,7 @@ impl<'a> Damage<'a> {
                 let of_code = code_table.moments(rows, ones.min(rows));
                 [of_code.bias, of_code.variance]
             });
-        let sample = |&index: &usize| Sample::new(index, tile, profile, last, weight_bits);
+        let sample = |&index: &usize| Sample::new(index, tile, profile, last, coding.slices());
         let covariance = covariance(spec, code_table);
         Self {
             tile,
@@ -100,8 +100,8 @@ impl<'a> Damage<'a> {
             covariance,
             words: tile.physical_rows().div_ceil(64),
             ones: ones(tile),
-            factors: factors(tile, weight_bits),
-            weight_bits,
+            factors: factors(tile, coding),
+            coding,
             is_last: last.is_some(),
             tail: Tail::new(),
         }
@@ -109,7 +109,7 @@ impl<'a> Damage<'a> {
 
     /// The same on the same samples for a tile that differs in the polarity of its columns.
     pub fn with_polarity(&self, tile: &'a Tile) -> Self {
-        let factors = factors(tile, self.weight_bits);
+        let factors = factors(tile, self.coding);
         Self { tile, ones: ones(tile), factors, ..self.clone() }
     }
 
@@ -248,10 +248,12 @@ fn ones(tile: &Tile) -> Vec<u64> {
     ones
 }
 
-/// How often an error of the code of every column counts in its output: 2^slice, or minus that.
-fn factors(tile: &Tile, weight_bits: u8) -> Vec<f64> {
+/// Half of what an error of the code of every column counts in its output: the factor of its slice,
+/// or minus that.
+fn factors(tile: &Tile, coding: &Coding) -> Vec<f64> {
     let factor = |column: &Column| {
-        let factor = f64::from(1u32 << (column.logical % u32::from(weight_bits)));
+        let slice = column.logical as usize % coding.slices();
+        let factor = f64::from(coding.factors()[slice]) / 2.0;
         if column.inverted { -factor } else { factor }
     };
     tile.columns.iter().map(factor).collect()
@@ -270,14 +272,12 @@ impl Sample {
         tile: &Tile,
         profile: &MatrixProfile,
         last: Option<&Weights>,
-        weight_bits: u8,
+        slices: usize,
     ) -> Self {
         let columns: Vec<u16> = (0..tile.columns.len() as u16).collect();
         let mut sample = Self { index, columns, slices: Vec::new(), leads: Vec::new() };
-        let output = |column: u16| {
-            tile.columns[usize::from(column)].logical as usize / usize::from(weight_bits)
-        };
-        if weight_bits > 1 {
+        let output = |column: u16| tile.columns[usize::from(column)].logical as usize / slices;
+        if slices > 1 {
             sample.gather(output);
         }
         let Some(weights) = last else { return sample };

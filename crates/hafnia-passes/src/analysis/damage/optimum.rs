@@ -367,14 +367,13 @@ fn entries(set: Set) -> impl Iterator<Item = usize> {
 mod tests {
     use hafnia_cim::{CodeTable, InputControl};
     use hafnia_ir::{Geometry, RowEntry, Stage, random};
-    use hafnia_model::BitMatrix;
     use hafnia_model::Weights;
     use hafnia_rng::Seed;
     use proptest::prelude::*;
     use rand::RngExt;
 
     use super::*;
-    use crate::tests::{linear, profile, spec};
+    use crate::tests::{linear, profile, spec, weight};
 
     /// Calls with every order of these entries, by Heap's algorithm.
     fn each_order(entries: &mut [usize], left: usize, call: &mut impl FnMut(&[usize])) {
@@ -395,9 +394,8 @@ mod tests {
             let seed = Seed(seed);
             let rng = &mut seed.rng();
             let (rows, columns) = (rng.random_range(1..=6), rng.random_range(1..=5));
-            let weight_bits = Weights::BITS[rng.random_range(0..3)];
-            let plane = |_| BitMatrix::from_fn(rows, columns, |_, _| rng.random());
-            let weights = Weights::from_planes((0..weight_bits).map(plane).collect()).unwrap();
+            let bits = rng.random_range(1..=4);
+            let weights = Weights::from_fn(rows, columns, |_, _| weight(rng, bits));
             let network = linear(weights, rng.random_range(1..=3));
             let mut spec = spec(seed);
             // Few rows in a conversion, so that there are many.
@@ -410,12 +408,12 @@ mod tests {
             let positive = |entry| RowEntry { negative: false, ..entry };
             tile.rows = tile.rows.iter().map(positive).collect();
             let profile = &profile(seed, &network, 20).matrices[0];
-            let is_whole = tile.rows.len() == rows
-                && tile.columns.len() == columns * usize::from(weight_bits);
+            let of = &mapping.matrices[0];
+            let is_whole = tile.rows.len() == rows && tile.columns.len() == of.columns;
             let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
             let samples: Vec<usize> = (0..profile.samples()).collect();
             let noise = (&spec, &code_table);
-            let damage = Damage::new(&tile, (profile, &samples), noise, last, weight_bits);
+            let damage = Damage::new(&tile, (profile, &samples), noise, last, &of.coding);
 
             let start: Vec<usize> = (0..tile.rows.len()).collect();
             let mut best = f64::INFINITY;

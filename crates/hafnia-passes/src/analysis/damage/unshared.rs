@@ -391,14 +391,14 @@ impl Kernel for Accept<'_, '_> {
 mod tests {
     use hafnia_cim::{CodeTable, InputControl};
     use hafnia_ir::Mapping;
-    use hafnia_model::{BitMatrix, Weights};
+    use hafnia_model::Weights;
     use hafnia_rng::Seed;
     use proptest::prelude::*;
     use rand::{RngExt, seq::SliceRandom};
 
     use super::*;
     use crate::analysis::Order;
-    use crate::tests::{linear, profile, spec};
+    use crate::tests::{linear, profile, spec, weight};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
@@ -409,20 +409,20 @@ mod tests {
             let seed = Seed(seed);
             let rng = &mut seed.rng();
             let (rows, columns) = (rng.random_range(2..=128), rng.random_range(1..=12));
-            let weight_bits = Weights::BITS[rng.random_range(0..3)];
-            let plane = |_| BitMatrix::from_fn(rows, columns, |_, _| rng.random());
-            let weights = Weights::from_planes((0..weight_bits).map(plane).collect()).unwrap();
+            let bits = rng.random_range(1..=4);
+            let weights = Weights::from_fn(rows, columns, |_, _| weight(rng, bits));
             let network = linear(weights, rng.random_range(1..=3));
             let mut spec = spec(seed);
             spec.input_control = InputControl::OrderedScan;
             let code_table = CodeTable::from_spec(&spec);
-            let mut tile = Mapping::logical(&network, &spec).unwrap().tiles.remove(0);
+            let mapping = Mapping::logical(&network, &spec);
+            let (mut tile, coding) = (mapping.tiles[0].clone(), &mapping.matrices[0].coding);
             tile.columns.iter_mut().for_each(|column| column.inverted = rng.random());
             let profile = &profile(seed, &network, 70).matrices[0];
             let last = is_last.then_some(network.matrices()[0].weights);
             let noise = (&spec, &code_table);
             let samples: Vec<usize> = (0..profile.samples()).collect();
-            let damage = Damage::new(&tile, (profile, &samples), noise, last, weight_bits);
+            let damage = Damage::new(&tile, (profile, &samples), noise, last, coding);
             assert!(damage.is_unshared());
 
             let mut entries: Vec<usize> = (0..rows).collect();

@@ -25,7 +25,7 @@ fn allocation(pass: &AllocateRows) -> (Mapping, Statistics) {
         seed: Seed(1),
         progress: &|_, _| {},
     };
-    let mut mapping = Mapping::logical(&network, &spec).unwrap();
+    let mut mapping = Mapping::logical(&network, &spec);
     mapping.stage = Stage::Tiled;
     let statistics = Pass::run(pass, &mut mapping, &context).unwrap();
     verify(&mapping).unwrap();

@@ -67,7 +67,7 @@ struct Trial<'a> {
 struct Group {
     /// Where its rows end.
     end: usize,
-    /// 2·sign·2^plane.
+    /// sign·2^plane.
     factor: i32,
     /// plane · 2²⁴ + number of the group in its plane: the address of its temporal noise.
     plane_group: u32,
@@ -83,10 +83,12 @@ impl<'a> Trial<'a> {
             let name = &mut named[entry.physical as usize];
             *name = entry.logical.min(*name);
         }
-        let bits = u32::from(scanned.weight_bits());
+        let (coding, slices) = (scanned.coding(), scanned.coding().slices());
         let output = |column: &Column| {
-            let factor = 1 << (column.logical % bits);
-            ((column.logical / bits) as usize, if column.inverted { -factor } else { factor })
+            let (output, slice) =
+                (column.logical as usize / slices, column.logical as usize % slices);
+            let factor = coding.factors()[slice];
+            (output, if column.inverted { -factor } else { factor })
         };
         let weights = scanned.last().expect("and where the tile holds the last matrix whole");
         let mut trial = Self {
@@ -125,7 +127,7 @@ impl<'a> Trial<'a> {
         let first = self.rows.len();
         self.rows.extend(positions.iter().map(|&position| scan[position as usize].physical));
         let sign = if scan[positions[0] as usize].negative { -1 } else { 1 };
-        let (factor, plane_group) = ((2 * sign) << plane, plane << 24 | group);
+        let (factor, plane_group) = (sign << plane, plane << 24 | group);
         self.groups.push(Group { end: self.rows.len(), factor, plane_group });
         for block in 0..self.blocks {
             let mut ones = [0; LANES];

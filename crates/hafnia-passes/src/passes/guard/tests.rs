@@ -52,7 +52,7 @@ fn judge(
         seed: Seed(1),
         progress: &|_, _| {},
     };
-    let mapping = Mapping::logical(network, &spec).unwrap();
+    let mapping = Mapping::logical(network, &spec);
     let scanned = Scanned::new(&mapping.tiles[0], Some(profile), &mapping, &context).unwrap();
     let Split { seen, held } = guard.split(&scanned, &context);
     assert_eq!(seen.len() + held.len(), profile.images);
@@ -100,7 +100,7 @@ fn an_order_that_is_worse_on_what_was_held_back_leaves_the_natural_one() {
         seed: Seed(1),
         progress: &|_, _| {},
     };
-    let mut mapping = Mapping::logical(&network, &spec).unwrap();
+    let mut mapping = Mapping::logical(&network, &spec);
     mapping.stage = Stage::Tiled;
     let given = context(&network, &profile);
     let scanned = Scanned::new(&mapping.tiles[0], Some(&profile), &mapping, &given).unwrap();

@@ -38,13 +38,13 @@ pub(crate) struct Row<'a> {
 /// for position, plane:
 ///     lines = positions of the ones of patches[plane][..][position]     # one after the other
 ///     group k has lines k·slots to (k + 1)·slots − 1
-///     digital[position] += |lines| · 2^plane
+///     digital[position][0] += |lines| · 2^plane
 /// ```
 pub(crate) struct ListUnshared<'a> {
     pub(crate) of: Row<'a>,
     pub(crate) schedule: &'a mut Schedule,
-    /// Per output position: the rows that were on, weighted, are added.
-    pub(crate) digital: &'a mut [i32],
+    /// Per output position: the positive and the negative rows that were on, weighted, are added.
+    pub(crate) digital: &'a mut [[i32; 2]],
 }
 
 impl Kernel for ListUnshared<'_> {
@@ -120,7 +120,7 @@ impl Kernel for ListUnshared<'_> {
                 on += count as u64;
                 weighted += count << plane;
             }
-            digital[position] += weighted;
+            digital[position][0] += weighted;
         }
         *len = at;
         *rows_on += on;
@@ -210,7 +210,7 @@ pub(crate) struct ListAny<'a> {
     pub(crate) tile: TileId,
     pub(crate) schedule: &'a mut Schedule,
     /// As in [`ListUnshared`].
-    pub(crate) digital: &'a mut [i32],
+    pub(crate) digital: &'a mut [[i32; 2]],
     pub(crate) buffers: &'a mut AnyBuffers,
 }
 
@@ -235,7 +235,7 @@ impl ListAny<'_> {
                     let lines = &active[range];
                     let is_negative = scan[lines[0] as usize].negative;
                     let weight = if is_negative { -(1 << plane) } else { 1 << plane };
-                    digital[position] += weight * lines.len() as i32;
+                    digital[position][usize::from(is_negative)] += (lines.len() as i32) << plane;
                     let group = Group {
                         position: position as u32,
                         plane_group: (plane << 24 | group) as u32,

@@ -198,9 +198,9 @@ impl Scanned {
         }
     }
 
-    /// ±1 for a group that starts at a line.
-    fn sign(&self, start: u16) -> i32 {
-        if self.lines[usize::from(start)].is_negative { -1 } else { 1 }
+    /// Whether a group that starts at a line is of negative lines.
+    fn is_negative(&self, start: u16) -> bool {
+        self.lines[usize::from(start)].is_negative
     }
 
     /// Visits every line, vector by vector, with the places where a group starts there; returns the
@@ -595,7 +595,8 @@ impl Cycles for FoundCycles<'_> {
                 for (word, line) in lines.iter_mut().enumerate() {
                     *line &= bits_within(word * 64, start, end);
                 }
-                scanned.sign(found.first_lines[group]) << plane
+                let is_negative = scanned.is_negative(found.first_lines[group]);
+                if is_negative { -(1 << plane) } else { 1 << plane }
             }
             SliceGrouper::Counted(counted) => {
                 let mut skipped = (usize::from(found.numbers[group]) * counted.slots) as u32;
@@ -628,8 +629,8 @@ pub(crate) struct ListFound<'a> {
     /// The line that is never on.
     pub(crate) null: u16,
     pub(crate) schedule: &'a mut Schedule,
-    /// Per output position: the rows that were on, weighted, are added.
-    pub(crate) digital: &'a mut [i32],
+    /// Per output position: the positive and the negative rows that were on, weighted, are added.
+    pub(crate) digital: &'a mut [[i32; 2]],
 }
 
 impl Kernel for ListFound<'_> {
@@ -666,11 +667,12 @@ impl Kernel for ListFound<'_> {
             }
             let count = to - first;
             let position = y * width + x;
-            let weight = scanned.sign(first_line) << plane;
+            let is_negative = scanned.is_negative(first_line);
+            let weight = if is_negative { -(1 << plane) } else { 1 << plane };
             positions[*len] = position as u32;
             plane_groups[*len] = (plane << 24) as u32 | u32::from(number);
             (rows[*len], weights[*len]) = (count as u32, weight);
-            digital[position] += weight * count as i32;
+            digital[position][usize::from(is_negative)] += (count as i32) << plane;
             *rows_on += count as u64;
             *len += 1;
         }

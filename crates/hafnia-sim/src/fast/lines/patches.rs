@@ -50,20 +50,24 @@ impl Windows {
         output: Shape,
         planes: u8,
     ) -> Result<Self, Why> {
-        let padded = input.width + 2 * conv.padding;
+        let (kernel, stride, padding) = match conv.window.as_square() {
+            Some(square) if conv.groups == 1 => square,
+            _ => return Err(Why::Layers),
+        };
+        let padded = input.width + 2 * padding;
         if padded > 64 {
             return Err(Why::Width(padded));
         }
         Ok(Self {
             input,
-            kernel: conv.kernel,
-            stride: conv.stride,
-            padding: conv.padding,
+            kernel,
+            stride,
+            padding,
             height: output.height,
             width: output.width,
             planes: planes.into(),
             is_vector: false,
-            steps: steps(output.width, conv.stride),
+            steps: steps(output.width, stride),
         })
     }
 

@@ -1,9 +1,11 @@
 //! [`Packed`]: the product with a matrix of bits by AND and popcount; and what turns sums into
 //! activations ([`Levels`]).
 //!
-//! A sum is 2·|w ∧ a| − |a| for a bit-plane of weights and one of activations, weighted by both. The
-//! lanes of a vector are columns.
+//! A weight is the smallest plus a step times a number in bits; so a sum is the step times Σ |w ∧ a|,
+//! over bit-planes of both and weighted by both, plus the smallest times Σ |a|. The lanes of a vector
+//! are columns.
 
+use hafnia_ir::{Column, Matrix};
 use hafnia_model::{Thresholds, Weights};
 use hafnia_simd::{Isa, Kernel, LANES, Simd};
 
@@ -17,6 +19,9 @@ pub(crate) struct Packed {
     words: usize,
     /// Blocks of 16 columns.
     blocks: usize,
+    /// The smallest weight, and what numbers are counted in: 2 if all weights are odd, else 1.
+    smallest: i64,
+    step: i64,
     /// `[plane][half a block][word]` × 8 columns.
     weights: Vec<[u64; HALF]>,
 }
@@ -29,16 +34,21 @@ impl Packed {
     pub(crate) fn new(weights: &Weights, rows: &[usize]) -> Self {
         let columns = weights.columns();
         let (words, blocks) = (rows.len().div_ceil(64), columns.div_ceil(LANES));
-        let mut packed = vec![[0; HALF]; weights.planes().len() * 2 * blocks * words];
-        for (plane, bits) in weights.planes().iter().enumerate() {
-            for (line, &row) in rows.iter().enumerate() {
-                for column in (0..columns).filter(|&column| bits.get(row, column)) {
+        let (smallest, step) = (weights.smallest(), if weights.is_odd() { 2 } else { 1 });
+        let most = (weights.largest() - smallest) / step;
+        let planes = most.checked_ilog2().map_or(0, |bit| bit as usize + 1);
+        let mut packed = vec![[0; HALF]; planes * 2 * blocks * words];
+        for (line, &row) in rows.iter().enumerate() {
+            for (column, &weight) in weights.row(row).iter().enumerate() {
+                let number = (i32::from(weight) - smallest) / step;
+                for plane in (0..planes).filter(|plane| number >> plane & 1 == 1) {
                     let half = plane * 2 * blocks + column / HALF;
                     packed[half * words + line / 64][column % HALF] |= 1 << (line % 64);
                 }
             }
         }
-        Self { words, blocks, weights: packed }
+        let (smallest, step) = (smallest.into(), step.into());
+        Self { words, blocks, smallest, step, weights: packed }
     }
 }
 
@@ -47,8 +57,8 @@ impl Packed {
 /// ```text
 /// for position, column:
 ///     digital = Σ over planes of |lines| · 2^plane
-///     ones    = Σ over planes of |lines ∧ weights[column]| · 2^plane
-///     sums[position][column] = 2·ones − digital         # weighted by the planes of the weights
+///     ones    = Σ over planes of both of |lines ∧ weights[column]| · 2^plane · 2^(plane of weights)
+///     sums[position][column] = step·ones + smallest·digital
 /// ```
 pub(crate) struct Multiply<'a> {
     pub(crate) matrix: &'a Packed,
@@ -64,7 +74,8 @@ impl Kernel for Multiply<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Self { matrix: Packed { words, blocks, weights }, patches, planes, sums } = self;
+        let Self { matrix, patches, planes, sums } = self;
+        let Packed { words, blocks, smallest, step, weights } = matrix;
         let (words, halves) = (*words, 2 * blocks);
         for (position, sums) in sums.chunks_exact_mut(*blocks).enumerate() {
             let mut digital = 0u64;
@@ -99,15 +110,14 @@ impl Kernel for Multiply<'_> {
                     }
                     let mut lane = 0;
                     while lane < HALF {
-                        // The low 32 bits are those of the signed sum.
-                        let product = (2 * ones[lane]).wrapping_sub(digital);
-                        total[lane] = total[lane].wrapping_add(product << weight_plane);
+                        total[lane] += ones[lane] << weight_plane;
                         lane += 1;
                     }
                 }
+                let base = smallest * digital as i64;
                 let mut lane = 0;
                 while lane < HALF {
-                    sums[lane] = total[lane] as i32;
+                    sums[lane] = (base + step * total[lane] as i64) as i32;
                     lane += 1;
                 }
             }
@@ -127,7 +137,7 @@ pub(crate) struct Levels {
 
 impl Levels {
     pub(crate) fn new(thresholds: &Thresholds, columns: usize) -> Self {
-        let Thresholds { levels, values } = thresholds;
+        let Thresholds { levels, values, .. } = thresholds;
         let mut lanes = vec![[i32::MAX; LANES]; columns.div_ceil(LANES) * levels];
         for (index, &value) in values.iter().enumerate() {
             let (column, level) = (index / levels, index % levels);
@@ -203,38 +213,73 @@ impl Kernel for Activate<'_> {
     }
 }
 
-/// Where the columns of a tile are in the sums of its matrix.
+/// What becomes of the raw sums of a tile in the sums of its matrix.
 #[derive(Debug, Clone)]
 pub(crate) struct Outputs {
-    /// Per column the logical one, and 1, or −1 if it is inverted.
-    pub(crate) logical: Vec<(usize, i32)>,
+    columns: Vec<OutputColumn>,
     pub(crate) replica: Replica,
     aligned: Option<Aligned>,
 }
 
-/// Columns in order that start where a vector of the matrix does.
+/// What the raw sum of a column, and what activations of positive and of negative lines add up to,
+/// count in a sum: as [`Mapped`](crate::Mapped) says, the offset of the coding with slice 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OutputColumn {
+    /// The output that it is a slice of.
+    pub(crate) output: usize,
+    pub(crate) raw: i32,
+    positive: i32,
+    negative: i32,
+}
+
+impl OutputColumn {
+    fn new(of: &Matrix, column: &Column) -> Self {
+        let Column { logical, inverted } = *column;
+        let (output, factor) = (of.output(logical), of.factor(logical));
+        let is_first = (logical as usize).is_multiple_of(of.coding.slices());
+        let offset = if is_first { of.coding.offset() } else { 0 };
+        let (positive, negative) = (offset, offset + factor);
+        match inverted {
+            false => Self { output, raw: factor, positive, negative },
+            true => Self { output, raw: -factor, positive: negative, negative: positive },
+        }
+    }
+}
+
+/// Columns in order, one an output, that start where a vector of the matrix does.
 #[derive(Debug, Clone)]
 struct Aligned {
     /// That vector.
     first: usize,
-    /// `[block]` × 16 columns: 1, or −1 for an inverted column.
-    signs: Vec<[i32; LANES]>,
+    /// `[block]` × 16 columns: factors of [`OutputColumn`].
+    raw: Vec<[i32; LANES]>,
+    positive: Vec<[i32; LANES]>,
+    negative: Vec<[i32; LANES]>,
 }
 
 impl Outputs {
-    pub(crate) fn new(logical: Vec<(usize, i32)>, replica: Replica) -> Self {
-        let aligned = Aligned::new(&logical);
-        Self { logical, replica, aligned }
+    /// Of these columns of a matrix, at the positions of `replica`.
+    pub(crate) fn new(of: &Matrix, columns: &[Column], replica: Replica) -> Self {
+        let columns: Vec<_> = columns.iter().map(|column| OutputColumn::new(of, column)).collect();
+        let aligned = Aligned::new(&columns);
+        Self { columns, replica, aligned }
     }
 
-    /// Adds the products 2·raw − digital of a tile to the sums of its matrix, which has so many blocks.
+    /// The output of a column, and what an error of its raw sum counts there.
+    pub(crate) fn of(&self, column: u32) -> (usize, i32) {
+        let OutputColumn { output, raw, .. } = self.columns[column as usize];
+        (output, raw)
+    }
+
+    /// Adds the products of a tile to the sums of its matrix, which has so many blocks.
     ///
-    /// `raw` and `sums` are `[position][block]` × 16 columns, `digital` is `[position]`.
+    /// `raw` and `sums` are `[position][block]` × 16 columns; `digital` is `[position]`: activations
+    /// of positive lines and of negative ones, added up.
     pub(crate) fn add_products(
         &self,
         isa: Isa,
         raw: &[[i32; LANES]],
-        digital: &[i32],
+        digital: &[[i32; 2]],
         sums: &mut [[i32; LANES]],
         blocks: usize,
     ) {
@@ -243,37 +288,46 @@ impl Outputs {
             isa.run(AddProducts { raw, digital, aligned, sums, blocks, replica });
             return;
         }
-        let of_tile = self.logical.len().div_ceil(LANES);
+        let of_tile = self.columns.len().div_ceil(LANES);
         for position in replica.positions(digital.len()) {
             let raw = raw[position * of_tile..][..of_tile].as_flattened();
             let sums = sums[position * blocks..][..blocks].as_flattened_mut();
-            for (&(column, sign), raw) in self.logical.iter().zip(raw) {
-                sums[column] += sign * (2 * raw - digital[position]);
+            let [positive, negative] = digital[position];
+            for (column, raw) in self.columns.iter().zip(raw) {
+                sums[column.output] +=
+                    column.raw * raw + column.positive * positive + column.negative * negative;
             }
         }
     }
 }
 
 impl Aligned {
-    fn new(logical: &[(usize, i32)]) -> Option<Self> {
-        let first = logical.first()?.0;
-        let is_in_order =
-            logical.iter().zip(first..).all(|(&(column, _), expected)| column == expected);
+    fn new(columns: &[OutputColumn]) -> Option<Self> {
+        let first = columns.first()?.output;
+        let is_in_order = columns.iter().zip(first..).all(|(column, at)| column.output == at);
         if !is_in_order || !first.is_multiple_of(LANES) {
             return None;
         }
-        let mut signs = vec![[0; LANES]; logical.len().div_ceil(LANES)];
-        for (index, &(_, sign)) in logical.iter().enumerate() {
-            signs[index / LANES][index % LANES] = sign;
-        }
-        Some(Self { first: first / LANES, signs })
+        let lanes = |of: fn(&OutputColumn) -> i32| {
+            let mut lanes = vec![[0; LANES]; columns.len().div_ceil(LANES)];
+            for (index, column) in columns.iter().enumerate() {
+                lanes[index / LANES][index % LANES] = of(column);
+            }
+            lanes
+        };
+        Some(Self {
+            first: first / LANES,
+            raw: lanes(|column| column.raw),
+            positive: lanes(|column| column.positive),
+            negative: lanes(|column| column.negative),
+        })
     }
 }
 
 /// [`Outputs::add_products`] where columns are aligned.
 struct AddProducts<'a> {
     raw: &'a [[i32; LANES]],
-    digital: &'a [i32],
+    digital: &'a [[i32; 2]],
     aligned: &'a Aligned,
     sums: &'a mut [[i32; LANES]],
     blocks: usize,
@@ -285,18 +339,22 @@ impl Kernel for AddProducts<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { raw, digital, aligned: Aligned { first, signs }, sums, blocks, replica } = self;
-        let of_tile = signs.len();
+        let Self { raw, digital, aligned, sums, blocks, replica } = self;
+        let of_tile = aligned.raw.len();
         let mut position = replica.index;
         while position < digital.len() {
             let raw = &raw[position * of_tile..][..of_tile];
-            let sums = &mut sums[position * blocks + first..][..of_tile];
-            let minus = simd.splat_i32(-digital[position]);
+            let sums = &mut sums[position * blocks + aligned.first..][..of_tile];
+            let positive = simd.splat_i32(digital[position][0]);
+            let negative = simd.splat_i32(digital[position][1]);
             for block in 0..of_tile {
-                let raw = simd.load_i32(&raw[block]);
-                let product = simd.add_i32(simd.add_i32(raw, raw), minus);
-                let signed = simd.mul_i32(product, simd.load_i32(&signs[block]));
-                let sum = simd.add_i32(simd.load_i32(&sums[block]), signed);
+                let mut sum = simd.load_i32(&sums[block]);
+                let factor = simd.load_i32(&aligned.raw[block]);
+                sum = simd.add_i32(sum, simd.mul_i32(simd.load_i32(&raw[block]), factor));
+                let factor = simd.load_i32(&aligned.positive[block]);
+                sum = simd.add_i32(sum, simd.mul_i32(positive, factor));
+                let factor = simd.load_i32(&aligned.negative[block]);
+                sum = simd.add_i32(sum, simd.mul_i32(negative, factor));
                 simd.store_i32(sum, &mut sums[block]);
             }
             position += replica.count;

@@ -48,7 +48,7 @@ impl Sliced {
         largest: usize,
     ) -> Option<Self> {
         let streams = Streams::new(windows)?;
-        let [plane] = weights.planes() else { return None };
+        let plane = &weights.as_binary()?;
         if !(1..=LEVELS).contains(&thresholds.levels) {
             return None;
         }

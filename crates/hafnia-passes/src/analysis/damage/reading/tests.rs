@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use hafnia_cim::{CodeCovariance, CodeTable, Groups, MacroSpec};
-use hafnia_ir::{Geometry, MatrixProfile, Stage, Tile, random};
-use hafnia_model::BitMatrix;
+use hafnia_ir::{Coding, Geometry, MatrixProfile, Stage, Tile, random};
 use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
 use hafnia_rng::Seed;
@@ -21,7 +20,7 @@ fn obvious(
     profile: &MatrixProfile,
     (spec, code_table): (&MacroSpec, &CodeTable),
     last: Option<&Weights>,
-    weight_bits: u8,
+    coding: &Coding,
 ) -> f64 {
     let covariance = CodeCovariance::from_spec(spec);
     let mut total = 0.0;
@@ -71,11 +70,12 @@ fn obvious(
         // Of outputs, whose slices add up.
         let mut outputs: BTreeMap<usize, [f64; 2]> = BTreeMap::new();
         for (column, kind) in tile.columns.iter().enumerate() {
-            let (output, slice) =
-                (kind.logical / u32::from(weight_bits), kind.logical % u32::from(weight_bits));
-            let [mean, variance] = outputs.entry(output as usize).or_default();
-            *mean += f64::from(slice).exp2() * means[column];
-            *variance += f64::from(2 * slice).exp2() * variances[column];
+            let (slices, logical) = (coding.slices(), kind.logical as usize);
+            // What a conversion is off by was taken twice above.
+            let factor = f64::from(coding.factors()[logical % slices]) / 2.0;
+            let [mean, variance] = outputs.entry(logical / slices).or_default();
+            *mean += factor * means[column];
+            *variance += factor * factor * variances[column];
         }
         let Some(weights) = last else {
             total += outputs.values().map(|[mean, variance]| mean * mean + variance).sum::<f64>();
@@ -107,17 +107,16 @@ proptest! {
         let seed = Seed(seed);
         let rng = &mut seed.rng();
         let (rows, outputs) = (rng.random_range(1..=90), rng.random_range(1..=20));
-        let weight_bits = Weights::BITS[rng.random_range(0..3)];
+        let bits = rng.random_range(1..=4);
         // Few different rows, so that some are shared.
         let kinds: Vec<u32> = (0..rng.random_range(1..=30)).map(|_| rng.random()).collect();
         let weights: Vec<u32> =
             (0..rows).map(|_| kinds[rng.random_range(0..kinds.len())]).collect();
-        let plane = |plane: u8| {
-            let bit = |row: usize, column: usize| weights[row].rotate_right(plane.into()) >> column & 1 == 1;
-            BitMatrix::from_fn(rows, outputs, bit)
-        };
-        let weights = Weights::from_planes((0..weight_bits).map(plane).collect()).unwrap();
-        let columns = weights.slices().columns();
+        let weights = Weights::from_fn(rows, outputs, |row, column| {
+            let number = weights[row].rotate_right(column as u32) & ((1 << bits) - 1);
+            // ±1 with one bit, two's complement with more.
+            if bits == 1 { 2 * number as i32 - 1 } else { number as i32 - (1 << (bits - 1)) }
+        });
         let network = linear(weights, rng.random_range(1..=3));
         let spec = spec(seed);
         let code_table = CodeTable::from_spec(&spec);
@@ -127,15 +126,16 @@ proptest! {
         let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
         let tile = &mapping.tiles[0];
         let profile = &profile(seed, &network, 70).matrices[0];
-        let is_whole = tile.columns.len() == columns;
+        let of = &mapping.matrices[0];
+        let is_whole = tile.columns.len() == of.columns;
         let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
 
         let samples: Vec<usize> = (0..profile.samples()).collect();
-        let damage = Damage::new(tile, (profile, &samples), noise, last, weight_bits);
+        let damage = Damage::new(tile, (profile, &samples), noise, last, &of.coding);
         let mut entries: Vec<usize> = (0..rows).collect();
         entries.shuffle(rng);
         let check = |found: f64, entries: &[usize]| {
-            let expected = obvious(&tile.with_order(entries), profile, noise, last, weight_bits);
+            let expected = obvious(&tile.with_order(entries), profile, noise, last, &of.coding);
             // Sums of some thousand terms in another order; up to 19 tails right to 1e-10 each.
             let tolerance = 1e-9 * expected.abs() + 19e-10;
             prop_assert!((found - expected).abs() <= tolerance, "{found} {expected}");
@@ -175,7 +175,7 @@ proptest! {
             };
             other.rows = assigned.rows.iter().enumerate().map(row).collect();
             let expected =
-                Damage::new(&other, (profile, &samples), noise, last, weight_bits).of(&entries);
+                Damage::new(&other, (profile, &samples), noise, last, &of.coding).of(&entries);
             prop_assert_eq!(proposed, expected);
             if rng.random() {
                 order.accept();
