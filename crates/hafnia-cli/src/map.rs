@@ -12,6 +12,9 @@ use serde::Serialize;
 use crate::options::{MacroOptions, NetworkOptions, request};
 use crate::output::{Output, table};
 
+/// What help calls the options by which passes are watched.
+const STEPS: &str = "Pass by pass";
+
 /// Map a network to macros by a pipeline of passes.
 ///
 /// After every pass the mapping is verified, every matrix is rebuilt from what is programmed and
@@ -21,8 +24,10 @@ use crate::output::{Output, table};
 #[command(after_help = "Examples:
   hafnia map net.hafnia --pipeline natural --out natural.map
   hafnia map --model frontier --pipeline compact --out frontier.map
-  hafnia map net.hafnia --pipeline paper --profile net.profile --set sigma_lrs_rel=0.2 --out best.map
-  hafnia map net.hafnia --pipeline mine.toml --until rename --dump-ir=rename --out half.map
+  hafnia map net.hafnia --pipeline paper --profile net.profile \\
+      --set sigma_lrs_rel=0.2 --out best.map
+  hafnia map net.hafnia --pipeline mine.toml \\
+      --until rename --dump-ir=rename --out half.map
   hafnia map net.hafnia --pipeline rename --explain --out net.map
   hafnia map net.hafnia --pipeline rename --emit program=chips --out net.map
   hafnia map net.hafnia --from-program chips --out back.map
@@ -48,13 +53,14 @@ pub(crate) struct Map {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Stop after this pass.
-    #[arg(long, value_name = "PASS")]
+    #[arg(long, value_name = "PASS", help_heading = STEPS)]
     until: Option<String>,
     /// Print the mapping to stderr after every pass, or after this one.
     #[arg(long, value_name = "PASS", num_args = 0..=1, require_equals = true, default_missing_value = "")]
+    #[arg(help_heading = STEPS)]
     dump_ir: Option<String>,
     /// Say what every pass did to each tile.
-    #[arg(long, conflicts_with = "from_program")]
+    #[arg(long, conflicts_with = "from_program", help_heading = STEPS)]
     explain: bool,
     /// Write what chips are programmed from too, into this folder or, without one, beside the
     /// mapping.

@@ -60,7 +60,7 @@ pub(crate) struct Import {
 #[command(after_help = "Examples:
   hafnia model export out/net/network.hafnia --out exported/
   hafnia model export --model frontier --out exported/
-  hafnia model export out/net/network.hafnia --out exported/ --logits 100 --offline")]
+  hafnia model export net.hafnia --out exported/ --logits 100 --offline")]
 pub(crate) struct Export {
     #[command(flatten)]
     network: NetworkOptions,
@@ -80,7 +80,7 @@ pub(crate) struct Export {
 #[command(after_help = "Examples:
   hafnia model evaluate out/net/network.hafnia
   hafnia model evaluate --model frontier
-  hafnia model evaluate out/tied/network.hafnia --against out/net/network.hafnia --format json")]
+  hafnia model evaluate tied.hafnia --against net.hafnia --format json")]
 pub(crate) struct Evaluate {
     #[command(flatten)]
     #[serde(flatten)]
@@ -107,7 +107,7 @@ pub(crate) struct Evaluate {
 #[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia model refine out/net/network.hafnia --out out/refined.hafnia
-  hafnia model refine --model frontier --layers fc3,fc2 --passes 2 --out refined.hafnia")]
+  hafnia model refine --model frontier --layers fc3,fc2 --out refined.hafnia")]
 pub(crate) struct Refine {
     #[command(flatten)]
     #[serde(flatten)]
@@ -123,30 +123,39 @@ pub(crate) struct Refine {
     data: DataOptions,
 }
 
+/// What help calls [`Search`].
+const SEARCH: &str = "Search";
+
 /// How integers are searched.
 #[derive(Args, Debug, Clone, Serialize)]
 struct Search {
     /// Layers in the order in which a pass visits them; all linear layers from the last on if none
     /// is named.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', help_heading = SEARCH)]
     layers: Vec<String>,
     /// Passes over the layers; fewer if one changes nothing.
     #[arg(long, value_name = "N", default_value_t = SearchOptions::default().passes)]
+    #[arg(help_heading = SEARCH)]
     passes: u32,
     /// How far a threshold may go in one move.
     #[arg(long, value_name = "N", default_value_t = SearchOptions::default().reach)]
+    #[arg(help_heading = SEARCH)]
     reach: i32,
     /// How many standard errors a move must lower the loss by.
     #[arg(long, value_name = "N", value_parser = number, default_value_t = SearchOptions::default().sigmas)]
+    #[arg(help_heading = SEARCH)]
     sigmas: f64,
     /// Share of the training images that is held back.
     #[arg(long, value_name = "SHARE", value_parser = number, default_value_t = SearchOptions::default().held_back)]
+    #[arg(help_heading = SEARCH)]
     held_back: f64,
     /// Look at the first N training images only; at all of them without it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(help_heading = SEARCH)]
     images: Option<u32>,
     /// Seed of what is held back and of the order of visits.
     #[arg(long, value_name = "S", default_value_t = SearchOptions::default().seed)]
+    #[arg(help_heading = SEARCH)]
     seed: u64,
 }
 
@@ -159,8 +168,8 @@ struct Search {
 #[command(group = ArgGroup::new("how-many").required(true))]
 #[command(after_help = "Examples:
   hafnia model merge --model frontier --layer fc3 --rows 46 --out merged.hafnia
-  hafnia model merge --model frontier --layer fc3 --budget 0.2 --out merged.hafnia
-  hafnia model merge --model frontier --layer fc3 --curve 10,12,16,20,30,46,60 --format csv
+  hafnia model merge --model frontier --budget 0.2 --out merged.hafnia
+  hafnia model merge --model frontier --curve 10,12,16,20,30,46 --format csv
 
 docs/mapping.md says how rows are chosen and what it costs.")]
 pub(crate) struct Merge {

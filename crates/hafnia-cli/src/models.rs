@@ -14,8 +14,8 @@ use crate::output::{Format, Output, table};
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia models
-  hafnia models --format json            with the recipes and a record for every seed
-  hafnia sim --model frontier            the recipe's first seed on 50 virtual chips
+  hafnia models --format json    with the recipes and a record for every seed
+  hafnia sim --model frontier    the recipe's first seed on 50 virtual chips
   hafnia inspect --model frontier/3")]
 pub(crate) struct Models {}
 

@@ -80,6 +80,12 @@ impl NetworkOptions {
     }
 }
 
+/// What help calls [`DataOptions`].
+const DATA: &str = "Data";
+
+/// What help calls [`MacroOptions`].
+const MACRO: &str = "Macro";
+
 /// Where images come from.
 #[derive(Args, Debug, Clone, Serialize)]
 pub(crate) struct DataOptions {
@@ -87,22 +93,22 @@ pub(crate) struct DataOptions {
     /// CIFAR-10's binary batches, with arrays (.npy) or with a folder of PNG files for each class, or
     /// a file of arrays (.npz) or of images (.npy); docs/formats.md says which names they have.
     /// Nothing else is tried.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = DATA)]
     data: Option<PathBuf>,
     /// Of a data set that is in one part, draw N images to judge by; the others are to train on.
     /// Without it all of them judge.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = DATA)]
     hold_out: Option<usize>,
     /// Folder where downloads are kept; without it `datasets/cache` if that is there, or else `hafnia`
     /// in the user's cache folder.
     #[arg(long, value_name = "DIR", default_value_os_t = DataSource::default().cache)]
-    #[arg(hide_default_value = true)]
+    #[arg(hide_default_value = true, help_heading = DATA)]
     cache: PathBuf,
     /// Never touch the network: use the cache, or else the small subset that is part of hafnia.
-    #[arg(long)]
+    #[arg(long, help_heading = DATA)]
     offline: bool,
     /// Use the small subset if no source answers, instead of giving up.
-    #[arg(long)]
+    #[arg(long, help_heading = DATA)]
     or_subset: bool,
 }
 
@@ -117,11 +123,11 @@ impl DataOptions {
 #[derive(Args, Debug, Clone, Serialize)]
 pub(crate) struct MacroOptions {
     /// Preset, or a TOML file of the same form (hafnia macros).
-    #[arg(long = "macro", value_name = "NAME|FILE", default_value = "gt-n40")]
+    #[arg(long = "macro", value_name = "NAME|FILE", default_value = "gt-n40", help_heading = MACRO)]
     #[serde(rename = "macro")]
     name: String,
     /// Override a value of the macro, such as sigma_lrs_rel=0.2 or input_control=fixed-group.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", help_heading = MACRO)]
     set: Vec<String>,
 }
 

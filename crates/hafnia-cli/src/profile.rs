@@ -14,7 +14,7 @@ use crate::output::{Output, table};
 #[command(after_help = "Examples:
   hafnia profile out/net/network.hafnia --out out/net.profile
   hafnia profile --model frontier --out out/frontier.profile
-  hafnia profile out/net/network.hafnia --images 500 --positions 4 --out out/net.profile")]
+  hafnia profile net.hafnia --images 500 --positions 4 --out net.profile")]
 pub(crate) struct TakeProfile {
     #[command(flatten)]
     #[serde(flatten)]

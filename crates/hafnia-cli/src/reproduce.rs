@@ -18,9 +18,9 @@ use crate::train;
 /// is a command of hafnia, listed in OUT/commands.txt; what has not changed is not done again.
 #[derive(Args, Serialize)]
 #[command(after_help = "Examples:
-  hafnia reproduce                             writes out/reproduce/report.html and report.md
-  hafnia reproduce --quick --offline           to see that it works, in two minutes
-  hafnia reproduce --full --data ~/mnist       with all recorded networks and assumptions")]
+  hafnia reproduce                          writes out/reproduce/report.html
+  hafnia reproduce --quick --offline        to see that it works, in two minutes
+  hafnia reproduce --full --data ~/mnist    all recorded networks, assumptions")]
 pub(crate) struct Reproduce {
     /// A few epochs and a few chips: to see that it works.
     #[arg(long)]

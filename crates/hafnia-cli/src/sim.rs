@@ -16,6 +16,11 @@ use hafnia_study::{
 use crate::options::{RunOptions, one_of, within};
 use crate::output::{Format, Output, answer};
 
+/// What help calls groups of options.
+const CHIPS: &str = "Chips and noise";
+const INTERVALS: &str = "Intervals";
+const LOSSES: &str = "Where accuracy goes";
+
 /// Run mapped networks on simulated macros: accuracy over virtual chips, with intervals.
 ///
 /// Mappings are files (hafnia map) or made on the spot (--pipeline).
@@ -27,13 +32,14 @@ use crate::output::{Format, Output, answer};
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia sim --model frontier --chips 10
-  hafnia sim --model final12/3 --pipeline natural --pipeline compact --set sigma_lrs_rel=0.2
+  hafnia sim --model final12/3 --pipeline natural --pipeline compact
   hafnia sim net.hafnia natural.map --engine exact
-  hafnia sim net.hafnia natural.map best.map --set sigma_lrs_rel=0.2 --set offset_lsb=0.2
-  hafnia sim a.hafnia a-natural.map a-order.map b.hafnia b-natural.map b-order.map
-  hafnia sim --model 'final12/*' --pipeline natural --pipeline compact --part validation --power
+  hafnia sim net.hafnia natural.map best.map --set sigma_lrs_rel=0.2
+  hafnia sim a.hafnia a-plain.map a-order.map b.hafnia b-plain.map b-order.map
+  hafnia sim --model 'final12/*' --pipeline natural --pipeline compact \\
+      --part validation --power
   hafnia sim net.hafnia natural.map --noise-in final --chips 5 --format json
-  hafnia sim --model frontier --set sigma_lrs_rel=0.2 --until ±0.02 --yield-at 98.9
+  hafnia sim --model frontier --until ±0.02 --yield-at 98.9
   hafnia sim --model frontier --set sigma_lrs_rel=0.15 --attribute")]
 pub(crate) struct Sim {
     #[command(flatten)]
@@ -43,61 +49,66 @@ pub(crate) struct Sim {
     pipelines: Vec<String>,
     /// exact: no noise; device: programmed chips; table: codes sampled from P(code | m, n).
     #[arg(long, value_parser = one_of::<EngineKind>(["exact", "table", "device"]), default_value = "device")]
+    #[arg(help_heading = CHIPS)]
     engine: EngineKind,
     /// Sample this measured code table (hafnia fit codes), not that of the macro; needs
     /// --engine table.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = CHIPS)]
     code_table: Option<PathBuf>,
     /// Run a saved chip (hafnia chip program), of the mapping that it was programmed with; as many
     /// for every mapping, and the same ones. Takes the place of --chips; the macro is the chips'.
     #[arg(long = "chip", value_name = "FILE", conflicts_with_all = ["chips", "seed"])]
+    #[arg(help_heading = CHIPS)]
     saved: Vec<PathBuf>,
     /// Virtual chips (of `table`: repetitions).
-    #[arg(long, value_parser = within(limits::CHIPS), default_value_t = 50)]
+    #[arg(long, value_parser = within(limits::CHIPS), default_value_t = 50, help_heading = CHIPS)]
     chips: u32,
     /// Add chips, as many again as --chips at a time, until the interval over chips of the accuracy
     /// of every mapping reaches no further than these points to either side, such as ±0.02. That
     /// of a drop holds the choice of images too, which more chips do not narrow.
     #[arg(long, value_name = "±POINTS", value_parser = reach, conflicts_with = "saved")]
+    #[arg(help_heading = CHIPS)]
     until: Option<f64>,
     /// Chips at which --until gives up.
     #[arg(long, value_name = "N", value_parser = within(limits::CHIPS), default_value_t = 1000, requires = "until")]
+    #[arg(help_heading = CHIPS)]
     most_chips: u32,
     /// Also tell the yield: the share of chips that reach this accuracy, in per cent.
-    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    #[arg(long, value_name = "PERCENT", value_parser = percent, help_heading = CHIPS)]
     yield_at: Option<f64>,
     /// Where there is noise: `all`, `final`, or names of layers, separated by commas.
-    #[arg(long, default_value = "all", value_name = "SCOPE")]
+    #[arg(long, default_value = "all", value_name = "SCOPE", help_heading = CHIPS)]
     noise_in: String,
     /// Replicates of the bootstrap.
     #[arg(long, value_parser = within(limits::REPLICATES), default_value_t = 2000)]
+    #[arg(help_heading = INTERVALS)]
     replicates: u32,
     /// Also tell how far the relative reduction over all networks would be known with other numbers
     /// of networks and chips, to choose them by (on validation images).
-    #[arg(long)]
+    #[arg(long, help_heading = INTERVALS)]
     power: bool,
     /// Numbers of networks for --power.
     #[arg(long, value_name = "N,…", requires = "power", value_delimiter = ',', value_parser = at_least_2)]
-    #[arg(default_values_t = PowerGrid::default().networks)]
+    #[arg(default_values_t = PowerGrid::default().networks, help_heading = INTERVALS)]
     power_networks: Vec<usize>,
     /// Numbers of chips for --power.
     #[arg(long, value_name = "N,…", requires = "power", value_delimiter = ',', value_parser = at_least_2)]
-    #[arg(default_values_t = PowerGrid::default().chips)]
+    #[arg(default_values_t = PowerGrid::default().chips, help_heading = INTERVALS)]
     power_chips: Vec<usize>,
     /// Also say where accuracy goes under the first mapping: the drop by layer and by effect, and
     /// the signal-to-noise ratio and error rates of conversions.
-    #[arg(long, conflicts_with_all = ["saved", "code_table"])]
+    #[arg(long, conflicts_with_all = ["saved", "code_table"], help_heading = LOSSES)]
     attribute: bool,
     /// Images on which errors of conversions are counted, one by one, on 3 chips at most; 200 without
     /// a number, or all if there are fewer.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", help_heading = LOSSES)]
     attribute_images: Option<usize>,
     /// Chips on which every layer and every effect is run by itself, which takes as long as all else
     /// several times over; as many as --chips without a number.
-    #[arg(long, value_name = "N", requires = "attribute")]
+    #[arg(long, value_name = "N", requires = "attribute", help_heading = LOSSES)]
     attribute_chips: Option<u32>,
     /// Draw the drops by layer and by effect: an SVG file.
-    #[arg(long, value_name = "FILE", requires = "attribute")]
+    #[arg(long, value_name = "FILE", requires = "attribute", help_heading = LOSSES)]
     attribute_plot: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,

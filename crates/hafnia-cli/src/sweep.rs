@@ -11,6 +11,11 @@ use serde::Serialize;
 use crate::options::{DataOptions, one_of, request};
 use crate::output::{Output, answer};
 
+/// What help calls groups of options.
+const PARTS: &str = "Parts of a sweep";
+const SLURM: &str = "Slurm";
+const RESULTS: &str = "Plot";
+
 /// Run many evaluations, over points of networks, pipelines, macros and noise.
 ///
 /// Every shard (some chips of a point) is a file in --out, written whole as it ends: a sweep that is
@@ -27,9 +32,9 @@ use crate::output::{Output, answer};
 /// show gt-n40, hafnia passes).
 #[derive(Args, Serialize)]
 #[command(after_help = "Examples:
-  hafnia sweep sweep.toml --out out/sweep --plan         what would be run, and about how long
-  hafnia sweep sweep.toml --out out/sweep                run it, or go on with it
-  hafnia sweep --out out/sweep --collect                 what is there so far
+  hafnia sweep sweep.toml --out out/sweep --plan   what would be run, how long
+  hafnia sweep sweep.toml --out out/sweep          run it, or go on with it
+  hafnia sweep --out out/sweep --collect           what is there so far
   hafnia sweep --out out/sweep --collect --plot area_mm2 accuracy pipeline
   seq 0 3 | parallel hafnia sweep sweep.toml --out out/sweep --share {}/4
   hafnia sweep sweep.toml --out shared/sweep --on slurm --tasks 16
@@ -58,34 +63,35 @@ pub(crate) struct Sweep {
     yes: bool,
     /// Who computes: this process, or the nodes of a Slurm cluster, which share --out.
     #[arg(long, value_parser = one_of::<On>(["local", "slurm"]), default_value = "local")]
+    #[arg(help_heading = SLURM)]
     on: On,
     /// Compute only every N-th shard from the K-th on, and do not collect.
-    #[arg(long, value_name = "K/N")]
+    #[arg(long, value_name = "K/N", help_heading = PARTS)]
     share: Option<Share>,
     /// Compute only the shards that this file lists, a name a line.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = PARTS)]
     shards: Option<PathBuf>,
     /// Only collect what is there.
     #[arg(long)]
     collect: bool,
     /// Draw the results once they are collected: column Y over column X, with its interval where it has
     /// one, and a series for every value of column BY.
-    #[arg(long, value_names = ["X", "Y", "BY"], num_args = 1..=3)]
+    #[arg(long, value_names = ["X", "Y", "BY"], num_args = 1..=3, help_heading = RESULTS)]
     plot: Vec<String>,
     /// The file of --plot, an SVG; without it plot.svg in --out.
-    #[arg(long, value_name = "FILE", requires = "plot")]
+    #[arg(long, value_name = "FILE", requires = "plot", help_heading = RESULTS)]
     plot_file: Option<PathBuf>,
-    /// Slurm: most tasks of the job array.
-    #[arg(long, value_name = "N", default_value_t = 16)]
+    /// Most tasks of the job array.
+    #[arg(long, value_name = "N", default_value_t = 16, help_heading = SLURM)]
     tasks: usize,
-    /// Slurm: cores of a task.
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    /// Cores of a task.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = SLURM)]
     cores: usize,
-    /// Slurm: one more option of sbatch, such as --sbatch=--partition=long.
-    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    /// One more option of sbatch, such as --sbatch=--partition=long.
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true, help_heading = SLURM)]
     sbatch: Vec<String>,
-    /// Slurm: wait for the end of the collection.
-    #[arg(long)]
+    /// Wait for the end of the collection.
+    #[arg(long, help_heading = SLURM)]
     wait: bool,
     #[command(flatten)]
     #[serde(flatten)]

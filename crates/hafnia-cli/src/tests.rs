@@ -1,9 +1,11 @@
-//! Whatever is asked as data can be typed: its command line is read back into the same request.
+//! Whatever is asked as data can be typed: its command line is read back into the same request. What
+//! commands say of themselves fits a terminal, and is a page of the documents.
 
 use std::fmt::Debug;
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use expect_test::expect_file;
 use hafnia_sim::EngineKind;
 use hafnia_study::{
     AttributeRequest, BenchRequest, CodesRequest, CostRequest, DataSource, EvaluateRequest,
@@ -18,7 +20,7 @@ use proptest::prelude::*;
 use crate::macros::{Macros, MacrosCommand};
 use crate::model::ModelCommand;
 use crate::options::request;
-use crate::{Cli, Command};
+use crate::{Cli, Command, EVERYWHERE};
 
 /// Holds that words typed into a shell become this request again.
 fn check<R: PartialEq + Debug>(asked: &R, words: Vec<String>, read: impl Fn(Command) -> Option<R>) {
@@ -80,6 +82,69 @@ fn search() -> impl Strategy<Value = SearchOptions> {
         let (passes, reach, sigmas, held_back, images) = numbers;
         SearchOptions { layers, passes, reach, sigmas: sigmas.into(), held_back, images, seed }
     })
+}
+
+/// Every command below this one with its full name, itself first.
+fn commands(name: &str, command: &clap::Command) -> Vec<(String, clap::Command)> {
+    let below = command.get_subcommands().filter(|below| below.get_name() != "help");
+    let below = below.flat_map(|below| commands(&format!("{name} {}", below.get_name()), below));
+    std::iter::once((name.to_owned(), command.clone())).chain(below).collect()
+}
+
+/// All commands, laid out for a terminal of 80 columns.
+fn all_commands() -> Vec<(String, clap::Command)> {
+    let mut command = Cli::command().term_width(80);
+    command.build();
+    commands("hafnia", &command)
+}
+
+/// What stands above the commands in docs/commands.md.
+const COMMANDS: &str = "\
+# Commands
+
+What every command says of itself by `-h`, on a terminal of 80 columns; `--help` says more of each option.
+A test holds this page to the program; `UPDATE_EXPECT=1 cargo test -p hafnia-cli --lib page` writes it.
+";
+
+#[test]
+fn the_page_of_commands_is_what_they_say() {
+    let mut page = COMMANDS.to_owned();
+    for (name, mut command) in all_commands() {
+        let level = if name.split(' ').count() > 2 { "###" } else { "##" };
+        let help = command.render_help().to_string();
+        let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
+        page += &format!("\n{level} {name}\n\n```text\n{}\n```\n", lines.join("\n"));
+    }
+    // A line of usage is as long as it is.
+    let blocks = page.split("```").skip(1).step_by(2).flat_map(str::lines);
+    let is_wide = |line: &&str| line.chars().count() > 80 && !line.starts_with("Usage:");
+    assert_eq!(blocks.filter(is_wide).collect::<Vec<_>>(), [""; 0]);
+    expect_file!["../../../docs/commands.md"].assert_eq(&page);
+}
+
+#[test]
+fn examples_are_not_broken() {
+    for (name, command) in all_commands() {
+        let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let (_, examples) = after.split_once("Examples:\n").unwrap_or_default();
+        for line in examples.lines().take_while(|line| line.starts_with("  ")) {
+            assert!(line.chars().count() <= 80, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn options_of_every_command_stand_last() {
+    for (name, mut command) in all_commands() {
+        let help = command.render_long_help().to_string();
+        let (_, last) = help.split_once(EVERYWHERE).expect("options of every command");
+        let is_heading = |line: &&str| line.ends_with(':') && !line.starts_with(' ');
+        let headings: Vec<&str> = last.lines().skip(1).filter(is_heading).collect();
+        assert!(
+            headings.iter().all(|of| ["Examples:", "A sweep:"].contains(of)),
+            "{name}: {headings:?}"
+        );
+    }
 }
 
 proptest! {

@@ -21,6 +21,9 @@ use crate::options::{DataOptions, request};
 use crate::output::{Output, table};
 use crate::progress;
 
+/// What help calls the options that stand in place of what a recipe says.
+const OVERRIDES: &str = "In place of the recipe's";
+
 /// Train a network with weights of 1 or 2 bits and activations of 1 to 4; gives a network of
 /// integers.
 ///
@@ -29,10 +32,10 @@ use crate::progress;
 /// where it was when it is started again with the same recipe and output folder.
 #[derive(Args, Serialize)]
 #[command(after_help = "Examples:
-  hafnia train --out out/net                                 the built-in recipe
+  hafnia train --out out/net                          the built-in recipe
   hafnia train --recipe recipes/frontier.toml --out out/frontier --seeds 5
-  hafnia train --recipe recipes/final12.toml --data ~/fashion-mnist --out out/fashion
-  hafnia train --epochs 2 --offline --out out/try            two epochs on the small subset
+  hafnia train --recipe recipes/final12.toml --data ~/fashion --out out/fashion
+  hafnia train --epochs 2 --offline --out out/try     two epochs on the subset
 
 Writes OUT/network.hafnia, the curve as OUT/training.json, .csv and .svg, and a manifest;
 with --seeds the same per seed in OUT/seed-<n>, and OUT/summary.json with mean and deviation.")]
@@ -47,19 +50,20 @@ pub(crate) struct Train {
     #[arg(long, value_name = "DIR", conflicts_with = "seeds")]
     checkpoint: Option<PathBuf>,
     /// Overrides the recipe's seed.
-    #[arg(long)]
+    #[arg(long, help_heading = OVERRIDES)]
     seed: Option<u64>,
     /// Trains N seeds side by side: the seed and those that follow.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    #[arg(help_heading = OVERRIDES)]
     seeds: Option<u64>,
     /// Overrides the recipe's number of epochs.
-    #[arg(long)]
+    #[arg(long, help_heading = OVERRIDES)]
     epochs: Option<usize>,
     /// Overrides the recipe's number of row patterns of the final layer; 0 frees all rows.
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", help_heading = OVERRIDES)]
     final_patterns: Option<usize>,
     /// Overrides what computes: flex, or ndarray where hafnia was built with that feature.
-    #[arg(long)]
+    #[arg(long, help_heading = OVERRIDES)]
     backend: Option<String>,
     #[command(flatten)]
     #[serde(flatten)]
