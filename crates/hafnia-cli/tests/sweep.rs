@@ -12,7 +12,7 @@ use hafnia_rng::Seed;
 use rand::RngExt;
 use tempfile::TempDir;
 
-/// Twelve points, the last three of which no macro can be: 54 shards that can be computed.
+/// Twelve points, three of which have no pipeline: 54 shards that can be computed.
 const SWEEP: &str = r#"
 name = "small"
 engine = "table"
@@ -23,8 +23,8 @@ pareto = ["max accuracy", "min cells"]
 [base]
 model = "frontier"
 [axes]
-pipeline = ["natural", "rename", "compact"]
-"macro.cell.sigma_lrs_rel" = [0.05, 0.1, 0.2, 700.0]
+pipeline = ["natural", "rename", "compact", "missing.toml"]
+"macro.cell.sigma_lrs_rel" = [0.05, 0.1, 0.2]
 "#;
 
 fn place() -> TempDir {
@@ -107,7 +107,7 @@ fn shares_are_collected_into_the_same_results() {
     assert!(collected.status.success());
     let text = String::from_utf8(collected.stdout).unwrap();
     assert!(text.contains("12 points in 72 shards, 18 of them missing"), "{text}");
-    assert!(text.contains("it must be in 0..=100"), "{text}");
+    assert!(text.contains("missing.toml"), "{text}");
     let csv = |folder: &str| fs::read_to_string(place.join(folder).join("results.csv")).unwrap();
     assert_eq!(csv("whole"), csv("parts"));
     assert_eq!(csv("whole").lines().count(), 13);
@@ -157,6 +157,8 @@ fn what_cannot_be_swept_is_said() {
         run,
         "no key `macro.sigma_lsr_rel` can be swept: did you mean `macro.sigma_lrs_rel`?",
     );
+    put("name = \"x\"\n[axes]\n\"macro.sigma_lrs_rel\" = [0.1, 700.0]");
+    fails(place, run, "cell.sigma_lrs_rel is 700, it must be in 0..=100");
     put("name = \"x\"\n[axes]\npipeline = []");
     fails(place, run, "axis `pipeline`: it has no values");
     put("name = \"x\"\n[axes]\n\"macro.rows\" = { from = 1.0, to = 9.0, steps = 20000 }");

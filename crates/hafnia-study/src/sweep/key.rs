@@ -1,6 +1,6 @@
 //! What the keys of a point mean.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use anyhow::{bail, ensure};
@@ -122,6 +122,28 @@ pub(super) fn spec(point: &Point) -> anyhow::Result<MacroSpec> {
     let given = overrides(point);
     spec.set_all(given.iter().map(|(key, value)| (*key, value.as_str())))?;
     Ok(spec)
+}
+
+/// Checks the values that points give macros. One that is in a file, or names one, may still change,
+/// and is the failure of its point when that is run.
+pub(super) fn check_values(points: &[Point]) -> anyhow::Result<()> {
+    let mut bases: BTreeMap<String, Option<MacroSpec>> = BTreeMap::new();
+    let mut checked = BTreeSet::new();
+    for point in points {
+        let (name, given) = (macro_name(point), overrides(point));
+        if !checked.insert((name.clone(), given.clone())) {
+            continue;
+        }
+        let values = || given.iter().map(|(key, value)| (*key, value.as_str()));
+        if MacroSpec::files(&name, values()) != MacroSpec::files(&name, []) {
+            continue;
+        }
+        let base = bases.entry(name).or_insert_with_key(|name| MacroSpec::load(name).ok());
+        if let Some(base) = base {
+            base.clone().set_all(values())?;
+        }
+    }
+    Ok(())
 }
 
 /// The pipeline of a point: the one it names, with its options put in.

@@ -58,7 +58,7 @@ pub use self::columns::{columns_table, is_column};
 pub use self::config::{Axis, Method, Range, Sampling, Scale, Sweep, Value};
 pub use self::error::SweepError;
 pub use self::folder::{Computed, Failure, Folder, Shard, ShardCounts, Share};
-use self::key::{inputs, keys};
+use self::key::{check_values, inputs, keys};
 pub use self::pareto::{Aim, Objective, Weighed, mark};
 pub use self::plan::{Inputs, MOST_POINTS, PROGRAM, Plan, Point, ShardId};
 pub use self::slurm::{Job, Slurm};
@@ -279,6 +279,7 @@ impl SweepRequest {
         }
         let plan = Plan::of(sweep, &keys(session.registry)?, BTreeMap::new())?;
         shown(&plan, mnist)?;
+        check_values(&plan.points)?;
         // What cannot be loaded is the failure of its points, not of the sweep.
         Ok(Plan { inputs: inputs(&plan.points, mnist), ..plan })
     }
