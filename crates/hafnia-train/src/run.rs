@@ -395,15 +395,20 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_loss_that_is_no_number_stops_the_run() {
+    /// Two black images, one to train on.
+    fn black() -> (Dataset, Split) {
         let dataset = Dataset {
             name: "black".into(),
             shape: [1, 28, 28],
             images: Samples::U8(vec![0; 2 * 28 * 28]),
             labels: Some(vec![0, 1]),
         };
-        let split = Split { train: vec![0], validation: vec![1] };
+        (dataset, Split { train: vec![0], validation: vec![1] })
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_stops_the_run() {
+        let (dataset, split) = black();
         let config = TrainConfig::default();
         let run = Run::new(&config, &dataset, &split).unwrap();
         let mut state = run.start(&mut |_| ());
@@ -417,13 +422,7 @@ mod tests {
 
     #[test]
     fn what_makes_no_network_is_known_before_the_training() {
-        let dataset = Dataset {
-            name: "black".into(),
-            shape: [1, 28, 28],
-            images: Samples::U8(vec![0; 2 * 28 * 28]),
-            labels: Some(vec![0, 1]),
-        };
-        let split = Split { train: vec![0], validation: vec![1] };
+        let (dataset, split) = black();
         let mut config = TrainConfig { epochs: 10_000, ..TrainConfig::default() };
         config.layer[2].name = "fc 1".into();
         let error = train(&config, &dataset, &split, None, &mut |_| ()).unwrap_err();
