@@ -57,7 +57,7 @@ fn outcome(claims: &[JudgedClaim]) -> String {
     let mut ids: Vec<&JudgedClaim> = claims.iter().collect();
     ids.dedup_by_key(|claim| &claim.id);
     let noun = if ids.len() == 1 { "claim" } else { "claims" };
-    let whole = format!("the paper’s {} {noun}", ids.len());
+    let whole = format!("the paper's {} {noun}", ids.len());
     if ids.iter().all(|claim| claim.verdict == Verdict::NotJudged) {
         return format!("None of {whole} is judged.");
     }
@@ -83,7 +83,7 @@ fn outcome(claims: &[JudgedClaim]) -> String {
         Some((last, others)) if !others.is_empty() => format!("{} and {last}", others.join(", ")),
         _ => parts.concat(),
     };
-    format!("Of {whole}, by networks like the paper’s, {parts}.")
+    format!("Of {whole}, by networks like the paper's, {parts}.")
 }
 
 /// The id of a claim and, where its readings disagree, what becomes of each.
@@ -175,11 +175,11 @@ mod tests {
     #[test]
     fn the_verdict_is_a_sentence() {
         expect![[
-            r#"Of the paper’s 3 claims, by networks like the paper’s, 1 is ✓reproduced (P2), 1 is ≈unit ambiguous (P3: share of the loss reproduced, in points not reproduced) and 1 is ○not judged (P1)."#
+            r#"Of the paper's 3 claims, by networks like the paper's, 1 is ✓reproduced (P2), 1 is ≈unit ambiguous (P3: share of the loss reproduced, in points not reproduced) and 1 is ○not judged (P1)."#
         ]]
         .assert_eq(&words(&outcome(report(Scope::default()).claims())));
         let quick = report(Scope { subset: false, quick: true });
-        expect!["None of the paper’s 3 claims is judged."]
+        expect!["None of the paper's 3 claims is judged."]
             .assert_eq(&words(&outcome(quick.claims())));
     }
 
