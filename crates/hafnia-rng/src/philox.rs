@@ -60,24 +60,19 @@ impl Counter {
         [c0, c1, c2, c3]
     }
 
-    /// [`block`](Self::block) at 16 positions that share their first and their last word: word by
-    /// word, each in the low half of 64 bits.
+    /// [`block`](Self::block) at 16 positions that share their first and their last word, the second
+    /// being the low half of `middle` and the third the high half: word by word, each in the low half
+    /// of 64 bits.
     ///
     /// Inlined into kernels, so that it is compiled for their instruction set.
     #[inline(always)]
-    pub fn blocks(
-        &self,
-        first: u32,
-        second: &[u32; BLOCKS],
-        third: &[u32; BLOCKS],
-        last: u32,
-    ) -> [[u64; BLOCKS]; 4] {
+    pub fn blocks(&self, first: u32, middle: &[u64; BLOCKS], last: u32) -> [[u64; BLOCKS]; 4] {
         const LOW: u64 = 0xffff_ffff;
         let mut c0 = [u64::from(first); BLOCKS];
-        let (mut c1, mut c2) = ([0; BLOCKS], [0; BLOCKS]);
+        let (mut c1, mut c2) = (*middle, [0; BLOCKS]);
         let mut lane = 0;
         while lane < BLOCKS {
-            (c1[lane], c2[lane]) = (u64::from(second[lane]), u64::from(third[lane]));
+            c2[lane] = middle[lane] >> 32;
             lane += 1;
         }
         let mut c3 = [u64::from(last); BLOCKS];
@@ -116,11 +111,12 @@ mod tests {
     #[test]
     fn many_blocks_are_the_blocks() {
         let counter = Counter::new(0x0123_4567_89ab_cdef);
-        let second = std::array::from_fn(|lane| lane as u32 * 77);
-        let third = std::array::from_fn(|lane| u32::MAX - lane as u32);
-        let many = counter.blocks(5, &second, &third, 1 << 31);
+        let second = |lane| lane as u32 * 77;
+        let third = |lane| u32::MAX - lane as u32;
+        let middle = |lane| u64::from(second(lane)) | u64::from(third(lane)) << 32;
+        let many = counter.blocks(5, &std::array::from_fn(middle), 1 << 31);
         for lane in 0..BLOCKS {
-            let block = counter.block([5, second[lane], third[lane], 1 << 31]);
+            let block = counter.block([5, second(lane), third(lane), 1 << 31]);
             assert_eq!(many.map(|words| words[lane]), block.map(u64::from));
         }
     }

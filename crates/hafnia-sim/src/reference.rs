@@ -92,7 +92,9 @@ impl Images {
         let count = activations.len() / network.shape_before(0).len();
         let unlabelled = Self { activations, labels: vec![0; count] };
         let Reference { images, outputs, .. } = Reference::new(network, &unlabelled)?;
-        let answers = outputs.chunks_exact(network.classes()).map(|outputs| network.scores().class(outputs) as u32);
+        let answers = outputs
+            .chunks_exact(network.classes())
+            .map(|outputs| network.scores().class(outputs) as u32);
         Ok(Self { labels: answers.collect(), ..images })
     }
 

@@ -106,14 +106,23 @@ mod tests {
 
     use super::*;
     use crate::simd::{Floats, LANES, Simd};
+    use crate::words::ByteTable;
 
     /// All operations on the same numbers, each result as bits.
     struct Every {
         floats: [[f32; LANES]; 2],
         integers: [[i32; LANES]; 2],
+        shorts: [[[i16; LANES]; 2]; 2],
         words: [u64; 8],
         tables: [[u8; 16]; 2],
         word: u64,
+    }
+
+    impl Every {
+        /// Of bytes `first` to `last`.
+        fn of_bytes(&self, first: u8, last: u8) -> u8 {
+            self.tables[usize::from(first % 2)][usize::from(last / 16)].wrapping_add(first)
+        }
     }
 
     /// The operations of floats as wide as a register, on 16 floats.
@@ -135,9 +144,10 @@ mod tests {
 
     impl Kernel for &Every {
         type Output = (
-            Vec<[f32; LANES]>,
+            [[f32; LANES]; 4],
+            Vec<[[i16; LANES]; 2]>,
             Vec<[i32; LANES]>,
-            u16,
+            u32,
             [u64; 9],
             Vec<u16>,
             Vec<[u64; 8]>,
@@ -146,31 +156,37 @@ mod tests {
 
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Self::Output {
-            let [a, b] = [simd.load(&self.floats[0]), simd.load(&self.floats[1])];
             let [i, j] = [simd.load_i32(&self.integers[0]), simd.load_i32(&self.integers[1])];
-            let mut floats = Vec::new();
+            let load = |halves: &[[i16; LANES]; 2]| {
+                simd.join(halves.each_ref().map(|half| simd.load_half(half)))
+            };
+            let [s, t] = [load(&self.shorts[0]), load(&self.shorts[1])];
+            let halves = self.shorts[0].each_ref().map(|half| simd.load_half(half));
+            let sum = simd.add_half(halves[0], halves[1]);
+            let floats = every_float(simd.floats(), &self.floats[0], &self.floats[1]);
+            let mut shorts = Vec::new();
             for vector in [
-                a,
-                simd.splat(self.floats[0][3]),
-                simd.load_bytes(&[self.words[0], self.words[1]]),
-                simd.select(simd.ge(a, b), b, a),
-                simd.add(a, b),
-                simd.sub(a, b),
-                simd.mul(a, b),
+                s,
+                simd.load_i8(self.words.first_chunk().expect("eight words")),
+                simd.splat_i16(self.shorts[1][0][5]),
+                simd.add_i16(s, t),
+                simd.mul_i16(s, t),
+                simd.select_i16(simd.greater_i16(s, t), s, t),
+                simd.add_i16_where(simd.greater_i16(t, s), s, t),
+                simd.join([sum, halves[0]]),
             ] {
-                let mut stored = [0.0; LANES];
-                simd.store(vector, &mut stored);
-                floats.push(stored);
+                let mut stored = [[0; LANES]; 2];
+                simd.store_i16(vector, &mut stored);
+                shorts.push(stored);
             }
-            floats.extend(every_float(simd.floats(), &self.floats[0], &self.floats[1]));
             let mut integers = Vec::new();
             for vector in [
                 i,
                 simd.splat_i32(self.integers[1][5]),
                 simd.add_i32(i, j),
                 simd.mul_i32(i, j),
-                simd.add_where(simd.ge(a, b), i, j),
-                simd.add_where(simd.ge(a, a), i, j),
+                simd.widen(t)[0],
+                simd.widen(t)[1],
                 simd.add_where(simd.mask(self.word as u16), i, j),
             ] {
                 let mut stored = [0; LANES];
@@ -180,8 +196,8 @@ mod tests {
             let mut places = [0; 64];
             let count = simd.positions(self.word, 1_000, &mut places);
             let mut found = [simd.above(&self.words, self.tables[0][0]); 9];
-            let tails = simd.look_up_tails(&self.words, &self.tables[0], &self.tables[1]);
-            found[..8].copy_from_slice(&tails);
+            let table = ByteTable::new(|first, last| self.of_bytes(first, last));
+            found[..8].copy_from_slice(&simd.look_up(&self.words, &table));
             let mut bits = Vec::new();
             let mut from = [0; 64];
             for (from, word) in from.as_chunks_mut().0.iter_mut().zip(self.words) {
@@ -196,12 +212,13 @@ mod tests {
             for vector in [words, other, third, sum.0, sum.1, and, or, simd.xor(again, other)] {
                 bits.push(simd.words(vector));
             }
-            let lanes = simd.bits(simd.ge(b, a));
+            let lanes = simd.bits_i16(simd.greater_i16(s, t));
             let [skipped, picked] =
                 [self.tables[0][1], self.tables[0][2]].map(|n| u32::from(n % 64));
             let picked = simd.pick(self.word, skipped, picked);
             (
                 floats,
+                shorts,
                 integers,
                 lanes,
                 found,
@@ -218,6 +235,7 @@ mod tests {
         fn levels_are_equal(
             mut floats in proptest::array::uniform2(proptest::array::uniform16(-9.0f32..9.0)),
             integers in proptest::array::uniform2(proptest::array::uniform16(any::<i32>())),
+            mut shorts in any::<[[[i16; LANES]; 2]; 2]>(),
             equal in any::<u16>(),
             words in any::<[u64; 8]>(),
             tables in any::<[[u8; 16]; 2]>(),
@@ -226,38 +244,52 @@ mod tests {
         ) {
             for lane in (0..LANES).filter(|lane| equal >> lane & 1 == 1) {
                 floats[1][lane] = floats[0][lane];
+                shorts[1][0][lane] = shorts[0][0][lane];
             }
             for word in [word, word & and, word | and, 0, u64::MAX] {
-                let every = Every { floats, integers, words, tables, word };
+                let every = Every { floats, integers, shorts, words, tables, word };
                 let ones = (0..64).filter(|bit| word >> bit & 1 == 1).map(|bit| 1_000 + bit);
                 let expected = Isa(Level::Portable).run(&every);
                 let [a, b] = floats;
+                let [s, t] = shorts;
                 for lane in 0..LANES {
-                    let is_ge = a[lane] >= b[lane];
                     let byte = (words[lane / 8] >> (lane % 8 * 8)) as u8;
-                    prop_assert_eq!(expected.0[2][lane], f32::from(byte));
-                    prop_assert_eq!(expected.0[3][lane], if is_ge { b[lane] } else { a[lane] });
-                    prop_assert_eq!(expected.2 >> lane & 1 == 1, b[lane] >= a[lane]);
-                    prop_assert_eq!(expected.0[9][lane], a[lane].mul_add(b[lane], a[3]));
-                    prop_assert_eq!(expected.0[10][lane], if a[lane] > b[lane] { a[lane] } else { b[lane] });
+                    let sixteen = if (16..240).contains(&byte) { 15 } else { 0 };
+                    let looked_up = (expected.4[lane / 8] >> (lane % 8 * 8)) as u8;
+                    prop_assert_eq!(looked_up, every.of_bytes(byte & !sixteen, byte | sixteen));
+                    prop_assert_eq!(expected.0[2][lane], a[lane].mul_add(b[lane], a[3]));
+                    prop_assert_eq!(expected.0[3][lane], if a[lane] > b[lane] { a[lane] } else { b[lane] });
                 }
-                for (place, &sum) in expected.5[3].iter().enumerate() {
-                    let [a, b, c] = [0, 1, 2].map(|vector| expected.5[vector][place]);
-                    prop_assert_eq!(expected.5[0][place], words[place]);
+                for lane in 0..2 * LANES {
+                    let byte = (words[lane / 8] >> (lane % 8 * 8)) as i8;
+                    let (half, at) = (lane / LANES, lane % LANES);
+                    let (a, b) = (s[half][at], t[half][at]);
+                    let of = |vector: usize| expected.1[vector][half][at];
+                    let added = if b > a { b } else { 0 };
+                    prop_assert_eq!([of(0), of(1), of(5)], [a, i16::from(byte), a.max(b)]);
+                    prop_assert_eq!(of(6), a.wrapping_add(added));
+                    let sum = s[0][at].wrapping_add(s[1][at]);
+                    prop_assert_eq!(of(7), if half == 0 { sum } else { s[0][at] });
+                    prop_assert_eq!(expected.2[4 + half][at], i32::from(b));
+                    prop_assert_eq!(expected.3 >> lane & 1 == 1, a > b);
+                }
+                for (place, &sum) in expected.6[3].iter().enumerate() {
+                    let [a, b, c] = [0, 1, 2].map(|vector| expected.6[vector][place]);
+                    prop_assert_eq!(expected.6[0][place], words[place]);
                     prop_assert_eq!(sum, a ^ b ^ c);
-                    prop_assert_eq!(expected.5[4][place], a & b | a & c | b & c);
-                    prop_assert_eq!(expected.5[5][place], a & b);
-                    prop_assert_eq!(expected.5[6][place], a | b);
-                    prop_assert_eq!(expected.5[7][place], a ^ b);
+                    prop_assert_eq!(expected.6[4][place], a & b | a & c | b & c);
+                    prop_assert_eq!(expected.6[5][place], a & b);
+                    prop_assert_eq!(expected.6[6][place], a | b);
+                    prop_assert_eq!(expected.6[7][place], a ^ b);
                 }
                 let [skipped, count] = [tables[0][1], tables[0][2]].map(|n| usize::from(n % 64));
                 let picked = ones.clone().skip(skipped).take(count);
-                prop_assert_eq!(expected.6[0], picked.map(|bit| 1 << (bit - 1_000)).sum::<u64>());
-                let bytes = expected.6[1].to_le_bytes();
+                prop_assert_eq!(expected.7[0], picked.map(|bit| 1 << (bit - 1_000)).sum::<u64>());
+                let bytes = expected.7[1].to_le_bytes();
                 for (bit, &byte) in bytes.iter().enumerate() {
                     prop_assert_eq!(u64::from(byte), word >> bit & 1);
                 }
-                prop_assert_eq!(&expected.4, &ones.collect::<Vec<u16>>());
+                prop_assert_eq!(&expected.5, &ones.collect::<Vec<u16>>());
                 for isa in Isa::all() {
                     prop_assert_eq!(&isa.run(&every), &expected, "{}", isa);
                 }

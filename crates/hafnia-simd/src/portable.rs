@@ -1,6 +1,6 @@
 //! The portable level: arrays, which the compiler vectorises as far as it may.
 
-use crate::simd::{Bits, Floats, LANES, Simd};
+use crate::simd::{Bits, Floats, LANES, Shorts, Simd};
 use crate::words::Words;
 
 /// The portable level.
@@ -21,7 +21,6 @@ macro_rules! array {
 }
 
 impl Simd for Portable {
-    type F32 = [f32; LANES];
     type I32 = [i32; LANES];
     type Mask = [bool; LANES];
     type Floats = Self;
@@ -29,34 +28,6 @@ impl Simd for Portable {
     #[inline(always)]
     fn floats(self) -> Self {
         self
-    }
-    #[inline(always)]
-    fn load(self, from: &[f32; LANES]) -> Self::F32 {
-        *from
-    }
-    #[inline(always)]
-    fn splat(self, value: f32) -> Self::F32 {
-        [value; LANES]
-    }
-    #[inline(always)]
-    fn load_bytes(self, from: &[u64; 2]) -> Self::F32 {
-        array!(lane < LANES => f32::from((from[lane / 8] >> (lane % 8 * 8)) as u8))
-    }
-    #[inline(always)]
-    fn store(self, vector: Self::F32, into: &mut [f32; LANES]) {
-        *into = vector;
-    }
-    #[inline(always)]
-    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        array!(lane < LANES => a[lane] + b[lane])
-    }
-    #[inline(always)]
-    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        array!(lane < LANES => a[lane] - b[lane])
-    }
-    #[inline(always)]
-    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-        array!(lane < LANES => a[lane] * b[lane])
     }
     #[inline(always)]
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
@@ -79,30 +50,91 @@ impl Simd for Portable {
         array!(lane < LANES => a[lane].wrapping_mul(b[lane]))
     }
     #[inline(always)]
-    fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-        array!(lane < LANES => a[lane] >= b[lane])
-    }
-    #[inline(always)]
-    fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
-        array!(lane < LANES => if mask[lane] { yes[lane] } else { no[lane] })
+    fn widen(self, vector: Self::I16) -> [Self::I32; 2] {
+        let [low, high] = [&vector[0], &vector[1]];
+        let low = array!(lane < LANES => i32::from(low[lane]));
+        [low, array!(lane < LANES => i32::from(high[lane]))]
     }
     #[inline(always)]
     fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32 {
         array!(lane < LANES => a[lane].wrapping_add(if mask[lane] { b[lane] } else { 0 }))
     }
     #[inline(always)]
-    fn bits(self, mask: Self::Mask) -> u16 {
+    fn mask(self, bits: u16) -> Self::Mask {
+        array!(lane < LANES => bits >> lane & 1 == 1)
+    }
+}
+
+/// An array of two halves by their elements.
+macro_rules! halves {
+    (($half:ident, $lane:ident) => $value:expr) => {{
+        let $half = 0;
+        let low = array!($lane < LANES => $value);
+        let $half = 1;
+        [low, array!($lane < LANES => $value)]
+    }};
+}
+
+impl Shorts for Portable {
+    type I16 = [[i16; LANES]; 2];
+    type Half = [i16; LANES];
+    type Mask16 = [[bool; LANES]; 2];
+
+    #[inline(always)]
+    fn load_half(self, from: &[i16; LANES]) -> Self::Half {
+        *from
+    }
+    #[inline(always)]
+    fn add_half(self, a: Self::Half, b: Self::Half) -> Self::Half {
+        array!(lane < LANES => a[lane].wrapping_add(b[lane]))
+    }
+    #[inline(always)]
+    fn join(self, halves: [Self::Half; 2]) -> Self::I16 {
+        halves
+    }
+    #[inline(always)]
+    fn load_i8(self, from: &[u64; 4]) -> Self::I16 {
+        halves!((half, lane) => i16::from((from[2 * half + lane / 8] >> (lane % 8 * 8)) as i8))
+    }
+    #[inline(always)]
+    fn splat_i16(self, value: i16) -> Self::I16 {
+        [[value; LANES]; 2]
+    }
+    #[inline(always)]
+    fn store_i16(self, vector: Self::I16, into: &mut [[i16; LANES]; 2]) {
+        *into = vector;
+    }
+    #[inline(always)]
+    fn add_i16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        halves!((half, lane) => a[half][lane].wrapping_add(b[half][lane]))
+    }
+    #[inline(always)]
+    fn mul_i16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+        halves!((half, lane) => a[half][lane].wrapping_mul(b[half][lane]))
+    }
+    #[inline(always)]
+    fn greater_i16(self, a: Self::I16, b: Self::I16) -> Self::Mask16 {
+        halves!((half, lane) => a[half][lane] > b[half][lane])
+    }
+    #[inline(always)]
+    fn select_i16(self, mask: Self::Mask16, yes: Self::I16, no: Self::I16) -> Self::I16 {
+        halves!((half, lane) => if mask[half][lane] { yes[half][lane] } else { no[half][lane] })
+    }
+    #[inline(always)]
+    fn add_i16_where(self, mask: Self::Mask16, a: Self::I16, b: Self::I16) -> Self::I16 {
+        halves!((half, lane) => {
+            a[half][lane].wrapping_add(if mask[half][lane] { b[half][lane] } else { 0 })
+        })
+    }
+    #[inline(always)]
+    fn bits_i16(self, mask: Self::Mask16) -> u32 {
         let mut bits = 0;
         let mut lane = 0;
-        while lane < LANES {
-            bits |= u16::from(mask[lane]) << lane;
+        while lane < 2 * LANES {
+            bits |= u32::from(mask[lane / LANES][lane % LANES]) << lane;
             lane += 1;
         }
         bits
-    }
-    #[inline(always)]
-    fn mask(self, bits: u16) -> Self::Mask {
-        array!(lane < LANES => bits >> lane & 1 == 1)
     }
 }
 

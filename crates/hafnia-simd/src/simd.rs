@@ -14,12 +14,10 @@ pub trait Kernel {
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
 
-/// Vectors of 16 lanes, in arrays or registers.
+/// Vectors of 16 integers of 32 bits, in arrays or registers.
 ///
-/// Operations are those of [`f32`] and the wrapping ones of [`i32`], lane by lane.
-pub trait Simd: Bits + Words {
-    /// 16 floats.
-    type F32: Copy;
+/// Operations are the wrapping ones of [`i32`], lane by lane.
+pub trait Simd: Bits + Shorts + Words {
     /// 16 integers.
     type I32: Copy;
     /// 16 answers.
@@ -29,20 +27,6 @@ pub trait Simd: Bits + Words {
 
     /// The floats as wide as a register.
     fn floats(self) -> Self::Floats;
-    /// Floats from memory.
-    fn load(self, from: &[f32; LANES]) -> Self::F32;
-    /// One float in all lanes.
-    fn splat(self, value: f32) -> Self::F32;
-    /// Bytes from memory, the lowest of the first word first, as floats.
-    fn load_bytes(self, from: &[u64; 2]) -> Self::F32;
-    /// Floats to memory.
-    fn store(self, vector: Self::F32, into: &mut [f32; LANES]);
-    /// a + b.
-    fn add(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// a − b.
-    fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// a · b.
-    fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// Integers from memory.
     fn load_i32(self, from: &[i32; LANES]) -> Self::I32;
     /// One integer in all lanes.
@@ -53,16 +37,49 @@ pub trait Simd: Bits + Words {
     fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// a · b.
     fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
-    /// a ≥ b.
-    fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask;
-    /// yes where the mask holds, no elsewhere.
-    fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32;
+    /// The same integers.
+    fn widen(self, vector: Self::I16) -> [Self::I32; 2];
     /// a + b where the mask holds, a elsewhere.
     fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32;
-    /// One bit per lane, the first lane lowest.
-    fn bits(self, mask: Self::Mask) -> u16;
     /// The mask with these bits.
     fn mask(self, bits: u16) -> Self::Mask;
+}
+
+/// Vectors of 32 integers of 16 bits, two times [`LANES`].
+///
+/// Operations are the wrapping ones of [`i16`], lane by lane.
+pub trait Shorts: Copy {
+    /// 32 integers.
+    type I16: Copy;
+    /// 16 of them.
+    type Half: Copy;
+    /// 32 answers.
+    type Mask16: Copy;
+
+    /// Half a vector from memory.
+    fn load_half(self, from: &[i16; LANES]) -> Self::Half;
+    /// a + b.
+    fn add_half(self, a: Self::Half, b: Self::Half) -> Self::Half;
+    /// A vector of its halves.
+    fn join(self, halves: [Self::Half; 2]) -> Self::I16;
+    /// Signed bytes from memory, the lowest of the first word first.
+    fn load_i8(self, from: &[u64; 4]) -> Self::I16;
+    /// One integer in all lanes.
+    fn splat_i16(self, value: i16) -> Self::I16;
+    /// Integers to memory.
+    fn store_i16(self, vector: Self::I16, into: &mut [[i16; LANES]; 2]);
+    /// a + b.
+    fn add_i16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// a · b.
+    fn mul_i16(self, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// a > b.
+    fn greater_i16(self, a: Self::I16, b: Self::I16) -> Self::Mask16;
+    /// yes where the mask holds, no elsewhere.
+    fn select_i16(self, mask: Self::Mask16, yes: Self::I16, no: Self::I16) -> Self::I16;
+    /// a + b where the mask holds, a elsewhere.
+    fn add_i16_where(self, mask: Self::Mask16, a: Self::I16, b: Self::I16) -> Self::I16;
+    /// One bit per lane, the first lane lowest.
+    fn bits_i16(self, mask: Self::Mask16) -> u32;
 }
 
 /// Vectors of 512 bits.

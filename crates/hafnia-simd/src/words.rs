@@ -3,19 +3,52 @@
 /// A one in every byte.
 pub(crate) const BYTES: u64 = 0x0101_0101_0101_0101;
 
+/// A function of a byte that is given for each of the 16 lowest and of the 16 highest bytes, and for the
+/// others by sixteens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ByteTable {
+    all: [u8; 256],
+    /// What shuffles look up: the lowest bytes, sixteens, and the highest bytes. The first and the last
+    /// sixteen are 0, so that all three are joined by or.
+    pub(crate) low: [u8; 16],
+    pub(crate) between: [u8; 16],
+    pub(crate) high: [u8; 16],
+}
+
+impl ByteTable {
+    /// What it is for bytes in order: `of` is called with the first and the last of those that are
+    /// given together.
+    pub fn new(of: impl Fn(u8, u8) -> u8) -> Self {
+        let all = std::array::from_fn(|byte| match byte as u8 {
+            byte @ 16..240 => of(byte / 16 * 16, byte / 16 * 16 + 15),
+            byte => of(byte, byte),
+        });
+        Self {
+            low: std::array::from_fn(|byte| all[byte]),
+            between: std::array::from_fn(|number| match number {
+                0 | 15 => 0,
+                _ => all[number * 16],
+            }),
+            high: std::array::from_fn(|byte| all[240 + byte]),
+            all,
+        }
+    }
+
+    /// What it is for a byte.
+    #[inline(always)]
+    pub fn of(&self, byte: u8) -> u8 {
+        self.all[usize::from(byte)]
+    }
+}
+
 /// Operations on words of 64 bits and their bytes; what is written here is the portable code.
 pub trait Words: Copy {
-    /// Looks up every byte b of the words: with t the smaller one of b and 255 − b, below 128, the
-    /// smaller one of low\[t\], or of low\[15\] if t is over 15, and high\[t / 16\].
+    /// Looks up every byte of the words.
     #[inline(always)]
-    fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
+    fn look_up(self, words: &[u64; 8], table: &ByteTable) -> [u64; 8] {
         let mut found = [0; 8];
         for (found, word) in found.iter_mut().zip(words) {
-            let bytes = word.to_le_bytes().map(|byte| {
-                let tail = byte.min(!byte);
-                low[usize::from(tail.min(15))].min(high[usize::from(tail >> 4)])
-            });
-            *found = u64::from_le_bytes(bytes);
+            *found = u64::from_le_bytes(word.to_le_bytes().map(|byte| table.of(byte)));
         }
         found
     }
@@ -81,7 +114,7 @@ pub trait Words: Copy {
 }
 
 /// The places of the ones of every byte, from the front.
-static PLACES: [[u8; 8]; 256] = {
+pub(crate) static PLACES: [[u8; 8]; 256] = {
     let mut places = [[0; 8]; 256];
     let mut byte = 0;
     while byte < 256 {

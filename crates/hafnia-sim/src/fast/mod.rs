@@ -12,7 +12,7 @@
 //!        │  the input control: counted, or listed as conversion cycles (list)
 //!        ▼
 //!  codes │  exact, table, device: what the converters answer in every cycle
-//!        │  open: columns that one byte of their draw leaves open
+//!        │  steps: a tile in whole numbers   open: columns that one byte of their draw leaves open
 //!        ▼
 //!  sums  │  packed: AND and popcount, a row of positions   sliced: full adders, all positions
 //!        │  thresholds and pools

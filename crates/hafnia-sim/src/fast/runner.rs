@@ -11,7 +11,7 @@ use hafnia_model::{Layer, Window};
 use hafnia_simd::{Isa, LANES};
 
 use crate::fast::codes::exact::ExactKernel;
-use crate::fast::codes::{Conversions, Convert, Correction};
+use crate::fast::codes::{Conversions, Convert, Correction, Lanes};
 use crate::fast::groups::list::{ENOUGH, Schedule};
 use crate::fast::groups::patches::{AnyBuffers, CountUnshared, ListAny, ListUnshared, Row};
 use crate::fast::groups::slices::{
@@ -57,8 +57,8 @@ struct Buffers {
     digital: Vec<[i32; 2]>,
     corrections: Vec<Correction>,
     /// `[position][block]` × 16 columns: raw sums of a tile, and sums of the matrix.
-    raw: Vec<[i32; LANES]>,
-    sums: Vec<[i32; LANES]>,
+    raw: Vec<Lanes>,
+    sums: Vec<Lanes>,
     sliced: SlicedBuffers,
     outputs: Vec<i32>,
     /// A window of the activations, and what tiles add up of it before they scan.
@@ -151,16 +151,16 @@ impl<'a, C: Convert> Runner<'a, C> {
         let of = &layout.matrices[matrix];
         let (positions, blocks) = (of.windows.positions(), of.levels.blocks());
         self.buffers.sums.clear();
-        self.buffers.sums.resize(positions * blocks, [0; LANES]);
+        self.buffers.sums.resize(positions * blocks, Lanes::default());
         if let Sums::Sliced(sliced) = &of.sums {
             self.fill(&sliced.streams);
         }
         for &id in &of.tiles {
             let tile = &layout.tiles[id.index()];
-            self.begin_tile(of);
+            self.begin_tile(of, id);
             self.buffers.raw.clear();
             let of_tile = layout.cells.tiles[id.index()].blocks;
-            self.buffers.raw.resize(positions * of_tile, [0; LANES]);
+            self.buffers.raw.resize(positions * of_tile, Lanes::default());
             match (&tile.grouper, &of.sums) {
                 (
                     Grouper::Slices(grouper @ SliceGrouper::Scanned(scanned)),
@@ -228,7 +228,7 @@ impl<'a, C: Convert> Runner<'a, C> {
         let (layout, isa) = (self.layout, self.isa);
         let of = &layout.matrices[matrix];
         let (windows, blocks) = (&of.windows, of.levels.blocks());
-        self.buffers.sums.resize(windows.positions() * blocks, [0; LANES]);
+        self.buffers.sums.resize(windows.positions() * blocks, Lanes::default());
         for y in 0..windows.height {
             let Buffers { words, patches, sums, .. } = &mut self.buffers;
             isa.run(Gather { windows, bits: &of.natural, words, rows: y..y + 1, patches });
@@ -238,7 +238,7 @@ impl<'a, C: Convert> Runner<'a, C> {
         }
         let tiles = of.tiles.iter().filter(|_| strategy != Strategy::Reference);
         for &id in tiles {
-            self.begin_tile(of);
+            self.begin_tile(of, id);
             self.buffers.corrections.clear();
             for y in 0..windows.height {
                 self.gather(of, id, y..y + 1);
@@ -307,8 +307,9 @@ impl<'a, C: Convert> Runner<'a, C> {
     // ---- groups --------------------------------------------------------------------------------
 
     /// Forgets what was there of another tile.
-    fn begin_tile(&mut self, of: &MatrixLayout) {
-        self.buffers.schedule.clear(self.layout.cells.slots);
+    fn begin_tile(&mut self, of: &MatrixLayout, id: TileId) {
+        let cells = &self.layout.cells;
+        self.buffers.schedule.begin(cells.slots, cells.tiles[id.index()].lines);
         self.buffers.digital.clear();
         self.buffers.digital.resize(of.windows.positions(), [0; 2]);
     }
@@ -331,17 +332,7 @@ impl<'a, C: Convert> Runner<'a, C> {
         let lines = self.layout.cells.tiles[id.index()].lines;
         let Buffers { patches, schedule, found, digital, .. } = &mut self.buffers;
         schedule.reserve(ENOUGH, lines);
-        let null = lines as u16;
-        self.isa.run(ListFound {
-            found,
-            groups,
-            scanned,
-            streams,
-            patches,
-            null,
-            schedule,
-            digital,
-        });
+        self.isa.run(ListFound { found, groups, scanned, streams, patches, schedule, digital });
     }
 
     /// Lists the groups of a tile at row `y` of output positions, whose lines were gathered.
@@ -350,7 +341,7 @@ impl<'a, C: Convert> Runner<'a, C> {
         let (width, tile) = (of.windows.width, &layout.tiles[id.index()]);
         let Buffers { patches, schedule, digital, any: buffers, .. } = &mut self.buffers;
         let lines = layout.cells.tiles[id.index()].lines;
-        let of = row(patches, tile, lines, y * width..(y + 1) * width);
+        let of = row(patches, tile, y * width..(y + 1) * width);
         if let Grouper::Any = tile.grouper {
             schedule.reserve(width * tile.planes * lines, lines);
             let plan = layout.plan.as_ref().expect("tiles are those of a plan");
@@ -370,11 +361,10 @@ impl<'a, C: Convert> Runner<'a, C> {
             self.list(of, id, y);
             let schedule = &mut self.buffers.schedule;
             let counts = (schedule.len as u64, schedule.rows_on);
-            schedule.clear(layout.cells.slots);
+            schedule.clear();
             counts
         } else {
-            let lines = layout.cells.tiles[id.index()].lines;
-            let of = row(&self.buffers.patches, tile, lines, y * width..(y + 1) * width);
+            let of = row(&self.buffers.patches, tile, y * width..(y + 1) * width);
             self.isa.run(CountUnshared { of, slots: layout.cells.slots })
         };
         self.count(matrix, id, groups, rows_on);
@@ -399,6 +389,7 @@ impl<'a, C: Convert> Runner<'a, C> {
     fn convert_listed(&mut self, matrix: usize, id: TileId, image: u32) {
         let (codes, of) = (self.codes(), self.conversions(id, image));
         let Buffers { schedule, raw, .. } = &mut self.buffers;
+        schedule.pad();
         codes.convert(of, schedule, &mut self.scratch, raw);
         self.forget_listed(matrix, id);
     }
@@ -414,7 +405,7 @@ impl<'a, C: Convert> Runner<'a, C> {
     fn forget_listed(&mut self, matrix: usize, id: TileId) {
         let schedule = &mut self.buffers.schedule;
         let (groups, rows_on) = (schedule.len as u64, schedule.rows_on);
-        schedule.clear(self.layout.cells.slots);
+        schedule.clear();
         self.count(matrix, id, groups, rows_on);
     }
 
@@ -450,7 +441,7 @@ impl<'a, C: Convert> Runner<'a, C> {
         let (levels, windows) = (&of.levels, &of.windows);
         if levels.levels == 0 {
             outputs.clear();
-            outputs.extend(sums.iter().flatten().take(levels.columns));
+            outputs.extend(sums.iter().flat_map(|sums| sums.iter()).take(levels.columns));
             return;
         }
         next.clear();
@@ -461,6 +452,6 @@ impl<'a, C: Convert> Runner<'a, C> {
 }
 
 /// A row of output positions of a tile, whose lines were gathered.
-fn row<'a>(patches: &'a Patches, tile: &TileLayout, lines: usize, row: Range<usize>) -> Row<'a> {
-    Row { patches, planes: tile.planes, null: lines as u16, row, replica: tile.outputs.replica }
+fn row<'a>(patches: &'a Patches, tile: &TileLayout, row: Range<usize>) -> Row<'a> {
+    Row { patches, planes: tile.planes, row, replica: tile.outputs.replica }
 }

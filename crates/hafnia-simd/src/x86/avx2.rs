@@ -2,8 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use crate::simd::{Bits, Floats, Kernel, LANES, Simd};
-use crate::words::{BYTES, Words};
+use crate::simd::{Bits, Floats, Kernel, LANES, Shorts, Simd};
+use crate::words::{BYTES, ByteTable, PLACES, Words};
 
 /// The token of this level.
 #[derive(Debug, Clone, Copy)]
@@ -25,9 +25,8 @@ pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
 }
 
 impl Simd for Avx2 {
-    type F32 = [__m256; 2];
     type I32 = [__m256i; 2];
-    type Mask = [__m256; 2];
+    type Mask = [__m256i; 2];
     type Floats = Self;
 
     #[inline(always)]
@@ -36,35 +35,6 @@ impl Simd for Avx2 {
     }
 
     instructions! {
-        fn load(self, from: &[f32; LANES]) -> Self::F32 {
-            let from = from.as_ptr();
-            [_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))]
-        }
-        fn splat(self, value: f32) -> Self::F32 {
-            [_mm256_set1_ps(value); 2]
-        }
-        fn load_bytes(self, from: &[u64; 2]) -> Self::F32 {
-            let from = _mm_loadu_si128(from.as_ptr().cast());
-            let high = _mm_unpackhi_epi64(from, from);
-            [
-                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(from)),
-                _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(high)),
-            ]
-        }
-        fn store(self, vector: Self::F32, into: &mut [f32; LANES]) {
-            let into = into.as_mut_ptr();
-            _mm256_storeu_ps(into, vector[0]);
-            _mm256_storeu_ps(into.add(8), vector[1]);
-        }
-        fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-            [_mm256_add_ps(a[0], b[0]), _mm256_add_ps(a[1], b[1])]
-        }
-        fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-            [_mm256_sub_ps(a[0], b[0]), _mm256_sub_ps(a[1], b[1])]
-        }
-        fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-            [_mm256_mul_ps(a[0], b[0]), _mm256_mul_ps(a[1], b[1])]
-        }
         fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
             let from = from.as_ptr();
             [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(8).cast())]
@@ -83,32 +53,87 @@ impl Simd for Avx2 {
         fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
             [_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])]
         }
-        fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-            [_mm256_cmp_ps::<_CMP_GE_OQ>(a[0], b[0]), _mm256_cmp_ps::<_CMP_GE_OQ>(a[1], b[1])]
-        }
-        fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
-            [
-                _mm256_blendv_ps(no[0], yes[0], mask[0]),
-                _mm256_blendv_ps(no[1], yes[1], mask[1]),
-            ]
+        fn widen(self, vector: Self::I16) -> [Self::I32; 2] {
+            let [a, b] = vector;
+            let (low, high) = (_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a));
+            let a = [_mm256_cvtepi16_epi32(low), _mm256_cvtepi16_epi32(high)];
+            let (low, high) = (_mm256_castsi256_si128(b), _mm256_extracti128_si256::<1>(b));
+            [a, [_mm256_cvtepi16_epi32(low), _mm256_cvtepi16_epi32(high)]]
         }
         fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32 {
             [
-                _mm256_add_epi32(a[0], _mm256_and_si256(b[0], _mm256_castps_si256(mask[0]))),
-                _mm256_add_epi32(a[1], _mm256_and_si256(b[1], _mm256_castps_si256(mask[1]))),
+                _mm256_add_epi32(a[0], _mm256_and_si256(b[0], mask[0])),
+                _mm256_add_epi32(a[1], _mm256_and_si256(b[1], mask[1])),
             ]
-        }
-        fn bits(self, mask: Self::Mask) -> u16 {
-            (_mm256_movemask_ps(mask[0]) | _mm256_movemask_ps(mask[1]) << 8) as u16
         }
         fn mask(self, bits: u16) -> Self::Mask {
             let low = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
             let high = _mm256_slli_epi32::<8>(low);
             let bits = _mm256_set1_epi32(i32::from(bits));
             [
-                _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(bits, low), low)),
-                _mm256_castsi256_ps(_mm256_cmpeq_epi32(_mm256_and_si256(bits, high), high)),
+                _mm256_cmpeq_epi32(_mm256_and_si256(bits, low), low),
+                _mm256_cmpeq_epi32(_mm256_and_si256(bits, high), high),
             ]
+        }
+    }
+}
+
+impl Shorts for Avx2 {
+    type I16 = [__m256i; 2];
+    type Half = __m256i;
+    type Mask16 = [__m256i; 2];
+
+    #[inline(always)]
+    fn join(self, halves: [Self::Half; 2]) -> Self::I16 {
+        halves
+    }
+
+    instructions! {
+        fn load_half(self, from: &[i16; LANES]) -> Self::Half {
+            _mm256_loadu_si256(from.as_ptr().cast())
+        }
+        fn add_half(self, a: Self::Half, b: Self::Half) -> Self::Half {
+            _mm256_add_epi16(a, b)
+        }
+        fn load_i8(self, from: &[u64; 4]) -> Self::I16 {
+            let from = from.as_ptr();
+            [
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())),
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(from.add(2).cast())),
+            ]
+        }
+        fn splat_i16(self, value: i16) -> Self::I16 {
+            [_mm256_set1_epi16(value); 2]
+        }
+        fn store_i16(self, vector: Self::I16, into: &mut [[i16; LANES]; 2]) {
+            _mm256_storeu_si256(into[0].as_mut_ptr().cast(), vector[0]);
+            _mm256_storeu_si256(into[1].as_mut_ptr().cast(), vector[1]);
+        }
+        fn add_i16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+            [_mm256_add_epi16(a[0], b[0]), _mm256_add_epi16(a[1], b[1])]
+        }
+        fn mul_i16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+            [_mm256_mullo_epi16(a[0], b[0]), _mm256_mullo_epi16(a[1], b[1])]
+        }
+        fn greater_i16(self, a: Self::I16, b: Self::I16) -> Self::Mask16 {
+            [_mm256_cmpgt_epi16(a[0], b[0]), _mm256_cmpgt_epi16(a[1], b[1])]
+        }
+        fn select_i16(self, mask: Self::Mask16, yes: Self::I16, no: Self::I16) -> Self::I16 {
+            [
+                _mm256_blendv_epi8(no[0], yes[0], mask[0]),
+                _mm256_blendv_epi8(no[1], yes[1], mask[1]),
+            ]
+        }
+        fn add_i16_where(self, mask: Self::Mask16, a: Self::I16, b: Self::I16) -> Self::I16 {
+            [
+                _mm256_add_epi16(a[0], _mm256_and_si256(b[0], mask[0])),
+                _mm256_add_epi16(a[1], _mm256_and_si256(b[1], mask[1])),
+            ]
+        }
+        fn bits_i16(self, mask: Self::Mask16) -> u32 {
+            // Bytes, of which packing leaves every other half of a half in the other place.
+            let bytes = _mm256_packs_epi16(mask[0], mask[1]);
+            _mm256_movemask_epi8(_mm256_permute4x64_epi64::<0b11_01_10_00>(bytes)).cast_unsigned()
         }
     }
 }
@@ -153,23 +178,27 @@ impl Bits for Avx2 {
 
 impl Words for Avx2 {
     instructions! {
-        fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
-            let table = |bytes: &[u8; 16]| {
+        fn look_up(self, words: &[u64; 8], table: &ByteTable) -> [u64; 8] {
+            let ByteTable { low, between, high, .. } = table;
+            let load = |bytes: &[u8; 16]| {
                 _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast()))
             };
-            let (low, high) = (table(low), table(high));
-            let fifteen = _mm256_set1_epi8(15);
+            let (low, between, high) = (load(low), load(between), load(high));
+            let (fifteen, sixteen) = (_mm256_set1_epi8(15), _mm256_set1_epi8(16));
+            // What is 16 or more becomes 128 or more, and a shuffle by that gives 0.
+            let below_16 = _mm256_set1_epi8(112);
             let mut found = [0; 8];
             let mut half = 0;
             while half < 8 {
                 let bytes = _mm256_loadu_si256(words.as_ptr().add(half).cast());
-                let other = _mm256_xor_si256(bytes, _mm256_set1_epi8(-1));
-                let tail = _mm256_min_epu8(bytes, other);
-                let of_low = _mm256_shuffle_epi8(low, _mm256_min_epu8(tail, fifteen));
-                let sixteenth = _mm256_and_si256(_mm256_srli_epi16::<4>(tail), fifteen);
-                let of_high = _mm256_shuffle_epi8(high, sixteenth);
-                let smaller = _mm256_min_epu8(of_low, of_high);
-                _mm256_storeu_si256(found.as_mut_ptr().add(half).cast(), smaller);
+                let of_low = _mm256_shuffle_epi8(low, _mm256_adds_epu8(bytes, below_16));
+                let sixteenth = _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), fifteen);
+                let of_between = _mm256_shuffle_epi8(between, sixteenth);
+                let from_240 = _mm256_add_epi8(bytes, sixteen);
+                let of_high = _mm256_shuffle_epi8(high, _mm256_adds_epu8(from_240, below_16));
+                let of_ends = _mm256_or_si256(of_low, of_high);
+                let of_all = _mm256_or_si256(of_ends, of_between);
+                _mm256_storeu_si256(found.as_mut_ptr().add(half).cast(), of_all);
                 half += 4;
             }
             found
@@ -188,6 +217,20 @@ impl Words for Avx2 {
         }
         fn spread(self, word: u64) -> u64 {
             _pdep_u64(word, BYTES)
+        }
+        fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
+            let (mut count, mut left) = (0, word);
+            let mut first = _mm_set1_epi16(first.cast_signed());
+            // At most 8 places were written for every byte before, so that there is room for 8.
+            while left != 0 {
+                let byte = (left & 0xff) as usize;
+                let places = _mm_cvtepu8_epi16(_mm_loadl_epi64(PLACES[byte].as_ptr().cast()));
+                _mm_storeu_si128(into.as_mut_ptr().add(count).cast(), _mm_add_epi16(places, first));
+                count += byte.count_ones() as usize;
+                first = _mm_add_epi16(first, _mm_set1_epi16(8));
+                left >>= 8;
+            }
+            count
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::arch::x86_64::*;
 
 use super::avx2::Avx2;
-use crate::simd::{Bits, Kernel, LANES, Simd};
-use crate::words::{BYTES, Words};
+use crate::simd::{Bits, Kernel, LANES, Shorts, Simd};
+use crate::words::{BYTES, ByteTable, Words};
 
 /// The token of this level.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +39,6 @@ static PLACES: [u16; 32] = {
 };
 
 impl Simd for Avx512 {
-    type F32 = __m512;
     type I32 = __m512i;
     type Mask = __mmask16;
     // Half a register: a whole one makes training no faster.
@@ -50,37 +49,11 @@ impl Simd for Avx512 {
         Avx2(())
     }
     #[inline(always)]
-    fn bits(self, mask: Self::Mask) -> u16 {
-        mask
-    }
-    #[inline(always)]
     fn mask(self, bits: u16) -> Self::Mask {
         bits
     }
 
     instructions! {
-        fn load(self, from: &[f32; LANES]) -> Self::F32 {
-            _mm512_loadu_ps(from.as_ptr())
-        }
-        fn splat(self, value: f32) -> Self::F32 {
-            _mm512_set1_ps(value)
-        }
-        fn load_bytes(self, from: &[u64; 2]) -> Self::F32 {
-            let from = _mm_loadu_si128(from.as_ptr().cast());
-            _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(from))
-        }
-        fn store(self, vector: Self::F32, into: &mut [f32; LANES]) {
-            _mm512_storeu_ps(into.as_mut_ptr(), vector);
-        }
-        fn add(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-            _mm512_add_ps(a, b)
-        }
-        fn sub(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-            _mm512_sub_ps(a, b)
-        }
-        fn mul(self, a: Self::F32, b: Self::F32) -> Self::F32 {
-            _mm512_mul_ps(a, b)
-        }
         fn load_i32(self, from: &[i32; LANES]) -> Self::I32 {
             _mm512_loadu_si512(from.as_ptr().cast())
         }
@@ -96,14 +69,59 @@ impl Simd for Avx512 {
         fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
             _mm512_mullo_epi32(a, b)
         }
-        fn ge(self, a: Self::F32, b: Self::F32) -> Self::Mask {
-            _mm512_cmp_ps_mask::<_CMP_GE_OQ>(a, b)
-        }
-        fn select(self, mask: Self::Mask, yes: Self::F32, no: Self::F32) -> Self::F32 {
-            _mm512_mask_blend_ps(mask, no, yes)
+        fn widen(self, vector: Self::I16) -> [Self::I32; 2] {
+            let high = _mm512_extracti64x4_epi64::<1>(vector);
+            [_mm512_cvtepi16_epi32(_mm512_castsi512_si256(vector)), _mm512_cvtepi16_epi32(high)]
         }
         fn add_where(self, mask: Self::Mask, a: Self::I32, b: Self::I32) -> Self::I32 {
             _mm512_mask_add_epi32(a, mask, a, b)
+        }
+    }
+}
+
+impl Shorts for Avx512 {
+    type I16 = __m512i;
+    type Half = __m256i;
+    type Mask16 = __mmask32;
+
+    #[inline(always)]
+    fn bits_i16(self, mask: Self::Mask16) -> u32 {
+        mask
+    }
+
+    instructions! {
+        fn load_half(self, from: &[i16; LANES]) -> Self::Half {
+            _mm256_loadu_si256(from.as_ptr().cast())
+        }
+        fn add_half(self, a: Self::Half, b: Self::Half) -> Self::Half {
+            _mm256_add_epi16(a, b)
+        }
+        fn join(self, halves: [Self::Half; 2]) -> Self::I16 {
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(halves[0]), halves[1])
+        }
+        fn load_i8(self, from: &[u64; 4]) -> Self::I16 {
+            _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.as_ptr().cast()))
+        }
+        fn splat_i16(self, value: i16) -> Self::I16 {
+            _mm512_set1_epi16(value)
+        }
+        fn store_i16(self, vector: Self::I16, into: &mut [[i16; LANES]; 2]) {
+            _mm512_storeu_si512(into.as_mut_ptr().cast(), vector);
+        }
+        fn add_i16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+            _mm512_add_epi16(a, b)
+        }
+        fn mul_i16(self, a: Self::I16, b: Self::I16) -> Self::I16 {
+            _mm512_mullo_epi16(a, b)
+        }
+        fn greater_i16(self, a: Self::I16, b: Self::I16) -> Self::Mask16 {
+            _mm512_cmpgt_epi16_mask(a, b)
+        }
+        fn select_i16(self, mask: Self::Mask16, yes: Self::I16, no: Self::I16) -> Self::I16 {
+            _mm512_mask_blend_epi16(mask, no, yes)
+        }
+        fn add_i16_where(self, mask: Self::Mask16, a: Self::I16, b: Self::I16) -> Self::I16 {
+            _mm512_mask_add_epi16(a, mask, a, b)
         }
     }
 }
@@ -148,19 +166,22 @@ impl Bits for Avx512 {
 
 impl Words for Avx512 {
     instructions! {
-        fn look_up_tails(self, words: &[u64; 8], low: &[u8; 16], high: &[u8; 16]) -> [u64; 8] {
-            let table = |bytes: &[u8; 16]| {
+        fn look_up(self, words: &[u64; 8], table: &ByteTable) -> [u64; 8] {
+            let ByteTable { low, between, high, .. } = table;
+            let load = |bytes: &[u8; 16]| {
                 _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast()))
             };
-            let fifteen = _mm512_set1_epi8(15);
+            // What is 16 or more becomes 128 or more, and a shuffle by that gives 0.
+            let below_16 = _mm512_set1_epi8(112);
             let bytes = _mm512_loadu_si512(words.as_ptr().cast());
-            let other = _mm512_xor_si512(bytes, _mm512_set1_epi8(-1));
-            let tail = _mm512_min_epu8(bytes, other);
-            let of_low = _mm512_shuffle_epi8(table(low), _mm512_min_epu8(tail, fifteen));
-            let sixteenth = _mm512_and_si512(_mm512_srli_epi16::<4>(tail), fifteen);
-            let of_high = _mm512_shuffle_epi8(table(high), sixteenth);
+            let of_low = _mm512_shuffle_epi8(load(low), _mm512_adds_epu8(bytes, below_16));
+            let sixteenth = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), _mm512_set1_epi8(15));
+            let of_between = _mm512_shuffle_epi8(load(between), sixteenth);
+            let from_240 = _mm512_add_epi8(bytes, _mm512_set1_epi8(16));
+            let of_high = _mm512_shuffle_epi8(load(high), _mm512_adds_epu8(from_240, below_16));
+            let of_ends = _mm512_or_si512(of_low, of_high);
             let mut found = [0; 8];
-            _mm512_storeu_si512(found.as_mut_ptr().cast(), _mm512_min_epu8(of_low, of_high));
+            _mm512_storeu_si512(found.as_mut_ptr().cast(), _mm512_or_si512(of_ends, of_between));
             found
         }
         fn above(self, words: &[u64; 8], last: u8) -> u64 {

@@ -3,7 +3,8 @@
 use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::engine::Exact;
-use crate::fast::codes::{Cells, Conversions, Convert, TileCells};
+use crate::fast::codes::{Cells, Conversions, Convert, Lanes, TileCells};
+use crate::fast::groups::Cycles;
 use crate::fast::groups::list::Schedule;
 use crate::paths::{Path, Why};
 
@@ -39,13 +40,7 @@ impl Convert for ExactKernel<'_> {
         self.path
     }
 
-    fn convert(
-        &self,
-        of: Conversions,
-        schedule: &Schedule,
-        _scratch: &mut (),
-        raw: &mut [[i32; LANES]],
-    ) {
+    fn convert(&self, of: Conversions, schedule: &Schedule, _scratch: &mut (), raw: &mut [Lanes]) {
         let (tile, bytes) = (&self.cells.tiles[of.tile], &self.bytes[of.tile]);
         of.isa.run(CountOnes { tile, bytes, schedule, max_code: self.max_code, raw });
     }
@@ -62,7 +57,7 @@ struct CountOnes<'a> {
     bytes: &'a [[u8; LANES]],
     schedule: &'a Schedule,
     max_code: u8,
-    raw: &'a mut [[i32; LANES]],
+    raw: &'a mut [Lanes],
 }
 
 impl Kernel for CountOnes<'_> {
@@ -74,7 +69,7 @@ impl Kernel for CountOnes<'_> {
         let blocks = tile.blocks;
         for group in 0..schedule.len {
             let lines = schedule.slots_of(group);
-            let (position, weight) = (schedule.positions[group], schedule.weights[group]);
+            let ((position, _), weight) = (schedule.address(group), schedule.weights[group]);
             for block in 0..blocks {
                 let mut ones = [0u8; LANES];
                 for &line in lines {

@@ -2,9 +2,8 @@
 //!
 //! Each gives the codes of its [`Engine`](crate::Engine), bit for bit, whatever the instruction set:
 //! `tests/kernels.rs` holds them together. They are fast because they leave out what cannot matter.
-//! - [`DeviceKernel`](device::DeviceKernel) adds up cells, then draws one byte a column. It bounds the
-//!   temporal noise, so that a column whose comparators all answer the same at both bounds has its
-//!   code. The others, about one in a hundred, are noted and get the other bytes of their word.
+//! - [`DeviceKernel`](device::DeviceKernel) adds up cells in whole steps of 16 bits and draws one byte
+//!   a column, which bounds the temporal noise. Only where both leave a code open, about once in 300, does it take the floats that define it, and the other bytes of the word.
 //! - [`TableKernel`](table::TableKernel) draws the same byte. Where it lies in the piece of the
 //!   likeliest code, and that is the number of ones, there is nothing to correct in the network's own
 //!   sums.
@@ -13,7 +12,10 @@
 pub(crate) mod device;
 pub(crate) mod exact;
 pub(crate) mod open;
+mod steps;
 pub(crate) mod table;
+
+use std::ops::{Deref, DerefMut};
 
 use hafnia_cim::ScanEntry;
 use hafnia_ir::Tile;
@@ -90,6 +92,28 @@ impl TileCells {
     }
 }
 
+/// Numbers of a block of columns, in one cache line: a vector that lies in two is read much later after
+/// it was written.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+pub(crate) struct Lanes(pub(crate) [i32; LANES]);
+
+impl Deref for Lanes {
+    type Target = [i32; LANES];
+
+    #[inline(always)]
+    fn deref(&self) -> &[i32; LANES] {
+        &self.0
+    }
+}
+
+impl DerefMut for Lanes {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [i32; LANES] {
+        &mut self.0
+    }
+}
+
 /// What is converted, and in which instructions.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Conversions {
@@ -124,7 +148,7 @@ pub(crate) trait Convert: Sync {
         of: Conversions,
         schedule: &Schedule,
         scratch: &mut Self::Scratch,
-        raw: &mut [[i32; LANES]],
+        raw: &mut [Lanes],
     );
 
     /// Notes where codes are not the number of ones; for [`Path::Corrected`] only.

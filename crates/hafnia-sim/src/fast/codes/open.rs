@@ -3,7 +3,7 @@
 use hafnia_rng::{BLOCKS, Counter};
 use hafnia_simd::LANES;
 
-use crate::fast::groups::{Addresses, BATCH};
+use crate::fast::groups::BATCH;
 
 const _: () = assert!(BATCH == BLOCKS && LANES == 16, "a Philox block is the bytes of a vector");
 
@@ -37,11 +37,10 @@ impl Open {
 pub(crate) fn first_bytes(
     source: &Counter,
     image: u32,
-    addresses: &Addresses,
+    addresses: &[u64; BATCH],
     block: usize,
 ) -> [[u64; 2]; BATCH] {
-    let Addresses { positions, plane_groups } = addresses;
-    let words = source.blocks(image, positions, plane_groups, block as u32);
+    let words = source.blocks(image, addresses, block as u32);
     let mut bytes = [[0; 2]; BATCH];
     let mut group = 0;
     while group < BATCH {

@@ -6,7 +6,7 @@ use hafnia_simd::{Kernel, LANES, Simd};
 use crate::draws::{self, Address, word};
 use crate::engine::{Pieces, Table};
 use crate::fast::codes::open::{Open, first_bytes};
-use crate::fast::codes::{Cells, Conversions, Convert, Correction, TileCells};
+use crate::fast::codes::{Cells, Conversions, Convert, Correction, Lanes, TileCells};
 use crate::fast::groups::list::Schedule;
 use crate::fast::groups::{BATCH, Cycles};
 use crate::paths::{Path, Why};
@@ -65,15 +65,15 @@ impl Convert for TableKernel<'_> {
         of: Conversions,
         schedule: &Schedule,
         _scratch: &mut TableScratch,
-        raw: &mut [[i32; LANES]],
+        raw: &mut [Lanes],
     ) {
         let (source, tile) = (&self.table.sources[of.tile], &self.cells.tiles[of.tile]);
         let bits = &self.bytes[of.tile];
         for group in 0..schedule.len {
-            let (position, plane_group) = (schedule.positions[group], schedule.plane_groups[group]);
+            let (position, plane_group) = schedule.address(group);
             let address = Address { image: of.image, position, plane_group };
-            let (rows, weight) = (schedule.rows[group], schedule.weights[group]);
-            let pieces = &self.table.pieces[rows as usize * self.table.stride..];
+            let (rows, weight) = (schedule.lines_on(group).len(), schedule.weights[group]);
+            let pieces = &self.table.pieces[rows * self.table.stride..];
             for block in 0..tile.blocks {
                 let mut ones = [0u8; LANES];
                 for &line in schedule.slots_of(group) {

@@ -2,7 +2,7 @@
 //! converted.
 //!
 //! ```text
-//! positions, plane_groups, rows, weights: [group]
+//! addresses, weights: [group]
 //! lines: [group][slot]
 //! ```
 //!
@@ -13,7 +13,7 @@
 
 use hafnia_simd::Simd;
 
-use crate::fast::groups::{Addresses, BATCH, Cycles};
+use crate::fast::groups::{BATCH, Cycles, pack, unpack};
 
 /// Slots that are written at once.
 pub(crate) const PADDING: usize = 16;
@@ -27,8 +27,6 @@ pub(crate) struct Group {
     pub(crate) position: u32,
     /// plane · 2²⁴ + group of the scan.
     pub(crate) plane_group: u32,
-    /// Rows on.
-    pub(crate) rows: u32,
     /// ±2^plane.
     pub(crate) weight: i32,
 }
@@ -38,12 +36,13 @@ pub(crate) struct Group {
 pub(crate) struct Schedule {
     /// Rows a conversion may have.
     pub(crate) slots: usize,
+    /// The line that is never on.
+    pub(crate) null: u16,
     /// Number of groups; what the lists hold behind it is anything.
     pub(crate) len: usize,
-    /// What [`Group`] says of every group, part by part.
-    pub(crate) positions: Vec<u32>,
-    pub(crate) plane_groups: Vec<u32>,
-    pub(crate) rows: Vec<u32>,
+    /// Where the draws of a group are, [packed](pack).
+    pub(crate) addresses: Vec<u64>,
+    /// ±2^plane.
     pub(crate) weights: Vec<i32>,
     /// (group, slot): a line.
     pub(crate) lines: Vec<u16>,
@@ -52,18 +51,22 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
+    /// Forgets all groups; the next ones are of a tile with so many lines.
+    pub(crate) fn begin(&mut self, slots: usize, lines: usize) {
+        (self.slots, self.null) = (slots, lines as u16);
+        self.clear();
+    }
+
     /// Forgets all groups.
-    pub(crate) fn clear(&mut self, slots: usize) {
-        (self.slots, self.len, self.rows_on) = (slots, 0, 0);
+    pub(crate) fn clear(&mut self) {
+        (self.len, self.rows_on) = (0, 0);
     }
 
     /// Makes room for so many more groups, and for `lines` more lines of one scan.
     pub(crate) fn reserve(&mut self, groups: usize, lines: usize) {
         let groups = self.len + groups + BATCH;
-        if self.positions.len() < groups {
-            self.positions.resize(groups, 0);
-            self.plane_groups.resize(groups, 0);
-            self.rows.resize(groups, 0);
+        if self.addresses.len() < groups {
+            self.addresses.resize(groups, 0);
             self.weights.resize(groups, 0);
         }
         let lines = groups * self.slots + lines + 64 + self.slots.next_multiple_of(PADDING);
@@ -72,37 +75,44 @@ impl Schedule {
         }
     }
 
-    /// Appends a group whose lines were written.
-    #[inline(always)]
-    pub(crate) fn close(&mut self, group: Group, null: u16) {
-        let (first, end) = (self.len * self.slots, (self.len + 1) * self.slots);
-        self.lines[first + group.rows as usize..end].fill(null);
-        (self.positions[self.len], self.plane_groups[self.len]) =
-            (group.position, group.plane_group);
-        (self.rows[self.len], self.weights[self.len]) = (group.rows, group.weight);
-        self.len += 1;
-        self.rows_on += u64::from(group.rows);
-    }
-
     /// Appends a group of these lines; there must be room for it.
-    pub(crate) fn push(&mut self, group: Group, lines: &[u32], null: u16) {
-        for (slot, &line) in self.lines[self.len * self.slots..].iter_mut().zip(lines) {
+    pub(crate) fn push(&mut self, group: Group, lines: &[u32]) {
+        let slots = &mut self.lines[self.len * self.slots..][..self.slots];
+        for (slot, &line) in slots.iter_mut().zip(lines) {
             *slot = line as u16;
         }
-        self.close(group, null);
+        slots[lines.len()..].fill(self.null);
+        self.addresses[self.len] = pack(group.position, group.plane_group);
+        self.weights[self.len] = group.weight;
+        self.len += 1;
+        self.rows_on += lines.len() as u64;
     }
-}
 
-impl Schedule {
-    /// The lines of a group, slot by slot.
+    /// Puts a group of no lines and no weight behind the last one, for kernels that take two at once;
+    /// there is always room for it.
+    pub(crate) fn pad(&mut self) {
+        let (len, slots) = (self.len, self.slots);
+        self.addresses[len] = 0;
+        self.weights[len] = 0;
+        self.lines[len * slots..(len + 1) * slots].fill(self.null);
+    }
+
+    /// The slots of a group: lines that are on, then the one that never is.
     pub(crate) fn slots_of(&self, group: usize) -> &[u16] {
         &self.lines[group * self.slots..][..self.slots]
+    }
+
+    /// The lines that are on in a group.
+    pub(crate) fn lines_on(&self, group: usize) -> &[u16] {
+        let slots = self.slots_of(group);
+        let rows = slots.iter().position(|&line| line == self.null).unwrap_or(slots.len());
+        &slots[..rows]
     }
 
     /// A bit for every line that is on in a group.
     pub(crate) fn lines_of(&self, group: usize, lines: &mut [u64]) {
         lines.fill(0);
-        for &line in &self.slots_of(group)[..self.rows[group] as usize] {
+        for &line in self.lines_on(group) {
             lines[usize::from(line) / 64] |= 1 << (line % 64);
         }
     }
@@ -115,15 +125,12 @@ impl Cycles for Schedule {
 
     #[inline(always)]
     fn address(&self, cycle: usize) -> (u32, u32) {
-        (self.positions[cycle], self.plane_groups[cycle])
+        unpack(self.addresses[cycle])
     }
 
     #[inline(always)]
-    fn addresses(&self, first: usize) -> Addresses {
-        Addresses {
-            positions: *self.positions[first..].first_chunk().expect("a batch"),
-            plane_groups: *self.plane_groups[first..].first_chunk().expect("a batch"),
-        }
+    fn addresses(&self, first: usize) -> [u64; BATCH] {
+        *self.addresses[first..].first_chunk().expect("a batch")
     }
 
     #[inline(always)]

@@ -11,6 +11,7 @@ use hafnia_ir::TileId;
 use hafnia_simd::{Kernel, Simd};
 
 use crate::fast::groups::list::{Group, PADDING, Schedule};
+use crate::fast::groups::pack;
 use crate::fast::lines::Replica;
 use crate::fast::lines::patches::{POSITIONS, Patches};
 use crate::mapped::Plan;
@@ -23,8 +24,6 @@ pub(crate) struct Row<'a> {
     pub(crate) patches: &'a Patches,
     /// Bit-planes of a scan.
     pub(crate) planes: usize,
-    /// The line that is never on.
-    pub(crate) null: u16,
     /// Its output positions.
     pub(crate) row: Range<usize>,
     /// The tile has only these of them.
@@ -35,7 +34,7 @@ pub(crate) struct Row<'a> {
 /// be room for them.
 ///
 /// ```text
-/// for position, plane:
+/// for plane, position:
 ///     lines = positions of the ones of patches[plane][..][position]     # one after the other
 ///     group k has lines k·slots to (k + 1)·slots − 1
 ///     digital[position][0] += |lines| · 2^plane
@@ -52,97 +51,75 @@ impl Kernel for ListUnshared<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { of: Row { patches, planes, null, row, replica }, schedule, digital } = self;
-        let Schedule { slots, len, lines, positions, plane_groups, rows, weights, rows_on } =
-            schedule;
-        let (slots, lines, weights) = (*slots, &mut lines[..], &mut weights[..]);
-        let (positions, plane_groups, rows) =
-            (&mut positions[..], &mut plane_groups[..], &mut rows[..]);
-        // As in `CountUnshared`.
-        let inverse = (1u64 << 32) / slots as u64 + 1;
-        let (mut at, mut on) = (*len, 0);
-        let start = row.start;
-        for position in row {
-            if replica.count > 1 && position % replica.count != replica.index {
-                continue;
-            }
-            // Where nothing is on, mostly nothing is on beside it either: a branch that is foreseen.
-            let mut any = 0;
-            for plane_word in 0..planes * patches.words {
-                any |= patches.word(0, plane_word, position - start);
-            }
-            if any == 0 {
-                continue;
-            }
-            let mut weighted = 0;
-            for plane in 0..planes {
-                let first = at * slots;
-                let mut end = first;
-                for word in 0..patches.words {
-                    let into = lines[end..].first_chunk_mut().expect("room for 64 lines");
-                    let word_of_lines = patches.word(plane, word, position - start);
-                    end += simd.positions(word_of_lines, (word * 64) as u16, into);
-                }
-                let count = end - first;
-                *lines[end..].first_chunk_mut().expect("room for a step") = [null; PADDING];
-                if slots > PADDING {
-                    lines[end..end + slots].fill(null);
-                }
-                let more = (((count + slots - 1) as u64 * inverse) >> 32) as usize;
-                // Eight groups at once, whether there are as many or none: mostly no branch.
-                *positions[at..].first_chunk_mut().expect("room") = [position as u32; STEP];
-                *weights[at..].first_chunk_mut().expect("room") = [1 << plane; STEP];
-                let names: &mut [u32; STEP] = plane_groups[at..].first_chunk_mut().expect("room");
-                let left: &mut [u32; STEP] = rows[at..].first_chunk_mut().expect("room");
-                let (most, count) = (slots as i32, count as i32);
-                let mut step = 0;
-                while step < STEP {
-                    names[step] = (plane << 24 | step) as u32;
-                    let behind = count - step as i32 * most;
-                    let behind = if behind < 0 { 0 } else { behind };
-                    left[step] = if behind < most { behind as u32 } else { most as u32 };
-                    step += 1;
-                }
-                if more > STEP {
-                    let group = Group {
-                        position: position as u32,
-                        plane_group: (plane << 24) as u32,
-                        rows: count as u32,
-                        weight: 1 << plane,
-                    };
-                    let to = at..at + more;
-                    let (positions, plane_groups) =
-                        (&mut positions[to.clone()], &mut plane_groups[to.clone()]);
-                    let (rows, weights) = (&mut rows[to.clone()], &mut weights[to]);
-                    write_rest(group, slots as u32, positions, plane_groups, rows, weights);
-                }
-                at += more;
-                on += count as u64;
-                weighted += count << plane;
-            }
-            digital[position][0] += weighted;
+        // The default macro, with few lines or more; any other.
+        match (self.schedule.slots, self.of.patches.words) {
+            (7, 1) => self.run_with::<S, 7, 1>(simd),
+            (7, 2) => self.run_with::<S, 7, 2>(simd),
+            _ => self.run_with::<S, 0, 0>(simd),
         }
-        *len = at;
-        *rows_on += on;
     }
 }
 
-/// The groups of a long scan behind the first eight, one by one; `all` has its rows and its first name.
-#[cold]
-#[inline(never)]
-fn write_rest(
-    all: Group,
-    slots: u32,
-    positions: &mut [u32],
-    plane_groups: &mut [u32],
-    rows: &mut [u32],
-    weights: &mut [i32],
-) {
-    for group in STEP..positions.len() {
-        positions[group] = all.position;
-        plane_groups[group] = all.plane_group + group as u32;
-        rows[group] = slots.min(all.rows - group as u32 * slots);
-        weights[group] = all.weight;
+impl ListUnshared<'_> {
+    /// Lists them, `SLOTS` and `WORDS` being those of the schedule and the patches, or 0.
+    #[inline(always)]
+    fn run_with<S: Simd, const SLOTS: usize, const WORDS: usize>(self, simd: S) {
+        let Self { of: Row { patches, planes, row, replica }, schedule, digital } = self;
+        let Schedule { slots, null, len, addresses, weights, lines, rows_on } = schedule;
+        let slots = if SLOTS == 0 { *slots } else { SLOTS };
+        let words = if WORDS == 0 { patches.words } else { WORDS };
+        let of_word = patches.chunks * POSITIONS;
+        // As in `CountUnshared`.
+        let inverse = (1u64 << 32) / slots as u64 + 1;
+        let digital = &mut digital[row.clone()];
+        let (mut at, mut on) = (*len, 0);
+        for plane in 0..planes {
+            let of_plane =
+                &patches.lanes.as_flattened()[plane * words * of_word..][..words * of_word];
+            let mut names = [0; STEP];
+            for (group, name) in names.iter_mut().enumerate() {
+                *name = pack(0, (plane << 24 | group) as u32);
+            }
+            let names = simd.load_words(&names);
+            let before = at;
+            for (x, (&first_word, digital)) in of_plane.iter().zip(&mut *digital).enumerate() {
+                let position = row.start + x;
+                if replica.count > 1 && position % replica.count != replica.index {
+                    continue;
+                }
+                // The number of lines is known before the place of the first one is.
+                let first = at * slots;
+                let scan = &mut lines[first..first + words * 64 + slots.max(PADDING)];
+                let mut count = 0;
+                for word in 0..words {
+                    let of_word = if word == 0 { first_word } else { of_plane[word * of_word + x] };
+                    if of_word != 0 {
+                        let into = scan[count..].first_chunk_mut().expect("room for 64 lines");
+                        count += simd.positions(of_word, (word * 64) as u16, into);
+                    }
+                }
+                if count == 0 {
+                    continue;
+                }
+                *scan[count..].first_chunk_mut().expect("room for a step") = [*null; PADDING];
+                if slots > PADDING {
+                    scan[count..count + slots].fill(*null);
+                }
+                // Eight groups at once, whether there are as many or not: mostly no branch.
+                let more = (((count + slots - 1) as u64 * inverse) >> 32) as usize;
+                let of_groups = addresses[at..].first_chunk_mut().expect("room for a step");
+                *of_groups = simd.words(simd.or(simd.splat_bits(position as u64), names));
+                for group in STEP..more {
+                    addresses[at + group] = pack(position as u32, (plane << 24 | group) as u32);
+                }
+                at += more;
+                on += count as u64;
+                digital[0] += (count as i32) << plane;
+            }
+            weights[before..at].fill(1 << plane);
+        }
+        *len = at;
+        *rows_on += on;
     }
 }
 
@@ -223,7 +200,7 @@ pub(crate) struct AnyBuffers {
 
 impl ListAny<'_> {
     pub(crate) fn run(self) {
-        let Self { of: Row { patches, planes, null, row, replica }, schedule, digital, .. } = self;
+        let Self { of: Row { patches, planes, row, replica }, schedule, digital, .. } = self;
         let AnyBuffers { active, groups } = self.buffers;
         let scan = &self.plan.tiles[self.tile.index()].lines.scan;
         let start = row.start;
@@ -239,10 +216,9 @@ impl ListAny<'_> {
                     let group = Group {
                         position: position as u32,
                         plane_group: (plane << 24 | group) as u32,
-                        rows: lines.len() as u32,
                         weight,
                     };
-                    schedule.push(group, lines, null);
+                    schedule.push(group, lines);
                 }
             }
         }

@@ -16,7 +16,7 @@ use hafnia_cim::{MacroSpec, ScanEntry};
 use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::fast::groups::list::{PADDING, Schedule};
-use crate::fast::groups::{Addresses, BATCH, Cycles};
+use crate::fast::groups::{BATCH, Cycles, pack};
 use crate::fast::lines::Replica;
 use crate::fast::lines::patches::{LineBits, POSITIONS, Patches, Windows};
 use crate::fast::lines::streams::{Image, Streams, Taps, at_least, count, zeros};
@@ -571,17 +571,17 @@ impl Cycles for FoundCycles<'_> {
     }
 
     #[inline(always)]
-    fn addresses(&self, first: usize) -> Addresses {
+    fn addresses(&self, first: usize) -> [u64; BATCH] {
         let places: &[u16; BATCH] = self.found.places[first..].first_chunk().expect("a batch");
         let numbers: &[u16; BATCH] = self.found.numbers[first..].first_chunk().expect("a batch");
-        let (mut positions, mut plane_groups) = ([0; BATCH], [0; BATCH]);
+        let mut addresses = [0; BATCH];
         let mut group = 0;
         while group < BATCH {
-            (positions[group], plane_groups[group]) =
-                self.address_of(places[group], numbers[group]);
+            let (position, plane_group) = self.address_of(places[group], numbers[group]);
+            addresses[group] = pack(position, plane_group);
             group += 1;
         }
-        Addresses { positions, plane_groups }
+        addresses
     }
 
     #[inline(always)]
@@ -626,8 +626,6 @@ pub(crate) struct ListFound<'a> {
     pub(crate) streams: &'a Streams,
     /// The lines of all output positions.
     pub(crate) patches: &'a Patches,
-    /// The line that is never on.
-    pub(crate) null: u16,
     pub(crate) schedule: &'a mut Schedule,
     /// Per output position: the positive and the negative rows that were on, weighted, are added.
     pub(crate) digital: &'a mut [[i32; 2]],
@@ -638,10 +636,9 @@ impl Kernel for ListFound<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { found, groups, scanned, streams, patches, null, schedule, digital } = self;
-        let Schedule { slots, len, lines, positions, plane_groups, rows, weights, rows_on } =
-            schedule;
-        let (slots, lines) = (*slots, &mut lines[..]);
+        let Self { found, groups, scanned, streams, patches, schedule, digital } = self;
+        let Schedule { slots, null, len, addresses, weights, lines, rows_on } = schedule;
+        let (slots, null, lines) = (*slots, *null, &mut lines[..]);
         let (width, row) = (streams.width, streams.width.next_multiple_of(POSITIONS));
         let words = patches.lanes.as_flattened();
         let of_word = patches.chunks * POSITIONS;
@@ -669,9 +666,8 @@ impl Kernel for ListFound<'_> {
             let position = y * width + x;
             let is_negative = scanned.is_negative(first_line);
             let weight = if is_negative { -(1 << plane) } else { 1 << plane };
-            positions[*len] = position as u32;
-            plane_groups[*len] = (plane << 24) as u32 | u32::from(number);
-            (rows[*len], weights[*len]) = (count as u32, weight);
+            let plane_group = (plane << 24) as u32 | u32::from(number);
+            (addresses[*len], weights[*len]) = (pack(position as u32, plane_group), weight);
             digital[position][usize::from(is_negative)] += (count as i32) << plane;
             *rows_on += count as u64;
             *len += 1;

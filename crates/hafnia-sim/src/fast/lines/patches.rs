@@ -403,11 +403,11 @@ fn gather<const N: usize>(
         for segment in &bits.segments[start..end] {
             let mut part = 0;
             while part < N {
-                let row = parts[part].0[segment.word as usize];
+                let row = parts[part].0[segment.word as usize] >> (segment.shift & 63);
                 let mut lane = 0;
                 while lane < POSITIONS {
-                    let shift = (parts[part].1[lane] + u64::from(segment.shift)) & 63;
-                    lines[part][lane] |= (row >> shift & segment.mask) << (segment.bit & 63);
+                    let of_lane = row >> (parts[part].1[lane] & 63) & segment.mask;
+                    lines[part][lane] |= of_lane << (segment.bit & 63);
                     lane += 1;
                 }
                 part += 1;

@@ -9,6 +9,7 @@ use hafnia_ir::{Column, Matrix};
 use hafnia_model::{Thresholds, Weights};
 use hafnia_simd::{Isa, Kernel, LANES, Simd};
 
+use crate::fast::codes::Lanes;
 use crate::fast::lines::Replica;
 use crate::fast::lines::patches::{Patches, Windows};
 
@@ -66,7 +67,7 @@ pub(crate) struct Multiply<'a> {
     /// Bit-planes of the activations.
     pub(crate) planes: usize,
     /// `[position of the row][block]` × 16 columns.
-    pub(crate) sums: &'a mut [[i32; LANES]],
+    pub(crate) sums: &'a mut [Lanes],
 }
 
 impl Kernel for Multiply<'_> {
@@ -85,8 +86,8 @@ impl Kernel for Multiply<'_> {
                     digital += u64::from(lines.count_ones()) << plane;
                 }
             }
-            let sums = sums.as_flattened_mut().as_chunks_mut::<HALF>().0;
-            for (half, sums) in sums.iter_mut().enumerate() {
+            let sums = sums.iter_mut().flat_map(|sums| sums.as_chunks_mut::<HALF>().0);
+            for (half, sums) in sums.enumerate() {
                 let mut total = [0u64; HALF];
                 let of_planes = weights.chunks_exact(halves * words).enumerate();
                 for (weight_plane, weights) in of_planes {
@@ -161,7 +162,7 @@ pub(crate) struct Activate<'a> {
     pub(crate) levels: &'a Levels,
     pub(crate) windows: &'a Windows,
     /// `[position][block]` × 16 columns.
-    pub(crate) sums: &'a [[i32; LANES]],
+    pub(crate) sums: &'a [Lanes],
     pub(crate) pool: usize,
     /// (column, y, x), pooled.
     pub(crate) activations: &'a mut [u8],
@@ -251,10 +252,15 @@ impl OutputColumn {
 struct Aligned {
     /// That vector.
     first: usize,
-    /// `[block]` × 16 columns: factors of [`OutputColumn`].
-    raw: Vec<[i32; LANES]>,
-    positive: Vec<[i32; LANES]>,
-    negative: Vec<[i32; LANES]>,
+    blocks: Vec<Factors>,
+}
+
+/// Those of [`OutputColumn`], of 16 columns.
+#[derive(Debug, Clone, Default)]
+struct Factors {
+    raw: Lanes,
+    positive: Lanes,
+    negative: Lanes,
 }
 
 impl Outputs {
@@ -278,9 +284,9 @@ impl Outputs {
     pub(crate) fn add_products(
         &self,
         isa: Isa,
-        raw: &[[i32; LANES]],
+        raw: &[Lanes],
         digital: &[[i32; 2]],
-        sums: &mut [[i32; LANES]],
+        sums: &mut [Lanes],
         blocks: usize,
     ) {
         let replica = self.replica;
@@ -290,11 +296,11 @@ impl Outputs {
         }
         let of_tile = self.columns.len().div_ceil(LANES);
         for position in replica.positions(digital.len()) {
-            let raw = raw[position * of_tile..][..of_tile].as_flattened();
-            let sums = sums[position * blocks..][..blocks].as_flattened_mut();
+            let raw = raw[position * of_tile..][..of_tile].iter().flat_map(|raw| raw.iter());
+            let sums = &mut sums[position * blocks..][..blocks];
             let [positive, negative] = digital[position];
             for (column, raw) in self.columns.iter().zip(raw) {
-                sums[column.output] +=
+                sums[column.output / LANES][column.output % LANES] +=
                     column.raw * raw + column.positive * positive + column.negative * negative;
             }
         }
@@ -308,28 +314,23 @@ impl Aligned {
         if !is_in_order || !first.is_multiple_of(LANES) {
             return None;
         }
-        let lanes = |of: fn(&OutputColumn) -> i32| {
-            let mut lanes = vec![[0; LANES]; columns.len().div_ceil(LANES)];
-            for (index, column) in columns.iter().enumerate() {
-                lanes[index / LANES][index % LANES] = of(column);
-            }
-            lanes
-        };
-        Some(Self {
-            first: first / LANES,
-            raw: lanes(|column| column.raw),
-            positive: lanes(|column| column.positive),
-            negative: lanes(|column| column.negative),
-        })
+        let mut blocks = vec![Factors::default(); columns.len().div_ceil(LANES)];
+        for (index, column) in columns.iter().enumerate() {
+            let (factors, lane) = (&mut blocks[index / LANES], index % LANES);
+            factors.raw[lane] = column.raw;
+            factors.positive[lane] = column.positive;
+            factors.negative[lane] = column.negative;
+        }
+        Some(Self { first: first / LANES, blocks })
     }
 }
 
 /// [`Outputs::add_products`] where columns are aligned.
 struct AddProducts<'a> {
-    raw: &'a [[i32; LANES]],
+    raw: &'a [Lanes],
     digital: &'a [[i32; 2]],
     aligned: &'a Aligned,
-    sums: &'a mut [[i32; LANES]],
+    sums: &'a mut [Lanes],
     blocks: usize,
     replica: Replica,
 }
@@ -340,24 +341,43 @@ impl Kernel for AddProducts<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { raw, digital, aligned, sums, blocks, replica } = self;
-        let of_tile = aligned.raw.len();
-        let mut position = replica.index;
-        while position < digital.len() {
-            let raw = &raw[position * of_tile..][..of_tile];
-            let sums = &mut sums[position * blocks + aligned.first..][..of_tile];
-            let positive = simd.splat_i32(digital[position][0]);
-            let negative = simd.splat_i32(digital[position][1]);
-            for block in 0..of_tile {
-                let mut sum = simd.load_i32(&sums[block]);
-                let factor = simd.load_i32(&aligned.raw[block]);
-                sum = simd.add_i32(sum, simd.mul_i32(simd.load_i32(&raw[block]), factor));
-                let factor = simd.load_i32(&aligned.positive[block]);
-                sum = simd.add_i32(sum, simd.mul_i32(positive, factor));
-                let factor = simd.load_i32(&aligned.negative[block]);
-                sum = simd.add_i32(sum, simd.mul_i32(negative, factor));
-                simd.store_i32(sum, &mut sums[block]);
+        let of_tile = aligned.blocks.len();
+        if of_tile == 1 && blocks == 1 && replica.count == 1 {
+            // A position a vector, and every one of them.
+            for ((raw, digital), sums) in raw.iter().zip(digital).zip(sums) {
+                add_product(simd, raw, *digital, &aligned.blocks[0], sums);
             }
-            position += replica.count;
+            return;
+        }
+        let products = raw.chunks_exact(of_tile).zip(digital).zip(sums.chunks_exact_mut(blocks));
+        for (position, ((raw, digital), sums)) in products.enumerate() {
+            if replica.count > 1 && position % replica.count != replica.index {
+                continue;
+            }
+            let sums = &mut sums[aligned.first..];
+            for ((raw, factors), sums) in raw.iter().zip(&aligned.blocks).zip(sums) {
+                add_product(simd, raw, *digital, factors, sums);
+            }
         }
     }
+}
+
+/// Adds the products of a position, each a sum of three.
+#[inline(always)]
+fn add_product<S: Simd>(
+    simd: S,
+    raw: &Lanes,
+    [positive, negative]: [i32; 2],
+    factors: &Factors,
+    sums: &mut Lanes,
+) {
+    let raw = simd.mul_i32(simd.load_i32(raw), simd.load_i32(&factors.raw));
+    let mut sum = simd.add_i32(simd.load_i32(sums), raw);
+    let of_lines = simd.mul_i32(simd.splat_i32(positive), simd.load_i32(&factors.positive));
+    sum = simd.add_i32(sum, of_lines);
+    if negative != 0 {
+        let of_lines = simd.mul_i32(simd.splat_i32(negative), simd.load_i32(&factors.negative));
+        sum = simd.add_i32(sum, of_lines);
+    }
+    simd.store_i32(sum, sums);
 }
