@@ -46,6 +46,7 @@ const REACHED_BY: &[(&str, &[&str])] = &[
     ("hafnia-passes", &["hafnia", "hafnia-study", "hafnia-cli", "xtask"]),
     ("hafnia-sim", &["hafnia", "hafnia-cost", "hafnia-study", "hafnia-cli", "xtask"]),
     ("hafnia-cost", &["hafnia", "hafnia-study", "hafnia-cli", "xtask"]),
+    ("hafnia-onnx", &["hafnia", "hafnia-cli", "xtask"]),
     ("hafnia-tune", &["hafnia-study", "hafnia-cli", "xtask"]),
     ("hafnia-zoo", &["hafnia-study", "hafnia-cli", "xtask"]),
     ("plotters", &["hafnia-report", "hafnia-study", "hafnia-cli", "xtask"]),
@@ -56,6 +57,7 @@ const NAMED_BY: &[(&str, &[&str])] = &[
     ("bincode", &["hafnia-artifact"]),
     ("burn", &["hafnia-train"]),
     ("ureq", &["hafnia-data"]),
+    ("prost", &["hafnia-onnx"]),
     ("plotters", &["hafnia-report"]),
     ("cargo_metadata", &["xtask"]),
 ];

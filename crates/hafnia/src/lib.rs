@@ -26,6 +26,7 @@
 //! |---|---|---|
 //! | [`model`] | networks of integers and their arithmetic; reading and writing them | [`model::Network`] |
 //! | [`cim`] | the macro: cells, converters, input control; presets with their sources | [`cim::MacroSpec`] |
+//! | [`onnx`] | networks out of ONNX and QONNX files, and back | [`onnx::import`] |
 //! | [`ir`] | mappings: text, verifier, proof | [`ir::Mapping`] |
 //! | [`passes`] | the mapping compiler; pipelines; what a pass of your own may ask | [`passes::Pipeline`] |
 //! | [`sim`] | virtual chips and the engines; a noise model of your own | [`sim::Programmed`] |
@@ -50,6 +51,7 @@ pub use hafnia_cost as cost;
 pub use hafnia_data as data;
 pub use hafnia_ir as ir;
 pub use hafnia_model as model;
+pub use hafnia_onnx as onnx;
 pub use hafnia_passes as passes;
 pub use hafnia_rng as rng;
 pub use hafnia_sim as sim;

@@ -1,0 +1,45 @@
+//! [`Imported`]: a network, and what it has to do with the file that it came from.
+
+use hafnia_model::Network;
+
+/// What the outputs of a graph are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    /// scale · n + bias of the integers n of the network.
+    Scores,
+    /// What softmax makes of them: their order is that of the integers.
+    Probabilities,
+    /// The logarithms of what softmax makes of them.
+    LogProbabilities,
+    /// What tells their order, but for ties.
+    Ranks,
+    /// The number of the largest.
+    Class,
+}
+
+/// A network that was imported.
+#[derive(Debug, Clone)]
+pub struct Imported {
+    /// The network; it compares outputs as the graph does.
+    pub network: Network,
+    /// What the outputs of the graph are.
+    pub outputs: Outputs,
+    /// By output of the graph, which output of the network it is.
+    pub order: Vec<usize>,
+    /// By output of the network, what a step of it is worth in the graph, …
+    pub scales: Vec<f64>,
+    /// … and what is added.
+    pub biases: Vec<f64>,
+    /// By output of the network, how far the roundings of `f32` may lead an executor from the integer,
+    /// in steps.
+    pub roundings: Vec<f64>,
+    /// By layer and channel, the sums that lie so near to a threshold that these roundings may lead an
+    /// executor to its other side, in ascending order, and the step to that side.
+    pub doubts: Vec<Vec<Vec<(i32, i32)>>>,
+    /// Whether images of the graph are (y, x, channel), where a network's are (channel, y, x).
+    pub channels_last: bool,
+    /// Thresholds that were found by value.
+    pub thresholds: usize,
+    /// Things to know, in words.
+    pub notes: Vec<String>,
+}

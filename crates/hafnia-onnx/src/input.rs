@@ -1,0 +1,143 @@
+//! The input of a graph: what bytes of an image become before its first node.
+
+use hafnia_model::Shape;
+
+use crate::expression::Expressions;
+use crate::graph::{Graph, integers};
+use crate::options::{Options, Pixels};
+use crate::plan::Plan;
+use crate::state::State;
+use crate::value::{Base, Value};
+
+/// What is known before the first node, the tensor of the input, and whether images are (y, x,
+/// channel).
+pub(crate) fn begin(graph: &Graph, options: &Options) -> Result<(State, Value, bool), String> {
+    let channels_last = is_channels_last(graph);
+    let dims = input_dims(graph)?;
+    let shape = input_shape(&dims, options, channels_last)?;
+    let bytes = tables(&options.pixels, shape.channels)?;
+    let mut state = State {
+        expressions: Expressions::default(),
+        bases: Vec::new(),
+        plan: Plan::new(shape),
+        notes: graph.notes.clone(),
+        node: String::new(),
+        approximate: options.approximate,
+        thresholds: 0,
+        near: 0,
+    };
+    let base = state.keep(Base {
+        value: 0,
+        shape,
+        ranges: vec![(0, 255); shape.channels],
+        range: (0, 255),
+        scale: vec![1.0; shape.channels],
+        offset: vec![0.0; shape.channels],
+        bytes: Some(bytes.into()),
+        noise: vec![0.0; shape.channels],
+        mean_of: None,
+    });
+    let image = state.value_of(base);
+    let value = match channels_last {
+        true => Value { dims, ..image.transposed(&[0, 2, 3, 1]) },
+        false => Value { dims, ..image },
+    };
+    Ok((state, value, channels_last))
+}
+
+/// Whether images are (y, x, channel): if the first node that moves axes makes (channel, y, x) of
+/// them, or the last side is that of colours.
+fn is_channels_last(graph: &Graph) -> bool {
+    let [_, a, b, c] = graph.dims[..] else { return false };
+    let mut name = &graph.input;
+    for node in &graph.nodes {
+        if !node.input.contains(name) {
+            continue;
+        }
+        if node.domain.ends_with("channels_last") {
+            return true;
+        }
+        match &*node.op_type {
+            "Transpose" => return integers(node, "perm") == Some(&[0, 3, 1, 2]),
+            "Conv" => return false,
+            "Reshape" => break,
+            _ => {}
+        }
+        match node.output.first() {
+            Some(output) => name = output,
+            None => break,
+        }
+    }
+    let is_colour = |side: Option<usize>| matches!(side, Some(1 | 3 | 4));
+    is_colour(c) && !is_colour(a) && b.is_some_and(|side| side > 4)
+}
+
+/// The sides of the input for one image.
+fn input_dims(graph: &Graph) -> Result<Vec<usize>, String> {
+    let known = |side: &Option<usize>| match side {
+        Some(side) => side.to_string(),
+        None => "?".to_owned(),
+    };
+    let shown: Vec<String> = graph.dims.iter().map(known).collect();
+    let (name, shown) = (hafnia_text::quoted(&graph.input), shown.join(", "));
+    if !(2..=4).contains(&graph.dims.len()) {
+        return Err(format!(
+            "its input {name} has sides ({shown}): (batch, channel, y, x), (batch, channel, x) or (batch, feature) are taken"
+        ));
+    }
+    let mut dims = vec![1];
+    for side in &graph.dims[1..] {
+        let side = side.filter(|&side| side <= 1 << 14);
+        dims.push(side.ok_or_else(|| {
+            format!(
+                "its input {name} has sides ({shown}), of which all but the first must be known"
+            )
+        })?);
+    }
+    Ok(dims)
+}
+
+/// The shape of the images.
+fn input_shape(dims: &[usize], options: &Options, channels_last: bool) -> Result<Shape, String> {
+    let shape = match *dims {
+        [_, height, width, channels] if channels_last => Shape { channels, height, width },
+        [_, channels, height, width] => Shape { channels, height, width },
+        [_, channels, width] => Shape { channels, height: 1, width },
+        [_, features] => Shape { channels: 1, height: 1, width: features },
+        _ => return Err(format!("its input has sides {dims:?}")),
+    };
+    match options.shape {
+        Some(asked) if asked.len() != shape.len() || dims.len() == 4 && asked != shape => {
+            Err(format!("images of {asked} do not fit its input of {shape}"))
+        }
+        Some(asked) => Ok(asked),
+        None => Ok(shape),
+    }
+}
+
+/// By channel, what the graph is given for each byte, in `f32` as users compute it.
+fn tables(pixels: &Pixels, channels: usize) -> Result<Vec<[f32; 256]>, String> {
+    let table = |of: &dyn Fn(f32) -> f32| std::array::from_fn(|p| of(p as f32));
+    match pixels {
+        Pixels::Raw => Ok(vec![table(&|p| p); channels]),
+        Pixels::Unit => Ok(vec![table(&|p| p / 255.0); channels]),
+        Pixels::Normalised { means, deviations } => {
+            let each = |values: &[f32], what: &str| match values {
+                [one] => Ok(vec![*one; channels]),
+                values if values.len() == channels => Ok(values.to_vec()),
+                values => Err(format!("{} {what} are given for {channels} channels", values.len())),
+            };
+            let (means, deviations) = (each(means, "means")?, each(deviations, "deviations")?);
+            if let Some(value) =
+                deviations.iter().find(|value| !(value.is_finite() && **value > 0.0))
+            {
+                return Err(format!("a deviation of pixels is {value}, it must be above 0"));
+            }
+            if let Some(value) = means.iter().find(|value| !value.is_finite()) {
+                return Err(format!("a mean of pixels is {value}"));
+            }
+            let each = means.iter().zip(&deviations);
+            Ok(each.map(|(mean, deviation)| table(&|p| (p / 255.0 - mean) / deviation)).collect())
+        }
+    }
+}

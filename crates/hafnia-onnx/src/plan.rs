@@ -1,0 +1,283 @@
+//! [`Plan`]: the layers of a network while it is imported.
+//!
+//! It differs from a network in two ways. Thresholds always stand by themselves, and may count sums
+//! that fall; at the end they join the product before them, whose columns change their sign where the
+//! thresholds say so. And the input is taken as bytes until it is known what its thresholds are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hafnia_model::{Activate, Input, Layer, Shape, Thresholds, Weights};
+
+/// A threshold that every sum reaches.
+pub(crate) const ALWAYS: i32 = -(1 << 30);
+/// A threshold that no sum reaches.
+pub(crate) const NEVER: i32 = 1 << 30;
+
+/// A layer, the values that it takes, and, of thresholds, the channels whose sums are negated first.
+#[derive(Debug, Clone)]
+struct Step {
+    layer: Layer,
+    from: Vec<usize>,
+    falling: Vec<bool>,
+    doubts: Doubts,
+}
+
+/// By channel, the sums that lie so near to a threshold that an executor's roundings may lead it to the
+/// other side, in ascending order: the sum, and the step to that side.
+pub(crate) type Doubts = Vec<Vec<(i32, i32)>>;
+
+/// A network in parts, and the doubts of its layers.
+pub(crate) struct Finished {
+    pub(crate) input: Input,
+    pub(crate) steps: Vec<(Layer, Vec<usize>)>,
+    pub(crate) doubts: Vec<Doubts>,
+}
+
+/// Layers, in order: value 0 is the input, value i + 1 what layer i gives.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    input: Shape,
+    steps: Vec<Step>,
+    names: BTreeSet<String>,
+}
+
+impl Plan {
+    /// No layers on an input of this shape.
+    pub(crate) fn new(input: Shape) -> Self {
+        Self { input, steps: Vec::new(), names: BTreeSet::new() }
+    }
+
+    /// Takes the input as of another shape of as many bytes, unless a layer takes it already.
+    pub(crate) fn reshape_input(&mut self, shape: Shape) -> bool {
+        let can = self.steps.is_empty() && shape.len() == self.input.len();
+        if can {
+            self.input = shape;
+        }
+        can
+    }
+
+    /// A name that no layer has, made of a node's.
+    pub(crate) fn name(&mut self, node: &str, otherwise: &str) -> String {
+        let plain: Vec<&str> = node
+            .split(|c: char| !c.is_ascii_alphanumeric())
+            .filter(|part| !part.is_empty())
+            .collect();
+        let mut stem = plain.join("_");
+        // Names of exporters repeat every folder of modules: the end tells nodes apart.
+        let from = stem.char_indices().rev().nth(47).map_or(0, |(at, _)| at);
+        stem.drain(..from);
+        let stem = if stem.is_empty() { otherwise.to_owned() } else { stem };
+        let numbered = (2..).map(|number| format!("{stem}_{number}"));
+        let name =
+            [stem.clone()].into_iter().chain(numbered).find(|name| !self.names.contains(name));
+        let name = name.expect("numbers do not end");
+        self.names.insert(name.clone());
+        name
+    }
+
+    /// Adds a layer; gives the value that it gives.
+    pub(crate) fn add(&mut self, layer: Layer, from: Vec<usize>) -> usize {
+        self.steps.push(Step { layer, from, falling: Vec::new(), doubts: Vec::new() });
+        self.steps.len()
+    }
+
+    /// Adds thresholds, which count negated sums in the channels that are `falling`.
+    pub(crate) fn activate(
+        &mut self,
+        name: String,
+        thresholds: Thresholds,
+        falling: Vec<bool>,
+        doubts: Doubts,
+        from: usize,
+    ) -> usize {
+        let layer = Layer::Activate(Activate { name, thresholds });
+        let falling = if falling.contains(&true) { falling } else { Vec::new() };
+        self.steps.push(Step { layer, from: vec![from], falling, doubts });
+        self.steps.len()
+    }
+
+    /// Whether a value is the sums of a product, whose columns can be negated.
+    pub(crate) fn is_product(&self, value: usize) -> bool {
+        value > 0 && matches!(self.steps[value - 1].layer, Layer::Conv(_) | Layer::Linear(_))
+    }
+
+    /// The input and layers of a network that gives `output`, the columns of the product that gives it
+    /// multiplied by `factors` unless these are all 1.
+    ///
+    /// # Panics
+    /// If there are factors other than 1 and the output is not that of a product.
+    pub(crate) fn finish(mut self, output: usize, factors: &[i32]) -> Finished {
+        let output = self.turned(output, factors);
+        self.drop_unused(output);
+        self.join_thresholds();
+        let input = self.take_input();
+        self.name_apart();
+        let doubts = self.steps.iter().map(|step| step.doubts.clone()).collect();
+        let steps = self.steps.into_iter().map(|step| (step.layer, step.from)).collect();
+        Finished { input, steps, doubts }
+    }
+
+    /// Gives every threshold that falls a product with negated columns; the output's new place.
+    fn turned(&mut self, output: usize, factors: &[i32]) -> usize {
+        let mut steps: Vec<Step> = Vec::new();
+        // By old value its new one, and by value and factors that of a product.
+        let mut places = vec![0];
+        let mut turned: BTreeMap<(usize, Vec<i32>), usize> = BTreeMap::new();
+        for step in std::mem::take(&mut self.steps) {
+            let mut from: Vec<usize> = step.from.iter().map(|&value| places[value]).collect();
+            if !step.falling.is_empty() {
+                let signs: Vec<i32> =
+                    step.falling.iter().map(|&f| if f { -1 } else { 1 }).collect();
+                from[0] = turn(&mut steps, &mut turned, from[0], signs);
+            }
+            steps.push(Step { from, falling: Vec::new(), ..step });
+            places.push(steps.len());
+        }
+        let mut output = places[output];
+        if factors.iter().any(|&factor| factor != 1) {
+            output = turn(&mut steps, &mut turned, output, factors.to_vec());
+        }
+        self.steps = steps;
+        output
+    }
+
+    /// Keeps what leads to the output, which comes last.
+    fn drop_unused(&mut self, output: usize) {
+        let mut is_used = vec![false; self.steps.len() + 1];
+        is_used[output] = true;
+        for value in (1..is_used.len()).rev() {
+            if is_used[value] {
+                self.steps[value - 1].from.iter().for_each(|&from| is_used[from] = true);
+            }
+        }
+        self.keep(|value| is_used[value]);
+    }
+
+    /// Keeps the layers that give these values, none of which takes another.
+    fn keep(&mut self, is_kept: impl Fn(usize) -> bool) {
+        let mut places = vec![0];
+        let mut steps = Vec::new();
+        for (index, mut step) in std::mem::take(&mut self.steps).into_iter().enumerate() {
+            if is_kept(index + 1) {
+                step.from.iter_mut().for_each(|value| *value = places[*value]);
+                steps.push(step);
+            }
+            places.push(steps.len());
+        }
+        self.steps = steps;
+    }
+
+    /// Joins thresholds with the product before, if no other layer takes its sums.
+    fn join_thresholds(&mut self) {
+        let mut takers = vec![0; self.steps.len() + 1];
+        self.steps.iter().flat_map(|step| &step.from).for_each(|&value| takers[value] += 1);
+        let mut joined = BTreeMap::new();
+        for index in 0..self.steps.len() {
+            let from = self.steps[index].from[0];
+            if !matches!(self.steps[index].layer, Layer::Activate(_))
+                || takers[from] != 1
+                || !self.is_product(from)
+            {
+                continue;
+            }
+            let Layer::Activate(Activate { thresholds, .. }) = &self.steps[index].layer else {
+                continue;
+            };
+            let thresholds = Some(thresholds.clone());
+            let doubts = std::mem::take(&mut self.steps[index].doubts);
+            self.steps[from - 1].doubts = doubts;
+            match &mut self.steps[from - 1].layer {
+                Layer::Conv(conv) => conv.thresholds = thresholds,
+                Layer::Linear(linear) => linear.thresholds = thresholds,
+                _ => unreachable!("a product is one of two"),
+            }
+            joined.insert(index + 1, from);
+        }
+        for step in &mut self.steps {
+            for value in &mut step.from {
+                *value = joined.get(value).copied().unwrap_or(*value);
+            }
+        }
+        self.keep(|value| !joined.contains_key(&value));
+    }
+
+    /// Gives a product that was made twice, with negated columns, a name of its own.
+    fn name_apart(&mut self) {
+        let mut seen = BTreeSet::new();
+        for step in &mut self.steps {
+            let name = match &mut step.layer {
+                Layer::Conv(conv) => &mut conv.name,
+                Layer::Linear(linear) => &mut linear.name,
+                _ => continue,
+            };
+            while !seen.insert(name.clone()) {
+                name.push_str("_negated");
+            }
+        }
+    }
+
+    /// The input, with the thresholds of its bytes if all that take it have the same.
+    fn take_input(&mut self) -> Input {
+        let Shape { channels, height, width } = self.input;
+        let takers = self.steps.iter().filter(|step| step.from.contains(&0));
+        let mut thresholds = takers.map(|step| match &step.layer {
+            Layer::Activate(activate) => Some(&activate.thresholds),
+            _ => None,
+        });
+        let first = thresholds.next().flatten();
+        let same = first.filter(|first| thresholds.all(|other| other == Some(first)));
+        let bytes = Input::upper_bits(channels, height, width, 8);
+        let Some(same) = same else { return bytes };
+        let cuts = |channel: usize| {
+            let reached = same.channel(channel).iter().filter(|&&threshold| threshold <= 255);
+            reached.map(|&threshold| threshold.max(0) as u8).collect::<Vec<u8>>()
+        };
+        let mut cuts: Vec<Vec<u8>> = (0..same.channels()).map(cuts).collect();
+        if cuts.iter().all(Vec::is_empty) {
+            return bytes;
+        }
+        if cuts.iter().all(|other| *other == cuts[0]) {
+            cuts.truncate(1);
+        }
+        let lowest = same.lowest;
+        // The input is what its thresholds gave.
+        let folded: BTreeSet<usize> = (0..self.steps.len())
+            .filter(|&index| self.steps[index].from == [0])
+            .map(|index| index + 1)
+            .collect();
+        for step in &mut self.steps {
+            for value in &mut step.from {
+                if folded.contains(value) {
+                    *value = 0;
+                }
+            }
+        }
+        self.keep(|value| !folded.contains(&value));
+        Input { channels, height, width, cuts, lowest }
+    }
+}
+
+/// The value of a product whose columns are multiplied by factors, made if it is not there yet.
+fn turn(
+    steps: &mut Vec<Step>,
+    turned: &mut BTreeMap<(usize, Vec<i32>), usize>,
+    value: usize,
+    factors: Vec<i32>,
+) -> usize {
+    if let Some(&value) = turned.get(&(value, factors.clone())) {
+        return value;
+    }
+    let mut step = steps[value - 1].clone();
+    let weights = |weights: &Weights| {
+        let weight = |row, column| weights.value(row, column) * factors[column];
+        Weights::from_fn(weights.rows(), weights.columns(), weight)
+    };
+    match &mut step.layer {
+        Layer::Conv(conv) => conv.weights = weights(&conv.weights),
+        Layer::Linear(linear) => linear.weights = weights(&linear.weights),
+        _ => unreachable!("only the columns of a product are multiplied"),
+    }
+    steps.push(step);
+    turned.insert((value, factors), steps.len());
+    steps.len()
+}

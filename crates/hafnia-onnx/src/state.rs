@@ -1,0 +1,40 @@
+//! [`State`]: what is known while a graph is walked.
+
+use crate::expression::Expressions;
+use crate::plan::Plan;
+use crate::value::{Base, Part, Value};
+
+/// What is known while a graph is walked; what it can do stands in the files for each kind of layer.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) expressions: Expressions,
+    pub(crate) bases: Vec<Base>,
+    pub(crate) plan: Plan,
+    /// Things that a user should know.
+    pub(crate) notes: Vec<String>,
+    /// The name of the node that is looked at.
+    pub(crate) node: String,
+    /// Whether weights that lie on no grid are rounded to one.
+    pub(crate) approximate: bool,
+    /// Thresholds that were found, …
+    pub(crate) thresholds: usize,
+    /// … and those that a sum is nearer to than [`NEAR`].
+    pub(crate) near: usize,
+}
+
+/// How near to a threshold, in steps of a sum, executors may come out on either side of it.
+pub(crate) const NEAR: f64 = 1e-3;
+
+impl State {
+    /// Keeps a base; gives its number.
+    pub(crate) fn keep(&mut self, base: Base) -> usize {
+        self.bases.push(base);
+        self.bases.len() - 1
+    }
+
+    /// The integers of a base as a tensor.
+    pub(crate) fn value_of(&mut self, base: usize) -> Value {
+        let shape = self.bases[base].shape;
+        Value::of(Part::of(base, shape, &mut self.expressions))
+    }
+}
