@@ -23,6 +23,7 @@ mod macros;
 mod map;
 mod model;
 mod models;
+mod onnx;
 mod options;
 mod output;
 mod passes;

@@ -17,6 +17,7 @@ use hafnia_tune::MergeReport;
 use serde::Serialize;
 
 use crate::inspect::network_text;
+use crate::onnx::{OnnxOptions, is_onnx};
 use crate::options::{DataOptions, NetworkOptions, number, part, request};
 use crate::output::{Output, ranged, table, typed};
 
@@ -36,15 +37,18 @@ pub(crate) enum ModelCommand {
     Merge(Merge),
 }
 
-/// Turn an interchange folder (network.json and .npy tensors) into a network file.
+/// Turn an ONNX or QONNX file, or an interchange folder (network.json and .npy tensors), into a
+/// network file.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  hafnia model import my-net/ --out my-net.hafnia
+  hafnia model import net.onnx --pixels unit --out net.hafnia
+  hafnia model import net.onnx --pixels 0.1307,0.3081 --check inputs.npy outputs.npy --out net.hafnia
   hafnia model import my-net/ --out my-net.hafnia --check-logits ~/mnist
 
-docs/formats.md says what such a folder holds.")]
+docs/import.md says which ONNX files are taken, docs/formats.md what an interchange folder holds.")]
 pub(crate) struct Import {
-    /// The interchange folder.
+    /// The file, FILE.onnx, or the interchange folder.
+    #[arg(value_name = "FILE|FOLDER")]
     folder: PathBuf,
     /// Network file to write.
     #[arg(long, value_name = "FILE")]
@@ -53,19 +57,22 @@ pub(crate) struct Import {
     /// images of the data set in this folder.
     #[arg(long, value_name = "DATA")]
     check_logits: Option<PathBuf>,
+    #[command(flatten)]
+    onnx: OnnxOptions,
 }
 
-/// Write a network as an interchange folder, with reference logits if asked.
+/// Write a network as an interchange folder, with reference logits if asked, or as a QONNX file.
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia model export out/net/network.hafnia --out exported/
+  hafnia model export out/net/network.hafnia --out net.onnx
   hafnia model export --model frontier --out exported/
   hafnia model export net.hafnia --out exported/ --logits 100 --offline")]
 pub(crate) struct Export {
     #[command(flatten)]
     network: NetworkOptions,
-    /// Folder to write.
-    #[arg(long, value_name = "DIR")]
+    /// Folder to write, or QONNX file: FILE.onnx.
+    #[arg(long, value_name = "DIR|FILE")]
     out: PathBuf,
     /// Also write the raw outputs for this many of the first test images.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -251,6 +258,14 @@ struct Agreement {
 
 impl Import {
     fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
+        if is_onnx(&self.folder) {
+            ensure!(
+                self.check_logits.is_none(),
+                "--check-logits is for interchange folders; --check compares an ONNX file"
+            );
+            return self.onnx.import(&self.folder, &self.out, output);
+        }
+        self.onnx.refuse()?;
         let data = self.check_logits.as_ref().map(|data| hafnia_data::files_in(data));
         Places::new()
             .reads_folder(&self.folder)
@@ -314,6 +329,18 @@ impl Import {
 
 impl Export {
     fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
+        if is_onnx(&self.out) {
+            ensure!(
+                self.logits == 0,
+                "--logits is for interchange folders, an ONNX file is written"
+            );
+            Places::new().reads(&self.network.file).writes([self.out.clone()]).check()?;
+            let network = self.network.source()?.load()?.network;
+            let described = written(describe_network(&network), |_| {
+                Ok(hafnia_onnx::export(&network, &self.out)?)
+            });
+            return output.answer(described, network_text);
+        }
         let data = self.data.source();
         Places::new()
             .reads(&self.network.file)
