@@ -24,6 +24,9 @@ use crate::fast::sums::packed::{Activate, Multiply, Packed};
 use crate::fast::sums::sliced::{MultiplySliced, Sliced, SlicedBuffers};
 use crate::mapped::Events;
 
+/// Output positions whose lines are gathered and listed at once, as many whole rows as that are.
+const AT_ONCE: usize = 96;
+
 /// Runs images on one thread.
 pub(crate) struct Runner<'a, C: Convert = ExactKernel<'a>> {
     layout: &'a Layout<'a>,
@@ -175,10 +178,17 @@ impl<'a, C: Convert> Runner<'a, C> {
                     }
                 }
                 _ => {
-                    for y in 0..of.windows.height {
-                        self.gather(of, id, y..y + 1);
-                        self.list(of, id, y);
-                        if self.buffers.schedule.len >= ENOUGH || y + 1 == of.windows.height {
+                    let (height, width) = (of.windows.height, of.windows.width);
+                    let at_once = match tile.grouper {
+                        Grouper::Any => 1,
+                        _ => (AT_ONCE / width).max(1),
+                    };
+                    for first in (0..height).step_by(at_once) {
+                        let rows = first..height.min(first + at_once);
+                        let is_last = rows.end == height;
+                        self.gather(of, id, rows.clone());
+                        self.list(of, id, rows);
+                        if self.buffers.schedule.len >= ENOUGH || is_last {
                             self.convert_listed(matrix, id, image);
                         }
                     }
@@ -246,7 +256,7 @@ impl<'a, C: Convert> Runner<'a, C> {
                     self.count_row(matrix, id, y);
                     continue;
                 }
-                self.list(of, id, y);
+                self.list(of, id, y..y + 1);
                 if self.buffers.schedule.len >= ENOUGH || y + 1 == windows.height {
                     self.correct_listed(matrix, id, image);
                 }
@@ -335,19 +345,21 @@ impl<'a, C: Convert> Runner<'a, C> {
         self.isa.run(ListFound { found, groups, scanned, streams, patches, schedule, digital });
     }
 
-    /// Lists the groups of a tile at row `y` of output positions, whose lines were gathered.
-    fn list(&mut self, of: &MatrixLayout, id: TileId, y: usize) {
+    /// Lists the groups of a tile at some rows of output positions, whose lines were gathered; at one
+    /// if it has a grouper for [any](Grouper::Any).
+    fn list(&mut self, of: &MatrixLayout, id: TileId, rows: Range<usize>) {
         let layout = self.layout;
         let (width, tile) = (of.windows.width, &layout.tiles[id.index()]);
         let Buffers { patches, schedule, digital, any: buffers, .. } = &mut self.buffers;
         let lines = layout.cells.tiles[id.index()].lines;
-        let of = row(patches, tile, y * width..(y + 1) * width);
+        let scans = rows.len() * width * tile.planes;
+        let of = row(patches, tile, rows, width);
         if let Grouper::Any = tile.grouper {
-            schedule.reserve(width * tile.planes * lines, lines);
+            schedule.reserve(scans * lines, lines);
             let plan = layout.plan.as_ref().expect("tiles are those of a plan");
             ListAny { of, plan, tile: id, schedule, digital, buffers }.run();
         } else {
-            schedule.reserve(width * tile.planes * lines.div_ceil(layout.cells.slots), lines);
+            schedule.reserve(scans * lines.div_ceil(layout.cells.slots), lines);
             self.isa.run(ListUnshared { of, schedule, digital });
         }
     }
@@ -358,13 +370,13 @@ impl<'a, C: Convert> Runner<'a, C> {
         let of = &layout.matrices[matrix];
         let (width, tile) = (of.windows.width, &layout.tiles[id.index()]);
         let (groups, rows_on) = if let Grouper::Any = tile.grouper {
-            self.list(of, id, y);
+            self.list(of, id, y..y + 1);
             let schedule = &mut self.buffers.schedule;
             let counts = (schedule.len as u64, schedule.rows_on);
             schedule.clear();
             counts
         } else {
-            let of = row(&self.buffers.patches, tile, y * width..(y + 1) * width);
+            let of = row(&self.buffers.patches, tile, y..y + 1, width);
             self.isa.run(CountUnshared { of, slots: layout.cells.slots })
         };
         self.count(matrix, id, groups, rows_on);
@@ -451,7 +463,8 @@ impl<'a, C: Convert> Runner<'a, C> {
     }
 }
 
-/// A row of output positions of a tile, whose lines were gathered.
-fn row<'a>(patches: &'a Patches, tile: &TileLayout, row: Range<usize>) -> Row<'a> {
-    Row { patches, planes: tile.planes, row, replica: tile.outputs.replica }
+/// Some rows of output positions of a tile, whose lines were gathered.
+fn row<'a>(patches: &'a Patches, tile: &TileLayout, rows: Range<usize>, width: usize) -> Row<'a> {
+    let (planes, replica) = (tile.planes, tile.outputs.replica);
+    Row { patches, planes, row: rows.start * width..rows.end * width, width, replica }
 }

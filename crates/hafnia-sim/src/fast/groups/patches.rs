@@ -24,8 +24,10 @@ pub(crate) struct Row<'a> {
     pub(crate) patches: &'a Patches,
     /// Bit-planes of a scan.
     pub(crate) planes: usize,
-    /// Its output positions.
+    /// Its output positions; for [`ListUnshared`] they may be those of several rows.
     pub(crate) row: Range<usize>,
+    /// Positions of a row.
+    pub(crate) width: usize,
     /// The tile has only these of them.
     pub(crate) replica: Replica,
 }
@@ -64,11 +66,11 @@ impl ListUnshared<'_> {
     /// Lists them, `SLOTS` and `WORDS` being those of the schedule and the patches, or 0.
     #[inline(always)]
     fn run_with<S: Simd, const SLOTS: usize, const WORDS: usize>(self, simd: S) {
-        let Self { of: Row { patches, planes, row, replica }, schedule, digital } = self;
+        let Self { of: Row { patches, planes, row, width, replica }, schedule, digital } = self;
         let Schedule { slots, null, len, addresses, weights, lines, rows_on } = schedule;
         let slots = if SLOTS == 0 { *slots } else { SLOTS };
         let words = if WORDS == 0 { patches.words } else { WORDS };
-        let of_word = patches.chunks * POSITIONS;
+        let (of_word, of_row) = (patches.chunks * POSITIONS, width.next_multiple_of(POSITIONS));
         // As in `CountUnshared`.
         let inverse = (1u64 << 32) / slots as u64 + 1;
         let digital = &mut digital[row.clone()];
@@ -82,39 +84,43 @@ impl ListUnshared<'_> {
             }
             let names = simd.load_words(&names);
             let before = at;
-            for (x, (&first_word, digital)) in of_plane.iter().zip(&mut *digital).enumerate() {
-                let position = row.start + x;
-                if replica.count > 1 && position % replica.count != replica.index {
-                    continue;
-                }
-                // The number of lines is known before the place of the first one is.
-                let first = at * slots;
-                let scan = &mut lines[first..first + words * 64 + slots.max(PADDING)];
-                let mut count = 0;
-                for word in 0..words {
-                    let of_word = if word == 0 { first_word } else { of_plane[word * of_word + x] };
-                    if of_word != 0 {
-                        let into = scan[count..].first_chunk_mut().expect("room for 64 lines");
-                        count += simd.positions(of_word, (word * 64) as u16, into);
+            for (number, digital) in digital.chunks_exact_mut(width).enumerate() {
+                let (of_lanes, start) = (&of_plane[number * of_row..], row.start + number * width);
+                for (x, (&first_word, digital)) in of_lanes.iter().zip(digital).enumerate() {
+                    let position = start + x;
+                    if replica.count > 1 && position % replica.count != replica.index {
+                        continue;
                     }
+                    // The number of lines is known before the place of the first one is.
+                    let first = at * slots;
+                    let scan = &mut lines[first..first + words * 64 + slots.max(PADDING)];
+                    let mut count = 0;
+                    for word in 0..words {
+                        let lines_on =
+                            if word == 0 { first_word } else { of_lanes[word * of_word + x] };
+                        if lines_on != 0 {
+                            let into = scan[count..].first_chunk_mut().expect("room for 64 lines");
+                            count += simd.positions(lines_on, (word * 64) as u16, into);
+                        }
+                    }
+                    if count == 0 {
+                        continue;
+                    }
+                    *scan[count..].first_chunk_mut().expect("room for a step") = [*null; PADDING];
+                    if slots > PADDING {
+                        scan[count..count + slots].fill(*null);
+                    }
+                    // Eight groups at once, whether there are as many or not: mostly no branch.
+                    let more = (((count + slots - 1) as u64 * inverse) >> 32) as usize;
+                    let of_groups = addresses[at..].first_chunk_mut().expect("room for a step");
+                    *of_groups = simd.words(simd.or(simd.splat_bits(position as u64), names));
+                    for group in STEP..more {
+                        addresses[at + group] = pack(position as u32, (plane << 24 | group) as u32);
+                    }
+                    at += more;
+                    on += count as u64;
+                    digital[0] += (count as i32) << plane;
                 }
-                if count == 0 {
-                    continue;
-                }
-                *scan[count..].first_chunk_mut().expect("room for a step") = [*null; PADDING];
-                if slots > PADDING {
-                    scan[count..count + slots].fill(*null);
-                }
-                // Eight groups at once, whether there are as many or not: mostly no branch.
-                let more = (((count + slots - 1) as u64 * inverse) >> 32) as usize;
-                let of_groups = addresses[at..].first_chunk_mut().expect("room for a step");
-                *of_groups = simd.words(simd.or(simd.splat_bits(position as u64), names));
-                for group in STEP..more {
-                    addresses[at + group] = pack(position as u32, (plane << 24 | group) as u32);
-                }
-                at += more;
-                on += count as u64;
-                digital[0] += (count as i32) << plane;
             }
             weights[before..at].fill(1 << plane);
         }
@@ -200,7 +206,7 @@ pub(crate) struct AnyBuffers {
 
 impl ListAny<'_> {
     pub(crate) fn run(self) {
-        let Self { of: Row { patches, planes, row, replica }, schedule, digital, .. } = self;
+        let Self { of: Row { patches, planes, row, replica, .. }, schedule, digital, .. } = self;
         let AnyBuffers { active, groups } = self.buffers;
         let scan = &self.plan.tiles[self.tile.index()].lines.scan;
         let start = row.start;

@@ -365,25 +365,28 @@ impl Kernel for Gather<'_> {
         let (per_plane, chunks) = (windows.words(), windows.chunks());
         let of_all = rows.len() * chunks;
         patches.reset(windows.planes, bits.words(), of_all);
-        for (row, y) in rows.enumerate() {
-            let words = &words[y * windows.stride..];
-            let (mut at, vectors) = (0, windows.planes * chunks);
-            while at < vectors {
-                let width = if at + 4 <= vectors { 4 } else { 1 };
-                let of = |vector: usize| {
-                    let (plane, chunk) = (vector / chunks, vector % chunks);
-                    let words = &words[plane * per_plane..];
-                    let into = plane * bits.words() * of_all + row * chunks + chunk;
-                    (words, &windows.steps[chunk], into)
-                };
-                if width == 4 {
-                    let parts = [of(at), of(at + 1), of(at + 2), of(at + 3)];
-                    gather(bits, of_all, parts, &mut patches.lanes);
-                } else {
-                    gather(bits, of_all, [of(at)], &mut patches.lanes);
-                }
-                at += width;
+        // Vectors of all rows, planes and chunks one after the other, four at once.
+        let vectors = rows.len() * windows.planes * chunks;
+        let (mut row, mut plane, mut chunk) = (0, 0, 0);
+        let mut next = || {
+            let words = &words[plane * per_plane + (rows.start + row) * windows.stride..];
+            let into = plane * bits.words() * of_all + row * chunks + chunk;
+            let part = (words, &windows.steps[chunk], into);
+            chunk += 1;
+            if chunk == chunks {
+                (chunk, plane) = (0, plane + 1);
             }
+            if plane == windows.planes {
+                (plane, row) = (0, row + 1);
+            }
+            part
+        };
+        for _ in 0..vectors / 4 {
+            let parts = [next(), next(), next(), next()];
+            gather(bits, of_all, parts, &mut patches.lanes);
+        }
+        for _ in 0..vectors % 4 {
+            gather(bits, of_all, [next()], &mut patches.lanes);
         }
     }
 }
