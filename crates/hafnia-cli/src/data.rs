@@ -3,6 +3,7 @@
 use clap::Args;
 use hafnia_data::Origin;
 use hafnia_study::{DataOutcome, Session};
+use hafnia_text::counted;
 
 use crate::options::DataOptions;
 use crate::output::{Output, table};
@@ -31,9 +32,10 @@ impl Data {
             }
             let shape = found.shape.map(|side| side.to_string()).join("x");
             text += &format!("Images of {shape} {}", found.values);
-            text += &match found.classes {
-                Some(classes) => format!(", {classes} classes\n"),
-                None => ", no labels\n".to_owned(),
+            text += &match (found.classes, found.targets) {
+                (Some(classes), _) => format!(", {classes} classes\n"),
+                (None, Some(targets)) => format!(", {}\n", counted(targets, "target")),
+                (None, None) => ", no labels\n".to_owned(),
             };
             for note in &found.notes {
                 text += &format!("  not from {note}\n");

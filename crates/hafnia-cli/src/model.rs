@@ -373,6 +373,15 @@ impl Evaluate {
             (file, _) => file.iter().map(|path| path.display().to_string()).collect(),
         };
         output.answer(request.run(session), |evaluated| {
+            if let Some(error) = evaluated.mean_squared_error {
+                let mut table = table(["network", ">mean squared error"]);
+                table.row([name, format!("{error:.4}")]);
+                if let (Some(path), Some(against)) = (&self.against, &evaluated.against) {
+                    let error = against.mean_squared_error.unwrap_or_default();
+                    table.row([path.display().to_string(), format!("{error:.4}")]);
+                }
+                return format!("{} {} images\n{table}", evaluated.images, evaluated.part.name());
+            }
             let mut table = table(["network", ">accuracy, %", ">95 % interval"]);
             let percent = |name: String, interval: Interval, scale: f64| {
                 let Interval { value, lo, hi } = interval.scaled(scale);

@@ -208,9 +208,11 @@ fn text(found: &SimulateOutcome) -> String {
         let Interval { value, lo, hi } = of_network.exact_accuracy.scaled(100.0);
         let of = if name.is_empty() { String::new() } else { format!("{name}: ") };
         let (images, part) = (found.images, found.part.name());
-        text += &format!(
-            "{of}exact accuracy {value:.2} % ({lo:.2} to {hi:.2}) on {images} {part} images\n"
-        );
+        text += &match of_network.exact_mean_squared_error {
+            Some(error) => format!("{of}mean squared error {error:.4} without noise"),
+            None => format!("{of}exact accuracy {value:.2} % ({lo:.2} to {hi:.2})"),
+        };
+        text += &format!(" on {images} {part} images\n");
     }
     if found.lossy {
         text += "The converter clips: more rows a conversion than codes.\n";
@@ -223,8 +225,12 @@ fn text(found: &SimulateOutcome) -> String {
         EngineKind::Table => format!("{} repetitions (not chips)", found.chips),
         EngineKind::Device | EngineKind::Own => format!("{} virtual chips", found.chips),
     };
-    text += &format!("{chips}, noise in: {}\n{}\n", found.noise_in, mappings(found));
-    text += "in brackets: 95 %, with other chips and other images\n";
+    let (table, over) = match found.targets {
+        true => (errors(found), "other chips"),
+        false => (mappings(found), "other chips and other images"),
+    };
+    text += &format!("{chips}, noise in: {}\n{table}\n", found.noise_in);
+    text += &format!("in brackets: 95 %, with {over}\n");
     if let Some(Until { points, reached }) = found.until {
         let are = if reached { "are reached" } else { "are not reached (--most-chips)" };
         text += &format!("±{points} points over chips {are}\n");
@@ -236,13 +242,16 @@ fn text(found: &SimulateOutcome) -> String {
         for mapping in &of_network.mappings {
             let of = format!("{name} {}", mapping.mapping);
             let of = of.trim();
+            if found.targets {
+                continue;
+            }
             if let (Some(exact), Some(share)) = (of_network.exact_top_five, mapping.top_five) {
                 let (exact, share) = (100.0 * exact.value, 100.0 * share.value);
                 text += &format!("top 5 of {of}: {share:.3} % ({exact:.2} % without noise)\n");
             }
             if !found.labelled {
-                let error = mapping.mean_squared_error;
-                text += &format!("mean squared error of the outputs of {of}: {error:.3}\n");
+                let error = mapping.mean_squared_error.value;
+                text += &format!("mean squared error of the outputs of {of}: {error:.4}\n");
             }
             if let Some(share) = mapping.yield_at {
                 let Interval { value, lo, hi } = share.scaled(100.0);
@@ -301,6 +310,28 @@ fn mappings(found: &SimulateOutcome) -> Table {
         let reduction = of.found.reduction.map(|found| (found.rel, found.points));
         let (drop, cycles) = (of.found.drop_points, of.per_image.groups);
         row(&format!("all {networks}"), &of.mapping, accuracy, drop, reduction, cycles);
+    }
+    table
+}
+
+/// How far outputs are from their targets, by mapping.
+fn errors(found: &SimulateOutcome) -> Table {
+    let is_one = found.found.pooled().is_none();
+    let network = (!is_one).then_some("network");
+    let columns = ["mapping", ">mean squared error", ">without noise", ">cycles/image"];
+    let mut table = Table::of(network.into_iter().chain(columns));
+    for (name, of_network) in found.found.networks() {
+        let exact = of_network.exact_mean_squared_error.unwrap_or_default();
+        for of in &of_network.mappings {
+            let Interval { value, lo, hi } = of.mean_squared_error;
+            let error = match lo.is_finite() {
+                true => format!("{value:.4} ({lo:.4} to {hi:.4})"),
+                false => format!("{value:.4} (open)"),
+            };
+            let cycles = format!("{:.1}", of.per_image.groups);
+            let cells = [of.mapping.clone(), error, format!("{exact:.4}"), cycles];
+            table.row((!is_one).then(|| name.to_owned()).into_iter().chain(cells));
+        }
     }
     table
 }

@@ -93,7 +93,8 @@ fn without_labels_a_network_is_held_against_itself() {
         (&found["exact_accuracy"]["value"], &found["labelled"]),
         (&1.0.into(), &false.into())
     );
-    assert!(found["mappings"][0]["mean_squared_error"].as_f64().unwrap() > 0.0, "{found}");
+    let error = &found["mappings"][0]["mean_squared_error"]["value"];
+    assert!(error.as_f64().unwrap() > 0.0, "{found}");
     let text = hafnia(place, sim, "--quiet").stdout;
     let text = String::from_utf8(text).unwrap();
     assert!(text.contains("mean squared error of the outputs of net.map: "), "{text}");
@@ -116,6 +117,50 @@ fn without_labels_a_network_is_held_against_itself() {
         place,
         "train --recipe recipe.toml --out out --data own.npy --hold-out 10",
         "data set `own/train` has no labels",
+    );
+}
+
+#[test]
+fn outputs_are_held_against_targets() {
+    let place = place();
+    let place = place.path();
+    fs::create_dir(place.join("own")).unwrap();
+    let write =
+        |file: &str, bytes: Vec<u8>| fs::write(place.join("own").join(file), bytes).unwrap();
+    let pixels: Vec<u8> = (0..16 * 20u32).map(|at| (at * 97 % 251) as u8).collect();
+    write("x.npy", npy::encode(&[20, 16], &pixels));
+    // The network's own outputs, and a quarter more.
+    let exported = "model export net.hafnia --out outputs --logits 20 --data own";
+    assert!(hafnia(place, exported, "").status.success());
+    let outputs = fs::read(place.join("outputs/reference_logits.npy")).unwrap();
+    let outputs: npy::Array<i32> = npy::decode(&outputs).unwrap();
+    let targets: Vec<f32> = outputs.values.iter().map(|&output| output as f32 + 0.25).collect();
+    write("y.npy", npy::encode(&[20, 3], &targets));
+    assert_eq!(json(place, "data --data own").0["targets"], 3);
+
+    let (found, said) = json(place, "model evaluate net.hafnia --data own");
+    assert!(said.contains("note: the images have targets and no labels: "), "{said}");
+    assert_eq!(found["mean_squared_error"], 0.0625);
+    let sim = "sim net.hafnia net.map --chips 3 --data own";
+    let exact = json(place, &format!("{sim} --engine exact")).0;
+    assert_eq!(exact["exact_mean_squared_error"], 0.0625);
+    assert_eq!(exact["mappings"][0]["mean_squared_error"]["value"], 0.0625);
+    let noisy = json(place, &format!("{sim} --set sigma_lrs_rel=0.6")).0;
+    let error = &noisy["mappings"][0]["mean_squared_error"];
+    assert!(error["value"].as_f64().unwrap() > 0.0625, "{noisy}");
+    let text = String::from_utf8(hafnia(place, sim, "--quiet").stdout).unwrap();
+    assert!(
+        text.starts_with("mean squared error 0.0625 without noise on 20 test images"),
+        "{text}"
+    );
+    assert!(!text.contains("accuracy"), "{text}");
+
+    write("y.npy", npy::encode(&[20], &[0.5f32; 20]));
+    refused(
+        place,
+        sim,
+        "data set `own/test` has 1 target for an image, the network has 3 outputs: numbers of classes \
+         must be integers",
     );
 }
 

@@ -2,7 +2,8 @@
 //! file of images without labels.
 //!
 //! Arrays of images are (image, value), (image, y, x) or (image, channel, y, x), of `uint8`, `int8` or
-//! `float32`; arrays of labels are (image) or (image, 1), of any type of integers.
+//! `float32`; arrays of labels are (image) or (image, 1), of any type of integers. Labels of `float32`
+//! are targets, (image) or (image, …): what the outputs of a network that tells no classes should be.
 
 use std::{
     borrow::Cow,
@@ -107,11 +108,19 @@ pub(crate) fn parse(
                 move |fault: String| DataError::content(&array, fault)
             };
             let (shape, images) = images(&open(of_images)?).map_err(of_array(of_images))?;
-            let labels = match has(of_labels) {
-                false => None,
-                true => Some(labels(&open(of_labels)?).map_err(of_array(of_labels))?),
+            let answers = match has(of_labels) {
+                false => Answers::None,
+                true => answers(&open(of_labels)?).map_err(of_array(of_labels))?,
             };
-            let data = Dataset::new(place, &format!("{name}/{part}"), shape, images, labels)?;
+            let new =
+                |labels| Dataset::new(place, &format!("{name}/{part}"), shape, images, labels);
+            let data = match answers {
+                Answers::None => new(None)?,
+                Answers::Labels(labels) => new(Some(labels))?,
+                Answers::Targets(count, targets) => {
+                    new(None)?.with_targets(place, count, targets)?
+                }
+            };
             let into = match part {
                 "train" => &mut parts.train,
                 "validation" => &mut parts.validation,
@@ -155,6 +164,26 @@ fn samples<T: Element>(
     Ok((shape, samples(values)))
 }
 
+/// What a network should answer.
+enum Answers {
+    None,
+    /// The class of each image.
+    Labels(Vec<u32>),
+    /// The outputs for so many images.
+    Targets(usize, Vec<f32>),
+}
+
+fn answers(bytes: &[u8]) -> Result<Answers, String> {
+    if !f32::DESCRS.contains(&npy::descr(bytes).map_err(refused)?.as_str()) {
+        return Ok(Answers::Labels(labels(bytes)?));
+    }
+    let Array { shape, values } = npy::decode(bytes).map_err(refused)?;
+    match shape.first() {
+        None => Err("has the shape [], targets must be (n) or (n, outputs)".to_owned()),
+        Some(&count) => Ok(Answers::Targets(count, values)),
+    }
+}
+
 /// The class of each image.
 fn labels(bytes: &[u8]) -> Result<Vec<u32>, String> {
     type Decode = fn(&[u8]) -> Result<Array<u32>, String>;
@@ -170,7 +199,10 @@ fn labels(bytes: &[u8]) -> Result<Vec<u32>, String> {
     ];
     let descr = npy::descr(bytes).map_err(refused)?;
     let Some((_, decode)) = OF.iter().find(|(descrs, _)| descrs.contains(&descr.as_str())) else {
-        return Err(format!("has elements {}, labels must be integers", quoted(&descr)));
+        return Err(format!(
+            "has elements {}, labels must be integers, or targets float32",
+            quoted(&descr)
+        ));
     };
     let Array { shape, values } = decode(bytes)?;
     match shape[..] {
@@ -267,6 +299,27 @@ mod tests {
     }
 
     #[test]
+    fn floats_are_targets() {
+        let images = || ("x", encode(&[2, 1], &[7u8, 8]));
+        let test = |targets| read(&[images(), ("y", targets)]).map(|parts| parts.test.unwrap());
+        let pairs = test(encode(&[2, 2], &[0.5f32, -1.0, 2.0, 3.0])).unwrap();
+        assert_eq!((pairs.labels.clone(), pairs.targets.clone().unwrap().len()), (None, 4));
+        assert_eq!(pairs.select(&[1]).targets, Some(vec![2.0, 3.0]));
+        assert_eq!(test(encode(&[2], &[0.5f32, 1.0])).unwrap().targets, Some(vec![0.5, 1.0]));
+        let says = |targets| test(targets).unwrap_err().to_string();
+        assert_eq!(says(encode(&[3], &[0f32; 3])), "a.npz has 2 images and targets for 3");
+        assert_eq!(says(encode(&[4, 1], &[0f32; 4])), "a.npz has 2 images and targets for 4");
+        assert_eq!(
+            says(encode(&[2, 2], &[0.0, 0.0, f32::INFINITY, 0.0])),
+            "a.npz has a target that is not finite for image 1"
+        );
+        assert_eq!(
+            says(encode(&[], &[0f32])),
+            "a.npz: `y` has the shape [], targets must be (n) or (n, outputs)"
+        );
+    }
+
+    #[test]
     fn parts_are_told_by_names() {
         let of = |value: u8| encode(&[1, 1], &[value]);
         let value = |part: Option<Dataset>| part.map(|data| (data.name.clone(), data.image(0)[0]));
@@ -334,10 +387,6 @@ mod tests {
         check(
             &[("images", encode(&[2, 2], &[1.0f32, 2.0, 3.0, f32::NAN]))],
             expect!["a.npz has a value that is not finite in image 1"],
-        );
-        check(
-            &[images(), ("labels", encode(&[2], &[1f32, 2.0]))],
-            expect!["a.npz: `labels` has elements `<f4`, labels must be integers"],
         );
         check(
             &[images(), ("labels", encode(&[2], &[1i64, -1]))],

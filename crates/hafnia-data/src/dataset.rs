@@ -8,7 +8,7 @@ use hafnia_text::counted;
 
 use crate::{error::DataError, samples::Samples};
 
-/// Images of one shape, with their labels if they have any.
+/// Images of one shape, with their labels or targets if they have any.
 #[derive(Clone, PartialEq)]
 pub struct Dataset {
     /// What it is, such as "mnist/train".
@@ -19,6 +19,8 @@ pub struct Dataset {
     pub images: Samples,
     /// The class of each image.
     pub labels: Option<Vec<u32>>,
+    /// What the outputs of a network that tells no classes should be, (image, output).
+    pub targets: Option<Vec<f32>>,
 }
 
 impl Dataset {
@@ -38,7 +40,7 @@ impl Dataset {
         if shape.contains(&0) {
             return wrong(format!("has images of {}, no side may be 0", shown(shape)));
         }
-        let data = Self { name: name.to_owned(), shape, images, labels };
+        let data = Self { name: name.to_owned(), shape, images, labels, targets: None };
         if let Some(labels) = &data.labels
             && labels.len() != data.len()
         {
@@ -50,6 +52,28 @@ impl Dataset {
             return wrong(format!("has a value that is not finite in image {image}"));
         }
         Ok(data)
+    }
+
+    /// The same with targets for `count` images, as many values for each.
+    ///
+    /// # Errors
+    /// [`DataError::Content`] if there are not as many images, or a value is not finite.
+    pub(crate) fn with_targets(
+        self,
+        file: &str,
+        count: usize,
+        targets: Vec<f32>,
+    ) -> Result<Self, DataError> {
+        let images = self.len();
+        let fault = if count != images {
+            format!("has {} and targets for {count}", counted(images, "image"))
+        } else if let Some(at) = targets.iter().position(|value| !value.is_finite()) {
+            let image = at / (targets.len() / images);
+            format!("has a target that is not finite for image {image}")
+        } else {
+            return Ok(Self { targets: Some(targets), ..self });
+        };
+        Err(DataError::content(file, fault))
     }
 
     /// The number of images.
@@ -113,11 +137,16 @@ impl Dataset {
     #[must_use]
     pub fn select(&self, indices: &[usize]) -> Self {
         let of = |labels: &Vec<u32>| indices.iter().map(|&index| labels[index]).collect();
+        let targets = |targets: &Vec<f32>| {
+            let each = targets.len() / self.len().max(1);
+            indices.iter().flat_map(|&index| &targets[index * each..][..each]).copied().collect()
+        };
         Self {
             name: self.name.clone(),
             shape: self.shape,
             images: self.images.select(self.size(), indices),
             labels: self.labels.as_ref().map(of),
+            targets: self.targets.as_ref().map(targets),
         }
     }
 
@@ -132,14 +161,21 @@ impl Dataset {
     }
 
     /// These images and then others of the same shape; none if they have values of another type, or
-    /// only one of both has labels.
+    /// only one of both has labels or targets.
     pub(crate) fn and(self, others: Self) -> Option<Self> {
-        let labels = match (self.labels, others.labels) {
-            (None, None) => None,
-            (Some(labels), Some(others)) => Some([labels, others].concat()),
-            _ => return None,
-        };
-        Some(Self { images: self.images.and(others.images)?, labels, ..self })
+        fn both<T: Clone>(one: Option<Vec<T>>, other: Option<Vec<T>>) -> Option<Option<Vec<T>>> {
+            match (one, other) {
+                (None, None) => Some(None),
+                (Some(one), Some(other)) => Some(Some([one, other].concat())),
+                _ => None,
+            }
+        }
+        Some(Self {
+            images: self.images.and(others.images)?,
+            labels: both(self.labels, others.labels)?,
+            targets: both(self.targets, others.targets)?,
+            ..self
+        })
     }
 
     /// Checks that there is an image.
@@ -160,8 +196,8 @@ impl Dataset {
     /// the order (channel, y, x), and an image is such a vector.
     ///
     /// # Errors
-    /// [`DataError::Unfit`] if there are no images, they have another shape, or one has a label that
-    /// is none of the classes.
+    /// [`DataError::Unfit`] if there are no images, they have another shape, one has a label that is
+    /// none of the classes, or they have targets for another number of outputs.
     pub fn check(&self, shape: [usize; 3], classes: usize) -> Result<(), DataError> {
         self.check_any()?;
         let size = shape.iter().product();
@@ -173,6 +209,16 @@ impl Dataset {
             let hint = if last { ": put the channels before the rows" } else { "" };
             let (own, shape) = (shown(self.shape), shown(shape));
             return Err(self.unfit(format!("has images of {own}, the network takes {shape}{hint}")));
+        }
+        if let Some(targets) = &self.targets
+            && targets.len() != self.len() * classes
+        {
+            let each = targets.len() / self.len();
+            let hint = if each == 1 { ": numbers of classes must be integers" } else { "" };
+            let (each, outputs) = (counted(each, "target"), counted(classes, "output"));
+            return Err(
+                self.unfit(format!("has {each} for an image, the network has {outputs}{hint}"))
+            );
         }
         let labels = self.labels.iter().flatten();
         match labels.enumerate().find(|&(_, &label)| label as usize >= classes) {
@@ -240,6 +286,7 @@ mod tests {
             shape: [1, 1, 2],
             images: Samples::U8(vec![0, 1, 10, 11, 20, 21, 30, 31]),
             labels: Some(vec![3, 0, 3, 3]),
+            targets: None,
         }
     }
 
@@ -285,6 +332,12 @@ mod tests {
             says(&image([2, 2, 3]), [3, 2, 2], 4),
             "data set `mnist/train` has images of 2x2x3, the network takes 3x2x2: put the channels \
              before the rows"
+        );
+        let targets = Dataset { targets: Some(vec![0.5; 4]), ..data.clone() };
+        assert_eq!(
+            says(&targets, [1, 1, 2], 4),
+            "data set `mnist/train` has 1 target for an image, the network has 4 outputs: numbers of \
+             classes must be integers"
         );
         assert_eq!(
             says(&data.part("validation", &[1, 2]), [1, 1, 2], 3),

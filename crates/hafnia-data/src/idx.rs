@@ -198,6 +198,7 @@ mod tests {
             shape: [1, 1, 2],
             images: Samples::U8(vec![1, 2, 3, 4]),
             labels: Some(vec![7, 9]),
+            targets: None,
         }
     }
 
@@ -333,7 +334,9 @@ mod tests {
             let pixels = labels.len() * rows * columns;
             let images = Samples::U8((0..pixels).map(|i| i as u8).collect());
             let labels = Some(labels.into_iter().map(u32::from).collect());
-            let data = Dataset { name: "test".to_owned(), shape: [1, rows, columns], images, labels };
+            let shape = [1, rows, columns];
+            let data =
+                Dataset { name: "test".to_owned(), shape, images, labels, targets: None };
             let images = encode_images(&data);
             let labels = encode_labels(&data);
             prop_assert_eq!(parse_dataset("test", ("i", &images), ("l", &labels)).unwrap(), data);

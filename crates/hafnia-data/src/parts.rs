@@ -53,7 +53,10 @@ impl Parts {
             Some(validation) => {
                 let (of_train, of_validation) = (train.len(), validation.len());
                 let train = train.and(validation).ok_or_else(|| {
-                    wrong("has labels for some of its training and validation images".to_owned())
+                    wrong(
+                        "has labels or targets for some of its training and validation images"
+                            .to_owned(),
+                    )
                 })?;
                 let split = Split {
                     train: (0..of_train).collect(),
@@ -75,7 +78,7 @@ mod tests {
     fn images(part: &str, values: std::ops::Range<u8>) -> Option<Dataset> {
         let labels = Some(values.clone().step_by(2).map(u32::from).collect());
         let (name, images) = (format!("set/{part}"), Samples::U8(values.collect()));
-        Some(Dataset { name, shape: [1, 1, 2], images, labels })
+        Some(Dataset { name, shape: [1, 1, 2], images, labels, targets: None })
     }
 
     #[test]
@@ -113,7 +116,7 @@ mod tests {
         let validation = images("validation", 0..2).map(|data| Dataset { labels: None, ..data });
         assert_eq!(
             says(Parts { train: images("train", 0..2), validation, test: None }),
-            "data set `set` has labels for some of its training and validation images"
+            "data set `set` has labels or targets for some of its training and validation images"
         );
     }
 }

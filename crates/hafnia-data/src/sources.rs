@@ -273,6 +273,7 @@ mod tests {
             shape: [1, 2, 2],
             images: Samples::U8((0..4 * count).collect()),
             labels: Some((0..count.into()).collect()),
+            targets: None,
         });
         [
             idx::encode_images(&train),
@@ -576,6 +577,7 @@ mod tests {
             shape: [1, 1, 4],
             images: Samples::U8((0..4 * count).map(|pixel| 2 * pixel).collect()),
             labels: Some((0..count.into()).collect()),
+            targets: None,
         });
         let write = |name: &str, content: Vec<u8>| fs::write(folder.join(name), content).unwrap();
         write(NAMES[0], idx::encode_images(&train));

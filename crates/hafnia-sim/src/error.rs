@@ -98,6 +98,14 @@ pub enum SimError {
         /// Activations that are there.
         activations: usize,
     },
+    /// Targets are not one for every output of every image.
+    #[error("{found} targets are given, {expected} are needed: one for each output of each image")]
+    Targets {
+        /// Targets that are there.
+        found: usize,
+        /// Outputs times images.
+        expected: usize,
+    },
     /// An activation is larger than the network's input takes, or a label is no class of it.
     #[error("image {image}: {what} is {found}, it {}", must(0, *max))]
     Value {

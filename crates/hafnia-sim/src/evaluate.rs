@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use hafnia_stats::{Interval, Outcomes, accuracy_over_images, mean_accuracy, mean_sd, wilson};
+use hafnia_stats::{Interval, Outcomes, accuracy_over_images, mean_accuracy, student_mean, wilson};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,8 @@ pub struct Evaluation {
     pub chips_differ: bool,
 }
 
-/// How near outputs come to what they should be, where they need not be right.
+/// How near outputs come to what they should be, where they need not be right. An output counts as its
+/// score ([`Scores`](hafnia_model::Scores)).
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nearness {
@@ -86,8 +87,11 @@ pub struct Nearness {
     pub exact_in_five: u32,
     /// Per chip, the images whose class is among the five largest outputs.
     pub in_five: Vec<u32>,
-    /// Per chip, the mean over images and outputs of the squared difference between an output and
-    /// what it is without noise.
+    /// The mean over images and outputs of the squared difference between an output of the noiseless
+    /// network and its target; 0 without targets.
+    pub exact_squared_error: f64,
+    /// Per chip, the mean over images and outputs of the squared difference between an output and its
+    /// target or, without targets, what it is without noise.
     pub squared_error: Vec<f64>,
 }
 
@@ -128,7 +132,8 @@ impl Evaluation {
             }
         }
         let chips = self.differences.len();
-        let Nearness { exact_in_five, in_five, squared_error } = &self.nearness;
+        let Nearness { exact_in_five, in_five, exact_squared_error, squared_error } =
+            &self.nearness;
         if (in_five.len(), squared_error.len()) != (chips, chips) {
             let (five, errors) = (in_five.len(), squared_error.len());
             return Err(format!("of {chips} chips it has {five} counts and {errors} errors"));
@@ -136,7 +141,8 @@ impl Evaluation {
         if in_five.iter().chain([exact_in_five]).any(|&count| count as usize > images) {
             return Err(format!("a count of images is above {images}"));
         }
-        if !squared_error.iter().all(|&error| error.is_finite() && error >= 0.0) {
+        let mut errors = squared_error.iter().chain([exact_squared_error]);
+        if !errors.all(|&error| error.is_finite() && error >= 0.0) {
             return Err("a squared error is below 0 or not finite".to_owned());
         }
         let most = |events: &Events| events.groups.max(events.conversions).max(events.rows_on);
@@ -218,9 +224,10 @@ impl Evaluation {
         mean_accuracy(&shares, self.images())
     }
 
-    /// The mean over chips of [`Nearness::squared_error`].
-    pub fn mean_squared_error(&self) -> f64 {
-        mean_sd(&self.nearness.squared_error[..self.chips()]).mean
+    /// The mean over chips of [`Nearness::squared_error`], with its interval over chips
+    /// ([`student_mean`]).
+    pub fn mean_squared_error(&self) -> Interval {
+        student_mean(&self.nearness.squared_error[..self.chips()])
     }
 
     /// Adds the chips of another evaluation of the same thing, so that a range of chips may be run in
@@ -232,6 +239,7 @@ impl Evaluation {
         let is_alike = self.engine == more.engine
             && self.exact_correct == more.exact_correct
             && self.nearness.exact_in_five == more.nearness.exact_in_five
+            && self.nearness.exact_squared_error == more.nearness.exact_squared_error
             && self.events.len() == more.events.len()
             && (self.is_lossy, self.chips_differ) == (more.is_lossy, more.chips_differ);
         if !is_alike {
@@ -259,7 +267,12 @@ mod tests {
             exact_correct: vec![true; 3],
             differences: vec![vec![2]],
             events: Vec::new(),
-            nearness: Nearness { exact_in_five: 3, in_five: vec![2], squared_error: vec![0.5] },
+            nearness: Nearness {
+                exact_in_five: 3,
+                in_five: vec![2],
+                exact_squared_error: 0.0,
+                squared_error: vec![0.5],
+            },
             is_lossy: false,
             chips_differ: false,
         };
@@ -275,6 +288,7 @@ mod tests {
         let fault = "a squared error is below 0 or not finite";
         assert_eq!(says(|of| of.squared_error[0] = -0.5), fault);
         assert_eq!(says(|of| of.squared_error[0] = f64::NAN), fault);
+        assert_eq!(says(|of| of.exact_squared_error = f64::INFINITY), fault);
     }
 
     proptest! {

@@ -64,6 +64,8 @@ pub struct Reference<'a> {
     reached: Mutex<BTreeMap<usize, Arc<Vec<u8>>>>,
     /// (image, class): what the network gives.
     outputs: Vec<i32>,
+    /// (image, class): what it should give, if that is known.
+    targets: Option<Vec<f32>>,
     is_correct: Vec<bool>,
 }
 
@@ -72,7 +74,7 @@ pub struct Reference<'a> {
 pub(crate) struct Judged {
     /// Of the image's class ([`rank`]).
     pub(crate) rank: usize,
-    /// The mean squared difference from the outputs without noise.
+    /// The mean squared difference from the targets or, if there are none, the outputs without noise.
     pub(crate) squared_error: f64,
 }
 
@@ -192,6 +194,7 @@ impl<'a> Reference<'a> {
             layout: Layout::of_network(network),
             reached: Mutex::default(),
             outputs: Vec::new(),
+            targets: None,
             is_correct: Vec::new(),
         };
         let matrices = network.matrices();
@@ -214,21 +217,31 @@ impl<'a> Reference<'a> {
         Ok(reference)
     }
 
+    /// The same with targets, (image, output): outputs are then held against them, and not against
+    /// those without noise ([`Nearness::squared_error`](crate::Nearness::squared_error)).
+    ///
+    /// # Errors
+    /// [`SimError::Targets`] if there is not one for every output of every image.
+    pub fn with_targets(self, targets: Vec<f32>) -> Result<Self, SimError> {
+        let (found, expected) = (targets.len(), self.outputs.len());
+        match found == expected {
+            true => Ok(Self { targets: Some(targets), ..self }),
+            false => Err(SimError::Targets { found, expected }),
+        }
+    }
+
     /// How the outputs for an image, one of each class, compare with what they should be.
     pub(crate) fn judge(&self, image: usize, outputs: &[i32]) -> Judged {
-        let square = |(&output, &exact): (&i32, &i32)| {
-            let difference = f64::from(output) - f64::from(exact);
-            difference * difference
+        let of_image = image * outputs.len()..(image + 1) * outputs.len();
+        let scores = self.network.scores().of(outputs);
+        let aims: Vec<f64> = match &self.targets {
+            Some(targets) => targets[of_image].iter().map(|&target| target.into()).collect(),
+            None => self.network.scores().of(&self.outputs[of_image]),
         };
-        let (scores, label) = (self.network.scores(), self.images.labels[image] as usize);
-        let exact = &self.outputs[image * outputs.len()..][..outputs.len()];
-        let squares: f64 = outputs.iter().zip(exact).map(square).sum();
+        let square = |(score, aim): (&f64, &f64)| (score - aim) * (score - aim);
+        let squares: f64 = scores.iter().zip(&aims).map(square).sum();
         Judged {
-            rank: if scores.is_plain() {
-                rank(outputs, label)
-            } else {
-                rank(&scores.of(outputs), label)
-            },
+            rank: rank(&scores, self.images.labels[image] as usize),
             squared_error: squares / outputs.len() as f64,
         }
     }
@@ -242,6 +255,11 @@ impl<'a> Reference<'a> {
     /// Images whose class is among the five largest outputs.
     pub(crate) fn exact_in_five(&self) -> u32 {
         self.judged().filter(|judged| judged.rank < FIVE).count() as u32
+    }
+
+    /// The mean squared difference of the noiseless outputs from the targets; 0 without any.
+    pub(crate) fn exact_squared_error(&self) -> f64 {
+        self.judged().map(|judged| judged.squared_error).sum::<f64>() / self.images.len() as f64
     }
 
     /// Per image, whether the network is right.

@@ -212,6 +212,7 @@ impl<'a> Run<'a> {
         let images = reference.images.len() as f64;
         let nearness = Nearness {
             exact_in_five: reference.exact_in_five(),
+            exact_squared_error: reference.exact_squared_error(),
             in_five: outcomes.iter().map(|outcome| outcome.in_five).collect(),
             squared_error: outcomes.iter().map(|outcome| outcome.squared_error / images).collect(),
         };

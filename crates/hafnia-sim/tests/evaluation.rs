@@ -134,7 +134,39 @@ fn an_evaluation_is_what_a_loop_over_images_gives() {
     let shares = f64::from(in_five[0] + in_five[1]) / 300.0;
     assert!((evaluation.top_five().value - shares).abs() < 1e-12);
     assert_eq!(evaluation.exact_top_five().value, f64::from(exact_in_five) / 150.0);
-    assert_eq!(evaluation.mean_squared_error(), mean(&evaluation.nearness.squared_error));
+    let errors = evaluation.mean_squared_error();
+    assert_eq!(errors.value, mean(&evaluation.nearness.squared_error));
+    assert_eq!(evaluation.nearness.exact_squared_error, 0.0);
+
+    // Against targets, the errors are of the outputs themselves.
+    let targets: Vec<f32> = (0..150 * 6).map(|at| (at % 7) as f32 / 2.0).collect();
+    let reference = Reference::new(&network, &images).expect("images of the network");
+    let reference = reference.with_targets(targets.clone()).expect("as many");
+    let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All);
+    let towards = programmed.expect("it fits").run(0..2, Seed(7)).on(&Engines::Device);
+    let towards = towards.expect("it fits");
+    assert_eq!(towards.differences, evaluation.differences);
+    let outputs = |product: &mut dyn FnMut(&[u8], u32) -> Vec<i32>| {
+        let pixels = images.activations.chunks(images.activations.len() / 150);
+        let all: Vec<i32> =
+            (0..).zip(pixels).flat_map(|(index, image)| product(image, index)).collect();
+        let square =
+            |(&output, &target): (&i32, &f32)| (f64::from(output) - f64::from(target)).powi(2);
+        all.iter().zip(&targets).map(square).sum::<f64>() / (150.0 * 6.0)
+    };
+    let exact = outputs(&mut |image, _| run(&network, image, &mut plain));
+    let found = towards.nearness.exact_squared_error;
+    assert!((found / exact - 1.0).abs() < 1e-12, "{found} {exact}");
+    let chip = Chip::program(&mapping, &spec, Seed(7), 1).expect("it is placed");
+    let mut mapped = Mapped::new(&plan, Device::new(&chip, &spec, Seed(7)));
+    let noisy = outputs(&mut |image, index| {
+        mapped.image = index;
+        run(&network, image, &mut mapped)
+    });
+    let found = towards.nearness.squared_error[1];
+    assert!((found / noisy - 1.0).abs() < 1e-12 && noisy != exact, "{found} {noisy}");
+    let refused = Reference::new(&network, &images).expect("images").with_targets(vec![0.0; 899]);
+    assert!(matches!(refused, Err(SimError::Targets { found: 899, expected: 900 })));
     let right = |chip: usize| {
         let lost = differences[chip].iter().filter(|&&image| image % 3 != 0).count();
         100 - lost + (differences[chip].len() - lost)

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use hafnia_artifact::Digest;
 use hafnia_data::{Dataset, Mnist, Origin, cache_of};
 use hafnia_model::Network;
-use hafnia_sim::Images;
+use hafnia_sim::{Images, Reference};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +125,15 @@ pub(crate) fn images(network: &Network, data: &Dataset) -> anyhow::Result<Images
     })
 }
 
+/// A network on the images of a data set, with its targets if it has any.
+pub(crate) fn reference<'n>(network: &'n Network, data: &Dataset) -> anyhow::Result<Reference<'n>> {
+    let reference = Reference::new(network, &images(network, data)?)?;
+    Ok(match &data.targets {
+        Some(targets) => reference.with_targets(targets.clone())?,
+        None => reference,
+    })
+}
+
 /// A data set with its labels or, if it has none, with what a network answers: other networks are then
 /// held against this one.
 pub(crate) fn labelled(network: &Network, data: Dataset) -> anyhow::Result<Dataset> {
@@ -154,6 +163,8 @@ pub struct DataOutcome {
     pub values: String,
     /// One more than the largest label, if there are labels.
     pub classes: Option<usize>,
+    /// Targets of an image, if there are any.
+    pub targets: Option<usize>,
     /// The digests of its files.
     pub digests: BTreeMap<String, Digest>,
     /// Sources that did not answer, and why.
@@ -174,6 +185,7 @@ impl DataOutcome {
             shape: test.shape,
             values: test.images.type_name().to_owned(),
             classes: classes.into_iter().flatten().max(),
+            targets: test.targets.as_ref().map(|targets| targets.len() / test.len().max(1)),
             digests: mnist.digests.clone(),
             notes: mnist.notes.clone(),
         }

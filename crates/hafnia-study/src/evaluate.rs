@@ -53,6 +53,10 @@ pub struct EvaluateOutcome {
     pub top_five: Option<Interval>,
     /// Whether images have labels; if not, what the network answers itself is right.
     pub labelled: bool,
+    /// Mean over images and outputs of the squared difference between an output and its target, where
+    /// there are targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_squared_error: Option<f64>,
     /// The second network, if there is one.
     pub against: Option<EvaluatedAgainst>,
 }
@@ -65,6 +69,9 @@ pub struct EvaluatedAgainst {
     /// As for the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_five: Option<Interval>,
+    /// As for the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_squared_error: Option<f64>,
     /// Accuracy of the second network minus that of the first, in points, paired over the images.
     pub ahead_points: Interval,
 }
@@ -90,6 +97,7 @@ impl Request for EvaluateRequest {
                 Some(EvaluatedAgainst {
                     accuracy: second.accuracy().first,
                     top_five: second.top_five(),
+                    mean_squared_error: second.squared_error,
                     ahead_points: paired_difference(&second.first, right)?,
                 })
             }
@@ -103,6 +111,7 @@ impl Request for EvaluateRequest {
             accuracy_ties_wrong: accuracy.ties_wrong,
             top_five: outcomes.top_five(),
             labelled: is_labelled,
+            mean_squared_error: outcomes.squared_error,
             against,
         })
     }
@@ -139,6 +148,8 @@ pub(crate) struct Judged {
     classes: usize,
     /// Images whose class is among the five largest outputs.
     in_five: usize,
+    /// The mean squared difference of outputs from their targets, if there are any.
+    squared_error: Option<f64>,
 }
 
 /// A share of images that are right, by both rules for ties.
@@ -173,8 +184,19 @@ impl Judged {
     pub(crate) fn of(network: &Network, data: &Dataset) -> anyhow::Result<Self> {
         let (classes, scores) = (network.classes(), network.scores());
         let (first, ties_wrong) = (Vec::new(), Vec::new());
-        let mut outcomes = Self { first, ties_wrong, ties: 0, classes, in_five: 0 };
-        for (outputs, &label) in logits(network, data, data.len())?.iter().zip(data.labels()?) {
+        let mut outcomes =
+            Self { first, ties_wrong, ties: 0, classes, in_five: 0, squared_error: None };
+        let outputs = logits(network, data, data.len())?;
+        if let Some(targets) = &data.targets {
+            let square = |(score, &target): (f64, &f32)| {
+                let difference = score - f64::from(target);
+                difference * difference
+            };
+            let scores = outputs.iter().flat_map(|outputs| scores.of(outputs));
+            let squares: f64 = scores.zip(targets).map(square).sum();
+            outcomes.squared_error = Some(squares / targets.len() as f64);
+        }
+        for (outputs, &label) in outputs.iter().zip(data.labels()?) {
             let (class, label) = (scores.class(outputs), label as usize);
             outcomes.first.push(class == label);
             outcomes.ties_wrong.push(scores.is_strictly_largest(outputs, label));

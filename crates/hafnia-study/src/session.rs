@@ -113,7 +113,11 @@ impl<'a> Session<'a> {
             }
             _ => {}
         }
-        if mnist.test.labels.is_none() {
+        if mnist.test.targets.is_some() {
+            self.observer.note(
+                "note: the images have targets and no labels: outputs are held against the targets",
+            );
+        } else if mnist.test.labels.is_none() {
             self.observer.note(
                 "note: the images have no labels: a network is right where it answers as it does \
                  itself without noise, and accuracy is the share of such answers",

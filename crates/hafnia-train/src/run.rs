@@ -402,6 +402,7 @@ mod tests {
             shape: [1, 28, 28],
             images: Samples::U8(vec![0; 2 * 28 * 28]),
             labels: Some(vec![0, 1]),
+            targets: None,
         };
         (dataset, Split { train: vec![0], validation: vec![1] })
     }
@@ -439,6 +440,7 @@ mod tests {
             shape: [1, 28, 28],
             images: Samples::U8((0..4 * 28 * 28).map(|pixel| (pixel % 251) as u8).collect()),
             labels: Some(vec![0, 1, 2, 3]),
+            targets: None,
         };
         let split = Split { train: vec![0, 1, 2], validation: vec![3] };
         let config = TrainConfig { epochs: 2, ..TrainConfig::default() };

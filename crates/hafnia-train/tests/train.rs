@@ -243,6 +243,7 @@ fn other_shapes_are_trained() {
             (0..20 * 120).map(|i| if i / 120 % 2 == i % 10 / 5 { 200 } else { 10 }).collect(),
         ),
         labels: Some((0..20).map(|i| i % 2).collect()),
+        targets: None,
     };
     let config = TrainConfig::from_toml(
         "epochs = 8\nbatch = 4\n[input]\ncuts = [3, 9, 27, 81]\n\

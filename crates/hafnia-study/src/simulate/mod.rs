@@ -17,8 +17,7 @@ use hafnia_model::Network;
 use hafnia_passes::Pipeline;
 use hafnia_rng::Seed;
 use hafnia_sim::{
-    EngineKind, Engines, Evaluation, Images, MatrixPath, NoiseScope, Path, Programmed, Reference,
-    SavedChip,
+    EngineKind, Engines, Evaluation, MatrixPath, NoiseScope, Path, Programmed, Reference, SavedChip,
 };
 use hafnia_stats::{Bootstrap, Interval};
 use serde::{Deserialize, Serialize};
@@ -33,7 +32,7 @@ pub use self::outcome::{
     SimulatedMapping, SimulatedNetwork, Until,
 };
 use self::outcome::{Run, power};
-use crate::data::{DataSource, Part, images};
+use crate::data::{self, DataSource, Part};
 use crate::limits;
 use crate::outputs::{check_outputs, written};
 use crate::record::Record;
@@ -191,13 +190,10 @@ impl Request for SimulateRequest {
         if self.until.is_some() {
             limits::check_chips("--most-chips", self.most_chips, dataset.len())?;
         }
-        let shown = |group: &Group| images(&group.named.network, &dataset);
-        let shown: Vec<Images> = groups.iter().map(shown).collect::<anyhow::Result<_>>()?;
         let macros = Macros { session, spec: &spec, engine: self.engine, saved, measured, seed };
-        let mut references = Vec::new();
-        for (group, shown) in groups.iter().zip(&shown) {
-            references.push(Reference::new(&group.named.network, shown)?);
-        }
+        let networks = groups.iter().map(|group| &group.named.network);
+        let references = networks.map(|network| data::reference(network, &dataset));
+        let references: Vec<Reference<'_>> = references.collect::<anyhow::Result<_>>()?;
         let mut trials = Vec::new();
         for (index, reference) in references.iter().enumerate() {
             trials.push(Trial::new(&macros, reference, &mappings[index], &scopes[index])?);
@@ -217,8 +213,7 @@ impl Request for SimulateRequest {
                 None => vec![None; mappings[index].len()],
                 Some(check) => {
                     let network = &group.named.network;
-                    let shown = images(network, &dataset.first(check.images))?;
-                    let reference = Reference::new(network, &shown)?;
+                    let reference = data::reference(network, &dataset.first(check.images))?;
                     macros.table_errors(check, &reference, &mappings[index], &scopes[index])?
                 }
             });
@@ -248,6 +243,7 @@ impl Request for SimulateRequest {
             name: group.named.name.clone(),
             digest: group.named.digest,
             classes: group.named.network.classes(),
+            has_targets: dataset.targets.is_some(),
             evaluations: trial
                 .mappings
                 .iter()
@@ -265,6 +261,7 @@ impl Request for SimulateRequest {
             part: self.part,
             images: first.images(),
             labelled: dataset.labels.is_some(),
+            targets: dataset.targets.is_some(),
             chips: first.chips(),
             chips_differ: first.chips_differ,
             until,

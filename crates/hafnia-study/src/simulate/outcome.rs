@@ -29,6 +29,8 @@ pub struct SimulateOutcome {
     /// Whether images have labels; if not, a network is right where it answers as it does itself
     /// without noise.
     pub labelled: bool,
+    /// Whether they have targets, which outputs are held against.
+    pub targets: bool,
     /// Chips of every mapping: one if nothing tells them apart, however many were asked for.
     pub chips: usize,
     /// Whether anything tells chips apart.
@@ -90,6 +92,10 @@ pub struct NetworkMappings {
     /// there are more classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exact_top_five: Option<Interval>,
+    /// Mean over images and outputs of the squared difference between an output and its target without
+    /// noise, where there are targets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exact_mean_squared_error: Option<f64>,
     /// The mappings; the first is the baseline.
     pub mappings: Vec<SimulatedMapping>,
 }
@@ -123,9 +129,9 @@ pub struct SimulatedMapping {
     /// chips, where there are more classes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_five: Option<Interval>,
-    /// Mean over chips, images and outputs of the squared difference between an output and what it is
-    /// without noise.
-    pub mean_squared_error: f64,
+    /// Mean over chips, images and outputs of the squared difference between an output and its target
+    /// or, without targets, what it is without noise; its interval is over chips.
+    pub mean_squared_error: Interval,
     /// Share of chips that reach an accuracy, if asked for.
     #[serde(rename = "yield", default, skip_serializing_if = "Option::is_none")]
     pub yield_at: Option<Interval>,
@@ -208,11 +214,12 @@ impl PerImage {
     }
 }
 
-/// A network that was run: its name, digest and number of classes, by name what its mappings gave, and their paths.
+/// A network that was run: its name, digest and number of classes, whether there were targets, by name what its mappings gave, and their paths.
 pub(crate) struct Run {
     pub(crate) name: String,
     pub(crate) digest: Digest,
     pub(crate) classes: usize,
+    pub(crate) has_targets: bool,
     pub(crate) evaluations: Vec<(String, Evaluation)>,
     pub(crate) paths: Vec<Vec<MatrixPath>>,
     /// By how many points more each loses on `device`, where that was measured.
@@ -338,7 +345,9 @@ impl NetworkMappings {
         }
         let exact_accuracy = wilson(first.exact_correct_count(), first.images());
         let exact_top_five = more_than_five.then(|| first.exact_top_five());
-        Ok(Self { exact_accuracy, exact_top_five, mappings })
+        let exact_mean_squared_error =
+            run.has_targets.then_some(first.nearness.exact_squared_error);
+        Ok(Self { exact_accuracy, exact_top_five, exact_mean_squared_error, mappings })
     }
 }
 

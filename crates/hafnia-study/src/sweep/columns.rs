@@ -26,7 +26,7 @@ const COLUMNS: [(&str, &str, &str); 26] = [
     (
         "mean_squared_error",
         "",
-        "of outputs against what they are without noise; mean over chips and images",
+        "of outputs against targets or, without any, what they are without noise; mean over chips",
     ),
     (
         "table_error_points±",

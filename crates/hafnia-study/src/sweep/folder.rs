@@ -386,6 +386,7 @@ pub(crate) mod tests {
             nearness: Nearness {
                 exact_in_five: 20,
                 in_five: vec![20; chips.len()],
+                exact_squared_error: 0.0,
                 squared_error: vec![0.0; chips.len()],
             },
             is_lossy: false,

@@ -168,10 +168,7 @@ impl<'a> Worker<'a> {
     ) -> anyhow::Result<Subject<'n>> {
         let network = &named.network;
         let scope = noise_scope(&text_of(point, "noise_in", "all"), network)?;
-        let reference = |images| {
-            let images = data::images(network, &self.shown.first(images))?;
-            anyhow::Ok(Reference::new(network, &images)?)
-        };
+        let reference = |images| data::reference(network, &self.shown.first(images));
         let is_table = self.plan.sweep.engine == EngineKind::Table;
         let checked = is_table.then(|| reference(images.min(table_error::IMAGES))).transpose()?;
         let (shown, priced) = (reference(images)?, reference(COST_IMAGES)?);
@@ -348,7 +345,7 @@ fn facts(mapping: &Mapping, evaluation: &Evaluation) -> BTreeMap<String, f64> {
         ("cycles", mean(|events| events.groups)),
         ("conversions", mean(|events| events.conversions)),
         ("top_five", evaluation.top_five().value),
-        ("mean_squared_error", evaluation.mean_squared_error()),
+        ("mean_squared_error", evaluation.mean_squared_error().value),
     ];
     facts.map(|(column, value)| (column.to_owned(), value)).into()
 }
