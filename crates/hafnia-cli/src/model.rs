@@ -42,7 +42,8 @@ pub(crate) enum ModelCommand {
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia model import net.onnx --pixels unit --out net.hafnia
-  hafnia model import net.onnx --pixels 0.1307,0.3081 --check inputs.npy outputs.npy --out net.hafnia
+  hafnia model import net.onnx --pixels 0.1307,0.3081 --out net.hafnia \\
+      --check inputs.npy outputs.npy
   hafnia model import my-net/ --out my-net.hafnia --check-logits ~/mnist
 
 docs/import.md says which ONNX files are taken, docs/formats.md what an interchange folder holds.")]
