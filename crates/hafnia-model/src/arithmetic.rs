@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
+use crate::input::Shape;
 use crate::layer::{Thresholds, Window};
-use crate::network::Shape;
 use crate::weights::Weights;
 
 /// y\[column\] = Σ over rows of weight(row, column) · a\[row\], of levels a.
@@ -142,8 +142,8 @@ pub fn argmax<T: PartialOrd>(outputs: &[T]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::input::Input;
     use crate::layer::Padding;
-    use crate::network::Input;
 
     #[test]
     fn shift_thresholds_are_a_clamped_shift() {

@@ -1,8 +1,9 @@
 //! [`largest_levels`]: what the inputs of a matrix can be, whatever the image.
 
 use crate::arithmetic::{activate_all, max_pool, sum_pool, window};
+use crate::input::Shape;
 use crate::layer::Layer;
-use crate::network::{Network, Shape};
+use crate::network::Network;
 use crate::weights::Weights;
 
 /// The least and the largest integer at every place of a value, (channel, y, x).

@@ -3,8 +3,8 @@
 use hafnia_text::must;
 
 use crate::error::ShapeError;
+use crate::input::{Input, Shape};
 use crate::layer::{Conv, Layer, Thresholds, Window};
-use crate::network::{Input, Shape};
 use crate::weights::Weights;
 
 /// What is derived of a network that is well formed.

@@ -39,8 +39,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::input::Input;
 use crate::layer::{Activate, Conv, Layer, Linear, Padding, Thresholds, Window};
-use crate::network::{Input, Network};
+use crate::network::Network;
 use crate::scores::Scores;
 use crate::weights::Weights;
 

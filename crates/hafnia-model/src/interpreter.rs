@@ -1,7 +1,8 @@
 //! The interpreter: walks the layers of a network and leaves the matrix products to a [`Multiply`].
 
 use crate::arithmetic::{activate_all, max_pool, sum_pool, window};
-use crate::layer::Layer;
+use crate::input::Shape;
+use crate::layer::{Layer, Window};
 use crate::network::Network;
 
 /// Multiplies levels of activations by a matrix of the network: plainly, or on a macro.
@@ -13,11 +14,54 @@ pub trait Multiply {
     fn multiply(&mut self, matrix: usize, position: usize, levels: &[u8], sums: &mut [i32]);
 }
 
+/// A matrix at all output positions of its layer.
+#[derive(Debug, Clone, Copy)]
+pub struct Part<'a> {
+    /// The matrix, by its position in [`Network::matrices`].
+    pub matrix: usize,
+    /// The window of a convolution; none of a linear layer, which has one position.
+    pub window: Option<&'a Window>,
+    /// Shape of the levels that it is given: those of the channels of its group.
+    pub input: Shape,
+    /// Rows and columns of output positions.
+    pub output: (usize, usize),
+    /// The level of padding.
+    pub outside: u8,
+}
+
+/// Multiplies levels of activations by a matrix at all output positions at once; what a [`Multiply`]
+/// does position by position.
+pub trait MultiplyLayer {
+    /// `sums[column · positions + position] = Σ weight · level`.
+    ///
+    /// `levels` are (channel, y, x) of shape `part.input`; `sums` holds anything.
+    fn multiply_layer(&mut self, part: &Part<'_>, levels: &[u8], sums: &mut [i32]);
+}
+
+impl<M: Multiply> MultiplyLayer for M {
+    fn multiply_layer(&mut self, part: &Part<'_>, levels: &[u8], sums: &mut [i32]) {
+        let Some(of) = part.window else {
+            return self.multiply(part.matrix, 0, levels, sums);
+        };
+        let (height, width) = part.output;
+        let positions = height * width;
+        let (mut seen, mut of_position) = (Vec::new(), vec![0; sums.len() / positions]);
+        for position in 0..positions {
+            let at = (position / width, position % width);
+            window(of, part.input, 0..part.input.channels, levels, at, part.outside, &mut seen);
+            self.multiply(part.matrix, position, &seen, &mut of_position);
+            for (column, sum) in of_position.iter().enumerate() {
+                sums[column * positions + position] = *sum;
+            }
+        }
+    }
+}
+
 /// Runs the network on one image of input levels, (channel, y, x), and returns its raw outputs.
 ///
 /// # Panics
 /// If the image has another length than the network's input.
-pub fn run(network: &Network, image: &[u8], multiply: &mut impl Multiply) -> Vec<i32> {
+pub fn run(network: &Network, image: &[u8], multiply: &mut impl MultiplyLayer) -> Vec<i32> {
     run_from(network, 0, image, multiply)
 }
 
@@ -31,7 +75,7 @@ pub fn run_from(
     network: &Network,
     first: usize,
     levels: &[u8],
-    multiply: &mut impl Multiply,
+    multiply: &mut impl MultiplyLayer,
 ) -> Vec<i32> {
     let layers = network.layers().len();
     walk(network, first, layers, levels, multiply)
@@ -46,7 +90,7 @@ pub fn activations_before(
     network: &Network,
     layer: usize,
     image: &[u8],
-    multiply: &mut impl Multiply,
+    multiply: &mut impl MultiplyLayer,
 ) -> Vec<u8> {
     check_cut(network, layer);
     let lowest = network.lowest_of(layer);
@@ -65,7 +109,7 @@ fn walk(
     first: usize,
     end: usize,
     levels: &[u8],
-    multiply: &mut impl Multiply,
+    multiply: &mut impl MultiplyLayer,
 ) -> Vec<i32> {
     check_cut(network, first);
     assert_eq!(levels.len(), network.shape_of(first).len(), "activations for layer {first}");
@@ -129,41 +173,34 @@ fn product(
     layer: usize,
     matrix: usize,
     value: &[i32],
-    multiply: &mut impl Multiply,
+    multiply: &mut impl MultiplyLayer,
 ) -> Vec<i32> {
     let lowest = network.lowest_of(network.from(layer)[0]);
-    let constants = network.constants(layer);
     let levels: Vec<u8> = value.iter().map(|&value| (value - lowest) as u8).collect();
-    let of = match &network.layers()[layer] {
-        Layer::Conv(conv) => conv,
-        _ => {
-            let mut sums = vec![0; network.shape_after(layer).len()];
-            multiply.multiply(matrix, 0, &levels, &mut sums);
-            sums.iter_mut().zip(constants).for_each(|(sum, constant)| *sum += constant);
-            return sums;
-        }
-    };
     let (shape, out) = (network.shape_before(layer), network.shape_after(layer));
-    let positions = out.height * out.width;
-    let (inputs, outputs) = (shape.channels / of.groups, out.channels / of.groups);
-    let mut all = vec![0; out.len()];
-    let (mut seen, mut sums) = (Vec::new(), vec![0; outputs]);
-    for group in 0..of.groups {
-        let channels = group * inputs..(group + 1) * inputs;
-        for position in 0..positions {
-            let at = (position / out.width, position % out.width);
+    let (window, groups) = match &network.layers()[layer] {
+        Layer::Conv(conv) => (Some(&conv.window), conv.groups),
+        _ => (None, 1),
+    };
+    let input = Shape { channels: shape.channels / groups, ..shape };
+    let mut sums = vec![0; out.len()];
+    let of_groups = levels.chunks_exact(input.len()).zip(sums.chunks_exact_mut(out.len() / groups));
+    for (group, (levels, sums)) in of_groups.enumerate() {
+        let part = Part {
+            matrix: matrix + group,
+            window,
+            input,
+            output: (out.height, out.width),
             // Padding is 0, which is this level.
-            let outside = -lowest as u8;
-            window(&of.window, shape, channels.clone(), &levels, at, outside, &mut seen);
-            multiply.multiply(matrix + group, position, &seen, &mut sums);
-            for (column, sum) in sums.iter().enumerate() {
-                let channel = group * outputs + column;
-                let constant = constants.get(channel).unwrap_or(&0);
-                all[channel * positions + position] = sum + constant;
-            }
-        }
+            outside: -lowest as u8,
+        };
+        multiply.multiply_layer(&part, levels, sums);
     }
-    all
+    let positions = out.height * out.width;
+    for (sums, constant) in sums.chunks_exact_mut(positions).zip(network.constants(layer)) {
+        sums.iter_mut().for_each(|sum| *sum += constant);
+    }
+    sums
 }
 
 /// The reference: multiplies as [`arithmetic::accumulate`](crate::arithmetic::accumulate) says,

@@ -35,21 +35,26 @@ mod bit_matrix;
 mod bounds;
 mod check;
 mod error;
+mod input;
 pub mod interchange;
 mod interpreter;
 mod layer;
 mod network;
 pub mod random;
 mod scores;
+pub mod shapes;
 mod weights;
 mod wire;
 
 pub use bit_matrix::{BitMatrix, HexError};
 pub use bounds::largest_levels;
 pub use error::ShapeError;
+pub use input::{Input, Shape};
 pub use interchange::InterchangeError;
-pub use interpreter::{Multiply, ReferenceProduct, activations_before, run, run_from};
+pub use interpreter::{
+    Multiply, MultiplyLayer, Part, ReferenceProduct, activations_before, run, run_from,
+};
 pub use layer::{Activate, Conv, Layer, Linear, Padding, Thresholds, Window};
-pub use network::{Input, MatrixLayer, Network, Shape};
+pub use network::{MatrixLayer, Network};
 pub use scores::Scores;
 pub use weights::Weights;

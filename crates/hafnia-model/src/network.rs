@@ -1,6 +1,5 @@
 //! [`Network`]: a graph of layers over integers, checked once when it is made.
 
-use std::fmt;
 use std::ops::Range;
 
 use hafnia_artifact::{Artifact, Digest};
@@ -8,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::check::{Checked, check};
 use crate::error::ShapeError;
+use crate::input::{Input, Shape};
 use crate::layer::{Layer, Linear, Thresholds};
 use crate::scores::Scores;
 use crate::weights::Weights;
@@ -32,115 +32,6 @@ impl Artifact for Network {
     const KIND: &'static str = "network";
     const SCHEMA: u32 = 3;
     const REMAKE: &'static str = "hafnia train";
-}
-
-/// What a network takes: an image of 8-bit pixels, each of which becomes an activation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Input {
-    /// Channels of the image; 1 for grey.
-    pub channels: usize,
-    /// Rows of pixels.
-    pub height: usize,
-    /// Columns of pixels.
-    pub width: usize,
-    /// The thresholds of a pixel in ascending order: its activation is `lowest` plus the number of
-    /// cuts that it reaches. `[65]` is 1 bit, pixel > 64; `[64, 128, 192]` is 2 bits, pixel >> 6. One
-    /// list for all channels, or one for each; cuts may coincide, and every pixel reaches a cut of 0.
-    pub cuts: Vec<Vec<u8>>,
-    /// The activation of a pixel that reaches no cut, −255 to 0.
-    pub lowest: i32,
-}
-
-impl Input {
-    /// An image whose pixels become activations from 0 on by these cuts, the same in all channels.
-    pub fn new(channels: usize, height: usize, width: usize, cuts: &[u8]) -> Self {
-        Self { channels, height, width, cuts: vec![cuts.to_vec()], lowest: 0 }
-    }
-
-    /// An image whose pixels keep their upper `bits` bits: pixel >> (8 − `bits`).
-    ///
-    /// # Panics
-    /// If `bits` is not 1 to 8.
-    pub fn upper_bits(channels: usize, height: usize, width: usize, bits: u8) -> Self {
-        assert!((1..=8).contains(&bits), "{bits} bits");
-        let cuts: Vec<u8> = (1..=u8::MAX >> (8 - bits)).map(|level| level << (8 - bits)).collect();
-        Self::new(channels, height, width, &cuts)
-    }
-
-    /// The cuts of a channel.
-    ///
-    /// # Panics
-    /// If there is no such channel.
-    pub fn cuts_of(&self, channel: usize) -> &[u8] {
-        &self.cuts[if self.cuts.len() == 1 { 0 } else { channel }]
-    }
-
-    /// Bits that a level of the input takes, 1 to 8.
-    pub fn bits(&self) -> u8 {
-        (self.levels().max(1).ilog2() + 1) as u8
-    }
-
-    /// The largest level of the input: the most cuts that a pixel reaches.
-    pub fn levels(&self) -> u8 {
-        self.cuts.iter().map(Vec::len).max().unwrap_or(0) as u8
-    }
-
-    /// Its shape.
-    pub fn shape(&self) -> Shape {
-        Shape { channels: self.channels, height: self.height, width: self.width }
-    }
-
-    /// The levels of images of 8-bit pixels, (image, channel, y, x): how many cuts of its channel each
-    /// pixel reaches.
-    pub fn levels_of(&self, pixels: &[u8]) -> Vec<u8> {
-        let tables: Vec<[u8; 256]> = self
-            .cuts
-            .iter()
-            .map(|cuts| {
-                let level = |pixel: usize| cuts.iter().filter(|&&cut| pixel >= cut.into()).count();
-                std::array::from_fn(|pixel| level(pixel) as u8)
-            })
-            .collect();
-        let of_channel = (self.height * self.width).max(1);
-        let of_pixel = |(index, &pixel): (usize, &u8)| {
-            let table = match &tables[..] {
-                [all] => all,
-                each => &each[index / of_channel % self.channels],
-            };
-            table[usize::from(pixel)]
-        };
-        pixels.iter().enumerate().map(of_pixel).collect()
-    }
-}
-
-/// The shape of a value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
-    /// Channels.
-    pub channels: usize,
-    /// Rows.
-    pub height: usize,
-    /// Columns.
-    pub width: usize,
-}
-
-impl Shape {
-    /// Number of integers.
-    pub fn len(&self) -> usize {
-        self.channels * self.height * self.width
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
-    }
 }
 
 /// A matrix of the network: that of a linear layer, or of a group of a convolution.
@@ -380,8 +271,20 @@ impl Network {
     pub(crate) fn constants(&self, layer: usize) -> &[i32] {
         &self.checked.constants[layer]
     }
+}
 
-    pub(crate) fn into_parts(self) -> (Input, Vec<Layer>, Vec<Vec<usize>>, Scores) {
-        (self.input, self.layers, self.from, self.scores)
+impl From<Network> for Records {
+    fn from(network: Network) -> Self {
+        let Network { input, layers, from, scores, .. } = network;
+        Self::new(input, layers.into_iter().zip(from).collect(), scores)
+    }
+}
+
+impl TryFrom<Records> for Network {
+    type Error = ShapeError;
+
+    fn try_from(records: Records) -> Result<Self, ShapeError> {
+        let (input, steps, scores) = records.read()?;
+        Self::graph(input, steps)?.with_scores(scores)
     }
 }

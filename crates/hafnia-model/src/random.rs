@@ -6,8 +6,9 @@ use crate::bit_matrix::BitMatrix;
 use hafnia_rng::Seed;
 use rand::{Rng, RngExt};
 
+use crate::input::{Input, Shape};
 use crate::layer::{Activate, Conv, Layer, Linear, Padding, Thresholds, Window};
-use crate::network::{Input, Network, Shape};
+use crate::network::Network;
 use crate::scores::Scores;
 use crate::weights::Weights;
 

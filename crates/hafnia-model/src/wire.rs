@@ -8,12 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::bit_matrix::BitMatrix;
 use crate::error::ShapeError;
+use crate::input::Input;
 use crate::layer::{Activate, Conv, Layer, Linear, Padding, Thresholds, Window};
-use crate::network::{Input, Network};
 use crate::scores::Scores;
 use crate::weights::Weights;
 
-/// What travels of a [`Network`]: shapes are derived again when it is read.
+/// Layers with the values that they take.
+type Steps = Vec<(Layer, Vec<usize>)>;
+
+/// What travels of a [`Network`](crate::Network): shapes are derived again when it is read.
 #[derive(Serialize, Deserialize)]
 #[serde(rename = "Network")]
 pub(crate) struct Records {
@@ -345,9 +348,9 @@ impl TryFrom<Any> for Layer {
     }
 }
 
-impl From<Network> for Records {
-    fn from(network: Network) -> Self {
-        let (input, layers, from, scores) = network.into_parts();
+impl Records {
+    /// The records of a network: its input, its layers with the values that they take, its scores.
+    pub(crate) fn new(input: Input, steps: Steps, scores: Scores) -> Self {
         let Input { channels, height, width, mut cuts, lowest } = input;
         let mut records = Vec::new();
         let is_plain =
@@ -358,8 +361,7 @@ impl From<Network> for Records {
             records.push(Record::Input { cuts, lowest });
             Vec::new()
         };
-        let steps = layers.into_iter().zip(from).enumerate();
-        records.extend(steps.map(|(index, (layer, from))| {
+        records.extend(steps.into_iter().enumerate().map(|(index, (layer, from))| {
             let plain = (from == [index]).then(|| Record::plain(&layer)).flatten();
             plain.unwrap_or_else(|| Record::any(layer, from))
         }));
@@ -368,12 +370,10 @@ impl From<Network> for Records {
         }
         Self { input: Pixels { channels, height, width, cuts }, layers: records }
     }
-}
 
-impl TryFrom<Records> for Network {
-    type Error = ShapeError;
-
-    fn try_from(Records { input, layers: records }: Records) -> Result<Self, ShapeError> {
+    /// What [`new`](Self::new) was given.
+    pub(crate) fn read(self) -> Result<(Input, Steps, Scores), ShapeError> {
+        let Self { input, layers: records } = self;
         let Pixels { channels, height, width, cuts } = input;
         let mut input = Input { channels, height, width, cuts: vec![cuts], lowest: 0 };
         let (mut steps, mut scores) = (Vec::new(), Scores::default());
@@ -408,6 +408,6 @@ impl TryFrom<Records> for Network {
             };
             steps.push((layer, vec![steps.len()]));
         }
-        Self::graph(input, steps)?.with_scores(scores)
+        Ok((input, steps, scores))
     }
 }

@@ -30,8 +30,6 @@ pub enum Why {
     OwnEngine,
     /// A row of an image has this many pixels with its padding, more than 64.
     Width(usize),
-    /// Layers are not a chain of square convolutions in one group, linear layers and pools.
-    Layers,
     /// Cells hold this many bits, more than 1.
     CellBits(u8),
     /// A tile has this many lines, more than 65 534.
@@ -92,9 +90,6 @@ impl fmt::Display for Why {
             Self::Width(pixels) => {
                 write!(f, "padded rows of an image have {pixels} pixels, not at most 64")
             }
-            Self::Layers => f.write_str(
-                "layers are no chain of square convolutions, linear layers and pools, each with thresholds",
-            ),
             Self::CellBits(bits) => write!(f, "cells hold {bits} bits, not 1"),
             Self::Lines(lines) => write!(f, "a tile has {lines} lines, not at most 65534"),
             Self::Rows(rows) => {

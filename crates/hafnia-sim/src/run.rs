@@ -59,7 +59,7 @@ pub type MakeEngine<'a> = dyn Fn(u64) -> Box<dyn Engine + 'a> + Sync + 'a;
 /// let network = random::lenet5(Seed(1));
 /// let images = Images { activations: random::image(Seed(2), network.input()), labels: vec![3] };
 /// let geometry = Geometry::from(&spec);
-/// let mapping = hafnia_ir::random::mapping(Seed(4), &network, &geometry, Stage::Placed);
+/// let mapping = hafnia_ir::random::mapping(Seed(5), &network, &geometry, Stage::Placed);
 /// let reference = Reference::new(&network, &images)?;
 /// let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All)?;
 ///

@@ -89,7 +89,11 @@ impl Pass for CodeWeights {
                 *tile = recoded(tile, &bits);
             }
         }
-        let statistics = Statistics::default().changed("logical columns", columns, slices(mapping));
+        let after = slices(mapping);
+        let statistics = match after == columns {
+            true => Statistics::default(),
+            false => Statistics::default().changed("logical columns", columns, after),
+        };
         Ok(before.changed(StaticCost::of(mapping, context), statistics))
     }
 }

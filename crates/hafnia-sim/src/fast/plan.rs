@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hafnia_cim::{InputControl, MacroSpec};
 use hafnia_ir::{Mapping, Matrix, Tile, TileId, prove};
-use hafnia_model::{Layer, MatrixLayer, Network, Shape, Thresholds};
+use hafnia_model::{Layer, MatrixLayer, Network, Padding, Shape, Thresholds};
 
 use crate::fast::codes::{Cells, TileCells};
 use crate::fast::groups::slices::{Counted, Scanned, SliceGrouper, largest_product};
@@ -24,8 +24,8 @@ const MOST_ADC_BITS: u8 = 6;
 #[derive(Debug, Clone)]
 pub(crate) struct Layout<'a> {
     pub(crate) network: &'a Network,
-    /// The layers that do something.
-    pub(crate) steps: Vec<Step>,
+    /// The layers that do something, of a network of the plainest kind; the interpreter walks others.
+    pub(crate) steps: Option<Vec<Step>>,
     /// One a matrix.
     pub(crate) matrices: Vec<MatrixLayout>,
     /// One a tile; none if there is no mapping.
@@ -77,15 +77,22 @@ pub(crate) enum What {
 /// A matrix of the network.
 #[derive(Debug, Clone)]
 pub(crate) struct MatrixLayout {
-    /// Its layer of the network.
-    pub(crate) layer: usize,
     pub(crate) windows: Windows,
+    /// What is put around the activations before the windows see them.
+    pub(crate) frame: Option<Frame>,
     /// Bits of the logical rows in order, without dead ones.
     pub(crate) natural: LineBits,
     pub(crate) sums: Sums,
     pub(crate) levels: Levels,
     /// Its tiles.
     pub(crate) tiles: Vec<TileId>,
+}
+
+/// Padding that is not level 0.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) padding: Padding,
+    pub(crate) level: u8,
 }
 
 /// How its product is computed.
@@ -134,11 +141,8 @@ impl<'a> Layout<'a> {
         dead: impl Fn(usize) -> &'d [u32],
         largest: impl Fn(usize) -> Option<usize>,
     ) -> Result<Self, Why> {
-        if !network.is_plain() {
-            return Err(Why::Layers);
-        }
-        let steps = steps(network);
-        let pool = |index: usize| {
+        let steps = network.is_plain().then(|| steps(network));
+        let pool = |steps: &[Step], index: usize| {
             let of = |step: &Step| match step.what {
                 What::Matrix { matrix, pool } if matrix == index => Some(pool),
                 _ => None,
@@ -146,8 +150,11 @@ impl<'a> Layout<'a> {
             steps.iter().find_map(of).expect("every matrix is a step")
         };
         let layout = |(index, matrix): (usize, MatrixLayer<'_>)| {
-            let largest = largest(index).filter(|_| pool(index) <= 2);
-            MatrixLayout::new(network, &matrix, dead(index), largest)
+            let is_sliced = steps.as_ref().is_some_and(|steps| pool(steps, index) <= 2);
+            let largest = largest(index).filter(|_| is_sliced);
+            // Where the interpreter walks, sums stay sums.
+            let thresholds = matrix.thresholds.filter(|_| steps.is_some());
+            MatrixLayout::new(network, &matrix, dead(index), largest, thresholds)
         };
         let matrices = network.matrices().into_iter().enumerate().map(layout);
         Ok(Self {
@@ -296,16 +303,28 @@ impl MatrixLayout {
         matrix: &MatrixLayer<'_>,
         dead: &[u32],
         largest: Option<usize>,
+        thresholds: Option<&Thresholds>,
     ) -> Result<Self, Why> {
-        let input = network.shape_before(matrix.layer);
+        let mut input = network.shape_before(matrix.layer);
         let output = network.shape_after(matrix.layer);
+        let (mut frame, bits) = (None, matrix.input_bits);
         let windows = match &network.layers()[matrix.layer] {
-            Layer::Conv(conv) => Windows::of_conv(conv, input, output, matrix.input_bits)?,
-            _ => Windows::of_vector(input.len(), matrix.input_bits),
+            Layer::Conv(conv) => {
+                input.channels /= conv.groups;
+                let mut window = conv.window;
+                if matrix.lowest < 0 && window.padding != Padding::default() {
+                    let padding = std::mem::take(&mut window.padding);
+                    input.height += padding.top + padding.bottom;
+                    input.width += padding.left + padding.right;
+                    frame = Some(Frame { padding, level: -matrix.lowest as u8 });
+                }
+                Windows::of_window(&window, input, (output.height, output.width), bits)?
+            }
+            _ => Windows::of_vector(input.len(), bits),
         };
         let (weights, columns) = (matrix.weights, matrix.weights.columns());
         let none = Thresholds::new(0, Vec::new());
-        let thresholds = matrix.thresholds.unwrap_or(&none);
+        let thresholds = thresholds.unwrap_or(&none);
         let is_held = |row: &usize| dead.binary_search(&(*row as u32)).is_err();
         let rows: Vec<usize> = (0..weights.rows()).filter(is_held).collect();
         let sliced =
@@ -315,11 +334,11 @@ impl MatrixLayout {
             None => Sums::Packed(Packed::new(weights, &rows)),
         };
         Ok(Self {
-            layer: matrix.layer,
             natural: LineBits::new(&windows, rows),
             sums,
             levels: Levels::new(thresholds, columns),
             windows,
+            frame,
             tiles: Vec::new(),
         })
     }

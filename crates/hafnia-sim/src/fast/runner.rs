@@ -6,8 +6,8 @@
 use std::ops::Range;
 
 use hafnia_ir::TileId;
-use hafnia_model::arithmetic::{max_pool, window};
-use hafnia_model::{Layer, Window};
+use hafnia_model::arithmetic::max_pool;
+use hafnia_model::{MultiplyLayer, Part, Shape, Window, activations_before, run_from};
 use hafnia_simd::{Isa, LANES};
 
 use crate::fast::codes::exact::ExactKernel;
@@ -19,7 +19,9 @@ use crate::fast::groups::slices::{
 };
 use crate::fast::lines::patches::{Gather, LineBits, Pack, Patches, SLACK};
 use crate::fast::lines::streams::{Fill, Image, Streams};
-use crate::fast::plan::{Grouper, Layout, MatrixLayout, Strategy, Sums, TileLayout, What};
+use crate::fast::plan::{
+    Frame, Grouper, Layout, MatrixLayout, Step, Strategy, Sums, TileLayout, What,
+};
 use crate::fast::sums::packed::{Activate, Multiply, Packed};
 use crate::fast::sums::sliced::{MultiplySliced, Sliced, SlicedBuffers};
 use crate::mapped::Events;
@@ -37,6 +39,8 @@ pub(crate) struct Runner<'a, C: Convert = ExactKernel<'a>> {
     strategies: Vec<Strategy>,
     /// What happened so far, per matrix.
     pub(crate) events: Vec<Events>,
+    /// The image that is run where the interpreter walks.
+    image: u32,
     buffers: Buffers,
     scratch: C::Scratch,
 }
@@ -77,9 +81,14 @@ impl<'a> Runner<'a> {
 
     /// The activations that reach layer `layer`, which is that of a matrix.
     pub(crate) fn activations_before(&mut self, layer: usize, activations: &[u8]) -> &[u8] {
-        self.begin(activations);
-        self.walk(0..layer, 0);
-        let length = self.layout.network.shape_before(layer).len();
+        let (layout, length) = (self.layout, self.layout.network.shape_of(layer).len());
+        if let Some(steps) = &layout.steps {
+            self.begin(activations);
+            self.walk(steps, 0..layer, 0);
+        } else {
+            let reached = activations_before(layout.network, layer, activations, self);
+            self.buffers.activations = reached;
+        }
         &self.buffers.activations[..length]
     }
 }
@@ -100,13 +109,19 @@ impl<'a, C: Convert> Runner<'a, C> {
     ) -> Self {
         let events = vec![Events::default(); layout.matrices.len()];
         let (buffers, scratch) = (Buffers::default(), C::Scratch::default());
-        Self { layout, isa, codes, strategies, events, buffers, scratch }
+        Self { layout, isa, codes, strategies, events, image: 0, buffers, scratch }
     }
 
     /// The raw outputs of an image, given the activations that reach layer `first`.
     pub(crate) fn outputs(&mut self, first: usize, activations: &[u8], image: u32) -> &[i32] {
-        self.begin(activations);
-        self.walk(first..usize::MAX, image);
+        if let Some(steps) = &self.layout.steps {
+            self.begin(activations);
+            self.walk(steps, first..usize::MAX, image);
+        } else {
+            self.image = image;
+            let outputs = run_from(self.layout.network, first, activations, self);
+            self.buffers.outputs = outputs;
+        }
         &self.buffers.outputs
     }
 
@@ -117,9 +132,25 @@ impl<'a, C: Convert> Runner<'a, C> {
         into.extend_from_slice(&[0; SLACK]);
     }
 
-    fn walk(&mut self, layers: Range<usize>, image: u32) {
+    /// The activations with padding around them that is not level 0.
+    fn begin_framed(&mut self, Frame { padding, level }: Frame, input: Shape, activations: &[u8]) {
+        let Shape { channels, height, width } = input;
+        let (rows, row) =
+            (height + padding.top + padding.bottom, width + padding.left + padding.right);
+        let into = &mut self.buffers.activations;
+        into.clear();
+        into.resize(channels * rows * row, level);
+        into.resize(channels * rows * row + SLACK, 0);
+        for (index, from) in activations.chunks_exact(width).enumerate() {
+            let (channel, y) = (index / height, index % height);
+            let first = (channel * rows + padding.top + y) * row + padding.left;
+            into[first..first + width].copy_from_slice(from);
+        }
+    }
+
+    fn walk(&mut self, steps: &[Step], layers: Range<usize>, image: u32) {
         let layout = self.layout;
-        for step in layout.steps.iter().filter(|step| layers.contains(&step.layer)) {
+        for step in steps.iter().filter(|step| layers.contains(&step.layer)) {
             match step.what {
                 What::Matrix { matrix, pool } => {
                     let of = &layout.matrices[matrix];
@@ -294,17 +325,7 @@ impl<'a, C: Convert> Runner<'a, C> {
         patches.reset(tile.planes, lines.div_ceil(64), windows.chunks());
         added.resize(added.len().max(lines), 0);
         for x in 0..windows.width {
-            match &layout.network.layers()[of.layer] {
-                Layer::Conv(conv) => {
-                    let shape = layout.network.shape_before(of.layer);
-                    let (channels, at) = (0..shape.channels, (rows.start, x));
-                    window(&conv.window, shape, channels, activations, at, 0, of_window);
-                }
-                _ => {
-                    of_window.clear();
-                    of_window.extend_from_slice(&activations[..windows.rows()]);
-                }
-            }
+            windows.see(activations, (rows.start, x), of_window);
             planned.lines.add_up(&planned.rows, of_window, added);
             for plane in 0..tile.planes {
                 for line in (0..lines).filter(|&line| added[line] >> plane & 1 == 1) {
@@ -460,6 +481,33 @@ impl<'a, C: Convert> Runner<'a, C> {
         next.resize(of.activations(pool) + SLACK, 0);
         self.isa.run(Activate { levels, windows, sums, pool, activations: next });
         std::mem::swap(&mut self.buffers.activations, &mut self.buffers.next);
+    }
+}
+
+impl<C: Convert> MultiplyLayer for Runner<'_, C> {
+    fn multiply_layer(&mut self, part: &Part<'_>, levels: &[u8], sums: &mut [i32]) {
+        let layout = self.layout;
+        let of = &layout.matrices[part.matrix];
+        match of.frame {
+            Some(frame) => self.begin_framed(frame, part.input, levels),
+            None => self.begin(levels),
+        }
+        let Buffers { activations, words, .. } = &mut self.buffers;
+        self.isa.run(Pack { windows: &of.windows, activations, words });
+        match (self.strategies[part.matrix], &of.sums) {
+            (Strategy::Converted, _) => self.convert(part.matrix, self.image),
+            (strategy, Sums::Packed(packed)) => {
+                self.multiply_packed(part.matrix, packed, strategy, self.image);
+            }
+            (_, Sums::Sliced(_)) => unreachable!("slices make activations, not sums"),
+        }
+        let (positions, blocks) = (of.windows.positions(), of.levels.blocks());
+        for (column, sums) in sums.chunks_exact_mut(positions).enumerate() {
+            let of_column = self.buffers.sums[column / LANES..].iter().step_by(blocks);
+            for (sum, lanes) in sums.iter_mut().zip(of_column) {
+                *sum = lanes[column % LANES];
+            }
+        }
     }
 }
 

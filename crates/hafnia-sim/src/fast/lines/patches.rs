@@ -13,7 +13,8 @@
 
 use std::ops::Range;
 
-use hafnia_model::{Conv, Shape};
+use hafnia_model::arithmetic::window;
+use hafnia_model::{Padding, Shape, Window};
 use hafnia_simd::{Kernel, Simd};
 
 use crate::paths::Why;
@@ -28,9 +29,11 @@ pub(crate) const SLACK: usize = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct Windows {
     input: Shape,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
+    /// Vertical and horizontal.
+    kernel: (usize, usize),
+    stride: (usize, usize),
+    dilation: (usize, usize),
+    padding: Padding,
     /// Rows and columns of output positions.
     pub(crate) height: usize,
     pub(crate) width: usize,
@@ -43,18 +46,15 @@ pub(crate) struct Windows {
 }
 
 impl Windows {
-    /// The windows of a convolution; unless a padded row does not fit a word.
-    pub(crate) fn of_conv(
-        conv: &Conv,
+    /// These windows over an input, unless a padded row does not fit a word.
+    pub(crate) fn of_window(
+        window: &Window,
         input: Shape,
-        output: Shape,
+        (height, width): (usize, usize),
         planes: u8,
     ) -> Result<Self, Why> {
-        let (kernel, stride, padding) = match conv.window.as_square() {
-            Some(square) if conv.groups == 1 => square,
-            _ => return Err(Why::Layers),
-        };
-        let padded = input.width + 2 * padding;
+        let &Window { kernel, stride, dilation, padding } = window;
+        let padded = input.width + padding.left + padding.right;
         if padded > 64 {
             return Err(Why::Width(padded));
         }
@@ -62,12 +62,13 @@ impl Windows {
             input,
             kernel,
             stride,
+            dilation,
             padding,
-            height: output.height,
-            width: output.width,
+            height,
+            width,
             planes: planes.into(),
             is_vector: false,
-            steps: steps(output.width, stride),
+            steps: steps(width, stride.1),
         })
     }
 
@@ -75,9 +76,10 @@ impl Windows {
     pub(crate) fn of_vector(length: usize, planes: u8) -> Self {
         Self {
             input: Shape { channels: length, height: 1, width: 1 },
-            kernel: 1,
-            stride: 1,
-            padding: 0,
+            kernel: (1, 1),
+            stride: (1, 1),
+            dilation: (1, 1),
+            padding: Padding::default(),
             height: 1,
             width: 1,
             planes: planes.into(),
@@ -91,11 +93,6 @@ impl Windows {
         self.height * self.width
     }
 
-    /// Rows of the matrix.
-    pub(crate) fn rows(&self) -> usize {
-        self.input.channels * self.kernel * self.kernel
-    }
-
     /// [`POSITIONS`] in a row of output positions.
     pub(crate) fn chunks(&self) -> usize {
         self.width.div_ceil(POSITIONS)
@@ -103,7 +100,7 @@ impl Windows {
 
     /// Rows of a channel with padding.
     fn padded(&self) -> usize {
-        self.input.height + 2 * self.padding
+        self.input.height + self.padding.top + self.padding.bottom
     }
 
     /// Words of a bit-plane of the activations.
@@ -117,11 +114,12 @@ impl Windows {
 
     /// Its image, if there is a window at every place of it.
     pub(crate) fn dense(&self) -> Option<Dense> {
-        let is_dense = !self.is_vector && self.stride == 1;
+        let is_dense = !self.is_vector && self.stride == (1, 1) && self.dilation == (1, 1);
+        let width = self.input.width + self.padding.left + self.padding.right;
         is_dense.then_some(Dense {
             channels: self.input.channels,
-            kernel: self.kernel,
-            padded: [self.padded(), self.input.width + 2 * self.padding],
+            kernel: self.kernel.1,
+            padded: [self.padded(), width],
         })
     }
 
@@ -130,9 +128,21 @@ impl Windows {
         if self.is_vector {
             return (row / 64, row % 64);
         }
-        let (channel, within) =
-            (row / (self.kernel * self.kernel), row % (self.kernel * self.kernel));
-        (channel * self.padded() + within / self.kernel, within % self.kernel)
+        let (height, width) = self.kernel;
+        let (channel, ky, kx) = (row / (height * width), row / width % height, row % width);
+        (channel * self.padded() + ky * self.dilation.0, kx * self.dilation.1)
+    }
+
+    /// What the window at a position sees of activations, row by row of the matrix; 0 in the padding.
+    pub(crate) fn see(&self, activations: &[u8], position: (usize, usize), into: &mut Vec<u8>) {
+        if self.is_vector {
+            into.clear();
+            into.extend_from_slice(&activations[..self.input.channels]);
+            return;
+        }
+        let Self { kernel, stride, dilation, padding, input, .. } = *self;
+        let of = Window { kernel, stride, dilation, padding };
+        window(&of, input, 0..input.channels, activations, position, 0, into);
     }
 }
 
@@ -140,6 +150,7 @@ impl Windows {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Dense {
     pub(crate) channels: usize,
+    /// Columns of the kernel.
     pub(crate) kernel: usize,
     /// Rows and columns of a channel with padding.
     pub(crate) padded: [usize; 2],
@@ -205,8 +216,8 @@ impl Kernel for Pack<'_> {
                 for channel in 0..channels {
                     for y in 0..height {
                         let row = &activations[(channel * height + y) * width..];
-                        words[channel * windows.padded() + windows.padding + y] =
-                            pack_row(row, plane, width) << windows.padding;
+                        words[channel * windows.padded() + windows.padding.top + y] =
+                            pack_row(row, plane, width) << windows.padding.left;
                     }
                 }
             }
@@ -276,8 +287,8 @@ impl LineBits {
         (y, x): (usize, usize),
         into: &mut [u64],
     ) {
-        let words = &words[plane * windows.words() + y * windows.stride..];
-        let (mut start, x) = (0, (x * windows.stride) as u32);
+        let words = &words[plane * windows.words() + y * windows.stride.0..];
+        let (mut start, x) = (0, (x * windows.stride.1) as u32);
         for (into, &end) in into.iter_mut().zip(&self.ends) {
             let mut lines = 0;
             for segment in &self.segments[start..end] {
@@ -369,7 +380,7 @@ impl Kernel for Gather<'_> {
         let vectors = rows.len() * windows.planes * chunks;
         let (mut row, mut plane, mut chunk) = (0, 0, 0);
         let mut next = || {
-            let words = &words[plane * per_plane + (rows.start + row) * windows.stride..];
+            let words = &words[plane * per_plane + (rows.start + row) * windows.stride.0..];
             let into = plane * bits.words() * of_all + row * chunks + chunk;
             let part = (words, &windows.steps[chunk], into);
             chunk += 1;

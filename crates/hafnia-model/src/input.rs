@@ -1,0 +1,114 @@
+//! [`Input`] and [`Shape`]: what a network takes.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What a network takes: an image of 8-bit pixels, each of which becomes an activation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Channels of the image; 1 for grey.
+    pub channels: usize,
+    /// Rows of pixels.
+    pub height: usize,
+    /// Columns of pixels.
+    pub width: usize,
+    /// The thresholds of a pixel in ascending order: its activation is `lowest` plus the number of
+    /// cuts that it reaches. `[65]` is 1 bit, pixel > 64; `[64, 128, 192]` is 2 bits, pixel >> 6. One
+    /// list for all channels, or one for each; cuts may coincide, and every pixel reaches a cut of 0.
+    pub cuts: Vec<Vec<u8>>,
+    /// The activation of a pixel that reaches no cut, −255 to 0.
+    pub lowest: i32,
+}
+
+impl Input {
+    /// An image whose pixels become activations from 0 on by these cuts, the same in all channels.
+    pub fn new(channels: usize, height: usize, width: usize, cuts: &[u8]) -> Self {
+        Self { channels, height, width, cuts: vec![cuts.to_vec()], lowest: 0 }
+    }
+
+    /// An image whose pixels keep their upper `bits` bits: pixel >> (8 − `bits`).
+    ///
+    /// # Panics
+    /// If `bits` is not 1 to 8.
+    pub fn upper_bits(channels: usize, height: usize, width: usize, bits: u8) -> Self {
+        assert!((1..=8).contains(&bits), "{bits} bits");
+        let cuts: Vec<u8> = (1..=u8::MAX >> (8 - bits)).map(|level| level << (8 - bits)).collect();
+        Self::new(channels, height, width, &cuts)
+    }
+
+    /// The cuts of a channel.
+    ///
+    /// # Panics
+    /// If there is no such channel.
+    pub fn cuts_of(&self, channel: usize) -> &[u8] {
+        &self.cuts[if self.cuts.len() == 1 { 0 } else { channel }]
+    }
+
+    /// Bits that a level of the input takes, 1 to 8.
+    pub fn bits(&self) -> u8 {
+        (self.levels().max(1).ilog2() + 1) as u8
+    }
+
+    /// The largest level of the input: the most cuts that a pixel reaches.
+    pub fn levels(&self) -> u8 {
+        self.cuts.iter().map(Vec::len).max().unwrap_or(0) as u8
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> Shape {
+        Shape { channels: self.channels, height: self.height, width: self.width }
+    }
+
+    /// The levels of images of 8-bit pixels, (image, channel, y, x): how many cuts of its channel each
+    /// pixel reaches.
+    pub fn levels_of(&self, pixels: &[u8]) -> Vec<u8> {
+        let tables: Vec<[u8; 256]> = self
+            .cuts
+            .iter()
+            .map(|cuts| {
+                let level = |pixel: usize| cuts.iter().filter(|&&cut| pixel >= cut.into()).count();
+                std::array::from_fn(|pixel| level(pixel) as u8)
+            })
+            .collect();
+        let of_channel = (self.height * self.width).max(1);
+        let of_pixel = |(index, &pixel): (usize, &u8)| {
+            let table = match &tables[..] {
+                [all] => all,
+                each => &each[index / of_channel % self.channels],
+            };
+            table[usize::from(pixel)]
+        };
+        pixels.iter().enumerate().map(of_pixel).collect()
+    }
+}
+
+/// The shape of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Channels.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+}
+
+impl Shape {
+    /// Number of integers.
+    pub fn len(&self) -> usize {
+        self.channels * self.height * self.width
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}

@@ -1,0 +1,50 @@
+//! Networks of published shapes, with random weights, mapped, proved and run: how large they are, and
+//! how long a conversion takes on engine `device`. `cargo run --release --example published_shapes`.
+//!
+//! Names limit what is run: `-- cnv resnet8`.
+
+use std::time::Instant;
+
+use hafnia::cim::MacroSpec;
+use hafnia::model::{random, shapes};
+use hafnia::rng::Seed;
+use hafnia::sim::Images;
+
+pub(crate) fn main() -> Result<(), hafnia::Error> {
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let spec = MacroSpec::preset("gt-n40")?;
+    println!(
+        "network      matrices   weights  macros     cells  map s  conversions/image  images/s  ns/conversion"
+    );
+    for (name, make) in shapes::ALL {
+        if named.is_empty() && name == "vgg8"
+            || !named.is_empty() && named.iter().all(|of| of != name)
+        {
+            continue;
+        }
+        let network = make(Seed(1));
+        let start = Instant::now();
+        let mapping = hafnia::map(&network, &spec, "compact", None)?;
+        let map = start.elapsed().as_secs_f64();
+
+        let count = if named.is_empty() { 2 } else { 20 };
+        let image = |index| random::image(Seed(index), network.input());
+        let activations = (0..count).flat_map(image).collect();
+        let images = Images { activations, labels: vec![0; count as usize] };
+        let start = Instant::now();
+        let evaluation = hafnia::simulate(&network, &mapping, &spec, &images, 1)?;
+        let seconds = start.elapsed().as_secs_f64();
+        let conversions: u64 = evaluation.events.iter().map(|events| events.conversions).sum();
+        let weights: usize = network.matrices().iter().map(|of| of.weights.values().len()).sum();
+        println!(
+            "{name:12} {:8} {weights:9} {:7} {:9} {map:6.2} {:18} {:9.1} {:14.3}",
+            network.matrices().len(),
+            mapping.macros(),
+            mapping.cells(),
+            conversions / count,
+            count as f64 / seconds,
+            1e9 * seconds / conversions as f64,
+        );
+    }
+    Ok(())
+}
