@@ -275,20 +275,33 @@ pub(crate) fn sliced(
         return Err("its starts, ends, axes and steps are not one for each axis".to_owned());
     }
     let own = strides(of);
-    let (mut dims, mut taken, mut start) = (of.to_vec(), own.clone(), 0);
+    // By axis, which of its places are taken.
+    let mut taken: Vec<Vec<usize>> = of.iter().map(|&side| (0..side).collect()).collect();
     for (((&from, &to), &axis), &step) in starts.iter().zip(ends).zip(&axes).zip(&steps) {
         let axis = layout::axis(axis, of.len())?;
         let side = of[axis] as i64;
-        if step < 1 {
-            return Err(format!("its step is {step}, it must be at least 1"));
-        }
-        let bound = |at: i64| (if at < 0 { at.saturating_add(side) } else { at }).clamp(0, side);
+        // Backwards from the last place at most, to before the first.
+        let (low, high) = if step < 0 { (-1, side - 1) } else { (0, side) };
+        let bound = |at: i64| (if at < 0 { at.saturating_add(side) } else { at }).clamp(low, high);
         let (from, to) = (bound(from), bound(to));
-        dims[axis] = ((to - from).max(0) as usize).div_ceil(step as usize);
-        taken[axis] = own[axis].saturating_mul(step as usize);
-        start += from as usize * own[axis];
+        taken[axis] = match step {
+            0 => return Err("its step is 0, it must be another number".to_owned()),
+            step if step > 0 => (from..to).step_by(step as usize).map(|at| at as usize).collect(),
+            step => {
+                let back = (to + 1..=from).rev().step_by(step.unsigned_abs() as usize);
+                back.map(|at| at as usize).collect()
+            }
+        };
     }
-    Ok((dims.clone(), places(&dims, &taken, start)))
+    let dims: Vec<usize> = taken.iter().map(Vec::len).collect();
+    let mut from = vec![0];
+    for (taken, stride) in taken.iter().zip(own) {
+        from = from
+            .iter()
+            .flat_map(|&start| taken.iter().map(move |at| start + at * stride))
+            .collect();
+    }
+    Ok((dims, from))
 }
 
 fn reduced(node: &Node, op: &str, x: &Tensor, axes: Option<Vec<i64>>) -> Result<Tensor, String> {
@@ -407,4 +420,25 @@ fn of_integers(op: Op, of: &[&Tensor], from: &[Vec<usize>], count: usize) -> Opt
     let [a, b] = of else { return None };
     let (Data::Integers(a), Data::Integers(b)) = (&a.data, &b.data) else { return None };
     (0..count).map(|at| apply(a[from[0][at]], b[from[1][at]])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_go_both_ways() {
+        let slice = |start, end, step| {
+            sliced(&[5], &[start], &[end], Some(vec![-1]), Some(vec![step])).map(|slice| slice.1)
+        };
+        assert_eq!(slice(1, 4, 1), Ok(vec![1, 2, 3]));
+        assert_eq!(slice(-2, i64::MAX, 1), Ok(vec![3, 4]));
+        assert_eq!(slice(0, 5, 2), Ok(vec![0, 2, 4]));
+        assert_eq!(slice(-1, i64::MIN, -1), Ok(vec![4, 3, 2, 1, 0]));
+        assert_eq!(slice(3, 0, -2), Ok(vec![3, 1]));
+        assert_eq!(slice(4, 2, 1), Ok(vec![]));
+        assert!(slice(0, 5, 0).is_err());
+        let rows = sliced(&[2, 3], &[1, 0], &[2, 2], None, None);
+        assert_eq!(rows, Ok((vec![1, 2], vec![3, 4])));
+    }
 }

@@ -7,7 +7,7 @@ use crate::graph::{Graph, integers};
 use crate::options::{Options, Pixels};
 use crate::plan::Plan;
 use crate::state::State;
-use crate::value::{Base, Value};
+use crate::value::{Base, MOST_VALUES, Value};
 
 /// What is known before the first node, the tensor of the input, and whether images are (y, x,
 /// channel).
@@ -106,6 +106,9 @@ fn input_shape(dims: &[usize], options: &Options, channels_last: bool) -> Result
         [_, features] => Shape { channels: 1, height: 1, width: features },
         _ => return Err(format!("its input has sides {dims:?}")),
     };
+    if shape.len() > MOST_VALUES {
+        return Err(format!("its input is {shape}, at most {MOST_VALUES} elements may be"));
+    }
     match options.shape {
         Some(asked) if asked.len() != shape.len() || dims.len() == 4 && asked != shape => {
             Err(format!("images of {asked} do not fit its input of {shape}"))

@@ -206,7 +206,7 @@ impl State {
     fn vector(&mut self, x: &Value) -> Result<Vector, String> {
         let fault = match self.quantise(x, false) {
             Ok(base) => {
-                return Ok(Vector { base: self.flattened(base), positions: 1, factor: 1.0 });
+                return Ok(Vector { base: self.flattened(base)?, positions: 1, factor: 1.0 });
             }
             Err(fault) => fault,
         };
@@ -217,7 +217,7 @@ impl State {
         }
         let shape = self.bases[whole].shape;
         let positions = shape.height * shape.width;
-        let base = self.flattened(whole);
+        let base = self.flattened(whole)?;
         Ok(Vector { base, positions, factor: 1.0 / positions as f32 })
     }
 

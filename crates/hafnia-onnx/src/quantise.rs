@@ -8,6 +8,9 @@ use crate::plan::{ALWAYS, NEVER};
 use crate::state::{NEAR, State};
 use crate::value::{Base, Part, Pool, Value};
 
+/// The most elements of a vector.
+const MOST_INPUTS: usize = 1 << 22;
+
 /// A part whose values are known.
 #[derive(Debug)]
 pub(crate) struct Counted {
@@ -73,7 +76,7 @@ impl State {
         let mut bases = Vec::new();
         for (part, directions) in parts.iter().zip(&directions) {
             let base = self.levelled(part, directions, &scale, padded)?;
-            bases.push(if is_flat { self.flattened(base) } else { base });
+            bases.push(if is_flat { self.flattened(base)? } else { base });
         }
         Ok(match bases[..] {
             [one] => one,
@@ -333,11 +336,17 @@ impl State {
     }
 
     /// A base as one vector, (channel, y, x).
-    pub(crate) fn flattened(&mut self, base: usize) -> usize {
+    pub(crate) fn flattened(&mut self, base: usize) -> Result<usize, String> {
         let of = self.bases[base].clone();
         let positions = of.shape.height * of.shape.width;
         if positions == 1 {
-            return base;
+            return Ok(base);
+        }
+        if of.shape.len() > MOST_INPUTS {
+            let shape = of.shape;
+            return Err(format!(
+                "it takes {shape} as a vector, at most {MOST_INPUTS} elements may be"
+            ));
         }
         let each = |values: &[f64]| -> Vec<f64> {
             values.iter().flat_map(|&value| std::iter::repeat_n(value, positions)).collect()
@@ -351,7 +360,7 @@ impl State {
         let shape = Shape { channels: of.shape.len(), height: 1, width: 1 };
         let (scale, offset, noise) = (each(&of.scale), each(&of.offset), each(&of.noise));
         let (range, mean_of) = (of.range, None);
-        self.keep(Base { value, shape, ranges, range, scale, offset, bytes, noise, mean_of })
+        Ok(self.keep(Base { value, shape, ranges, range, scale, offset, bytes, noise, mean_of }))
     }
 
     /// Bases one after the other by channel.

@@ -8,6 +8,9 @@ use crate::expression::{Expressions, Id};
 use crate::layout::{broadcast, permuted, places, spread, strides};
 use crate::tensor::Tensor;
 
+/// The most elements of a tensor that depends on the image.
+pub(crate) const MOST_VALUES: usize = 1 << 24;
+
 /// Integers of the network, and what they stand for.
 #[derive(Debug, Clone)]
 pub(crate) struct Base {

@@ -20,7 +20,7 @@ use crate::proto::{Attribute, Node};
 use crate::recipe::{Given, Input, Recipe, Source, recipe, unknown};
 use crate::state::State;
 use crate::tensor::{Files, MOST_ELEMENTS, Tensor};
-use crate::value::{Ending, Part, Unfit, Value};
+use crate::value::{Ending, MOST_VALUES, Part, Unfit, Value};
 
 /// What a name of the graph stands for.
 #[derive(Debug, Clone)]
@@ -133,6 +133,10 @@ impl<'a> Walk<'a> {
         } else {
             self.apply(node, op, &inputs)?
         };
+        if value.len() > MOST_VALUES {
+            let dims = value.dims;
+            return Err(format!("it gives sides {dims:?}, at most {MOST_VALUES} elements may be"));
+        }
         let name = match op {
             // The indices, not the values.
             "TopK" => node.output.get(1),
@@ -517,7 +521,7 @@ impl<'a> Walk<'a> {
         if !pools.is_empty() || positions == 1 {
             return refused();
         }
-        let flat = self.state.flattened(base);
+        let flat = self.state.flattened(base)?;
         let of = self.state.expressions.repeated(*of, positions)?;
         let shape = self.state.bases[flat].shape;
         let part = Part { bases: vec![flat], of, pools: Vec::new(), shape };

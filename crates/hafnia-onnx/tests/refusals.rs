@@ -200,6 +200,27 @@ fn activations_off_a_grid_are_refused() {
 }
 
 #[test]
+fn weights_are_rounded_where_that_is_asked_for() {
+    let mut build = Build::new(&[1, 1, 2, 2]);
+    let flat = build.node("Flatten", &["x"], vec![]);
+    let weights = build.floats(&[4, 1], &[1.0, -0.4142, 0.7321, 0.0]);
+    let output = build.node("MatMul", &[&flat, &weights], vec![]);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, build.finish(&output).encode_to_vec()).expect("written");
+    let import = |approximate| {
+        let options = hafnia_onnx::Options { pixels: Pixels::Unit, shape: None, approximate };
+        hafnia_onnx::import(&path, &options)
+    };
+    let fault = import(false).expect_err("no grid").to_string();
+    assert!(fault.contains("the 4 weights of output 0 take 4 values"), "{fault}");
+    let rounded = import(true).expect("imported");
+    assert_eq!(rounded.notes, ["/MatMul_1: weights rounded to 8 bits for each output"]);
+    let weights = rounded.network.layers()[1].weights().expect("weights");
+    assert_eq!(weights.values(), [127, -53, 93, 0]);
+}
+
+#[test]
 fn graphs_that_are_none_are_refused() {
     let changed = |change: fn(&mut Graph)| {
         let mut model = whole();
@@ -211,6 +232,12 @@ fn graphs_that_are_none_are_refused() {
         &changed(shape),
         "its input `x` has no shape: write one into the file (`onnx.shape_inference`, or `qonnx.util.cleanup`)",
     );
+    let huge = |graph: &mut Graph| {
+        let kind = graph.input[0].r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut());
+        let dims = &mut kind.and_then(|kind| kind.shape.as_mut()).expect("a shape").dim;
+        dims.iter_mut().skip(1).for_each(|dim| dim.dim_value = Some(1 << 14));
+    };
+    refused(&changed(huge), "its input is 16384x16384x16384, at most 16777216 elements may be");
     refused(&changed(|graph| graph.output.clear()), "its graph gives nothing");
     refused(&changed(|graph| graph.input.clear()), "its output depends on no input");
     refused(

@@ -110,6 +110,40 @@ fn means_are_sums() {
 }
 
 #[test]
+fn a_mean_of_many_levels_is_taken_apart() {
+    let (mut build, sums) = begun();
+    let levels = build.quant(&sums, 0.3, 6.0, true);
+    let mean = build.node("GlobalAveragePool", &[&levels], vec![]);
+    let imported = agrees(&ended(build, &mean, 4));
+    // 36 positions of up to 64 levels are more than 256: each position has the weight of its channel.
+    let weights = imported.network.layers()[2].weights().expect("weights");
+    assert_eq!((weights.rows(), weights.columns()), (144, 5));
+    assert!((1..36).all(|row| weights.row(row) == weights.row(0)));
+}
+
+#[test]
+fn a_mean_may_stand_before_the_quantiser() {
+    let (mut build, sums) = begun();
+    let window = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+    let mean = build.node("AveragePool", &[&sums], window);
+    let levels = build.quant(&mean, 0.37, 4.0, true);
+    let imported = agrees(&ended(build, &levels, 36));
+    assert!(matches!(imported.network.layers()[1], Layer::SumPool(_)));
+}
+
+#[test]
+fn vectors_may_be_images() {
+    let mut build = Build::new(&[1, 36]);
+    let shape = build.integers(&[1, 1, 6, 6]);
+    let image = build.node("Reshape", &["x", &shape], vec![]);
+    let weights = build.weights(&[2, 1, 3, 3], -3..=3, 1.0 / 1024.0);
+    let sums = build.node("Conv", &[&image, &weights], vec![]);
+    let levels = build.quant(&sums, 0.21, 3.0, false);
+    let imported = agrees(&ended(build, &levels, 32));
+    assert_eq!(imported.network.input().shape().to_string(), "1x6x6");
+}
+
+#[test]
 fn branches_of_one_scale_are_added() {
     let (mut build, sums) = begun();
     let first = build.quant(&sums, 0.5, 3.0, false);
