@@ -147,8 +147,17 @@ impl Shaped {
 /// LeNet-5 with weights of 4 bits in two's complement, in all else as
 /// [`random::lenet5`](crate::random::lenet5).
 pub fn lenet5_int4(seed: Seed) -> Network {
+    lenet5(seed, "lenet5-int4", Draw::Bits(4))
+}
+
+/// The same with ternary weights.
+pub fn lenet5_ternary(seed: Seed) -> Network {
+    lenet5(seed, "lenet5-ternary", Draw::Ternary)
+}
+
+fn lenet5(seed: Seed, name: &str, weights: Draw) -> Network {
     let input = Input::upper_bits(1, 28, 28, 2);
-    let mut of = Shaped::new(seed, "lenet5-int4", &input, Draw::Bits(4), 2);
+    let mut of = Shaped::new(seed, name, &input, weights, 2);
     of.conv(6, Window::square(5, 1, 2)).push(Layer::max_pool(2));
     of.conv(16, Window::square(5, 1, 0)).push(Layer::max_pool(2)).push(Layer::Flatten);
     of.linear(400, 120, false).linear(120, 84, false).linear(84, 10, true).finish(input)
@@ -225,8 +234,9 @@ pub fn ds_cnn(seed: Seed) -> Network {
 pub type Make = fn(Seed) -> Network;
 
 /// These networks by their names.
-pub const ALL: [(&str, Make); 6] = [
+pub const ALL: [(&str, Make); 7] = [
     ("lenet5", crate::random::lenet5),
+    ("lenet5-ternary", lenet5_ternary),
     ("lenet5-int4", lenet5_int4),
     ("cnv", cnv),
     ("vgg8", vgg8),

@@ -1,7 +1,8 @@
 //! Networks of published shapes, with random weights, mapped, proved and run: how large they are, and
 //! how long a conversion takes on engine `device`. `cargo run --release --example published_shapes`.
 //!
-//! Names limit what is run: `-- cnv resnet8`.
+//! Names limit what is run, and a number says on how many images: `-- cnv resnet8 100`. A short run is
+//! mostly its start; the difference of two of one thread tells how long a conversion takes.
 
 use std::time::Instant;
 
@@ -11,7 +12,13 @@ use hafnia::rng::Seed;
 use hafnia::sim::Images;
 
 pub(crate) fn main() -> Result<(), hafnia::Error> {
-    let named: Vec<String> = std::env::args().skip(1).collect();
+    let (mut named, mut count) = (Vec::new(), 2u64);
+    for argument in std::env::args().skip(1) {
+        match argument.parse() {
+            Ok(number) => count = number,
+            Err(_) => named.push(argument),
+        }
+    }
     let spec = MacroSpec::preset("gt-n40")?;
     println!(
         "network      matrices   weights  macros     cells  map s  conversions/image  images/s  ns/conversion"
@@ -27,7 +34,6 @@ pub(crate) fn main() -> Result<(), hafnia::Error> {
         let mapping = hafnia::map(&network, &spec, "compact", None)?;
         let map = start.elapsed().as_secs_f64();
 
-        let count = if named.is_empty() { 2 } else { 20 };
         let image = |index| random::image(Seed(index), network.input());
         let activations = (0..count).flat_map(image).collect();
         let images = Images { activations, labels: vec![0; count as usize] };
