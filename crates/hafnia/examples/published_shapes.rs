@@ -51,6 +51,16 @@ pub(crate) fn main() -> Result<(), hafnia::Error> {
             count as f64 / seconds,
             1e9 * seconds / conversions as f64,
         );
+        let one = Images { activations: random::image(Seed(0), network.input()), labels: vec![0] };
+        let cost = hafnia::cost_of(&network, &mapping, &spec, &one)?;
+        println!(
+            "             {:.3} uJ and {:.3} ms an image, {:.1} TOPS/W of 1x1 bit ({:.1} to {:.1})",
+            cost.energy_fj.total.typical / 1e9,
+            cost.latency_ns.total.typical / 1e6,
+            cost.tops_per_w.typical,
+            cost.tops_per_w.lo,
+            cost.tops_per_w.hi,
+        );
     }
     Ok(())
 }
