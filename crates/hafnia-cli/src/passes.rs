@@ -29,11 +29,12 @@ impl Passes {
 
 fn list(registry: &Registry, output: Output) -> anyhow::Result<()> {
     output.print(&PassesOutcome::of(registry), |listed| {
-        let mut table = table(["pass", "what it does"]);
+        let (mut passes, mut pipelines) = (table(["pass", "what it does"]), table(["pipelines"]));
         for pass in &listed.passes {
-            table.row([&pass.name, &pass.summary]);
+            passes.row([&pass.name, &pass.summary]);
         }
-        format!("{table}\npipelines: {}", listed.pipelines.join(", "))
+        pipelines.row([listed.pipelines.join(", ")]);
+        format!("{passes}\n{pipelines}")
     })
 }
 

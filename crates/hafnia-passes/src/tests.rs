@@ -89,6 +89,11 @@ fn options(name: &str, cell_bits: u8, rng: &mut ChaCha8Rng) -> String {
     let mut one_of = |choices: &[&str]| choices[rng.random_range(0..choices.len())].to_owned();
     let mode = one_of(&["repeat", "pre-add"]);
     match name {
+        "code-weights" => {
+            // All hold any weight; cells of two bits take no slice below 0 beside one above.
+            let codings = ["offset-binary", "twos-complement", "differential"];
+            format!("coding = \"{}\"\n", one_of(&codings[..if cell_bits == 1 { 3 } else { 1 }]))
+        }
         "rename" | "rename-complement" => format!("mode = \"{mode}\"\n"),
         "rename-segments" => {
             let (columns, bit) = (one_of(&["1", "2", "3", "8", "100"]), one_of(&["0.0", "0.1"]));
