@@ -50,7 +50,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     // Without a network and without a cache there is the subset alone.
     let no_cache = root().join("out/record/no-cache");
     let subset = DataSource { cache: no_cache, offline: true, ..DataSource::default() };
-    let data = DataOutcome::of(&*session.mnist(&full)?);
+    let data = DataOutcome::of(&*session.dataset(&full)?);
     ensure!(data.full, "a record is made on the full MNIST: give its folder with --data");
     let evaluate = |source: &DataSource| -> anyhow::Result<Vec<EvaluateOutcome>> {
         let evaluate = |training: &Training| {

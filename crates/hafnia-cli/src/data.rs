@@ -22,8 +22,8 @@ pub(crate) struct Data {
 
 impl Data {
     pub(crate) fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        let mnist = session.mnist(&self.data.source())?;
-        output.print(&DataOutcome::of(&mnist), |found| {
+        let set = session.dataset(&self.data.source())?;
+        output.print(&DataOutcome::of(&set), |found| {
             let is_other = !found.full && found.origin != Origin::Subset;
             let name = if is_other { "A data set other than MNIST" } else { "MNIST" };
             let mut text = format!("{name} from {}\n", found.origin);

@@ -303,14 +303,14 @@ impl Import {
         };
         let source =
             DataSource { data: Some(data.to_owned()), offline: true, ..DataSource::default() };
-        let mnist = session.mnist(&source)?;
+        let set = session.dataset(&source)?;
         ensure!(
-            expected.len() <= mnist.test.len(),
+            expected.len() <= set.test.len(),
             "{LOGITS} has {} images, the data set has {} test images",
             expected.len(),
-            mnist.test.len()
+            set.test.len()
         );
-        let found = logits(network, &mnist.test, expected.len())?;
+        let found = logits(network, &set.test, expected.len())?;
         let outputs = network.classes();
         for (image, (found, expected)) in found.iter().zip(&expected).enumerate() {
             let has = expected.len();
@@ -353,10 +353,10 @@ impl Export {
         let outputs = match self.logits {
             0 => Vec::new(),
             images => {
-                let mnist = session.mnist(&data)?;
-                let most = mnist.test.len();
+                let set = session.dataset(&data)?;
+                let most = set.test.len();
                 ensure!(images <= most, "--logits is {images}, it must lie in 0..={most}");
-                logits(&network, &mnist.test, images)?
+                logits(&network, &set.test, images)?
             }
         };
         let described = written(describe_network(&network), |_| {

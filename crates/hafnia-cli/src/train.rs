@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use clap::Args;
 use hafnia_artifact::{Digest, FolderLock, Places, read_text, save, seal, write_whole};
-use hafnia_data::{Dataset, Mnist, Split};
+use hafnia_data::{Dataset, Split, SplitDataset};
 use hafnia_study::{
     Record, SeedOutcome, Session, TrainOutcome, TrainRequest, TrainSummary, Unwritten, manifest_of,
     program, written,
@@ -84,7 +84,7 @@ struct Job<'a> {
     config: TrainConfig,
     request: &'a TrainRequest,
     out: PathBuf,
-    mnist: &'a Mnist,
+    set: &'a SplitDataset,
     split: &'a Split,
 }
 
@@ -136,8 +136,8 @@ fn with_job<T>(
     let config = config(request)?;
     check_places(request, config.seed)?;
     let _lock = FolderLock::take(&request.out)?;
-    let mnist = session.mnist(&request.data)?;
-    work(Job { config, request, out: request.out.clone(), mnist: &mnist, split: &mnist.split })
+    let set = session.dataset(&request.data)?;
+    work(Job { config, request, out: request.out.clone(), set: &set, split: &set.split })
 }
 
 /// Refuses outputs that are inputs too or cannot be written.
@@ -257,10 +257,9 @@ impl Job<'_> {
         let network_path = self.out.join(NETWORK);
         let mut record = Record::begin(self.request.words(), &self.config, Some(self.config.seed))?;
         record.inputs(self.request.files())?;
-        record.data(self.mnist);
+        record.data(self.set);
         let checkpoint = self.request.checkpoint.as_ref().unwrap_or(&self.out);
-        let report =
-            observed(&self.config, &self.mnist.train, self.split, checkpoint, bar, prefix)?;
+        let report = observed(&self.config, &self.set.train, self.split, checkpoint, bar, prefix)?;
         let trained = outcome(&report, Digest::of(&seal(&report.network)?))?;
         // The curve and the manifest hold the digest of the network that they belong to.
         written(trained, |trained| {

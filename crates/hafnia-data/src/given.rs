@@ -12,9 +12,10 @@ use crate::{
     arrays, cifar,
     error::DataError,
     idx,
-    mnist::{self, File, Files, Mnist, Origin},
+    mnist::{self, File, Files},
     parts::Parts,
     pictures,
+    split_dataset::{Origin, SplitDataset},
 };
 
 /// The forms that a data set may have.
@@ -71,7 +72,7 @@ pub fn files_in(path: &Path) -> Vec<PathBuf> {
 /// The data set that a user names, which takes the name of its folder or file.
 ///
 /// If a single file is MNIST's, all four must be.
-pub(crate) fn read_set(files: &Files, path: &Path) -> Result<Mnist, DataError> {
+pub(crate) fn read_set(files: &Files, path: &Path) -> Result<SplitDataset, DataError> {
     let place = path.display().to_string();
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.into());
     let name_of =
@@ -92,7 +93,7 @@ pub(crate) fn read_set(files: &Files, path: &Path) -> Result<Mnist, DataError> {
                 }
                 _ => return Err(DataError::Form { path: path.into() }),
             };
-            Mnist::new(&name, parts, Origin::File(path.into()), digests)
+            SplitDataset::new(&name, parts, Origin::File(path.into()), digests)
         }
         Some(Form::Cifar) => {
             let mut digests = BTreeMap::new();
@@ -106,7 +107,7 @@ pub(crate) fn read_set(files: &Files, path: &Path) -> Result<Mnist, DataError> {
             let (train, test) = batches.split_at(cifar::BATCHES.len() - 1);
             let parse = |part, batches| cifar::parse(&format!("{name}/{part}"), batches);
             let (train, test) = (Some(parse("train", train)?), Some(parse("test", test)?));
-            Mnist::new(&name, Parts { train, test, ..Parts::default() }, folder, digests)
+            SplitDataset::new(&name, Parts { train, test, ..Parts::default() }, folder, digests)
         }
         Some(Form::Arrays) => {
             let mut digests = BTreeMap::new();
@@ -116,11 +117,11 @@ pub(crate) fn read_set(files: &Files, path: &Path) -> Result<Mnist, DataError> {
                 digests.insert(file, Digest::of(&bytes));
                 Ok(bytes)
             })?;
-            Mnist::new(&name, parts, folder, digests)
+            SplitDataset::new(&name, parts, folder, digests)
         }
         Some(Form::Pictures) => {
             let (parts, digest) = pictures::read_folder(path, &name)?;
-            Mnist::new(&name, parts, folder, BTreeMap::from([(format!("{name}/"), digest)]))
+            SplitDataset::new(&name, parts, folder, BTreeMap::from([(format!("{name}/"), digest)]))
         }
     }
 }
@@ -135,7 +136,7 @@ fn array_files(folder: &Path) -> Vec<String> {
 }
 
 /// The data set in four files, named `name` if none of them is MNIST's.
-fn read_idx(files: &Files, folder: &Path, name: &str) -> Result<Mnist, DataError> {
+fn read_idx(files: &Files, folder: &Path, name: &str) -> Result<SplitDataset, DataError> {
     let mut contents = [const { Vec::new() }; 4];
     let mut checks = Vec::new();
     for (content, file) in contents.iter_mut().zip(files) {
@@ -146,10 +147,10 @@ fn read_idx(files: &Files, folder: &Path, name: &str) -> Result<Mnist, DataError
     }
     let origin = Origin::Folder(folder.into());
     if checks.iter().all(Result::is_err) {
-        return Mnist::parse(name, files, &contents, origin);
+        return SplitDataset::parse(name, files, &contents, origin);
     }
     checks.into_iter().collect::<Result<(), _>>()?;
-    Mnist::parse("mnist", files, &contents, origin)
+    SplitDataset::parse("mnist", files, &contents, origin)
 }
 
 /// Where a file of MNIST is, under any of its usual names.

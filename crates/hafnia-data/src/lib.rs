@@ -1,11 +1,11 @@
 //! Image data sets: found or fetched, verified by digest, parsed, split.
 //!
 //! ```
-//! use hafnia_data::{Mnist, Split};
+//! use hafnia_data::{SplitDataset, Split};
 //!
 //! // In the repository and in every binary: 2 000 training and 1 000 test images.
-//! let mnist = Mnist::subset();
-//! assert!(!mnist.is_full());
+//! let mnist = SplitDataset::mnist_subset();
+//! assert!(!mnist.is_mnist());
 //! assert_eq!((mnist.train.len(), mnist.test.len()), (2_000, 1_000));
 //! assert_eq!(mnist.train.image(0).len(), 28 * 28);
 //!
@@ -35,11 +35,12 @@ mod pictures;
 mod samples;
 mod sources;
 mod split;
+mod split_dataset;
 
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use given::files_in;
-pub use mnist::{Mnist, Origin};
 pub use samples::Samples;
 pub use sources::{Progress, Sources, cache_of, load};
 pub use split::Split;
+pub use split_dataset::{Origin, SplitDataset};

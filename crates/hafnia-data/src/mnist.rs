@@ -1,69 +1,13 @@
 //! MNIST, its four files and the subset that is part of every binary.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
-
 use hafnia_artifact::Digest;
-use hafnia_text::must;
-use serde::{Deserialize, Serialize};
 
 use crate::{
-    dataset::Dataset,
     error::DataError,
     idx,
     parts::Parts,
-    split::{STANDARD, Split},
+    split_dataset::{Origin, SplitDataset},
 };
-
-/// MNIST, 28×28 handwritten digits in 10 classes, or the committed subset of it; or the data set that
-/// a user names in MNIST's stead.
-#[derive(Debug, Clone)]
-pub struct Mnist {
-    /// Images to train on and to choose by: 60 000 of MNIST.
-    pub train: Dataset,
-    /// Which of them are which.
-    pub split: Split,
-    /// Images that judge: 10 000 of MNIST.
-    pub test: Dataset,
-    /// Where it came from.
-    pub origin: Origin,
-    /// SHA-256 of the uncompressed content of its files, by name; of a folder of pictures, one for
-    /// all, by the name of the folder.
-    pub digests: BTreeMap<String, Digest>,
-    /// The sources that failed before, each with the reason.
-    pub notes: Vec<String>,
-}
-
-/// Where a data set came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Origin {
-    /// The folder given by the user.
-    Folder(PathBuf),
-    /// The file given by the user.
-    File(PathBuf),
-    /// The cache, a folder filled by earlier downloads.
-    Cache(PathBuf),
-    /// An HTTPS mirror.
-    Mirror(String),
-    /// An npm package.
-    Npm(String),
-    /// The subset that is part of the repository and of every binary.
-    Subset,
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Folder(folder) => write!(f, "folder {}", folder.display()),
-            Self::File(file) => write!(f, "file {}", file.display()),
-            Self::Cache(folder) => write!(f, "cache {}", folder.display()),
-            Self::Mirror(url) => write!(f, "mirror {url}"),
-            Self::Npm(package) => write!(f, "npm package {package}"),
-            Self::Subset => f.write_str("committed subset"),
-        }
-    }
-}
 
 /// What is known of a file before it is read.
 #[derive(Debug, Clone, Copy)]
@@ -171,11 +115,11 @@ const SUBSET_BYTES: [&[u8]; 4] = [
     include_bytes!("../mnist-subset/t10k-labels-idx1-ubyte.gz"),
 ];
 
-impl Mnist {
+impl SplitDataset {
     /// The committed subset: the first 200 training and 100 test images of each class.
     ///
     /// It needs no file and no network. Results on it judge nothing about the full set.
-    pub fn subset() -> Self {
+    pub fn mnist_subset() -> Self {
         let parse = || {
             let mut contents = [const { Vec::new() }; 4];
             for ((content, file), bytes) in contents.iter_mut().zip(&SUBSET).zip(SUBSET_BYTES) {
@@ -190,19 +134,8 @@ impl Mnist {
     }
 
     /// Whether these are all images of MNIST; if not, results on it judge no claim.
-    pub fn is_full(&self) -> bool {
+    pub fn is_mnist(&self) -> bool {
         FULL.iter().all(|file| self.digests.get(file.name) == Some(&file.digest))
-    }
-
-    /// The data set `name` in these parts.
-    pub(crate) fn new(
-        name: &str,
-        parts: Parts,
-        origin: Origin,
-        digests: BTreeMap<String, Digest>,
-    ) -> Result<Self, DataError> {
-        let (train, split, test) = parts.joined(name)?;
-        Ok(Self { train, split, test, origin, digests, notes: Vec::new() })
     }
 
     /// The data set in the content of these files.
@@ -225,27 +158,6 @@ impl Mnist {
         let digests = files.iter().zip(contents).map(digest).collect();
         Self::new(name, Parts { train, test, ..Parts::default() }, origin, digests)
     }
-
-    /// The same with `count` of its images left to judge and the others to train on, if all of them
-    /// are to judge: drawn with a fixed seed, all equally likely.
-    ///
-    /// # Errors
-    /// [`DataError::HoldOut`] if there are images to train on already, or not so many.
-    pub(crate) fn hold_out(self, count: usize) -> Result<Self, DataError> {
-        let images = self.test.len();
-        let why = match () {
-            () if !self.train.is_empty() => "it has images to train on apart".to_owned(),
-            () if !(1..=images).contains(&count) => format!("it {} of them", must(1, images)),
-            () => {
-                let Split { train, validation } = Split::of(images, count, STANDARD)?;
-                let train = self.test.part("train", &train);
-                let split = Split::standard(&train);
-                let test = self.test.part("test", &validation);
-                return Ok(Self { train, split, test, ..self });
-            }
-        };
-        Err(DataError::HoldOut { count, name: self.test.name, why })
-    }
 }
 
 #[cfg(test)]
@@ -254,8 +166,8 @@ mod tests {
 
     #[test]
     fn the_subset_is_balanced() {
-        let mnist = Mnist::subset();
-        assert!(!mnist.is_full());
+        let mnist = SplitDataset::mnist_subset();
+        assert!(!mnist.is_mnist());
         for (data, name, of_a_class) in
             [(&mnist.train, "mnist-subset/train", 200), (&mnist.test, "mnist-subset/test", 100)]
         {
@@ -270,36 +182,8 @@ mod tests {
     }
 
     #[test]
-    fn images_are_held_out_of_a_set_in_one_part() {
-        let Mnist { test, origin, digests, .. } = Mnist::subset();
-        let parts = Parts { test: Some(test.clone()), ..Parts::default() };
-        let whole = Mnist::new("digits", parts, origin, digests).unwrap();
-        let held = whole.clone().hold_out(300).unwrap();
-        assert_eq!((held.train.len(), held.test.len()), (700, 300));
-        assert_eq!(held.split, Split::standard(&held.train));
-        let sorted = |parts: &[&Dataset]| {
-            let image = |data: &Dataset, at| data.image(at).to_vec();
-            let of =
-                |data: &&Dataset| (0..data.len()).map(|at| image(data, at)).collect::<Vec<_>>();
-            let mut images = parts.iter().flat_map(of).collect::<Vec<_>>();
-            images.sort();
-            images
-        };
-        assert_eq!(sorted(&[&held.train, &held.test]), sorted(&[&test]));
-
-        let says = |set: Mnist, count| set.hold_out(count).unwrap_err().to_string();
-        let expected = "cannot hold back 1001 images of data set `mnist-subset/test`: \
-                        it must lie in 1..=1000 of them";
-        assert_eq!(says(whole.clone(), 1001), expected);
-        assert!(whole.clone().hold_out(0).is_err() && whole.hold_out(1000).is_ok());
-        let expected = "cannot hold back 1 images of data set `mnist-subset/test`: \
-                        it has images to train on apart";
-        assert_eq!(says(Mnist::subset(), 1), expected);
-    }
-
-    #[test]
     fn the_subset_has_its_digests() {
-        let digests = Mnist::subset().digests;
+        let digests = SplitDataset::mnist_subset().digests;
         for (file, bytes) in SUBSET.iter().zip(SUBSET_BYTES) {
             let content = file.verified(file.name, bytes.to_vec()).unwrap();
             assert_eq!(content.len(), file.bytes, "{}", file.name);

@@ -12,8 +12,9 @@ use crate::{
     error::DataError,
     given::{path_of, read_set},
     http,
-    mnist::{self, File, Files, Mnist, Origin},
+    mnist::{self, File, Files},
     npm,
+    split_dataset::{Origin, SplitDataset},
 };
 
 /// Where to look for MNIST.
@@ -92,7 +93,10 @@ pub enum Progress {
 /// # Errors
 /// With a folder or file, whatever is wrong with it; otherwise [`DataError::NotFound`] with the
 /// reasons of all sources. [`DataError::HoldOut`] if images to judge cannot be drawn from it.
-pub fn load(sources: &Sources, progress: &mut dyn FnMut(Progress)) -> Result<Mnist, DataError> {
+pub fn load(
+    sources: &Sources,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<SplitDataset, DataError> {
     let found = find(&mnist::FULL, &NETWORK, sources, progress)?;
     match sources.hold_out {
         Some(count) => found.hold_out(count),
@@ -119,7 +123,7 @@ fn find(
     network: &Network<'_>,
     sources: &Sources,
     progress: &mut dyn FnMut(Progress),
-) -> Result<Mnist, DataError> {
+) -> Result<SplitDataset, DataError> {
     if let Some(data) = &sources.data {
         return read_set(files, data);
     }
@@ -143,7 +147,7 @@ fn find(
         }
     }
     if sources.offline || sources.fall_back_to_subset {
-        return Ok(Mnist { notes: search.notes, ..Mnist::subset() });
+        return Ok(SplitDataset { notes: search.notes, ..SplitDataset::mnist_subset() });
     }
     Err(DataError::NotFound { notes: search.notes })
 }
@@ -220,10 +224,10 @@ impl Search<'_> {
         (self.progress)(Progress::Failed { origin, reason });
     }
 
-    fn finish(self, origin: Origin) -> Result<Mnist, DataError> {
+    fn finish(self, origin: Origin) -> Result<SplitDataset, DataError> {
         let contents = self.found.map(|content| content.expect("no file is missing any more"));
-        let mnist = Mnist::parse("mnist", self.files, &contents, origin)?;
-        Ok(Mnist { notes: self.notes, ..mnist })
+        let mnist = SplitDataset::parse("mnist", self.files, &contents, origin)?;
+        Ok(SplitDataset { notes: self.notes, ..mnist })
     }
 }
 
@@ -356,7 +360,10 @@ mod tests {
         Sources { cache: cache.path().join("cache"), ..Sources::default() }
     }
 
-    fn ask(mirrors: &[&Mirror], sources: &Sources) -> (Result<Mnist, DataError>, Vec<Progress>) {
+    fn ask(
+        mirrors: &[&Mirror],
+        sources: &Sources,
+    ) -> (Result<SplitDataset, DataError>, Vec<Progress>) {
         let mirrors: Vec<&str> = mirrors.iter().map(|mirror| mirror.url.as_str()).collect();
         let mut events = Vec::new();
         let network = Network { mirrors: &mirrors, npm: NO_NPM };
@@ -488,7 +495,7 @@ mod tests {
 
         let willing = Sources { fall_back_to_subset: true, ..sources };
         let subset = ask(&[&closed], &willing).0.unwrap();
-        assert_eq!((subset.is_full(), subset.notes.len()), (false, 3));
+        assert_eq!((subset.is_mnist(), subset.notes.len()), (false, 3));
     }
 
     #[test]
@@ -587,7 +594,7 @@ mod tests {
         let sources = Sources { data: Some(folder.clone()), ..Sources::default() };
         let set = ask(&[], &sources).0.unwrap();
         assert_eq!((set.train.name.as_str(), set.train.len()), ("stripes/train", 3));
-        assert_eq!((set.test.shape, set.is_full()), ([1, 1, 4], false));
+        assert_eq!((set.test.shape, set.is_mnist()), ([1, 1, 4], false));
         assert_eq!(set.digests[NAMES[3]], Digest::of(&idx::encode_labels(&test)));
 
         // Images of two sizes are no set.

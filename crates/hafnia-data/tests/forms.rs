@@ -6,15 +6,15 @@ use std::fs;
 use std::path::Path;
 
 use hafnia_artifact::{Digest, npy};
-use hafnia_data::{DataError, Mnist, Origin, Samples, Sources, files_in, load};
+use hafnia_data::{DataError, Origin, Samples, Sources, SplitDataset, files_in, load};
 use tempfile::TempDir;
 
-fn read(data: &Path) -> Result<Mnist, DataError> {
+fn read(data: &Path) -> Result<SplitDataset, DataError> {
     load(&Sources { data: Some(data.to_owned()), ..Sources::default() }, &mut |_| ())
 }
 
 /// The names under which digests are kept, and whether those of files are theirs.
-fn check_digests(set: &Mnist, data: &Path, expected: &[&str]) {
+fn check_digests(set: &SplitDataset, data: &Path, expected: &[&str]) {
     assert_eq!(set.digests.keys().collect::<Vec<_>>(), expected);
     for path in files_in(data) {
         let name = path.file_name().unwrap().to_str().unwrap();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use hafnia_data::Mnist;
+use hafnia_data::SplitDataset;
 use hafnia_rng::Seed;
 use hafnia_sim::{EngineKind, Kernels, NoiseScope, Programmed, Reference};
 use rayon::ThreadPool;
@@ -99,7 +99,7 @@ impl Request for BenchRequest {
         let network = &named.network;
         let pipeline = session.pipeline(&self.pipeline)?;
         let mapping = map_by(session, &pipeline, network, &spec, Seed(1))?;
-        let test = Mnist::subset().test;
+        let test = SplitDataset::mnist_subset().test;
         let again: Vec<usize> = (0..test.len()).cycle().take(images).collect();
         let images = data::images(network, &test.select(&again))?;
         let reference = Reference::new(network, &images)?;

@@ -168,9 +168,9 @@ impl Request for CostRequest {
             None => None,
             Some(other) => Some((other, mapped(other, other.ends_with(".map"))?)),
         };
-        let mnist = session.mnist(&self.data)?;
-        record.data(&mnist);
-        let images = images(network, &self.part.first(&mnist, self.images, IMAGES)?)?;
+        let set = session.dataset(&self.data)?;
+        record.data(&set);
+        let images = images(network, &self.part.first(&set, self.images, IMAGES)?)?;
         let calibrated = model.calibrate(self.draws, Seed(self.seed))?;
         let reference = &Reference::new(network, &images)?;
         let prices = Prices { session, network, spec: &spec, reference, calibrated: &calibrated };

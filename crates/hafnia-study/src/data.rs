@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use hafnia_artifact::Digest;
-use hafnia_data::{Dataset, Mnist, Origin, cache_of};
+use hafnia_data::{Dataset, Origin, SplitDataset, cache_of};
 use hafnia_model::Network;
 use hafnia_sim::{Images, Reference};
 use hafnia_text::must;
@@ -69,11 +69,11 @@ impl Part {
     }
 
     /// The images of this part.
-    pub fn of(self, mnist: &Mnist) -> Dataset {
+    pub fn of(self, set: &SplitDataset) -> Dataset {
         match self {
-            Self::Train => mnist.train.part(self.name(), &mnist.split.train),
-            Self::Validation => mnist.train.part(self.name(), &mnist.split.validation),
-            Self::Test => mnist.test.clone(),
+            Self::Train => set.train.part(self.name(), &set.split.train),
+            Self::Validation => set.train.part(self.name(), &set.split.validation),
+            Self::Test => set.test.clone(),
         }
     }
 
@@ -81,11 +81,11 @@ impl Part {
     /// fewer.
     pub(crate) fn first(
         self,
-        mnist: &Mnist,
+        set: &SplitDataset,
         images: Option<usize>,
         usual: usize,
     ) -> anyhow::Result<Dataset> {
-        let dataset = self.of(mnist);
+        let dataset = self.of(set);
         let of = format!("the {} images", self.name());
         Ok(dataset.first(count("--images", images, usual, &dataset, &of)?))
     }
@@ -173,12 +173,12 @@ pub struct DataOutcome {
 
 impl DataOutcome {
     /// What is said of a data set.
-    pub fn of(mnist: &Mnist) -> Self {
-        let Mnist { train, split, test, .. } = mnist;
+    pub fn of(set: &SplitDataset) -> Self {
+        let SplitDataset { train, split, test, .. } = set;
         let classes = [train, test].map(|part| part.labels.as_ref().map(|_| part.classes()));
         Self {
-            origin: mnist.origin.clone(),
-            full: mnist.is_full(),
+            origin: set.origin.clone(),
+            full: set.is_mnist(),
             train: split.train.len(),
             validation: split.validation.len(),
             test: test.len(),
@@ -186,8 +186,8 @@ impl DataOutcome {
             values: test.images.type_name().to_owned(),
             classes: classes.into_iter().flatten().max(),
             targets: test.targets.as_ref().map(|targets| targets.len() / test.len().max(1)),
-            digests: mnist.digests.clone(),
-            notes: mnist.notes.clone(),
+            digests: set.digests.clone(),
+            notes: set.notes.clone(),
         }
     }
 }

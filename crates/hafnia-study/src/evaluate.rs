@@ -84,7 +84,7 @@ impl Request for EvaluateRequest {
     fn run(&self, session: &Session<'_>) -> anyhow::Result<EvaluateOutcome> {
         let named = self.network.load()?;
         let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
-        let data = self.part.first(&*session.mnist(&self.data)?, self.images, usize::MAX)?;
+        let data = self.part.first(&*session.dataset(&self.data)?, self.images, usize::MAX)?;
         let is_labelled = data.labels.is_some();
         let data = labelled(&named.network, data)?;
         let outcomes = Judged::of(&named.network, &data)?;

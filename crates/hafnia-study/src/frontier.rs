@@ -98,9 +98,9 @@ impl Request for FrontierRequest {
         record.input(&self.profile)?;
         record.inputs(self.spec.files())?;
         let profile: Profile = load(&self.profile)?;
-        let mnist = session.mnist(&self.data)?;
-        record.data(&mnist);
-        let images = images(network, &self.part.of(&mnist))?;
+        let set = session.dataset(&self.data)?;
+        record.data(&set);
+        let images = images(network, &self.part.of(&set))?;
 
         let bar = session.observer.bar("search", "steps");
         let context = Context {

@@ -139,11 +139,11 @@ impl Request for MergeRequest {
         let named = self.network.load()?;
         let mut record = Record::of(self, &[], Some(self.search.seed))?;
         record.network(&named);
-        let mnist = session.mnist(&self.data)?;
-        record.data(&mnist);
-        let inputs = images(&named.network, &self.search.train(&mnist)?)?;
+        let set = session.dataset(&self.data)?;
+        record.data(&set);
+        let inputs = images(&named.network, &self.search.train(&set)?)?;
         let subject = |part: Part| -> anyhow::Result<Subject<'_>> {
-            let part = labelled(&named.network, part.of(&mnist))?;
+            let part = labelled(&named.network, part.of(&set))?;
             Ok(Subject {
                 request: self,
                 session,

@@ -72,9 +72,9 @@ impl Request for ProfileRequest {
         let mut record = Record::of(self, &[], Some(self.seed))?;
         let named = self.network.load()?;
         record.network(&named);
-        let mnist = session.mnist(&self.data)?;
-        record.data(&mnist);
-        let train = Part::Train.of(&mnist);
+        let set = session.dataset(&self.data)?;
+        record.data(&set);
+        let train = Part::Train.of(&set);
         let images = images(&named.network, &train)?;
         let count = count("--images", self.images, PROFILE_IMAGES, &train, "the train images")?;
         let bytes = self.size(&named.network, count);

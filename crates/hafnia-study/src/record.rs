@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use hafnia_artifact::{Digest, Manifest};
-use hafnia_data::Mnist;
+use hafnia_data::SplitDataset;
 use hafnia_text::one_line;
 use serde::Serialize;
 use serde_json::Value;
@@ -76,8 +76,8 @@ impl Record {
     }
 
     /// Notes the files of a data set.
-    pub fn data(&mut self, mnist: &Mnist) {
-        self.manifest.inputs.extend(mnist.digests.clone());
+    pub fn data(&mut self, set: &SplitDataset) {
+        self.manifest.inputs.extend(set.digests.clone());
     }
 
     /// Notes the outputs, by their names as seen from the first, and writes the manifest beside that,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use hafnia_artifact::save;
-use hafnia_data::{Dataset, Mnist};
+use hafnia_data::{Dataset, SplitDataset};
 use hafnia_model::Network;
 use hafnia_rng::Seed;
 use hafnia_tune::{Images, Options, Visit};
@@ -47,8 +47,8 @@ impl Default for SearchOptions {
 
 impl SearchOptions {
     /// The training images that are looked at.
-    pub(crate) fn train(&self, mnist: &Mnist) -> anyhow::Result<Dataset> {
-        Part::Train.first(mnist, self.images.map(|images| images as usize), usize::MAX)
+    pub(crate) fn train(&self, set: &SplitDataset) -> anyhow::Result<Dataset> {
+        Part::Train.first(set, self.images.map(|images| images as usize), usize::MAX)
     }
 
     pub(crate) fn options(&self) -> Options {
@@ -108,10 +108,10 @@ impl Request for RefineRequest {
         let named = self.network.load()?;
         let mut record = Record::of(self, &[], Some(self.search.seed))?;
         record.network(&named);
-        let mnist = session.mnist(&self.data)?;
-        record.data(&mnist);
-        let train = labelled(&named.network, self.search.train(&mnist)?)?;
-        let validation = labelled(&named.network, Part::Validation.of(&mnist))?;
+        let set = session.dataset(&self.data)?;
+        record.data(&set);
+        let train = labelled(&named.network, self.search.train(&set)?)?;
+        let validation = labelled(&named.network, Part::Validation.of(&set))?;
 
         let options = self.search.options();
         let inputs = images(&named.network, &train)?;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use hafnia_data::{Mnist, Origin, Progress, Sources};
+use hafnia_data::{Origin, Progress, Sources, SplitDataset};
 use hafnia_passes::{Pipeline, Registry};
 
 use crate::data::DataSource;
@@ -54,13 +54,13 @@ pub struct Session<'a> {
     /// Who is told of progress.
     pub observer: &'a dyn Observer,
     /// The data set that was loaded last.
-    mnist: Mutex<Option<(DataSource, Arc<Mnist>)>>,
+    loaded: Mutex<Option<(DataSource, Arc<SplitDataset>)>>,
 }
 
 impl<'a> Session<'a> {
     /// A session that has loaded nothing yet.
     pub fn new(registry: &'a Registry, observer: &'a dyn Observer) -> Self {
-        Self { registry, observer, mnist: Mutex::new(None) }
+        Self { registry, observer, loaded: Mutex::new(None) }
     }
 
     /// The data set of a source.
@@ -70,19 +70,19 @@ impl<'a> Session<'a> {
     ///
     /// # Panics
     /// If another thread panicked while it loaded one.
-    pub fn mnist(&self, source: &DataSource) -> anyhow::Result<Arc<Mnist>> {
-        let mut kept = self.mnist.lock().expect("no thread panics while it loads");
-        if let Some((of, mnist)) = &*kept
+    pub fn dataset(&self, source: &DataSource) -> anyhow::Result<Arc<SplitDataset>> {
+        let mut kept = self.loaded.lock().expect("no thread panics while it loads");
+        if let Some((of, set)) = &*kept
             && of == source
         {
-            return Ok(mnist.clone());
+            return Ok(set.clone());
         }
-        let mnist = Arc::new(self.load(source)?);
-        *kept = Some((source.clone(), mnist.clone()));
-        Ok(mnist)
+        let set = Arc::new(self.load(source)?);
+        *kept = Some((source.clone(), set.clone()));
+        Ok(set)
     }
 
-    fn load(&self, source: &DataSource) -> anyhow::Result<Mnist> {
+    fn load(&self, source: &DataSource) -> anyhow::Result<SplitDataset> {
         let sources = Sources {
             data: source.data.clone(),
             hold_out: source.hold_out,
@@ -91,7 +91,7 @@ impl<'a> Session<'a> {
             fall_back_to_subset: source.or_subset,
         };
         let bar = self.observer.bar("MNIST", "bytes");
-        let mnist = hafnia_data::load(&sources, &mut |event| match event {
+        let set = hafnia_data::load(&sources, &mut |event| match event {
             Progress::Trying(origin) => bar.message(&origin.to_string()),
             Progress::Received { file, bytes, total } => {
                 bar.message(file);
@@ -101,29 +101,29 @@ impl<'a> Session<'a> {
             _ => {}
         });
         drop(bar);
-        let mnist = mnist?;
-        match &mnist.origin {
+        let set = set?;
+        match &set.origin {
             Origin::Subset => {
                 let note = "note: this is the small subset of MNIST that is part of hafnia";
                 self.observer.note(note);
             }
-            Origin::Folder(path) | Origin::File(path) if !mnist.is_full() => {
+            Origin::Folder(path) | Origin::File(path) if !set.is_mnist() => {
                 let path = path.display();
                 self.observer.note(&format!("note: {path} holds a data set other than MNIST"));
             }
             _ => {}
         }
-        if mnist.test.targets.is_some() {
+        if set.test.targets.is_some() {
             self.observer.note(
                 "note: the images have targets and no labels: outputs are held against the targets",
             );
-        } else if mnist.test.labels.is_none() {
+        } else if set.test.labels.is_none() {
             self.observer.note(
                 "note: the images have no labels: a network is right where it answers as it does \
                  itself without noise, and accuracy is the share of such answers",
             );
         }
-        Ok(mnist)
+        Ok(set)
     }
 
     pub(crate) fn pipeline(&self, name: &str) -> anyhow::Result<Pipeline> {

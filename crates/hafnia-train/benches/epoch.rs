@@ -13,7 +13,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use hafnia_data::{Mnist, Sources, Split};
+use hafnia_data::{Sources, Split, SplitDataset};
 use hafnia_train::{TrainConfig, train};
 
 /// Turns, each of two epochs of ours and a run of theirs.
@@ -35,15 +35,15 @@ fn main() -> Outcome<()> {
             _ => return Err(format!("unknown argument {argument}").into()),
         }
     }
-    let mnist = hafnia_data::load(&sources, &mut |_| ())?;
-    if !mnist.is_full() {
-        println!("note: not the full MNIST: the times are of {} images", mnist.train.len());
+    let set = hafnia_data::load(&sources, &mut |_| ())?;
+    if !set.is_mnist() {
+        println!("note: not the full MNIST: the times are of {} images", set.train.len());
     }
     let mut fields = Vec::new();
     for threads in [1, 2] {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
-            ours.extend(epochs(&mnist, threads)?);
+            ours.extend(epochs(&set, threads)?);
             if let Some(command) = &against {
                 theirs.extend(other(&command.replace("{threads}", &threads.to_string()))?);
             }
@@ -66,11 +66,11 @@ fn main() -> Outcome<()> {
 }
 
 /// Two epochs of ours, on all training images.
-fn epochs(mnist: &Mnist, threads: usize) -> Outcome<Vec<f64>> {
+fn epochs(set: &SplitDataset, threads: usize) -> Outcome<Vec<f64>> {
     let config = TrainConfig { epochs: 2, ..TrainConfig::default() };
-    let split = Split { train: (0..mnist.train.len()).collect(), validation: vec![0] };
+    let split = Split { train: (0..set.train.len()).collect(), validation: vec![0] };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let report = pool.install(|| train(&config, &mnist.train, &split, None, &mut |_| ()))?;
+    let report = pool.install(|| train(&config, &set.train, &split, None, &mut |_| ()))?;
     Ok(report.epochs.iter().map(|epoch| epoch.seconds).collect())
 }
 

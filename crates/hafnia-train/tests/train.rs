@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use hafnia_data::{Dataset, Mnist, Samples, Split};
+use hafnia_data::{Dataset, Samples, Split, SplitDataset};
 use hafnia_train::{
     Augmentation, CheckpointFolder, Event, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie,
     TrainConfig, TrainError, TrainReport, train,
@@ -11,7 +11,7 @@ use hafnia_train::{
 
 /// The first of the committed subset's training images.
 fn dataset(images: usize) -> Dataset {
-    Mnist::subset().train.first(images)
+    SplitDataset::mnist_subset().train.first(images)
 }
 
 fn split(train: usize, validation: usize) -> Split {

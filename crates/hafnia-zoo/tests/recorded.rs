@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use expect_test::{Expect, expect};
-use hafnia_data::{Dataset, Mnist};
+use hafnia_data::{Dataset, SplitDataset};
 use hafnia_model::{Network, random};
 use hafnia_rng::Seed;
 use hafnia_sim::{Images, Reference};
@@ -24,7 +24,7 @@ fn correct(network: &Network, data: &Dataset) -> usize {
 
 /// The networks are those of their records, and right on as many images of the subset.
 fn check(zoo: &Zoo) {
-    let test = Mnist::subset().test;
+    let test = SplitDataset::mnist_subset().test;
     let found: Vec<_> = zoo
         .networks()
         .map(|recorded| (recorded.name(), correct(&recorded.network().unwrap(), &test)))

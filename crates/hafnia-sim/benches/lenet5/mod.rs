@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hafnia_cim::MacroSpec;
-use hafnia_data::Mnist;
+use hafnia_data::SplitDataset;
 use hafnia_ir::{Mapping, Place, RowEntry, Stage, Tile, verify};
 use hafnia_model::Network;
 use hafnia_sim::{EngineKind, Evaluation, Images, NoiseScope};
@@ -53,7 +53,7 @@ pub(crate) fn recorded() -> Network {
 
 /// Test images of the committed subset of MNIST, over and over.
 pub(crate) fn images(network: &Network, count: usize) -> Images {
-    let test = Mnist::subset().test;
+    let test = SplitDataset::mnist_subset().test;
     let pixels = network.input().levels_of(&test.bytes().expect("pixels"));
     let length = network.shape_before(0).len();
     Images {

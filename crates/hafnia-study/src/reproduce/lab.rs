@@ -470,14 +470,14 @@ fn find(
         or_subset: true,
         ..DataSource::of_checkout(root)
     };
-    let found = session.mnist(&source)?;
+    let found = session.dataset(&source)?;
     for note in &found.notes {
         session.observer.note(&format!("MNIST: not from {note}"));
     }
     (source.offline, source.or_subset) = (source.data.is_none(), false);
     // What the steps will find, without a network, must be what was found now.
     ensure!(
-        session.mnist(&source)?.digests == found.digests,
+        session.dataset(&source)?.digests == found.digests,
         "MNIST was found but could not be kept in {}: make that folder writable, or give --data",
         source.cache.display()
     );

@@ -179,9 +179,9 @@ impl Request for SimulateRequest {
             mappings.push(group.mappings(session, &pipelines, &spec, seed)?);
             record.inputs(&group.files)?;
         }
-        let mnist = session.mnist(&self.data)?;
-        record.data(&mnist);
-        let dataset = self.part.first(&mnist, self.images, usize::MAX)?;
+        let set = session.dataset(&self.data)?;
+        record.data(&set);
+        let dataset = self.part.first(&set, self.images, usize::MAX)?;
         let attribution = |attribute: &AttributeRequest| {
             anyhow::Ok((attribute.count(&dataset)?, attribute.chips(self.chips)?))
         };

@@ -8,7 +8,7 @@ use hafnia_artifact::Digest;
 use hafnia_cim::{EFFECTS, MacroSpec};
 use hafnia_passes::{Pipeline, Registry};
 
-use hafnia_data::Mnist;
+use hafnia_data::SplitDataset;
 use hafnia_zoo::Zoo;
 
 use crate::record::program;
@@ -59,9 +59,12 @@ pub(super) fn text_of(point: &Point, key: &str, or: &str) -> String {
 
 /// What points of these are computed from, as far as it is there: the program, the data set, and the
 /// files of networks, pipelines and macros, with all that these inherit and name.
-pub(super) fn inputs<'p>(points: impl IntoIterator<Item = &'p Point>, mnist: &Mnist) -> Inputs {
+pub(super) fn inputs<'p>(
+    points: impl IntoIterator<Item = &'p Point>,
+    set: &SplitDataset,
+) -> Inputs {
     let mut inputs = Inputs::from([(PROGRAM.to_owned(), program())]);
-    inputs.extend(mnist.digests.iter().map(|(name, digest)| (name.clone(), digest.to_string())));
+    inputs.extend(set.digests.iter().map(|(name, digest)| (name.clone(), digest.to_string())));
     let mut files: BTreeSet<PathBuf> = BTreeSet::new();
     let mut models: BTreeSet<String> = BTreeSet::new();
     for point in points {

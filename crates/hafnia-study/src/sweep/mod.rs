@@ -49,7 +49,7 @@ use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context as _, bail, ensure};
 use hafnia_artifact::{FolderLock, Places, read_text, write_whole};
-use hafnia_data::Mnist;
+use hafnia_data::SplitDataset;
 use hafnia_report::{Align, Table};
 use serde::{Deserialize, Serialize};
 
@@ -188,8 +188,8 @@ impl Request for SweepRequest {
             let missing = folder.missing()?.len();
             return SweepOutcome::of(folder.plan(), missing).collected(self, &folder);
         }
-        let mnist = session.mnist(&self.data)?;
-        let plan = self.read_plan(session, &mnist)?;
+        let set = session.dataset(&self.data)?;
+        let plan = self.read_plan(session, &set)?;
         self.places().reads(plan.inputs.keys()).check()?;
         if self.plan {
             let missing = match Folder::open(&self.out) {
@@ -197,7 +197,7 @@ impl Request for SweepRequest {
                 _ => Folder::create(&self.out, plan.clone())?.missing()?,
             };
             let mut swept = SweepOutcome::of(&plan, missing.len());
-            let worker = Worker::new(&plan, &mnist, session, self.out.clone())?;
+            let worker = Worker::new(&plan, &set, session, self.out.clone())?;
             swept.seconds_left = worker.estimate(&missing).ok();
             return Ok(swept);
         }
@@ -229,7 +229,7 @@ impl Request for SweepRequest {
         let missing = folder.missing()?;
         let todo: Vec<ShardId> =
             shards.iter().filter(|shard| missing.contains(shard)).cloned().collect();
-        let worker = Worker::new(folder.plan(), &mnist, session, folder.path().to_owned())?;
+        let worker = Worker::new(folder.plan(), &set, session, folder.path().to_owned())?;
         let mut swept = SweepOutcome::of(folder.plan(), todo.len());
         // A point that fails says so when it is run.
         swept.seconds_left = worker.estimate(&todo).ok();
@@ -263,7 +263,7 @@ impl SweepRequest {
     }
 
     /// The plan: of the file, or of the folder, if all that it rests on is as it was.
-    fn read_plan(&self, session: &Session<'_>, mnist: &Mnist) -> anyhow::Result<Plan> {
+    fn read_plan(&self, session: &Session<'_>, set: &SplitDataset) -> anyhow::Result<Plan> {
         let sweep = match &self.file {
             None => Folder::open(&self.out)?.plan().sweep.clone(),
             Some(path) => {
@@ -278,10 +278,10 @@ impl SweepRequest {
             );
         }
         let plan = Plan::of(sweep, &keys(session.registry)?, BTreeMap::new())?;
-        shown(&plan, mnist)?;
+        shown(&plan, set)?;
         check_values(&plan.points)?;
         // What cannot be loaded is the failure of its points, not of the sweep.
-        Ok(Plan { inputs: inputs(&plan.points, mnist), ..plan })
+        Ok(Plan { inputs: inputs(&plan.points, set), ..plan })
     }
 
     fn slurm(&self) -> anyhow::Result<Slurm> {

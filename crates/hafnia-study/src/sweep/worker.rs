@@ -10,7 +10,7 @@ use std::time::Instant;
 use hafnia_artifact::{Digest, load, save};
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_cost::{Calibrated, CostModel, DRAWS};
-use hafnia_data::{Dataset, Mnist};
+use hafnia_data::{Dataset, SplitDataset};
 use hafnia_ir::{Mapping, Profile};
 use hafnia_passes::{Context, PassError, Size};
 use hafnia_rng::Seed;
@@ -33,9 +33,9 @@ use crate::sweep::plan::{Inputs, Plan, Point, ShardId};
 use crate::table_error::{self, TableCheck};
 
 /// The images that every chip is shown.
-pub(super) fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
+pub(super) fn shown(plan: &Plan, set: &SplitDataset) -> anyhow::Result<Dataset> {
     let part = plan.sweep.part;
-    let dataset = part.of(mnist);
+    let dataset = part.of(set);
     let of = format!("the {} images", part.name());
     let images = data::count("`images`", plan.sweep.images, usize::MAX, &dataset, &of)?;
     limits::check_chips("`chips`", plan.sweep.chips, images)?;
@@ -45,7 +45,7 @@ pub(super) fn shown(plan: &Plan, mnist: &Mnist) -> anyhow::Result<Dataset> {
 /// What computes shards.
 pub(super) struct Worker<'a> {
     plan: &'a Plan,
-    mnist: &'a Mnist,
+    set: &'a SplitDataset,
     session: &'a Session<'a>,
     /// The images that every chip is shown.
     shown: Dataset,
@@ -102,12 +102,12 @@ fn made<T>(cell: &OnceCell<T>, make: impl FnOnce() -> anyhow::Result<T>) -> anyh
 impl<'a> Worker<'a> {
     pub(super) fn new(
         plan: &'a Plan,
-        mnist: &'a Mnist,
+        set: &'a SplitDataset,
         session: &'a Session<'a>,
         folder: PathBuf,
     ) -> anyhow::Result<Self> {
         let calibrated = CostModel::gt_n40().calibrate(DRAWS, Seed(plan.sweep.seed))?;
-        Ok(Self { plan, mnist, session, shown: shown(plan, mnist)?, calibrated, folder })
+        Ok(Self { plan, set, session, shown: shown(plan, set)?, calibrated, folder })
     }
 
     /// Computes shards that are missing.
@@ -203,7 +203,7 @@ impl<'a> Worker<'a> {
         let mut known = self.costs(subject, &mapping, &spec)?;
         known.extend(self.table_error(subject, &mapping, &spec)?);
         // Read after all was loaded: what changed in between is told by the folder.
-        let inputs = inputs([point], self.mnist);
+        let inputs = inputs([point], self.set);
         Ok(Ready { inputs, spec, mapping, known })
     }
 
@@ -263,13 +263,13 @@ impl<'a> Worker<'a> {
 
     /// The profile of a network: taken once a sweep and kept in its folder.
     fn profile(&self, named: &NamedNetwork) -> anyhow::Result<Profile> {
-        let of = (named.digest, &self.mnist.digests, program());
+        let of = (named.digest, &self.set.digests, program());
         let name = format!("{}.profile", Digest::of_value(&of));
         let path = self.folder.join("profiles").join(name);
         if let Ok(profile) = load(&path) {
             return Ok(profile);
         }
-        let images = data::images(&named.network, &Part::Train.of(self.mnist))?;
+        let images = data::images(&named.network, &Part::Train.of(self.set))?;
         let options =
             ProfileOptions { images: PROFILE_IMAGES.min(images.len()), positions_per_image: 1 };
         let reference = Reference::new(&named.network, &images)?;
