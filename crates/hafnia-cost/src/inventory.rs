@@ -8,7 +8,7 @@
 //! Cost: one look at every row, column and converter of a tile.
 
 use hafnia_cim::{Adc, MacroSpec};
-use hafnia_ir::{Geometry, Mapping, Tile};
+use hafnia_ir::{Geometry, Mapping, Matrix, Tile};
 use hafnia_model::Network;
 use hafnia_sim::{EventCounts, TileEvents};
 
@@ -91,20 +91,23 @@ impl Inventory {
             return Err(CostError::Tally { counted, images, tiles });
         }
         let matrices = network.matrices();
+        let planes = |matrix: &Matrix, layer| matrix.planes(layer).factors().to_vec();
         let layers = matrices.iter().zip(&mapping.matrices).map(|(layer, matrix)| {
             let (rows, columns) = (matrix.rows as f64, matrix.columns as f64);
             let positions = layer.positions as f64;
             Layer {
                 name: matrix.name.clone(),
-                network_ops: 2.0 * rows * columns * positions * f64::from(layer.input_bits),
+                network_ops: 2.0 * rows * columns * positions * planes(matrix, layer).len() as f64,
             }
         });
         let floor = Floor::of(mapping, spec, columns_per_adc);
         let amounts = mapping.tiles.iter().zip(&counts.tiles).enumerate();
         let amounts = amounts.map(|(index, (tile, events))| {
-            let bits = matrices[tile.matrix.index()].input_bits;
+            let of = tile.matrix.index();
+            let planes = planes(&mapping.matrices[of], &matrices[of]);
+            let largest = planes.iter().map(|factor| factor.unsigned_abs()).sum();
             let on = Site { spec, geometry: &mapping.geometry, parts: floor.parts(index, tile) };
-            TileAmounts::of(tile, events, images as f64, bits, on)
+            TileAmounts::of(tile, events, images as f64, largest, on)
         });
         let tiles = amounts.collect();
         Ok(Self {
@@ -221,14 +224,15 @@ struct Site<'a> {
 }
 
 impl TileAmounts {
-    fn of(tile: &Tile, events: &TileEvents, images: f64, input_bits: u8, on: Site<'_>) -> Self {
+    /// `largest` is what the bit-planes of an activation count at most, whatever their sign.
+    fn of(tile: &Tile, events: &TileEvents, images: f64, largest: u32, on: Site<'_>) -> Self {
         let Site { spec, geometry, parts: (macro_index, multiplexed, parts) } = on;
         let per_image = |count: u64| count as f64 / images;
         let (entries, columns) = (tile.rows.len(), geometry.width(tile) as f64);
         let (groups, rows_on) = (per_image(events.groups), per_image(events.rows_on));
         let (positions, top) = (per_image(events.positions), spec.cell.top_level());
         let lrs = per_image(events.levels_on) / top as f64;
-        let width = adder_bits(((1 << input_bits) - 1) * (entries * top) as u64);
+        let width = adder_bits(u64::from(largest) * (entries * top) as u64);
         // A code for every conversion and the activations' sum for every group; then 2R - S and the
         // sum over tiles, once a column; and the activations that are added before the scan.
         let before = (entries - tile.lines().scan.len()) as f64;

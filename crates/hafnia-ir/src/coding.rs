@@ -224,8 +224,8 @@ impl Coding {
         self.codes().of(value)
     }
 
-    /// The codes of all weights.
-    fn codes(&self) -> Codes {
+    /// The codes of all weights, or of all activations.
+    pub(crate) fn codes(&self) -> Codes {
         let mut of = vec![None; 2 * Weights::LARGEST as usize + 1];
         for code in (0..1u32 << self.slices()).rev() {
             if let Some(known) = Codes::index(self.value(code)).and_then(|at| of.get_mut(at)) {
@@ -258,15 +258,15 @@ impl Coding {
     }
 }
 
-/// By weight, from the least on, its code.
-struct Codes(Vec<Option<u32>>);
+/// By weight or activation, from the least weight on, its code.
+pub(crate) struct Codes(Vec<Option<u32>>);
 
 impl Codes {
     fn index(weight: i32) -> Option<usize> {
         usize::try_from(weight + Weights::LARGEST).ok()
     }
 
-    fn of(&self, weight: i32) -> Option<u32> {
+    pub(crate) fn of(&self, weight: i32) -> Option<u32> {
         Self::index(weight).and_then(|at| self.0.get(at).copied().flatten())
     }
 }

@@ -27,6 +27,7 @@
 mod coding;
 mod file;
 mod mapping;
+mod planes;
 mod profile;
 mod program;
 mod proof;
@@ -41,6 +42,7 @@ pub use mapping::{
     Column, Geometry, Lines, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile,
     TileId,
 };
+pub use planes::Planes;
 pub use profile::{MatrixProfile, Profile, ProfileError};
 pub use program::{Program, ProgramError};
 pub use proof::{prove, prove_matrices};

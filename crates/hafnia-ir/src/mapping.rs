@@ -151,6 +151,9 @@ pub struct Matrix {
     pub columns: usize,
     /// How bits stand for weights.
     pub coding: Coding,
+    /// How bit-planes stand for the activations that reach it, at most
+    /// [`Planes::MOST_CODED`](crate::Planes::MOST_CODED) of them; the bits of levels without it.
+    pub inputs: Option<Coding>,
     /// Logical rows whose level is 0 for every input of the network, ascending: no tile holds
     /// them, and the product leaves them out even where noise turns them on.
     pub dead: Vec<u32>,
@@ -165,7 +168,7 @@ impl Matrix {
     /// A matrix of weights in this coding, all of which are in tiles.
     pub fn coded(name: impl Into<String>, rows: usize, outputs: usize, coding: Coding) -> Self {
         let columns = outputs * coding.slices();
-        Self { name: name.into(), rows, columns, coding, dead: Vec::new() }
+        Self { name: name.into(), rows, columns, coding, inputs: None, dead: Vec::new() }
     }
 
     /// Outputs of the layer.
@@ -219,8 +222,9 @@ pub struct Tile {
     pub rows: RowTable,
     /// The logical column of every tile column, and its polarity.
     pub columns: Vec<Column>,
-    /// Whether activations of entries with one physical row and one sign are added up digitally,
-    /// and the physical row is turned on by the bits of the sum; see [`Tile::lines`].
+    /// Whether levels of entries with one physical row and one sign are added up digitally, and the
+    /// physical row is turned on by the bits of the sum, however the inputs of its matrix are coded;
+    /// see [`Tile::lines`].
     pub pre_add: bool,
     /// Where it lies; none before stage [`Stage::Placed`].
     pub place: Option<Place>,
@@ -338,8 +342,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Bit-planes of a scan for activations of `bits` bits: the bits of the largest sum that a line
-    /// can be given.
+    /// Bits of the largest sum that a line can be given, where a level has `bits` bits.
     pub fn planes(&self, bits: u8) -> u8 {
         let mut entries = vec![0u32; self.scan.len()];
         self.of_entries.iter().for_each(|&line| entries[line as usize] += 1);

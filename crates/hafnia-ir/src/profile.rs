@@ -1,7 +1,7 @@
 //! [`Profile`]: which rows are on together, sampled on training images.
 
 use hafnia_artifact::{Artifact, Digest};
-use hafnia_model::Network;
+use hafnia_model::{MatrixLayer, Network};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +90,7 @@ impl Profile {
         }
         for (index, (profile, layer)) in self.matrices.iter().zip(&layers).enumerate() {
             let matrix = Some(MatrixId(index as u32));
-            let checked = profile.check(layer.weights.rows(), layer.input_bits);
+            let checked = profile.check(layer);
             checked.map_err(|fault| ProfileError { matrix, fault })?;
         }
         Ok(())
@@ -98,9 +98,9 @@ impl Profile {
 }
 
 impl MatrixProfile {
-    /// Checks that the profile is of a matrix with `rows` rows and activations of `bits` bits, or
-    /// returns what is wrong.
-    fn check(&self, rows: usize, bits: u8) -> Result<(), String> {
+    /// Checks that the profile is of the matrix of a layer, or returns what is wrong.
+    fn check(&self, layer: &MatrixLayer<'_>) -> Result<(), String> {
+        let (rows, bits) = (layer.weights.rows(), layer.input_bits);
         if self.rows != rows {
             return Err(format!("profile has {} rows, the network has {rows}", self.rows));
         }
@@ -110,7 +110,8 @@ impl MatrixProfile {
                 self.bits
             ));
         }
-        self.validate()
+        self.validate()?;
+        self.check_range(layer.largest)
     }
 
     /// Checks that its activations are of whole samples and fit their bits, or returns what is wrong.
@@ -126,7 +127,11 @@ impl MatrixProfile {
         if !activations.is_multiple_of(rows) {
             return Err(format!("{activations} activations are not a multiple of {rows} rows"));
         }
-        let max = u8::MAX >> (8 - bits);
+        self.check_range(u8::MAX >> (8 - bits))
+    }
+
+    fn check_range(&self, max: u8) -> Result<(), String> {
+        let rows = self.rows;
         match self.activations.iter().position(|&activation| activation > max) {
             None => Ok(()),
             Some(index) => {

@@ -106,6 +106,16 @@ pub fn prove_matrices(mapping: &Mapping, network: &Network) -> Result<(), Violat
                 format_args!("`{name}` has weight {weight}, for which {coding} has no code");
             faults.note(Rule::Network, at, fault);
         }
+        if let Some(coding) = &of.inputs {
+            let mut reached = layer.lowest..=layer.lowest + i32::from(layer.largest);
+            let codes = coding.codes();
+            if let Some(activation) = reached.find(|&activation| codes.of(activation).is_none()) {
+                let fault = format_args!(
+                    "activation {activation} may reach `{name}`, for which {coding} has no code"
+                );
+                faults.note(Rule::Network, at, fault);
+            }
+        }
     }
     faults.check()
 }

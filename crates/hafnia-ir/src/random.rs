@@ -3,19 +3,20 @@
 //!
 //! They let engines and passes be tested against every feature of a tile, none of which needs a
 //! pass: shared rows, activations added first, signs, inverted columns, any order, uneven splits,
-//! replicas, dead rows, codings of weights and cells of two bits.
+//! replicas, dead rows, codings of weights and inputs, and cells of two bits.
 
 use std::collections::BTreeMap;
 
 use hafnia_model::{BitMatrix, Network, Weights, largest_levels};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use rand::RngExt;
-use rand::seq::SliceRandom;
+use rand::seq::{IndexedRandom, SliceRandom};
 
 use crate::coding::{Coding, CodingKind};
 use crate::mapping::{
     Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile,
 };
+use crate::planes::Planes;
 
 /// A random mapping of `network` at `stage` that [`verify`](crate::verify) and
 /// [`prove`](crate::prove) accept.
@@ -24,6 +25,7 @@ use crate::mapping::{
 /// If the macro has no cells, or cells of more than 2 bits.
 pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage) -> Mapping {
     let rng = &mut seed.site("ir/random/mapping").rng();
+    let of_inputs = &mut seed.site("ir/random/inputs").rng();
     let mut mapping = Mapping {
         stage,
         network: network.digest(),
@@ -37,6 +39,7 @@ pub fn mapping(seed: Seed, network: &Network, geometry: &Geometry, stage: Stage)
         let weights = &coding.bits_of(layer.weights).expect("chosen to hold these weights");
         let outputs = layer.weights.columns();
         let mut matrix = Matrix::coded(layer.name, weights.rows(), outputs, coding);
+        matrix.inputs = inputs(of_inputs, (layer.lowest, layer.lowest + i32::from(layer.largest)));
         let cell = usize::from(geometry.cell_bits);
         if rng.random() {
             strip(rng, &mut matrix, &largest[index]);
@@ -77,6 +80,16 @@ fn coding(rng: &mut ChaCha8Rng, weights: &Weights, cell_bits: u8) -> Coding {
     let any = kinds.iter().find_map(|kind| kind.for_range(range, weights.is_odd(), cell_bits));
     let first = Coding::of(weights, cell_bits).expect("cells of 1 or 2 bits");
     if rng.random() { first } else { any.unwrap_or(first) }
+}
+
+/// Any coding that holds these activations, in one case of three.
+fn inputs(rng: &mut ChaCha8Rng, range: (i32, i32)) -> Option<Coding> {
+    if rng.random_ratio(2, 3) {
+        return None;
+    }
+    let kinds = CodingKind::ALL.iter().filter_map(|kind| kind.for_range(range, false, 1));
+    let kinds: Vec<Coding> = kinds.filter(|of| of.slices() <= Planes::MOST_CODED).collect();
+    kinds.choose(rng).cloned()
 }
 
 /// What a tile holds: cells, rows, columns.

@@ -15,6 +15,7 @@ pub enum Rule {
     /// 268 435 456 cells.
     /// Slices of a weight are a whole number of cells, of 1 or 2 bits; in those of 2 the factors of its
     /// slices go in pairs, the second twice the first.
+    /// Inputs that are coded have at most 8 bit-planes.
     Sizes,
     /// Dead rows exist, ascend, and leave a row to the tiles.
     Stripped,
@@ -47,7 +48,7 @@ pub enum Rule {
     /// are numbered from 0 without gaps.
     Places,
     /// The mapping is of the network: its digest, and the names and sizes of its matrices, all of whose
-    /// weights have codes.
+    /// weights have codes, and all that can reach them, where inputs are coded.
     Network,
     /// A dead row has 0 as its largest level, whatever the input.
     Needless,

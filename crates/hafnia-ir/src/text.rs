@@ -16,9 +16,10 @@ use crate::coding::Coding;
 use crate::mapping::{
     Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, RowTable, Stage, Tile, TileId,
 };
+use crate::planes::Planes;
 
 /// The version of the text form that is printed. Those before are read as well: version 1 had no
-/// `pre-add`, `dead`, `weights` and `cells`, version 2 no `factors`.
+/// `pre-add`, `dead`, `weights` and `cells`, version 2 no `factors` and `inputs`.
 const VERSION: u32 = 3;
 
 /// Lines are broken before this column.
@@ -53,7 +54,7 @@ impl fmt::Display for Mapping {
         writeln!(f)?;
         writeln!(f, "stage {}", self.stage)?;
         for (index, matrix) in self.matrices.iter().enumerate() {
-            let Matrix { name, rows, coding, dead, .. } = matrix;
+            let Matrix { name, rows, coding, inputs, dead, .. } = matrix;
             let (id, outputs) = (MatrixId(index as u32), matrix.outputs());
             write!(f, "matrix {id} {} {rows}x{outputs}", escape(name))?;
             let slices = coding.slices();
@@ -61,6 +62,9 @@ impl fmt::Display for Mapping {
                 write!(f, " {coding}")?;
             } else if slices > 1 {
                 write!(f, " weights {slices}")?;
+            }
+            if let Some(inputs) = inputs {
+                write!(f, " inputs {inputs}")?;
             }
             writeln!(f)?;
             if !dead.is_empty() {
@@ -347,28 +351,38 @@ impl<'a> Words<'a> {
                 let expected = "weights of 1 to 8 bits, of no more cells than a matrix may have";
                 Coding::odd(self.parse(expected, |word| bits_of(word).filter(is_width))?)
             }
-            "factors" => self.coding(rows, outputs)?,
+            "factors" => {
+                let fits = |slices| Matrix::is_size(rows, outputs * slices);
+                self.coding(Coding::MOST_SLICES, fits)?
+            }
             _ => Coding::odd(1),
         };
         let mut matrix = Matrix::coded(name, rows, outputs, coding);
+        if self.peek().text == "inputs" {
+            self.next();
+            matrix.inputs = Some(self.coding(Planes::MOST_CODED, |_| true)?);
+        }
         matrix.dead = self.dead_rows(rows)?;
         Ok(matrix)
     }
 
-    /// A coding of a matrix, from its keyword `factors` on.
-    fn coding(&mut self, rows: usize, outputs: usize) -> Result<Coding, TextError> {
+    /// A coding of at most so many slices, each of which has room, from its keyword `factors` on.
+    fn coding(
+        &mut self,
+        most_slices: usize,
+        fits: impl Fn(usize) -> bool,
+    ) -> Result<Coding, TextError> {
         self.keyword("factors")?;
         let mut factors: Vec<i32> = Vec::new();
         let most = Coding::LARGEST;
         while factors.is_empty() || self.peek().text != "offset" {
-            let fits = Matrix::is_size(rows, outputs * (factors.len() + 1));
+            let slices = factors.len() + 1;
             let is_factor = |factor: &i32| {
                 let is_within = *factor != 0 && factor.abs() <= most;
-                is_within && factors.len() < Coding::MOST_SLICES && fits
+                is_within && slices <= most_slices && fits(slices)
             };
             let expected = format_args!(
-                "a factor in -{most}..={most} but 0, at most {}, of no more cells than a matrix may have, or `offset`",
-                Coding::MOST_SLICES
+                "a factor in -{most}..={most} but 0, at most {most_slices}, of no more cells than a matrix may have, or `offset`"
             );
             let factor = self.parse(expected, |word| integer(word).filter(is_factor))?;
             factors.push(factor);

@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use crate::coding::Coding;
 use crate::mapping::{
     Column, Geometry, Mapping, Matrix, MatrixId, Place, RowEntry, Stage, Tile, TileId,
 };
+use crate::planes::Planes;
 use crate::rules::{Faults, Location, Rule, Violations};
 
 /// Checks the rules of the mapping's stage, [`Rule::Sizes`] to [`Rule::Places`]; time and memory are
@@ -56,7 +58,7 @@ fn check_sizes(faults: &mut Faults<'_>) {
     let Geometry { name, rows, columns, cell_bits } = &mapping.geometry;
     check_size(faults, Location::default(), &format!("macro `{name}`"), *rows, *columns);
     for (matrix, of) in mapping.matrices() {
-        let Matrix { name, rows, columns, coding, .. } = of;
+        let Matrix { name, rows, columns, coding, inputs, .. } = of;
         let at = Location::matrix(matrix);
         check_size(faults, at, &format!("`{name}`"), *rows, *columns);
         let slices = coding.slices();
@@ -67,6 +69,13 @@ fn check_sizes(faults: &mut Faults<'_>) {
         } else if !columns.is_multiple_of(slices) {
             let fault = format_args!(
                 "`{name}` has {columns} columns, not a multiple of the {slices} slices of a weight"
+            );
+            faults.note(Rule::Sizes, at, fault);
+        }
+        let (planes, most) = (inputs.as_ref().map_or(0, Coding::slices), Planes::MOST_CODED);
+        if planes > most {
+            let fault = format_args!(
+                "the inputs of `{name}` are coded in {planes} bit-planes, they must have at most {most}"
             );
             faults.note(Rule::Sizes, at, fault);
         }

@@ -18,6 +18,8 @@ struct Shaped {
     weights: Draw,
     /// Bits of an activation.
     bits: u8,
+    /// Whether activations are −(2^(bits − 1) − 1) to 2^(bits − 1) − 1, not 0 to 2^bits − 1.
+    is_signed: bool,
     /// Bits of the input, before the first layer.
     input_bits: Option<u8>,
 }
@@ -37,7 +39,7 @@ impl Shaped {
     fn new(seed: Seed, name: &str, input: &Input, weights: Draw, bits: u8) -> Self {
         let rng = seed.site("model/shapes").site(name).rng();
         let (channels, input_bits) = (input.channels, Some(input.bits()));
-        Self { rng, steps: Vec::new(), channels, weights, bits, input_bits }
+        Self { rng, steps: Vec::new(), channels, weights, bits, is_signed: false, input_bits }
     }
 
     fn last(&self) -> usize {
@@ -90,7 +92,13 @@ impl Shaped {
     fn thresholds(&mut self, channels: usize, rows: usize) -> Thresholds {
         let shift = self.shift(rows);
         self.input_bits = None;
-        Thresholds::shift(channels, self.bits, shift)
+        if !self.is_signed {
+            return Thresholds::shift(channels, self.bits, shift);
+        }
+        // Multiples of twice the halves of the spread, rounded.
+        let largest = (1 << (self.bits - 1)) - 1;
+        let values: Vec<i32> = (-largest..largest).map(|below| (2 * below + 1) << shift).collect();
+        Thresholds { levels: values.len(), lowest: -largest, values: values.repeat(channels) }
     }
 
     /// A convolution with thresholds.
@@ -147,17 +155,23 @@ impl Shaped {
 /// LeNet-5 with weights of 4 bits in two's complement, in all else as
 /// [`random::lenet5`](crate::random::lenet5).
 pub fn lenet5_int4(seed: Seed) -> Network {
-    lenet5(seed, "lenet5-int4", Draw::Bits(4))
+    lenet5(seed, "lenet5-int4", Draw::Bits(4), false)
+}
+
+/// The same with activations of −3 to 3.
+pub fn lenet5_signed(seed: Seed) -> Network {
+    lenet5(seed, "lenet5-signed", Draw::Bits(4), true)
 }
 
 /// The same with ternary weights.
 pub fn lenet5_ternary(seed: Seed) -> Network {
-    lenet5(seed, "lenet5-ternary", Draw::Ternary)
+    lenet5(seed, "lenet5-ternary", Draw::Ternary, false)
 }
 
-fn lenet5(seed: Seed, name: &str, weights: Draw) -> Network {
+fn lenet5(seed: Seed, name: &str, weights: Draw, is_signed: bool) -> Network {
     let input = Input::upper_bits(1, 28, 28, 2);
-    let mut of = Shaped::new(seed, name, &input, weights, 2);
+    let mut of = Shaped::new(seed, name, &input, weights, if is_signed { 3 } else { 2 });
+    of.is_signed = is_signed;
     of.conv(6, Window::square(5, 1, 2)).push(Layer::max_pool(2));
     of.conv(16, Window::square(5, 1, 0)).push(Layer::max_pool(2)).push(Layer::Flatten);
     of.linear(400, 120, false).linear(120, 84, false).linear(84, 10, true).finish(input)
@@ -234,10 +248,11 @@ pub fn ds_cnn(seed: Seed) -> Network {
 pub type Make = fn(Seed) -> Network;
 
 /// These networks by their names.
-pub const ALL: [(&str, Make); 7] = [
+pub const ALL: [(&str, Make); 8] = [
     ("lenet5", crate::random::lenet5),
     ("lenet5-ternary", lenet5_ternary),
     ("lenet5-int4", lenet5_int4),
+    ("lenet5-signed", lenet5_signed),
     ("cnv", cnv),
     ("vgg8", vgg8),
     ("resnet8", resnet8),

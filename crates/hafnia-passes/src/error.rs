@@ -4,7 +4,7 @@ use std::{error::Error, path::PathBuf};
 
 use hafnia_artifact::ArtifactError;
 use hafnia_cim::CimError;
-use hafnia_ir::{ProfileError, Stage, Violations};
+use hafnia_ir::{Planes, ProfileError, Stage, Violations};
 
 /// Any error, as callbacks and passes of users return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -79,6 +79,21 @@ pub enum PassError {
         largest: i32,
         /// Bits of a cell.
         cell_bits: u8,
+    },
+    /// A coding that does not hold the activations that reach a matrix.
+    #[error(
+        "matrix `{matrix}` is given activations of {lowest} to {highest}, for which coding `{coding}` has no codes of at most {} bits",
+        Planes::MOST_CODED
+    )]
+    NoInputCode {
+        /// Name of the matrix.
+        matrix: String,
+        /// Name of the coding.
+        coding: &'static str,
+        /// The lowest activation.
+        lowest: i32,
+        /// The highest.
+        highest: i32,
     },
     /// An option allows less than is there already.
     #[error("`{option}` is {value}: it must be 0, or at least {least}, {what}")]

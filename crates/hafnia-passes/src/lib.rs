@@ -54,6 +54,7 @@ pub use explain::{Explanation, MatrixChange, MatrixTotals, TileChange, TileSize}
 pub use pass::{Context, Pass, PassInfo};
 pub use passes::allocate::AllocateRows;
 pub use passes::best::{Candidate, SearchMappings};
+pub use passes::code_inputs::{CodeInputs, InputCoding};
 pub use passes::code_weights::CodeWeights;
 pub use passes::duplicate::DuplicateMatrices;
 pub use passes::pack::PackTiles;

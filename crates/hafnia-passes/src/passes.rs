@@ -3,6 +3,7 @@
 pub(crate) mod allocate;
 mod annealing;
 pub(crate) mod best;
+pub(crate) mod code_inputs;
 pub(crate) mod code_weights;
 pub(crate) mod duplicate;
 mod guard;
@@ -21,6 +22,7 @@ impl Registry {
     pub fn builtin() -> Self {
         Self::empty()
             .with::<code_weights::CodeWeights>()
+            .with::<code_inputs::CodeInputs>()
             .with::<strip_dead::StripDead>()
             .with::<rename::RenameRows>()
             .with::<rename::RenameComplements>()

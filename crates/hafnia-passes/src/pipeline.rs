@@ -373,7 +373,7 @@ mod tests {
         check(
             "[[pass]]\nuse = \"mirror\"\n",
             expect![[r#"
-                unknown pass `mirror` (pass 1); the passes are code-weights, strip-dead, rename, rename-complement, rename-segments, tile, polarity, reorder, allocate, pack, duplicate, best
+                unknown pass `mirror` (pass 1); the passes are code-weights, code-inputs, strip-dead, rename, rename-complement, rename-segments, tile, polarity, reorder, allocate, pack, duplicate, best
             "#]],
         );
         check(

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
-use hafnia_ir::{Mapping, MatrixProfile, Profile, Stage, prove, random, verify};
+use hafnia_ir::{Mapping, Matrix, MatrixProfile, Planes, Profile, Stage, prove, random, verify};
 use hafnia_model::random::{Limits, graph, lenet5, network};
-use hafnia_model::{BitMatrix, Input, Layer, Linear, Network, Weights};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, MatrixLayer, Network, Weights};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -40,22 +40,35 @@ pub(crate) fn spec(seed: Seed) -> MacroSpec {
 pub(crate) fn profile(seed: Seed, network: &Network, samples: usize) -> Profile {
     let rng = &mut seed.site("passes/tests/profile").rng();
     let matrices = network.matrices();
-    let matrix = |rng: &mut ChaCha8Rng, rows: usize, bits: u8| {
+    let matrix = |layer: &MatrixLayer<'_>| {
+        let (rows, bits) = (layer.weights.rows(), layer.input_bits);
         let activity: Vec<f64> = (0..rows).map(|_| rng.random()).collect();
         let draw = |index: usize| {
-            let largest = u8::MAX >> (8 - bits);
-            if rng.random_bool(activity[index % rows]) { rng.random_range(0..=largest) } else { 0 }
+            let is_on = rng.random_bool(activity[index % rows]);
+            if is_on { rng.random_range(0..=layer.largest) } else { 0 }
         };
         MatrixProfile { rows, bits, activations: (0..samples * rows).map(draw).collect() }
     };
     Profile {
         network: network.digest(),
         images: samples,
-        matrices: matrices
-            .iter()
-            .map(|layer| matrix(rng, layer.weights.rows(), layer.input_bits))
-            .collect(),
+        matrices: matrices.iter().map(matrix).collect(),
     }
+}
+
+/// Such a profile of the first matrix of a network as codes of its bit-planes.
+pub(crate) fn codes(
+    seed: Seed,
+    network: &Network,
+    samples: usize,
+    of: &Matrix,
+) -> (MatrixProfile, Planes) {
+    let planes = of.planes(&network.matrices()[0]);
+    let mut profile = profile(seed, network, samples).matrices.swap_remove(0);
+    let code = |level: &mut u8| *level = planes.code((*level).into()) as u8;
+    profile.activations.iter_mut().for_each(code);
+    profile.bits = planes.factors().len() as u8;
+    (profile, planes)
 }
 
 /// A random weight of two's complement of so many bits; ±1 with one.
@@ -93,6 +106,9 @@ fn options(name: &str, cell_bits: u8, rng: &mut ChaCha8Rng) -> String {
             // All hold any weight; cells of two bits take no slice below 0 beside one above.
             let codings = ["offset-binary", "twos-complement", "differential"];
             format!("coding = \"{}\"\n", one_of(&codings[..if cell_bits == 1 { 3 } else { 1 }]))
+        }
+        "code-inputs" => {
+            format!("coding = \"{}\"\n", one_of(&["levels", "twos-complement"]))
         }
         "rename" | "rename-complement" => format!("mode = \"{mode}\"\n"),
         "rename-segments" => {

@@ -29,6 +29,8 @@ use toml::Table;
 struct Case {
     /// Bits of the network's input; activations behind it have 1.
     bits: u8,
+    /// The lowest activation of the input.
+    lowest: i32,
     /// Channels, height and width of the input, if the first layer is a convolution.
     input: Option<[usize; 3]>,
     /// Side of the kernel of every matrix: 0 is a linear layer, as all are that are not named.
@@ -45,6 +47,7 @@ impl Default for Case {
     fn default() -> Self {
         Self {
             bits: 1,
+            lowest: 0,
             input: None,
             kernels: Vec::new(),
             thresholds: Vec::new(),
@@ -96,6 +99,7 @@ fn network(mapping: &Mapping, case: &Case) -> Network {
     }
     let [channels, height, width] = case.input.unwrap_or([mapping.matrices[0].rows, 1, 1]);
     let input = Input::upper_bits(channels, height, width, case.bits);
+    let input = Input { lowest: case.lowest, ..input };
     Network::new(input, layers).expect("a network of the case")
 }
 

@@ -1,7 +1,7 @@
 //! [`check_equivalence`]: does a mapped network compute what the network computes?
 
 use hafnia_cim::{GroupFault, Groups, MacroSpec};
-use hafnia_ir::{Lines, Mapping, Tile, TileId};
+use hafnia_ir::{Lines, Mapping, Planes, Tile, TileId};
 use hafnia_model::{Multiply, Network, ReferenceProduct, run};
 use hafnia_rng::Seed;
 use rand::RngExt;
@@ -92,11 +92,11 @@ fn check_plan_of(
     let wide_enough = most.max(spec.adc.max_code()) as u16;
     let layers = network.matrices();
     let lines = |tile: &Tile| {
-        let lines = tile.lines();
-        let planes = lines.planes(layers[tile.matrix.index()].input_bits);
+        let (lines, matrix) = (tile.lines(), tile.matrix.index());
+        let planes = tile.planes(&lines, &mapping.matrices[matrix], &layers[matrix]);
         (lines, planes)
     };
-    let lines: Vec<(Lines, u8)> = mapping.tiles.iter().map(lines).collect();
+    let lines: Vec<(Lines, Planes)> = mapping.tiles.iter().map(lines).collect();
     let both = || Both {
         network,
         mapping,
@@ -157,7 +157,7 @@ struct Both<'a> {
     network: &'a Network,
     mapping: &'a Mapping,
     /// The lines of every tile and their bit-planes.
-    lines: &'a [(Lines, u8)],
+    lines: &'a [(Lines, Planes)],
     spec: &'a MacroSpec,
     plan: &'a Plan,
     mapped: Mapped<'a, Exact>,
@@ -203,8 +203,8 @@ impl Both<'_> {
         let (lines, planes) = &self.lines[tile.index()];
         self.sums.resize(lines.scan.len(), 0);
         lines.add_up(&self.mapping.tiles[tile.index()].rows, activations, &mut self.sums);
-        for plane in 0..*planes {
-            let is_on = |(_, sum): &(u32, &u32)| *sum >> plane & 1 == 1;
+        for plane in 0..planes.factors().len() as u8 {
+            let is_on = |(_, sum): &(u32, &u32)| planes.code(**sum) >> plane & 1 == 1;
             self.active.clear();
             self.active.extend((0..).zip(&self.sums).filter(is_on).map(|(line, _)| line));
             self.plan.group(tile, &self.active, &mut self.groups);
@@ -234,7 +234,7 @@ mod tests {
     use hafnia_model::random::{Limits, network};
 
     use super::*;
-    use crate::mapped::Grouper;
+    use crate::mapped::{Grouper, TilePlan};
 
     /// What [`check_equivalence`] says of many mappings whose walk groups rows by `grouper`.
     fn check(grouper: Grouper, expected: &str) {
@@ -340,7 +340,9 @@ mod tests {
 
     #[test]
     fn a_bit_of_a_sum_left_out_is_caught() {
-        let cut = |plan: &mut Plan| plan.tiles.iter_mut().for_each(|tile| tile.planes -= 1);
+        let fewer = |tile: &TilePlan| tile.planes.factors().len() as u8 - 1;
+        let cut = |tile: &mut TilePlan| tile.planes = Planes::of_levels(fewer(tile));
+        let cut = |plan: &mut Plan| plan.tiles.iter_mut().for_each(cut);
         check_plan(cut, "Sum");
     }
 

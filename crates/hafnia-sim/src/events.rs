@@ -13,7 +13,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hafnia_cim::{Groups, MacroSpec};
-use hafnia_ir::{Lines, Mapping, Tile};
+use hafnia_ir::{Lines, Mapping, Planes, Tile};
 use hafnia_model::{Multiply, ReferenceProduct, run};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -91,10 +91,13 @@ impl Programmed<'_> {
         let Self { reference, mapping, spec, .. } = *self;
         let (network, images) = (reference.network, &reference.images);
         let layers = network.matrices();
-        let input_bits = |tile: &Tile| layers[tile.matrix.index()].input_bits;
         let cell_bits = mapping.geometry.cell_bits;
-        let tile = |tile| Counted::new(tile, input_bits(tile), cell_bits.into());
-        let tiles: Vec<Counted> = mapping.tiles.iter().map(tile).collect();
+        let tiles = mapping.tiles.iter().map(|tile| {
+            let (matrix, lines) = (tile.matrix.index(), tile.lines());
+            let planes = tile.planes(&lines, &mapping.matrices[matrix], &layers[matrix]);
+            Counted { tile, lines, planes, levels: levels_of_rows(tile, cell_bits.into()) }
+        });
+        let tiles: Vec<Counted> = tiles.collect();
         let start = || Counter {
             spec,
             plan: &self.plan,
@@ -127,21 +130,17 @@ impl Programmed<'_> {
 struct Counted<'a> {
     tile: &'a Tile,
     lines: Lines,
-    planes: u8,
+    planes: Planes,
     /// Per physical row, the levels of its cells, added up.
     levels: Vec<u64>,
 }
 
-impl<'a> Counted<'a> {
-    /// Of a tile of cells of `cell_bits` bits whose matrix is given activations of `input_bits` bits.
-    fn new(tile: &'a Tile, input_bits: u8, cell_bits: usize) -> Self {
-        let (rows, columns) = (tile.physical_rows(), tile.columns.len());
-        let bit = |row, column| u64::from(tile.bits.get(row, column)) << (column % cell_bits);
-        let levels = |row| (0..columns).map(|column| bit(row, column)).sum();
-        let lines = tile.lines();
-        let planes = lines.planes(input_bits);
-        Self { tile, lines, planes, levels: (0..rows).map(levels).collect() }
-    }
+/// Per physical row, the levels of its cells of `cell_bits` bits, added up.
+fn levels_of_rows(tile: &Tile, cell_bits: usize) -> Vec<u64> {
+    let (rows, columns) = (tile.physical_rows(), tile.columns.len());
+    let bit = |row, column| u64::from(tile.bits.get(row, column)) << (column % cell_bits);
+    let levels = |row| (0..columns).map(|column| bit(row, column)).sum();
+    (0..rows).map(levels).collect()
 }
 
 /// Multiplies plainly and counts what the tiles would have done.
@@ -164,8 +163,8 @@ impl Counter<'_> {
         lines.add_up(&tile.rows, activations, &mut self.sums);
         let events = &mut self.events[index];
         events.positions += 1;
-        for plane in 0..*planes {
-            let is_on = |&line: &u32| self.sums[line as usize] >> plane & 1 == 1;
+        for plane in 0..planes.factors().len() {
+            let is_on = |&line: &u32| planes.code(self.sums[line as usize]) >> plane & 1 == 1;
             self.active.clear();
             self.active.extend((0..scan.len() as u32).filter(is_on));
             self.spec.input_control.groups(most, scan, &self.active, &mut self.groups);

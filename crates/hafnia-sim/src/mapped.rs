@@ -1,8 +1,10 @@
 //! [`Mapped`]: multiplies on the tiles of a mapping, conversion by conversion.
 
 use hafnia_cim::{Groups, InputControl, MacroSpec, ScanEntry};
-use hafnia_ir::{Column, Lines, Mapping, Matrix, RowTable, Tile, TileId, prove_matrices};
-use hafnia_model::{Multiply, Network};
+use hafnia_ir::{
+    Column, Lines, Mapping, Matrix, Planes, RowEntry, RowTable, Tile, TileId, prove_matrices,
+};
+use hafnia_model::{MatrixLayer, Multiply, Network};
 use hafnia_simd::LANES;
 use serde::{Deserialize, Serialize};
 
@@ -58,8 +60,8 @@ pub(crate) struct TilePlan {
     pub(crate) rows: RowTable,
     /// What the input control scans.
     pub(crate) lines: Lines,
-    /// Bit-planes of a scan.
-    pub(crate) planes: u8,
+    /// The bit-planes of a scan.
+    pub(crate) planes: Planes,
     /// Per column of cells what becomes of its raw sum.
     outputs: Vec<OutputPlan>,
     /// The highest level of a cell: 1, or 3 with 2 bits.
@@ -78,6 +80,8 @@ struct OutputPlan {
     /// How often its product counts there: the factor of its slice.
     factor: i32,
     is_inverted: bool,
+    /// What the levels owed by the bit-planes make: as many in every row.
+    owed: i32,
 }
 
 impl Plan {
@@ -101,7 +105,7 @@ impl Plan {
         let tile = |tile: &Tile| {
             let matrix = tile.matrix.index();
             let of = &mapping.matrices[matrix];
-            TilePlan::new(tile, of, mapping.geometry.cell_bits, layers[matrix].input_bits)
+            TilePlan::new(tile, of, mapping.geometry.cell_bits, &layers[matrix])
         };
         for (id, tile) in mapping.tiles() {
             let replicas = &mut matrices[tile.matrix.index()].replicas;
@@ -145,8 +149,8 @@ impl Plan {
 }
 
 impl TilePlan {
-    /// Lays out a tile of a matrix that is given activations of `input_bits` bits.
-    fn new(tile: &Tile, of: &Matrix, cell_bits: u8, input_bits: u8) -> Self {
+    /// Lays out a tile of a matrix, which is that of a layer.
+    fn new(tile: &Tile, of: &Matrix, cell_bits: u8, layer: &MatrixLayer<'_>) -> Self {
         let cell = usize::from(cell_bits);
         let blocks = (tile.bits.columns() / cell).div_ceil(LANES);
         let mut levels = vec![[0; LANES]; tile.physical_rows() * blocks];
@@ -157,13 +161,23 @@ impl TilePlan {
                 levels[row * blocks + column / LANES][column % LANES] |= bit << plane;
             }
         }
-        let output = |&Column { logical, inverted: is_inverted }: &Column| {
+        let (lines, top_level) = (tile.lines(), (1 << cell_bits) - 1);
+        let planes = tile.planes(&lines, of, layer);
+        let output = |(index, &Column { logical, inverted }): (usize, &Column)| {
+            let held = |RowEntry { physical, negative, .. }: RowEntry| {
+                let level = levels[physical as usize * blocks + index / LANES][index % LANES];
+                let level = i32::from(level);
+                if inverted ^ negative { top_level - level } else { level }
+            };
+            let owed = match planes.owed() {
+                0 => 0,
+                owed => owed * tile.rows.iter().map(held).sum::<i32>(),
+            };
             let (output, factor) = (of.output(logical), of.factor(logical));
-            OutputPlan { output, factor, is_inverted }
+            OutputPlan { output, factor, is_inverted: inverted, owed }
         };
-        let outputs = tile.columns.iter().step_by(cell).map(output).collect();
-        let (rows, lines, top_level) = (tile.rows.clone(), tile.lines(), (1 << cell_bits) - 1);
-        Self { rows, planes: lines.planes(input_bits), lines, outputs, top_level, blocks, levels }
+        let outputs = tile.columns.iter().step_by(cell).enumerate().map(output).collect();
+        Self { rows: tile.rows.clone(), planes, lines, outputs, top_level, blocks, levels }
     }
 
     /// Adds up, per column, what `of` makes of the levels of these rows.
@@ -188,14 +202,15 @@ impl TilePlan {
 
 /// Multiplies on the tiles of a mapping, and counts what happens there.
 ///
-/// Per tile and bit-plane the lines ([`Tile::lines`]) whose level has the bit are gathered into
-/// groups by [`InputControl::groups`]; the engine converts every group, and codes are added up with the
-/// weight of the bit-plane, negated for a group of negative lines: the raw sum R of a column. Beside it
-/// the levels of entries are added up digitally: P those of positive, N those of negative ones.
+/// Per tile and bit-plane ([`Planes`]) the lines ([`Tile::lines`]) whose code has the bit are gathered
+/// into groups by [`InputControl::groups`]; the engine converts every group, and its codes are added up
+/// with the factor of the bit-plane, negated for a group of negative lines: the raw sum R of a column.
+/// Beside it what the bits of entries count is added up digitally: P of positive, N of negative ones.
 ///
 /// A bit of a weight counts its level. Where an entry is negative, a cell holds the complement and
 /// counts −(1 − bit), so that Σ bit·a is R + N; in an inverted column it is P − R. A cell of 2 bits
-/// holds a level l of 0 to 3 and its complement is 3 − l: then it is R + 3·N and 3·P − R. That sum
+/// holds a level l of 0 to 3 and its complement is 3 − l: then it is R + 3·N and 3·P − R. To it comes
+/// what bit-planes owe, once for every bit. That sum
 /// counts in its output as often as the factor of its slice says, and the offset of the coding counts
 /// Σ a: w = Σ factor·bit + offset ([`hafnia_ir::Coding`]).
 #[derive(Debug)]
@@ -212,7 +227,7 @@ pub struct Mapped<'a, E> {
 /// Buffers that every conversion uses anew, as long as the largest tile needs.
 #[derive(Debug, Default)]
 struct Scratch {
-    /// Activations of the lines.
+    /// Codes of the lines.
     sums: Vec<u32>,
     /// The active lines.
     active: Vec<u32>,
@@ -258,14 +273,17 @@ impl<'a, E: Engine> Mapped<'a, E> {
         let columns = tile.outputs.len();
         let Scratch { sums, active, rows, groups, ones, squares, codes, raw } = &mut self.scratch;
         tile.lines.add_up(&tile.rows, activations, sums);
-        let scan = &tile.lines.scan;
+        let (scan, planes) = (&tile.lines.scan, &tile.planes);
+        if planes.codes().is_some() {
+            sums[..scan.len()].iter_mut().for_each(|level| *level = planes.code(*level));
+        }
         let (ones, codes) = (&mut ones[..columns], &mut codes[..columns]);
         let squares = if tile.top_level > 1 { &mut squares[..columns] } else { &mut [] };
         let raw = &mut raw[..columns];
         raw.fill(0);
         let (mut positive, mut negative) = (0, 0);
         let mut events = Events::default();
-        for plane in 0..tile.planes {
+        for (plane, &factor) in (0..).zip(planes.factors()) {
             // Written always and kept if the bit is 1: no branch on data.
             let mut count = 0;
             for (index, (&sum, line)) in sums.iter().zip(scan).enumerate() {
@@ -284,20 +302,21 @@ impl<'a, E: Engine> Mapped<'a, E> {
                 let conversion =
                     Conversion { tile: id, image, position, plane, group, rows, ones, squares };
                 self.engine.convert(&conversion, codes);
-                let weight = if is_negative { -(1 << plane) } else { 1 << plane };
+                let weight = if is_negative { -factor } else { factor };
                 for (raw, &code) in raw.iter_mut().zip(&*codes) {
                     *raw += weight * i32::from(code);
                 }
-                let levels = (rows.len() as i32) << plane;
-                if is_negative { negative += levels } else { positive += levels }
+                let counted = rows.len() as i32 * factor;
+                if is_negative { negative += counted } else { positive += counted }
             }
             events.groups += groups.len() as u64;
             events.rows_on += count as u64;
         }
         let (positive, negative) = (tile.top_level * positive, tile.top_level * negative);
-        for (&OutputPlan { output, factor, is_inverted }, &raw) in tile.outputs.iter().zip(&*raw) {
+        for (of, &raw) in tile.outputs.iter().zip(&*raw) {
+            let &OutputPlan { output, factor, is_inverted, owed } = of;
             let sum = if is_inverted { positive - raw } else { raw + negative };
-            products[output] += factor * sum;
+            products[output] += factor * (sum + owed);
         }
         events.conversions = events.groups * columns as u64;
         events

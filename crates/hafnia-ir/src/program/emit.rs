@@ -70,7 +70,18 @@ pub(super) struct Listed {
     /// What the product of each column of an output counts, and the sum of the activations.
     pub(super) factors: Vec<i32>,
     pub(super) offset: i32,
+    /// The same of the bit-planes of its activations; those of levels without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) inputs: Option<ListedCoding>,
     pub(super) dead_rows: Vec<u32>,
+}
+
+/// A coding.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListedCoding {
+    pub(super) factors: Vec<i32>,
+    pub(super) offset: i32,
 }
 
 impl Program {
@@ -202,6 +213,10 @@ fn header(program: &Program) -> String {
         columns: matrix.columns,
         factors: matrix.coding.factors().to_vec(),
         offset: matrix.coding.offset(),
+        inputs: matrix.inputs.as_ref().map(|coding| ListedCoding {
+            factors: coding.factors().to_vec(),
+            offset: coding.offset(),
+        }),
         dead_rows: matrix.dead.clone(),
     };
     let mut header = Header {

@@ -59,12 +59,17 @@ fn program(at: &Path, open: Open<'_>) -> Result<Program, FileError> {
         matrices: Vec::new(),
         tiles: Vec::new(),
     };
-    for Listed { name, rows, columns, factors, offset, dead_rows: dead } in header.matrices {
-        let coding = Coding::new(factors, offset).map_err(|fault| {
-            let fault = format!("matrix `{name}`: {fault}");
-            FileError::whole(&at.join(Program::HEADER), &fault)
-        })?;
-        mapping.matrices.push(Matrix { name, rows, columns, coding, dead });
+    for listed in header.matrices {
+        let Listed { name, rows, columns, factors, offset, inputs, dead_rows: dead } = listed;
+        let coding = |factors, offset| {
+            Coding::new(factors, offset).map_err(|fault| {
+                let fault = format!("matrix `{name}`: {fault}");
+                FileError::whole(&at.join(Program::HEADER), &fault)
+            })
+        };
+        let inputs = inputs.map(|of| coding(of.factors, of.offset)).transpose()?;
+        let coding = coding(factors, offset)?;
+        mapping.matrices.push(Matrix { name, rows, columns, coding, inputs, dead });
     }
     let tiles = tiles(at, &mapping, header.macros, open)?;
     // Blocks are read macro by macro and put where their tiles stand.

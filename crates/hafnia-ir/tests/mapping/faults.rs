@@ -219,6 +219,8 @@ fn slices_and_levels() {
             ("weights of 1 bit", |m| m.matrices[0].coding = Coding::odd(1)),
             ("another coding", |m| m.matrices[0].coding = Coding::offset_binary(4)),
             ("factors that make no cell", |m| m.matrices[0].coding = Coding::twos_complement(4)),
+            ("inputs without codes", |m| m.matrices[0].inputs = Some(Coding::ternary())),
+            ("inputs of nine planes", |m| m.matrices[0].inputs = Some(Coding::twos_complement(9))),
             ("columns that are no whole output", |m| m.matrices[0].columns = 6),
             ("cells of 3 bits", |m| m.geometry.cell_bits = 3),
             ("too wide", |m| m.geometry.columns = 1),
@@ -260,6 +262,10 @@ fn slices_and_levels() {
             factors that make no cell
               verify: matrix m0: `out` has factors 1 2 4 -8 offset 0 in cells of 2 bits: cells must have 1 or 2, and then slices in pairs of which the second counts twice the first (rule 1)
               prove: matrix m0: `out` has weight -15, for which factors 1 2 4 -8 offset 0 has no code (rule 14)
+            inputs without codes
+              prove: matrix m0: activation 2 may reach `out`, for which factors 1 -1 offset 0 has no code (rule 14)
+            inputs of nine planes
+              verify: matrix m0: the inputs of `out` are coded in 9 bit-planes, they must have at most 8 (rule 1)
             columns that are no whole output
               verify: matrix m0: `out` has 6 columns, not a multiple of the 4 slices of a weight (rule 1)
               prove: matrix m0: `out` is 3x6, in the network 3x2, which takes 3x8 (rule 14)
@@ -514,7 +520,7 @@ fn stages_and_places() {
 #[test]
 fn random_mappings_have_every_feature() {
     let mappings: Vec<Mapping> = (0..100).map(|seed| sample::random(seed).1).collect();
-    let features: [Feature; 10] = [
+    let features: [Feature; 11] = [
         ("dead rows", |m| m.matrices.iter().any(|of| !of.dead.is_empty())),
         ("shared rows", |m| m.tiles.iter().any(|tile| tile.rows.has_shared_rows())),
         ("lines of many entries", |m| {
@@ -530,6 +536,7 @@ fn random_mappings_have_every_feature() {
         ("negative factors", |m| {
             m.matrices.iter().any(|of| of.coding.factors()[0] < 0 || of.coding == Coding::ternary())
         }),
+        ("coded inputs", |m| m.matrices.iter().any(|of| of.inputs.is_some())),
         ("cells of two bits", |m| m.geometry.cell_bits > 1),
     ];
     for (name, has) in features {

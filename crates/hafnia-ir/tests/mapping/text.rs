@@ -48,6 +48,10 @@ fn codings_are_read() {
     let mapping: Mapping = text.parse().unwrap();
     assert_eq!(mapping.matrices[0].coding, Coding::twos_complement(3));
     assert_eq!(mapping.to_string(), text);
+    let text = sample::text().replace("hidden 6x4", "hidden 6x4 inputs factors 1 -1 offset 0");
+    let mapping: Mapping = text.parse().unwrap();
+    assert_eq!(mapping.matrices[0].inputs, Some(Coding::ternary()));
+    assert_eq!(mapping.to_string(), text);
     check(
         &[
             ("6x4", "6x4 weights"),
@@ -58,6 +62,8 @@ fn codings_are_read() {
             ("6x4", "6x4 factors 1 2 offset 513"),
             ("6x4", "1048576x33 factors 1 2 4 8 16 32 64 128 offset 0"),
             ("6x4", "1048576x33 weights 8"),
+            ("6x4", "6x4 inputs weights 2"),
+            ("6x4", "6x4 inputs factors 1 2 4 8 1 2 4 8 1 offset 0"),
             ("4x8", "4x8 cells"),
             ("4x8", "4x8 cells 3"),
         ],
@@ -78,6 +84,10 @@ fn codings_are_read() {
               line 5, column 54: expected a factor in -512..=512 but 0, at most 16, of no more cells than a matrix may have, or `offset`, found `128`
             6x4 -> 1048576x33 weights 8
               line 5, column 37: expected weights of 1 to 8 bits, of no more cells than a matrix may have, found `8`
+            6x4 -> 6x4 inputs weights 2
+              line 5, column 29: expected `factors`, found `weights`
+            6x4 -> 6x4 inputs factors 1 2 4 8 1 2 4 8 1 offset 0
+              line 5, column 53: expected a factor in -512..=512 but 0, at most 8, of no more cells than a matrix may have, or `offset`, found `1`
             4x8 -> 4x8 cells
               line 4, column 1: expected cells of 1 or 2 bits, found `stage`
             4x8 -> 4x8 cells 3

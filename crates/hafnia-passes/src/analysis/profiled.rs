@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use hafnia_cim::ScanEntry;
-use hafnia_ir::{Coding, Mapping, MatrixProfile, Profile, RowEntry, Tile};
+use hafnia_ir::{Coding, Mapping, MatrixProfile, Planes, Profile, RowEntry, Tile};
 use hafnia_model::{Network, Weights};
 
 use crate::analysis::damage::Damage;
@@ -77,6 +77,20 @@ fn scored(network: &Network, matrix: usize) -> Option<&Weights> {
     (is_last && of.lowest == 0 && network.scores().is_plain()).then_some(of.weights)
 }
 
+/// The samples of a profile as codes.
+fn coded<'a>(profile: &'a MatrixProfile, planes: &Planes) -> Cow<'a, MatrixProfile> {
+    if planes.codes().is_none() {
+        return Cow::Borrowed(profile);
+    }
+    let code = |&level: &u8| planes.code(level.into()) as u8;
+    let activations = profile.activations.iter().map(code).collect();
+    Cow::Owned(MatrixProfile {
+        rows: profile.rows,
+        bits: planes.factors().len() as u8,
+        activations,
+    })
+}
+
 /// A tile as the input control scans it, and what reaches it in the samples of a profile.
 ///
 /// A tile that adds activations first is seen as one that has one entry per line, for the first of its
@@ -90,6 +104,8 @@ pub struct Scanned<'a> {
     last: Option<&'a Weights>,
     /// How bits stand for weights.
     coding: Cow<'a, Coding>,
+    /// What the profile holds codes of.
+    planes: Cow<'a, Planes>,
     /// The entries of every line, where a line may be several entries.
     lines: Option<Vec<Vec<usize>>>,
 }
@@ -110,11 +126,13 @@ impl<'a> Scanned<'a> {
         let last = if is_whole { scored(context.network, id) } else { None };
         let coding = Cow::Owned(matrix.coding.clone());
         let profile = profile.map(|profile| &profile.matrices[id]);
-        if !tile.pre_add {
-            let (tile, profile) = (Cow::Borrowed(tile), profile.map(Cow::Borrowed));
-            return Ok(Self { tile, profile, last, coding, lines: None });
-        }
         let of_tile = tile.lines();
+        let planes = tile.planes(&of_tile, matrix, &context.network.matrices()[id]);
+        if !tile.pre_add {
+            let profile = profile.map(|profile| coded(profile, &planes));
+            let (tile, planes) = (Cow::Borrowed(tile), Cow::Owned(planes));
+            return Ok(Self { tile, profile, last, coding, planes, lines: None });
+        }
         let mut lines = vec![Vec::new(); of_tile.scan.len()];
         for (entry, &line) in of_tile.of_entries.iter().enumerate() {
             lines[line as usize].push(entry);
@@ -146,10 +164,11 @@ impl<'a> Scanned<'a> {
             }
         };
         let tile = Cow::Owned(Tile { rows, pre_add: false, ..tile.clone() });
-        Ok(Self { tile, profile: summed, last, coding, lines: Some(lines) })
+        let (profile, planes) = (summed, Cow::Owned(planes));
+        Ok(Self { tile, profile, last, coding, planes, lines: Some(lines) })
     }
 
-    /// The samples, if there is a profile.
+    /// The samples, if there is a profile: codes of [`planes`](Self::planes).
     pub fn profile(&self) -> Option<&MatrixProfile> {
         self.profile.as_deref()
     }
@@ -164,6 +183,11 @@ impl<'a> Scanned<'a> {
         &self.coding
     }
 
+    /// The bit-planes that are scanned.
+    pub fn planes(&self) -> &Planes {
+        &self.planes
+    }
+
     /// Another way to store the same tile, seen on the same samples.
     pub fn with_tile(&self, tile: Tile) -> Scanned<'_> {
         Scanned {
@@ -171,6 +195,7 @@ impl<'a> Scanned<'a> {
             profile: self.profile.as_deref().map(Cow::Borrowed),
             last: self.last,
             coding: Cow::Borrowed(&self.coding),
+            planes: Cow::Borrowed(&self.planes),
             lines: None,
         }
     }
@@ -202,7 +227,8 @@ impl<'a> Scanned<'a> {
         samples: &[usize],
     ) -> Option<Damage<'_>> {
         let noise = (context.spec, context.code_table);
-        let new = |profile| Damage::new(&self.tile, (profile, samples), noise, last, &self.coding);
+        let codings = (&*self.coding, &*self.planes);
+        let new = |profile| Damage::new(&self.tile, (profile, samples), noise, last, codings);
         self.profile.as_deref().map(new)
     }
 

@@ -2,7 +2,7 @@
 //! changes them reports it.
 
 use hafnia_cim::Groups;
-use hafnia_ir::{Mapping, MatrixId, MatrixProfile, Tile};
+use hafnia_ir::{Lines, Mapping, MatrixId, MatrixProfile, Planes, Tile};
 
 use crate::pass::Context;
 use crate::statistics::{Size, Statistics};
@@ -109,34 +109,40 @@ const SAMPLES: usize = 1000;
 pub fn cycles_per_scan(mapping: &Mapping, context: &Context<'_>) -> Vec<f64> {
     let layers = context.network.matrices();
     let cycles = |tile: &Tile| {
-        let matrix = tile.matrix.index();
+        let (matrix, lines) = (tile.matrix.index(), tile.lines());
+        let planes = tile.planes(&lines, &mapping.matrices[matrix], &layers[matrix]);
         let profile = context.profile.map(|profile| &profile.matrices[matrix]);
         match profile.filter(|profile| profile.samples() > 0) {
-            Some(profile) => expected_cycles(tile, profile, context),
-            None => most_cycles(tile, layers[matrix].input_bits, context),
+            Some(profile) => expected_cycles(tile, (&lines, &planes), profile, context),
+            None => most_cycles(&lines, &planes, context),
         }
     };
     mapping.tiles.iter().map(cycles).collect()
 }
 
-fn most_cycles(tile: &Tile, input_bits: u8, context: &Context<'_>) -> f64 {
-    let (spec, lines, mut groups) = (context.spec, tile.lines(), Groups::default());
+fn most_cycles(lines: &Lines, planes: &Planes, context: &Context<'_>) -> f64 {
+    let (spec, mut groups) = (context.spec, Groups::default());
     let all: Vec<u32> = (0..lines.scan.len() as u32).collect();
     spec.input_control.groups(spec.rows_per_conversion, &lines.scan, &all, &mut groups);
-    groups.len() as f64 * f64::from(lines.planes(input_bits))
+    (groups.len() * planes.factors().len()) as f64
 }
 
-fn expected_cycles(tile: &Tile, profile: &MatrixProfile, context: &Context<'_>) -> f64 {
-    let (spec, lines, mut groups) = (context.spec, tile.lines(), Groups::default());
+fn expected_cycles(
+    tile: &Tile,
+    (lines, planes): (&Lines, &Planes),
+    profile: &MatrixProfile,
+    context: &Context<'_>,
+) -> f64 {
+    let (spec, mut groups) = (context.spec, Groups::default());
     let step = profile.samples().div_ceil(SAMPLES);
     let mut sums = vec![0; lines.scan.len()];
     let mut active = Vec::new();
     let (mut cycles, mut samples) = (0, 0);
     for sample in (0..profile.samples()).step_by(step) {
         lines.add_up(&tile.rows, profile.sample(sample), &mut sums);
-        for plane in 0..lines.planes(profile.bits) {
+        for plane in 0..planes.factors().len() {
             active.clear();
-            let is_on = |(_, sum): &(u32, &u32)| *sum >> plane & 1 == 1;
+            let is_on = |(_, sum): &(u32, &u32)| planes.code(**sum) >> plane & 1 == 1;
             active.extend((0..).zip(&sums).filter(is_on).map(|(line, _)| line));
             spec.input_control.groups(spec.rows_per_conversion, &lines.scan, &active, &mut groups);
             cycles += groups.len();

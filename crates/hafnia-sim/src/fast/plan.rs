@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hafnia_cim::{InputControl, MacroSpec};
-use hafnia_ir::{Mapping, Matrix, Tile, TileId, prove};
+use hafnia_ir::{Mapping, Matrix, Planes, Tile, TileId, prove};
 use hafnia_model::{Layer, MatrixLayer, Network, Padding, Shape, Thresholds};
 
 use crate::fast::codes::{Cells, TileCells};
@@ -24,7 +24,8 @@ const MOST_ADC_BITS: u8 = 6;
 #[derive(Debug, Clone)]
 pub(crate) struct Layout<'a> {
     pub(crate) network: &'a Network,
-    /// The layers that do something, of a network of the plainest kind; the interpreter walks others.
+    /// The layers that do something, of a network of the plainest kind whose activations are scanned
+    /// as they are; the interpreter walks others.
     pub(crate) steps: Option<Vec<Step>>,
     /// One a matrix.
     pub(crate) matrices: Vec<MatrixLayout>,
@@ -80,6 +81,8 @@ pub(crate) struct MatrixLayout {
     pub(crate) windows: Windows,
     /// What is put around the activations before the windows see them.
     pub(crate) frame: Option<Frame>,
+    /// What is scanned where that is not the bits of the activations.
+    pub(crate) coded: Option<Coded>,
     /// Bits of the logical rows in order, without dead ones.
     pub(crate) natural: LineBits,
     pub(crate) sums: Sums,
@@ -88,7 +91,16 @@ pub(crate) struct MatrixLayout {
     pub(crate) tiles: Vec<TileId>,
 }
 
-/// Padding that is not level 0.
+/// Activations that are coded before they are scanned.
+#[derive(Debug, Clone)]
+pub(crate) struct Coded {
+    /// By activation.
+    pub(crate) codes: Vec<u8>,
+    /// Over the bit-planes of codes.
+    pub(crate) windows: Windows,
+}
+
+/// Padding whose level, or the code of it, is not 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Frame {
     pub(crate) padding: Padding,
@@ -111,9 +123,11 @@ pub(crate) struct TileLayout {
     pub(crate) matrix: usize,
     /// Where its lines come from; none where activations are added up before they are a line.
     pub(crate) rows: Option<LineBits>,
+    /// Whether it scans what is [coded](MatrixLayout::coded).
+    pub(crate) is_coded: bool,
     pub(crate) grouper: Grouper,
-    /// Of its scan.
-    pub(crate) planes: usize,
+    /// What the bit-planes of its scan count.
+    pub(crate) factors: Vec<i32>,
     pub(crate) outputs: Outputs,
 }
 
@@ -131,17 +145,18 @@ pub(crate) enum Grouper {
 impl<'a> Layout<'a> {
     /// Lays out a network without a mapping, if vectors suit every layer.
     pub(crate) fn of_network(network: &'a Network) -> Result<Self, Why> {
-        Self::with_products(network, |_| &[], |_| Some(0))
+        Self::with_products(network, |_| (&[], None), |_| Some(0))
     }
 
-    /// Lays out a network whose matrices have these dead rows, and sums, with any errors, of up to
-    /// ±`largest`, or are not to be computed in slices.
+    /// Lays out a network whose matrices have these dead rows and these codes of inputs, and sums, with
+    /// any errors, of up to ±`largest`, or are not to be computed in slices.
     fn with_products<'d>(
         network: &'a Network,
-        dead: impl Fn(usize) -> &'d [u32],
+        held: impl Fn(usize) -> (&'d [u32], Option<Planes>),
         largest: impl Fn(usize) -> Option<usize>,
     ) -> Result<Self, Why> {
-        let steps = network.is_plain().then(|| steps(network));
+        let is_coded = (0..network.matrices().len()).any(|matrix| held(matrix).1.is_some());
+        let steps = (network.is_plain() && !is_coded).then(|| steps(network));
         let pool = |steps: &[Step], index: usize| {
             let of = |step: &Step| match step.what {
                 What::Matrix { matrix, pool } if matrix == index => Some(pool),
@@ -154,7 +169,7 @@ impl<'a> Layout<'a> {
             let largest = largest(index).filter(|_| is_sliced);
             // Where the interpreter walks, sums stay sums.
             let thresholds = matrix.thresholds.filter(|_| steps.is_some());
-            MatrixLayout::new(network, &matrix, dead(index), largest, thresholds)
+            MatrixLayout::new(network, &matrix, held(index), largest, thresholds)
         };
         let matrices = network.matrices().into_iter().enumerate().map(layout);
         Ok(Self {
@@ -189,7 +204,8 @@ impl<'a> Layout<'a> {
             return Err(Why::Lines(most));
         }
         let largest = |matrix: usize| {
-            if !mapping.matrices[matrix].coding.is_binary() {
+            let of = &mapping.matrices[matrix];
+            if !of.coding.is_binary() || of.inputs.is_some() {
                 return None;
             }
             let mut of_replicas = vec![0; plan.replicas(matrix)];
@@ -198,12 +214,18 @@ impl<'a> Layout<'a> {
                 if !is_one_to_one(planned) {
                     return None;
                 }
+                let most: i32 = planned.planes.factors().iter().sum();
                 of_replicas[tile.replica as usize] +=
-                    largest_product(&planned.lines.scan, spec) * ((1 << planned.planes) - 1);
+                    largest_product(&planned.lines.scan, spec) * most as usize;
             }
             of_replicas.into_iter().max()
         };
-        let mut layout = Self::with_products(network, |matrix| plan.dead(matrix), largest)?;
+        let layers = network.matrices();
+        let held = |matrix: usize| {
+            let of = &mapping.matrices[matrix];
+            (plan.dead(matrix), of.inputs.is_some().then(|| of.planes(&layers[matrix])))
+        };
+        let mut layout = Self::with_products(network, held, largest)?;
         layout.cells = Cells {
             tiles: Vec::new(),
             slots: spec.rows_per_conversion,
@@ -262,8 +284,9 @@ impl TileLayout {
             matrix: tile.matrix.index(),
             rows: is_one_to_one.then(|| LineBits::new(&of.windows, rows())),
             grouper,
-            planes: planned.planes.into(),
-            outputs: Outputs::new(coded, &tile.columns, replica),
+            is_coded: planned.planes.codes().is_some(),
+            factors: planned.planes.factors().to_vec(),
+            outputs: Outputs::new(coded, tile, planned.planes.owed(), replica),
         }
     }
 }
@@ -296,12 +319,12 @@ fn steps(network: &Network) -> Vec<Step> {
 }
 
 impl MatrixLayout {
-    /// Lays out a matrix but for its `dead` rows, in slices if its sums, with any errors, are up to
+    /// Lays out a matrix but for its `dead` rows, its inputs as `planes` say, in slices if its sums, with any errors, are up to
     /// ±`largest` and that suits them.
     fn new(
         network: &Network,
         matrix: &MatrixLayer<'_>,
-        dead: &[u32],
+        (dead, planes): (&[u32], Option<Planes>),
         largest: Option<usize>,
         thresholds: Option<&Thresholds>,
     ) -> Result<Self, Why> {
@@ -312,11 +335,13 @@ impl MatrixLayout {
             Layer::Conv(conv) => {
                 input.channels /= conv.groups;
                 let mut window = conv.window;
-                if matrix.lowest < 0 && window.padding != Padding::default() {
+                let level = -matrix.lowest as u8;
+                let code = planes.as_ref().map_or(0, |planes| planes.code(level.into()));
+                if (level, code) != (0, 0) && window.padding != Padding::default() {
                     let padding = std::mem::take(&mut window.padding);
                     input.height += padding.top + padding.bottom;
                     input.width += padding.left + padding.right;
-                    frame = Some(Frame { padding, level: -matrix.lowest as u8 });
+                    frame = Some(Frame { padding, level });
                 }
                 Windows::of_window(&window, input, (output.height, output.width), bits)?
             }
@@ -333,7 +358,12 @@ impl MatrixLayout {
             Some(sliced) => Sums::Sliced(sliced),
             None => Sums::Packed(Packed::new(weights, &rows)),
         };
+        let coded = |planes: Planes| {
+            let windows = windows.with_planes(planes.factors().len());
+            planes.codes().map(|codes| Coded { codes: codes.to_vec(), windows })
+        };
         Ok(Self {
+            coded: planes.and_then(coded),
             natural: LineBits::new(&windows, rows),
             sums,
             levels: Levels::new(thresholds, columns),

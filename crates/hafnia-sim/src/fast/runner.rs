@@ -54,6 +54,9 @@ struct Buffers {
     /// Their bit-planes, and these as streams.
     words: Vec<u64>,
     image: Image,
+    /// Their codes, and the bit-planes of these, where inputs are coded.
+    codes: Vec<u8>,
+    coded: Vec<u64>,
     /// The lines of a matrix or of a tile.
     patches: Patches,
     /// The groups of a tile: in streams, and listed.
@@ -314,20 +317,24 @@ impl<'a, C: Convert> Runner<'a, C> {
     fn gather(&mut self, of: &MatrixLayout, id: TileId, rows: Range<usize>) {
         let (layout, windows) = (self.layout, &of.windows);
         let tile = &layout.tiles[id.index()];
-        let Buffers { words, patches, window: of_window, added, activations, .. } =
+        let Buffers { words, coded, patches, window: of_window, added, activations, .. } =
             &mut self.buffers;
         if let Some(bits) = &tile.rows {
+            let (windows, words) = match &of.coded {
+                Some(of) if tile.is_coded => (&of.windows, &*coded),
+                _ => (windows, &*words),
+            };
             self.isa.run(Gather { windows, bits, words, rows, patches });
             return;
         }
         let planned = &layout.plan.as_ref().expect("tiles are those of a plan").tiles[id.index()];
         let lines = layout.cells.tiles[id.index()].lines;
-        patches.reset(tile.planes, lines.div_ceil(64), windows.chunks());
+        patches.reset(tile.factors.len(), lines.div_ceil(64), windows.chunks());
         added.resize(added.len().max(lines), 0);
         for x in 0..windows.width {
             windows.see(activations, (rows.start, x), of_window);
             planned.lines.add_up(&planned.rows, of_window, added);
-            for plane in 0..tile.planes {
+            for plane in 0..tile.factors.len() {
                 for line in (0..lines).filter(|&line| added[line] >> plane & 1 == 1) {
                     patches.set(plane, line, x);
                 }
@@ -373,7 +380,7 @@ impl<'a, C: Convert> Runner<'a, C> {
         let (width, tile) = (of.windows.width, &layout.tiles[id.index()]);
         let Buffers { patches, schedule, digital, any: buffers, .. } = &mut self.buffers;
         let lines = layout.cells.tiles[id.index()].lines;
-        let scans = rows.len() * width * tile.planes;
+        let scans = rows.len() * width * tile.factors.len();
         let of = row(patches, tile, rows, width);
         if let Grouper::Any = tile.grouper {
             schedule.reserve(scans * lines, lines);
@@ -492,8 +499,13 @@ impl<C: Convert> MultiplyLayer for Runner<'_, C> {
             Some(frame) => self.begin_framed(frame, part.input, levels),
             None => self.begin(levels),
         }
-        let Buffers { activations, words, .. } = &mut self.buffers;
+        let Buffers { activations, words, codes, coded, .. } = &mut self.buffers;
         self.isa.run(Pack { windows: &of.windows, activations, words });
+        if let Some(of) = &of.coded {
+            codes.clear();
+            codes.extend(activations.iter().map(|&level| of.codes[usize::from(level)]));
+            self.isa.run(Pack { windows: &of.windows, activations: codes, words: coded });
+        }
         match (self.strategies[part.matrix], &of.sums) {
             (Strategy::Converted, _) => self.convert(part.matrix, self.image),
             (strategy, Sums::Packed(packed)) => {
@@ -512,7 +524,12 @@ impl<C: Convert> MultiplyLayer for Runner<'_, C> {
 }
 
 /// Some rows of output positions of a tile, whose lines were gathered.
-fn row<'a>(patches: &'a Patches, tile: &TileLayout, rows: Range<usize>, width: usize) -> Row<'a> {
-    let (planes, replica) = (tile.planes, tile.outputs.replica);
-    Row { patches, planes, row: rows.start * width..rows.end * width, width, replica }
+fn row<'a>(
+    patches: &'a Patches,
+    tile: &'a TileLayout,
+    rows: Range<usize>,
+    width: usize,
+) -> Row<'a> {
+    let (factors, replica) = (&tile.factors[..], tile.outputs.replica);
+    Row { patches, factors, row: rows.start * width..rows.end * width, width, replica }
 }

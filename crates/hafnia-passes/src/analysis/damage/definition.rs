@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hafnia_cim::{CodeCovariance, CodeTable, MacroSpec};
-use hafnia_ir::{Coding, Column, MatrixProfile, Tile};
+use hafnia_ir::{Coding, Column, MatrixProfile, Planes, Tile};
 use hafnia_model::BitMatrix;
 use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
@@ -38,6 +38,8 @@ pub struct Damage<'a> {
     pub(super) factors: Vec<f64>,
     /// How bits stand for weights.
     pub(super) coding: &'a Coding,
+    /// By bit-plane: twice what an error of a code counts in the product of its column.
+    pub(super) planes: Vec<f64>,
     /// Whether the damage is lost classifications; else it is squared error.
     pub(super) is_last: bool,
     pub(super) tail: Tail,
@@ -68,8 +70,8 @@ pub struct OrderCost {
 }
 
 impl<'a> Damage<'a> {
-    /// The damage to `tile` on these samples of its matrix, whose weights are held in `coding`.
-    /// `last` is the network's last matrix if `tile` holds it whole.
+    /// The damage to `tile` on these samples of its matrix, whose weights are held in a coding; the
+    /// samples are codes of `planes`. `last` is the network's last matrix if `tile` holds it whole.
     ///
     /// The profile must have a row for every row of the matrix.
     pub(crate) fn new(
@@ -77,7 +79,7 @@ impl<'a> Damage<'a> {
         (profile, samples): (&'a MatrixProfile, &[usize]),
         (spec, code_table): (&MacroSpec, &CodeTable),
         last: Option<&Weights>,
-        coding: &'a Coding,
+        (coding, planes): (&'a Coding, &Planes),
     ) -> Self {
         let most = spec.rows_per_conversion;
         let moments =
@@ -85,7 +87,10 @@ impl<'a> Damage<'a> {
                 let of_code = code_table.moments(rows, ones.min(rows));
                 [of_code.bias, of_code.variance]
             });
-        let sample = |&index: &usize| Sample::new(index, tile, profile, last, coding.slices());
+        let sample = |&index: &usize| {
+            let sums = last.map(|last| accumulate(last, &planes.levels(profile.sample(index))));
+            Sample::new(index, tile, sums, coding.slices())
+        };
         let covariance = covariance(spec, code_table);
         Self {
             tile,
@@ -102,6 +107,7 @@ impl<'a> Damage<'a> {
             ones: ones(tile),
             factors: factors(tile, coding),
             coding,
+            planes: planes.factors().iter().map(|&factor| 2.0 * f64::from(factor)).collect(),
             is_last: last.is_some(),
             tail: Tail::new(),
         }
@@ -125,7 +131,7 @@ impl<'a> Damage<'a> {
 
     /// How often every entry is on: bits over samples and planes, one bit vector per entry.
     pub fn activity(&self) -> BitMatrix {
-        let planes = usize::from(self.profile.bits);
+        let planes = self.planes.len();
         BitMatrix::from_fn(self.tile.rows.len(), self.samples.len() * planes, |entry, bit| {
             let sample = self.profile.sample(self.samples[bit / planes].index);
             sample[self.tile.rows.logical()[entry] as usize] >> (bit % planes) & 1 == 1
@@ -267,21 +273,15 @@ fn apart(covariance: &CodeCovariance, most: usize) -> Vec<f64> {
 }
 
 impl Sample {
-    fn new(
-        index: usize,
-        tile: &Tile,
-        profile: &MatrixProfile,
-        last: Option<&Weights>,
-        slices: usize,
-    ) -> Self {
+    /// A sample whose noiseless sums are these, if the tile is a whole last matrix.
+    fn new(index: usize, tile: &Tile, sums: Option<Vec<i32>>, slices: usize) -> Self {
         let columns: Vec<u16> = (0..tile.columns.len() as u16).collect();
         let mut sample = Self { index, columns, slices: Vec::new(), leads: Vec::new() };
         let output = |column: u16| tile.columns[usize::from(column)].logical as usize / slices;
         if slices > 1 {
             sample.gather(output);
         }
-        let Some(weights) = last else { return sample };
-        let sums = accumulate(weights, profile.sample(index));
+        let Some(sums) = sums else { return sample };
         let class = argmax(&sums);
         let outputs: Vec<usize> =
             sample.outputs().into_iter().map(|of| output(sample.columns[of.start])).collect();

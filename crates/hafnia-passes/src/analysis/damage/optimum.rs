@@ -373,7 +373,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::tests::{linear, profile, spec, weight};
+    use crate::tests::{codes, linear, spec, weight};
 
     /// Calls with every order of these entries, by Heap's algorithm.
     fn each_order(entries: &mut [usize], left: usize, call: &mut impl FnMut(&[usize])) {
@@ -407,13 +407,14 @@ mod tests {
             let mut tile = mapping.tiles[0].clone();
             let positive = |entry| RowEntry { negative: false, ..entry };
             tile.rows = tile.rows.iter().map(positive).collect();
-            let profile = &profile(seed, &network, 20).matrices[0];
             let of = &mapping.matrices[0];
+            let (profile, planes) = codes(seed, &network, 20, of);
             let is_whole = tile.rows.len() == rows && tile.columns.len() == of.columns;
             let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
             let samples: Vec<usize> = (0..profile.samples()).collect();
             let noise = (&spec, &code_table);
-            let damage = Damage::new(&tile, (profile, &samples), noise, last, &of.coding);
+            let codings = (&of.coding, &planes);
+            let damage = Damage::new(&tile, (&profile, &samples), noise, last, codings);
 
             let start: Vec<usize> = (0..tile.rows.len()).collect();
             let mut best = f64::INFINITY;

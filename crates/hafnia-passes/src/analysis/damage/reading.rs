@@ -49,7 +49,7 @@ pub(super) struct Reading {
 struct Group {
     /// Scan position of its first row.
     first: usize,
-    /// 2·sign·2^plane.
+    /// 2·sign·factor of the plane.
     factor: f64,
 }
 
@@ -191,7 +191,7 @@ impl Reading {
         let activations = damage.profile.sample(sample.index);
         let words = entries.len().div_ceil(64);
         let mut reading = Self::default();
-        for plane in 0..usize::from(damage.profile.bits) {
+        for plane in 0..damage.planes.len() {
             let start = reading.active.len();
             reading.active.resize(start + words, 0);
             for (position, &entry) in entries.iter().enumerate() {
@@ -356,7 +356,7 @@ impl Reading {
                     }
                 }
                 let sign = if entry.negative { -1.0 } else { 1.0 };
-                let factor = 2.0 * sign * f64::from(1u32 << plane);
+                let factor = sign * damage.planes[plane];
                 self.groups.push(Group { first: position, factor });
                 self.rows.resize(self.rows.len() + words, 0);
                 (count, first) = (0, entry);

@@ -150,7 +150,7 @@ impl<'a> Unshared<'a> {
         };
         for sample in &damage.samples {
             let activations = damage.profile.sample(sample.index);
-            for plane in 0..damage.profile.bits {
+            for plane in 0..damage.planes.len() {
                 let row = |entry: usize| rows.logical()[entry] as usize;
                 let active = positions(&|entry| activations[row(entry)] >> plane & 1 == 1);
                 unshared.active.push(active);
@@ -171,7 +171,7 @@ impl<'a> Unshared<'a> {
     }
 
     fn planes(&self) -> usize {
-        usize::from(self.damage.profile.bits)
+        self.damage.planes.len()
     }
 
     /// The groups of a plane between which a swap moves a row, that of the first position first; it
@@ -276,9 +276,8 @@ fn errors_of(
 ) -> [f64; 2] {
     let [mut mean, mut variance] = [0.0; 2];
     states.clear();
-    let mut factor = 2.0;
     let mut first = 0;
-    for &end in ends {
+    for (&end, &factor) in ends.iter().zip(&damage.planes) {
         for &group in &groups[first..end] {
             let read = group & ones;
             let counts = [group, read].map(|set| set.count_ones() as usize);
@@ -289,14 +288,15 @@ fn errors_of(
             let state = state as u16;
             if let Some(covariance) = &damage.covariance {
                 let with = covariance.with(state);
-                let (mut other_factor, mut other_first) = (2.0, 0);
-                for &other_end in ends.iter().take_while(|&&end| end <= first) {
+                let mut other_first = 0;
+                let others = ends.iter().take_while(|&&end| end <= first);
+                for (&other_end, &other_factor) in others.zip(&damage.planes) {
                     let both = 2.0 * factor * other_factor;
                     for &(other, of_other) in &states[other_first..other_end] {
                         let shared = (read & other).count_ones() as usize;
                         variance += both * with.of(of_other, shared);
                     }
-                    (other_factor, other_first) = (2.0 * other_factor, other_end);
+                    other_first = other_end;
                 }
                 let both = 2.0 * factor * factor;
                 for &(_, of_other) in &states[first..] {
@@ -305,7 +305,7 @@ fn errors_of(
             }
             states.push((read, state));
         }
-        (factor, first) = (2.0 * factor, end);
+        first = end;
     }
     [mean, variance]
 }
@@ -398,7 +398,7 @@ mod tests {
 
     use super::*;
     use crate::analysis::Order;
-    use crate::tests::{linear, profile, spec, weight};
+    use crate::tests::{codes, linear, spec, weight};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
@@ -416,13 +416,14 @@ mod tests {
             spec.input_control = InputControl::OrderedScan;
             let code_table = CodeTable::from_spec(&spec);
             let mapping = Mapping::logical(&network, &spec);
-            let (mut tile, coding) = (mapping.tiles[0].clone(), &mapping.matrices[0].coding);
+            let (mut tile, of) = (mapping.tiles[0].clone(), &mapping.matrices[0]);
             tile.columns.iter_mut().for_each(|column| column.inverted = rng.random());
-            let profile = &profile(seed, &network, 70).matrices[0];
+            let (profile, planes) = codes(seed, &network, 70, of);
             let last = is_last.then_some(network.matrices()[0].weights);
             let noise = (&spec, &code_table);
             let samples: Vec<usize> = (0..profile.samples()).collect();
-            let damage = Damage::new(&tile, (profile, &samples), noise, last, coding);
+            let codings = (&of.coding, &planes);
+            let damage = Damage::new(&tile, (&profile, &samples), noise, last, codings);
             assert!(damage.is_unshared());
 
             let mut entries: Vec<usize> = (0..rows).collect();

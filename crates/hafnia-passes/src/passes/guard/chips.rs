@@ -67,7 +67,7 @@ struct Trial<'a> {
 struct Group {
     /// Where its rows end.
     end: usize,
-    /// sign·2^plane.
+    /// What its codes count: the factor of the plane, or minus that.
     factor: i32,
     /// plane · 2²⁴ + number of the group in its plane: the address of its temporal noise.
     plane_group: u32,
@@ -76,7 +76,8 @@ struct Group {
 impl<'a> Trial<'a> {
     fn new(judge: &Judge<'_>, scanned: &'a Scanned<'_>) -> Self {
         let tile = &*scanned.tile;
-        let profile = scanned.profile().expect("a judge is asked where there is a profile");
+        let (profile, planes) = (scanned.profile(), scanned.planes());
+        let profile = profile.expect("a judge is asked where there is a profile");
         let blocks = tile.columns.len().div_ceil(LANES);
         let mut named = vec![u32::MAX; tile.physical_rows()];
         for entry in tile.rows.iter() {
@@ -91,6 +92,7 @@ impl<'a> Trial<'a> {
             (output, if column.inverted { -factor } else { factor })
         };
         let weights = scanned.last().expect("and where the tile holds the last matrix whole");
+        let sums = |&sample: &usize| accumulate(weights, &planes.levels(profile.sample(sample)));
         let mut trial = Self {
             tile,
             blocks,
@@ -100,20 +102,20 @@ impl<'a> Trial<'a> {
             rows: Vec::new(),
             ones: Vec::new(),
             outputs: tile.columns.iter().map(output).collect(),
-            sums: judge.samples.iter().map(|&s| accumulate(weights, profile.sample(s))).collect(),
+            sums: judge.samples.iter().map(sums).collect(),
         };
         let (scan, mut groups) = (tile.rows.scan(), Groups::default());
         let mut active: Vec<u32> = Vec::new();
         for &sample in judge.samples {
             let activations = profile.sample(sample);
-            for plane in 0..profile.bits {
+            for (plane, &factor) in (0..).zip(planes.factors()) {
                 active.clear();
                 let is_on = |&(_, &row): &(u32, &u32)| activations[row as usize] >> plane & 1 == 1;
                 active.extend((0..).zip(tile.rows.logical()).filter(is_on).map(|(at, _)| at));
                 let most = judge.spec.rows_per_conversion;
                 judge.spec.input_control.groups(most, scan, &active, &mut groups);
                 for (group, range) in (0..).zip(groups.iter()) {
-                    trial.read(&active[range], u32::from(plane), group);
+                    trial.read(&active[range], factor, plane << 24 | group);
                 }
             }
             trial.ends.push(trial.groups.len());
@@ -121,13 +123,12 @@ impl<'a> Trial<'a> {
         trial
     }
 
-    /// Adds a group of scan positions.
-    fn read(&mut self, positions: &[u32], plane: u32, group: u32) {
+    /// Adds a group of scan positions, in a plane that counts `factor` times.
+    fn read(&mut self, positions: &[u32], factor: i32, plane_group: u32) {
         let scan = self.tile.rows.scan();
         let first = self.rows.len();
         self.rows.extend(positions.iter().map(|&position| scan[position as usize].physical));
-        let sign = if scan[positions[0] as usize].negative { -1 } else { 1 };
-        let (factor, plane_group) = (sign << plane, plane << 24 | group);
+        let factor = if scan[positions[0] as usize].negative { -factor } else { factor };
         self.groups.push(Group { end: self.rows.len(), factor, plane_group });
         for block in 0..self.blocks {
             let mut ones = [0; LANES];

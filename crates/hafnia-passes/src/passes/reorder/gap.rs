@@ -1,7 +1,7 @@
 //! [`anneal_gaps`]: how far annealing ends from the best order, where that can be known.
 
 use hafnia_cim::{CodeTable, MacroSpec};
-use hafnia_ir::{Coding, Column, MatrixId, MatrixProfile, RowEntry, Tile};
+use hafnia_ir::{Coding, Column, MatrixId, MatrixProfile, Planes, RowEntry, Tile};
 use hafnia_model::{BitMatrix, Weights};
 use hafnia_rng::Seed;
 use rand::RngExt;
@@ -72,8 +72,8 @@ fn gap(spec: &MacroSpec, seed: Seed, rows: usize, steps: u64) -> Result<AnnealGa
     let noise = (spec, &CodeTable::from_spec(spec));
     let samples: Vec<usize> = (0..SAMPLES).collect();
     let last = Weights::from(bits);
-    let coding = Coding::odd(1);
-    let damage = Damage::new(&tile, (&profile, &samples), noise, Some(&last), &coding);
+    let codings = (&Coding::odd(1), &Planes::of_levels(2));
+    let damage = Damage::new(&tile, (&profile, &samples), noise, Some(&last), codings);
     let starts = rules::starts(&tile, &damage.activity());
     let start = rules::least(&damage, &starts);
     let tile = || PassError::NotExact { matrix: "random".to_owned() };

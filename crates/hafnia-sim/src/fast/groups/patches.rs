@@ -22,8 +22,8 @@ const STEP: usize = 8;
 /// A row of output positions of a tile.
 pub(crate) struct Row<'a> {
     pub(crate) patches: &'a Patches,
-    /// Bit-planes of a scan.
-    pub(crate) planes: usize,
+    /// What the bit-planes of a scan count.
+    pub(crate) factors: &'a [i32],
     /// Its output positions; for [`ListUnshared`] they may be those of several rows.
     pub(crate) row: Range<usize>,
     /// Positions of a row.
@@ -39,7 +39,7 @@ pub(crate) struct Row<'a> {
 /// for plane, position:
 ///     lines = positions of the ones of patches[plane][..][position]     # one after the other
 ///     group k has lines k·slots to (k + 1)·slots − 1
-///     digital[position][0] += |lines| · 2^plane
+///     digital[position][0] += |lines| · factor of the plane
 /// ```
 pub(crate) struct ListUnshared<'a> {
     pub(crate) of: Row<'a>,
@@ -66,7 +66,7 @@ impl ListUnshared<'_> {
     /// Lists them, `SLOTS` and `WORDS` being those of the schedule and the patches, or 0.
     #[inline(always)]
     fn run_with<S: Simd, const SLOTS: usize, const WORDS: usize>(self, simd: S) {
-        let Self { of: Row { patches, planes, row, width, replica }, schedule, digital } = self;
+        let Self { of: Row { patches, factors, row, width, replica }, schedule, digital } = self;
         let Schedule { slots, null, len, addresses, weights, lines, rows_on } = schedule;
         let slots = if SLOTS == 0 { *slots } else { SLOTS };
         let words = if WORDS == 0 { patches.words } else { WORDS };
@@ -75,7 +75,7 @@ impl ListUnshared<'_> {
         let inverse = (1u64 << 32) / slots as u64 + 1;
         let digital = &mut digital[row.clone()];
         let (mut at, mut on) = (*len, 0);
-        for plane in 0..planes {
+        for (plane, &factor) in factors.iter().enumerate() {
             let of_plane =
                 &patches.lanes.as_flattened()[plane * words * of_word..][..words * of_word];
             let mut names = [0; STEP];
@@ -119,10 +119,10 @@ impl ListUnshared<'_> {
                     }
                     at += more;
                     on += count as u64;
-                    digital[0] += (count as i32) << plane;
+                    digital[0] += count as i32 * factor;
                 }
             }
-            weights[before..at].fill(1 << plane);
+            weights[before..at].fill(factor);
         }
         *len = at;
         *rows_on += on;
@@ -141,7 +141,7 @@ impl Kernel for CountUnshared<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) -> (u64, u64) {
-        let Self { of: Row { patches, planes, row, replica, .. }, slots } = self;
+        let Self { of: Row { patches, factors, row, replica, .. }, slots } = self;
         // x / slots = x · (2³²/slots + 1) / 2³² as long as x · slots is below 2³²: a scan has less
         // than 2¹⁶ lines.
         let inverse = (1u64 << 32) / slots as u64 + 1;
@@ -162,7 +162,7 @@ impl Kernel for CountUnshared<'_> {
                         u64::from(position % replica.count == replica.index);
                 }
             }
-            for plane in 0..planes {
+            for plane in 0..factors.len() {
                 let mut on = [0u64; POSITIONS];
                 for word in 0..patches.words {
                     let at = (plane * patches.words + word) * patches.chunks + chunk;
@@ -206,19 +206,19 @@ pub(crate) struct AnyBuffers {
 
 impl ListAny<'_> {
     pub(crate) fn run(self) {
-        let Self { of: Row { patches, planes, row, replica, .. }, schedule, digital, .. } = self;
+        let Self { of: Row { patches, factors, row, replica, .. }, schedule, digital, .. } = self;
         let AnyBuffers { active, groups } = self.buffers;
         let scan = &self.plan.tiles[self.tile.index()].lines.scan;
         let start = row.start;
         for position in row.filter(|position| position % replica.count == replica.index) {
-            for plane in 0..planes {
+            for (plane, &factor) in factors.iter().enumerate() {
                 patches.active(plane, position - start, active);
                 self.plan.group(self.tile, active, groups);
                 for (group, range) in groups.iter().enumerate() {
                     let lines = &active[range];
                     let is_negative = scan[lines[0] as usize].negative;
-                    let weight = if is_negative { -(1 << plane) } else { 1 << plane };
-                    digital[position][usize::from(is_negative)] += (lines.len() as i32) << plane;
+                    let weight = if is_negative { -factor } else { factor };
+                    digital[position][usize::from(is_negative)] += lines.len() as i32 * factor;
                     let group = Group {
                         position: position as u32,
                         plane_group: (plane << 24 | group) as u32,

@@ -72,6 +72,11 @@ impl Windows {
         })
     }
 
+    /// The same windows over activations of so many bit-planes.
+    pub(crate) fn with_planes(&self, planes: usize) -> Self {
+        Self { planes, ..self.clone() }
+    }
+
     /// A vector: the one window of a linear layer.
     pub(crate) fn of_vector(length: usize, planes: u8) -> Self {
         Self {

@@ -5,7 +5,7 @@
 //! over bit-planes of both and weighted by both, plus the smallest times Σ |a|. The lanes of a vector
 //! are columns.
 
-use hafnia_ir::{Column, Matrix};
+use hafnia_ir::{Column, Matrix, RowEntry, Tile};
 use hafnia_model::{Thresholds, Weights};
 use hafnia_simd::{Isa, Kernel, LANES, Simd};
 
@@ -231,23 +231,36 @@ pub(crate) struct OutputColumn {
     pub(crate) raw: i32,
     positive: i32,
     negative: i32,
+    /// What bit-planes owe the weights of the tile.
+    owed: i32,
 }
 
 impl OutputColumn {
-    fn new(of: &Matrix, column: &Column) -> Self {
-        let Column { logical, inverted } = *column;
+    /// Of a column of a tile, whose bit-planes owe so many levels.
+    fn new(of: &Matrix, tile: &Tile, index: usize, owed: i32) -> Self {
+        let Column { logical, inverted } = tile.columns[index];
         let (output, factor) = (of.output(logical), of.factor(logical));
         let is_first = (logical as usize).is_multiple_of(of.coding.slices());
         let offset = if is_first { of.coding.offset() } else { 0 };
+        let is_one = |&RowEntry { physical, negative, .. }: &RowEntry| {
+            tile.bits.get(physical as usize, index) ^ negative ^ inverted
+        };
+        let owed = match owed {
+            0 => 0,
+            owed => {
+                let ones = tile.rows.iter().filter(is_one).count() as i32;
+                owed * (factor * ones + offset * tile.rows.len() as i32)
+            }
+        };
         let (positive, negative) = (offset, offset + factor);
         match inverted {
-            false => Self { output, raw: factor, positive, negative },
-            true => Self { output, raw: -factor, positive: negative, negative: positive },
+            false => Self { output, raw: factor, positive, negative, owed },
+            true => Self { output, raw: -factor, positive: negative, negative: positive, owed },
         }
     }
 }
 
-/// Columns in order, one an output, that start where a vector of the matrix does.
+/// Columns in order, one an output, that start where a vector of the matrix does and are owed nothing.
 #[derive(Debug, Clone)]
 struct Aligned {
     /// That vector.
@@ -264,9 +277,12 @@ struct Factors {
 }
 
 impl Outputs {
-    /// Of these columns of a matrix, at the positions of `replica`.
-    pub(crate) fn new(of: &Matrix, columns: &[Column], replica: Replica) -> Self {
-        let columns: Vec<_> = columns.iter().map(|column| OutputColumn::new(of, column)).collect();
+    /// Of the columns of a tile of a matrix, whose bit-planes owe so many levels, at the positions of
+    /// `replica`.
+    pub(crate) fn new(of: &Matrix, tile: &Tile, owed: i32, replica: Replica) -> Self {
+        let columns = 0..tile.columns.len();
+        let columns: Vec<_> =
+            columns.map(|index| OutputColumn::new(of, tile, index, owed)).collect();
         let aligned = Aligned::new(&columns);
         Self { columns, replica, aligned }
     }
@@ -300,8 +316,10 @@ impl Outputs {
             let sums = &mut sums[position * blocks..][..blocks];
             let [positive, negative] = digital[position];
             for (column, raw) in self.columns.iter().zip(raw) {
-                sums[column.output / LANES][column.output % LANES] +=
-                    column.raw * raw + column.positive * positive + column.negative * negative;
+                sums[column.output / LANES][column.output % LANES] += column.raw * raw
+                    + column.positive * positive
+                    + column.negative * negative
+                    + column.owed;
             }
         }
     }
@@ -311,7 +329,8 @@ impl Aligned {
     fn new(columns: &[OutputColumn]) -> Option<Self> {
         let first = columns.first()?.output;
         let is_in_order = columns.iter().zip(first..).all(|(column, at)| column.output == at);
-        if !is_in_order || !first.is_multiple_of(LANES) {
+        let is_owed = columns.iter().any(|column| column.owed != 0);
+        if !is_in_order || is_owed || !first.is_multiple_of(LANES) {
             return None;
         }
         let mut blocks = vec![Factors::default(); columns.len().div_ceil(LANES)];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hafnia_cim::{CodeCovariance, CodeTable, Groups, MacroSpec};
-use hafnia_ir::{Coding, Geometry, MatrixProfile, Stage, Tile, random};
+use hafnia_ir::{Coding, Geometry, MatrixProfile, Planes, Stage, Tile, random};
 use hafnia_model::Weights;
 use hafnia_model::arithmetic::{accumulate, argmax};
 use hafnia_rng::Seed;
@@ -12,7 +12,7 @@ use rand::{RngExt, seq::SliceRandom};
 
 use super::*;
 use crate::analysis::Order;
-use crate::tests::{linear, profile, spec};
+use crate::tests::{codes, linear, spec};
 
 /// The damage of a tile as it is, by the definition and with the one definition of groups.
 fn obvious(
@@ -20,7 +20,7 @@ fn obvious(
     profile: &MatrixProfile,
     (spec, code_table): (&MacroSpec, &CodeTable),
     last: Option<&Weights>,
-    coding: &Coding,
+    (coding, planes): (&Coding, &Planes),
 ) -> f64 {
     let covariance = CodeCovariance::from_spec(spec);
     let mut total = 0.0;
@@ -30,7 +30,7 @@ fn obvious(
         let mut variances = vec![0.0; tile.columns.len()];
         // Per column, every conversion: factor, rows and ones, physical rows that are ones.
         let mut conversions = vec![Vec::new(); tile.columns.len()];
-        for plane in 0..profile.bits {
+        for (plane, &of_plane) in planes.factors().iter().enumerate() {
             let is_on = |row: u32| activations[row as usize] >> plane & 1 == 1;
             let active: Vec<u32> = (0..tile.rows.len() as u32)
                 .filter(|&position| is_on(tile.rows.get(position as usize).logical))
@@ -49,7 +49,7 @@ fn obvious(
                         .collect();
                     let moments = code_table.moments(entries.len(), bits.len());
                     let sign = if entries[0].negative != kind.inverted { -1.0 } else { 1.0 };
-                    let factor = 2.0 * sign * f64::from(plane).exp2();
+                    let factor = 2.0 * sign * f64::from(of_plane);
                     means[column] += factor * moments.bias;
                     variances[column] += factor * factor * moments.variance;
                     conversions[column].push((factor, [entries.len(), bits.len()], bits));
@@ -81,7 +81,8 @@ fn obvious(
             total += outputs.values().map(|[mean, variance]| mean * mean + variance).sum::<f64>();
             continue;
         };
-        let sums = accumulate(weights, activations);
+        let levels = activations.iter().map(|&code| planes.level(code.into()) as u8);
+        let sums = accumulate(weights, &levels.collect::<Vec<_>>());
         let class = argmax(&sums);
         let [winner_mean, winner_variance] = outputs[&class];
         for (&output, [mean, variance]) in outputs.iter().filter(|(other, _)| **other != class) {
@@ -125,17 +126,18 @@ proptest! {
         let geometry = Geometry::new("wide", 128, 128);
         let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
         let tile = &mapping.tiles[0];
-        let profile = &profile(seed, &network, 70).matrices[0];
         let of = &mapping.matrices[0];
+        let (profile, planes) = &codes(seed, &network, 70, of);
+        let codings = (&of.coding, planes);
         let is_whole = tile.columns.len() == of.columns;
         let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
 
         let samples: Vec<usize> = (0..profile.samples()).collect();
-        let damage = Damage::new(tile, (profile, &samples), noise, last, &of.coding);
+        let damage = Damage::new(tile, (profile, &samples), noise, last, codings);
         let mut entries: Vec<usize> = (0..rows).collect();
         entries.shuffle(rng);
         let check = |found: f64, entries: &[usize]| {
-            let expected = obvious(&tile.with_order(entries), profile, noise, last, &of.coding);
+            let expected = obvious(&tile.with_order(entries), profile, noise, last, codings);
             // Sums of some thousand terms in another order; up to 19 tails right to 1e-10 each.
             let tolerance = 1e-9 * expected.abs() + 19e-10;
             prop_assert!((found - expected).abs() <= tolerance, "{found} {expected}");
@@ -175,7 +177,7 @@ proptest! {
             };
             other.rows = assigned.rows.iter().enumerate().map(row).collect();
             let expected =
-                Damage::new(&other, (profile, &samples), noise, last, &of.coding).of(&entries);
+                Damage::new(&other, (profile, &samples), noise, last, codings).of(&entries);
             prop_assert_eq!(proposed, expected);
             if rng.random() {
                 order.accept();
