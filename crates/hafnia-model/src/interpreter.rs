@@ -93,9 +93,15 @@ pub fn activations_before(
     multiply: &mut impl MultiplyLayer,
 ) -> Vec<u8> {
     check_cut(network, layer);
-    let lowest = network.lowest_of(layer);
-    let values = walk(network, 0, layer, image, multiply);
-    values.into_iter().map(|value| (value - lowest) as u8).collect()
+    levels(network, layer, &walk(network, 0, layer, image, multiply))
+}
+
+/// The levels of a value. Errors on macros may bring sums out of its range: those are taken as its ends.
+fn levels(network: &Network, value: usize, activations: &[i32]) -> Vec<u8> {
+    let lowest = network.lowest_of(value);
+    let largest = network.range_of(value).1.max(0) - lowest;
+    let level = |&activation: &i32| (activation - lowest).clamp(0, largest) as u8;
+    activations.iter().map(level).collect()
 }
 
 fn check_cut(network: &Network, layer: usize) {
@@ -175,8 +181,8 @@ fn product(
     value: &[i32],
     multiply: &mut impl MultiplyLayer,
 ) -> Vec<i32> {
-    let lowest = network.lowest_of(network.from(layer)[0]);
-    let levels: Vec<u8> = value.iter().map(|&value| (value - lowest) as u8).collect();
+    let from = network.from(layer)[0];
+    let (lowest, levels) = (network.lowest_of(from), levels(network, from, value));
     let (shape, out) = (network.shape_before(layer), network.shape_after(layer));
     let (window, groups) = match &network.layers()[layer] {
         Layer::Conv(conv) => (Some(&conv.window), conv.groups),
