@@ -17,6 +17,8 @@ use crate::weights::Weights;
 pub struct Limits {
     /// Rows and columns of the input.
     pub side: usize,
+    /// How many times as many columns there may be.
+    pub stretch: usize,
     /// Channels of the input and of convolutions.
     pub channels: usize,
     /// Convolutions; a pool may follow each.
@@ -38,6 +40,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             side: 9,
+            stretch: 1,
             channels: 4,
             convolutions: 2,
             kernel: 4,
@@ -61,7 +64,7 @@ pub fn network(seed: Seed, limits: Limits) -> Network {
     let bits = rng.random_range(1..=limits.bits);
     let mut side = |limit| rng.random_range(1..=limit);
     let mut channels = side(limits.channels);
-    let (mut height, mut width) = (side(limits.side), side(limits.side));
+    let (mut height, mut width) = (side(limits.side), side(limits.side * limits.stretch));
     let input = Input::upper_bits(channels, height, width, bits);
     let mut layers = Vec::new();
     let mut levels = (1 << bits) - 1;
@@ -179,30 +182,44 @@ pub fn graph(seed: Seed) -> Network {
     let cuts = (0..lists).map(cuts).collect();
     let (height, width) = (rng.random_range(1..=7), rng.random_range(1..=7));
     let lowest = -rng.random_range(0..=3);
-    let mut drawn = Drawn {
-        network: Network::classifier(BitMatrix::zeros(1, 1).into(), &[1]).expect("one weight"),
-        input: Input { channels, height, width, cuts, lowest },
-        steps: Vec::new(),
-    };
-    drawn.push_conv(rng);
+    let mut drawn = Drawn::new(Input { channels, height, width, cuts, lowest });
+    let window = any_window(rng, drawn.last_shape());
+    drawn.push_conv(rng, window);
     for _ in 0..rng.random_range(0..=4) {
         drawn.push_any(rng);
     }
-    drawn.push_levels(rng);
-    let flat = drawn.steps.len();
-    drawn.steps.push((Layer::Flatten, vec![flat]));
-    drawn.check();
-    let outputs = rng.random_range(1..=5);
-    let weights = any_matrix(rng, drawn.last_shape().len(), outputs);
-    let classes = Linear { name: "classes".to_owned(), weights, thresholds: None };
-    drawn.steps.push((Layer::Linear(classes), vec![flat + 1]));
-    drawn.check();
+    let outputs = drawn.push_classes(rng);
     if rng.random() {
         return drawn.network;
     }
     let scales = (0..outputs).map(|_| rng.random_range(0.25..4.0)).collect();
     let biases = (0..outputs).map(|_| rng.random_range(-9.0..9.0)).collect();
     drawn.network.with_scores(Scores { scales, biases }).expect("one each")
+}
+
+/// A random network over long rows: convolutions of any width, stride and dilation over a signal of up
+/// to 500 columns, or two rows of them.
+pub fn signal(seed: Seed) -> Network {
+    let rng = &mut seed.site("model/random/signal").rng();
+    let (channels, bits) = (rng.random_range(1..=2), rng.random_range(1..=3));
+    let (height, width) = (rng.random_range(1..=2), rng.random_range(60..=500));
+    let mut drawn = Drawn::new(Input::upper_bits(channels, height, width, bits));
+    for _ in 0..rng.random_range(1..=2) {
+        drawn.push_levels(rng);
+        let width = drawn.last_shape().width;
+        let most = if rng.random() { 4 } else { 90 };
+        let dilation = rng.random_range(1..=3);
+        let kernel = rng.random_range(1..=most.min((width - 1) / dilation + 1));
+        let most = if rng.random() { 2 } else { 12 };
+        let stride = rng.random_range(1..=most);
+        let mut padding = || rng.random_range(0..=(kernel - 1) * dilation);
+        let padding = Padding { left: padding(), right: padding(), ..Padding::default() };
+        let window =
+            Window { kernel: (1, kernel), stride: (1, stride), dilation: (1, dilation), padding };
+        drawn.push_conv(rng, window);
+    }
+    drawn.push_classes(rng);
+    drawn.network
 }
 
 /// A graph that grows, and the network of what there is of it.
@@ -213,6 +230,11 @@ struct Drawn {
 }
 
 impl Drawn {
+    fn new(input: Input) -> Self {
+        let network = Network::classifier(BitMatrix::zeros(1, 1).into(), &[1]);
+        Self { network: network.expect("one weight"), input, steps: Vec::new() }
+    }
+
     /// Makes the network anew; whatever is not taken yet is joined for it.
     fn check(&mut self) {
         self.network =
@@ -248,8 +270,18 @@ impl Drawn {
         }
     }
 
-    fn push_conv(&mut self, rng: &mut impl Rng) {
-        let (shape, window) = (self.last_shape(), any_window(rng, self.last_shape()));
+    /// A linear layer of all there is; returns its outputs.
+    fn push_classes(&mut self, rng: &mut impl Rng) -> usize {
+        self.push_levels(rng);
+        self.push(Layer::Flatten);
+        let outputs = rng.random_range(1..=5);
+        let weights = any_matrix(rng, self.last_shape().len(), outputs);
+        self.push(Layer::Linear(Linear { name: "classes".to_owned(), weights, thresholds: None }));
+        outputs
+    }
+
+    fn push_conv(&mut self, rng: &mut impl Rng, window: Window) {
+        let shape = self.last_shape();
         let groups = [1, shape.channels][usize::from(rng.random_bool(0.3))];
         let rows = shape.channels / groups * window.positions();
         let outputs = groups * rng.random_range(1..=3);
@@ -273,7 +305,8 @@ impl Drawn {
             1 => self.push(Layer::SumPool(any_window(rng, self.last_shape()))),
             2 => {
                 self.push_levels(rng);
-                self.push_conv(rng);
+                let window = any_window(rng, self.last_shape());
+                self.push_conv(rng, window);
             }
             kind => {
                 // A branch that keeps the shape, beside the value that it begins with.

@@ -28,8 +28,6 @@ pub enum Why {
     Requested,
     /// The engine is a user's own.
     OwnEngine,
-    /// A row of an image has this many pixels with its padding, more than 64.
-    Width(usize),
     /// Cells hold this many bits, more than 1.
     CellBits(u8),
     /// A tile has this many lines, more than 65 534.
@@ -87,9 +85,6 @@ impl fmt::Display for Why {
         match self {
             Self::Requested => f.write_str("that was asked for"),
             Self::OwnEngine => f.write_str("the engine is the user's own"),
-            Self::Width(pixels) => {
-                write!(f, "padded rows of an image have {pixels} pixels, not at most 64")
-            }
             Self::CellBits(bits) => write!(f, "cells hold {bits} bits, not 1"),
             Self::Lines(lines) => write!(f, "a tile has {lines} lines, not at most 65534"),
             Self::Rows(rows) => {

@@ -11,7 +11,6 @@ use crate::error::SimError;
 use crate::evaluate::{FIVE, rank};
 use crate::fast::plan::Layout;
 use crate::fast::runner::Runner;
-use crate::paths::Why;
 
 /// Images as the network takes them, with their labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +58,7 @@ pub struct Reference<'a> {
     pub(crate) kernels: Kernels,
     /// Multiplies the matrices that do not run on the macro.
     pub(crate) plain: ReferenceProduct,
-    layout: Result<Layout<'a>, Why>,
+    layout: Layout<'a>,
     /// By layer, (image, activation): what reaches it, once it was asked for.
     reached: Mutex<BTreeMap<usize, Arc<Vec<u8>>>>,
     /// (image, class): what the network gives.
@@ -267,11 +266,11 @@ impl<'a> Reference<'a> {
         &self.is_correct
     }
 
-    /// The network in vectors, and the instruction set, if that suits it and was not forbidden.
+    /// The network in vectors, and the instruction set, if that was not forbidden.
     fn vectors(&self) -> Option<(&Layout<'a>, Isa)> {
-        match (self.kernels, &self.layout) {
-            (Kernels::Vectors(isa), Ok(layout)) => Some((layout, isa)),
-            _ => None,
+        match self.kernels {
+            Kernels::Vectors(isa) => Some((&self.layout, isa)),
+            Kernels::Scalar => None,
         }
     }
 

@@ -50,7 +50,7 @@ proptest! {
 
     /// Any network on any mapping of any macro: shared rows, signs, inverted columns, replicas,
     /// activations added first, every input control, lossy converters, much noise and none; chains and
-    /// graphs, weights of any integers in any coding.
+    /// graphs, images and signals of any width, weights of any integers in any coding.
     #[test]
     fn kernels_give_what_engines_give(
         seed in any::<u64>().prop_map(Seed),
@@ -65,7 +65,7 @@ proptest! {
         columns in prop_oneof![Just(8usize), Just(16), Just(20), Just(40)],
         noise in prop_oneof![Just(0.0), Just(1.0), 0.0f64..6.0],
         scope in 0u8..3,
-        weight_bits in prop_oneof![Just(1u8), Just(1), Just(0), Just(8)],
+        kind in 0u8..6,
     ) {
         let mut spec = MacroSpec { rows: 70, columns, ..MacroSpec::preset("gt-n40").expect("a preset") };
         if !is_default {
@@ -77,13 +77,20 @@ proptest! {
         spec.cell.sigma_lrs_rel *= noise;
         spec.cell.sigma_hrs_rel = (spec.cell.sigma_hrs_rel * noise).min(1.0);
         spec.cell.read_noise_rel *= noise;
-        let network = match weight_bits {
-            0 => random::graph(seed),
-            _ => random::network(seed, Limits { side: 9, weight_bits, ..Limits::default() }),
+        let chain = |weight_bits, stretch| {
+            random::network(seed, Limits { stretch, weight_bits, ..Limits::default() })
+        };
+        let network = match kind {
+            0 | 1 => chain(1, 1),
+            2 => chain(8, 1),
+            3 => chain(1, 20),
+            4 => random::graph(seed),
+            _ => random::signal(seed),
         };
         let mapping =
             random_mapping::mapping(seed, &network, &(&spec).into(), Stage::Placed);
-        let images = images(seed, network.input(), network.classes(), 5);
+        let count = if network.input().width > 20 { 2 } else { 5 };
+        let images = images(seed, network.input(), network.classes(), count);
         let some = (0..network.matrices().len()).filter(|index| index % 2 == 0).collect();
         let scopes = [NoiseScope::All, NoiseScope::Final, NoiseScope::Matrices(some)];
         let scope = &scopes[usize::from(scope)];

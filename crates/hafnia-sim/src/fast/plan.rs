@@ -143,8 +143,8 @@ pub(crate) enum Grouper {
 }
 
 impl<'a> Layout<'a> {
-    /// Lays out a network without a mapping, if vectors suit every layer.
-    pub(crate) fn of_network(network: &'a Network) -> Result<Self, Why> {
+    /// Lays out a network without a mapping.
+    pub(crate) fn of_network(network: &'a Network) -> Self {
         Self::with_products(network, |_| (&[], None), |_| Some(0))
     }
 
@@ -154,7 +154,7 @@ impl<'a> Layout<'a> {
         network: &'a Network,
         held: impl Fn(usize) -> (&'d [u32], Option<Planes>),
         largest: impl Fn(usize) -> Option<usize>,
-    ) -> Result<Self, Why> {
+    ) -> Self {
         let is_coded = (0..network.matrices().len()).any(|matrix| held(matrix).1.is_some());
         let steps = (network.is_plain() && !is_coded).then(|| steps(network));
         let pool = |steps: &[Step], index: usize| {
@@ -172,14 +172,14 @@ impl<'a> Layout<'a> {
             MatrixLayout::new(network, &matrix, held(index), largest, thresholds)
         };
         let matrices = network.matrices().into_iter().enumerate().map(layout);
-        Ok(Self {
+        Self {
             network,
-            matrices: matrices.collect::<Result<_, _>>()?,
+            matrices: matrices.collect(),
             steps,
             tiles: Vec::new(),
             cells: Cells::default(),
             plan: None,
-        })
+        }
     }
 
     /// Lays out a network with its mapping, whose plan this is.
@@ -225,7 +225,7 @@ impl<'a> Layout<'a> {
             let of = &mapping.matrices[matrix];
             (plan.dead(matrix), of.inputs.is_some().then(|| of.planes(&layers[matrix])))
         };
-        let mut layout = Self::with_products(network, held, largest)?;
+        let mut layout = Self::with_products(network, held, largest);
         layout.cells = Cells {
             tiles: Vec::new(),
             slots: spec.rows_per_conversion,
@@ -327,7 +327,7 @@ impl MatrixLayout {
         (dead, planes): (&[u32], Option<Planes>),
         largest: Option<usize>,
         thresholds: Option<&Thresholds>,
-    ) -> Result<Self, Why> {
+    ) -> Self {
         let mut input = network.shape_before(matrix.layer);
         let output = network.shape_after(matrix.layer);
         let (mut frame, bits) = (None, matrix.input_bits);
@@ -343,7 +343,7 @@ impl MatrixLayout {
                     input.width += padding.left + padding.right;
                     frame = Some(Frame { padding, level });
                 }
-                Windows::of_window(&window, input, (output.height, output.width), bits)?
+                Windows::of_window(&window, input, (output.height, output.width), bits)
             }
             _ => Windows::of_vector(input.len(), bits),
         };
@@ -362,7 +362,7 @@ impl MatrixLayout {
             let windows = windows.with_planes(planes.factors().len());
             planes.codes().map(|codes| Coded { codes: codes.to_vec(), windows })
         };
-        Ok(Self {
+        Self {
             coded: planes.and_then(coded),
             natural: LineBits::new(&windows, rows),
             sums,
@@ -370,7 +370,7 @@ impl MatrixLayout {
             windows,
             frame,
             tiles: Vec::new(),
-        })
+        }
     }
 
     /// Activations that leave it through a pool window.

@@ -17,7 +17,7 @@ use crate::fast::groups::patches::{AnyBuffers, CountUnshared, ListAny, ListUnsha
 use crate::fast::groups::slices::{
     CountSlices, Found, FoundCycles, ListFound, ListSlices, Scanned, SliceGrouper,
 };
-use crate::fast::lines::patches::{Gather, LineBits, Pack, Patches, SLACK};
+use crate::fast::lines::patches::{Area, Gather, LineBits, Pack, Patches, SLACK};
 use crate::fast::lines::streams::{Fill, Image, Streams};
 use crate::fast::plan::{
     Frame, Grouper, Layout, MatrixLayout, Step, Strategy, Sums, TileLayout, What,
@@ -204,7 +204,7 @@ impl<'a, C: Convert> Runner<'a, C> {
                     Sums::Sliced(sliced),
                 ) => {
                     let groups = self.find(grouper).0 as usize;
-                    self.gather(of, id, 0..of.windows.height);
+                    self.gather(of, id, of.windows.all());
                     for first in (0..groups).step_by(ENOUGH) {
                         let some = first..groups.min(first + ENOUGH);
                         self.list_found(id, scanned, &sliced.streams, some);
@@ -212,20 +212,18 @@ impl<'a, C: Convert> Runner<'a, C> {
                     }
                 }
                 _ => {
-                    let (height, width) = (of.windows.height, of.windows.width);
                     let at_once = match tile.grouper {
                         Grouper::Any => 1,
-                        _ => (AT_ONCE / width).max(1),
+                        _ => (AT_ONCE / of.windows.width).max(1),
                     };
-                    for first in (0..height).step_by(at_once) {
-                        let rows = first..height.min(first + at_once);
-                        let is_last = rows.end == height;
-                        self.gather(of, id, rows.clone());
-                        self.list(of, id, rows);
-                        if self.buffers.schedule.len >= ENOUGH || is_last {
+                    for area in of.windows.areas(at_once) {
+                        self.gather(of, id, area.clone());
+                        self.list(of, id, area);
+                        if self.buffers.schedule.len >= ENOUGH {
                             self.convert_listed(matrix, id, image);
                         }
                     }
+                    self.convert_listed(matrix, id, image);
                 }
             }
             let Buffers { raw, digital, sums, .. } = &mut self.buffers;
@@ -273,27 +271,30 @@ impl<'a, C: Convert> Runner<'a, C> {
         let of = &layout.matrices[matrix];
         let (windows, blocks) = (&of.windows, of.levels.blocks());
         self.buffers.sums.resize(windows.positions() * blocks, Lanes::default());
-        for y in 0..windows.height {
-            let Buffers { words, patches, sums, .. } = &mut self.buffers;
-            isa.run(Gather { windows, bits: &of.natural, words, rows: y..y + 1, patches });
-            let of_row = windows.width * blocks;
-            let sums = &mut sums[y * of_row..][..of_row];
+        let Buffers { words, patches, sums, .. } = &mut self.buffers;
+        let mut left = &mut sums[..];
+        for area in windows.areas(1) {
+            let sums = left.split_off_mut(..area.columns.len() * blocks).expect("one a position");
+            isa.run(Gather { windows, bits: &of.natural, words, area, patches });
             isa.run(Multiply { matrix: packed, patches, planes: windows.planes, sums });
         }
         let tiles = of.tiles.iter().filter(|_| strategy != Strategy::Reference);
         for &id in tiles {
             self.begin_tile(of, id);
             self.buffers.corrections.clear();
-            for y in 0..windows.height {
-                self.gather(of, id, y..y + 1);
+            for area in windows.areas(1) {
+                self.gather(of, id, area.clone());
                 if strategy == Strategy::Product {
-                    self.count_row(matrix, id, y);
+                    self.count_area(matrix, id, area);
                     continue;
                 }
-                self.list(of, id, y..y + 1);
-                if self.buffers.schedule.len >= ENOUGH || y + 1 == windows.height {
+                self.list(of, id, area);
+                if self.buffers.schedule.len >= ENOUGH {
                     self.correct_listed(matrix, id, image);
                 }
+            }
+            if strategy != Strategy::Product {
+                self.correct_listed(matrix, id, image);
             }
             let tile = &layout.tiles[id.index()];
             let Buffers { corrections, sums, .. } = &mut self.buffers;
@@ -313,8 +314,8 @@ impl<'a, C: Convert> Runner<'a, C> {
         self.isa.run(Fill { streams, words, image });
     }
 
-    /// Gathers the lines of a tile at some rows of output positions; one, where they are added up.
-    fn gather(&mut self, of: &MatrixLayout, id: TileId, rows: Range<usize>) {
+    /// Gathers the lines of a tile at some output positions; of one row, where they are added up.
+    fn gather(&mut self, of: &MatrixLayout, id: TileId, area: Area) {
         let (layout, windows) = (self.layout, &of.windows);
         let tile = &layout.tiles[id.index()];
         let Buffers { words, coded, patches, window: of_window, added, activations, .. } =
@@ -324,15 +325,15 @@ impl<'a, C: Convert> Runner<'a, C> {
                 Some(of) if tile.is_coded => (&of.windows, &*coded),
                 _ => (windows, &*words),
             };
-            self.isa.run(Gather { windows, bits, words, rows, patches });
+            self.isa.run(Gather { windows, bits, words, area, patches });
             return;
         }
         let planned = &layout.plan.as_ref().expect("tiles are those of a plan").tiles[id.index()];
         let lines = layout.cells.tiles[id.index()].lines;
-        patches.reset(tile.factors.len(), lines.div_ceil(64), windows.chunks());
+        patches.reset(tile.factors.len(), lines.div_ceil(64), area.chunks());
         added.resize(added.len().max(lines), 0);
-        for x in 0..windows.width {
-            windows.see(activations, (rows.start, x), of_window);
+        for (x, column) in area.columns.enumerate() {
+            windows.see(activations, (area.rows.start, column), of_window);
             planned.lines.add_up(&planned.rows, of_window, added);
             for plane in 0..tile.factors.len() {
                 for line in (0..lines).filter(|&line| added[line] >> plane & 1 == 1) {
@@ -373,15 +374,15 @@ impl<'a, C: Convert> Runner<'a, C> {
         self.isa.run(ListFound { found, groups, scanned, streams, patches, schedule, digital });
     }
 
-    /// Lists the groups of a tile at some rows of output positions, whose lines were gathered; at one
+    /// Lists the groups of a tile at some output positions, whose lines were gathered; of one row
     /// if it has a grouper for [any](Grouper::Any).
-    fn list(&mut self, of: &MatrixLayout, id: TileId, rows: Range<usize>) {
+    fn list(&mut self, of: &MatrixLayout, id: TileId, area: Area) {
         let layout = self.layout;
-        let (width, tile) = (of.windows.width, &layout.tiles[id.index()]);
+        let tile = &layout.tiles[id.index()];
         let Buffers { patches, schedule, digital, any: buffers, .. } = &mut self.buffers;
         let lines = layout.cells.tiles[id.index()].lines;
-        let scans = rows.len() * width * tile.factors.len();
-        let of = row(patches, tile, rows, width);
+        let scans = area.rows.len() * area.columns.len() * tile.factors.len();
+        let of = row(patches, tile, &area, of.windows.width);
         if let Grouper::Any = tile.grouper {
             schedule.reserve(scans * lines, lines);
             let plan = layout.plan.as_ref().expect("tiles are those of a plan");
@@ -392,19 +393,18 @@ impl<'a, C: Convert> Runner<'a, C> {
         }
     }
 
-    /// Counts them instead.
-    fn count_row(&mut self, matrix: usize, id: TileId, y: usize) {
+    /// Counts them instead; of one row.
+    fn count_area(&mut self, matrix: usize, id: TileId, area: Area) {
         let layout = self.layout;
-        let of = &layout.matrices[matrix];
-        let (width, tile) = (of.windows.width, &layout.tiles[id.index()]);
+        let (of, tile) = (&layout.matrices[matrix], &layout.tiles[id.index()]);
         let (groups, rows_on) = if let Grouper::Any = tile.grouper {
-            self.list(of, id, y..y + 1);
+            self.list(of, id, area);
             let schedule = &mut self.buffers.schedule;
             let counts = (schedule.len as u64, schedule.rows_on);
             schedule.clear();
             counts
         } else {
-            let of = row(&self.buffers.patches, tile, y..y + 1, width);
+            let of = row(&self.buffers.patches, tile, &area, of.windows.width);
             self.isa.run(CountUnshared { of, slots: layout.cells.slots })
         };
         self.count(matrix, id, groups, rows_on);
@@ -523,13 +523,10 @@ impl<C: Convert> MultiplyLayer for Runner<'_, C> {
     }
 }
 
-/// Some rows of output positions of a tile, whose lines were gathered.
-fn row<'a>(
-    patches: &'a Patches,
-    tile: &'a TileLayout,
-    rows: Range<usize>,
-    width: usize,
-) -> Row<'a> {
+/// Some output positions of a tile, whose lines were gathered, where rows have so many.
+fn row<'a>(patches: &'a Patches, tile: &'a TileLayout, area: &Area, width: usize) -> Row<'a> {
     let (factors, replica) = (&tile.factors[..], tile.outputs.replica);
-    Row { patches, factors, row: rows.start * width..rows.end * width, width, replica }
+    let Area { rows, columns } = area;
+    let row = rows.start * width + columns.start..(rows.end - 1) * width + columns.end;
+    Row { patches, factors, row, width: columns.len(), replica }
 }

@@ -19,14 +19,14 @@ use crate::mapped::Plan;
 /// Groups that are written at once.
 const STEP: usize = 8;
 
-/// A row of output positions of a tile.
+/// A row of output positions of a tile, or a part of it.
 pub(crate) struct Row<'a> {
     pub(crate) patches: &'a Patches,
     /// What the bit-planes of a scan count.
     pub(crate) factors: &'a [i32],
     /// Its output positions; for [`ListUnshared`] they may be those of several rows.
     pub(crate) row: Range<usize>,
-    /// Positions of a row.
+    /// Positions of a row or a part.
     pub(crate) width: usize,
     /// The tile has only these of them.
     pub(crate) replica: Replica,

@@ -9,7 +9,8 @@
 //! Rows of the activations become words, one bit a pixel; the padding is in them. A line is then a
 //! pixel of the window: a row of the activations and a shift. Lines in scan order that are neighbours
 //! in a row share one shift and one mask ([`Segment`]), so that the natural order costs an operation a
-//! row of the window and any other order one a line. Eight positions are computed at once.
+//! row of the window and any other order one a line. Eight positions are computed at once: they see
+//! the word of a row that fits one, and else the 64 bits that begin where the first of them does.
 
 use std::ops::Range;
 
@@ -17,10 +18,14 @@ use hafnia_model::arithmetic::window;
 use hafnia_model::{Padding, Shape, Window};
 use hafnia_simd::{Kernel, Simd};
 
-use crate::paths::Why;
-
 /// Positions that are computed at once.
 pub(crate) const POSITIONS: usize = 8;
+
+/// Positions of a row that are gathered at once; a row of words has fewer.
+const MOST_COLUMNS: usize = 96;
+
+/// The largest stride at which 64 bits hold a pixel of all positions that are computed at once.
+const MOST_STRIDE: usize = 63 / (POSITIONS - 1);
 
 /// Bytes that must follow the activations, because they are read by eights.
 pub(crate) const SLACK: usize = 8;
@@ -34,6 +39,8 @@ pub(crate) struct Windows {
     stride: (usize, usize),
     dilation: (usize, usize),
     padding: Padding,
+    /// Words of a row with padding.
+    row: usize,
     /// Rows and columns of output positions.
     pub(crate) height: usize,
     pub(crate) width: usize,
@@ -41,35 +48,34 @@ pub(crate) struct Windows {
     pub(crate) planes: usize,
     /// A vector, whose words hold 64 activations each, and not an image.
     is_vector: bool,
-    /// (chunk): the bit of the activations where a window starts, a lane a position.
+    /// (chunk): the bit of the activations where a window starts, a lane a position; only for the
+    /// first chunk where a row has several words.
     steps: Vec<[u64; POSITIONS]>,
 }
 
 impl Windows {
-    /// These windows over an input, unless a padded row does not fit a word.
+    /// These windows over an input.
     pub(crate) fn of_window(
         window: &Window,
         input: Shape,
         (height, width): (usize, usize),
         planes: u8,
-    ) -> Result<Self, Why> {
+    ) -> Self {
         let &Window { kernel, stride, dilation, padding } = window;
-        let padded = input.width + padding.left + padding.right;
-        if padded > 64 {
-            return Err(Why::Width(padded));
-        }
-        Ok(Self {
+        let row = (input.width + padding.left + padding.right).div_ceil(64);
+        Self {
             input,
             kernel,
             stride,
             dilation,
             padding,
+            row,
             height,
             width,
             planes: planes.into(),
             is_vector: false,
-            steps: steps(width, stride.1),
-        })
+            steps: steps(if row == 1 { width } else { POSITIONS }, stride.1),
+        }
     }
 
     /// The same windows over activations of so many bit-planes.
@@ -85,6 +91,7 @@ impl Windows {
             stride: (1, 1),
             dilation: (1, 1),
             padding: Padding::default(),
+            row: 1,
             height: 1,
             width: 1,
             planes: planes.into(),
@@ -98,9 +105,30 @@ impl Windows {
         self.height * self.width
     }
 
-    /// [`POSITIONS`] in a row of output positions.
-    pub(crate) fn chunks(&self) -> usize {
-        self.width.div_ceil(POSITIONS)
+    /// All output positions.
+    pub(crate) fn all(&self) -> Area {
+        Area { rows: 0..self.height, columns: 0..self.width }
+    }
+
+    /// All output positions, so many rows at once, or part after part of a row that is long.
+    pub(crate) fn areas(&self, rows: usize) -> impl Iterator<Item = Area> {
+        let Self { height, width, .. } = *self;
+        let rows = if width > MOST_COLUMNS { 1 } else { rows };
+        (0..height).step_by(rows).flat_map(move |y| {
+            (0..width).step_by(MOST_COLUMNS).map(move |x| Area {
+                rows: y..height.min(y + rows),
+                columns: x..width.min(x + MOST_COLUMNS),
+            })
+        })
+    }
+
+    /// Neighbouring lines of a row that all positions of a chunk see in 64 bits; or one position, where
+    /// none are computed at once.
+    fn most_lines(&self) -> usize {
+        match self.row > 1 && self.stride.1 <= MOST_STRIDE {
+            true => 64 - (POSITIONS - 1) * self.stride.1,
+            false => 64,
+        }
     }
 
     /// Rows of a channel with padding.
@@ -113,13 +141,14 @@ impl Windows {
         if self.is_vector {
             self.input.channels.div_ceil(64)
         } else {
-            self.input.channels * self.padded()
+            self.input.channels * self.padded() * self.row
         }
     }
 
-    /// Its image, if there is a window at every place of it.
+    /// Its image, if there is a window at every place of it and a row fits a word.
     pub(crate) fn dense(&self) -> Option<Dense> {
-        let is_dense = !self.is_vector && self.stride == (1, 1) && self.dilation == (1, 1);
+        let is_dense =
+            !self.is_vector && self.row == 1 && self.stride == (1, 1) && self.dilation == (1, 1);
         let width = self.input.width + self.padding.left + self.padding.right;
         is_dense.then_some(Dense {
             channels: self.input.channels,
@@ -128,14 +157,15 @@ impl Windows {
         })
     }
 
-    /// The word of the activations and the bit in it that logical row `row` is at position 0.
+    /// The word of the activations and the bit from it on that logical row `row` is at position 0.
     pub(crate) fn place(&self, row: usize) -> (usize, usize) {
         if self.is_vector {
             return (row / 64, row % 64);
         }
         let (height, width) = self.kernel;
         let (channel, ky, kx) = (row / (height * width), row / width % height, row % width);
-        (channel * self.padded() + ky * self.dilation.0, kx * self.dilation.1)
+        let y = channel * self.padded() + ky * self.dilation.0;
+        (y * self.row, kx * self.dilation.1)
     }
 
     /// What the window at a position sees of activations, row by row of the matrix; 0 in the padding.
@@ -166,12 +196,29 @@ fn steps(width: usize, stride: usize) -> Vec<[u64; POSITIONS]> {
     (0..width.div_ceil(POSITIONS)).map(of).collect()
 }
 
+/// Output positions that are gathered at once: rows of them, or a part of one.
+#[derive(Debug, Clone)]
+pub(crate) struct Area {
+    pub(crate) rows: Range<usize>,
+    /// From a multiple of [`POSITIONS`] on.
+    pub(crate) columns: Range<usize>,
+}
+
+impl Area {
+    /// [`POSITIONS`] in a row.
+    pub(crate) fn chunks(&self) -> usize {
+        self.columns.len().div_ceil(POSITIONS)
+    }
+}
+
 /// Cuts activations, with [`SLACK`] behind them, into bit-planes.
 ///
 /// ```text
-/// words[plane][channel, y] = bits of row y of the channel, after `padding` zeros   (an image)
-/// words[plane][i]          = bits of activations 64·i to 64·i + 63                 (a vector)
+/// words[plane][channel, y][..] = bits of row y of the channel, after `padding` zeros   (an image)
+/// words[plane][i]              = bits of activations 64·i to 64·i + 63                 (a vector)
 /// ```
+///
+/// A word more is behind them, because rows of several words are read by twos.
 pub(crate) struct Pack<'a> {
     pub(crate) windows: &'a Windows,
     pub(crate) activations: &'a [u8],
@@ -207,8 +254,12 @@ impl Kernel for Pack<'_> {
         let Self { windows, activations, words } = self;
         let per_plane = windows.words();
         words.clear();
-        words.resize(per_plane * windows.planes, 0);
+        words.resize(per_plane * windows.planes + 1, 0);
         for plane in 0..windows.planes {
+            if windows.row > 1 {
+                pack_wide(windows, activations, plane, &mut words[plane * per_plane..]);
+                continue;
+            }
             let words = &mut words[plane * per_plane..][..per_plane];
             if windows.is_vector {
                 let mut left = windows.input.channels;
@@ -230,12 +281,41 @@ impl Kernel for Pack<'_> {
     }
 }
 
-/// Neighbouring lines that are neighbours in a word of the activations.
+/// Bit `plane` of an image whose rows take several words, all 0.
+#[inline(always)]
+fn pack_wide(windows: &Windows, activations: &[u8], plane: usize, words: &mut [u64]) {
+    let Windows { input: Shape { channels, height, width }, padding, row, .. } = *windows;
+    for index in 0..channels * height {
+        let y = index / height * windows.padded() + padding.top + index % height;
+        let (activations, words) = (&activations[index * width..], &mut words[y * row..]);
+        for x in (0..width).step_by(64) {
+            let bits = pack_row(&activations[x..], plane, (width - x).min(64));
+            let (word, shift) = split(padding.left + x);
+            words[word] |= bits << shift;
+            words[word + 1] |= bits >> 1 >> (63 - shift);
+        }
+    }
+}
+
+/// The word that a bit lies in, and its place there.
+#[inline(always)]
+fn split(bit: usize) -> (usize, usize) {
+    (bit / 64, bit % 64)
+}
+
+/// 64 bits of words, from a bit on.
+#[inline(always)]
+fn bits_from(words: &[u64], bit: usize) -> u64 {
+    let (word, shift) = split(bit);
+    words[word] >> shift | words[word + 1] << 1 << (63 - shift)
+}
+
+/// Neighbouring lines that are neighbours in a row of the activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Segment {
-    /// The word of the activations.
+    /// The first word of the row.
     word: u32,
-    /// The bit of the first line in it, at position 0.
+    /// The bit of the first line from there on, at position 0.
     shift: u32,
     /// As many ones as there are lines.
     mask: u64,
@@ -266,7 +346,9 @@ impl LineBits {
             let last = if segments.len() > start { segments.last_mut() } else { None };
             let next = |last: &&mut Segment| {
                 let lines = last.mask.count_ones();
-                last.word as usize == word && (last.shift + lines) as usize == shift
+                last.word as usize == word
+                    && (last.shift + lines) as usize == shift
+                    && (lines as usize) < windows.most_lines()
             };
             match last.filter(next) {
                 Some(last) => last.mask = last.mask << 1 | 1,
@@ -292,12 +374,16 @@ impl LineBits {
         (y, x): (usize, usize),
         into: &mut [u64],
     ) {
-        let words = &words[plane * windows.words() + y * windows.stride.0..];
+        let words = &words[plane * windows.words() + y * windows.stride.0 * windows.row..];
         let (mut start, x) = (0, (x * windows.stride.1) as u32);
         for (into, &end) in into.iter_mut().zip(&self.ends) {
             let mut lines = 0;
             for segment in &self.segments[start..end] {
-                let row = words[segment.word as usize] >> ((x + segment.shift) & 63);
+                let row = if windows.row == 1 {
+                    words[segment.word as usize] >> ((x + segment.shift) & 63)
+                } else {
+                    bits_from(&words[segment.word as usize..], (x + segment.shift) as usize)
+                };
                 lines |= (row & segment.mask) << (segment.bit & 63);
             }
             *into = lines;
@@ -354,7 +440,7 @@ impl Patches {
     }
 }
 
-/// Gathers the lines of some rows of output positions.
+/// Gathers the lines of some output positions.
 ///
 /// ```text
 /// for row y, plane, chunk of 8 positions x, word of 64 lines:
@@ -363,12 +449,14 @@ impl Patches {
 ///         lines |= (words[plane][segment.word, y] >> (x + segment.shift) & segment.mask) << segment.bit
 ///     patches[plane][word][y, x] = lines        # a lane a position
 /// ```
+///
+/// Of a row of several words, the 64 bits from where the chunk begins are shifted.
 pub(crate) struct Gather<'a> {
     pub(crate) windows: &'a Windows,
     pub(crate) bits: &'a LineBits,
     /// As [`Pack`] left them.
     pub(crate) words: &'a [u64],
-    pub(crate) rows: Range<usize>,
+    pub(crate) area: Area,
     pub(crate) patches: &'a mut Patches,
 }
 
@@ -377,17 +465,38 @@ impl Kernel for Gather<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Self { windows, bits, words, rows, patches } = self;
-        let (per_plane, chunks) = (windows.words(), windows.chunks());
-        let of_all = rows.len() * chunks;
-        patches.reset(windows.planes, bits.words(), of_all);
+        let Self { windows, bits, ref area, .. } = self;
+        self.patches.reset(windows.planes, bits.words(), area.rows.len() * area.chunks());
+        if windows.row == 1 {
+            self.run_with::<false>();
+        } else if windows.stride.1 <= MOST_STRIDE {
+            self.run_with::<true>();
+        } else {
+            self.run_one_by_one();
+        }
+    }
+}
+
+impl Gather<'_> {
+    #[inline(always)]
+    fn run_with<const IS_WIDE: bool>(self) {
+        let Self { windows, bits, words, area, patches } = self;
+        let (per_plane, chunks) = (windows.words(), area.chunks());
+        let of_all = area.rows.len() * chunks;
+        let (of_row, first_chunk) =
+            (windows.stride.0 * windows.row, area.columns.start / POSITIONS);
         // Vectors of all rows, planes and chunks one after the other, four at once.
-        let vectors = rows.len() * windows.planes * chunks;
+        let vectors = area.rows.len() * windows.planes * chunks;
         let (mut row, mut plane, mut chunk) = (0, 0, 0);
         let mut next = || {
-            let words = &words[plane * per_plane + (rows.start + row) * windows.stride.0..];
+            let words = &words[plane * per_plane + (area.rows.start + row) * of_row..];
             let into = plane * bits.words() * of_all + row * chunks + chunk;
-            let part = (words, &windows.steps[chunk], into);
+            let of_chunk = first_chunk + chunk;
+            let (steps, x) = match IS_WIDE {
+                true => (&windows.steps[0], of_chunk * POSITIONS * windows.stride.1),
+                false => (&windows.steps[of_chunk], 0),
+            };
+            let vector = Vector { words, x, steps, into };
             chunk += 1;
             if chunk == chunks {
                 (chunk, plane) = (0, plane + 1);
@@ -395,45 +504,80 @@ impl Kernel for Gather<'_> {
             if plane == windows.planes {
                 (plane, row) = (0, row + 1);
             }
-            part
+            vector
         };
         for _ in 0..vectors / 4 {
-            let parts = [next(), next(), next(), next()];
-            gather(bits, of_all, parts, &mut patches.lanes);
+            let vectors = [next(), next(), next(), next()];
+            gather::<4, IS_WIDE>(bits, of_all, vectors, &mut patches.lanes);
         }
         for _ in 0..vectors % 4 {
-            gather(bits, of_all, [next()], &mut patches.lanes);
+            gather::<1, IS_WIDE>(bits, of_all, [next()], &mut patches.lanes);
+        }
+    }
+
+    /// Where positions lie too far from each other.
+    #[inline(always)]
+    fn run_one_by_one(self) {
+        let Self { windows, bits, words, area, patches } = self;
+        let mut lines = vec![0; bits.words()];
+        for (row, y) in area.rows.clone().enumerate() {
+            for plane in 0..windows.planes {
+                for x in area.columns.clone() {
+                    bits.gather_one(windows, words, plane, (y, x), &mut lines);
+                    let x = x - area.columns.start;
+                    for (word, &lines) in lines.iter().enumerate() {
+                        let of_word = (plane * patches.words + word) * patches.chunks;
+                        let chunk = row * area.chunks() + x / POSITIONS;
+                        patches.lanes[of_word + chunk][x % POSITIONS] = lines;
+                    }
+                }
+            }
         }
     }
 }
 
-/// Gathers some vectors, each of a bit-plane and a chunk: the words of the activations, where windows
-/// start in them, and where the first word of lines goes.
+/// A bit-plane of a chunk of positions.
+struct Vector<'a> {
+    /// The words of the activations from the first row of the windows on.
+    words: &'a [u64],
+    /// Where the first window starts, and the others from there, a lane a position.
+    x: usize,
+    steps: &'a [u64; POSITIONS],
+    /// Where the first word of lines goes.
+    into: usize,
+}
+
+/// Gathers some vectors.
 #[inline(always)]
-fn gather<const N: usize>(
+fn gather<const N: usize, const IS_WIDE: bool>(
     bits: &LineBits,
     chunks: usize,
-    parts: [(&[u64], &[u64; POSITIONS], usize); N],
+    vectors: [Vector<'_>; N],
     into: &mut [[u64; POSITIONS]],
 ) {
     let mut start = 0;
     for (word, &end) in bits.ends.iter().enumerate() {
         let mut lines = [[0u64; POSITIONS]; N];
         for segment in &bits.segments[start..end] {
-            let mut part = 0;
-            while part < N {
-                let row = parts[part].0[segment.word as usize] >> (segment.shift & 63);
+            let mut index = 0;
+            while index < N {
+                let of = &vectors[index];
+                let row = if IS_WIDE {
+                    bits_from(&of.words[segment.word as usize..], of.x + segment.shift as usize)
+                } else {
+                    of.words[segment.word as usize] >> (segment.shift & 63)
+                };
                 let mut lane = 0;
                 while lane < POSITIONS {
-                    let of_lane = row >> (parts[part].1[lane] & 63) & segment.mask;
-                    lines[part][lane] |= of_lane << (segment.bit & 63);
+                    let of_lane = row >> (of.steps[lane] & 63) & segment.mask;
+                    lines[index][lane] |= of_lane << (segment.bit & 63);
                     lane += 1;
                 }
-                part += 1;
+                index += 1;
             }
         }
-        for (lines, part) in lines.iter().zip(&parts) {
-            into[part.2 + word * chunks] = *lines;
+        for (lines, vector) in lines.iter().zip(&vectors) {
+            into[vector.into + word * chunks] = *lines;
         }
         start = end;
     }
