@@ -14,6 +14,8 @@ pub(crate) struct Checked {
     pub(crate) shapes: Vec<Shape>,
     /// By value, the least and the largest integer it may hold.
     pub(crate) ranges: Vec<(i32, i32)>,
+    /// By value, the last layer that takes it; that of the outputs is none.
+    pub(crate) last_takers: Vec<Option<usize>>,
     /// By layer, see [`Network::constants`](crate::Network).
     pub(crate) constants: Vec<Vec<i32>>,
     /// By layer, the names and weights of its groups, if there are several.
@@ -51,6 +53,7 @@ pub(crate) fn check(
     let lowest = input.lowest;
     let mut of = Checked {
         shapes: vec![shape],
+        last_takers: Vec::new(),
         ranges: vec![(lowest, lowest + i32::from(input.levels()))],
         constants: Vec::new(),
         groups: Vec::new(),
@@ -79,8 +82,11 @@ pub(crate) fn check(
             "an image takes {products} products of weights and activations, at most {MAX_PRODUCTS} may be"
         )));
     }
-    let is_taken = |value: &usize| from.iter().flatten().any(|taken| taken == value);
-    match (0..layers.len()).find(|value| !is_taken(value)) {
+    of.last_takers = vec![None; layers.len() + 1];
+    for (layer, from) in from.iter().enumerate() {
+        from.iter().for_each(|&value| of.last_takers[value] = Some(layer));
+    }
+    match (0..layers.len()).find(|&value| of.last_takers[value].is_none()) {
         None => Ok(of),
         Some(0) => Err(ShapeError::whole("no layer takes the input".to_owned())),
         Some(value) => Err(ShapeError {

@@ -154,11 +154,8 @@ fn walk(
             Layer::Activate(activate) => activate_all(value, &activate.thresholds),
         };
         values.push(next);
-        for &value in from {
-            let is_taken = |layer: usize| network.from(layer).contains(&value);
-            if !(index + 1..network.layers().len()).any(is_taken) {
-                values[value - first] = Vec::new();
-            }
+        for &value in from.iter().filter(|&&value| network.last_taker(value) == Some(index)) {
+            values[value - first] = Vec::new();
         }
     }
     values.pop().expect("the value that it began with, at least")

@@ -221,6 +221,11 @@ impl Network {
         (0..=layer).rev().find(is_cut).expect("the input is one")
     }
 
+    /// The last layer that takes a value; none takes the outputs.
+    pub(crate) fn last_taker(&self, value: usize) -> Option<usize> {
+        self.checked.last_takers[value]
+    }
+
     /// Whether a value has at most 256 levels, so that a product can take it.
     pub(crate) fn is_of_levels(&self, value: usize) -> bool {
         self.range_of(value).1.max(0) - self.lowest_of(value) <= i32::from(u8::MAX)

@@ -33,12 +33,20 @@ impl Scores {
     /// # Panics
     /// If there are not as many outputs as scales.
     pub fn of(&self, outputs: &[i32]) -> Vec<f64> {
-        if self.is_plain() {
-            return outputs.iter().map(|&output| output.into()).collect();
-        }
-        assert_eq!(outputs.len(), self.scales.len(), "one scale per output");
-        let rules = self.scales.iter().zip(&self.biases);
-        outputs.iter().zip(rules).map(|(&y, (scale, bias))| scale * f64::from(y) + bias).collect()
+        self.each(outputs).collect()
+    }
+
+    /// The scores of the outputs, one after the other.
+    ///
+    /// # Panics
+    /// If there are not as many outputs as scales.
+    pub fn each<'a>(&'a self, outputs: &'a [i32]) -> impl Iterator<Item = f64> + Clone + 'a {
+        let is_plain = self.is_plain();
+        assert!(is_plain || outputs.len() == self.scales.len(), "one scale per output");
+        outputs.iter().enumerate().map(move |(class, &output)| match is_plain {
+            true => output.into(),
+            false => self.scales[class] * f64::from(output) + self.biases[class],
+        })
     }
 
     /// The class: the index of the largest score, the first of equals.

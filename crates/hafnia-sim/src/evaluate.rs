@@ -100,10 +100,13 @@ pub struct Nearness {
 ///
 /// # Panics
 /// If there is no output of that class.
-pub fn rank<T: PartialOrd>(outputs: &[T], class: usize) -> usize {
-    let own = &outputs[class];
-    let before = outputs[..class].iter().filter(|output| *output >= own).count();
-    before + outputs[class..].iter().filter(|output| *output > own).count()
+pub fn rank<T: PartialOrd>(outputs: impl Iterator<Item = T> + Clone, class: usize) -> usize {
+    let own = outputs.clone().nth(class).expect("an output of that class");
+    let is_before = |(other, output): &(usize, T)| match *other < class {
+        true => *output >= own,
+        false => *output > own,
+    };
+    outputs.enumerate().filter(is_before).count()
 }
 
 /// How many of the largest outputs are looked at beside the largest one.
@@ -296,9 +299,10 @@ mod tests {
         fn ranks_put_outputs_in_order(outputs in prop::collection::vec(-3i32..3, 1..12)) {
             let mut classes: Vec<usize> = (0..outputs.len()).collect();
             classes.sort_by_key(|&class| -outputs[class]);
-            let ranks: Vec<usize> = classes.iter().map(|&class| rank(&outputs, class)).collect();
+            let rank = |class| rank(outputs.iter(), class);
+            let ranks: Vec<usize> = classes.iter().map(|&class| rank(class)).collect();
             prop_assert_eq!(ranks, (0..outputs.len()).collect::<Vec<_>>());
-            prop_assert_eq!(rank(&outputs, argmax(&outputs)), 0);
+            prop_assert_eq!(rank(argmax(&outputs)), 0);
         }
     }
 }

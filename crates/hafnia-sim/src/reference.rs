@@ -232,15 +232,20 @@ impl<'a> Reference<'a> {
     /// How the outputs for an image, one of each class, compare with what they should be.
     pub(crate) fn judge(&self, image: usize, outputs: &[i32]) -> Judged {
         let of_image = image * outputs.len()..(image + 1) * outputs.len();
-        let scores = self.network.scores().of(outputs);
-        let aims: Vec<f64> = match &self.targets {
-            Some(targets) => targets[of_image].iter().map(|&target| target.into()).collect(),
-            None => self.network.scores().of(&self.outputs[of_image]),
+        let scores = self.network.scores().each(outputs);
+        let square = |(score, aim): (f64, f64)| (score - aim) * (score - aim);
+        let squares: f64 = match &self.targets {
+            Some(targets) => {
+                let aims = targets[of_image].iter().map(|&target| target.into());
+                scores.clone().zip(aims).map(square).sum()
+            }
+            None => {
+                let aims = self.network.scores().each(&self.outputs[of_image]);
+                scores.clone().zip(aims).map(square).sum()
+            }
         };
-        let square = |(score, aim): (&f64, &f64)| (score - aim) * (score - aim);
-        let squares: f64 = scores.iter().zip(&aims).map(square).sum();
         Judged {
-            rank: rank(&scores, self.images.labels[image] as usize),
+            rank: rank(scores, self.images.labels[image] as usize),
             squared_error: squares / outputs.len() as f64,
         }
     }

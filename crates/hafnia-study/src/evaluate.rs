@@ -200,7 +200,7 @@ impl Judged {
             let (class, label) = (scores.class(outputs), label as usize);
             outcomes.first.push(class == label);
             outcomes.ties_wrong.push(scores.is_strictly_largest(outputs, label));
-            outcomes.in_five += usize::from(rank(&scores.of(outputs), label) < 5);
+            outcomes.in_five += usize::from(rank(scores.each(outputs), label) < 5);
             outcomes.ties += usize::from(!scores.is_strictly_largest(outputs, class));
         }
         Ok(outcomes)
