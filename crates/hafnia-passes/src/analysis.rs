@@ -48,6 +48,7 @@
 //! assert!(space.first_fit(last, FIT_RULES[0]).is_some());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+mod answers;
 mod blocks;
 pub mod damage;
 mod free_space;
@@ -55,6 +56,7 @@ mod profiled;
 mod sharing;
 mod static_cost;
 
+pub use answers::Answers;
 pub use blocks::Blocks;
 pub use damage::{Change, Damage, Optimum, Order, OrderCost};
 pub use free_space::{Extent, FIT_RULES, FitRule, FreeSpace, Rectangle};

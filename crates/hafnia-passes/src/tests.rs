@@ -6,7 +6,7 @@ use expect_test::{Expect, expect};
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_ir::{Mapping, Matrix, MatrixProfile, Planes, Profile, Stage, prove, random, verify};
 use hafnia_model::random::{Limits, graph, lenet5, network};
-use hafnia_model::{BitMatrix, Input, Layer, Linear, MatrixLayer, Network, Weights};
+use hafnia_model::{BitMatrix, Input, Layer, Linear, MatrixLayer, Network, Scores, Weights};
 use hafnia_rng::{ChaCha8Rng, Seed};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -84,6 +84,18 @@ pub(crate) fn linear(weights: impl Into<Weights>, bits: u8) -> Network {
     let input = Input::upper_bits(1, 1, width, bits);
     let linear = Linear { name: "only".into(), weights, thresholds: None };
     Network::new(input, vec![Layer::Flatten, Layer::Linear(linear)]).unwrap()
+}
+
+/// The network, or in half of the cases the same with random scales and biases of its outputs.
+pub(crate) fn scored(rng: &mut impl Rng, network: Network) -> Network {
+    if rng.random() {
+        return network;
+    }
+    let mut draw = |range: std::ops::Range<f64>| -> Vec<f64> {
+        (0..network.classes()).map(|_| rng.random_range(range.clone())).collect()
+    };
+    let scores = Scores { scales: draw(0.5..2.0), biases: draw(-3.0..3.0) };
+    network.with_scores(scores).unwrap()
 }
 
 /// What passes are given, without a profile.

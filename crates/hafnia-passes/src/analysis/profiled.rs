@@ -5,8 +5,8 @@ use std::borrow::Cow;
 
 use hafnia_cim::ScanEntry;
 use hafnia_ir::{Coding, Mapping, MatrixProfile, Planes, Profile, RowEntry, Tile};
-use hafnia_model::{Network, Weights};
 
+use crate::analysis::answers::Answers;
 use crate::analysis::damage::Damage;
 use crate::error::PassError;
 use crate::options::chosen;
@@ -69,14 +69,6 @@ pub(crate) fn refuse_unknown_errors(
     }
 }
 
-/// The weights of a matrix, if its sums are compared as they are: of the last layer, for activations
-/// from 0 on, without scales or biases.
-fn scored(network: &Network, matrix: usize) -> Option<&Weights> {
-    let of = network.matrices()[matrix];
-    let is_last = of.layer + 1 == network.layers().len();
-    (is_last && of.lowest == 0 && network.scores().is_plain()).then_some(of.weights)
-}
-
 /// The samples of a profile as codes.
 fn coded<'a>(profile: &'a MatrixProfile, planes: &Planes) -> Cow<'a, MatrixProfile> {
     if planes.codes().is_none() {
@@ -99,9 +91,8 @@ pub struct Scanned<'a> {
     /// The tile, one entry per line of the scan.
     pub tile: Cow<'a, Tile>,
     profile: Option<Cow<'a, MatrixProfile>>,
-    /// The weights of the matrix that gives the network's outputs, if the tile holds it whole and its
-    /// sums are the scores.
-    last: Option<&'a Weights>,
+    /// What the network answers, if the tile holds the matrix that gives its outputs whole.
+    answers: Option<Answers<'a>>,
     /// How bits stand for weights.
     coding: Cow<'a, Coding>,
     /// What the profile holds codes of.
@@ -123,7 +114,7 @@ impl<'a> Scanned<'a> {
     ) -> Result<Self, PassError> {
         let (id, matrix) = (tile.matrix.index(), &mapping.matrices[tile.matrix.index()]);
         let is_whole = tile.rows.len() == matrix.rows && tile.columns.len() == matrix.columns;
-        let last = if is_whole { scored(context.network, id) } else { None };
+        let answers = if is_whole { Answers::of(context.network, id) } else { None };
         let coding = Cow::Owned(matrix.coding.clone());
         let profile = profile.map(|profile| &profile.matrices[id]);
         let of_tile = tile.lines();
@@ -131,7 +122,7 @@ impl<'a> Scanned<'a> {
         if !tile.pre_add {
             let profile = profile.map(|profile| coded(profile, &planes));
             let (tile, planes) = (Cow::Borrowed(tile), Cow::Owned(planes));
-            return Ok(Self { tile, profile, last, coding, planes, lines: None });
+            return Ok(Self { tile, profile, answers, coding, planes, lines: None });
         }
         let mut lines = vec![Vec::new(); of_tile.scan.len()];
         for (entry, &line) in of_tile.of_entries.iter().enumerate() {
@@ -165,7 +156,7 @@ impl<'a> Scanned<'a> {
         };
         let tile = Cow::Owned(Tile { rows, pre_add: false, ..tile.clone() });
         let (profile, planes) = (summed, Cow::Owned(planes));
-        Ok(Self { tile, profile, last, coding, planes, lines: Some(lines) })
+        Ok(Self { tile, profile, answers, coding, planes, lines: Some(lines) })
     }
 
     /// The samples, if there is a profile: codes of [`planes`](Self::planes).
@@ -173,9 +164,9 @@ impl<'a> Scanned<'a> {
         self.profile.as_deref()
     }
 
-    /// The weights of the matrix whose sums are the network's scores, if the tile holds it whole.
-    pub fn last(&self) -> Option<&Weights> {
-        self.last
+    /// What the network answers, if the tile holds the matrix that gives its outputs whole.
+    pub fn answers(&self) -> Option<&Answers<'a>> {
+        self.answers.as_ref()
     }
 
     /// How bits stand for weights.
@@ -193,7 +184,7 @@ impl<'a> Scanned<'a> {
         Scanned {
             tile: Cow::Owned(tile),
             profile: self.profile.as_deref().map(Cow::Borrowed),
-            last: self.last,
+            answers: self.answers.clone(),
             coding: Cow::Borrowed(&self.coding),
             planes: Cow::Borrowed(&self.planes),
             lines: None,
@@ -203,12 +194,12 @@ impl<'a> Scanned<'a> {
     /// The damage to the tile on all samples, if there is a profile: lost classifications if it holds
     /// the last matrix whole, else squared error.
     pub fn damage(&self, context: &Context<'_>) -> Option<Damage<'_>> {
-        self.damage_to(self.last, context, &self.samples())
+        self.damage_to(self.answers(), context, &self.samples())
     }
 
     /// The same on some samples of the profile, by their indices.
     pub fn damage_on(&self, samples: &[usize], context: &Context<'_>) -> Option<Damage<'_>> {
-        self.damage_to(self.last, context, samples)
+        self.damage_to(self.answers(), context, samples)
     }
 
     /// The damage on all samples as if the tile were of any other matrix.
@@ -222,13 +213,13 @@ impl<'a> Scanned<'a> {
 
     fn damage_to(
         &self,
-        last: Option<&Weights>,
+        answers: Option<&Answers<'_>>,
         context: &Context<'_>,
         samples: &[usize],
     ) -> Option<Damage<'_>> {
         let noise = (context.spec, context.code_table);
         let codings = (&*self.coding, &*self.planes);
-        let new = |profile| Damage::new(&self.tile, (profile, samples), noise, last, codings);
+        let new = |profile| Damage::new(&self.tile, (profile, samples), noise, answers, codings);
         self.profile.as_deref().map(new)
     }
 

@@ -124,7 +124,7 @@ impl Guard {
             mean(&old),
             mean(&new),
         );
-        let verdict = if before.last().is_some() {
+        let verdict = if before.answers().is_some() {
             let samples = endangered(&old, &new).into_iter().map(|index| held[index]).collect();
             let seed = context.seed.site("passes/guard");
             let verdict = self.on_chips([before, after], samples, held.len(), context.spec, seed);

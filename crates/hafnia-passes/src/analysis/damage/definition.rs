@@ -7,10 +7,9 @@ use std::sync::Arc;
 use hafnia_cim::{CodeCovariance, CodeTable, MacroSpec};
 use hafnia_ir::{Coding, Column, MatrixProfile, Planes, Tile};
 use hafnia_model::BitMatrix;
-use hafnia_model::Weights;
-use hafnia_model::arithmetic::{accumulate, argmax};
 
 use super::tail::Tail;
+use crate::analysis::answers::Answers;
 
 /// How damage follows from an order of a tile's entries: all that does not depend on the order.
 #[derive(Clone)]
@@ -34,8 +33,11 @@ pub struct Damage<'a> {
     pub(super) words: usize,
     /// (column, word): the physical rows whose cell holds a 1.
     pub(super) ones: Vec<u64>,
-    /// By column: half of what an error of its code counts in its output, negative if it is inverted.
+    /// By column: half of what an error of its code counts in its output, or in the score of it,
+    /// negative if it is inverted.
     pub(super) factors: Vec<f64>,
+    /// What a step of every output counts in its score; none where damage is squared error.
+    scales: Vec<f64>,
     /// How bits stand for weights.
     pub(super) coding: &'a Coding,
     /// By bit-plane: twice what an error of a code counts in the product of its column.
@@ -55,8 +57,8 @@ pub(super) struct Sample {
     pub(super) columns: Vec<u16>,
     /// How many of `columns` are of every output; empty where all are of outputs of their own.
     pub(super) slices: Vec<usize>,
-    /// Of a last matrix, for every output: the winning one minus this one, in the noiseless sums,
-    /// ± 1 as ties go.
+    /// Of a last matrix, for every output: the winning score minus its own, without noise, and a step
+    /// up or down as ties go.
     pub(super) leads: Vec<f64>,
 }
 
@@ -71,14 +73,14 @@ pub struct OrderCost {
 
 impl<'a> Damage<'a> {
     /// The damage to `tile` on these samples of its matrix, whose weights are held in a coding; the
-    /// samples are codes of `planes`. `last` is the network's last matrix if `tile` holds it whole.
+    /// samples are codes of `planes`. There are `answers` if `tile` holds the network's last matrix whole.
     ///
     /// The profile must have a row for every row of the matrix.
     pub(crate) fn new(
         tile: &'a Tile,
         (profile, samples): (&'a MatrixProfile, &[usize]),
         (spec, code_table): (&MacroSpec, &CodeTable),
-        last: Option<&Weights>,
+        answers: Option<&Answers<'_>>,
         (coding, planes): (&'a Coding, &Planes),
     ) -> Self {
         let most = spec.rows_per_conversion;
@@ -88,9 +90,13 @@ impl<'a> Damage<'a> {
                 [of_code.bias, of_code.variance]
             });
         let sample = |&index: &usize| {
-            let sums = last.map(|last| accumulate(last, &planes.levels(profile.sample(index))));
-            Sample::new(index, tile, sums, coding.slices())
+            let levels = planes.levels(profile.sample(index));
+            let levels = answers.map(|answers| (answers, &*levels));
+            Sample::new(index, tile, levels, coding.slices())
         };
+        let outputs = tile.columns.len() / coding.slices();
+        let of_output = |answers: &Answers<'_>| (0..outputs).map(|of| answers.scale(of)).collect();
+        let scales = answers.map_or_else(Vec::new, of_output);
         let covariance = covariance(spec, code_table);
         Self {
             tile,
@@ -105,17 +111,18 @@ impl<'a> Damage<'a> {
             covariance,
             words: tile.physical_rows().div_ceil(64),
             ones: ones(tile),
-            factors: factors(tile, coding),
+            factors: factors(tile, coding, &scales),
+            scales,
             coding,
             planes: planes.factors().iter().map(|&factor| 2.0 * f64::from(factor)).collect(),
-            is_last: last.is_some(),
+            is_last: answers.is_some(),
             tail: Tail::new(),
         }
     }
 
     /// The same on the same samples for a tile that differs in the polarity of its columns.
     pub fn with_polarity(&self, tile: &'a Tile) -> Self {
-        let factors = factors(tile, self.coding);
+        let factors = factors(tile, self.coding, &self.scales);
         Self { tile, ones: ones(tile), factors, ..self.clone() }
     }
 
@@ -255,11 +262,13 @@ fn ones(tile: &Tile) -> Vec<u64> {
 }
 
 /// Half of what an error of the code of every column counts in its output: the factor of its slice,
-/// or minus that.
-fn factors(tile: &Tile, coding: &Coding) -> Vec<f64> {
+/// or minus that; times the scale of the output, where there are some.
+fn factors(tile: &Tile, coding: &Coding, scales: &[f64]) -> Vec<f64> {
     let factor = |column: &Column| {
-        let slice = column.logical as usize % coding.slices();
-        let factor = f64::from(coding.factors()[slice]) / 2.0;
+        let slices = coding.slices();
+        let (output, slice) = (column.logical as usize / slices, column.logical as usize % slices);
+        let scale = scales.get(output).copied().unwrap_or(1.0);
+        let factor = scale * f64::from(coding.factors()[slice]) / 2.0;
         if column.inverted { -factor } else { factor }
     };
     tile.columns.iter().map(factor).collect()
@@ -273,24 +282,31 @@ fn apart(covariance: &CodeCovariance, most: usize) -> Vec<f64> {
 }
 
 impl Sample {
-    /// A sample whose noiseless sums are these, if the tile is a whole last matrix.
-    fn new(index: usize, tile: &Tile, sums: Option<Vec<i32>>, slices: usize) -> Self {
+    /// A sample, whose answer follows from these levels if the tile is a whole last matrix.
+    fn new(
+        index: usize,
+        tile: &Tile,
+        levels: Option<(&Answers<'_>, &[u8])>,
+        slices: usize,
+    ) -> Self {
         let columns: Vec<u16> = (0..tile.columns.len() as u16).collect();
         let mut sample = Self { index, columns, slices: Vec::new(), leads: Vec::new() };
         let output = |column: u16| tile.columns[usize::from(column)].logical as usize / slices;
         if slices > 1 {
             sample.gather(output);
         }
-        let Some(sums) = sums else { return sample };
-        let class = argmax(&sums);
+        let Some((answers, levels)) = levels else { return sample };
+        let sums = answers.outputs(levels);
+        let (class, scores) = (answers.scores().class(&sums), answers.scores().of(&sums));
         let outputs: Vec<usize> =
             sample.outputs().into_iter().map(|of| output(sample.columns[of.start])).collect();
         let winner = outputs.iter().position(|&output| output == class);
         let mut order: Vec<usize> = (0..outputs.len()).collect();
         order.swap(0, winner.expect("a whole matrix"));
         let lead = |&output: &usize| {
-            let tie = if output < class { -1.0 } else { 1.0 };
-            f64::from(sums[class] - sums[output]) + tie
+            let step = (answers.scale(class) + answers.scale(output)) / 2.0;
+            let lead = scores[class] - scores[output];
+            if output < class { lead - step } else { lead + step }
         };
         sample.leads = outputs.iter().map(lead).collect();
         sample.with_outputs(&order)

@@ -373,7 +373,8 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
-    use crate::tests::{codes, linear, spec, weight};
+    use crate::analysis::Answers;
+    use crate::tests::{codes, linear, scored, spec, weight};
 
     /// Calls with every order of these entries, by Heap's algorithm.
     fn each_order(entries: &mut [usize], left: usize, call: &mut impl FnMut(&[usize])) {
@@ -387,47 +388,48 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(32))]
+            #![proptest_config(ProptestConfig::with_cases(32))]
 
-        #[test]
-        fn the_optimum_is_the_best_of_all_orders(seed: u64, is_last: bool) {
-            let seed = Seed(seed);
-            let rng = &mut seed.rng();
-            let (rows, columns) = (rng.random_range(1..=6), rng.random_range(1..=5));
-            let bits = rng.random_range(1..=4);
-            let weights = Weights::from_fn(rows, columns, |_, _| weight(rng, bits));
-            let network = linear(weights, rng.random_range(1..=3));
-            let mut spec = spec(seed);
-            // Few rows in a conversion, so that there are many.
-            spec.rows_per_conversion = rng.random_range(1..=3);
-            spec.input_control = InputControl::OrderedScan;
-            let code_table = CodeTable::from_spec(&spec);
-            let geometry = Geometry::new("wide", 128, 128);
-            let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
-            let mut tile = mapping.tiles[0].clone();
-            let positive = |entry| RowEntry { negative: false, ..entry };
-            tile.rows = tile.rows.iter().map(positive).collect();
-            let of = &mapping.matrices[0];
-            let (profile, planes) = codes(seed, &network, 20, of);
-            let is_whole = tile.rows.len() == rows && tile.columns.len() == of.columns;
-            let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
-            let samples: Vec<usize> = (0..profile.samples()).collect();
-            let noise = (&spec, &code_table);
-            let codings = (&of.coding, &planes);
-            let damage = Damage::new(&tile, (&profile, &samples), noise, last, codings);
+            #[test]
+            fn the_optimum_is_the_best_of_all_orders(seed: u64, is_last: bool) {
+                let seed = Seed(seed);
+                let rng = &mut seed.rng();
+                let (rows, columns) = (rng.random_range(1..=6), rng.random_range(1..=5));
+                let bits = rng.random_range(1..=4);
+                let weights = Weights::from_fn(rows, columns, |_, _| weight(rng, bits));
+                let network = linear(weights, rng.random_range(1..=3));
+    let network = scored(rng, network);
+                let mut spec = spec(seed);
+                // Few rows in a conversion, so that there are many.
+                spec.rows_per_conversion = rng.random_range(1..=3);
+                spec.input_control = InputControl::OrderedScan;
+                let code_table = CodeTable::from_spec(&spec);
+                let geometry = Geometry::new("wide", 128, 128);
+                let mapping = random::mapping(seed, &network, &geometry, Stage::Logical);
+                let mut tile = mapping.tiles[0].clone();
+                let positive = |entry| RowEntry { negative: false, ..entry };
+                tile.rows = tile.rows.iter().map(positive).collect();
+                let of = &mapping.matrices[0];
+                let (profile, planes) = codes(seed, &network, 20, of);
+                let is_whole = tile.rows.len() == rows && tile.columns.len() == of.columns;
+                let last = (is_last && is_whole).then(|| Answers::of(&network, 0).expect("it has one"));
+                let samples: Vec<usize> = (0..profile.samples()).collect();
+                let noise = (&spec, &code_table);
+                let codings = (&of.coding, &planes);
+                let damage = Damage::new(&tile, (&profile, &samples), noise, last.as_ref(), codings);
 
-            let start: Vec<usize> = (0..tile.rows.len()).collect();
-            let mut best = f64::INFINITY;
-            each_order(&mut start.clone(), start.len(), &mut |order| {
-                best = best.min(damage.of(order).damage);
-            });
-            let optimum = damage.optimum(&start, u64::MAX);
-            prop_assert_eq!(optimum.is_some(), !tile.rows.has_shared_rows());
-            let Some(Optimum { order, damage: least, bound }) = optimum else { return Ok(()) };
-            for found in [damage.of(&order).damage, least, bound] {
-                // What is better by less than a 1e-12th is taken for rounding.
-                prop_assert!((found - best).abs() <= 1e-11 * best, "{} {}", found, best);
+                let start: Vec<usize> = (0..tile.rows.len()).collect();
+                let mut best = f64::INFINITY;
+                each_order(&mut start.clone(), start.len(), &mut |order| {
+                    best = best.min(damage.of(order).damage);
+                });
+                let optimum = damage.optimum(&start, u64::MAX);
+                prop_assert_eq!(optimum.is_some(), !tile.rows.has_shared_rows());
+                let Some(Optimum { order, damage: least, bound }) = optimum else { return Ok(()) };
+                for found in [damage.of(&order).damage, least, bound] {
+                    // What is better by less than a 1e-12th is taken for rounding.
+                    prop_assert!((found - best).abs() <= 1e-11 * best, "{} {}", found, best);
+                }
             }
         }
-    }
 }

@@ -397,59 +397,60 @@ mod tests {
     use rand::{RngExt, seq::SliceRandom};
 
     use super::*;
-    use crate::analysis::Order;
-    use crate::tests::{codes, linear, spec, weight};
+    use crate::analysis::{Answers, Order};
+    use crate::tests::{codes, linear, scored, spec, weight};
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(24))]
+            #![proptest_config(ProptestConfig::with_cases(24))]
 
-        /// Compiled for every instruction set, costs are those of the readings of any tile.
-        #[test]
-        fn costs_are_those_of_any_reading(seed: u64, is_last: bool) {
-            let seed = Seed(seed);
-            let rng = &mut seed.rng();
-            let (rows, columns) = (rng.random_range(2..=128), rng.random_range(1..=12));
-            let bits = rng.random_range(1..=4);
-            let weights = Weights::from_fn(rows, columns, |_, _| weight(rng, bits));
-            let network = linear(weights, rng.random_range(1..=3));
-            let mut spec = spec(seed);
-            spec.input_control = InputControl::OrderedScan;
-            let code_table = CodeTable::from_spec(&spec);
-            let mapping = Mapping::logical(&network, &spec);
-            let (mut tile, of) = (mapping.tiles[0].clone(), &mapping.matrices[0]);
-            tile.columns.iter_mut().for_each(|column| column.inverted = rng.random());
-            let (profile, planes) = codes(seed, &network, 70, of);
-            let last = is_last.then_some(network.matrices()[0].weights);
-            let noise = (&spec, &code_table);
-            let samples: Vec<usize> = (0..profile.samples()).collect();
-            let codings = (&of.coding, &planes);
-            let damage = Damage::new(&tile, (&profile, &samples), noise, last, codings);
-            assert!(damage.is_unshared());
+            /// Compiled for every instruction set, costs are those of the readings of any tile.
+            #[test]
+            fn costs_are_those_of_any_reading(seed: u64, is_last: bool) {
+                let seed = Seed(seed);
+                let rng = &mut seed.rng();
+                let (rows, columns) = (rng.random_range(2..=128), rng.random_range(1..=12));
+                let bits = rng.random_range(1..=4);
+                let weights = Weights::from_fn(rows, columns, |_, _| weight(rng, bits));
+                let network = linear(weights, rng.random_range(1..=3));
+    let network = scored(rng, network);
+                let mut spec = spec(seed);
+                spec.input_control = InputControl::OrderedScan;
+                let code_table = CodeTable::from_spec(&spec);
+                let mapping = Mapping::logical(&network, &spec);
+                let (mut tile, of) = (mapping.tiles[0].clone(), &mapping.matrices[0]);
+                tile.columns.iter_mut().for_each(|column| column.inverted = rng.random());
+                let (profile, planes) = codes(seed, &network, 70, of);
+                let last = is_last.then(|| Answers::of(&network, 0).expect("it has one"));
+                let noise = (&spec, &code_table);
+                let samples: Vec<usize> = (0..profile.samples()).collect();
+                let codings = (&of.coding, &planes);
+                let damage = Damage::new(&tile, (&profile, &samples), noise, last.as_ref(), codings);
+                assert!(damage.is_unshared());
 
-            let mut entries: Vec<usize> = (0..rows).collect();
-            entries.shuffle(rng);
-            let unshared = |isa| {
-                let unshared = Unshared::new(&damage, &entries, isa).expect("an unshared tile");
-                Order::read(&damage, &entries, Box::new(unshared))
-            };
-            let mut gathered = Order::gathered(&damage, &entries);
-            let mut orders: Vec<Order<'_>> = Isa::all().into_iter().map(unshared).collect();
-            for _ in 0..20 {
-                let swap = [0; 2].map(|_| rng.random_range(0..rows));
-                let rise = if rng.random() { f64::INFINITY } else { 0.0 };
-                let change = Change::Swap(swap);
-                let expected = gathered.propose(change, rise);
-                let is_accepted = rng.random();
-                for order in &mut orders {
-                    prop_assert_eq!(order.propose(change, rise), expected);
-                    if is_accepted {
-                        order.accept();
+                let mut entries: Vec<usize> = (0..rows).collect();
+                entries.shuffle(rng);
+                let unshared = |isa| {
+                    let unshared = Unshared::new(&damage, &entries, isa).expect("an unshared tile");
+                    Order::read(&damage, &entries, Box::new(unshared))
+                };
+                let mut gathered = Order::gathered(&damage, &entries);
+                let mut orders: Vec<Order<'_>> = Isa::all().into_iter().map(unshared).collect();
+                for _ in 0..20 {
+                    let swap = [0; 2].map(|_| rng.random_range(0..rows));
+                    let rise = if rng.random() { f64::INFINITY } else { 0.0 };
+                    let change = Change::Swap(swap);
+                    let expected = gathered.propose(change, rise);
+                    let is_accepted = rng.random();
+                    for order in &mut orders {
+                        prop_assert_eq!(order.propose(change, rise), expected);
+                        if is_accepted {
+                            order.accept();
+                        }
                     }
-                }
-                if is_accepted {
-                    gathered.accept();
+                    if is_accepted {
+                        gathered.accept();
+                    }
                 }
             }
         }
-    }
 }

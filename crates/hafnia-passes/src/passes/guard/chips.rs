@@ -13,7 +13,7 @@
 
 use hafnia_cim::{Fabrication, FaultMap, Faults, Groups, MacroSpec};
 use hafnia_ir::{Column, Tile};
-use hafnia_model::arithmetic::{accumulate, argmax};
+use hafnia_model::Scores;
 use hafnia_rng::{Counter, Seed, gaussian};
 use hafnia_simd::LANES;
 use rayon::prelude::*;
@@ -59,8 +59,10 @@ struct Trial<'a> {
     ones: Vec<[i32; LANES]>,
     /// By tile column: its output, and what an error of its code counts there.
     outputs: Vec<(usize, i32)>,
-    /// By sample: the noiseless sums of all outputs.
+    /// By sample: the noiseless outputs.
     sums: Vec<Vec<i32>>,
+    /// How they compare.
+    scores: &'a Scores,
 }
 
 /// A conversion cycle.
@@ -91,8 +93,8 @@ impl<'a> Trial<'a> {
             let factor = coding.factors()[slice];
             (output, if column.inverted { -factor } else { factor })
         };
-        let weights = scanned.last().expect("and where the tile holds the last matrix whole");
-        let sums = |&sample: &usize| accumulate(weights, &planes.levels(profile.sample(sample)));
+        let answers = scanned.answers().expect("and where the tile holds the last matrix whole");
+        let sums = |&sample: &usize| answers.outputs(&planes.levels(profile.sample(sample)));
         let mut trial = Self {
             tile,
             blocks,
@@ -103,6 +105,7 @@ impl<'a> Trial<'a> {
             ones: Vec::new(),
             outputs: tile.columns.iter().map(output).collect(),
             sums: judge.samples.iter().map(sums).collect(),
+            scores: answers.scores(),
         };
         let (scan, mut groups) = (tile.rows.scan(), Groups::default());
         let mut active: Vec<u32> = Vec::new();
@@ -165,7 +168,8 @@ impl<'a> Trial<'a> {
             for (&(output, factor), &error) in self.outputs.iter().zip(errors.as_flattened()) {
                 noisy[output] += factor * error;
             }
-            damages.push(f64::from(u8::from(argmax(&noisy) != argmax(sums))));
+            let scores = self.scores;
+            damages.push(f64::from(u8::from(scores.class(&noisy) != scores.class(sums))));
         }
         damages
     }

@@ -7,6 +7,7 @@ use hafnia_rng::Seed;
 use rand::RngExt;
 
 use super::{anneal, rules};
+use crate::analysis::Answers;
 use crate::analysis::Damage;
 use crate::error::PassError;
 use crate::passes::annealing::Annealing;
@@ -73,7 +74,8 @@ fn gap(spec: &MacroSpec, seed: Seed, rows: usize, steps: u64) -> Result<AnnealGa
     let samples: Vec<usize> = (0..SAMPLES).collect();
     let last = Weights::from(bits);
     let codings = (&Coding::odd(1), &Planes::of_levels(2));
-    let damage = Damage::new(&tile, (&profile, &samples), noise, Some(&last), codings);
+    let answers = Answers::plain(&last);
+    let damage = Damage::new(&tile, (&profile, &samples), noise, Some(&answers), codings);
     let starts = rules::starts(&tile, &damage.activity());
     let start = rules::least(&damage, &starts);
     let tile = || PassError::NotExact { matrix: "random".to_owned() };

@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use hafnia_cim::{CodeCovariance, CodeTable, Groups, MacroSpec};
 use hafnia_ir::{Coding, Geometry, MatrixProfile, Planes, Stage, Tile, random};
 use hafnia_model::Weights;
-use hafnia_model::arithmetic::{accumulate, argmax};
+use hafnia_model::arithmetic::argmax;
 use hafnia_rng::Seed;
 use proptest::prelude::*;
 use rand::{RngExt, seq::SliceRandom};
 
 use super::*;
-use crate::analysis::Order;
-use crate::tests::{codes, linear, spec};
+use crate::analysis::{Answers, Order};
+use crate::tests::{codes, linear, scored, spec};
 
 /// The damage of a tile as it is, by the definition and with the one definition of groups.
 fn obvious(
     tile: &Tile,
     profile: &MatrixProfile,
     (spec, code_table): (&MacroSpec, &CodeTable),
-    last: Option<&Weights>,
+    last: Option<&Answers<'_>>,
     (coding, planes): (&Coding, &Planes),
 ) -> f64 {
     let covariance = CodeCovariance::from_spec(spec);
@@ -77,19 +77,22 @@ fn obvious(
             *mean += factor * means[column];
             *variance += factor * factor * variances[column];
         }
-        let Some(weights) = last else {
+        let Some(answers) = last else {
             total += outputs.values().map(|[mean, variance]| mean * mean + variance).sum::<f64>();
             continue;
         };
         let levels = activations.iter().map(|&code| planes.level(code.into()) as u8);
-        let sums = accumulate(weights, &levels.collect::<Vec<_>>());
-        let class = argmax(&sums);
+        let scores = answers.scores().of(&answers.outputs(&levels.collect::<Vec<_>>()));
+        let class = argmax(&scores);
         let [winner_mean, winner_variance] = outputs[&class];
         for (&output, [mean, variance]) in outputs.iter().filter(|(other, _)| **other != class) {
-            let tie = if output < class { -1.0 } else { 1.0 };
-            let lead = f64::from(sums[class] - sums[output]) + tie;
-            let mean = lead + winner_mean - mean;
-            let deviation = (winner_variance + variance).sqrt();
+            let tie = if output < class { -0.5 } else { 0.5 };
+            let [of_winner, of_other] = [class, output].map(|output| answers.scale(output));
+            let lead = scores[class] - scores[output] + tie * (of_winner + of_other);
+            let mean = lead + of_winner * winner_mean - of_other * mean;
+            let variances =
+                [of_winner * of_winner * winner_variance, of_other * of_other * variance];
+            let deviation = variances.iter().sum::<f64>().sqrt();
             total += if deviation > 0.0 {
                 0.5 * libm::erfc(mean / deviation / std::f64::consts::SQRT_2)
             } else {
@@ -119,6 +122,7 @@ proptest! {
             if bits == 1 { 2 * number as i32 - 1 } else { number as i32 - (1 << (bits - 1)) }
         });
         let network = linear(weights, rng.random_range(1..=3));
+let network = scored(rng, network);
         let spec = spec(seed);
         let code_table = CodeTable::from_spec(&spec);
         let noise = (&spec, &code_table);
@@ -130,14 +134,14 @@ proptest! {
         let (profile, planes) = &codes(seed, &network, 70, of);
         let codings = (&of.coding, planes);
         let is_whole = tile.columns.len() == of.columns;
-        let last = (is_last && is_whole).then_some(network.matrices()[0].weights);
+        let last = (is_last && is_whole).then(|| Answers::of(&network, 0).expect("it has one"));
 
         let samples: Vec<usize> = (0..profile.samples()).collect();
-        let damage = Damage::new(tile, (profile, &samples), noise, last, codings);
+        let damage = Damage::new(tile, (profile, &samples), noise, last.as_ref(), codings);
         let mut entries: Vec<usize> = (0..rows).collect();
         entries.shuffle(rng);
         let check = |found: f64, entries: &[usize]| {
-            let expected = obvious(&tile.with_order(entries), profile, noise, last, codings);
+            let expected = obvious(&tile.with_order(entries), profile, noise, last.as_ref(), codings);
             // Sums of some thousand terms in another order; up to 19 tails right to 1e-10 each.
             let tolerance = 1e-9 * expected.abs() + 19e-10;
             prop_assert!((found - expected).abs() <= tolerance, "{found} {expected}");
@@ -177,7 +181,7 @@ proptest! {
             };
             other.rows = assigned.rows.iter().enumerate().map(row).collect();
             let expected =
-                Damage::new(&other, (profile, &samples), noise, last, codings).of(&entries);
+                Damage::new(&other, (profile, &samples), noise, last.as_ref(), codings).of(&entries);
             prop_assert_eq!(proposed, expected);
             if rng.random() {
                 order.accept();
