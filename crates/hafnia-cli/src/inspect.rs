@@ -6,7 +6,7 @@ use anyhow::bail;
 use clap::Args;
 use hafnia_artifact::{ArtifactError, Manifest, load};
 use hafnia_ir::{Mapping, Profile, Program, read_mapping};
-use hafnia_model::Network;
+use hafnia_model::{Floats, Network};
 use hafnia_sim::MatrixPath;
 use hafnia_study::{
     MappingDescription, NetworkDescription, ProfileOutcome, describe_network, natural_paths, sizes,
@@ -58,6 +58,11 @@ pub(crate) fn network_text(network: &NetworkDescription) -> String {
         input.bits(),
         input.cuts.iter().map(|of_channel| cuts(of_channel)).collect::<Vec<_>>().join("; ")
     );
+    if !input.floats.is_empty() {
+        let range = |Floats { least, largest, .. }: &Floats| format!("{least} to {largest}");
+        let ranges = input.floats.iter().map(range).collect::<Vec<_>>().join("; ");
+        text += &format!("\nfloats of {ranges} are taken too");
+    }
     let mut table = table([
         "layer",
         "name",

@@ -62,19 +62,20 @@ pub(crate) struct Import {
     onnx: OnnxOptions,
 }
 
-/// Write a network as an interchange folder, with reference logits if asked, or as a QONNX file.
+/// Write a network as a QONNX file, or as an interchange folder, with reference logits if asked.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  hafnia model export out/net/network.hafnia --out exported/
-  hafnia model export out/net/network.hafnia --out net.onnx
-  hafnia model export --model frontier --out exported/
-  hafnia model export net.hafnia --out exported/ --logits 100 --offline")]
+  hafnia model export out/net/network.hafnia net.onnx
+  hafnia model export --model frontier net.onnx
+  hafnia model export out/net/network.hafnia exported/
+  hafnia model export net.hafnia exported/ --logits 100 --offline")]
 pub(crate) struct Export {
-    #[command(flatten)]
-    network: NetworkOptions,
-    /// Folder to write, or QONNX file: FILE.onnx.
-    #[arg(long, value_name = "DIR|FILE")]
-    out: PathBuf,
+    /// Network file, none with --model, and what is written: a QONNX file, FILE.onnx, or a folder.
+    #[arg(value_names = ["NETWORK", "FILE|FOLDER"], num_args = 1..=2, required = true)]
+    paths: Vec<PathBuf>,
+    /// Recorded network in place of a file: RECIPE, or RECIPE/SEED (hafnia models).
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
     /// Also write the raw outputs for this many of the first test images.
     #[arg(long, value_name = "N", default_value_t = 0)]
     logits: usize,
@@ -329,27 +330,38 @@ impl Import {
 }
 
 impl Export {
+    /// The network, and what is written.
+    fn places(&self) -> anyhow::Result<(NetworkOptions, &Path)> {
+        let (file, out) = match (&self.paths[..], &self.model) {
+            ([out], Some(_)) => (None, out),
+            ([file, out], None) => (Some(file.clone()), out),
+            ([file, _], Some(_)) => {
+                bail!("give either the network file {} or --model", file.display())
+            }
+            _ => {
+                bail!("give the network, as a file or by --model, and the file or folder to write")
+            }
+        };
+        Ok((NetworkOptions { file, model: self.model.clone() }, out))
+    }
+
     fn run(&self, session: &Session<'_>, output: Output) -> anyhow::Result<()> {
-        if is_onnx(&self.out) {
+        let (network, out) = self.places()?;
+        if is_onnx(out) {
             ensure!(
                 self.logits == 0,
                 "--logits is for interchange folders, an ONNX file is written"
             );
-            Places::new().reads(&self.network.file).writes([self.out.clone()]).check()?;
-            let network = self.network.source()?.load()?.network;
-            let described = written(describe_network(&network), |_| {
-                Ok(hafnia_onnx::export(&network, &self.out)?)
-            });
+            Places::new().reads(&network.file).writes([out.to_owned()]).check()?;
+            let network = network.source()?.load()?.network;
+            let described =
+                written(describe_network(&network), |_| Ok(hafnia_onnx::export(&network, out)?));
             return output.answer(described, network_text);
         }
         let data = self.data.source();
-        Places::new()
-            .reads(&self.network.file)
-            .reads(data.files())
-            .writes_folder(&self.out)
-            .check()?;
-        interchange::check_writable(&self.out)?;
-        let network = self.network.source()?.load()?.network;
+        Places::new().reads(&network.file).reads(data.files()).writes_folder(out).check()?;
+        interchange::check_writable(out)?;
+        let network = network.source()?.load()?.network;
         let outputs = match self.logits {
             0 => Vec::new(),
             images => {
@@ -360,7 +372,7 @@ impl Export {
             }
         };
         let described = written(describe_network(&network), |_| {
-            Ok(interchange::export_with_logits(&network, &outputs, &self.out)?)
+            Ok(interchange::export_with_logits(&network, &outputs, out)?)
         });
         output.answer(described, network_text)
     }

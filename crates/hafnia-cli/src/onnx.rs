@@ -1,4 +1,4 @@
-//! `hafnia model import FILE.onnx` and `hafnia model export --out FILE.onnx`.
+//! `hafnia model import FILE.onnx`.
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +16,10 @@ use crate::output::{Output, typed};
 /// What an ONNX file does not say, and what it is compared with.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct OnnxOptions {
-    /// What an ONNX file expects of a byte of an image: the byte (raw), a 255th of it (unit), or that
-    /// less a mean, divided by a deviation. Means and deviations of several channels are joined by
-    /// slashes: 0.49/0.48/0.45,0.25/0.24/0.26.
-    #[arg(long, value_name = "raw|unit|MEAN,STD", value_parser = pixels)]
+    /// What an ONNX file expects of a byte of an image: the byte (raw), the byte less 128 (signed), a
+    /// 255th of it (unit), or that less a mean, divided by a deviation. Means and deviations of several
+    /// channels are joined by slashes: 0.49/0.48/0.45,0.25/0.24/0.26.
+    #[arg(long, value_name = "raw|signed|unit|MEAN,STD", value_parser = pixels)]
     pixels: Option<Pixels>,
     /// Shape of the images (channels, rows, columns), where an ONNX file takes vectors: 1x28x28.
     #[arg(long, value_name = "CxHxW", value_parser = shape)]
@@ -27,8 +27,8 @@ pub(crate) struct OnnxOptions {
     /// Round weights of an ONNX file that lie on no grid to 8 bits.
     #[arg(long)]
     approximate: bool,
-    /// Compare with what an executor of the ONNX file gave: bytes of images (N, …), and floats
-    /// (N, outputs) or classes (N).
+    /// Compare with what an executor of the ONNX file gave: images (N, …), as bytes or as the floats
+    /// that the file takes, and floats (N, outputs) or classes (N).
     #[arg(long, num_args = 2, value_names = ["INPUTS.npy", "OUTPUTS.npy"])]
     check: Vec<PathBuf>,
 }
@@ -39,6 +39,7 @@ fn pixels(text: &str) -> Result<Pixels, String> {
     };
     match text {
         "raw" => Ok(Pixels::Raw),
+        "signed" => Ok(Pixels::Signed),
         "unit" => Ok(Pixels::Unit),
         text => text
             .split_once(',')
@@ -46,7 +47,7 @@ fn pixels(text: &str) -> Result<Pixels, String> {
                 let (means, deviations) = (numbers(means)?, numbers(deviations)?);
                 Some(Pixels::Normalised { means, deviations })
             })
-            .ok_or_else(|| "it must be raw, unit or MEAN,STD".to_owned()),
+            .ok_or_else(|| "it must be raw, signed, unit or MEAN,STD".to_owned()),
     }
 }
 
@@ -158,7 +159,7 @@ impl OnnxOptions {
     pub(crate) fn import(&self, file: &Path, out: &Path, output: Output) -> anyhow::Result<()> {
         let Some(pixels) = self.pixels.clone() else {
             bail!(
-                "{}: --pixels raw, unit or MEAN,STD is needed: an ONNX file does not say what it expects of \
+                "{}: --pixels raw, signed, unit or MEAN,STD is needed: an ONNX file does not say what it expects of \
                  the bytes of an image",
                 file.display()
             );
@@ -222,8 +223,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pixels_are_read_in_three_forms() {
+    fn pixels_are_read_in_their_forms() {
         assert_eq!(pixels("raw"), Ok(Pixels::Raw));
+        assert_eq!(pixels("signed"), Ok(Pixels::Signed));
         assert_eq!(pixels("unit"), Ok(Pixels::Unit));
         let normalised = |means: &[f32], deviations: &[f32]| {
             let (means, deviations) = (means.to_vec(), deviations.to_vec());

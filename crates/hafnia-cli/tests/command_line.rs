@@ -163,7 +163,7 @@ fn a_network_goes_all_the_way() {
 #[test]
 fn a_network_goes_out_and_comes_back() {
     let place = Place::new();
-    place.run("model export net.hafnia --out exported --logits 3 --offline");
+    place.run("model export net.hafnia exported --logits 3 --offline");
     place.run("model import exported --out back.hafnia");
     let bytes = |name: &str| std::fs::read(place.path(name)).unwrap();
     assert_eq!(bytes("net.hafnia"), bytes("back.hafnia"));
@@ -215,7 +215,7 @@ fn a_recorded_network_needs_no_file() {
     }
 
     // What is in no file can become one.
-    place.run("model export --model frontier --out exported");
+    place.run("model export --model frontier exported");
     place.run("model import exported --out back.hafnia");
     assert_eq!(place.json("inspect back.hafnia")["digest"], first["digest"]);
     let spot = place.json("sim back.hafnia --engine exact --images 100 --chips 1 --offline");
@@ -1100,7 +1100,7 @@ fn wrong_mappings_and_networks_are_named() {
     let place = Place::new();
     place.run("map net.hafnia --pipeline natural --out natural.map");
     place.run("profile net.hafnia --offline --images 10 --out net.profile");
-    place.run("model export net.hafnia --out exported");
+    place.run("model export net.hafnia exported");
     hafnia_artifact::save(place.path("other.hafnia"), &random::lenet5(Seed(2))).unwrap();
     let text = std::fs::read_to_string(place.path("natural.map")).unwrap();
     let write = |name: &str, old: &str, new: &str| {

@@ -130,7 +130,7 @@ fn outputs_are_held_against_targets() {
     let pixels: Vec<u8> = (0..16 * 20u32).map(|at| (at * 97 % 251) as u8).collect();
     write("x.npy", npy::encode(&[20, 16], &pixels));
     // The network's own outputs, and a quarter more.
-    let exported = "model export net.hafnia --out outputs --logits 20 --data own";
+    let exported = "model export net.hafnia outputs --logits 20 --data own";
     assert!(hafnia(place, exported, "").status.success());
     let outputs = fs::read(place.join("outputs/reference_logits.npy")).unwrap();
     let outputs: npy::Array<i32> = npy::decode(&outputs).unwrap();
@@ -186,7 +186,7 @@ fn data_that_do_not_fit_are_refused() {
     refused(
         place,
         sim,
-        "data set `own/test` has the value 0.5 in image 0, a network takes whole numbers of 0 to 255",
+        "data set `own/test` has the value 0.5 in image 0, the network takes whole numbers of 0 to 255",
     );
     refused(
         place,

@@ -56,7 +56,7 @@ fn no_output_is_an_input_or_another_output() {
     }
     for (line, expected) in [
         (
-            "model export net.hafnia --data data --out data",
+            "model export net.hafnia data --data data",
             "cannot write data: it holds data/train-images-idx3-ubyte, an input of the same command",
         ),
         (
@@ -102,7 +102,7 @@ fn what_is_not_ours_is_refused_before_any_work() {
     fs::write(place.join("home/measurements/a.csv"), "1").unwrap();
     let lost = ", which would be lost";
     refused(place, "map net.hafnia --pipeline compact --out x.map --emit program=home", lost);
-    refused(place, "model export net.hafnia --out home", lost);
+    refused(place, "model export net.hafnia home", lost);
     // A program with one file that is not its own.
     fs::write(place.join("program/thesis.tex"), "").unwrap();
     let emit = "map net.hafnia --pipeline compact --out x.map --emit program=program";

@@ -347,7 +347,7 @@ fn what_results_depend_on_is_what_a_folder_is_of() {
     assert_eq!(output.status.code(), Some(1));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("cannot read net.hafnia: No such file"), "{said}");
-    hafnia(place, "model export --model frontier --out net").output().unwrap();
+    hafnia(place, "model export --model frontier net").output().unwrap();
     hafnia(place, "model import net --out net.hafnia").output().unwrap();
     fs::write(place.join("macros/base.toml"), base(700.0)).unwrap();
     assert_eq!(run("").status.code(), Some(1));

@@ -102,7 +102,7 @@ impl Dataset {
         &pixels[index * self.size()..][..self.size()]
     }
 
-    /// The values as the bytes that networks take: those of `uint8` as they are, those of `int8`
+    /// The values as the bytes that all networks take: those of `uint8` as they are, those of `int8`
     /// plus 128, and those of `float32` where all of them are whole numbers of 0 to 255.
     ///
     /// # Errors
@@ -111,7 +111,7 @@ impl Dataset {
         self.images.bytes().map_err(|at| {
             let (image, value) = (at / self.size(), self.images.get(at));
             self.unfit(format!(
-                "has the value {value} in image {image}, a network takes whole numbers of 0 to 255"
+                "has the value {value} in image {image}, the network takes whole numbers of 0 to 255"
             ))
         })
     }
@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(*floats([0.0, 1.0, 254.0, 255.0]).bytes().unwrap(), [0, 1, 254, 255]);
         assert_eq!(
             floats([0.0, 1.0, 2.0, 0.5]).bytes().unwrap_err().to_string(),
-            "data set `test` has the value 0.5 in image 1, a network takes whole numbers of 0 to 255"
+            "data set `test` has the value 0.5 in image 1, the network takes whole numbers of 0 to 255"
         );
         let none = Dataset { labels: None, ..dataset() };
         assert_eq!(none.labels().unwrap_err().to_string(), "data set `test` has no labels");

@@ -52,6 +52,14 @@ impl Samples {
         }
     }
 
+    /// The values, if they are floats.
+    pub fn as_floats(&self) -> Option<&[f32]> {
+        match self {
+            Self::F32(values) => Some(values),
+            Self::U8(_) | Self::I8(_) => None,
+        }
+    }
+
     /// Where the first value is that is infinite or no number.
     pub(crate) fn first_not_finite(&self) -> Option<usize> {
         match self {

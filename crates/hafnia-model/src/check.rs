@@ -113,6 +113,11 @@ fn check_input(input: &Input) -> Result<Shape, String> {
         }
     }
     check_lowest("activation of the input", input.lowest)?;
+    let lists = input.floats.len();
+    if lists > 1 && lists != input.channels {
+        return Err(format!("{} input channels have floats of {lists}", input.channels));
+    }
+    input.floats.iter().try_for_each(|floats| floats.check(input.levels()))?;
     range("size of the input", input.shape().len(), 1, MAX_LENGTH)?;
     Ok(input.shape())
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::floats::{FloatError, Floats};
+
 /// What a network takes: an image of 8-bit pixels, each of which becomes an activation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,12 +22,17 @@ pub struct Input {
     pub cuts: Vec<Vec<u8>>,
     /// The activation of a pixel that reaches no cut, −255 to 0.
     pub lowest: i32,
+    /// How values of `float32` become activations: for all channels, or for each; nothing where only
+    /// bytes do.
+    #[serde(default)]
+    pub floats: Vec<Floats>,
 }
 
 impl Input {
     /// An image whose pixels become activations from 0 on by these cuts, the same in all channels.
     pub fn new(channels: usize, height: usize, width: usize, cuts: &[u8]) -> Self {
-        Self { channels, height, width, cuts: vec![cuts.to_vec()], lowest: 0 }
+        let (cuts, floats) = (vec![cuts.to_vec()], Vec::new());
+        Self { channels, height, width, cuts, lowest: 0, floats }
     }
 
     /// An image whose pixels keep their upper `bits` bits: pixel >> (8 − `bits`).
@@ -72,15 +79,33 @@ impl Input {
                 std::array::from_fn(|pixel| level(pixel) as u8)
             })
             .collect();
-        let of_channel = (self.height * self.width).max(1);
-        let of_pixel = |(index, &pixel): (usize, &u8)| {
-            let table = match &tables[..] {
-                [all] => all,
-                each => &each[index / of_channel % self.channels],
-            };
-            table[usize::from(pixel)]
-        };
+        let of_pixel =
+            |(index, &pixel): (usize, &u8)| self.of_channel(&tables, index)[usize::from(pixel)];
         pixels.iter().enumerate().map(of_pixel).collect()
+    }
+
+    /// The levels of images of `float32`, (image, channel, y, x).
+    ///
+    /// # Errors
+    /// The first value that is not taken.
+    ///
+    /// # Panics
+    /// If it takes no floats.
+    pub fn levels_of_floats(&self, values: &[f32]) -> Result<Vec<u8>, FloatError> {
+        let level = |(at, &value): (usize, &f32)| {
+            let floats = self.of_channel(&self.floats, at);
+            let Floats { least, largest, .. } = *floats;
+            floats.level(value).ok_or(FloatError { at, value, least, largest })
+        };
+        values.iter().enumerate().map(level).collect()
+    }
+
+    /// Of what there is for all channels, or for each, that of an element of images.
+    fn of_channel<'a, T>(&self, each: &'a [T], element: usize) -> &'a T {
+        match each {
+            [all] => all,
+            each => &each[element / (self.height * self.width).max(1) % self.channels],
+        }
     }
 }
 

@@ -39,6 +39,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::floats::Floats;
 use crate::input::Input;
 use crate::layer::{Activate, Conv, Layer, Linear, Padding, Thresholds, Window};
 use crate::network::Network;
@@ -93,6 +94,8 @@ struct InputDescription {
     cuts: Option<Cuts>,
     #[serde(skip_serializing_if = "is_zero")]
     lowest: i32,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    floats: Vec<Floats>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bits: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -543,13 +546,14 @@ pub fn read_reference_logits(
 
 impl InputDescription {
     fn of(input: &Input) -> Self {
-        let Input { channels, height, width, ref cuts, lowest } = *input;
+        let Input { channels, height, width, ref cuts, lowest, ref floats } = *input;
         let list = |cuts: &Vec<u8>| cuts.iter().map(|&cut| cut.into()).collect();
         let cuts = match &cuts[..] {
             [all] => Cuts::All(list(all)),
             each => Cuts::Each(each.iter().map(list).collect()),
         };
-        Self { channels, height, width, cuts: Some(cuts), lowest, bits: None, shift: None }
+        let (cuts, floats) = (Some(cuts), floats.clone());
+        Self { channels, height, width, cuts, lowest, floats, bits: None, shift: None }
     }
 
     fn of_fields(mut fields: Fields) -> Result<Self, String> {
@@ -559,10 +563,13 @@ impl InputDescription {
             width: fields.take("width")?,
             cuts: fields.optional::<Option<_>>("cuts")?.flatten(),
             lowest: fields.optional("lowest")?.unwrap_or(0),
+            floats: fields.optional("floats")?.unwrap_or_default(),
             bits: fields.optional::<Option<_>>("bits")?.flatten(),
             shift: fields.optional::<Option<_>>("shift")?.flatten(),
         };
-        fields.end("`channels`, `height`, `width`, `cuts` and `lowest`, or `bits` and `shift`")?;
+        fields.end(
+            "`channels`, `height`, `width`, `cuts`, `lowest` and `floats`, or `bits` and `shift`",
+        )?;
         Ok(input)
     }
 
@@ -588,8 +595,8 @@ impl InputDescription {
             }
             _ => return Err("the input needs `cuts`, or `bits` and `shift`".to_owned()),
         };
-        let Self { channels, height, width, lowest, .. } = self;
-        Ok(Input { channels, height, width, cuts, lowest })
+        let Self { channels, height, width, lowest, floats, .. } = self;
+        Ok(Input { channels, height, width, cuts, lowest, floats })
     }
 }
 

@@ -35,6 +35,7 @@ mod bit_matrix;
 mod bounds;
 mod check;
 mod error;
+mod floats;
 mod input;
 pub mod interchange;
 mod interpreter;
@@ -49,6 +50,7 @@ mod wire;
 pub use bit_matrix::{BitMatrix, HexError};
 pub use bounds::largest_levels;
 pub use error::ShapeError;
+pub use floats::{FloatError, Floats};
 pub use input::{Input, Shape};
 pub use interchange::InterchangeError;
 pub use interpreter::{

@@ -6,6 +6,7 @@ use crate::bit_matrix::BitMatrix;
 use hafnia_rng::Seed;
 use rand::{Rng, RngExt};
 
+use crate::floats::Floats;
 use crate::input::{Input, Shape};
 use crate::layer::{Activate, Conv, Layer, Linear, Padding, Thresholds, Window};
 use crate::network::Network;
@@ -166,6 +167,20 @@ pub fn lenet5(seed: Seed) -> Network {
     Network::new(input, layers).expect("LeNet-5")
 }
 
+/// Random rules by which an input takes floats: for all channels, or for each.
+pub fn floats(seed: Seed, input: &Input) -> Vec<Floats> {
+    let rng = &mut seed.site("model/random/floats").rng();
+    let lists = if rng.random() { 1 } else { input.channels };
+    let of_channel = |_| {
+        let count = rng.random_range(0..=input.levels());
+        let mut cuts: Vec<f32> = (0..count).map(|_| rng.random_range(-3.0..3.0)).collect();
+        cuts.sort_by(f32::total_cmp);
+        let (least, largest) = (rng.random_range(-4.0..0.0), rng.random_range(0.0..4.0));
+        Floats { least, largest, cuts }
+    };
+    (0..lists).map(of_channel).collect()
+}
+
 /// A random network of whatever the format allows beyond [`network`]: weights of any integers, groups,
 /// windows that differ by side, activations below 0, branches that are added or joined, thresholds by
 /// themselves, pools that add, scores.
@@ -182,7 +197,7 @@ pub fn graph(seed: Seed) -> Network {
     let cuts = (0..lists).map(cuts).collect();
     let (height, width) = (rng.random_range(1..=7), rng.random_range(1..=7));
     let lowest = -rng.random_range(0..=3);
-    let mut drawn = Drawn::new(Input { channels, height, width, cuts, lowest });
+    let mut drawn = Drawn::new(Input { cuts, lowest, ..Input::new(channels, height, width, &[]) });
     let window = any_window(rng, drawn.last_shape());
     drawn.push_conv(rng, window);
     for _ in 0..rng.random_range(0..=4) {

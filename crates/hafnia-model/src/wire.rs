@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bit_matrix::BitMatrix;
 use crate::error::ShapeError;
+use crate::floats::Floats;
 use crate::input::Input;
 use crate::layer::{Activate, Conv, Layer, Linear, Padding, Thresholds, Window};
 use crate::scores::Scores;
@@ -54,6 +55,8 @@ enum Record {
     },
     /// After all layers.
     Scores(Scores),
+    /// How floats become activations, where they do; before all layers.
+    Floats(Vec<Floats>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -351,7 +354,7 @@ impl TryFrom<Any> for Layer {
 impl Records {
     /// The records of a network: its input, its layers with the values that they take, its scores.
     pub(crate) fn new(input: Input, steps: Steps, scores: Scores) -> Self {
-        let Input { channels, height, width, mut cuts, lowest } = input;
+        let Input { channels, height, width, mut cuts, lowest, floats } = input;
         let mut records = Vec::new();
         let is_plain =
             cuts.len() == 1 && lowest == 0 && cuts[0][0] > 0 && cuts[0].is_sorted_by(|a, b| a < b);
@@ -361,6 +364,9 @@ impl Records {
             records.push(Record::Input { cuts, lowest });
             Vec::new()
         };
+        if !floats.is_empty() {
+            records.push(Record::Floats(floats));
+        }
         records.extend(steps.into_iter().enumerate().map(|(index, (layer, from))| {
             let plain = (from == [index]).then(|| Record::plain(&layer)).flatten();
             plain.unwrap_or_else(|| Record::any(layer, from))
@@ -375,7 +381,7 @@ impl Records {
     pub(crate) fn read(self) -> Result<(Input, Steps, Scores), ShapeError> {
         let Self { input, layers: records } = self;
         let Pixels { channels, height, width, cuts } = input;
-        let mut input = Input { channels, height, width, cuts: vec![cuts], lowest: 0 };
+        let mut input = Input::new(channels, height, width, &cuts);
         let (mut steps, mut scores) = (Vec::new(), Scores::default());
         for record in records {
             let plain = |levels: Option<Levels>| {
@@ -384,6 +390,10 @@ impl Records {
             let layer = match record {
                 Record::Input { cuts, lowest } => {
                     (input.cuts, input.lowest) = (cuts, lowest);
+                    continue;
+                }
+                Record::Floats(floats) => {
+                    input.floats = floats;
                     continue;
                 }
                 Record::Scores(read) => {

@@ -32,6 +32,16 @@ fn example() -> Network {
     Network::new(input, layers).unwrap()
 }
 
+/// A network that takes floats too, half the time.
+fn with_floats(network: Network, seed: Seed) -> Network {
+    let input = network.input().clone();
+    let floats = if seed.0.is_multiple_of(2) { Vec::new() } else { random::floats(seed, &input) };
+    let layers = network.layers().iter().enumerate();
+    let steps = layers.map(|(at, layer)| (layer.clone(), network.from(at).to_vec()));
+    let scored = Network::graph(Input { floats, ..input }, steps.collect()).unwrap();
+    scored.with_scores(network.scores().clone()).unwrap()
+}
+
 /// An error with its causes, the folder left out.
 fn message(error: InterchangeError, folder: &Path) -> String {
     let mut text = error.to_string();
@@ -98,10 +108,15 @@ proptest! {
             0 => random::graph(Seed(seed)),
             _ => random::network(Seed(seed), Limits { weight_bits, ..Limits::default() }),
         };
+        let network = with_floats(network, Seed(seed));
         let parent = tempfile::tempdir().unwrap();
         let folder = parent.path().join("above/network");
         export(&network, &folder).unwrap();
-        prop_assert_eq!(import(&folder).unwrap(), network);
+        prop_assert_eq!(&import(&folder).unwrap(), &network);
+        let file = parent.path().join("above/network.hafnia");
+        hafnia_artifact::save(&file, &network).unwrap();
+        prop_assert_eq!(hafnia_artifact::load::<Network>(&file).unwrap(), network);
+        fs::remove_file(file).unwrap();
         prop_assert_eq!(names(&parent.path().join("above")), ["network"]);
     }
 
@@ -293,7 +308,7 @@ fn descriptions_that_are_refused() {
     check(
         edit("\"cuts\"", "\"cups\""),
         expect![
-            "DIR/network.json: `input`: `cups` is not a field, fields are `channels`, `height`, `width`, `cuts` and `lowest`, or `bits` and `shift`"
+            "DIR/network.json: `input`: `cups` is not a field, fields are `channels`, `height`, `width`, `cuts`, `lowest` and `floats`, or `bits` and `shift`"
         ],
     );
     check(

@@ -4,8 +4,8 @@
 
 use expect_test::{Expect, expect};
 use hafnia_model::{
-    Activate, BitMatrix, Conv, Input, Layer, Linear, Network, Scores, ShapeError, Thresholds,
-    Weights, Window,
+    Activate, BitMatrix, Conv, Floats, Input, Layer, Linear, Network, Scores, ShapeError,
+    Thresholds, Weights, Window,
 };
 
 fn input() -> Input {
@@ -74,6 +74,24 @@ fn range() {
     check(
         Input { lowest: 1, ..input() },
         expect!["the lowest activation of the input is 1, it must lie in -255..=0"],
+    );
+    let floats = |lists, cuts: &[f32], least, largest| {
+        let floats = Floats { least, largest, cuts: cuts.to_vec() };
+        Input { floats: vec![floats; lists], ..input() }
+    };
+    check(floats(2, &[], 0.0, 1.0), expect!["1 input channels have floats of 2"]);
+    check(
+        floats(1, &[0.5, f32::NAN], 0.0, 1.0),
+        expect!["a cut or an end of the floats of the input is no number"],
+    );
+    check(floats(1, &[], 1.0, 0.0), expect!["the floats of the input are from 1 to 0"]);
+    check(
+        floats(1, &[0.5, 0.25], 0.0, 1.0),
+        expect!["the cuts of floats are [0.5, 0.25], they must ascend"],
+    );
+    check(
+        floats(1, &[0.5; 4], 0.0, 1.0),
+        expect!["there are 4 cuts of floats, an input of 3 levels has at most as many"],
     );
     check(
         Input { channels: 16_384, height: 16_384, ..input() },

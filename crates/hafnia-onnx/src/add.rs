@@ -5,7 +5,7 @@ use hafnia_model::{Layer, Thresholds};
 use crate::elementwise::Op;
 use crate::expression::{Memory, Program};
 use crate::levels::{MOST_LEVELS, Runs, negated, runs};
-use crate::plan::NEVER;
+use crate::plan::{Counts, NEVER};
 use crate::quantise::{Counted, doubtful};
 use crate::state::State;
 use crate::value::{Base, Part, Value};
@@ -206,7 +206,8 @@ impl State {
             let name = self.plan.name(&format!("{} levels", self.node), "levels");
             let thresholds = Thresholds { levels: count, lowest: 0, values };
             let doubts = tables.iter().map(|table| table.doubts.clone()).collect();
-            value = self.plan.activate(name, thresholds, falling, doubts, value);
+            let floats = Vec::new();
+            value = self.plan.activate(name, Counts { thresholds, falling, doubts, floats }, value);
             range = (0, count as i64);
             ranges = cuts.iter().map(|cuts| (0, cuts.last().map_or(0, |cut| cut.1))).collect();
         }

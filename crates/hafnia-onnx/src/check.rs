@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use hafnia_artifact::{ArtifactError, npy, read};
+use hafnia_artifact::npy::{self, Element};
+use hafnia_artifact::{ArtifactError, read};
 use hafnia_model::{Layer, ReferenceProduct, Shape, run};
 
 use crate::doubt::{Given, is_explained};
@@ -62,8 +63,9 @@ impl Agreement {
     }
 }
 
-/// Compares an imported network with what an executor gave for the same images: `inputs` holds bytes
-/// (image, …), `outputs` floats (image, output) or the numbers of classes (image).
+/// Compares an imported network with what an executor gave for the same images: `inputs` holds bytes,
+/// `uint8` or `int8`, or the `float32` that the executor was given, (image, …); `outputs` floats
+/// (image, output) or the numbers of classes (image).
 ///
 /// # Errors
 /// If a file cannot be read, or holds arrays of other shapes.
@@ -73,9 +75,10 @@ pub fn check(
     outputs: impl AsRef<Path>,
 ) -> Result<Agreement, CheckError> {
     let (inputs, outputs) = (inputs.as_ref(), outputs.as_ref());
-    let images = images(imported, inputs)?;
+    let levels = levels(imported, inputs)?;
     let expected = expected(outputs)?;
-    let count = images.len() / imported.network.input().shape().len();
+    let size = imported.network.input().shape().len();
+    let count = levels.len() / size;
     let wrong = |fault: String| CheckError::Content { path: outputs.to_owned(), fault };
     if expected.images != count {
         let (found, inputs) = (expected.images, inputs.display());
@@ -106,8 +109,6 @@ pub fn check(
         different: 0,
         first_difference: None,
     };
-    let levels = imported.network.input().levels_of(&images);
-    let size = imported.network.input().shape().len();
     let mut product = ReferenceProduct::new(&imported.network);
     for (image, expected) in expected.values.chunks_exact(expected.each).enumerate() {
         let class = if are_classes { expected[0].max(0.0) as usize } else { largest_of(expected) };
@@ -285,19 +286,40 @@ fn tolerance(roundings: f64) -> f64 {
     roundings.clamp(TOLERANCE, 0.49)
 }
 
-/// The bytes of images, (image, channel, y, x).
-fn images(imported: &Imported, path: &Path) -> Result<Vec<u8>, CheckError> {
+/// The levels of images, (image, channel, y, x).
+fn levels(imported: &Imported, path: &Path) -> Result<Vec<u8>, CheckError> {
     let wrong = |fault: String| CheckError::Content { path: path.to_owned(), fault };
-    let array = npy::decode::<u8>(&read(path)?).map_err(|error| wrong(error.to_string()))?;
+    let bytes = read(path)?;
+    let kind = npy::descr(&bytes).map_err(|error| wrong(error.to_string()))?;
+    let input = imported.network.input();
+    let levels = if f32::DESCRS.contains(&&*kind) && !input.floats.is_empty() {
+        images::<f32>(imported, &bytes).and_then(|values| {
+            let levels = input.levels_of_floats(&values);
+            levels.map_err(|error| format!("image {}: {error}", error.at / input.shape().len()))
+        })
+    } else if i8::DESCRS.contains(&&*kind) {
+        images::<i8>(imported, &bytes).map(|values| {
+            let bytes: Vec<u8> = values.iter().map(|v| v.cast_unsigned() ^ 0x80).collect();
+            input.levels_of(&bytes)
+        })
+    } else {
+        images::<u8>(imported, &bytes).map(|bytes| input.levels_of(&bytes))
+    };
+    levels.map_err(wrong)
+}
+
+/// The values of images, (image, channel, y, x).
+fn images<T: Element>(imported: &Imported, bytes: &[u8]) -> Result<Vec<T>, String> {
+    let array = npy::decode::<T>(bytes).map_err(|error| error.to_string())?;
     let shape = imported.network.input().shape();
     let Shape { channels, height, width } = shape;
     let Some((_, sides)) = array.shape.split_first() else {
-        return Err(wrong("it holds one number, it must hold images".to_owned()));
+        return Err("it holds one number, it must hold images".to_owned());
     };
     let positions = height * width;
     let is_last = sides == [height, width, channels] && channels > 1;
     if sides.iter().product::<usize>() != shape.len() {
-        return Err(wrong(format!("its images have sides {sides:?}, the network takes {shape}")));
+        return Err(format!("its images have sides {sides:?}, the network takes {shape}"));
     }
     if !(is_last && (imported.channels_last || sides != [channels, height, width])) {
         return Ok(array.values);

@@ -13,6 +13,8 @@ use crate::proto::{
 
 /// QONNX's domain.
 const QONNX: &str = "qonnx.custom_op.general";
+/// Name of the input.
+const IMAGE: &str = "image";
 /// Up to this magnitude every integer is a float of 32 bits.
 const LARGEST: i64 = 1 << 24;
 
@@ -35,8 +37,9 @@ pub enum ExportError {
     },
 }
 
-/// Writes a network as a QONNX file, whole or not at all: what executors compute of the bytes of images,
-/// as floats (image, channel, y, x), are the integers of the network, or its scores if it has some.
+/// Writes a network as a QONNX file, whole or not at all: what executors compute of images, floats
+/// (image, channel, y, x), are the integers of the network, or its scores if it has some. These floats
+/// are those that the network takes, as the file did that it came from; or bytes if it takes no floats.
 ///
 /// Thresholds are QONNX's `MultiThreshold`, which the file also says in ONNX's own operators, so that
 /// `onnxruntime` runs it as well as `qonnx`.
@@ -51,7 +54,7 @@ pub fn export(network: &Network, path: impl AsRef<Path>) -> Result<(), ExportErr
 fn model(network: &Network) -> Result<Model, ExportError> {
     let mut writer = Writer { graph: Graph { name: "hafnia".to_owned(), ..Graph::default() } };
     let Shape { channels, height, width } = network.input().shape();
-    writer.graph.input.push(info("bytes", &[1, channels, height, width]));
+    writer.graph.input.push(info(IMAGE, &[1, channels, height, width]));
     let mut values = vec![writer.input(network)];
     // Whether a value has lost its rows and columns.
     let mut is_flat = vec![false];
@@ -175,13 +178,15 @@ impl Writer {
     fn input(&mut self, network: &Network) -> String {
         let input = network.input();
         let levels = usize::from(input.levels());
-        // A cut that no byte reaches makes lists as long as each other.
-        let cuts = input.cuts.iter().flat_map(|cuts| {
-            let cuts = cuts.iter().map(|&cut| f32::from(cut));
-            cuts.chain(std::iter::repeat(256.0)).take(levels)
-        });
-        let cuts = self.floats("cuts", &[input.cuts.len(), levels], cuts.collect());
-        self.thresholds("pixels", "bytes", &cuts, input.lowest, levels)
+        let of_bytes = |cuts: &Vec<u8>| cuts.iter().map(|&cut| f32::from(cut)).collect();
+        let mut cuts: Vec<Vec<f32>> = match &input.floats[..] {
+            [] => input.cuts.iter().map(of_bytes).collect(),
+            floats => floats.iter().map(|floats| floats.cuts.clone()).collect(),
+        };
+        // Cuts that nothing reaches make lists as long as each other.
+        cuts.iter_mut().for_each(|cuts| cuts.resize(levels, f32::MAX));
+        let cuts = self.floats("cuts", &[cuts.len(), levels], cuts.concat());
+        self.thresholds("pixels", IMAGE, &cuts, input.lowest, levels)
     }
 
     /// Thresholds (channel, level) on a value.

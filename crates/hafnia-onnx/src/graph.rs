@@ -26,6 +26,8 @@ pub(crate) struct Graph {
     pub(crate) constants: BTreeMap<String, Arc<Tensor>>,
     /// Name of what it takes.
     pub(crate) input: String,
+    /// Type of what it takes, as files number types; 0 if it is not known.
+    pub(crate) kind: i32,
     /// Sides of what it takes; none for one that is not known.
     pub(crate) dims: Vec<Option<usize>>,
     /// Name of what it gives.
@@ -101,9 +103,9 @@ impl Graph {
                 return Err(format!("{} takes {}, which nothing gives", label(node), quoted(name)));
             }
         }
-        let shape =
-            input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref()?.shape.as_ref());
-        let shape = shape.ok_or_else(|| {
+        let of = input.r#type.as_ref().and_then(|kind| kind.tensor_type.as_ref());
+        let kind = of.map_or(0, |of| of.elem_type);
+        let shape = of.and_then(|of| of.shape.as_ref()).ok_or_else(|| {
             format!(
                 "its input {} has no shape: write one into the file (`onnx.shape_inference`, or \
                  `qonnx.util.cleanup`)",
@@ -113,7 +115,7 @@ impl Graph {
         let side = |side: &Dimension| side.dim_value.and_then(|side| usize::try_from(side).ok());
         let dims = shape.dim.iter().map(|dim| side(dim).filter(|&side| side > 0)).collect();
         let input = input.name.clone();
-        Ok(Self { nodes, constants, input, dims, output, takers, opset, notes })
+        Ok(Self { nodes, constants, input, kind, dims, output, takers, opset, notes })
     }
 }
 

@@ -9,12 +9,18 @@ use crate::plan::Plan;
 use crate::state::State;
 use crate::value::{Base, MOST_VALUES, Value};
 
+/// `uint8` among the types of tensors.
+const UINT8: i32 = 2;
+/// `int8` among them.
+const INT8: i32 = 3;
+
 /// What is known before the first node, the tensor of the input, and whether images are (y, x,
 /// channel).
 pub(crate) fn begin(graph: &Graph, options: &Options) -> Result<(State, Value, bool), String> {
     let channels_last = is_channels_last(graph);
     let dims = input_dims(graph)?;
     let shape = input_shape(&dims, options, channels_last)?;
+    check_kind(graph, &options.pixels)?;
     let bytes = tables(&options.pixels, shape.channels)?;
     let mut state = State {
         expressions: Expressions::default(),
@@ -118,11 +124,28 @@ fn input_shape(dims: &[usize], options: &Options, channels_last: bool) -> Result
     }
 }
 
+/// Refuses pixels that are not of the type of the input.
+fn check_kind(graph: &Graph, pixels: &Pixels) -> Result<(), String> {
+    let (kind, is_fitting, needed) = match graph.kind {
+        UINT8 => ("uint8", *pixels == Pixels::Raw, "raw"),
+        INT8 => ("int8", *pixels == Pixels::Signed, "signed"),
+        _ => return Ok(()),
+    };
+    match is_fitting {
+        true => Ok(()),
+        false => {
+            let input = hafnia_text::quoted(&graph.input);
+            Err(format!("its input {input} is of {kind}: pixels must be {needed}"))
+        }
+    }
+}
+
 /// By channel, what the graph is given for each byte, in `f32` as users compute it.
 fn tables(pixels: &Pixels, channels: usize) -> Result<Vec<[f32; 256]>, String> {
     let table = |of: &dyn Fn(f32) -> f32| std::array::from_fn(|p| of(p as f32));
     match pixels {
         Pixels::Raw => Ok(vec![table(&|p| p); channels]),
+        Pixels::Signed => Ok(vec![table(&|p| p - 128.0); channels]),
         Pixels::Unit => Ok(vec![table(&|p| p / 255.0); channels]),
         Pixels::Normalised { means, deviations } => {
             let each = |values: &[f32], what: &str| match values {

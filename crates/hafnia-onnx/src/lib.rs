@@ -39,6 +39,7 @@ mod elementwise;
 mod error;
 mod export;
 mod expression;
+mod floats;
 mod graph;
 mod import;
 mod imported;

@@ -7,6 +7,8 @@ use hafnia_model::Shape;
 pub enum Pixels {
     /// The byte p itself, 0 to 255.
     Raw,
+    /// p − 128: what an image of signed bytes holds.
+    Signed,
     /// p / 255.
     Unit,
     /// (p / 255 − mean) / deviation, one pair for all channels or one for each.

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hafnia_model::{Activate, Input, Layer, Shape, Thresholds, Weights};
+use hafnia_model::{Activate, Floats, Input, Layer, Shape, Thresholds, Weights};
 
 /// A threshold that every sum reaches.
 pub(crate) const ALWAYS: i32 = -(1 << 30);
@@ -20,6 +20,17 @@ struct Step {
     from: Vec<usize>,
     falling: Vec<bool>,
     doubts: Doubts,
+    /// Of thresholds on bytes, those of floats in their place.
+    floats: Vec<Floats>,
+}
+
+/// Thresholds, and what is known of them.
+pub(crate) struct Counts {
+    pub(crate) thresholds: Thresholds,
+    /// Whether the sums of a channel are negated first.
+    pub(crate) falling: Vec<bool>,
+    pub(crate) doubts: Doubts,
+    pub(crate) floats: Vec<Floats>,
 }
 
 /// By channel, the sums that lie so near to a threshold that an executor's roundings may lead it to the
@@ -77,22 +88,17 @@ impl Plan {
 
     /// Adds a layer; gives the value that it gives.
     pub(crate) fn add(&mut self, layer: Layer, from: Vec<usize>) -> usize {
-        self.steps.push(Step { layer, from, falling: Vec::new(), doubts: Vec::new() });
+        let (falling, doubts, floats) = Default::default();
+        self.steps.push(Step { layer, from, falling, doubts, floats });
         self.steps.len()
     }
 
     /// Adds thresholds, which count negated sums in the channels that are `falling`.
-    pub(crate) fn activate(
-        &mut self,
-        name: String,
-        thresholds: Thresholds,
-        falling: Vec<bool>,
-        doubts: Doubts,
-        from: usize,
-    ) -> usize {
+    pub(crate) fn activate(&mut self, name: String, of: Counts, from: usize) -> usize {
+        let Counts { thresholds, falling, doubts, floats } = of;
         let layer = Layer::Activate(Activate { name, thresholds });
         let falling = if falling.contains(&true) { falling } else { Vec::new() };
-        self.steps.push(Step { layer, from: vec![from], falling, doubts });
+        self.steps.push(Step { layer, from: vec![from], falling, doubts, floats });
         self.steps.len()
     }
 
@@ -221,13 +227,20 @@ impl Plan {
         let Shape { channels, height, width } = self.input;
         let takers = self.steps.iter().filter(|step| step.from.contains(&0));
         let mut thresholds = takers.map(|step| match &step.layer {
-            Layer::Activate(activate) => Some(&activate.thresholds),
+            Layer::Activate(activate) => Some((&activate.thresholds, &step.floats)),
             _ => None,
         });
         let first = thresholds.next().flatten();
-        let same = first.filter(|first| thresholds.all(|other| other == Some(first)));
+        let same = first.filter(|(first, _)| {
+            thresholds.clone().all(|other| other.is_some_and(|(other, _)| other == *first))
+        });
         let bytes = Input::upper_bits(channels, height, width, 8);
-        let Some(same) = same else { return bytes };
+        let Some((same, floats)) = same else { return bytes };
+        let is_same = thresholds.all(|other| other.is_some_and(|(_, other)| other == floats));
+        let mut floats = if is_same { floats.clone() } else { Vec::new() };
+        if floats.iter().all(|other| *other == floats[0]) {
+            floats.truncate(1);
+        }
         let cuts = |channel: usize| {
             let reached = same.channel(channel).iter().filter(|&&threshold| threshold <= 255);
             reached.map(|&threshold| threshold.max(0) as u8).collect::<Vec<u8>>()
@@ -253,7 +266,7 @@ impl Plan {
             }
         }
         self.keep(|value| !folded.contains(&value));
-        Input { channels, height, width, cuts, lowest }
+        Input { channels, height, width, cuts, lowest, floats }
     }
 }
 

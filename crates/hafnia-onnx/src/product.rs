@@ -84,7 +84,13 @@ impl State {
         })?;
         let window = window(node, kernel, shape, padding(x)?)?;
         let padded = is_padded(window.padding);
-        let base = match self.quantise(x, padded) {
+        let all = x.parts.iter().map(|part| part.shape.channels).sum::<usize>();
+        let is_whole = order.iter().copied().eq(0..all);
+        if groups > 1 && !is_whole {
+            return Err("its groups take channels out of order".to_owned());
+        }
+        // Each group may have a scale of its own: it is that of its outputs, too.
+        let base = match self.quantise_groups(x, padded, groups) {
             Ok(base) => base,
             Err(fault) => {
                 let ones = weights.to_floats();
@@ -98,11 +104,6 @@ impl State {
                 return Ok(self.multiplied(value, times));
             }
         };
-        let all = self.bases[base].shape.channels;
-        let is_whole = order.iter().copied().eq(0..all);
-        if groups > 1 && !is_whole {
-            return Err("its groups take channels out of order".to_owned());
-        }
         let positions = window.positions();
         // Rows of channels that are taken in another order, or not at all.
         let rows = if is_whole { inputs } else { all } * positions;
@@ -342,13 +343,14 @@ impl State {
             noise: Vec::new(),
             mean_of: None,
         };
-        let step = of.scale[0].abs();
         let ends = |(least, largest): (i64, i64)| match padded {
             true => (least.min(0), largest.max(0)),
             false => (least, largest),
         };
         let whole = (of.range.0.min(0), of.range.1.max(0));
         for output in 0..outputs {
+            // All that an output meets has one step.
+            let step = of.scale[channels(output, 0)].abs();
             let (mut range, mut widest, mut offset) = ((0, 0), (0, 0), bias[output]);
             let mut reach = (bias[output] / (step * steps[output])).abs();
             for row in 0..rows {

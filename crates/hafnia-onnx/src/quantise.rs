@@ -1,10 +1,11 @@
 //! How a value becomes integers that a product can take: thresholds found by value, and proved.
 
-use hafnia_model::{Layer, Shape, Thresholds};
+use hafnia_model::{Floats, Layer, Shape, Thresholds};
 
 use crate::expression::{Memory, Program};
+use crate::floats::floats;
 use crate::levels::{Grid, MOST_LEVELS, Runs, negated, runs};
-use crate::plan::{ALWAYS, NEVER};
+use crate::plan::{ALWAYS, Counts, NEVER};
 use crate::state::{NEAR, State};
 use crate::value::{Base, Part, Pool, Value};
 
@@ -44,38 +45,53 @@ struct Channel {
     levels: Vec<(i64, i64)>,
     /// The first and the last sum, negated if they are.
     ends: (i64, i64),
+    /// What the integers stand for.
+    scale: Scale,
 }
 
 impl State {
     /// The integers of at most 256 levels that a value is on one grid, as a base of the shape of its
     /// parts; with `padded` integer 0 stands for 0.
     pub(crate) fn quantise(&mut self, value: &Value, padded: bool) -> Result<usize, String> {
+        self.quantise_groups(value, padded, 1)
+    }
+
+    /// The same where the channels stand in so many groups, each of which may have a grid of its own.
+    pub(crate) fn quantise_groups(
+        &mut self,
+        value: &Value,
+        padded: bool,
+        groups: usize,
+    ) -> Result<usize, String> {
         if let [Part { bases, of, pools, .. }] = &value.parts[..]
             && let [base] = bases[..]
             && pools.is_empty()
             && self.expressions.is_source(*of)
-            && self.is_levelled(base, padded)
+            && self.is_levelled(base, padded, groups)
         {
             return Ok(base);
         }
         let parts: Vec<Counted> =
             value.parts.iter().map(|part| self.counted(part)).collect::<Result<_, _>>()?;
-        let values = parts.iter().flat_map(|part| part.runs.iter().flatten().map(|run| run.1));
-        let grid = Grid::of(values)?;
+        let grids = grids(&parts, groups)?;
         let directions: Vec<Vec<Option<bool>>> =
             parts.iter().map(|part| self.directions(part)).collect::<Result<_, _>>()?;
         let mut is_reversed = false;
+        let mut of_channel = grids.iter();
         for (part, directions) in parts.iter().zip(&directions) {
-            for (runs, direction) in part.runs.iter().zip(directions) {
-                is_reversed |= self.reading(part.base, runs, &grid, *direction)?.1;
+            for ((runs, direction), grid) in part.runs.iter().zip(directions).zip(&mut of_channel) {
+                is_reversed |= self.reading(part.base, runs, grid, *direction)?.1;
             }
         }
-        let scale = scale(grid, padded, is_reversed)?;
+        let scales = scales(&grids, padded, is_reversed)?;
+        let mut scales = &scales[..];
         let one_plane = |part: &Counted| (part.shape.height, part.shape.width);
         let is_flat = parts.iter().any(|part| one_plane(part) != one_plane(&parts[0]));
         let mut bases = Vec::new();
         for (part, directions) in parts.iter().zip(&directions) {
-            let base = self.levelled(part, directions, &scale, padded)?;
+            let (own, others) = scales.split_at(part.runs.len());
+            scales = others;
+            let base = self.levelled(part, directions, own, padded)?;
             bases.push(if is_flat { self.flattened(base)? } else { base });
         }
         Ok(match bases[..] {
@@ -85,13 +101,15 @@ impl State {
     }
 
     /// Whether the integers of a base can be taken by a product as they are.
-    fn is_levelled(&self, base: usize, padded: bool) -> bool {
+    fn is_levelled(&self, base: usize, padded: bool, groups: usize) -> bool {
         let Base { range: (least, largest), scale, offset, bytes, .. } = &self.bases[base];
-        let step = scale[0].abs();
+        let have_one_step = |scales: &[f64]| {
+            let step = scales[0].abs();
+            step > 0.0 && scales.iter().all(|scale| scale.abs() == step)
+        };
         bytes.is_none()
             && largest - least.min(&0) < MOST_LEVELS as i64
-            && step > 0.0
-            && scale.iter().all(|scale| scale.abs() == step)
+            && scale.chunks(scale.len() / groups).all(have_one_step)
             && (!padded || offset.iter().all(|&offset| offset == 0.0))
     }
 
@@ -181,17 +199,18 @@ impl State {
         Ok((falling, !rises))
     }
 
-    /// The base that gives the integers of a part on a scale: thresholds, unless the integers that are
+    /// The base that gives the integers of a part on the scales of its channels: thresholds, unless the integers that are
     /// there will do, and pools.
     fn levelled(
         &mut self,
         part: &Counted,
         directions: &[Option<bool>],
-        scale: &Scale,
+        scales: &[Scale],
         padded: bool,
     ) -> Result<usize, String> {
         let mut channels = Vec::new();
         for (index, (runs, direction)) in part.runs.iter().zip(directions).enumerate() {
+            let scale = scales[index];
             let (falling, reversed) = self.reading(part.base, runs, &scale.grid, *direction)?;
             let (least, largest) = self.bases[part.base].ranges[index];
             let level = |run: &(i64, f32)| (run.0, scale.level(run.1, reversed));
@@ -199,11 +218,11 @@ impl State {
                 true => (negated(runs, largest).iter().map(level).collect(), (-largest, -least)),
                 false => (runs.iter().map(level).collect(), (least, largest)),
             };
-            channels.push(Channel { falling, reversed, levels, ends });
+            channels.push(Channel { falling, reversed, levels, ends, scale });
         }
-        let mut base = match self.as_they_are(part, &channels, scale, padded) {
+        let mut base = match self.as_they_are(part, &channels, padded) {
             Some(base) => base,
-            None => self.thresholds(part, &channels, scale)?,
+            None => self.thresholds(part, &channels)?,
         };
         for Pool { window, .. } in &part.pools {
             base.value = self.plan.add(Layer::MaxPool(*window), vec![base.value]);
@@ -213,13 +232,7 @@ impl State {
     }
 
     /// The base itself if its integers are those of the scale, but for a constant for each channel.
-    fn as_they_are(
-        &self,
-        part: &Counted,
-        channels: &[Channel],
-        scale: &Scale,
-        padded: bool,
-    ) -> Option<Base> {
+    fn as_they_are(&self, part: &Counted, channels: &[Channel], padded: bool) -> Option<Base> {
         let base = &self.bases[part.base];
         let (least, largest) = base.range;
         if base.bytes.is_some() || largest - least.min(0) >= MOST_LEVELS as i64 {
@@ -227,7 +240,7 @@ impl State {
         }
         let mut steps = Vec::new();
         let mut offsets = Vec::new();
-        for Channel { falling, reversed, levels, ends } in channels {
+        for Channel { falling, reversed, levels, ends, scale } in channels {
             let shift = levels[0].1 - levels[0].0;
             let is_each = levels.len() as i64 == ends.1 - ends.0 + 1;
             if *falling || !is_each || levels.iter().any(|(n, level)| level - n != shift) {
@@ -244,18 +257,15 @@ impl State {
     }
 
     /// Thresholds on a base that count the integers of a scale.
-    fn thresholds(
-        &mut self,
-        part: &Counted,
-        channels: &[Channel],
-        scale: &Scale,
-    ) -> Result<Base, String> {
-        let count = (scale.largest - scale.least).max(1) as usize;
+    fn thresholds(&mut self, part: &Counted, channels: &[Channel]) -> Result<Base, String> {
+        // All channels have the same.
+        let Scale { least, largest, .. } = channels[0].scale;
+        let count = (largest - least).max(1) as usize;
         let mut values = Vec::with_capacity(count * channels.len());
         let mut doubts = Vec::new();
         let mut base = Base {
             ranges: Vec::new(),
-            range: (scale.least, scale.least + count as i64),
+            range: (least, least + count as i64),
             scale: Vec::new(),
             offset: Vec::new(),
             bytes: None,
@@ -264,16 +274,16 @@ impl State {
             ..self.bases[part.base].clone()
         };
         for (index, channel) in channels.iter().enumerate() {
-            let Channel { reversed, levels, ends, .. } = channel;
+            let Channel { reversed, levels, ends, scale, .. } = channel;
             let mut runs = levels.iter().peekable();
             let mut of_channel = Vec::new();
-            for wanted in scale.least + 1..=scale.least + count as i64 {
+            for wanted in least + 1..=least + count as i64 {
                 while runs.next_if(|(_, level)| *level < wanted).is_some() {}
                 let threshold = match runs.peek() {
                     None => NEVER,
                     Some((at, _)) if *at == ends.0 => ALWAYS,
                     Some((at, _)) => {
-                        of_channel.extend(self.prove(part, index, channel, scale, *at, wanted)?);
+                        of_channel.extend(self.prove(part, index, channel, *at, wanted)?);
                         i32::try_from(*at)
                             .map_err(|_| format!("a threshold is {at}, over 31 bits"))?
                     }
@@ -289,10 +299,34 @@ impl State {
             base.ranges.push((levels[0].1, levels[levels.len() - 1].1));
         }
         let falling = channels.iter().map(|channel| channel.falling).collect();
-        let thresholds = Thresholds { levels: count, lowest: scale.least as i32, values };
+        let thresholds = Thresholds { levels: count, lowest: least as i32, values };
         let name = self.plan.name(&format!("{} levels", self.node), "levels");
-        base.value = self.plan.activate(name, thresholds, falling, doubts, base.value);
+        let floats = self.floats(part, channels);
+        let counted = Counts { thresholds, falling, doubts, floats };
+        base.value = self.plan.activate(name, counted, base.value);
         Ok(base)
+    }
+
+    /// By channel, the thresholds of floats in place of the bytes of the input; none where there are
+    /// no bytes, or floats are not quantised.
+    fn floats(&self, part: &Counted, channels: &[Channel]) -> Vec<Floats> {
+        let Base { bytes: Some(bytes), .. } = &self.bases[part.base] else { return Vec::new() };
+        let Some(program) = &part.program else { return Vec::new() };
+        let mut memory = Memory::default();
+        let of_channel = |(channel, read): (usize, &Channel)| {
+            let is_rising = |bytes: &[f32; 256]| bytes.is_sorted_by(|a, b| a < b);
+            let scale = &read.scale;
+            let level = |x: f32| {
+                let value = program.eval(channel, &[x], &mut memory);
+                let Grid { step, offset, .. } = scale.grid;
+                let level = scale.grid.level(value);
+                let distance = (f64::from(value) - offset) / step - level as f64;
+                (scale.level(value, read.reversed), distance.abs())
+            };
+            let can = program.is_monotone(channel) && is_rising(&bytes[channel]);
+            can.then(|| floats(&bytes[channel], scale.least, level)).flatten()
+        };
+        channels.iter().enumerate().map(of_channel).collect::<Option<_>>().unwrap_or_default()
     }
 
     /// Evaluates both sides of a threshold, and counts it if it lies near a sum; the sums from which
@@ -302,7 +336,6 @@ impl State {
         part: &Counted,
         channel: usize,
         read: &Channel,
-        scale: &Scale,
         threshold: i64,
         wanted: i64,
     ) -> Result<Vec<(i32, i32)>, String> {
@@ -313,7 +346,7 @@ impl State {
         let mut reaches = |n: f64| {
             let n = if read.falling { -n } else { n };
             let value = program.eval(channel, &[base.real(channel, n)], &mut memory);
-            scale.level(value, read.reversed) >= wanted
+            read.scale.level(value, read.reversed) >= wanted
         };
         let at = threshold as f64;
         if !reaches(at) || reaches(at - 1.0) {
@@ -389,6 +422,38 @@ pub(crate) fn doubtful(noise: f64) -> f64 {
     (noise / 2.0).clamp(NEAR, 0.99)
 }
 
+/// By channel of all parts, the grid of its values: one for all if they lie on one, else one for each of
+/// so many groups.
+fn grids(parts: &[Counted], groups: usize) -> Result<Vec<Grid>, String> {
+    let runs: Vec<&Runs> = parts.iter().flat_map(|part| &part.runs).collect();
+    let of = |runs: &[&Runs]| Grid::of(runs.iter().flat_map(|runs| runs.iter().map(|run| run.1)));
+    match of(&runs) {
+        Err(_) if groups > 1 => {
+            let each = runs.chunks(runs.len() / groups);
+            let grids = each.map(|runs| Ok(vec![of(runs)?; runs.len()]));
+            Ok(grids.collect::<Result<Vec<_>, String>>()?.concat())
+        }
+        grid => Ok(vec![grid?; runs.len()]),
+    }
+}
+
+/// The scales of grids, of the same integers.
+fn scales(grids: &[Grid], padded: bool, is_reversed: bool) -> Result<Vec<Scale>, String> {
+    let each = grids.iter().map(|grid| scale(*grid, padded, is_reversed));
+    let mut scales = each.collect::<Result<Vec<_>, _>>()?;
+    let least = scales.iter().map(|scale| scale.least).min().unwrap_or(0);
+    let largest = scales.iter().map(|scale| scale.largest).max().unwrap_or(0);
+    if largest - least >= MOST_LEVELS as i64 {
+        return Err(levels_beyond(largest - least + 1));
+    }
+    scales.iter_mut().for_each(|scale| (scale.least, scale.largest) = (least, largest));
+    Ok(scales)
+}
+
+fn levels_beyond(levels: i64) -> String {
+    format!("its activations have {levels} levels, at most {MOST_LEVELS} may be")
+}
+
 /// The scale of a grid; integer 0 stands for 0 if that is on the grid, and must with `padded`.
 fn scale(grid: Grid, padded: bool, is_reversed: bool) -> Result<Scale, String> {
     let Grid { step, offset, least, largest } = grid;
@@ -420,10 +485,7 @@ fn scale(grid: Grid, padded: bool, is_reversed: bool) -> Result<Scale, String> {
     }
     match high - low <= levels {
         true => Ok(Scale { grid, least: low, largest: high }),
-        false => Err(format!(
-            "its activations have {} levels, at most {MOST_LEVELS} may be",
-            high - low + 1
-        )),
+        false => Err(levels_beyond(high - low + 1)),
     }
 }
 

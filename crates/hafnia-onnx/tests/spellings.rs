@@ -60,6 +60,31 @@ fn groups_and_dilations_are_kept() {
     assert!(matches!(&imported.network.layers()[1], Layer::Conv(conv) if conv.groups == 2));
 }
 
+/// Levels whose channels have scales of their own, through a convolution of so many groups.
+fn scaled_by_channel(groups: i64, padded: i64, signed: bool) -> hafnia_onnx::proto::Model {
+    let (mut build, sums) = begun();
+    let levels = build.quant(&sums, 0.25, 3.0, signed);
+    // Of the second channel all weights turn.
+    let scales = build.floats(&[1, 4, 1, 1], &[0.31, -0.73, 1.17, 0.059]);
+    let scaled = build.node("Mul", &[&levels, &scales], vec![]);
+    let weights = build.weights(&[8, 4 / groups, 3, 3], -3..=3, 0.5);
+    let options = vec![int("group", groups), ints("pads", &[padded; 4])];
+    let sums = build.node("Conv", &[&scaled, &weights], options);
+    let normed = build.norm(&sums, 8);
+    let levels = build.quant(&normed, 0.4, 4.0, true);
+    ended(build, &levels, 8 * (4 + 2 * padded) * (4 + 2 * padded))
+}
+
+#[test]
+fn groups_may_have_scales_of_their_own() {
+    for (padded, signed) in [(0, false), (1, false), (0, true), (1, true)] {
+        let imported = agrees(&scaled_by_channel(4, padded, signed));
+        assert!(matches!(&imported.network.layers()[1], Layer::Conv(conv) if conv.groups == 4));
+    }
+    let fault = imported(&scaled_by_channel(2, 0, false), Pixels::Raw).expect_err("two scales");
+    assert!(fault.contains("lie on no common grid of 256 steps: one scale for all"), "{fault}");
+}
+
 #[test]
 fn maxima_may_stand_before_a_norm_that_falls() {
     for padded in [0, 1] {

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 use hafnia_artifact::Digest;
 use hafnia_data::{Dataset, Origin, SplitDataset, cache_of};
-use hafnia_model::Network;
+use hafnia_model::{FloatError, Network};
 use hafnia_sim::{Images, Reference};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
@@ -112,7 +112,16 @@ pub(crate) fn count(
 pub(crate) fn activations(network: &Network, data: &Dataset) -> anyhow::Result<Vec<u8>> {
     let input = network.input();
     data.check([input.channels, input.height, input.width], network.classes())?;
-    Ok(input.levels_of(&data.bytes()?))
+    let Some(values) = data.images.as_floats().filter(|_| !input.floats.is_empty()) else {
+        return Ok(input.levels_of(&data.bytes()?));
+    };
+    input.levels_of_floats(values).map_err(|FloatError { at, value, least, largest }| {
+        let (name, image) = (&data.name, at / data.size());
+        anyhow!(
+            "data set `{name}` has the value {value} in image {image}, the network takes floats of \
+             {least} to {largest}, as its ONNX file does for bytes, or bytes as uint8"
+        )
+    })
 }
 
 /// The images of a data set as a network takes them, with their labels or, if they have none, with

@@ -197,7 +197,7 @@ pub(crate) const COMMANDS: &[&str] = &[
     "data --data data",
     TRAIN,
     IMPORT,
-    "model export network.hafnia --out out --logits 3 --data data",
+    "model export network.hafnia out --logits 3 --data data",
     EVALUATE,
     "model refine network.hafnia --out out/x.hafnia --data data --passes 1",
     "model merge network.hafnia --layer fc2 --rows 3 --out out/x.hafnia --data data --no-tune",
@@ -233,7 +233,7 @@ pub(crate) fn make(binary: &Binary, seeds: &Path) -> anyhow::Result<()> {
     data(&seeds.join("data"))?;
     for command in [
         "train --recipe recipe.toml --out net --data data -q",
-        "model export net/network.hafnia --out interchange --logits 3 --data data -q",
+        "model export net/network.hafnia interchange --logits 3 --data data -q",
         "model import interchange --out network.hafnia -q",
         "map network.hafnia --pipeline natural --macro macro.toml --out natural.map -q",
         "map network.hafnia --pipeline compact --macro macro.toml --out compact.map -q \

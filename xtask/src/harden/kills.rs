@@ -31,7 +31,7 @@ const WRITERS: [(&str, &[&str]); 9] = [
         "train --recipe recipe.toml --data data --seed SEED --out out/net -q",
         &["out/net/network.hafnia"],
     ),
-    ("model export network.hafnia --logits SEED --data data --out out/net -q", &["out/net"]),
+    ("model export network.hafnia out/net --logits SEED --data data -q", &["out/net"]),
     (
         "sim network.hafnia natural.map --macro macro.toml --data data --chips 2 --seed SEED --out out/sim.json -q",
         &["out/sim.json"],

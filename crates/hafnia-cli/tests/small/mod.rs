@@ -15,7 +15,7 @@ pub(crate) const COMMANDS: [&str; 45] = [
     "train --recipe recipe.toml --data data --out new --seeds 2",
     "model import folder --out new.hafnia",
     "model import folder --out new.hafnia --check-logits data",
-    "model export net.hafnia --out new --logits 3 --data data",
+    "model export net.hafnia new --logits 3 --data data",
     "model evaluate net.hafnia --data data",
     "model refine net.hafnia --data data --out new.hafnia",
     "model merge net.hafnia --layer fc2 --rows 4 --data data --out new.hafnia",
@@ -143,7 +143,7 @@ pub(crate) fn place() -> TempDir {
         "map net.hafnia --pipeline compact --out net.map --emit program=program",
         "profile net.hafnia --data data --out net.profile",
         "chip program net.map --out net.chip",
-        "model export net.hafnia --out folder --logits 3 --data data",
+        "model export net.hafnia folder --logits 3 --data data",
     ] {
         let output = hafnia(place.path(), line, "");
         assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));

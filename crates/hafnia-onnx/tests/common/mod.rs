@@ -35,6 +35,13 @@ impl Build {
         Self { graph, opset: 17, generator: Seed(7).site("onnx/tests/graphs").rng() }
     }
 
+    /// The same, taking elements of another type.
+    pub(crate) fn taking(mut self, elem_type: i32) -> Self {
+        let of = self.graph.input[0].r#type.as_mut().and_then(|kind| kind.tensor_type.as_mut());
+        of.expect("a tensor").elem_type = elem_type;
+        self
+    }
+
     pub(crate) fn opset(mut self, opset: i64) -> Self {
         self.opset = opset;
         self
@@ -270,6 +277,7 @@ fn apply(node: &Node, inputs: &[&Floats]) -> Floats {
         "Div" => two(&|a, b| a / b),
         "Max" => two(&f32::max),
         "Min" => two(&f32::min),
+        "Cast" => x.clone(),
         "Relu" => map(&|a| a.max(0.0)),
         "Round" => map(&f32::round_ties_even),
         "Clip" => {
