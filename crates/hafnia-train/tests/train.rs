@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use expect_test::expect;
 use hafnia_data::{Dataset, Samples, Split, SplitDataset};
 use hafnia_train::{
     Augmentation, CheckpointFolder, Event, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie,
@@ -102,6 +103,17 @@ fn threads_change_nothing() {
         };
         assert_eq!(with(1), with(3));
     }
+}
+
+/// What is new in recipes changes nothing of what old ones give.
+#[test]
+fn networks_stay_what_they_were() {
+    let digests = [config(), rich_config(), integer_config()]
+        .map(|config| run(&config, None).network.digest().to_string());
+    expect![[r#"
+        cf9969ad0bc515ef42afd965fe9a563e9a479e8f5e91db2ce819d952f18823ef
+        e2eae3f2488060b811d8d62410b4551dd819bb170916179dd83936c90750eade
+        5a23971f8456fba2bad22c01e686bf8136446d684b126c7fe4f416b02eabba4a"#]].assert_eq(&digests.join("\n"));
 }
 
 #[test]
