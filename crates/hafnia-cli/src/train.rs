@@ -24,17 +24,18 @@ use crate::progress;
 /// What help calls the options that stand in place of what a recipe says.
 const OVERRIDES: &str = "In place of the recipe's";
 
-/// Train a network with weights of 1 or 2 bits and activations of 1 to 4; gives a network of
+/// Train a network with weights of 1 to 4 bits and activations of 1 to 8; gives a network of
 /// integers.
 ///
-/// The recipe describes the layers and the training; LeNet-5 with 1-bit weights and 2-bit
-/// activations without one. The state is kept after every epoch: a run that was killed goes on
+/// The recipe describes the layers, which may branch, and the training; LeNet-5 with 1-bit weights
+/// and 2-bit activations without one. The state is kept after every epoch: a run that was killed goes on
 /// where it was when it is started again with the same recipe and output folder.
 #[derive(Args, Serialize)]
 #[command(after_help = "Examples:
   hafnia train --out out/net                          the built-in recipe
   hafnia train --recipe recipes/frontier.toml --out out/frontier --seeds 5
   hafnia train --recipe recipes/final12.toml --data ~/fashion --out out/fashion
+  hafnia train --recipe recipes/residual.toml --out out/residual   branches and averages
   hafnia train --epochs 2 --offline --out out/try     two epochs on the subset
 
 Writes OUT/network.hafnia, the curve as OUT/training.json, .csv and .svg, and a manifest;

@@ -1,4 +1,5 @@
-//! A block of the network, forward and back: the product of `kernels`, then the quantiser.
+//! A block of the network, forward and back: the sums of `kernels`, what is added to them, then the
+//! quantiser.
 //!
 //! With offset o and step s of a channel, threshold l lies at T(l) = ⌈o + l·s⌉, and an activation is
 //! the number of thresholds that a sum z reaches. The straight-through derivative is that of
@@ -15,7 +16,13 @@ use crate::noise::{Disturbance, Errors, Suffered};
 #[derive(Debug, Clone)]
 pub(crate) struct Spec {
     pub(crate) shape: Shape,
+    /// The value that it takes: 0 is the image, i + 1 what layer i gives.
+    pub(crate) from: usize,
+    /// What is added to its sums.
+    pub(crate) adds: Option<Added>,
     pub(crate) activation: Activation,
+    /// Whether sums over pixels are divided by their number, as the teacher's are.
+    pub(crate) divides: bool,
     /// Bits of the error that comes back, if it is quantised.
     pub(crate) error_bits: Option<u8>,
     /// Number of the layer, which tells its draws from another's.
@@ -24,7 +31,14 @@ pub(crate) struct Spec {
     pub(crate) errors: Option<Arc<Errors>>,
 }
 
-/// What follows the product.
+/// A value that is added, and what it is multiplied by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Added {
+    pub(crate) value: usize,
+    pub(crate) factor: f32,
+}
+
+/// What follows the sums.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Activation {
     /// Nothing: the sums come out.
@@ -35,6 +49,10 @@ pub(crate) enum Activation {
     Quantise { top: usize },
 }
 
+/// The most thresholds that are counted one by one; of more the place of a sum among them is looked
+/// up.
+const MOST_COUNTED: usize = 15;
+
 /// Thresholds of the channels: o of each, and then s of each; empty without an activation.
 pub(crate) type Slopes<'a> = &'a [f32];
 
@@ -43,11 +61,25 @@ pub(crate) fn threshold(offset: f32, step: f32, level: usize) -> f32 {
     (level as f32).mul_add(step, offset).ceil()
 }
 
+impl Spec {
+    /// Whether it takes this value or adds it.
+    pub(crate) fn takes(&self, value: usize) -> bool {
+        self.from == value || self.adds.is_some_and(|added| added.value == value)
+    }
+
+    /// What sums over pixels are multiplied by; nothing else is.
+    fn unit(&self) -> Option<f32> {
+        let [rows, columns] = self.shape.average.filter(|_| self.divides)?;
+        Some(1.0 / (rows * columns) as f32)
+    }
+}
+
 /// What the forward pass leaves.
 #[derive(Debug, Clone)]
 pub(crate) struct Passed {
     /// (image, output, y, x).
     pub(crate) output: Vec<f32>,
+    /// With what is added.
     pub(crate) sums: Sums,
 }
 
@@ -55,13 +87,16 @@ pub(crate) struct Passed {
 #[derive(Debug, Clone)]
 pub(crate) struct Derivatives {
     pub(crate) by_input: Option<Vec<f32>>,
+    pub(crate) by_added: Option<Vec<f32>>,
     pub(crate) by_weights: Vec<f32>,
     pub(crate) by_slopes: Option<Vec<f32>>,
 }
 
+/// The forward pass; `added` is read only if the block adds a value.
 pub(crate) fn forward(
     spec: &Spec,
     input: &[f32],
+    added: &[f32],
     weights: &[f32],
     slopes: Slopes<'_>,
     suffered: &Suffered,
@@ -73,7 +108,14 @@ pub(crate) fn forward(
         let deviations = &suffered.deviations[spec.layer];
         Disturbance { errors, draws: &draws, deviations }
     });
-    let sums = kernels::forward(Operands { shape: &spec.shape, input, weights }, disturbance);
+    let operands = Operands { shape: &spec.shape, input, weights };
+    let mut sums = kernels::forward(operands, disturbance);
+    if let Some(unit) = spec.unit() {
+        sums.largest.iter_mut().for_each(|sum| *sum *= unit);
+    }
+    if let Some(Added { factor, .. }) = spec.adds {
+        sums.largest.iter_mut().zip(added).for_each(|(sum, added)| *sum += factor * added);
+    }
     let output = activate(spec, &sums.largest, slopes);
     Passed { output, sums }
 }
@@ -107,6 +149,15 @@ fn activate(spec: &Spec, sums: &[f32], slopes: Slopes<'_>) -> Vec<f32> {
                 })
                 .collect();
             let mut output = vec![0.0; sums.len()];
+            if top > MOST_COUNTED {
+                per_output(spec, sums.len(), |channel, range| {
+                    let thresholds = &thresholds[channel * top..(channel + 1) * top];
+                    for (output, sum) in output[range.clone()].iter_mut().zip(&sums[range]) {
+                        *output = thresholds.partition_point(|threshold| sum >= threshold) as f32;
+                    }
+                });
+                return output;
+            }
             if spec.shape.features_out() == spec.shape.outputs {
                 let images = output.chunks_exact_mut(spec.shape.outputs);
                 for (output, sums) in images.zip(sums.chunks_exact(spec.shape.outputs)) {
@@ -136,6 +187,7 @@ fn activate(spec: &Spec, sums: &[f32], slopes: Slopes<'_>) -> Vec<f32> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wants {
     pub(crate) input: bool,
+    pub(crate) added: bool,
     pub(crate) slopes: bool,
 }
 
@@ -152,11 +204,18 @@ pub(crate) fn backward(
         quantise_errors(&mut by_output, bits);
     }
     let by_slopes = by_sums(spec, &sums.largest, slopes, &mut by_output, wants.slopes);
+    let by_added = spec
+        .adds
+        .filter(|_| wants.added)
+        .map(|Added { factor, .. }| by_output.iter().map(|by| factor * by).collect());
+    if let Some(unit) = spec.unit() {
+        by_output.iter_mut().for_each(|by| *by *= unit);
+    }
     // Without errors there are no derivatives beside 1.
     by_output.iter_mut().zip(&sums.by_exact).for_each(|(by, by_exact)| *by *= by_exact);
     let operands = Operands { shape: &spec.shape, input, weights };
     let (by_weights, by_input) = kernels::backward(operands, &sums.place, &by_output, wants.input);
-    Derivatives { by_input, by_weights, by_slopes }
+    Derivatives { by_input, by_added, by_weights, by_slopes }
 }
 
 /// Turns derivatives by the activations into those by the sums, and returns those by the slopes.
@@ -232,7 +291,9 @@ mod tests {
 
     fn linear(outputs: usize, activation: Activation) -> Spec {
         let shape = Shape::linear(1, outputs);
-        Spec { shape, activation, error_bits: None, layer: 0, errors: None }
+        let (from, adds, divides) = (0, None, false);
+        let (error_bits, layer, errors) = (None, 0, None);
+        Spec { shape, from, adds, activation, divides, error_bits, layer, errors }
     }
 
     #[test]
@@ -263,6 +324,23 @@ mod tests {
                 assert!(close(by_slopes[channel], -expected[channel].0), "{z}");
                 assert!(close(by_slopes[2 + channel], -expected[channel].1), "{z}: {by_slopes:?}");
             }
+        }
+    }
+
+    /// Thresholds that are looked up give what those that are counted do.
+    #[test]
+    fn many_thresholds_are_counted_as_few_are() {
+        const TOP: usize = 255;
+        let spec = linear(2, Activation::Quantise { top: TOP });
+        let slopes = [-7.25, 3.0, 1.75, 0.4];
+        for z in -20..=500 {
+            let z = z as f32;
+            let counted = [0, 1].map(|channel| {
+                let reached =
+                    |&level: &usize| z >= threshold(slopes[channel], slopes[2 + channel], level);
+                (1..=TOP).filter(reached).count() as f32
+            });
+            assert_eq!(activate(&spec, &[z, z], &slopes), counted, "{z}");
         }
     }
 

@@ -64,7 +64,7 @@ struct Checkpoint {
 
 impl Artifact for Checkpoint {
     const KIND: &'static str = "training checkpoint";
-    const SCHEMA: u32 = 4;
+    const SCHEMA: u32 = 5;
     const REMAKE: &'static str = "hafnia train";
 }
 

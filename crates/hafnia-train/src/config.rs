@@ -48,6 +48,13 @@ pub struct TrainConfig {
     pub noise: Option<Noise>,
 }
 
+/// The values that a layer takes and adds: 0 is the image, i + 1 what layer i gives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Links {
+    pub(crate) from: usize,
+    pub(crate) adds: Option<usize>,
+}
+
 /// How an 8-bit pixel becomes an activation: the number of cuts that it reaches.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,26 +77,87 @@ pub enum Backend {
     Ndarray,
 }
 
-/// A layer that multiplies by a matrix, with the pooling and the quantiser after it.
+/// A layer: a product with a matrix and the maximum over windows of it, or a sum over windows of
+/// pixels; then what is added to it, then the quantiser.
+///
+/// Layers take the values of the layer before unless they say another, so that a network may branch:
+///
+/// ```
+/// # let layers = r#"
+/// [[layer]]
+/// name = "stem"
+/// outputs = 8
+/// kernel = 3
+/// padding = 1
+/// activation_bits = 2
+///
+/// [[layer]]
+/// name = "branch"
+/// outputs = 8
+/// kernel = 3
+/// padding = 1
+/// activation_bits = 2
+///
+/// [[layer]]
+/// name = "join"
+/// outputs = 8
+/// kernel = 3
+/// padding = 1
+/// adds = "stem"
+/// activation_bits = 2
+///
+/// [[layer]]
+/// name = "mean"
+/// average = 0
+/// activation_bits = 4
+///
+/// [[layer]]
+/// name = "classes"
+/// outputs = 10
+/// # "#;
+/// # hafnia_train::TrainConfig::from_toml(layers)?;
+/// # Ok::<(), hafnia_train::TrainError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerConfig {
     /// Name, unique in the network.
     pub name: String,
-    /// Channels of a convolution, features of a linear layer, 1 to 4096.
+    /// The layer before it whose values it takes; without it the one right before, or the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The layer before it whose values are added to its sums, times the power of two that brings
+    /// them to the size of its sums; without it none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adds: Option<String>,
+    /// Channels of a convolution, features of a linear layer, 1 to 4096; an average has none of its
+    /// own.
+    #[serde(default)]
     pub outputs: usize,
+    /// Side of the windows, 1 to 64, over which a layer without a matrix averages, or 0 for the whole
+    /// image; the network holds the sums.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub average: Option<usize>,
     /// Side of the kernel of a convolution, 1 to 15; a linear layer has none.
     pub kernel: Option<usize>,
     /// Zeros around the input of a convolution, 0 to `kernel` − 1.
     #[serde(default)]
     pub padding: usize,
+    /// Step of the kernel of a convolution, 1 to 8.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub stride: usize,
     /// Side of the window of the maximum after a convolution, 1 (none) to 8.
     #[serde(default = "one")]
     pub pool: usize,
-    /// Bits of a weight: 1 for ±1, 2 for ±1 and ±3.
+    /// Bits of a weight: 1 for ±1, 2 for ±1 and ±3; with `zero_weights` 2 to 4.
     #[serde(default = "one_bit")]
     pub weight_bits: u8,
-    /// Bits of an activation, 1 to 4; the last layer has none.
+    /// Whether weights may be 0: of 2 bits they are −1 to 1 (ternary), of 3 bits −3 to 3, of 4 bits
+    /// −7 to 7; else they are odd.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub zero_weights: bool,
+    /// Bits of an activation, 1 to 8. The last layer has none, a layer whose values are added
+    /// may go without, and so may an average: sums over its windows go on as they are, up to 255.
     pub activation_bits: Option<u8>,
     /// Whether every channel learns its own thresholds; else one shift serves all.
     #[serde(default)]
@@ -111,6 +179,14 @@ fn one() -> usize {
 
 fn one_bit() -> u8 {
     1
+}
+
+fn is_one(value: &usize) -> bool {
+    *value == 1
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn unity() -> f64 {
@@ -231,15 +307,26 @@ pub struct Noise {
 }
 
 impl LayerConfig {
+    /// The largest weight.
+    pub(crate) fn largest_weight(&self) -> i32 {
+        let bits = self.weight_bits - u8::from(self.zero_weights);
+        (1 << bits) - 1
+    }
+
     /// The five layers of LeNet-5 for 28×28 images and ten classes, 2-bit activations.
     pub fn lenet5() -> Vec<Self> {
         let linear = |name: &str, outputs| Self {
             name: name.into(),
+            from: None,
+            adds: None,
             outputs,
+            average: None,
             kernel: None,
             padding: 0,
+            stride: 1,
             pool: 1,
             weight_bits: 1,
+            zero_weights: false,
             activation_bits: Some(2),
             learned_thresholds: false,
             patterns: None,
@@ -318,6 +405,7 @@ impl TrainConfig {
         if self.layer.is_empty() {
             return Err(TrainError::Conflict("a network needs at least 1 layer".into()));
         }
+        self.check_links()?;
         match self.optimiser {
             Optimiser::Adam { learning_rate, average } => {
                 range("optimiser.learning_rate", learning_rate, 1e-6, 1.0)?;
@@ -371,6 +459,53 @@ impl TrainConfig {
         Ok(())
     }
 
+    /// Where every layer finds what it takes and what it adds.
+    ///
+    /// # Errors
+    /// [`TrainError::Conflict`] if it names a layer that is not before it.
+    pub(crate) fn links(&self) -> Result<Vec<Links>, TrainError> {
+        let link = |(index, layer): (usize, &LayerConfig)| {
+            let before = &self.layer[..index];
+            let value = |named: &String| match before.iter().position(|of| of.name == *named) {
+                Some(position) => Ok(position + 1),
+                None => Err(TrainError::Conflict(format!(
+                    "layer `{}` takes or adds `{named}`, which is no layer before it",
+                    layer.name
+                ))),
+            };
+            let from = layer.from.as_ref().map_or(Ok(index), value)?;
+            Ok(Links { from, adds: layer.adds.as_ref().map(value).transpose()? })
+        };
+        self.layer.iter().enumerate().map(link).collect()
+    }
+
+    /// Checks that what layers give is taken, and fit for it.
+    fn check_links(&self) -> Result<(), TrainError> {
+        let links = self.links()?;
+        for (index, layer) in self.layer[..self.layer.len() - 1].iter().enumerate() {
+            let (value, name) = (index + 1, &layer.name);
+            let wrong = |what| Err(TrainError::Conflict(format!("layer `{name}` {what}")));
+            let taken = links.iter().position(|links| links.from == value);
+            if layer.activation_bits.is_some() || layer.average.is_some() {
+                if taken.is_none() && links.iter().all(|links| links.adds != Some(value)) {
+                    return wrong("gives what no layer takes".to_owned());
+                }
+                continue;
+            }
+            if let Some(by) = taken {
+                let by = &self.layer[by].name;
+                return wrong(format!("is taken by `{by}`: it needs activation_bits, 1 to 8"));
+            }
+            if layer.learned_thresholds {
+                return wrong("has no activation_bits, so it has no thresholds".to_owned());
+            }
+            if links.iter().all(|links| links.adds != Some(value)) {
+                return wrong("gives what no layer takes".to_owned());
+            }
+        }
+        Ok(())
+    }
+
     /// The augmentation of an epoch, counted from 0.
     pub(crate) fn augmentation_of(&self, epoch: usize) -> Option<&Augmentation> {
         self.augmentation
@@ -395,13 +530,23 @@ impl InputConfig {
 
 impl LayerConfig {
     fn validate(&self, is_last: bool) -> Result<(), TrainError> {
+        if let Some(side) = self.average {
+            return self.validate_average(side, is_last);
+        }
         range("layer.outputs", self.outputs as f64, 1.0, 4096.0)?;
         range("layer.kernel", self.kernel.unwrap_or(1) as f64, 1.0, 15.0)?;
         range("layer.padding", self.padding as f64, 0.0, (self.kernel.unwrap_or(1) - 1) as f64)?;
+        range(
+            "layer.stride",
+            self.stride as f64,
+            1.0,
+            if self.kernel.is_some() { 8.0 } else { 1.0 },
+        )?;
         range("layer.pool", self.pool as f64, 1.0, if self.kernel.is_some() { 8.0 } else { 1.0 })?;
-        range("layer.weight_bits", self.weight_bits.into(), 1.0, 2.0)?;
+        let [fewest, most] = if self.zero_weights { [2.0, 4.0] } else { [1.0, 2.0] };
+        range("layer.weight_bits", self.weight_bits.into(), fewest, most)?;
         if let Some(bits) = self.activation_bits {
-            range("layer.activation_bits", bits.into(), 1.0, 4.0)?;
+            range("layer.activation_bits", bits.into(), 1.0, 8.0)?;
         }
         range("layer.frozen_from", self.frozen_from.unwrap_or(1) as f64, 1.0, 1e4)?;
         range("layer.patterns", self.patterns.unwrap_or(1) as f64, 1.0, f64::INFINITY)?;
@@ -411,10 +556,34 @@ impl LayerConfig {
             (true, Some(_)) => {
                 wrong("is the last: it gives the classes and has no activation_bits")
             }
-            (false, None) => wrong("is not the last: it needs activation_bits, 1 to 4"),
             _ if is_last && self.learned_thresholds => wrong("is the last: it has no thresholds"),
             _ if is_last && self.kernel.is_some() => wrong("is the last: it must be linear"),
             _ => Ok(()),
+        }
+    }
+
+    fn validate_average(&self, side: usize, is_last: bool) -> Result<(), TrainError> {
+        range("layer.average", side as f64, 0.0, 64.0)?;
+        if let Some(bits) = self.activation_bits {
+            range("layer.activation_bits", bits.into(), 1.0, 8.0)?;
+        }
+        let bare = Self {
+            name: self.name.clone(),
+            from: self.from.clone(),
+            average: self.average,
+            activation_bits: self.activation_bits,
+            learned_thresholds: self.learned_thresholds && self.activation_bits.is_some(),
+            outputs: 0,
+            ..Self::lenet5()[3].clone()
+        };
+        let wrong = |what| Err(TrainError::Conflict(format!("layer `{}` {what}", self.name)));
+        match *self == bare {
+            _ if is_last => wrong("is the last: it must be linear"),
+            false => wrong(
+                "is an average: beside `average` it may have `from`, `activation_bits` and, with \
+                 these, `learned_thresholds`",
+            ),
+            true => Ok(()),
         }
     }
 }
@@ -475,8 +644,13 @@ mod tests {
         check(&layer("kernel = 3"), expect!["layer `fc` is the last: it must be linear"]);
         check(
             &format!("{}\n[[layer]]\nname = 'out'\noutputs = 10", layer("")),
-            expect!["layer `fc` is not the last: it needs activation_bits, 1 to 4"],
+            expect!["layer `fc` is taken by `out`: it needs activation_bits, 1 to 8"],
         );
+        check(
+            &layer("weight_bits = 5\nzero_weights = true"),
+            expect!["`layer.weight_bits` is 5, it must lie in 2..=4"],
+        );
+        check(&layer("stride = 2"), expect!["`layer.stride` is 2, it must be 1"]);
         check("layer = []", expect!["a network needs at least 1 layer"]);
         check(
             &format!(
@@ -500,6 +674,48 @@ mod tests {
         let clean: Vec<bool> =
             (0..3).map(|epoch| config.augmentation_of(epoch).is_none()).collect();
         assert_eq!(clean, [false, true, true]);
+    }
+
+    #[test]
+    fn branches_that_lead_nowhere_are_named() {
+        let check = |layers: &[&str], expected: Expect| {
+            let layers: Vec<String> =
+                layers.iter().map(|rest| format!("[[layer]]\nname = {rest}\n")).collect();
+            let error = TrainConfig::from_toml(&layers.concat()).unwrap_err();
+            expected.assert_eq(&error.to_string());
+        };
+        let [first, last] = ["'a'\noutputs = 4\nactivation_bits = 2", "'z'\noutputs = 10"];
+        let with = |layer: &str, rest: &str| format!("{layer}\n{rest}");
+        check(
+            &[first, &with(last, "adds = 'z'")],
+            expect!["layer `z` takes or adds `z`, which is no layer before it"],
+        );
+        check(
+            &[first, "'b'\noutputs = 4\nactivation_bits = 2", &with(last, "from = 'a'")],
+            expect!["layer `b` gives what no layer takes"],
+        );
+        check(
+            &[first, "'b'\noutputs = 4", &with(last, "from = 'a'")],
+            expect!["layer `b` gives what no layer takes"],
+        );
+        check(
+            &[
+                first,
+                "'b'\noutputs = 10\nlearned_thresholds = true",
+                &with(last, "from = 'a'\nadds = 'b'"),
+            ],
+            expect!["layer `b` has no activation_bits, so it has no thresholds"],
+        );
+        check(
+            &["'a'\naverage = 2\noutputs = 4", last],
+            expect![[r#"
+                layer `a` is an average: beside `average` it may have `from`, `activation_bits` and, with these, `learned_thresholds`"#]],
+        );
+        check(&[first, "'z'\naverage = 0"], expect!["layer `z` is the last: it must be linear"]);
+        check(
+            &["'a'\naverage = 65", last],
+            expect!["`layer.average` is 65, it must lie in 0..=64"],
+        );
     }
 
     #[test]

@@ -2,14 +2,16 @@
 
 use hafnia_data::Dataset;
 use hafnia_model::{
-    Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, Window, run,
+    Activate, Conv, Input, Layer, Linear, Network, ReferenceProduct, Thresholds, Weights, Window,
+    run,
 };
 use rayon::prelude::*;
 
+use crate::block::Added;
+use crate::config::LayerConfig;
 use crate::error::TrainError;
-use crate::images::sides;
 use crate::net::{Net, Parameters};
-use crate::shapes::LayerShapes;
+use crate::shapes::{Block, LayerShapes};
 use crate::weights::Latents;
 
 /// The network of these latents, or of their running means.
@@ -19,35 +21,67 @@ pub(crate) fn network(
     averaged: bool,
     dataset: &Dataset,
 ) -> Result<Network, TrainError> {
-    let mut thresholds = latents.network_thresholds(shapes, averaged).into_iter();
-    let mut layers = Vec::new();
-    let mut is_flat = false;
-    for (block, weights) in shapes.blocks.iter().zip(latents.network_weights(averaged)) {
-        let name = block.config.name.clone();
-        let thresholds = block.top().map(|levels| {
-            let values = thresholds.next().expect("a layer's thresholds");
-            Thresholds::new(levels, values)
-        });
-        match block.config.kernel {
-            Some(kernel) => {
-                let window = Window::square(kernel, 1, block.config.padding);
-                layers.push(Layer::Conv(Conv::new(name, window, weights, thresholds)));
-                if block.config.pool > 1 {
-                    layers.push(Layer::max_pool(block.config.pool));
-                }
-            }
-            None => {
-                if !is_flat {
-                    layers.push(Layer::Flatten);
-                }
-                layers.push(Layer::Linear(Linear { name, weights, thresholds }));
-            }
-        }
-        is_flat = block.config.kernel.is_none();
+    let thresholds = latents.network_thresholds(shapes, averaged);
+    let mut graph = Graph { steps: Vec::new(), values: vec![(0, false)] };
+    let matrices = latents.network_weights(averaged).into_iter().zip(thresholds);
+    for (block, (weights, values)) in shapes.blocks.iter().zip(matrices) {
+        graph.block(block, weights, block.top().map(|levels| Thresholds::new(levels, values)));
     }
-    let [height, width] = sides(dataset);
-    let input = Input::new(1, height, width, &latents.cuts(averaged));
-    Ok(Network::new(input, layers)?)
+    let [channels, height, width] = dataset.shape;
+    let input = Input::new(channels, height, width, &latents.cuts(averaged));
+    Ok(Network::graph(input, graph.steps)?)
+}
+
+/// The layers of the network so far.
+struct Graph {
+    steps: Vec<(Layer, Vec<usize>)>,
+    /// Where the network has the image and what each block gives, and whether that is a vector.
+    values: Vec<(usize, bool)>,
+}
+
+impl Graph {
+    /// Adds a layer that takes these values, and gives the number of its own.
+    fn push(&mut self, layer: Layer, from: Vec<usize>) -> usize {
+        self.steps.push((layer, from));
+        self.steps.len()
+    }
+
+    fn block(&mut self, block: &Block, weights: Weights, thresholds: Option<Thresholds>) {
+        let LayerConfig { kernel, stride, padding, pool, .. } = block.config;
+        let name = block.config.name.clone();
+        let (mut at, is_flat) = self.values[block.from];
+        let is_linear = kernel.is_none() && block.shape.average.is_none();
+        // Thresholds come right after the product, unless something is added in between.
+        let is_alone = block.adds.is_none() && block.shape.average.is_none();
+        let (own, after) = if is_alone { (thresholds, None) } else { (None, thresholds) };
+        if let Some([rows, columns]) = block.shape.average {
+            let (kernel, stride) = ((rows, columns), (rows, columns));
+            let window = Window { kernel, stride, ..Window::square(1, 1, 0) };
+            at = self.push(Layer::SumPool(window), vec![at]);
+        } else if let Some(kernel) = kernel {
+            let window = Window::square(kernel, stride, padding);
+            at = self.push(Layer::Conv(Conv::new(&name, window, weights, own)), vec![at]);
+            if pool > 1 {
+                at = self.push(Layer::max_pool(pool), vec![at]);
+            }
+        } else {
+            if !is_flat {
+                at = self.push(Layer::Flatten, vec![at]);
+            }
+            let (name, thresholds) = (name.clone(), own);
+            at = self.push(Layer::Linear(Linear { name, weights, thresholds }), vec![at]);
+        }
+        if let Some(Added { value, factor }) = block.adds {
+            let added = self.values[value].0;
+            at = self.push(Layer::Add(vec![1, factor as i32]), vec![at, added]);
+        }
+        if let Some(thresholds) = after {
+            // The name of a layer is that of its product.
+            let name = if block.adds.is_some() { format!("{name}-sum") } else { name };
+            at = self.push(Layer::Activate(Activate { name, thresholds }), vec![at]);
+        }
+        self.values.push((at, is_linear));
+    }
 }
 
 /// Holds the trainer's outputs of these images against the reference's, bit for bit.

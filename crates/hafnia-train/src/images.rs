@@ -28,7 +28,7 @@ pub(crate) struct Images<'a> {
 }
 
 impl<'a> Images<'a> {
-    /// Checks that the split names grey images of 8 bits and of these classes.
+    /// Checks that the split names images of 8 bits and of these classes.
     pub(crate) fn new(
         config: &'a TrainConfig,
         dataset: &'a Dataset,
@@ -44,8 +44,7 @@ impl<'a> Images<'a> {
                 )));
             }
             let part = dataset.part(part, indices);
-            let [height, width] = sides(dataset);
-            part.check([1, height, width], classes).map_err(unfit)?;
+            part.check(dataset.shape, classes).map_err(unfit)?;
         }
         if !matches!(dataset.images, Samples::U8(_)) {
             let (name, of) = (&dataset.name, dataset.images.type_name());
@@ -68,8 +67,10 @@ impl<'a> Images<'a> {
             match augmentation {
                 None => pixels.extend_from_slice(original),
                 Some((epoch, augmentation)) => {
-                    let warp = Warp::draw(augmentation, sides(self.dataset), &draws, epoch, image);
-                    warp.apply(original, &mut pixels);
+                    let [_, height, width] = self.dataset.shape;
+                    let warp = Warp::draw(augmentation, [height, width], &draws, epoch, image);
+                    let channels = original.chunks_exact(height * width);
+                    channels.for_each(|channel| warp.apply(channel, &mut pixels));
                 }
             }
         }
@@ -94,12 +95,6 @@ impl<'a> Images<'a> {
         let of_shard = |shard: &[usize]| hits(&outputs(shard), &self.labels(shard));
         images.par_chunks(SHARD).map(of_shard).sum()
     }
-}
-
-/// Height and width of the images.
-pub(crate) fn sides(dataset: &Dataset) -> [usize; 2] {
-    let [_, height, width] = dataset.shape;
-    [height, width]
 }
 
 /// Pixels as activations.

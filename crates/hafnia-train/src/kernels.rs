@@ -1,7 +1,7 @@
 //! The arithmetic of a block on the processor: product, pool and quantiser, forward and back.
 //!
-//! A block is a convolution with its pool window, or a linear layer, and the quantiser after it.
-//! Both are loops over vectors of floats, compiled for several instruction sets; the widest that the
+//! A block is a convolution with its pool window, a linear layer or a sum over windows of pixels, and
+//! the quantiser after it. They are loops over vectors of floats, compiled for several instruction sets; the widest that the
 //! processor has is chosen when the program runs. Every sum has one order, fused multiply-adds
 //! included, so that the choice changes no bit of a result.
 //!
@@ -11,6 +11,7 @@
 //! clamped: of a 2×2 window at most one of four sums, and not all of those. They are listed, and only
 //! they are worked on.
 
+mod average;
 mod conv;
 mod linear;
 mod shape;
@@ -37,9 +38,12 @@ impl Kernel for Forward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Sums {
         let Self { operands, disturbance } = self;
-        match operands.shape.is_linear() {
-            true => linear::forward(simd.floats(), operands, disturbance),
-            false => conv::forward(simd.floats(), operands, disturbance),
+        match operands.shape.average {
+            Some(_) => average::forward(operands),
+            None if operands.shape.is_linear() => {
+                linear::forward(simd.floats(), operands, disturbance)
+            }
+            None => conv::forward(simd.floats(), operands, disturbance),
         }
     }
 }
@@ -69,15 +73,19 @@ impl Kernel for Backward<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Self::Output {
         let Self { operands, place, by_sums, wants_input } = self;
-        match operands.shape.is_linear() {
-            true => linear::backward(simd.floats(), operands, by_sums, wants_input),
-            false => conv::backward(simd.floats(), operands, place, by_sums, wants_input),
+        match operands.shape.average {
+            Some(_) => (Vec::new(), wants_input.then(|| average::backward(operands, by_sums))),
+            None if operands.shape.is_linear() => {
+                linear::backward(simd.floats(), operands, by_sums, wants_input)
+            }
+            None => conv::backward(simd.floats(), operands, place, by_sums, wants_input),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use hafnia_model::{Window, arithmetic};
     use hafnia_rng::Seed;
     use rand::RngExt;
 
@@ -85,14 +93,18 @@ mod tests {
     use crate::config::Noise;
     use crate::noise::{Errors, On};
 
-    /// A convolution, linear layers of awkward widths, and windows that overlap the padding.
-    const SHAPES: [Shape; 6] = [
-        Shape { input: [1, 28, 28], outputs: 6, kernel: 5, padding: 2, pool: 2 },
-        Shape { input: [6, 14, 14], outputs: 16, kernel: 5, padding: 0, pool: 2 },
-        Shape { input: [3, 7, 11], outputs: 19, kernel: 3, padding: 1, pool: 1 },
-        Shape { input: [2, 9, 9], outputs: 5, kernel: 4, padding: 3, pool: 3 },
-        Shape { input: [130, 1, 1], outputs: 84, kernel: 1, padding: 0, pool: 1 },
-        Shape { input: [9, 1, 1], outputs: 3, kernel: 1, padding: 0, pool: 1 },
+    /// Convolutions, some with steps, linear layers of awkward widths, and windows that overlap the
+    /// padding.
+    const SHAPES: [Shape; 9] = [
+        Shape { padding: 2, pool: 2, ..Shape::conv([1, 28, 28], 6, 5) },
+        Shape { pool: 2, ..Shape::conv([6, 14, 14], 16, 5) },
+        Shape { padding: 1, ..Shape::conv([3, 7, 11], 19, 3) },
+        Shape { padding: 3, pool: 3, ..Shape::conv([2, 9, 9], 5, 4) },
+        Shape { padding: 1, stride: 2, ..Shape::conv([5, 14, 11], 18, 3) },
+        Shape { stride: 3, pool: 2, ..Shape::conv([2, 13, 20], 7, 2) },
+        Shape { stride: 2, ..Shape::conv([4, 8, 8], 9, 1) },
+        Shape::conv([130, 1, 1], 84, 1),
+        Shape::conv([9, 1, 1], 3, 1),
     ];
 
     /// Calls `visit(weight, feature, sum)`, all indices, for every product of an image.
@@ -104,8 +116,8 @@ mod tests {
                 for channel in 0..channels {
                     for ky in 0..shape.kernel {
                         for kx in 0..shape.kernel {
-                            let row = (y + ky).wrapping_sub(shape.padding);
-                            let column = (x + kx).wrapping_sub(shape.padding);
+                            let row = (y * shape.stride + ky).wrapping_sub(shape.padding);
+                            let column = (x * shape.stride + kx).wrapping_sub(shape.padding);
                             if row >= height || column >= width {
                                 continue;
                             }
@@ -193,6 +205,41 @@ mod tests {
         }
     }
 
+    /// Sums over windows are the reference's, and their derivatives those of a linear map.
+    #[test]
+    fn averages_are_sums_over_windows() {
+        const IMAGES: usize = 2;
+        let mut rng = Seed(5).site("test/kernels/average").rng();
+        for (input, [rows, columns]) in
+            [([4, 9, 11], [4, 5]), ([3, 7, 6], [7, 6]), ([2, 4, 4], [1, 1])]
+        {
+            let shape = Shape::average(input, [rows, columns]);
+            let [channels, height, width] = input;
+            let of = hafnia_model::Shape { channels, height, width };
+            let window = Window {
+                kernel: (rows, columns),
+                stride: (rows, columns),
+                ..Window::square(1, 1, 0)
+            };
+            let images: Vec<i32> =
+                (0..IMAGES * of.len()).map(|_| rng.random_range(0..256)).collect();
+            let expected: Vec<f32> = images
+                .chunks_exact(of.len())
+                .flat_map(|image| arithmetic::sum_pool(image, of, &window))
+                .map(|sum| sum as f32)
+                .collect();
+            let images: Vec<f32> = images.into_iter().map(|value| value as f32).collect();
+            let operands = Operands { shape: &shape, input: &images, weights: &[] };
+            assert_eq!(forward(operands, None).largest, expected, "{shape:?}");
+            let by_sums: Vec<f32> =
+                expected.iter().map(|_| rng.random_range(-4..4) as f32).collect();
+            let (none, by_input) = backward(operands, &[], &by_sums, true);
+            assert!(none.is_empty());
+            let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            assert_eq!(product(&by_input.unwrap(), &images), product(&by_sums, &expected));
+        }
+    }
+
     /// With float weights and derivatives rounding shows any other order of summation.
     #[test]
     fn vector_instructions_change_no_bit() {
@@ -222,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_on_is_weighed_as_plain_loops_do() {
         let mut rng = Seed(6).site("test/weights-on").rng();
-        for shape in &SHAPES[..4] {
+        for shape in &SHAPES[..7] {
             let input: Vec<f32> =
                 (0..shape.features_in()).map(|_| rng.random_range(0..16) as f32).collect();
             let [rows, columns] = shape.sums();
@@ -247,7 +294,7 @@ mod tests {
         };
         let errors = Errors::new(&noise).unwrap();
         let mut rng = Seed(6).site("test/kernels/errors").rng();
-        for shape in [SHAPES[0], SHAPES[1], SHAPES[3]] {
+        for shape in [SHAPES[0], SHAPES[1], SHAPES[3], SHAPES[5]] {
             let input: Vec<f32> = (0..IMAGES * shape.features_in())
                 .map(|_| rng.random_range(-2..4i32).max(0) as f32)
                 .collect();

@@ -1,8 +1,8 @@
 //! Quantised training on burn's autodiff; the only crate that knows burn.
 //!
 //! [`train`] takes a recipe ([`TrainConfig`]), a data set and its split, and returns a
-//! [`TrainReport`] with the integer [`Network`](hafnia_model::Network): weights of 1 or 2 bits,
-//! activations of 1 to 4, thresholds in between, no float anywhere.
+//! [`TrainReport`] with the integer [`Network`](hafnia_model::Network): weights of 1 to 4 bits,
+//! activations of 1 to 8, thresholds in between, no float anywhere.
 //!
 //! ```no_run
 //! use hafnia_data::{Dataset, Split};
@@ -22,9 +22,9 @@
 //! # What is quantised
 //!
 //! The **forward** pass works on the deployed integers from the first step on: inputs of a few
-//! bits, weights ±1 (or ±1 and ±3), activations that count thresholds. They are exact in `f32`, and
-//! every run ends by comparing the trainer's outputs with those of the exported network, bit for
-//! bit.
+//! bits, weights that are small whole numbers, activations that count thresholds. They are exact in
+//! `f32`, and every run ends by comparing the trainer's outputs with those of the exported network,
+//! bit for bit.
 //!
 //! The **backward** pass is in floats, with a straight-through estimator at each quantiser (the
 //! gradient passes where the quantiser is not clamped), and Adam on latent float weights clipped to
@@ -32,8 +32,15 @@
 //! quantised as in WAGE.
 //!
 //! Thresholds start as a shift of each layer, set once from the first 1 000 training images and the
-//! initial weights: the power of two next to the standard deviation of the sums that reach them.
+//! initial weights: the power of two next to the standard deviation of the sums that reach them, or
+//! less with activations of more than 4 bits.
 //! A layer may learn an offset and a step of its own for every channel from there.
+//!
+//! # Networks that branch
+//!
+//! A layer takes the values of the layer before, or of any that it names ([`LayerConfig::from`]), and
+//! may add those of another to its sums ([`LayerConfig::adds`]). An average
+//! ([`LayerConfig::average`]) is a sum over windows in the network, which holds no fractions.
 //!
 //! # What else a recipe can ask for
 //!

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::block::{Activation, Spec};
+use crate::block::{Activation, Added, Spec};
 use crate::config::Backend;
 use crate::noise::{Errors, Suffered};
 use crate::shapes::{Block, LayerShapes};
@@ -22,7 +22,7 @@ use crate::{ops, stock};
 pub(crate) struct PerParameter {
     /// (row, output) of every layer.
     pub(crate) weights: Vec<Vec<f32>>,
-    /// Offsets, then steps, of every layer with an activation.
+    /// Offsets, then steps, of every layer; none of one without an activation.
     pub(crate) slopes: Vec<Vec<f32>>,
 }
 
@@ -79,8 +79,14 @@ impl Net {
                 Some(_) if is_teacher => Activation::Relu,
                 Some(top) => Activation::Quantise { top },
             };
+            // In floats nothing has to be brought to the size of sums.
+            let adds = block.adds.map(|added| match is_teacher {
+                true => Added { factor: 1.0, ..added },
+                false => added,
+            });
+            let (shape, from, divides) = (block.shape, block.from, is_teacher);
             let errors = errors.cloned();
-            Arc::new(Spec { shape: block.shape, activation, error_bits, layer, errors })
+            Arc::new(Spec { shape, from, adds, activation, divides, error_bits, layer, errors })
         });
         let is_learned = |block: &Block| is_teacher || block.config.learned_thresholds;
         Self {
@@ -102,18 +108,12 @@ impl Net {
             let shape = [values.len() / outputs, outputs];
             Tensor::from_data(TensorData::new(values.clone(), shape), &self.device)
         };
-        let mut slopes = values.slopes.iter();
         Parameters {
             weights: (values.weights.iter().zip(&self.specs))
                 .map(|(weights, spec)| tensor(weights, spec.shape.outputs))
                 .collect(),
-            slopes: (self.specs.iter())
-                .map(|spec| match spec.activation {
-                    Activation::None => {
-                        tensor(&vec![0.0; 2 * spec.shape.outputs], spec.shape.outputs)
-                    }
-                    _ => tensor(slopes.next().expect("a layer's slopes"), spec.shape.outputs),
-                })
+            slopes: (values.slopes.iter().zip(&self.specs))
+                .map(|(slopes, spec)| tensor(slopes, spec.shape.outputs))
                 .collect(),
         }
     }
@@ -166,20 +166,15 @@ impl Net {
         // The derivative of Σ output · constant by an output is the constant.
         let mut gradients = (outputs * Tensor::from_data(by_outputs, &device)).sum().backward();
         let mut of = |leaf: &Tensor<2>| leaf.grad_remove(&mut gradients).map(values);
+        let by_images = self.learns_cuts.then(|| of(&images).expect("the images are used"));
+        let mut or_zeros =
+            |leaf: &Tensor<2>| of(leaf).unwrap_or_else(|| vec![0.0; leaf.dims().iter().product()]);
         Derivatives {
             by_parameters: PerParameter {
-                weights: weights
-                    .iter()
-                    .map(|leaf| of(leaf).expect("every weight is used"))
-                    .collect(),
-                slopes: (slopes.iter().zip(&self.specs))
-                    .filter(|(_, spec)| spec.activation != Activation::None)
-                    .map(|(leaf, spec)| {
-                        of(leaf).unwrap_or_else(|| vec![0.0; 2 * spec.shape.outputs])
-                    })
-                    .collect(),
+                weights: weights.iter().map(&mut or_zeros).collect(),
+                slopes: slopes.iter().map(&mut or_zeros).collect(),
             },
-            by_images: self.learns_cuts.then(|| of(&images).expect("the images are used")),
+            by_images,
         }
     }
 
@@ -196,15 +191,17 @@ impl Net {
         images: Tensor<2>,
         suffered: &Arc<Suffered>,
     ) -> Tensor<2> {
-        let mut activations = images;
+        let nothing = Tensor::zeros([1, 1], &images.device());
+        let mut values = vec![images];
         for ((weights, slopes), spec) in weights.iter().zip(slopes).zip(&self.specs) {
-            let (weights, slopes, spec) = (weights.clone(), slopes.clone(), spec.clone());
-            activations = match self.backend {
-                Backend::Flex => ops::block(activations, weights, slopes, spec, suffered.clone()),
-                Backend::Ndarray => stock::block(activations, weights, slopes, &spec),
-            };
+            let added = spec.adds.map_or(&nothing, |added| &values[added.value]);
+            let operands = [&values[spec.from], added, weights, slopes].map(Tensor::clone);
+            values.push(match self.backend {
+                Backend::Flex => ops::block(operands, spec.clone(), suffered.clone()),
+                Backend::Ndarray => stock::block(operands, spec),
+            });
         }
-        activations
+        values.pop().expect("the images, at least")
     }
 }
 
@@ -222,46 +219,84 @@ mod tests {
     use crate::weights::Latents;
 
     /// Convolutions with and without padding and pool, thresholds fixed and learned.
-    fn shapes() -> LayerShapes {
+    fn chain() -> LayerShapes {
         let mut layer = LayerConfig::lenet5();
         layer[0].learned_thresholds = true;
         layer[1].pool = 1;
         layer[1].weight_bits = 2;
         layer[2].learned_thresholds = true;
         let config = TrainConfig { layer, ..TrainConfig::default() };
-        LayerShapes::new(&config, [16, 20], 1).unwrap()
+        LayerShapes::new(&config, [1, 16, 20], 1).unwrap()
+    }
+
+    /// Two residual blocks, one with a product on the short way, averages with and without
+    /// thresholds, a value that is taken three times.
+    fn graph() -> LayerShapes {
+        let layer = |name: &str, rest: &str| {
+            format!("[[layer]]\nname = '{name}'\nweight_bits = 3\nzero_weights = true\n{rest}\n")
+        };
+        let conv = "kernel = 3\npadding = 1\nactivation_bits = 3\nlearned_thresholds = true";
+        let average = "[[layer]]\nname = 'half'\naverage = 2\nactivation_bits = 4\n\
+                       learned_thresholds = true\n[[layer]]\nname = 'whole'\naverage = 0\n";
+        let layers = [
+            layer("stem", &format!("outputs = 6\n{conv}")),
+            layer("a", &format!("outputs = 6\n{conv}")),
+            layer("b", &format!("outputs = 6\nadds = 'stem'\n{conv}")),
+            layer("short", "outputs = 8\nkernel = 1\nstride = 2"),
+            layer("c", &format!("outputs = 8\nfrom = 'stem'\nstride = 2\n{conv}")),
+            layer("d", &format!("outputs = 8\nadds = 'c'\n{conv}")),
+            layer("e", &format!("outputs = 8\nadds = 'short'\n{conv}")),
+            average.to_owned(),
+            layer("fc", "outputs = 24\nactivation_bits = 2"),
+            layer("join", "outputs = 24\nadds = 'fc'"),
+        ];
+        LayerShapes::new(&TrainConfig::from_toml(&layers.concat()).unwrap(), [2, 8, 12], 1).unwrap()
+    }
+
+    #[test]
+    fn our_operations_do_what_burns_do() {
+        check_against_burn(&chain(), &[1, 3, 2, 1], false);
+        check_against_burn(&graph(), &[1, 2, 3, 0, 2, 3, 3, 1, 0, 3], false);
+        check_against_burn(&graph(), &[], true);
     }
 
     /// Our operations and burn's give the same outputs, and derivatives that differ by rounding.
-    #[test]
-    fn our_operations_do_what_burns_do() {
+    fn check_against_burn(shapes: &LayerShapes, shifts: &[u32], is_teacher: bool) {
         const IMAGES: usize = 5;
-        let shapes = shapes();
-        let mut latents = Latents::start(&shapes, Seed(4).site("test/net"));
-        for (layer, shift) in [1, 3, 2, 1].into_iter().enumerate() {
+        let seed = Seed(4).site("test/net");
+        let start = if is_teacher { Latents::teacher } else { Latents::start };
+        let mut latents = start(shapes, seed);
+        for (layer, &shift) in shifts.iter().enumerate() {
             latents.set_shift(layer, shift);
         }
         let mut values = latents.parameters(false);
         let mut rng = Seed(4).site("test/net/images").rng();
         for slopes in &mut values.slopes {
-            slopes.iter_mut().for_each(|slope| *slope += rng.random_range(-0.3..0.3));
+            // Only the offsets of a teacher are trained.
+            let moved = if is_teacher { slopes.len() / 2 } else { slopes.len() };
+            slopes[..moved].iter_mut().for_each(|slope| *slope += rng.random_range(-0.3..0.3));
         }
-        let images: Vec<f32> =
-            (0..IMAGES * 16 * 20).map(|_| (rng.random_range(-3..4i32).max(0)) as f32).collect();
-        let ours = Net::new(Backend::Flex, &shapes, None, None, false);
+        let images: Vec<f32> = (0..IMAGES * shapes.blocks[0].shape.features_in())
+            .map(|_| (rng.random_range(-3..4i32).max(0)) as f32)
+            .collect();
+        let ours = Net::new(Backend::Flex, shapes, None, None, is_teacher);
         let mut stock = ours.clone();
         stock.backend = Backend::Ndarray; // burn's operations; the device is still flex
         let parameters = ours.parameters(&values);
         let outputs = ours.outputs(&parameters, images.clone());
-        assert_eq!(outputs, stock.outputs(&parameters, images.clone()));
-        assert!(outputs.iter().any(|&output| output != outputs[0]));
+        let of_stock = stock.outputs(&parameters, images.clone());
+        if is_teacher {
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * b.abs().max(1.0);
+            assert!(outputs.iter().zip(&of_stock).all(near), "{outputs:?} {of_stock:?}");
+        } else {
+            assert_eq!(outputs, of_stock);
+        }
+        assert!(outputs.iter().any(|&output| output != outputs[0]), "{outputs:?}");
 
         let by_outputs: Vec<f32> = outputs.iter().map(|_| rng.random_range(-1.0..1.0)).collect();
         let gradients = |net: &Net| {
-            let derivatives = net.gradients(&parameters, images.clone(), &Arc::default(), |seen| {
-                assert_eq!(seen, outputs);
-                by_outputs.clone()
-            });
+            let derivatives =
+                net.gradients(&parameters, images.clone(), &Arc::default(), |_| by_outputs.clone());
             derivatives.by_parameters
         };
         let (ours, stock) = (gradients(&ours), gradients(&stock));
@@ -274,12 +309,17 @@ mod tests {
                 assert!((ours - stock).abs() <= 1e-4 * largest, "{what}: {ours} and {stock}");
             }
         };
-        for (layer, (ours, stock)) in ours.weights.iter().zip(&stock.weights).enumerate() {
-            close(ours, stock, &format!("matrix {layer}"));
+        for (layer, block) in shapes.blocks.iter().enumerate() {
+            let name = &block.config.name;
+            if block.shape.average.is_none() {
+                close(&ours.weights[layer], &stock.weights[layer], &format!("matrix {name}"));
+            }
+            let (ours, stock) = (&ours.slopes[layer], &stock.slopes[layer]);
+            if block.top().is_some() && (is_teacher || block.config.learned_thresholds) {
+                close(ours, stock, &format!("thresholds {name}"));
+            } else {
+                assert!(ours.iter().all(|&by| by == 0.0), "{name}");
+            }
         }
-        for layer in [0, 2] {
-            close(&ours.slopes[layer], &stock.slopes[layer], &format!("thresholds {layer}"));
-        }
-        assert!(ours.slopes[1].iter().all(|&by| by == 0.0));
     }
 }

@@ -7,13 +7,13 @@ use hafnia_data::{Dataset, Split};
 use hafnia_rng::Seed;
 use rand::seq::SliceRandom;
 
-use crate::block;
+use crate::block::{self, Activation};
 use crate::checkpoint::{CheckpointFolder, CheckpointStore};
 use crate::config::{Optimiser, Tie, TrainConfig};
 use crate::error::TrainError;
 use crate::export;
 use crate::gradients::{Gradients, Reduced};
-use crate::images::{CALIBRATION, Images, SHARD, sides};
+use crate::images::{CALIBRATION, Images, SHARD};
 use crate::integer;
 use crate::loss::Judge;
 use crate::net::{Net, PerParameter};
@@ -107,7 +107,7 @@ impl<'a> Run<'a> {
         dataset: &'a Dataset,
         split: &'a Split,
     ) -> Result<Self, TrainError> {
-        let shapes = LayerShapes::new(config, sides(dataset), 1)?;
+        let shapes = LayerShapes::new(config, dataset.shape, 1)?;
         shapes.check_size(config.batch)?;
         // What the trained layers must be to make a network is known before they are trained.
         let untrained = Latents::start(&shapes, Seed(config.seed));
@@ -151,25 +151,33 @@ impl<'a> Run<'a> {
         State { latents, output_shift, teacher, epochs: Vec::new(), best: None }
     }
 
-    /// Sets the shift of every layer that has one to the power of two next to the standard
-    /// deviation of the sums that reach its thresholds, and returns that of the outputs.
+    /// Sets the shift of every layer with thresholds by the sums that reach them, and returns that of
+    /// the outputs.
     fn calibrate(&self, latents: &mut Latents, images: &[usize]) -> u32 {
-        let cuts = latents.cuts(false);
-        let (mut activations, nothing) =
-            (self.images.activations(images, &cuts), Suffered::default());
+        let (cuts, nothing) = (latents.cuts(false), Suffered::default());
+        let mut values = vec![self.images.activations(images, &cuts)];
         for (layer, spec) in self.net.specs().iter().enumerate() {
-            let PerParameter { weights, slopes } = latents.parameters(false);
-            let weights = &weights[layer];
-            // Only the last layer has no thresholds.
-            let Some(slopes) = slopes.get(layer) else {
-                return octave(&block::forward(spec, &activations, weights, &[], &nothing).output);
+            let forward = |latents: &Latents| {
+                let PerParameter { weights, slopes } = latents.parameters(false);
+                let added = spec.adds.map_or(&[][..], |added| &values[added.value]);
+                let input = &values[spec.from];
+                block::forward(spec, input, added, &weights[layer], &slopes[layer], &nothing)
             };
-            let sums = block::forward(spec, &activations, weights, slopes, &nothing).sums;
-            latents.set_shift(layer, octave(&sums.largest));
-            let slopes = &latents.parameters(false).slopes[layer];
-            activations = block::forward(spec, &activations, weights, slopes, &nothing).output;
+            let mut passed = forward(latents);
+            if let Activation::Quantise { top } = spec.activation {
+                latents.set_shift(layer, shift(&passed.sums.largest, top));
+                passed = forward(latents);
+            }
+            values.push(passed.output);
+            // What no later layer takes is dropped.
+            let later = &self.net.specs()[layer + 1..];
+            for (value, numbers) in values.iter_mut().enumerate().take(layer + 1) {
+                if !later.iter().any(|spec| spec.takes(value)) {
+                    *numbers = Vec::new();
+                }
+            }
         }
-        unreachable!("the last layer has no activation")
+        octave(&values.pop().expect("the image, at least"))
     }
 
     fn epoch(
@@ -381,6 +389,13 @@ impl<'a> Run<'a> {
     }
 }
 
+/// The shift of so many thresholds of sums: they are as far apart as the power of two next to the
+/// standard deviation, but with more bits than 4 as much nearer as there are more of them.
+fn shift(sums: &[f32], top: usize) -> u32 {
+    let bits = (top + 1).ilog2();
+    octave(sums).saturating_sub(bits.saturating_sub(4))
+}
+
 /// The power of two next to the standard deviation: max(0, round(log2 σ)).
 fn octave(sums: &[f32]) -> u32 {
     let count = sums.len() as f64;
@@ -489,7 +504,10 @@ mod tests {
     #[test]
     fn the_octave_is_the_power_of_two_next_to_the_deviation() {
         for (deviation, expected) in [(0.0, 0), (0.6, 0), (5.6, 2), (5.7, 3), (16.0, 4)] {
-            assert_eq!(octave(&[7.0 - deviation, 7.0 + deviation]), expected, "{deviation}");
+            let sums = [7.0 - deviation, 7.0 + deviation];
+            assert_eq!(octave(&sums), expected, "{deviation}");
+            assert_eq!([1, 15].map(|top| shift(&sums, top)), [expected; 2]);
         }
+        assert_eq!([31, 63, 255].map(|top| shift(&[0.0, 16.0], top)), [2, 1, 0]);
     }
 }

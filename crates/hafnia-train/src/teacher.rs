@@ -8,7 +8,7 @@ use rand::seq::SliceRandom;
 use crate::config::{Loss, Teacher};
 use crate::error::TrainError;
 use crate::gradients::Gradients;
-use crate::images::{Images, SHARD, sides};
+use crate::images::{Images, SHARD};
 use crate::loss::{Judge, log_softmax};
 use crate::net::{Net, Parameters};
 use crate::report::Event;
@@ -29,7 +29,7 @@ pub(crate) struct TeacherNet<'a> {
 impl<'a> TeacherNet<'a> {
     pub(crate) fn new(config: &'a Teacher, images: Images<'a>) -> Result<Self, TrainError> {
         let recipe = images.config;
-        let shapes = LayerShapes::new(recipe, sides(images.dataset), config.width)?;
+        let shapes = LayerShapes::new(recipe, images.dataset.shape, config.width)?;
         shapes.check_size(recipe.batch)?;
         let net = Net::new(recipe.backend, &shapes, None, None, true);
         Ok(Self { config, images, shapes, net, answers: OnceLock::new() })

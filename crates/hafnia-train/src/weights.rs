@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::block::threshold;
 use crate::codebook;
-use crate::config::Tie;
+use crate::config::{LayerConfig, Tie};
 use crate::integer::{self, Rule};
 use crate::net::PerParameter;
 use crate::noise::{Chip, Errors};
@@ -29,7 +29,7 @@ const START: f32 = 0.6;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Latents {
     matrices: Vec<Matrix>,
-    /// Of the layers with an activation.
+    /// By layer; without numbers in one without an activation.
     slopes: Vec<Slopes>,
     /// The scale of the outputs in the cross entropy.
     scale: Trained,
@@ -50,9 +50,19 @@ struct Matrix {
     latent: Trained,
     pattern_of: Vec<u32>,
     columns: usize,
-    /// Bits of a weight; 0 if the latent weight itself is the weight.
-    bits: u8,
+    grid: Grid,
     is_frozen: bool,
+}
+
+/// The weights that latent weights become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Grid {
+    /// Themselves.
+    Latent,
+    /// The odd numbers up to this.
+    Odd(i32),
+    /// The whole numbers up to this.
+    Whole(i32),
 }
 
 /// The offsets and steps of a layer's channels, in units of 2^`shift`.
@@ -83,7 +93,7 @@ impl Latents {
                 latent: Trained::new(values),
                 pattern_of: (0..rows).map(|row| pattern_of(row) as u32).collect(),
                 columns,
-                bits: block.config.weight_bits,
+                grid: Grid::of(&block.config),
                 is_frozen: false,
             }
         };
@@ -109,12 +119,11 @@ impl Latents {
             let named = |fault| format!("layer `{}`: {fault}", block.config.name);
             matrix.check(block, kept).map_err(named)?;
         }
-        let with_thresholds = || shapes.blocks.iter().filter(|block| block.top().is_some());
-        equal("layers with thresholds", slopes.len(), with_thresholds().count())?;
-        for (slopes, block) in slopes.iter().zip(with_thresholds()) {
+        equal("layers with thresholds", slopes.len(), shapes.blocks.len())?;
+        for (slopes, block) in slopes.iter().zip(&shapes.blocks) {
             let named = |fault| format!("thresholds of layer `{}`: {fault}", block.config.name);
             check_shift(slopes.shift).map_err(named)?;
-            slopes.latent.check(2 * block.shape.outputs, kept).map_err(named)?;
+            slopes.latent.check(Slopes::count(block), kept).map_err(named)?;
         }
         scale.check(1, kept).map_err(|fault| format!("scale: {fault}"))?;
         let of_cuts = shapes.input.cuts.len();
@@ -133,19 +142,21 @@ impl Latents {
             let rows = matrix.pattern_of.len() as f32;
             let factor = (6.0 / rows).sqrt() / START;
             matrix.latent.values.iter_mut().for_each(|value| *value *= factor);
-            matrix.bits = 0;
+            matrix.grid = Grid::Latent;
         }
         latents.slopes = Slopes::start(shapes, |_| true);
         latents
     }
 
-    /// Sets the shift of the layer with thresholds number `layer`.
+    /// Sets the shift of a layer with thresholds.
     pub(crate) fn set_shift(&mut self, layer: usize, shift: u32) {
         self.slopes[layer].shift = shift;
     }
 
+    /// The shifts of the layers with thresholds.
     pub(crate) fn shifts(&self) -> Vec<u32> {
-        self.slopes.iter().map(|slopes| slopes.shift).collect()
+        let has_some = |slopes: &&Slopes| !slopes.latent.values.is_empty();
+        self.slopes.iter().filter(has_some).map(|slopes| slopes.shift).collect()
     }
 
     pub(crate) fn scale(&self) -> f32 {
@@ -216,9 +227,9 @@ impl Latents {
         self.matrices.iter().map(weights).collect()
     }
 
-    /// The thresholds of every layer that has some, (channel, level).
+    /// The thresholds of every layer, (channel, level); none of one without an activation.
     pub(crate) fn network_thresholds(&self, shapes: &LayerShapes, averaged: bool) -> Vec<Vec<i32>> {
-        let tops = shapes.blocks.iter().filter_map(Block::top);
+        let tops = shapes.blocks.iter().map(|block| block.top().unwrap_or(0));
         let thresholds = |(slopes, top): (&Slopes, usize)| {
             let values = slopes.values(averaged);
             let (offsets, steps) = values.split_at(values.len() / 2);
@@ -244,7 +255,7 @@ impl Latents {
         for (matrix, by_weights) in matrices.filter(|(matrix, _)| !matrix.is_frozen) {
             let folded = matrix.fold(by_weights);
             matrix.latent.step(&folded, adam);
-            if matrix.bits > 0 {
+            if matrix.grid != Grid::Latent {
                 matrix
                     .latent
                     .values
@@ -388,15 +399,17 @@ fn equal(what: &str, found: usize, expected: usize) -> Result<(), String> {
 
 impl Matrix {
     fn check(&self, block: &Block, kept: Kept) -> Result<(), String> {
-        let Self { latent, pattern_of, columns, bits, is_frozen: _ } = self;
+        let Self { latent, pattern_of, columns, grid, is_frozen: _ } = self;
         let [rows, outputs] = block.matrix();
         equal("columns", *columns, outputs)?;
         equal("rows", pattern_of.len(), rows)?;
-        let expected_bits = match kept {
-            Kept::Network { .. } => block.config.weight_bits,
-            Kept::Teacher => 0,
+        let expected = match kept {
+            Kept::Network { .. } => Grid::of(&block.config),
+            Kept::Teacher => Grid::Latent,
         };
-        equal("bits of a weight", (*bits).into(), expected_bits.into())?;
+        if *grid != expected {
+            return Err(format!("its weights are {grid:?}, those of the recipe {expected:?}"));
+        }
         let patterns = latent.values.len() / columns;
         let gathered = block.config.patterns.unwrap_or(rows);
         // Rows that learn their ties have a pattern each until they are gathered.
@@ -417,7 +430,7 @@ impl Matrix {
     /// The weights of every pattern.
     fn patterns(&self, averaged: bool) -> Vec<f32> {
         let latent = self.latent.source(averaged).iter();
-        latent.map(|&latent| quantise(latent, self.bits)).collect()
+        latent.map(|&latent| self.grid.nearest(latent)).collect()
     }
 
     /// The patterns, written out row by row.
@@ -440,32 +453,42 @@ impl Matrix {
     }
 }
 
-/// The weight of a latent weight: its sign, that of 0 being +1, or the nearest of −3, −1, 1, 3 to
-/// four times it, halves going up.
-fn quantise(latent: f32, bits: u8) -> f32 {
-    match bits {
-        0 => latent,
-        1 => {
-            if latent >= 0.0 {
-                1.0
-            } else {
-                -1.0
+impl Grid {
+    fn of(config: &LayerConfig) -> Self {
+        let largest = config.largest_weight();
+        if config.zero_weights { Self::Whole(largest) } else { Self::Odd(largest) }
+    }
+
+    /// The weight of a latent weight: of odd numbers the nearest to latent · (largest + 1), of whole
+    /// numbers the nearest to latent · largest; what lies between two goes up.
+    fn nearest(self, latent: f32) -> f32 {
+        match self {
+            Self::Latent => latent,
+            Self::Odd(largest) => {
+                let bound = largest as f32;
+                ((latent * (bound + 1.0) / 2.0).floor() * 2.0 + 1.0).clamp(-bound, bound)
+            }
+            Self::Whole(largest) => {
+                let bound = largest as f32;
+                (latent * bound + 0.5).floor()
             }
         }
-        _ => ((latent * 2.0).floor() * 2.0 + 1.0).clamp(-3.0, 3.0),
     }
 }
 
 impl Slopes {
     fn start(shapes: &LayerShapes, is_learned: impl Fn(&Block) -> bool) -> Vec<Self> {
-        let blocks = shapes.blocks.iter().filter(|block| block.top().is_some());
-        blocks
-            .map(|block| Self {
-                shift: 0,
-                latent: Trained::new(vec![0.0; 2 * block.shape.outputs]),
-                is_learned: is_learned(block),
-            })
-            .collect()
+        let start = |block: &Block| Self {
+            shift: 0,
+            latent: Trained::new(vec![0.0; Self::count(block)]),
+            is_learned: is_learned(block),
+        };
+        shapes.blocks.iter().map(start).collect()
+    }
+
+    /// Numbers of a layer.
+    fn count(block: &Block) -> usize {
+        block.top().map_or(0, |_| 2 * block.shape.outputs)
     }
 
     fn values(&self, averaged: bool) -> Vec<f32> {
@@ -575,13 +598,15 @@ pub(crate) fn cosine(peak: f64, step: usize, steps: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
-    use crate::config::{LayerConfig, TrainConfig};
+    use crate::config::TrainConfig;
 
     fn latents(change: impl Fn(&mut LayerConfig)) -> (LayerShapes, Latents) {
         let mut config = TrainConfig::default();
         config.layer.iter_mut().for_each(change);
-        let shapes = LayerShapes::new(&config, [28, 28], 1).unwrap();
+        let shapes = LayerShapes::new(&config, [1, 28, 28], 1).unwrap();
         let latents = Latents::start(&shapes, Seed(1));
         (shapes, latents)
     }
@@ -594,7 +619,7 @@ mod tests {
                 .iter()
                 .map(|block| zeros(block.matrix().iter().product()))
                 .collect(),
-            slopes: shapes.blocks.iter().map(|block| zeros(2 * block.shape.outputs)).collect(),
+            slopes: shapes.blocks.iter().map(|block| zeros(Slopes::count(block))).collect(),
         }
     }
 
@@ -622,14 +647,32 @@ mod tests {
     }
 
     #[test]
-    fn weights_of_two_bits_are_the_four_odd_numbers() {
-        let quantised = [-1.0, -0.51, -0.5, -0.01, 0.0, 0.49, 0.5, 1.0].map(|l| quantise(l, 2));
-        assert_eq!(quantised, [-3.0, -3.0, -1.0, -1.0, 1.0, 1.0, 3.0, 3.0]);
-        let (_, latents) = latents(|layer| layer.weight_bits = 2);
-        let weights = &latents.network_weights(false)[2];
-        assert_eq!(weights.bits(), 2);
-        let values = &latents.parameters(false).weights[2];
-        assert!((0..400).all(|row| values[row * 120] == weights.value(row, 0) as f32));
+    fn weights_are_the_nearest_on_their_grid() {
+        let latents = [-1.0, -0.51, -0.5, -0.34, -0.3, -0.01, 0.0, 0.3, 0.34, 0.49, 0.5, 1.0];
+        let check = |grid: Grid, expected: [i32; 12]| {
+            assert_eq!(latents.map(|latent| grid.nearest(latent) as i32), expected, "{grid:?}");
+        };
+        check(Grid::Odd(1), [-1, -1, -1, -1, -1, -1, 1, 1, 1, 1, 1, 1]);
+        check(Grid::Odd(3), [-3, -3, -1, -1, -1, -1, 1, 1, 1, 1, 3, 3]);
+        check(Grid::Whole(1), [-1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1]);
+        check(Grid::Whole(3), [-3, -2, -1, -1, -1, 0, 0, 1, 1, 1, 2, 3]);
+        check(Grid::Whole(7), [-7, -4, -3, -2, -2, 0, 0, 2, 2, 3, 4, 7]);
+    }
+
+    #[test]
+    fn weights_are_those_of_the_recipe() {
+        for (weight_bits, zero_weights, expected) in
+            [(1, false, &[-1, 1][..]), (2, false, &[-3, -1, 1, 3]), (2, true, &[-1, 0, 1])]
+        {
+            let (_, latents) = latents(|layer| {
+                (layer.weight_bits, layer.zero_weights) = (weight_bits, zero_weights);
+            });
+            let weights = &latents.network_weights(false)[2];
+            let found: BTreeSet<i32> = weights.values().iter().map(|&w| w.into()).collect();
+            assert_eq!(found, expected.iter().copied().collect());
+            let values = &latents.parameters(false).weights[2];
+            assert!((0..400).all(|row| values[row * 120] == weights.value(row, 0) as f32));
+        }
     }
 
     #[test]

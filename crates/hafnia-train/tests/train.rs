@@ -5,10 +5,14 @@ use std::path::Path;
 
 use expect_test::expect;
 use hafnia_data::{Dataset, Samples, Split, SplitDataset};
+use hafnia_model::Shape;
+use hafnia_rng::{ChaCha8Rng, Seed};
 use hafnia_train::{
     Augmentation, CheckpointFolder, Event, LayerConfig, Loss, Noise, Optimiser, Teacher, Tie,
     TrainConfig, TrainError, TrainReport, train,
 };
+use proptest::prelude::*;
+use rand::RngExt;
 
 /// The first of the committed subset's training images.
 fn dataset(images: usize) -> Dataset {
@@ -78,6 +82,47 @@ fn integer_config() -> TrainConfig {
     }
 }
 
+/// Two branches and their sum, averages, whole weights, wide activations; a teacher of the same.
+fn graph_config() -> TrainConfig {
+    let layer = |name: &str, outputs| LayerConfig {
+        name: name.into(),
+        outputs,
+        weight_bits: 2,
+        zero_weights: true,
+        activation_bits: Some(3),
+        learned_thresholds: true,
+        ..LayerConfig::lenet5()[2].clone()
+    };
+    let conv = |name, outputs| LayerConfig { kernel: Some(3), padding: 1, ..layer(name, outputs) };
+    let average = |name: &str, average, activation_bits| LayerConfig {
+        name: name.into(),
+        outputs: 0,
+        average: Some(average),
+        activation_bits,
+        ..LayerConfig::lenet5()[2].clone()
+    };
+    let layer = vec![
+        LayerConfig { pool: 2, ..conv("stem", 4) },
+        conv("a", 4),
+        LayerConfig { adds: Some("stem".into()), ..conv("b", 4) },
+        LayerConfig {
+            kernel: Some(1),
+            stride: 2,
+            activation_bits: None,
+            learned_thresholds: false,
+            ..layer("short", 6)
+        },
+        LayerConfig { from: Some("b".into()), stride: 2, ..conv("c", 6) },
+        LayerConfig { adds: Some("short".into()), ..conv("d", 6) },
+        LayerConfig { from: Some("stem".into()), stride: 2, ..conv("e", 6) },
+        LayerConfig { adds: Some("d".into()), activation_bits: Some(2), ..conv("f", 6) },
+        average("mean", 0, None),
+        LayerConfig { activation_bits: Some(8), ..layer("fc", 9) },
+        LayerConfig { activation_bits: None, learned_thresholds: false, ..layer("out", 10) },
+    ];
+    TrainConfig { layer, teacher: rich_config().teacher, ..config() }
+}
+
 fn kept(folder: &Path) -> CheckpointFolder<'_> {
     CheckpointFolder { folder, program: "0.1.0" }
 }
@@ -96,7 +141,7 @@ fn timeless(mut report: TrainReport) -> TrainReport {
 
 #[test]
 fn threads_change_nothing() {
-    for config in [config(), rich_config(), integer_config()] {
+    for config in [config(), rich_config(), integer_config(), graph_config()] {
         let with = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             timeless(pool.install(|| run(&config, None)))
@@ -113,7 +158,8 @@ fn networks_stay_what_they_were() {
     expect![[r#"
         cf9969ad0bc515ef42afd965fe9a563e9a479e8f5e91db2ce819d952f18823ef
         e2eae3f2488060b811d8d62410b4551dd819bb170916179dd83936c90750eade
-        5a23971f8456fba2bad22c01e686bf8136446d684b126c7fe4f416b02eabba4a"#]].assert_eq(&digests.join("\n"));
+        5a23971f8456fba2bad22c01e686bf8136446d684b126c7fe4f416b02eabba4a"#]]
+    .assert_eq(&digests.join("\n"));
 }
 
 #[test]
@@ -131,7 +177,7 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
         let report = train(config, dataset, &split, Some(kept(folder)), &mut keep);
         (report, events)
     };
-    for config in [config(), rich_config(), integer_config()] {
+    for config in [config(), rich_config(), integer_config(), graph_config()] {
         let folder = tempfile::tempdir().unwrap();
         let last = config.epochs;
         let interrupted = catch_unwind(AssertUnwindSafe(|| {
@@ -271,6 +317,137 @@ fn other_shapes_are_trained() {
     assert_eq!(bits, [1, 2, 1]);
     assert_eq!(report.network.classes(), 2);
     assert_eq!(report.epochs[report.best_epoch - 1].validation_accuracy, 1.0);
+}
+
+/// A recipe of all that layers can be, and the shape of its images.
+fn random_recipe(seed: u64) -> (TrainConfig, [usize; 3]) {
+    let mut rng = Seed(seed).site("test/recipes").rng();
+    let image = [1..4, 5..10, 5..10].map(|range| rng.random_range(range));
+    let has_noise = rng.random_ratio(1, 5);
+    let mut layers: Vec<LayerConfig> = Vec::new();
+    let mut shape = image;
+    let mut number = 0;
+    let mut any = |rng: &mut ChaCha8Rng, outputs| {
+        let all = [(1, false), (2, false), (2, true), (3, true), (4, true)];
+        let (weight_bits, zero_weights) =
+            if has_noise { all[0] } else { all[rng.random_range(0..5)] };
+        number += 1;
+        LayerConfig {
+            name: format!("layer{number}"),
+            outputs,
+            weight_bits,
+            zero_weights,
+            activation_bits: Some(rng.random_range(1..9)),
+            learned_thresholds: rng.random(),
+            ..LayerConfig::lenet5()[2].clone()
+        }
+    };
+    let sums = |layer| LayerConfig { activation_bits: None, learned_thresholds: false, ..layer };
+    for _ in 0..rng.random_range(1..4) {
+        let [channels, height, width] = shape;
+        let outputs = rng.random_range(1..6);
+        match rng.random_range(0..3) {
+            0 => {
+                let kernel = rng.random_range(1..4).min(height).min(width);
+                let (padding, stride) = (rng.random_range(0..kernel), rng.random_range(1..4));
+                let after = |side: usize| (side + 2 * padding - kernel) / stride + 1;
+                let pool = (1..4).rev().find(|pool| {
+                    after(height).is_multiple_of(*pool) && after(width).is_multiple_of(*pool)
+                });
+                let pool = pool.unwrap_or(1);
+                let kernel = Some(kernel);
+                layers.push(LayerConfig {
+                    kernel,
+                    padding,
+                    stride,
+                    pool,
+                    ..any(&mut rng, outputs)
+                });
+                shape = [outputs, after(height) / pool, after(width) / pool];
+            }
+            1 => {
+                // What is averaged without thresholds goes on as sums up to 255.
+                let sides: Vec<usize> = (1..10)
+                    .filter(|side| height.is_multiple_of(*side) && width.is_multiple_of(*side))
+                    .collect();
+                let side = sides[rng.random_range(0..sides.len())];
+                let layer = any(&mut rng, 0);
+                let (weight_bits, zero_weights) = (1, false);
+                layers.push(LayerConfig {
+                    average: Some(side),
+                    weight_bits,
+                    zero_weights,
+                    ..layer
+                });
+                shape = [channels, height / side, width / side];
+            }
+            _ => {
+                let stem = any(&mut rng, outputs);
+                let same = |layer| LayerConfig { kernel: Some(3), padding: 1, ..layer };
+                layers.push(same(stem.clone()));
+                let from = Some(stem.name);
+                let stride = rng.random_range(1..3);
+                let adds = if stride == 2 || rng.random() {
+                    let short = LayerConfig {
+                        kernel: Some(1),
+                        stride,
+                        from: from.clone(),
+                        ..any(&mut rng, outputs)
+                    };
+                    layers.push(if rng.random() { short } else { sums(short) });
+                    layers.last().map(|short| short.name.clone())
+                } else {
+                    from.clone()
+                };
+                let stride = LayerConfig { stride, from, ..same(any(&mut rng, outputs)) };
+                layers.push(stride.clone());
+                layers.push(LayerConfig { adds, ..same(any(&mut rng, outputs)) });
+                let half = |side: usize| (side - 1) / stride.stride + 1;
+                shape = [outputs, half(height), half(width)];
+            }
+        }
+    }
+    if rng.random() && layers.last().and_then(|layer| layer.activation_bits).is_some_and(|b| b < 4)
+    {
+        let bare = LayerConfig { activation_bits: None, weight_bits: 1, ..any(&mut rng, 0) };
+        let of = LayerConfig { average: Some(0), zero_weights: false, ..sums(bare) };
+        if shape[1] * shape[2] <= 255 / 7 {
+            layers.push(of);
+        }
+    }
+    let first = any(&mut rng, 4);
+    layers.push(LayerConfig { activation_bits: Some(2), ..first.clone() });
+    layers.push(LayerConfig { adds: Some(first.name), ..any(&mut rng, 4) });
+    layers.push(sums(any(&mut rng, 3)));
+    let base = if rng.random() { integer_config() } else { rich_config() };
+    let noise = rich_config().noise.filter(|_| has_noise);
+    let augmentation = config().augmentation.filter(|_| rng.random());
+    let teacher = rich_config().teacher.filter(|_| rng.random_ratio(1, 4));
+    (TrainConfig { epochs: 2, layer: layers, noise, augmentation, teacher, ..base }, image)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// A training ends with the comparison of trainer and reference on all images: it is an error if
+    /// they differ.
+    #[test]
+    fn networks_of_all_recipes_are_what_was_trained(seed: u64) {
+        let (config, shape) = random_recipe(seed);
+        let mut rng = Seed(seed).site("test/recipes/images").rng();
+        let length = 20 * shape.iter().product::<usize>();
+        let images = Dataset {
+            name: "random".into(),
+            shape,
+            images: Samples::U8((0..length).map(|_| rng.random()).collect()),
+            labels: Some((0..20).map(|image| image % 3).collect()),
+            targets: None,
+        };
+        let report = train(&config, &images, &split(15, 5), None, &mut |_| ()).unwrap();
+        let [channels, height, width] = shape;
+        prop_assert_eq!(report.network.input().shape(), Shape { channels, height, width });
+        prop_assert_eq!(report.network.classes(), 3);
+    }
 }
 
 #[test]

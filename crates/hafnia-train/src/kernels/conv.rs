@@ -22,11 +22,13 @@ pub(super) fn forward<F: Floats>(
     disturbance: Option<Disturbance<'_>>,
 ) -> Sums {
     let Operands { shape, input, .. } = operands;
-    let [padded_height, padded_width] = shape.padded();
+    let [padded_height, _] = shape.padded();
     let [height, width] = shape.sums();
     let outputs = shape.outputs;
     let deviations = disturbance.map(|disturbance| disturbance.deviations);
     let (packed, lanes) = pack(operands, deviations, F::LANES);
+    let (taps, row_length) = taps(shape);
+    let reached = [(1, height), (2, width)].map(|(axis, sums)| reached(shape, axis, sums));
     let images = input.len() / shape.features_in();
     let count = images * shape.features_out();
     let mut pooled = Sums {
@@ -34,22 +36,23 @@ pub(super) fn forward<F: Floats>(
         place: vec![0; count],
         by_exact: vec![0.0; if disturbance.is_some() { count } else { 0 }],
     };
-    let mut padded = vec![0.0f32; shape.input[0] * padded_height * padded_width];
+    let mut padded = vec![0.0f32; shape.input[0] * padded_height * row_length];
     let mut sums = vec![0.0f32; height * width * lanes];
     for (image, input) in input.chunks_exact(shape.features_in()).enumerate() {
         if is_sparse(shape, input) {
-            scatter(floats, shape, input, &packed, lanes, &mut sums);
+            scatter(floats, shape, input, &reached, &packed, lanes, &mut sums);
         } else {
-            pad(shape, input, &mut padded);
+            pad(shape, input, row_length, &mut padded);
             for (y, sums) in sums.chunks_exact_mut(width * lanes).enumerate() {
-                let padded = &padded[y * padded_width..];
+                let padded = &padded[y * shape.stride * row_length..];
+                let seen = Seen { padded, taps: &taps, row_length };
                 let mut block = 0;
                 while block < lanes {
                     if lanes - block >= 2 * F::LANES {
-                        row_of_sums::<F, 2>(floats, shape, padded, &packed, lanes, block, sums);
+                        row_of_sums::<F, 2>(floats, shape, seen, &packed, lanes, block, sums);
                         block += 2 * F::LANES;
                     } else {
-                        row_of_sums::<F, 1>(floats, shape, padded, &packed, lanes, block, sums);
+                        row_of_sums::<F, 1>(floats, shape, seen, &packed, lanes, block, sums);
                         block += F::LANES;
                     }
                 }
@@ -139,15 +142,32 @@ fn pool<F: Floats>(
     }
 }
 
-/// An image with its padding, (channel, y, x).
+/// Where a padded row has the pixel that kernel column kx of the first sum sees, and how long a row
+/// is: first every `stride`-th pixel, then those one further and so on, so that neighbouring sums see
+/// neighbours.
+fn taps(shape: &Shape) -> (Vec<usize>, usize) {
+    let [_, padded_width] = shape.padded();
+    let of_phase = padded_width.div_ceil(shape.stride);
+    let tap = |column: usize| column % shape.stride * of_phase + column / shape.stride;
+    ((0..shape.kernel).map(tap).collect(), shape.stride * of_phase)
+}
+
+/// An image with its padding, (channel, y, x), in rows of [`taps`].
 #[inline(always)]
-fn pad(shape: &Shape, image: &[f32], padded: &mut [f32]) {
+fn pad(shape: &Shape, image: &[f32], row_length: usize, padded: &mut [f32]) {
     let [_, height, width] = shape.input;
-    let [padded_height, padded_width] = shape.padded();
+    let [padded_height, _] = shape.padded();
+    let (stride, padding) = (shape.stride, shape.padding);
     for (row, from) in image.chunks_exact(width).enumerate() {
         let (channel, y) = (row / height, row % height);
-        let to = (channel * padded_height + y + shape.padding) * padded_width + shape.padding;
-        padded[to..][..width].copy_from_slice(from);
+        let to = &mut padded[(channel * padded_height + y + padding) * row_length..][..row_length];
+        if stride == 1 {
+            to[padding..][..width].copy_from_slice(from);
+            continue;
+        }
+        for (x, &value) in (padding..).zip(from) {
+            to[x % stride * (row_length / stride) + x / stride] = value;
+        }
     }
 }
 
@@ -155,7 +175,17 @@ fn pad(shape: &Shape, image: &[f32], padded: &mut [f32]) {
 fn is_sparse(shape: &Shape, input: &[f32]) -> bool {
     let on = input.iter().filter(|&&activation| activation != 0.0).count();
     let [height, width] = shape.sums();
-    3 * on < shape.input[0] * height * width
+    3 * on < shape.input[0] * height * width * shape.stride * shape.stride
+}
+
+/// The sums, by row or column, that a pixel of each row or column of the input reaches.
+fn reached(shape: &Shape, axis: usize, sums: usize) -> Vec<Range<usize>> {
+    let of_pixel = |at: usize| {
+        let at = at + shape.padding;
+        let first = (at + 1).saturating_sub(shape.kernel).div_ceil(shape.stride);
+        first..sums.min(at / shape.stride + 1)
+    };
+    (0..shape.input[axis]).map(of_pixel).collect()
 }
 
 /// The sums of an image, (y, x, output), reached from the activations that are on.
@@ -164,13 +194,14 @@ fn scatter<F: Floats>(
     floats: F,
     shape: &Shape,
     input: &[f32],
+    [rows, columns]: &[Vec<Range<usize>>; 2],
     packed: &[f32],
     lanes: usize,
     sums: &mut [f32],
 ) {
     let [_, input_height, input_width] = shape.input;
-    let [height, width] = shape.sums();
-    let (kernel, padding) = (shape.kernel, shape.padding);
+    let [_, width] = shape.sums();
+    let (kernel, padding, stride) = (shape.kernel, shape.padding, shape.stride);
     sums.fill(0.0);
     for (feature, &activation) in input.iter().enumerate() {
         if activation == 0.0 {
@@ -178,12 +209,14 @@ fn scatter<F: Floats>(
         }
         let (channel, pixel) =
             (feature / (input_height * input_width), feature % (input_height * input_width));
-        let (y, x) = (pixel / input_width + padding, pixel % input_width + padding);
+        let (y, x) = (pixel / input_width, pixel % input_width);
         let factor = floats.splat(activation);
-        for ky in (y + 1).saturating_sub(height)..kernel.min(y + 1) {
-            for kx in (x + 1).saturating_sub(width)..kernel.min(x + 1) {
+        for row in rows[y].clone() {
+            let ky = y + padding - row * stride;
+            for column in columns[x].clone() {
+                let kx = x + padding - column * stride;
                 let weights = &packed[((channel * kernel + ky) * kernel + kx) * lanes..][..lanes];
-                let sums = &mut sums[((y - ky) * width + x - kx) * lanes..][..lanes];
+                let sums = &mut sums[(row * width + column) * lanes..][..lanes];
                 add_product(floats, factor, weights, sums);
             }
         }
@@ -217,22 +250,31 @@ pub(super) fn windows_on(shape: &Shape, input: &[f32]) -> Vec<On> {
         for ky in 0..shape.kernel {
             for x in 0..padded_width {
                 let sum = &mut columns[y * padded_width + x];
-                *sum = sum.plus(pixels[(y + ky) * padded_width + x]);
+                *sum = sum.plus(pixels[(y * shape.stride + ky) * padded_width + x]);
             }
         }
     }
     let window =
         |at: usize| columns[at..at + shape.kernel].iter().copied().fold(On::default(), On::plus);
-    (0..height * width).map(|at| window(at / width * padded_width + at % width)).collect()
+    let first = |at: usize| at / width * padded_width + at % width * shape.stride;
+    (0..height * width).map(|at| window(first(at))).collect()
 }
 
-/// A row of sums of `VECTORS` vectors of outputs from output `block` on; `padded` is (channel, y, x)
-/// from the row's first window on.
+/// What a row of sums sees.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    /// (channel, y, x) in rows of [`taps`], from the row's first window on.
+    padded: &'a [f32],
+    taps: &'a [usize],
+    row_length: usize,
+}
+
+/// A row of sums of `VECTORS` vectors of outputs from output `block` on.
 #[inline(always)]
 fn row_of_sums<F: Floats, const VECTORS: usize>(
     floats: F,
     shape: &Shape,
-    padded: &[f32],
+    seen: Seen<'_>,
     packed: &[f32],
     lanes: usize,
     block: usize,
@@ -242,8 +284,9 @@ fn row_of_sums<F: Floats, const VECTORS: usize>(
     let mut x = 0;
     macro_rules! block {
         ($pixels:literal) => {{
-            let (padded, sums) = (&padded[x..], &mut sums[x * lanes..]);
-            neighbours::<F, $pixels, VECTORS>(floats, shape, padded, packed, lanes, block, sums);
+            let seen = Seen { padded: &seen.padded[x..], ..seen };
+            let sums = &mut sums[x * lanes..];
+            neighbours::<F, $pixels, VECTORS>(floats, shape, seen, packed, lanes, block, sums);
             x += $pixels;
         }};
     }
@@ -263,21 +306,21 @@ fn row_of_sums<F: Floats, const VECTORS: usize>(
 fn neighbours<F: Floats, const PIXELS: usize, const VECTORS: usize>(
     floats: F,
     shape: &Shape,
-    padded: &[f32],
+    Seen { padded, taps, row_length }: Seen<'_>,
     packed: &[f32],
     lanes: usize,
     block: usize,
     sums: &mut [f32],
 ) {
-    let [padded_height, padded_width] = shape.padded();
+    let [padded_height, _] = shape.padded();
     let kernel = shape.kernel;
     let mut total = [[floats.splat(0.0); VECTORS]; PIXELS];
     let mut packed = packed.chunks_exact(lanes);
     for channel in 0..shape.input[0] {
         for ky in 0..kernel {
-            let from = (channel * padded_height + ky) * padded_width;
-            let row = &padded[from..][..kernel + PIXELS - 1];
-            for (values, weights) in row.windows(PIXELS).zip(packed.by_ref().take(kernel)) {
+            let row = &padded[(channel * padded_height + ky) * row_length..];
+            for (&tap, weights) in taps.iter().zip(packed.by_ref()) {
+                let values = &row[tap..][..PIXELS];
                 let weights = &weights[block..][..VECTORS * F::LANES];
                 for pixel in 0..PIXELS {
                     let value = floats.splat(values[pixel]);
@@ -320,7 +363,8 @@ pub(super) fn backward<F: Floats>(
     let [pooled_height, pooled_width] = shape.pooled();
     let (kernel, pool, outputs) = (shape.kernel, shape.pool, shape.outputs);
     let positions = pooled_height * pooled_width;
-    let stride = padded_width * channels;
+    // From a sum to its neighbour, and from a row of the padded image to the next.
+    let (step, stride) = (shape.stride * channels, padded_width * channels);
     // A window's row, filled up with zeros to whole vectors.
     let segment = (kernel * channels).next_multiple_of(F::LANES);
     let chunks: Vec<usize> = (0..kernel)
@@ -342,11 +386,10 @@ pub(super) fn backward<F: Floats>(
     }
     // Where in the padded image the window of every place in a pool window begins.
     let windows: Vec<u32> = (0..positions)
-        .map(|at| ((at / pooled_width * padded_width + at % pooled_width) * pool * channels) as u32)
+        .map(|at| ((at / pooled_width * padded_width + at % pooled_width) * pool * step) as u32)
         .collect();
-    let places: Vec<u32> = (0..pool * pool)
-        .map(|at| ((at / pool * padded_width + at % pool) * channels) as u32)
-        .collect();
+    let places: Vec<u32> =
+        (0..pool * pool).map(|at| ((at / pool * padded_width + at % pool) * step) as u32).collect();
 
     let mut by_packed = vec![0.0f32; outputs * row];
     let mut by_input = vec![0.0f32; if wants_input { input.len() } else { 0 }];

@@ -11,14 +11,29 @@ pub(crate) struct Shape {
     pub(crate) kernel: usize,
     /// Zeros around the input.
     pub(crate) padding: usize,
+    /// Step of the kernel; 1 for a linear layer.
+    pub(crate) stride: usize,
     /// Side of the pool window; 1 for none.
     pub(crate) pool: usize,
+    /// Rows and columns of the windows of a sum over pixels, which is all that there is then: no
+    /// matrix, and as many outputs as channels.
+    pub(crate) average: Option<[usize; 2]>,
 }
 
 impl Shape {
     /// A linear layer.
     pub(crate) fn linear(features: usize, outputs: usize) -> Self {
-        Self { input: [features, 1, 1], outputs, kernel: 1, padding: 0, pool: 1 }
+        Self::conv([features, 1, 1], outputs, 1)
+    }
+
+    /// A convolution without padding and pool.
+    pub(crate) const fn conv(input: [usize; 3], outputs: usize, kernel: usize) -> Self {
+        Self { input, outputs, kernel, padding: 0, stride: 1, pool: 1, average: None }
+    }
+
+    /// Sums over windows of pixels.
+    pub(crate) const fn average(input: [usize; 3], window: [usize; 2]) -> Self {
+        Self { average: Some(window), ..Self::conv(input, input[0], 1) }
     }
 
     /// Rows and columns of the padded input.
@@ -28,12 +43,14 @@ impl Shape {
 
     /// Rows and columns before the pool.
     pub(super) fn sums(&self) -> [usize; 2] {
-        self.padded().map(|side| side + 1 - self.kernel)
+        self.padded().map(|side| (side - self.kernel) / self.stride + 1)
     }
 
     /// Rows and columns after the pool.
     pub(crate) fn pooled(&self) -> [usize; 2] {
-        self.sums().map(|side| side / self.pool)
+        let ([height, width], [rows, columns]) =
+            (self.sums(), self.average.unwrap_or([self.pool; 2]));
+        [height / rows, width / columns]
     }
 
     /// Floats of an image's input.
@@ -47,13 +64,16 @@ impl Shape {
         self.outputs * height * width
     }
 
-    /// Rows of the matrix.
+    /// Rows of the matrix; 0 without one.
     pub(crate) fn rows(&self) -> usize {
-        self.input[0] * self.kernel * self.kernel
+        match self.average {
+            None => self.input[0] * self.kernel * self.kernel,
+            Some(_) => 0,
+        }
     }
 
     pub(super) fn is_linear(&self) -> bool {
-        self.kernel == 1 && self.pool == 1 && self.input[1..] == [1, 1]
+        self.average.is_none() && self.kernel == 1 && self.pool == 1 && self.input[1..] == [1, 1]
     }
 }
 
@@ -72,7 +92,7 @@ pub(crate) struct Operands<'a> {
 pub(crate) struct Sums {
     /// The largest sum of the pool window.
     pub(crate) largest: Vec<f32>,
-    /// Its place in the window, row by row; the first of equal ones. Empty in a linear layer.
+    /// Its place in the window, row by row; the first of equal ones. Empty without a convolution.
     pub(crate) place: Vec<u8>,
     /// Its derivative by the sum without errors; empty if there are none.
     pub(crate) by_exact: Vec<f32>,
