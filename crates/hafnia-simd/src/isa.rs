@@ -163,6 +163,11 @@ mod tests {
             let [s, t] = [load(&self.shorts[0]), load(&self.shorts[1])];
             let halves = self.shorts[0].each_ref().map(|half| simd.load_half(half));
             let sum = simd.add_half(halves[0], halves[1]);
+            let quarters = self.shorts.as_flattened().as_flattened().as_chunks().0;
+            let quarters = [0, 1, 2, 3].map(|at| {
+                let [a, b] = [at, at + 4].map(|at: usize| simd.load_quarter(&quarters[at]));
+                simd.add_quarter(a, b)
+            });
             let floats = every_float(simd.floats(), &self.floats[0], &self.floats[1]);
             let mut shorts = Vec::new();
             for vector in [
@@ -174,6 +179,7 @@ mod tests {
                 simd.select_i16(simd.greater_i16(s, t), s, t),
                 simd.add_i16_where(simd.greater_i16(t, s), s, t),
                 simd.join([sum, halves[0]]),
+                simd.join_quarters(quarters),
             ] {
                 let mut stored = [[0; LANES]; 2];
                 simd.store_i16(vector, &mut stored);
@@ -270,6 +276,7 @@ mod tests {
                     prop_assert_eq!(of(6), a.wrapping_add(added));
                     let sum = s[0][at].wrapping_add(s[1][at]);
                     prop_assert_eq!(of(7), if half == 0 { sum } else { s[0][at] });
+                    prop_assert_eq!(of(8), of(3));
                     prop_assert_eq!(expected.2[4 + half][at], i32::from(b));
                     prop_assert_eq!(expected.3 >> lane & 1 == 1, a > b);
                 }

@@ -78,6 +78,7 @@ macro_rules! halves {
 impl Shorts for Portable {
     type I16 = [[i16; LANES]; 2];
     type Half = [i16; LANES];
+    type Quarter = [i16; LANES / 2];
     type Mask16 = [[bool; LANES]; 2];
 
     #[inline(always)]
@@ -91,6 +92,18 @@ impl Shorts for Portable {
     #[inline(always)]
     fn join(self, halves: [Self::Half; 2]) -> Self::I16 {
         halves
+    }
+    #[inline(always)]
+    fn load_quarter(self, from: &[i16; LANES / 2]) -> Self::Quarter {
+        *from
+    }
+    #[inline(always)]
+    fn add_quarter(self, a: Self::Quarter, b: Self::Quarter) -> Self::Quarter {
+        array!(lane < 8 => a[lane].wrapping_add(b[lane]))
+    }
+    #[inline(always)]
+    fn join_quarters(self, quarters: [Self::Quarter; 4]) -> Self::I16 {
+        halves!((half, lane) => quarters[2 * half + lane / 8][lane % 8])
     }
     #[inline(always)]
     fn load_i8(self, from: &[u64; 4]) -> Self::I16 {

@@ -53,6 +53,8 @@ pub trait Shorts: Copy {
     type I16: Copy;
     /// 16 of them.
     type Half: Copy;
+    /// 8 of them.
+    type Quarter: Copy;
     /// 32 answers.
     type Mask16: Copy;
 
@@ -62,6 +64,12 @@ pub trait Shorts: Copy {
     fn add_half(self, a: Self::Half, b: Self::Half) -> Self::Half;
     /// A vector of its halves.
     fn join(self, halves: [Self::Half; 2]) -> Self::I16;
+    /// A quarter of a vector from memory.
+    fn load_quarter(self, from: &[i16; LANES / 2]) -> Self::Quarter;
+    /// a + b.
+    fn add_quarter(self, a: Self::Quarter, b: Self::Quarter) -> Self::Quarter;
+    /// A vector of its quarters.
+    fn join_quarters(self, quarters: [Self::Quarter; 4]) -> Self::I16;
     /// Signed bytes from memory, the lowest of the first word first.
     fn load_i8(self, from: &[u64; 4]) -> Self::I16;
     /// One integer in all lanes.

@@ -66,7 +66,8 @@ struct Buffers {
     /// Per position, Σ of the activations of a tile.
     digital: Vec<[i32; 2]>,
     corrections: Vec<Correction>,
-    /// `[position][block]` × 16 columns: raw sums of a tile, and sums of the matrix.
+    /// `[position][block]` × 16 columns: raw sums of a tile, which are 0 between tiles, and sums of the
+    /// matrix.
     raw: Vec<Lanes>,
     sums: Vec<Lanes>,
     sliced: SlicedBuffers,
@@ -187,7 +188,10 @@ impl<'a, C: Convert> Runner<'a, C> {
         let (layout, isa) = (self.layout, self.isa);
         let of = &layout.matrices[matrix];
         let (positions, blocks) = (of.windows.positions(), of.levels.blocks());
-        self.buffers.sums.clear();
+        let first = of.tiles.first().filter(|id| layout.tiles[id.index()].outputs.is_whole(blocks));
+        if first.is_none() {
+            self.buffers.sums.clear();
+        }
         self.buffers.sums.resize(positions * blocks, Lanes::default());
         if let Sums::Sliced(sliced) = &of.sums {
             self.fill(&sliced.streams);
@@ -195,9 +199,8 @@ impl<'a, C: Convert> Runner<'a, C> {
         for &id in &of.tiles {
             let tile = &layout.tiles[id.index()];
             self.begin_tile(of, id);
-            self.buffers.raw.clear();
-            let of_tile = layout.cells.tiles[id.index()].blocks;
-            self.buffers.raw.resize(positions * of_tile, Lanes::default());
+            let of_tile = positions * layout.cells.tiles[id.index()].blocks;
+            self.buffers.raw.resize(self.buffers.raw.len().max(of_tile), Lanes::default());
             match (&tile.grouper, &of.sums) {
                 (
                     Grouper::Slices(grouper @ SliceGrouper::Scanned(scanned)),
@@ -227,7 +230,8 @@ impl<'a, C: Convert> Runner<'a, C> {
                 }
             }
             let Buffers { raw, digital, sums, .. } = &mut self.buffers;
-            tile.outputs.add_products(isa, raw, digital, sums, blocks);
+            let raw = &mut raw[..of_tile];
+            tile.outputs.add_products(isa, raw, digital, sums, blocks, first == Some(&id));
         }
     }
 
@@ -347,8 +351,9 @@ impl<'a, C: Convert> Runner<'a, C> {
 
     /// Forgets what was there of another tile.
     fn begin_tile(&mut self, of: &MatrixLayout, id: TileId) {
-        let cells = &self.layout.cells;
-        self.buffers.schedule.begin(cells.slots, cells.tiles[id.index()].lines);
+        let (cells, index) = (&self.layout.cells, id.index());
+        let is_masked = self.codes().takes_masks(index);
+        self.buffers.schedule.begin(cells.slots, cells.tiles[index].lines, is_masked);
         self.buffers.digital.clear();
         self.buffers.digital.resize(of.windows.positions(), [0; 2]);
     }

@@ -81,6 +81,7 @@ impl Simd for Avx2 {
 impl Shorts for Avx2 {
     type I16 = [__m256i; 2];
     type Half = __m256i;
+    type Quarter = __m128i;
     type Mask16 = [__m256i; 2];
 
     #[inline(always)]
@@ -94,6 +95,16 @@ impl Shorts for Avx2 {
         }
         fn add_half(self, a: Self::Half, b: Self::Half) -> Self::Half {
             _mm256_add_epi16(a, b)
+        }
+        fn load_quarter(self, from: &[i16; LANES / 2]) -> Self::Quarter {
+            _mm_loadu_si128(from.as_ptr().cast())
+        }
+        fn add_quarter(self, a: Self::Quarter, b: Self::Quarter) -> Self::Quarter {
+            _mm_add_epi16(a, b)
+        }
+        fn join_quarters(self, quarters: [Self::Quarter; 4]) -> Self::I16 {
+            let [a, b, c, d] = quarters;
+            [_mm256_set_m128i(b, a), _mm256_set_m128i(d, c)]
         }
         fn load_i8(self, from: &[u64; 4]) -> Self::I16 {
             let from = from.as_ptr();

@@ -82,6 +82,7 @@ impl Simd for Avx512 {
 impl Shorts for Avx512 {
     type I16 = __m512i;
     type Half = __m256i;
+    type Quarter = __m128i;
     type Mask16 = __mmask32;
 
     #[inline(always)]
@@ -97,6 +98,17 @@ impl Shorts for Avx512 {
             _mm256_add_epi16(a, b)
         }
         fn join(self, halves: [Self::Half; 2]) -> Self::I16 {
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(halves[0]), halves[1])
+        }
+        fn load_quarter(self, from: &[i16; LANES / 2]) -> Self::Quarter {
+            _mm_loadu_si128(from.as_ptr().cast())
+        }
+        fn add_quarter(self, a: Self::Quarter, b: Self::Quarter) -> Self::Quarter {
+            _mm_add_epi16(a, b)
+        }
+        fn join_quarters(self, quarters: [Self::Quarter; 4]) -> Self::I16 {
+            let [a, b, c, d] = quarters;
+            let halves = [_mm256_set_m128i(b, a), _mm256_set_m128i(d, c)];
             _mm512_inserti64x4::<1>(_mm512_castsi256_si512(halves[0]), halves[1])
         }
         fn load_i8(self, from: &[u64; 4]) -> Self::I16 {

@@ -1,10 +1,10 @@
 //! [`DeviceKernel`]: the code is how many thresholds the summed cells reach, with temporal noise.
 //!
 //! What defines a code are floats, and few codes need them. In [whole steps](StepTile) 16 columns of two
-//! groups are a vector; the sum of a group, and the highest byte of the draw, which bounds the noise,
-//! give two numbers of steps between which the signal lies. Where as many thresholds are below both,
-//! that is the code. The other columns are left open: theirs is that of the floats, and of the other
-//! bytes of the word if the highest one leaves it open.
+//! groups are a vector, or 8 of four; the sum of a group, and the highest byte of the draw, which bounds
+//! the noise, give two numbers of steps between which the signal lies. Where as many thresholds are
+//! below both, that is the code. The other columns are left open: theirs is that of the whole draw, in
+//! steps once more or, if they leave it open, in floats.
 
 use hafnia_rng::{Counter, gaussian};
 use hafnia_simd::{Kernel, LANES, Simd};
@@ -12,92 +12,69 @@ use hafnia_simd::{Kernel, LANES, Simd};
 use crate::draws::{Address, word};
 use crate::engine::Device;
 use crate::fast::codes::open::{Open, first_bytes};
-use crate::fast::codes::steps::{FEW, Sigma, StepTile, Steps};
-use crate::fast::codes::{Cells, Conversions, Convert, Lanes};
+use crate::fast::codes::steps::{BYTE, Cells, SET, SETS, Sets, Sigma, StepTile, Steps};
+use crate::fast::codes::{self, Conversions, Convert, Lanes, TileCells};
 use crate::fast::groups::list::Schedule;
 use crate::fast::groups::{BATCH, Cycles, unpack};
 use crate::paths::{Path, Why};
 
 /// [`Device`] over lists.
 pub(crate) struct DeviceKernel<'a> {
-    cells: &'a Cells,
+    cells: &'a codes::Cells,
     device: &'a Device<'a>,
     tiles: Vec<StepTile>,
-    /// By the highest byte of a word, the least and the largest deviate.
-    deviates: Vec<[f32; 2]>,
 }
 
 impl<'a> DeviceKernel<'a> {
-    pub(crate) fn new(device: &'a Device<'a>, cells: &'a Cells) -> Self {
+    pub(crate) fn new(device: &'a Device<'a>, cells: &'a codes::Cells) -> Self {
         let sigma = Sigma::of(device);
         let tiles = cells.tiles.iter().zip(&device.chip.tiles);
         let tiles =
             tiles.map(|(tile, chip)| StepTile::new(tile, chip, device, cells.slots, &sigma));
-        // `gaussian` increases but for a millionth where its two branches meet.
-        let deviates = |byte: u32| {
-            let [low, high] = [byte << 24, byte << 24 | 0xff_ffff].map(gaussian);
-            [low - low.abs() * 1e-6, high + high.abs() * 1e-6]
-        };
-        Self {
-            cells,
-            device,
-            tiles: tiles.collect(),
-            deviates: (0..=u8::MAX.into()).map(deviates).collect(),
-        }
+        Self { cells, device, tiles: tiles.collect() }
     }
 
-    /// Converts columns of a group as it is defined; `then` gets a column and its code.
-    fn settle(
-        &self,
-        of: Conversions,
-        schedule: &Schedule,
-        open: Open,
-        lines: &mut Vec<u64>,
-        mut then: impl FnMut(usize, i32),
-    ) {
-        let (device, source) = (self.device, &self.device.sources[of.tile]);
-        let (tile, chip) = (&self.cells.tiles[of.tile], &device.chip.tiles[of.tile]);
-        let (group, block) = (open.group as usize, open.block as usize);
-        let (position, plane_group) = schedule.address(group);
-        let address = Address { image: of.image, position, plane_group };
-        let lines_on = schedule.lines_on(group);
-        let sigma = device.sigma.get(lines_on.len() * device.stride..);
-        let thresholds = &chip.thresholds[block * device.comparators..][..device.comparators];
-        lines.resize(tile.words, 0);
-        schedule.lines_of(group, lines);
-        for (column, byte) in open.columns() {
-            let (lane, ones) = (column % LANES, tile.ones(column, lines));
-            let mut signal = 0.0;
-            for &line in lines_on {
-                let row = tile.physical[usize::from(line)] as usize;
-                signal += chip.cells[row * tile.blocks + block][lane];
+    /// The code of a column as it is defined, `lines` being on in its group and z the deviate.
+    fn code(&self, tile: usize, column: usize, lines: &[u64], z: f32) -> i32 {
+        let (device, cells) = (self.device, &self.cells.tiles[tile]);
+        let (chip, block, lane) = (&device.chip.tiles[tile], column / LANES, column % LANES);
+        let (mut signal, mut rows) = (0.0, 0);
+        for (word, &lines) in lines.iter().enumerate() {
+            let mut left = lines;
+            while left != 0 {
+                let row = cells.physical[word * 64 + left.trailing_zeros() as usize] as usize;
+                signal += chip.cells[row * cells.blocks + block][lane];
+                rows += 1;
+                left &= left - 1;
             }
-            let code = |signal: f32| -> i32 {
-                thresholds.iter().map(|threshold| i32::from(signal >= threshold[lane])).sum()
-            };
-            let noisy = |z: f32| sigma.map_or(signal, |sigma| signal + sigma[ones] * z);
-            // A signal grows with its deviate, and a code with its signal.
-            let [low, high] = self.deviates[usize::from(byte)].map(|z| code(noisy(z)));
-            let settled = match low == high {
-                true => low,
-                false => code(noisy(gaussian(word(source, address, column, byte)))),
-            };
-            then(column, settled);
         }
+        if let Some(sigma) = device.sigma.get(rows * device.stride..) {
+            signal += sigma[cells.ones(column, lines)] * z;
+        }
+        let thresholds = &chip.thresholds[block * device.comparators..][..device.comparators];
+        thresholds.iter().map(|threshold| i32::from(signal >= threshold[lane])).sum()
     }
 }
 
 /// Used anew for every list.
 #[derive(Debug, Default)]
 pub(crate) struct DeviceScratch {
-    /// `[batch][group]` × 16 columns: what was drawn, and the bounds of the noise in units.
-    bytes: Vec<[[u64; 2]; BATCH]>,
-    low: Vec<[[u64; 2]; BATCH]>,
-    high: Vec<[[u64; 2]; BATCH]>,
-    /// Columns that are left open, and the codes that were taken for the time being.
-    open: Vec<(Open, [i16; LANES])>,
+    /// `[group]` × 16 columns, or 8: what was drawn, and the bounds of the noise in units.
+    bytes: Vec<u64>,
+    low: Vec<u64>,
+    high: Vec<u64>,
+    left: Vec<Left>,
     /// The lines of one group.
     lines: Vec<u64>,
+}
+
+/// Columns of a group that are left open, the codes that were taken for the time being, and the lower
+/// bounds of their signals.
+#[derive(Debug, Clone, Copy)]
+struct Left {
+    open: Open,
+    codes: [i16; LANES],
+    low: [i16; LANES],
 }
 
 impl Convert for DeviceKernel<'_> {
@@ -107,6 +84,10 @@ impl Convert for DeviceKernel<'_> {
         Path::Converted(Why::Cells)
     }
 
+    fn takes_masks(&self, tile: usize) -> bool {
+        !matches!(self.tiles[tile].cells, Cells::Lines(..))
+    }
+
     fn convert(
         &self,
         of: Conversions,
@@ -114,82 +95,169 @@ impl Convert for DeviceKernel<'_> {
         scratch: &mut DeviceScratch,
         raw: &mut [Lanes],
     ) {
-        let blocks = self.cells.tiles[of.tile].blocks;
-        scratch.open.clear();
+        let (tile, source) = (&self.tiles[of.tile], &self.device.sources[of.tile]);
+        let TileCells { blocks, words, .. } = self.cells.tiles[of.tile];
+        scratch.left.clear();
         of.isa.run(Compare {
-            tile: &self.tiles[of.tile],
+            tile,
             blocks,
-            source: (!self.device.sigma.is_empty()).then_some(&self.device.sources[of.tile]),
+            source: (!self.device.sigma.is_empty()).then_some(source),
             image: of.image,
             schedule,
             scratch,
             raw,
         });
-        for &(open, codes) in &scratch.open {
+        let (DeviceScratch { left, lines, .. }, noise) = (scratch, &tile.noise);
+        lines.resize(words, 0);
+        for Left { open, codes, low } in left {
             let (group, block) = (open.group as usize, open.block as usize);
-            let raw = &mut raw[schedule.address(group).0 as usize * blocks + block];
-            self.settle(of, schedule, open, &mut scratch.lines, |column, code| {
+            let (position, plane_group) = schedule.address(group);
+            let address = Address { image: of.image, position, plane_group };
+            let raw = &mut raw[position as usize * blocks + block];
+            for (column, byte) in open.columns() {
                 let lane = column % LANES;
+                let sum = noise.sum(low[lane], byte);
+                let by_byte = tile.code(block, lane, noise.by_byte(sum, byte));
+                let code = by_byte.unwrap_or_else(|| {
+                    let word = word(source, address, column, byte);
+                    let by_word = tile.code(block, lane, noise.by_word(sum, word));
+                    by_word.unwrap_or_else(|| {
+                        schedule.lines_of(group, lines);
+                        self.code(of.tile, column, lines, gaussian(word))
+                    })
+                });
                 raw[lane] += schedule.weights[group] * (code - i32::from(codes[lane]));
-            });
+            }
         }
     }
 }
 
-/// Bounds of the signals of two groups, whose lines these are.
-#[inline(always)]
-fn bounds<S: Simd, const IS_DEFAULT: bool>(
-    simd: S,
-    cells: &[Steps],
-    lines: &[u16],
-    (low, high): (&[u64; 4], &[u64; 4]),
-    unit: S::I16,
-) -> (S::I16, S::I16) {
-    let (first, second) = lines.split_at(lines.len() / 2);
-    let sum = simd.join([
-        sum::<S, IS_DEFAULT>(simd, cells, first),
-        sum::<S, IS_DEFAULT>(simd, cells, second),
-    ]);
-    let low = simd.add_i16(sum, simd.mul_i16(simd.load_i8(low), unit));
-    (low, simd.add_i16(sum, simd.mul_i16(simd.load_i8(high), unit)))
+/// The sums of a vector of groups: of two, or of four if they have few columns.
+trait Sums {
+    /// Columns of a group in a vector.
+    const COLUMNS: usize;
+
+    /// Those of a vector.
+    fn of<S: Simd>(&self, simd: S, vector: usize) -> S::I16;
 }
 
-/// The cells of a block of columns, added up over the lines of a group.
-#[inline(always)]
-fn sum<S: Simd, const IS_DEFAULT: bool>(simd: S, cells: &[Steps], lines: &[u16]) -> S::Half {
-    if IS_DEFAULT {
-        let cells: &[Steps; FEW] = cells.first_chunk().expect("at least so many");
-        let lines: &[u16; 7] = lines.first_chunk().expect("seven");
-        let mut sum = simd.load_half(&cells[usize::from(lines[0] as u8)].0);
-        let mut slot = 1;
-        while slot < 7 {
-            sum = simd.add_half(sum, simd.load_half(&cells[usize::from(lines[slot] as u8)].0));
-            slot += 1;
+/// The cells of a block of columns, added up line by line, `SLOTS` being those of a group, or 0.
+struct ByLine<'a, const SLOTS: usize> {
+    cells: &'a [Steps<LANES>],
+    lines: &'a [u16],
+    slots: usize,
+}
+
+impl<const SLOTS: usize> Sums for ByLine<'_, SLOTS> {
+    const COLUMNS: usize = LANES;
+
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, vector: usize) -> S::I16 {
+        let slots = if SLOTS == 0 { self.slots } else { SLOTS };
+        let (first, second) = self.lines[2 * vector * slots..][..2 * slots].split_at(slots);
+        simd.join([self.of_group(simd, first), self.of_group(simd, second)])
+    }
+}
+
+impl<const SLOTS: usize> ByLine<'_, SLOTS> {
+    #[inline(always)]
+    fn of_group<S: Simd>(&self, simd: S, lines: &[u16]) -> S::Half {
+        if SLOTS != 0 {
+            let cells: &[Steps<LANES>; BYTE] = self.cells.first_chunk().expect("at least so many");
+            let lines: &[u16; SLOTS] = lines.first_chunk().expect("as many as slots");
+            let mut sum = simd.load_half(&cells[usize::from(lines[0] as u8)].0);
+            let mut slot = 1;
+            while slot < SLOTS {
+                sum = simd.add_half(sum, simd.load_half(&cells[usize::from(lines[slot] as u8)].0));
+                slot += 1;
+            }
+            return sum;
         }
-        return sum;
+        let mut sum = simd.load_half(&self.cells[usize::from(lines[0])].0);
+        for &line in &lines[1..] {
+            sum = simd.add_half(sum, simd.load_half(&self.cells[usize::from(line)].0));
+        }
+        sum
     }
-    let mut sum = simd.load_half(&cells[usize::from(lines[0])].0);
-    for &line in &lines[1..] {
-        sum = simd.add_half(sum, simd.load_half(&cells[usize::from(line)].0));
-    }
-    sum
 }
 
-/// Notes columns of two groups that are left open, a bit a lane.
+/// The sums of sets of lines, added up.
+struct BySet<'a, const COLUMNS: usize> {
+    sets: &'a Sets<COLUMNS>,
+    masks: &'a [u32],
+}
+
+impl<const COLUMNS: usize> BySet<'_, COLUMNS> {
+    #[inline(always)]
+    fn set(&self, group: u32, number: usize) -> &[i16; COLUMNS] {
+        &self.sets[number][(group >> (number * SET)) as usize % (1 << SET)].0
+    }
+}
+
+impl Sums for BySet<'_, LANES> {
+    const COLUMNS: usize = LANES;
+
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, vector: usize) -> S::I16 {
+        let groups: &[u32; 2] = self.masks[2 * vector..].first_chunk().expect("two groups");
+        let mut sums = [simd.load_half(self.set(0, 0)); 2];
+        let mut group = 0;
+        while group < 2 {
+            let mut sum = simd.load_half(self.set(groups[group], 0));
+            let mut number = 1;
+            while number < SETS {
+                sum = simd.add_half(sum, simd.load_half(self.set(groups[group], number)));
+                number += 1;
+            }
+            sums[group] = sum;
+            group += 1;
+        }
+        simd.join(sums)
+    }
+}
+
+impl Sums for BySet<'_, { LANES / 2 }> {
+    const COLUMNS: usize = LANES / 2;
+
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, vector: usize) -> S::I16 {
+        let groups: &[u32; 4] = self.masks[4 * vector..].first_chunk().expect("four groups");
+        let mut sums = [simd.load_quarter(self.set(0, 0)); 4];
+        let mut group = 0;
+        while group < 4 {
+            let mut sum = simd.load_quarter(self.set(groups[group], 0));
+            let mut number = 1;
+            while number < SETS {
+                sum = simd.add_quarter(sum, simd.load_quarter(self.set(groups[group], number)));
+                number += 1;
+            }
+            sums[group] = sum;
+            group += 1;
+        }
+        simd.join_quarters(sums)
+    }
+}
+
+/// Notes columns of a vector of groups that are left open, a bit a lane.
 #[cold]
 fn note(
-    open: &mut Vec<(Open, [i16; LANES])>,
-    bytes: &[[[u64; 2]; BATCH]],
-    (first, block): (usize, usize),
+    left: &mut Vec<Left>,
+    bytes: &[u64; 4],
+    (vector, block, columns): (usize, usize, usize),
     lanes: u32,
-    codes: [[i16; LANES]; 2],
+    [codes, low]: [&[[i16; LANES]; 2]; 2],
 ) {
-    for (half, codes) in codes.into_iter().enumerate() {
-        let (group, lanes) = (first + half, (lanes >> (half * LANES)) as u16);
+    for (number, bytes) in bytes.chunks(columns / 8).enumerate() {
+        let first = number * columns;
+        let lanes = (lanes >> first) as u16 & u16::MAX >> (LANES - columns);
         if lanes != 0 {
-            let bytes = bytes[group / BATCH][group % BATCH];
-            let (group, block) = (group as u32, block as u32);
-            open.push((Open { group, block, lanes, bytes }, codes));
+            let group = (vector * (2 * LANES / columns) + number) as u32;
+            let bytes = [bytes[0], *bytes.last().expect("eight columns or more")];
+            let open = Open { group, block: block as u32, lanes, bytes };
+            let mut of_group = Left { open, codes: [0; LANES], low: [0; LANES] };
+            of_group.codes[..columns].copy_from_slice(&codes.as_flattened()[first..][..columns]);
+            of_group.low[..columns].copy_from_slice(&low.as_flattened()[first..][..columns]);
+            left.push(of_group);
         }
     }
 }
@@ -197,9 +265,9 @@ fn note(
 /// Counts the thresholds that are below the signal.
 ///
 /// ```text
-/// for block of 16 columns, group, in steps:
+/// for block of 16 columns, vector of groups, in steps:
 ///     low, high = bounds of the noise by the byte that is drawn for every column
-///     sum  = Σ over slots of cells[block][line]
+///     sum  = Σ over slots of cells[block][line], or Σ over sets of lines
 ///     code = |thresholds < sum + low|
 ///     raw[position][block] += weight · code
 ///     where that is not |thresholds < sum + high|, the column is left open
@@ -219,37 +287,75 @@ impl Kernel for Compare<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        // The default macro with all that is constant in it, and any other.
-        if self.schedule.slots == 7 && self.tile.comparators == 7 && self.tile.lines == FEW {
-            self.run_with::<S, true>(simd);
-        } else {
-            self.run_with::<S, false>(simd);
+    fn run<S: Simd>(mut self, simd: S) {
+        let Self { tile, schedule, .. } = self;
+        let Schedule { masks, lines, slots, .. } = schedule;
+        match &tile.cells {
+            Cells::Narrow(sets) => self.convert(simd, 0, &BySet { sets, masks }),
+            Cells::Sets(sets) => self.convert(simd, 0, &BySet { sets, masks }),
+            Cells::Lines(cells, of_block) => {
+                for (block, cells) in cells.chunks_exact(*of_block).enumerate() {
+                    // The default macro, and any other.
+                    if *slots == 7 && *of_block == BYTE {
+                        self.convert(simd, block, &ByLine::<7> { cells, lines, slots: *slots });
+                    } else {
+                        self.convert(simd, block, &ByLine::<0> { cells, lines, slots: *slots });
+                    }
+                }
+            }
         }
     }
 }
 
 impl Compare<'_> {
-    /// Draws the bytes of a block of columns, and looks up the bounds of their noise.
+    /// Converts a block of columns.
     #[inline(always)]
-    fn draw<S: Simd>(&mut self, simd: S, block: usize) {
-        let Self { tile, source, image, schedule, scratch, .. } = self;
-        let batches = schedule.len.div_ceil(BATCH);
-        for list in [&mut scratch.bytes, &mut scratch.low, &mut scratch.high] {
-            list.resize(list.len().max(batches), [[0; 2]; BATCH]);
+    fn convert<S: Simd, Of: Sums>(&mut self, simd: S, block: usize, sums: &Of) {
+        if Of::COLUMNS == LANES {
+            self.draw::<S, 2>(simd, block);
+        } else {
+            self.draw::<S, 1>(simd, block);
         }
-        let bounds = scratch.low.iter_mut().zip(&mut scratch.high);
-        let batches = scratch.bytes[..batches].iter_mut().zip(bounds).enumerate();
-        for (batch, (bytes, (low, high))) in batches {
+        let comparators = self.tile.comparators;
+        let thresholds = &self.tile.thresholds[block * comparators..][..comparators];
+        // The default macro, and any other.
+        match <&[[i16; LANES]; 7]>::try_from(thresholds) {
+            Ok(thresholds) => {
+                let mut seven = [simd.splat_i16(0); 7];
+                let mut number = 0;
+                while number < 7 {
+                    seven[number] = repeated::<S, Of>(simd, &thresholds[number]);
+                    number += 1;
+                }
+                self.compare(simd, block, sums, &Seven::<S>(seven));
+            }
+            Err(_) => self.compare(simd, block, sums, &Any(thresholds)),
+        }
+    }
+
+    /// Draws the bytes of a block of columns, eight times `EIGHTS`, and looks up the bounds of their
+    /// noise.
+    #[inline(always)]
+    fn draw<S: Simd, const EIGHTS: usize>(&mut self, simd: S, block: usize) {
+        let Self { tile, source, image, schedule, scratch, .. } = self;
+        let words = schedule.len.div_ceil(BATCH) * BATCH * EIGHTS;
+        for list in [&mut scratch.bytes, &mut scratch.low, &mut scratch.high] {
+            list.resize(list.len().max(words), 0);
+        }
+        let bounds = scratch.low.chunks_exact_mut(BATCH * EIGHTS);
+        let bounds = bounds.zip(scratch.high.chunks_exact_mut(BATCH * EIGHTS));
+        let batches = scratch.bytes[..words].as_chunks_mut::<EIGHTS>().0;
+        let batches = batches.as_chunks_mut::<BATCH>().0.iter_mut().zip(bounds);
+        for (batch, (bytes, (low, high))) in batches.enumerate() {
             *bytes = match source {
                 Some(source) => {
                     first_bytes(source, *image, &schedule.addresses(batch * BATCH), block)
                 }
-                None => [[0; 2]; BATCH],
+                None => [[0; EIGHTS]; BATCH],
             };
             let of_bytes = bytes.as_flattened().as_chunks::<8>().0;
-            let of_low = low.as_flattened_mut().as_chunks_mut::<8>().0;
-            let of_high = high.as_flattened_mut().as_chunks_mut::<8>().0;
+            let of_low = low.as_chunks_mut::<8>().0;
+            let of_high = high.as_chunks_mut::<8>().0;
             for ((bytes, low), high) in of_bytes.iter().zip(of_low).zip(of_high) {
                 *low = simd.look_up(bytes, &tile.noise.low);
                 *high = simd.look_up(bytes, &tile.noise.high);
@@ -258,58 +364,78 @@ impl Compare<'_> {
     }
 
     #[inline(always)]
-    fn run_with<S: Simd, const IS_DEFAULT: bool>(mut self, simd: S) {
-        let Self { tile, schedule, blocks, .. } = self;
-        let slots = if IS_DEFAULT { 7 } else { schedule.slots };
+    fn compare<S: Simd, Of: Sums>(
+        &mut self,
+        simd: S,
+        block: usize,
+        sums: &Of,
+        thresholds: &impl Search<S>,
+    ) {
+        let Self { tile, schedule, blocks, .. } = *self;
+        let DeviceScratch { bytes, low, high, left, .. } = &mut *self.scratch;
+        let groups = 2 * LANES / Of::COLUMNS;
+        let vectors = schedule.len.div_ceil(groups);
         let unit = simd.splat_i16(tile.noise.unit);
-        let pairs = schedule.len.div_ceil(2);
-        let addresses = &schedule.addresses.as_chunks::<2>().0[..pairs];
-        let weights = &schedule.weights.as_chunks::<2>().0[..pairs];
-        let lines = &schedule.lines[..2 * pairs * slots];
-        for block in 0..blocks {
-            self.draw(simd, block);
-            let DeviceScratch { bytes, low, high, open, .. } = &mut *self.scratch;
-            let low = &low.as_flattened().as_flattened().as_chunks::<4>().0[..pairs];
-            let high = &high.as_flattened().as_flattened().as_chunks::<4>().0[..pairs];
-            let raw = &mut self.raw[..];
-            let thresholds = &tile.thresholds[block * tile.comparators..][..tile.comparators];
-            let cells = &tile.cells[block * tile.lines..][..tile.lines];
-            let mut seven = [unit; 7];
-            if IS_DEFAULT {
-                for (seven, threshold) in seven.iter_mut().zip(thresholds) {
-                    *seven = twice(simd, threshold);
+        let bytes = &bytes.as_chunks::<4>().0[..vectors];
+        let low = &low.as_chunks::<4>().0[..vectors];
+        let high = &high.as_chunks::<4>().0[..vectors];
+        let addresses = &schedule.addresses[..vectors * groups];
+        let weights = &schedule.weights[..vectors * groups];
+        let raw = &mut self.raw[..];
+        let at = |address: u64| unpack(address).0 as usize * blocks + block;
+        for vector in 0..vectors {
+            let sum = sums.of(simd, vector);
+            let low = simd.add_i16(sum, simd.mul_i16(simd.load_i8(&low[vector]), unit));
+            let high = simd.add_i16(sum, simd.mul_i16(simd.load_i8(&high[vector]), unit));
+            let addresses = &addresses[vector * groups..][..groups];
+            let weights = &weights[vector * groups..][..groups];
+            let codes = thresholds.search::<Of>(simd, low, high);
+            let wide = simd.widen(codes.low);
+            if Of::COLUMNS == LANES {
+                let mut group = 0;
+                while group < 2 {
+                    let raw = &mut raw[at(addresses[group])];
+                    let weighted = simd.mul_i32(wide[group], simd.splat_i32(weights[group]));
+                    simd.store_i32(simd.add_i32(simd.load_i32(raw), weighted), raw);
+                    group += 1;
+                }
+            } else {
+                let mut narrow = [[0; LANES]; 2];
+                simd.store_i32(wide[0], &mut narrow[0]);
+                simd.store_i32(wide[1], &mut narrow[1]);
+                let mut group = 0;
+                while group < 4 {
+                    let raw: &mut [i32; LANES / 2] =
+                        raw[at(addresses[group])].first_chunk_mut().expect("a half");
+                    let codes = &narrow.as_flattened().as_chunks::<{ LANES / 2 }>().0[group];
+                    *raw = add_weighted(*raw, *codes, weights[group]);
+                    group += 1;
                 }
             }
-            let groups = addresses.iter().zip(weights).zip(lines.chunks_exact(2 * slots));
-            let groups = groups.zip(low.iter().zip(high)).enumerate();
-            for (pair, (((addresses, weights), lines), of_noise)) in groups {
-                let (low, high) = bounds::<S, IS_DEFAULT>(simd, cells, lines, of_noise, unit);
-                let codes = if IS_DEFAULT {
-                    search(simd, &seven, low, high)
-                } else {
-                    count(simd, thresholds, low, high)
-                };
-                let wide = simd.widen(codes.low);
-                let mut half = 0;
-                while half < 2 {
-                    let position = unpack(addresses[half]).0;
-                    let raw = &mut raw[position as usize * blocks + block];
-                    let weighted = simd.mul_i32(wide[half], simd.splat_i32(weights[half]));
-                    simd.store_i32(simd.add_i32(simd.load_i32(raw), weighted), raw);
-                    half += 1;
-                }
-                let lanes = simd.bits_i16(codes.is_open);
-                if lanes != 0 {
-                    let mut of_groups = [[0; LANES]; 2];
-                    simd.store_i16(codes.low, &mut of_groups);
-                    note(open, bytes, (2 * pair, block), lanes, of_groups);
-                }
+            let lanes = simd.bits_i16(codes.is_open);
+            if lanes != 0 {
+                let [mut stored, mut lows] = [[[0; LANES]; 2]; 2];
+                simd.store_i16(codes.low, &mut stored);
+                simd.store_i16(low, &mut lows);
+                let of_vector = (vector, block, Of::COLUMNS);
+                note(left, &bytes[vector], of_vector, lanes, [&stored, &lows]);
             }
         }
     }
 }
 
-/// Codes of two groups in the making.
+/// sums + weight · codes.
+#[inline(always)]
+fn add_weighted<const N: usize>(mut sums: [i32; N], codes: [i32; N], weight: i32) -> [i32; N] {
+    let mut lane = 0;
+    while lane < N {
+        sums[lane] += weight * codes[lane];
+        lane += 1;
+    }
+    sums
+}
+
+/// Codes of a vector of groups in the making.
 struct Codes<S: Simd> {
     /// How many thresholds the lower bound of a signal exceeds.
     low: S::I16,
@@ -317,42 +443,60 @@ struct Codes<S: Simd> {
     is_open: S::Mask16,
 }
 
-/// The same 16 integers in both halves.
+/// What all groups of a vector have in common.
 #[inline(always)]
-fn twice<S: Simd>(simd: S, lanes: &[i16; LANES]) -> S::I16 {
-    let half = simd.load_half(lanes);
-    simd.join([half, half])
-}
-
-/// Searches seven thresholds, which ascend, in three steps.
-#[inline(always)]
-fn search<S: Simd>(simd: S, thresholds: &[S::I16; 7], low: S::I16, high: S::I16) -> Codes<S> {
-    let [t1, t2, t3, t4, t5, t6, t7] = *thresholds;
-    // `next` is the lowest threshold that is not exceeded, as far as is known.
-    let four = simd.greater_i16(low, t4);
-    let codes = simd.add_i16_where(four, simd.splat_i16(0), simd.splat_i16(4));
-    let next = simd.select_i16(four, simd.splat_i16(i16::MAX), t4);
-    let middle = simd.select_i16(four, t6, t2);
-    let two = simd.greater_i16(low, middle);
-    let codes = simd.add_i16_where(two, codes, simd.splat_i16(2));
-    let next = simd.select_i16(two, next, middle);
-    let lower = simd.select_i16(two, t3, t1);
-    let last = simd.select_i16(four, simd.select_i16(two, t7, t5), lower);
-    let one = simd.greater_i16(low, last);
-    let codes = simd.add_i16_where(one, codes, simd.splat_i16(1));
-    let next = simd.select_i16(one, next, last);
-    Codes { low: codes, is_open: simd.greater_i16(high, next) }
-}
-
-/// Counts any number of thresholds one by one.
-#[inline(always)]
-fn count<S: Simd>(simd: S, thresholds: &[[i16; LANES]], low: S::I16, high: S::I16) -> Codes<S> {
-    let (zero, one) = (simd.splat_i16(0), simd.splat_i16(1));
-    let (mut codes, mut others) = (zero, zero);
-    for threshold in thresholds {
-        let threshold = twice(simd, threshold);
-        codes = simd.add_i16_where(simd.greater_i16(low, threshold), codes, one);
-        others = simd.add_i16_where(simd.greater_i16(high, threshold), others, one);
+fn repeated<S: Simd, Of: Sums>(simd: S, lanes: &[i16; LANES]) -> S::I16 {
+    if Of::COLUMNS == LANES {
+        let half = simd.load_half(lanes);
+        simd.join([half, half])
+    } else {
+        simd.join_quarters([simd.load_quarter(lanes.first_chunk().expect("a quarter")); 4])
     }
-    Codes { low: codes, is_open: simd.greater_i16(others, codes) }
+}
+
+/// Thresholds, which ascend.
+trait Search<S: Simd> {
+    /// How many of them bounds exceed.
+    fn search<Of: Sums>(&self, simd: S, low: S::I16, high: S::I16) -> Codes<S>;
+}
+
+/// Seven, searched in three steps.
+struct Seven<S: Simd>([S::I16; 7]);
+
+impl<S: Simd> Search<S> for Seven<S> {
+    #[inline(always)]
+    fn search<Of: Sums>(&self, simd: S, low: S::I16, high: S::I16) -> Codes<S> {
+        let [t1, t2, t3, t4, t5, t6, t7] = self.0;
+        // `next` is the lowest threshold that is not exceeded, as far as is known.
+        let four = simd.greater_i16(low, t4);
+        let codes = simd.add_i16_where(four, simd.splat_i16(0), simd.splat_i16(4));
+        let next = simd.select_i16(four, simd.splat_i16(i16::MAX), t4);
+        let middle = simd.select_i16(four, t6, t2);
+        let two = simd.greater_i16(low, middle);
+        let codes = simd.add_i16_where(two, codes, simd.splat_i16(2));
+        let next = simd.select_i16(two, next, middle);
+        let lower = simd.select_i16(two, t3, t1);
+        let last = simd.select_i16(four, simd.select_i16(two, t7, t5), lower);
+        let one = simd.greater_i16(low, last);
+        let codes = simd.add_i16_where(one, codes, simd.splat_i16(1));
+        let next = simd.select_i16(one, next, last);
+        Codes { low: codes, is_open: simd.greater_i16(high, next) }
+    }
+}
+
+/// Any number, counted one by one.
+struct Any<'a>(&'a [[i16; LANES]]);
+
+impl<S: Simd> Search<S> for Any<'_> {
+    #[inline(always)]
+    fn search<Of: Sums>(&self, simd: S, low: S::I16, high: S::I16) -> Codes<S> {
+        let (zero, one) = (simd.splat_i16(0), simd.splat_i16(1));
+        let (mut codes, mut others) = (zero, zero);
+        for threshold in self.0 {
+            let threshold = repeated::<S, Of>(simd, threshold);
+            codes = simd.add_i16_where(simd.greater_i16(low, threshold), codes, one);
+            others = simd.add_i16_where(simd.greater_i16(high, threshold), others, one);
+        }
+        Codes { low: codes, is_open: simd.greater_i16(others, codes) }
+    }
 }

@@ -3,7 +3,9 @@
 //! Each gives the codes of its [`Engine`](crate::Engine), bit for bit, whatever the instruction set:
 //! `tests/kernels.rs` holds them together. They are fast because they leave out what cannot matter.
 //! - [`DeviceKernel`](device::DeviceKernel) adds up cells in whole steps of 16 bits and draws one byte
-//!   a column, which bounds the temporal noise. Only where both leave a code open, about once in 300, does it take the floats that define it, and the other bytes of the word.
+//!   a column, which bounds the temporal noise. Where lines are few it adds up sets of them. Only
+//!   where both leave a code open does it draw the other bytes of the word, and only where that does,
+//!   it takes the floats that define it.
 //! - [`TableKernel`](table::TableKernel) draws the same byte. Where it lies in the piece of the
 //!   likeliest code, and that is the number of ones, there is nothing to correct in the network's own
 //!   sums.
@@ -141,6 +143,11 @@ pub(crate) trait Convert: Sync {
 
     /// How products are computed: as the network's own, with corrections, or cycle by cycle.
     fn path(&self) -> Path;
+
+    /// Whether groups of a tile are listed as masks.
+    fn takes_masks(&self, _tile: usize) -> bool {
+        false
+    }
 
     /// Adds weight · code to `raw`, `[position][block]` × 16 columns.
     fn convert(

@@ -32,20 +32,23 @@ impl Open {
     }
 }
 
-/// The highest bytes of the words of a block of columns, `[cycle]` × 16 columns.
+/// The highest bytes of the words of a block of columns, `[cycle]` × 16 columns, or × the first 8.
 #[inline(always)]
-pub(crate) fn first_bytes(
+pub(crate) fn first_bytes<const EIGHTS: usize>(
     source: &Counter,
     image: u32,
     addresses: &[u64; BATCH],
     block: usize,
-) -> [[u64; 2]; BATCH] {
+) -> [[u64; EIGHTS]; BATCH] {
     let words = source.blocks(image, addresses, block as u32);
-    let mut bytes = [[0; 2]; BATCH];
+    let mut bytes = [[0; EIGHTS]; BATCH];
     let mut group = 0;
     while group < BATCH {
-        bytes[group][0] = words[0][group] | words[1][group] << 32;
-        bytes[group][1] = words[2][group] | words[3][group] << 32;
+        let mut eight = 0;
+        while eight < EIGHTS {
+            bytes[group][eight] = words[2 * eight][group] | words[2 * eight + 1][group] << 32;
+            eight += 1;
+        }
         group += 1;
     }
     bytes

@@ -7,17 +7,18 @@ use hafnia_simd::{ByteTable, LANES};
 use crate::chip::ChipTile;
 use crate::engine::Device;
 use crate::fast::codes::TileCells;
+use crate::fast::groups::list::FEW;
 
 /// Lines that fit a byte, the one that is never on included.
-pub(super) const FEW: usize = 256;
+pub(super) const BYTE: usize = 256;
+/// Lines whose sets have one table.
+pub(super) const SET: usize = 7;
+/// Tables of [`FEW`] lines.
+pub(super) const SETS: usize = FEW / SET;
 
 /// A tile in steps.
 pub(super) struct StepTile {
-    /// Lines of a block, at least [`FEW`].
-    pub(super) lines: usize,
-    /// `[block][line]` × 16 columns: signals of cells less the middle of all of them, that of the line
-    /// that is never on being 0.
-    pub(super) cells: Vec<Steps>,
+    pub(super) cells: Cells,
     /// Thresholds of a column.
     pub(super) comparators: usize,
     /// `[block][comparator]` × 16 columns: thresholds, ascending, less the middle of as many cells as
@@ -26,10 +27,43 @@ pub(super) struct StepTile {
     pub(super) noise: Noise,
 }
 
-/// 16 columns in steps, within one cache line.
+/// Signals of cells less the middle of all of them, that of the line that is never on being 0.
+pub(super) enum Cells {
+    /// `[block][line]` × 16 columns; lines of a block, at least [`BYTE`].
+    Lines(Vec<Steps<LANES>>, usize),
+    /// Where lines are few, in one block of columns: the sums of all sets of lines.
+    Sets(Sets<LANES>),
+    /// The same, where columns are few too.
+    Narrow(Sets<{ LANES / 2 }>),
+}
+
+/// `[number][set of lines]` × columns: a group is one set of the first [`SET`] lines, one of the next,
+/// and so on. Its slots that are not used are in the first.
+pub(super) type Sets<const COLUMNS: usize> = Box<[[Steps<COLUMNS>; 1 << SET]; SETS]>;
+
+/// Some columns in steps, within one cache line.
 #[derive(Debug, Clone, Copy)]
-#[repr(align(32))]
-pub(super) struct Steps(pub(super) [i16; LANES]);
+#[repr(align(16))]
+pub(super) struct Steps<const COLUMNS: usize>(pub(super) [i16; COLUMNS]);
+
+/// Adds up all sets of lines, given the first columns of each.
+fn sets<const COLUMNS: usize>(lines: &[Steps<LANES>], null: i16, slots: usize) -> Sets<COLUMNS> {
+    let mut sets = Box::new([[Steps([0; COLUMNS]); 1 << SET]; SETS]);
+    sets[0][0] = Steps([null.wrapping_mul(slots as i16); COLUMNS]);
+    for (sets, lines) in sets.iter_mut().zip(lines.chunks(SET)) {
+        for (line, Steps(of_line)) in lines.iter().enumerate() {
+            for set in 0..1 << line {
+                let mut sum = sets[set];
+                for (sum, steps) in sum.0.iter_mut().zip(of_line) {
+                    // The line takes a slot that was not used.
+                    *sum = sum.wrapping_add(steps.wrapping_sub(null));
+                }
+                sets[set | 1 << line] = sum;
+            }
+        }
+    }
+    sets
+}
 
 /// Bounds of the temporal noise, all errors included, by the highest byte of its word: signed bytes, in
 /// units of so many steps.
@@ -38,6 +72,10 @@ pub(super) struct Noise {
     pub(super) unit: i16,
     pub(super) low: ByteTable,
     pub(super) high: ByteTable,
+    /// The bounds in steps: by every byte, and by the next one where the first is the lowest or the
+    /// highest.
+    of_byte: Vec<[i16; 2]>,
+    of_ends: [Vec<[i16; 2]>; 2],
 }
 
 /// The largest |sum| with its noise in steps; what is left up to 2¹⁵ takes the rounding of both.
@@ -73,8 +111,8 @@ impl StepTile {
         let error = n / 2.0 + 0.5 + 1.01 * (n + 2.0) * largest / 16_777_216.0 + 0.05;
 
         let steps = |lsb: f64| (lsb * steps_per_lsb).round() as i16;
-        let lines = (tile.lines + 1).max(FEW);
-        let mut cells = vec![Steps([steps(-middle); LANES]); lines * tile.blocks];
+        let (lines, null) = ((tile.lines + 1).max(BYTE), steps(-middle));
+        let mut cells = vec![Steps([null; LANES]); lines * tile.blocks];
         for block in 0..tile.blocks {
             for (line, &row) in tile.physical.iter().enumerate() {
                 let of_row = &chip.cells[row as usize * tile.blocks + block];
@@ -82,6 +120,11 @@ impl StepTile {
                 cells[block * lines + line] = Steps(of_row);
             }
         }
+        let cells = match tile.columns {
+            columns if tile.lines > FEW || columns > LANES => Cells::Lines(cells, lines),
+            columns if columns > LANES / 2 => Cells::Sets(sets(&cells[..tile.lines], null, slots)),
+            _ => Cells::Narrow(sets(&cells[..tile.lines], null, slots)),
+        };
         let comparators = device.comparators;
         let mut thresholds = vec![[0; LANES]; chip.thresholds.len()];
         let blocks = thresholds.chunks_mut(comparators).zip(chip.thresholds.chunks(comparators));
@@ -94,7 +137,7 @@ impl StepTile {
             }
         }
         let noise = Noise::new(sigma, steps_per_lsb, error);
-        Self { lines, cells, comparators, thresholds, noise }
+        Self { cells, comparators, thresholds, noise }
     }
 }
 
@@ -114,21 +157,60 @@ impl Sigma {
     }
 }
 
+impl StepTile {
+    /// The code of a column of a block, if it is the same at both bounds of its signal.
+    pub(super) fn code(&self, block: usize, lane: usize, bounds: [i32; 2]) -> Option<i32> {
+        let thresholds = &self.thresholds[block * self.comparators..][..self.comparators];
+        let [low, high] = bounds;
+        let exceeds = |signal: i32| move |of: &&[i16; LANES]| signal > of[lane].into();
+        let code = thresholds.iter().filter(exceeds(low)).count();
+        let is_code = thresholds.get(code).is_none_or(|next| !exceeds(high)(&next));
+        is_code.then_some(code as i32)
+    }
+}
+
 impl Noise {
     fn new(sigma: &Sigma, steps_per_lsb: f64, error: f64) -> Self {
         let Sigma { least, most } = *sigma;
-        // From the lowest word with the first byte to the highest with the last.
-        let bounds = |first: u8, last: u8| {
-            let z = [u32::from(first) << 24, u32::from(last) << 24 | 0xff_ffff].map(gaussian);
+        // Of words that start with these, from the lowest to the highest.
+        let bounds = |first: u16, last: u16| {
+            let z = [u32::from(first) << 16, u32::from(last) << 16 | 0xffff].map(gaussian);
             let [low, high] = z.map(|z| f64::from(z) * steps_per_lsb);
             ((low * least).min(low * most) - error, (high * least).max(high * most) + error)
         };
-        let unit = (bounds(u8::MAX, u8::MAX).1 / 127.0).ceil();
+        let of_bytes =
+            |first: u8, last: u8| bounds(u16::from(first) << 8, u16::from(last) << 8 | 0xff);
+        let unit = (of_bytes(u8::MAX, u8::MAX).1 / 127.0).ceil();
         let byte = |units: f64| (units as i8).cast_unsigned();
+        let steps = |(low, high): (f64, f64)| [low.floor() as i16, high.ceil() as i16];
+        let of_end =
+            |first: u16| (first..=first | 0xff).map(|two| steps(bounds(two, two))).collect();
         Self {
             unit: unit as i16,
-            low: ByteTable::new(|first, last| byte((bounds(first, last).0 / unit).floor())),
-            high: ByteTable::new(|first, last| byte((bounds(first, last).1 / unit).ceil())),
+            low: ByteTable::new(|first, last| byte((of_bytes(first, last).0 / unit).floor())),
+            high: ByteTable::new(|first, last| byte((of_bytes(first, last).1 / unit).ceil())),
+            of_byte: (0..=u8::MAX).map(|byte| steps(of_bytes(byte, byte))).collect(),
+            of_ends: [of_end(0), of_end(0xff00)],
+        }
+    }
+
+    /// The signal without noise whose lower bound is `low` by the highest byte of its draw.
+    pub(super) fn sum(&self, low: i16, byte: u8) -> i32 {
+        i32::from(low) - i32::from(self.low.of(byte).cast_signed()) * i32::from(self.unit)
+    }
+
+    /// Bounds of a signal by that byte.
+    pub(super) fn by_byte(&self, sum: i32, byte: u8) -> [i32; 2] {
+        self.of_byte[usize::from(byte)].map(|noise| sum + i32::from(noise))
+    }
+
+    /// Bounds of a signal by the whole word.
+    pub(super) fn by_word(&self, sum: i32, word: u32) -> [i32; 2] {
+        let next = (word >> 16 & 0xff) as usize;
+        match (word >> 24) as u8 {
+            u8::MIN => self.of_ends[0][next].map(|noise| sum + i32::from(noise)),
+            u8::MAX => self.of_ends[1][next].map(|noise| sum + i32::from(noise)),
+            byte => self.by_byte(sum, byte),
         }
     }
 }
@@ -144,7 +226,30 @@ mod tests {
     use super::*;
     use crate::chip::Chip;
 
-    const LINES: usize = 70;
+    /// The steps of a group in a column, of so many lines and slots; sums may wrap before their end.
+    fn of_group(
+        cells: &Cells,
+        group: &[usize],
+        (lines, slots): (usize, usize),
+        lane: usize,
+    ) -> i16 {
+        fn of_sets<const N: usize>(sets: &Sets<N>, group: &[usize], lane: usize) -> i16 {
+            let set = |number| {
+                let lines = group.iter().filter(|&line| line / SET == number);
+                lines.fold(0, |set, line| set | 1 << (line % SET))
+            };
+            (0..SETS).fold(0, |sum, number| sum.wrapping_add(sets[number][set(number)].0[lane]))
+        }
+        match cells {
+            Cells::Lines(steps, _) => {
+                let unused = std::iter::repeat_n(lines, slots - group.len());
+                let used = group.iter().copied().chain(unused);
+                used.fold(0, |sum, line| sum.wrapping_add(steps[line].0[lane]))
+            }
+            Cells::Sets(sets) => of_sets(sets, group, lane),
+            Cells::Narrow(sets) => of_sets(sets, group, lane),
+        }
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(512))]
@@ -154,6 +259,7 @@ mod tests {
         #[test]
         fn codes_lie_between_their_bounds(
             seed in any::<u64>().prop_map(Seed),
+            (lines, columns) in prop_oneof![Just((70usize, 16usize)), Just((25, 6)), (1usize..80, 1usize..=16)],
             slots in prop_oneof![Just(7usize), 1usize..=63],
             bits in prop_oneof![Just(3u8), 1u8..=6],
             scale in prop_oneof![0.0f32..2.0, (-9i32..=30).prop_map(|power| 10f32.powi(power))],
@@ -173,15 +279,15 @@ mod tests {
             let lanes = |number: &mut dyn FnMut() -> f32| -> [f32; LANES] {
                 std::array::from_fn(|_| number())
             };
-            let cells: Vec<_> = (0..LINES).map(|_| lanes(&mut || number(scale))).collect();
+            let cells: Vec<_> = (0..lines).map(|_| lanes(&mut || number(scale))).collect();
             let mut thresholds: Vec<_> =
                 (0..comparators).map(|_| lanes(&mut || number(7.0 * scale))).collect();
             thresholds[0][3] = f32::INFINITY;
             let mut groups = Vec::new();
             for _ in 0..24 {
-                let mut group: Vec<usize> = (0..LINES).collect();
+                let mut group: Vec<usize> = (0..lines).collect();
                 group.shuffle(&mut rng);
-                group.truncate(rng.random_range(1..=slots));
+                group.truncate(rng.random_range(1..=slots.min(lines)));
                 group.sort_unstable();
                 groups.push(group);
             }
@@ -200,25 +306,23 @@ mod tests {
                 device.sigma[rows * device.stride] = sigma * 0.8;
             }
             let tile = TileCells {
-                lines: LINES,
-                columns: LANES,
+                lines,
+                columns,
                 blocks: 1,
                 words: 2,
-                physical: (0..LINES as u32).collect(),
+                physical: (0..lines as u32).collect(),
                 weights: vec![0; 2 * LANES],
             };
             let steps = StepTile::new(&tile, &chip.tiles[0], &device, slots, &Sigma::of(&device));
             for group in &groups {
-                for lane in 0..LANES {
+                for lane in 0..columns {
                     let (word, ones) = (rng.random::<u32>(), rng.random_range(0..=group.len()));
                     let extreme = if rng.random() { u32::MAX } else { 0 };
                     let word = if rng.random() { word } else { extreme };
-                    let of_group = device.sigma[group.len() * device.stride + ones];
-                    let signal = signal(group, lane) + of_group * gaussian(word);
+                    let deviation = device.sigma[group.len() * device.stride + ones];
+                    let signal = signal(group, lane) + deviation * gaussian(word);
                     let code = thresholds.iter().filter(|lsb| signal >= lsb[lane]).count();
-                    let of_line = |line: usize| i32::from(steps.cells[line].0[lane]);
-                    let unused = (slots - group.len()) as i32 * of_line(LINES);
-                    let sum = group.iter().map(|&line| of_line(line)).sum::<i32>() + unused;
+                    let sum = i32::from(of_group(&steps.cells, group, (lines, slots), lane));
                     let [low, high] = [&steps.noise.low, &steps.noise.high].map(|table| {
                         let units = table.of((word >> 24) as u8).cast_signed();
                         sum + i32::from(units) * i32::from(steps.noise.unit)
@@ -230,6 +334,12 @@ mod tests {
                         steps.thresholds.iter().filter(|of| sum > i32::from(of[lane])).count()
                     });
                     prop_assert!((least..=most).contains(&code), "{code}, {least} to {most}");
+                    let (noise, byte) = (&steps.noise, (word >> 24) as u8);
+                    prop_assert_eq!(noise.sum(low as i16, byte), sum);
+                    for bounds in [noise.by_byte(sum, byte), noise.by_word(sum, word)] {
+                        let found = steps.code(0, lane, bounds);
+                        prop_assert!(found.is_none_or(|found| found == code as i32));
+                    }
                 }
             }
         }

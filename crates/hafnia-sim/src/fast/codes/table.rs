@@ -159,7 +159,7 @@ impl<C: Cycles> Sample<'_, C> {
             for block in 0..cells.blocks {
                 let columns = (cells.columns - block * LANES).min(LANES);
                 let here = u64::from(u16::MAX >> (LANES - columns)) * 0x0001_0001_0001_0001;
-                let bytes = first_bytes(source, *image, &addresses, block);
+                let bytes = first_bytes::<2>(source, *image, &addresses, block);
                 for (four, words) in bytes.as_flattened().as_chunks::<8>().0.iter().enumerate() {
                     let mut left = simd.above(words, *last_certain) & here;
                     // A vector is a quarter of the bits.

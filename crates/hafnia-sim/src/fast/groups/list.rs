@@ -3,12 +3,13 @@
 //!
 //! ```text
 //! addresses, weights: [group]
-//! lines: [group][slot]
+//! lines: [group][slot]      or, of tiles of few lines,  masks: [group], a bit a line
 //! ```
 //!
 //! The walk over data is here, the arithmetic in the kernels, which then see nothing but a list. Every
 //! group has as many slots as a conversion may have rows; slots that are not needed name a line that
-//! is never on, so that no kernel branches on the length of a group. A list is converted when it is
+//! is never on, so that no kernel branches on the length of a group. The lines of a tile that has few
+//! are a mask, if its kernel takes masks, and cost no more than a number to list. A list is converted when it is
 //! long enough and then written anew: it does not grow with the images or the positions.
 
 use hafnia_simd::Simd;
@@ -17,6 +18,8 @@ use crate::fast::groups::{BATCH, Cycles, pack, unpack};
 
 /// Slots that are written at once.
 pub(crate) const PADDING: usize = 16;
+/// The most lines of a tile whose groups are listed as masks: four groups of the default macro.
+pub(crate) const FEW: usize = 28;
 /// Groups after which a list is long enough.
 pub(crate) const ENOUGH: usize = 256;
 
@@ -44,16 +47,20 @@ pub(crate) struct Schedule {
     pub(crate) addresses: Vec<u64>,
     /// ±2^plane.
     pub(crate) weights: Vec<i32>,
+    /// Whether the lines of a group are a mask.
+    pub(crate) is_masked: bool,
     /// (group, slot): a line.
     pub(crate) lines: Vec<u16>,
+    /// (group): a bit a line.
+    pub(crate) masks: Vec<u32>,
     /// Rows that were on, all groups added up.
     pub(crate) rows_on: u64,
 }
 
 impl Schedule {
-    /// Forgets all groups; the next ones are of a tile with so many lines.
-    pub(crate) fn begin(&mut self, slots: usize, lines: usize) {
-        (self.slots, self.null) = (slots, lines as u16);
+    /// Forgets all groups; the next ones are of a tile with so many lines, and masks if they are to be.
+    pub(crate) fn begin(&mut self, slots: usize, lines: usize, is_masked: bool) {
+        (self.slots, self.null, self.is_masked) = (slots, lines as u16, is_masked);
         self.clear();
     }
 
@@ -68,6 +75,7 @@ impl Schedule {
         if self.addresses.len() < groups {
             self.addresses.resize(groups, 0);
             self.weights.resize(groups, 0);
+            self.masks.resize(groups, 0);
         }
         let lines = groups * self.slots + lines + 64 + self.slots.next_multiple_of(PADDING);
         if self.lines.len() < lines {
@@ -77,24 +85,31 @@ impl Schedule {
 
     /// Appends a group of these lines; there must be room for it.
     pub(crate) fn push(&mut self, group: Group, lines: &[u32]) {
-        let slots = &mut self.lines[self.len * self.slots..][..self.slots];
-        for (slot, &line) in slots.iter_mut().zip(lines) {
-            *slot = line as u16;
+        if self.is_masked {
+            self.masks[self.len] = lines.iter().fold(0, |mask, line| mask | 1 << line);
+        } else {
+            let slots = &mut self.lines[self.len * self.slots..][..self.slots];
+            for (slot, &line) in slots.iter_mut().zip(lines) {
+                *slot = line as u16;
+            }
+            slots[lines.len()..].fill(self.null);
         }
-        slots[lines.len()..].fill(self.null);
         self.addresses[self.len] = pack(group.position, group.plane_group);
         self.weights[self.len] = group.weight;
         self.len += 1;
         self.rows_on += lines.len() as u64;
     }
 
-    /// Puts a group of no lines and no weight behind the last one, for kernels that take two at once;
-    /// there is always room for it.
+    /// Puts groups of no lines and no weight behind the last one, for kernels that take up to four at
+    /// once; there is always room for them.
     pub(crate) fn pad(&mut self) {
         let (len, slots) = (self.len, self.slots);
-        self.addresses[len] = 0;
-        self.weights[len] = 0;
-        self.lines[len * slots..(len + 1) * slots].fill(self.null);
+        self.addresses[len..len + 3].fill(0);
+        self.weights[len..len + 3].fill(0);
+        self.masks[len..len + 3].fill(0);
+        if !self.is_masked {
+            self.lines[len * slots..(len + 3) * slots].fill(self.null);
+        }
     }
 
     /// The slots of a group: lines that are on, then the one that never is.
@@ -111,6 +126,10 @@ impl Schedule {
 
     /// A bit for every line that is on in a group.
     pub(crate) fn lines_of(&self, group: usize, lines: &mut [u64]) {
+        if self.is_masked {
+            lines[0] = self.masks[group].into();
+            return;
+        }
         lines.fill(0);
         for &line in self.lines_on(group) {
             lines[usize::from(line) / 64] |= 1 << (line % 64);

@@ -53,6 +53,13 @@ impl Kernel for ListUnshared<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        if self.schedule.is_masked {
+            // The default macro, and any other.
+            return match self.schedule.slots {
+                7 => self.run_masked::<S, 7>(simd),
+                _ => self.run_masked::<S, 0>(simd),
+            };
+        }
         // The default macro, with few lines or more; any other.
         match (self.schedule.slots, self.of.patches.words) {
             (7, 1) => self.run_with::<S, 7, 1>(simd),
@@ -67,7 +74,7 @@ impl ListUnshared<'_> {
     #[inline(always)]
     fn run_with<S: Simd, const SLOTS: usize, const WORDS: usize>(self, simd: S) {
         let Self { of: Row { patches, factors, row, width, replica }, schedule, digital } = self;
-        let Schedule { slots, null, len, addresses, weights, lines, rows_on } = schedule;
+        let Schedule { slots, null, len, addresses, weights, lines, rows_on, .. } = schedule;
         let slots = if SLOTS == 0 { *slots } else { SLOTS };
         let words = if WORDS == 0 { patches.words } else { WORDS };
         let (of_word, of_row) = (patches.chunks * POSITIONS, width.next_multiple_of(POSITIONS));
@@ -120,6 +127,71 @@ impl ListUnshared<'_> {
                     at += more;
                     on += count as u64;
                     digital[0] += count as i32 * factor;
+                }
+            }
+            weights[before..at].fill(factor);
+        }
+        *len = at;
+        *rows_on += on;
+    }
+
+    /// Lists them as masks, `SLOTS` being those of the schedule or 0: mostly no branch on what is on.
+    #[inline(always)]
+    fn run_masked<S: Simd, const SLOTS: u32>(self, simd: S) {
+        let Self { of: Row { patches, factors, row, width, replica }, schedule, digital } = self;
+        let Schedule { slots, len, addresses, weights, masks, rows_on, .. } = schedule;
+        let (addresses, masks) = (&mut addresses[..], &mut masks[..]);
+        let slots = if SLOTS == 0 { *slots as u32 } else { SLOTS };
+        let (of_plane, of_row) = (patches.chunks * POSITIONS, width.next_multiple_of(POSITIONS));
+        // As in `CountUnshared`.
+        let inverse = (1u64 << 32) / u64::from(slots) + 1;
+        let digital = &mut digital[row.clone()];
+        let (mut at, mut on) = (*len, 0);
+        let of_planes = patches.lanes.as_flattened().chunks_exact(of_plane).zip(factors);
+        for (plane, (of_plane, &factor)) in of_planes.enumerate() {
+            let before = at;
+            for (number, digital) in digital.chunks_exact_mut(width).enumerate() {
+                let of_row = of_plane[number * of_row..].as_chunks::<POSITIONS>().0;
+                let start = row.start + number * width;
+                let chunks = of_row.iter().zip(digital.chunks_mut(POSITIONS)).enumerate();
+                for (chunk, (of_lanes, digital)) in chunks {
+                    // Much of an image is dark.
+                    if of_lanes.iter().fold(0, |any, lines| any | lines) == 0 {
+                        continue;
+                    }
+                    for (x, (&lines, digital)) in of_lanes.iter().zip(digital).enumerate() {
+                        let position = start + chunk * POSITIONS + x;
+                        let is_other =
+                            replica.count > 1 && position % replica.count != replica.index;
+                        let lines = if is_other { 0 } else { lines };
+                        let count = lines.count_ones();
+                        let more = ((u64::from(count + slots - 1) * inverse) >> 32) as usize;
+                        let address = |group| pack(position as u32, (plane << 24 | group) as u32);
+                        // Four groups, whether there are as many or not.
+                        let of_groups: (&mut [u64; 4], &mut [u32; 4]) = (
+                            addresses[at..].first_chunk_mut().expect("room for four"),
+                            masks[at..].first_chunk_mut().expect("room for four"),
+                        );
+                        let (mut left, mut group) = (lines, 0);
+                        while group < 4 {
+                            let lines = simd.pick(left, 0, slots);
+                            left ^= lines;
+                            (of_groups.0[group], of_groups.1[group]) =
+                                (address(group), lines as u32);
+                            group += 1;
+                        }
+                        // Groups of seven lines are no more.
+                        while SLOTS == 0 && group < more {
+                            let lines = simd.pick(left, 0, slots);
+                            left ^= lines;
+                            (addresses[at + group], masks[at + group]) =
+                                (address(group), lines as u32);
+                            group += 1;
+                        }
+                        at += more;
+                        on += u64::from(count);
+                        digital[0] += count as i32 * factor;
+                    }
                 }
             }
             weights[before..at].fill(factor);

@@ -637,7 +637,8 @@ impl Kernel for ListFound<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { found, groups, scanned, streams, patches, schedule, digital } = self;
-        let Schedule { slots, null, len, addresses, weights, lines, rows_on } = schedule;
+        let is_masked = schedule.is_masked;
+        let Schedule { slots, null, len, addresses, weights, lines, masks, rows_on, .. } = schedule;
         let (slots, null, lines) = (*slots, *null, &mut lines[..]);
         let (width, row) = (streams.width, streams.width.next_multiple_of(POSITIONS));
         let words = patches.lanes.as_flattened();
@@ -648,21 +649,27 @@ impl Kernel for ListFound<'_> {
             let (plane, (y, x)) = streams.at(place);
             let (start, end) = (first_line.into(), end.into());
             let words = &words[plane * patches.words * of_word + y * row + x..];
-            let first = *len * slots;
-            let mut to = first;
-            let mut word = start / 64;
-            while word * 64 < end {
-                let line = word * 64;
-                let bits = words[word * of_word] & bits_within(line, start, end);
-                let into = lines[to..].first_chunk_mut().expect("room for 64 lines");
-                to += simd.positions(bits, line as u16, into);
-                word += 1;
-            }
-            *lines[to..].first_chunk_mut().expect("room for a step") = [null; PADDING];
-            if slots > PADDING {
-                lines[to..first + slots].fill(null);
-            }
-            let count = to - first;
+            let count = if is_masked {
+                let bits = words[0] & bits_within(0, start, end);
+                masks[*len] = bits as u32;
+                bits.count_ones() as usize
+            } else {
+                let first = *len * slots;
+                let mut to = first;
+                let mut word = start / 64;
+                while word * 64 < end {
+                    let line = word * 64;
+                    let bits = words[word * of_word] & bits_within(line, start, end);
+                    let into = lines[to..].first_chunk_mut().expect("room for 64 lines");
+                    to += simd.positions(bits, line as u16, into);
+                    word += 1;
+                }
+                *lines[to..].first_chunk_mut().expect("room for a step") = [null; PADDING];
+                if slots > PADDING {
+                    lines[to..first + slots].fill(null);
+                }
+                to - first
+            };
             let position = y * width + x;
             let is_negative = scanned.is_negative(first_line);
             let weight = if is_negative { -(1 << plane) } else { 1 << plane };

@@ -293,21 +293,29 @@ impl Outputs {
         (output, raw)
     }
 
-    /// Adds the products of a tile to the sums of its matrix, which has so many blocks.
+    /// Whether its products are all that a sum of a matrix with so many blocks has of some tiles.
+    pub(crate) fn is_whole(&self, blocks: usize) -> bool {
+        let is_whole = |of: &Aligned| of.first == 0 && of.blocks.len() == blocks;
+        self.replica.count == 1 && self.aligned.as_ref().is_some_and(is_whole)
+    }
+
+    /// Adds the products of a tile to the sums of its matrix, which has so many blocks; or writes them
+    /// there, if it [is whole](Self::is_whole) and `is_first`.
     ///
-    /// `raw` and `sums` are `[position][block]` × 16 columns; `digital` is `[position]`: activations
+    /// `raw`, which is 0 then, and `sums` are `[position][block]` × 16 columns; `digital` is `[position]`: activations
     /// of positive lines and of negative ones, added up.
     pub(crate) fn add_products(
         &self,
         isa: Isa,
-        raw: &[Lanes],
+        raw: &mut [Lanes],
         digital: &[[i32; 2]],
         sums: &mut [Lanes],
         blocks: usize,
+        is_first: bool,
     ) {
         let replica = self.replica;
         if let Some(aligned) = &self.aligned {
-            isa.run(AddProducts { raw, digital, aligned, sums, blocks, replica });
+            isa.run(AddProducts { raw, digital, aligned, sums, blocks, replica, is_first });
             return;
         }
         let of_tile = self.columns.len().div_ceil(LANES);
@@ -322,6 +330,7 @@ impl Outputs {
                     + column.owed;
             }
         }
+        raw.fill(Lanes::default());
     }
 }
 
@@ -346,12 +355,13 @@ impl Aligned {
 
 /// [`Outputs::add_products`] where columns are aligned.
 struct AddProducts<'a> {
-    raw: &'a [Lanes],
+    raw: &'a mut [Lanes],
     digital: &'a [[i32; 2]],
     aligned: &'a Aligned,
     sums: &'a mut [Lanes],
     blocks: usize,
     replica: Replica,
+    is_first: bool,
 }
 
 impl Kernel for AddProducts<'_> {
@@ -359,23 +369,24 @@ impl Kernel for AddProducts<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { raw, digital, aligned, sums, blocks, replica } = self;
+        let Self { raw, digital, aligned, sums, blocks, replica, is_first } = self;
         let of_tile = aligned.blocks.len();
         if of_tile == 1 && blocks == 1 && replica.count == 1 {
             // A position a vector, and every one of them.
-            for ((raw, digital), sums) in raw.iter().zip(digital).zip(sums) {
-                add_product(simd, raw, *digital, &aligned.blocks[0], sums);
+            for ((raw, digital), sums) in raw.iter_mut().zip(digital).zip(sums) {
+                add_product(simd, raw, *digital, &aligned.blocks[0], sums, is_first);
             }
             return;
         }
-        let products = raw.chunks_exact(of_tile).zip(digital).zip(sums.chunks_exact_mut(blocks));
+        let products =
+            raw.chunks_exact_mut(of_tile).zip(digital).zip(sums.chunks_exact_mut(blocks));
         for (position, ((raw, digital), sums)) in products.enumerate() {
             if replica.count > 1 && position % replica.count != replica.index {
                 continue;
             }
             let sums = &mut sums[aligned.first..];
-            for ((raw, factors), sums) in raw.iter().zip(&aligned.blocks).zip(sums) {
-                add_product(simd, raw, *digital, factors, sums);
+            for ((raw, factors), sums) in raw.iter_mut().zip(&aligned.blocks).zip(sums) {
+                add_product(simd, raw, *digital, factors, sums, is_first);
             }
         }
     }
@@ -385,13 +396,16 @@ impl Kernel for AddProducts<'_> {
 #[inline(always)]
 fn add_product<S: Simd>(
     simd: S,
-    raw: &Lanes,
+    raw: &mut Lanes,
     [positive, negative]: [i32; 2],
     factors: &Factors,
     sums: &mut Lanes,
+    is_first: bool,
 ) {
-    let raw = simd.mul_i32(simd.load_i32(raw), simd.load_i32(&factors.raw));
-    let mut sum = simd.add_i32(simd.load_i32(sums), raw);
+    let of_raw = simd.mul_i32(simd.load_i32(raw), simd.load_i32(&factors.raw));
+    simd.store_i32(simd.splat_i32(0), raw);
+    let before = if is_first { simd.splat_i32(0) } else { simd.load_i32(sums) };
+    let mut sum = simd.add_i32(before, of_raw);
     let of_lines = simd.mul_i32(simd.splat_i32(positive), simd.load_i32(&factors.positive));
     sum = simd.add_i32(sum, of_lines);
     if negative != 0 {
