@@ -140,6 +140,14 @@ fn thresholds(
 /// Thresholds are the clamped shift nearest to the spread of the sums, as the trainer sets them, so
 /// that about half of the activations are 0.
 pub fn lenet5(seed: Seed) -> Network {
+    lenet5_of(seed, 28)
+}
+
+/// The same for images of so many rows and columns, a multiple of 4 that is at least 16.
+///
+/// # Panics
+/// If it is not.
+pub fn lenet5_of(seed: Seed, side: usize) -> Network {
     let rng = &mut seed.site("model/random/lenet5").rng();
     let mut weights = |rows, columns| BitMatrix::from_fn(rows, columns, |_, _| rng.random()).into();
     let conv = |name: &str, padding, weights: Weights, shift| {
@@ -150,6 +158,7 @@ pub fn lenet5(seed: Seed) -> Network {
         let thresholds = shift.map(|shift| Thresholds::shift(weights.columns(), 2, shift));
         Layer::Linear(Linear { name: name.to_owned(), weights, thresholds })
     };
+    let last = (side / 2 - 4) / 2;
     // A shift is log2 of √(rows · mean square of an activation), rounded. That square is 3.5 for the
     // uniform 0..=3 of the input; for clamp(z >> k, 0, 3), z Gaussian with deviation 2^k, it is
     // 0.23, and 0.79 after a 2×2 pool.
@@ -159,11 +168,11 @@ pub fn lenet5(seed: Seed) -> Network {
         conv("conv2", 0, weights(150, 16), 3),
         Layer::max_pool(2),
         Layer::Flatten,
-        linear("fc1", weights(400, 120), Some(4)),
+        linear("fc1", weights(16 * last * last, 120), Some(4)),
         linear("fc2", weights(120, 84), Some(2)),
         linear("fc3", weights(84, 10), None),
     ];
-    let input = Input::upper_bits(1, 28, 28, 2);
+    let input = Input::upper_bits(1, side, side, 2);
     Network::new(input, layers).expect("LeNet-5")
 }
 

@@ -244,11 +244,28 @@ pub fn ds_cnn(seed: Seed) -> Network {
     of.average(window).push(Layer::Flatten).linear(64, 12, true).finish(input)
 }
 
+/// M5 for sound as it is recorded (Dai et al., 2017), but for its last average: 8 000 samples of 8 bits,
+/// weights ±1, activations of 2 bits.
+pub fn m5(seed: Seed) -> Network {
+    let input = Input::upper_bits(1, 1, 8_000, 8);
+    let mut of = Shaped::new(seed, "m5", &input, Draw::Binary, 2);
+    let row = |kernel, stride| Window {
+        kernel: (1, kernel),
+        stride: (1, stride),
+        ..Window::square(1, 1, 0)
+    };
+    of.conv(128, row(80, 4)).push(Layer::MaxPool(row(4, 4)));
+    for channels in [128, 256, 512] {
+        of.conv(channels, row(3, 1)).push(Layer::MaxPool(row(4, 4)));
+    }
+    of.push(Layer::Flatten).linear(512 * 7, 35, true).finish(input)
+}
+
 /// Makes a network of its shape.
 pub type Make = fn(Seed) -> Network;
 
 /// These networks by their names.
-pub const ALL: [(&str, Make); 8] = [
+pub const ALL: [(&str, Make); 9] = [
     ("lenet5", crate::random::lenet5),
     ("lenet5-ternary", lenet5_ternary),
     ("lenet5-int4", lenet5_int4),
@@ -257,6 +274,7 @@ pub const ALL: [(&str, Make); 8] = [
     ("vgg8", vgg8),
     ("resnet8", resnet8),
     ("ds-cnn", ds_cnn),
+    ("m5", m5),
 ];
 
 #[cfg(test)]
@@ -279,6 +297,7 @@ mod tests {
         assert_eq!(sizes("vgg8"), (8, 12_973_440, 10));
         assert_eq!(sizes("resnet8"), (10, 77_360, 10));
         assert_eq!(sizes("ds-cnn"), (262, 22_016, 12));
+        assert_eq!(sizes("m5"), (5, 676_352, 35));
     }
 
     /// No layer is stuck: what reaches the outputs differs from image to image.

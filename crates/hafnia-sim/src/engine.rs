@@ -120,14 +120,25 @@ impl<'a> Device<'a> {
         Self { chip, comparators, sigma, stride: most + 1, levels, sources: sources.collect() }
     }
 
-    /// The standard deviation of the temporal noise of a conversion in a column, in LSB.
-    fn sigma(&self, conversion: &Conversion<'_>, column: usize) -> f32 {
-        let (rows, ones) = (conversion.rows.len(), usize::from(conversion.ones[column]));
+    /// The standard deviation of the temporal noise of a conversion in a column, in LSB: of so many
+    /// rows that are on, the sum of their levels and, where cells hold 2 bits, that of the squares.
+    pub(crate) fn sigma(&self, rows: usize, ones: usize, squares: impl FnOnce() -> usize) -> f32 {
         let Some((cell, of_converter)) = &self.levels else {
             return self.sigma[rows * self.stride + ones];
         };
-        let squares = conversion.squares[column].into();
-        (cell.read_variance_of_levels_lsb2(rows, ones, squares) + of_converter).sqrt() as f32
+        (cell.read_variance_of_levels_lsb2(rows, ones, squares()) + of_converter).sqrt() as f32
+    }
+
+    /// The least and the largest of all columns, of so many rows that are on.
+    pub(crate) fn sigmas(&self, rows: usize) -> [f32; 2] {
+        if self.levels.is_some() {
+            return [0, 3].map(|level| self.sigma(rows, rows * level, || rows * level * level));
+        }
+        let of_ones = &self.sigma[rows * self.stride..][..=rows];
+        [
+            of_ones.iter().copied().fold(f32::MAX, f32::min),
+            of_ones.iter().copied().fold(0.0, f32::max),
+        ]
     }
 }
 
@@ -149,7 +160,9 @@ impl Engine for Device<'_> {
                 for lane in 0..ones.len() {
                     let column = block * LANES + lane;
                     let z = gaussian(word(source, conversion.address(), column, bytes[lane]));
-                    signal[lane] += self.sigma(conversion, column) * z;
+                    let squares = || conversion.squares[column].into();
+                    signal[lane] +=
+                        self.sigma(conversion.rows.len(), ones[lane].into(), squares) * z;
                 }
             }
             let mut fired = [0u16; LANES];

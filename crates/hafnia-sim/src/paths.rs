@@ -28,14 +28,8 @@ pub enum Why {
     Requested,
     /// The engine is a user's own.
     OwnEngine,
-    /// Cells hold this many bits, more than 1.
-    CellBits(u8),
     /// A tile has this many lines, more than 65 534.
     Lines(usize),
-    /// Up to this many rows are on in a conversion, more than 63.
-    Rows(usize),
-    /// The converter has this many bits, more than 6.
-    ConverterBits(u8),
     /// The mapping does not hold every weight of the network once.
     Unproved,
     /// The converter clips partial sums.
@@ -85,12 +79,7 @@ impl fmt::Display for Why {
         match self {
             Self::Requested => f.write_str("that was asked for"),
             Self::OwnEngine => f.write_str("the engine is the user's own"),
-            Self::CellBits(bits) => write!(f, "cells hold {bits} bits, not 1"),
             Self::Lines(lines) => write!(f, "a tile has {lines} lines, not at most 65534"),
-            Self::Rows(rows) => {
-                write!(f, "up to {rows} rows are on in a conversion, not at most 63")
-            }
-            Self::ConverterBits(bits) => write!(f, "the converter has {bits} bits, not at most 6"),
             Self::Unproved => f.write_str("the mapping does not hold every weight once"),
             Self::Clipped => f.write_str("the converter clips partial sums"),
             Self::Biased => f.write_str("the likeliest code is not always the number of ones"),

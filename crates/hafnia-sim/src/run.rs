@@ -17,6 +17,7 @@ use crate::evaluate::{EngineKind, Evaluation, FIVE, Nearness};
 use crate::fast::codes::Convert;
 use crate::fast::codes::device::DeviceKernel;
 use crate::fast::codes::exact::ExactKernel;
+use crate::fast::codes::signals::SignalKernel;
 use crate::fast::codes::table::TableKernel;
 use crate::fast::plan::Layout;
 use crate::fast::runner::Runner;
@@ -172,7 +173,7 @@ impl Programmed<'_> {
         match engine {
             AnyEngine::Exact(exact) => ExactKernel::new(exact, cells).path(),
             AnyEngine::Table(table) => TableKernel::new(table, cells).path(),
-            AnyEngine::Device(device) => DeviceKernel::new(device, cells).path(),
+            AnyEngine::Device(_) => Path::Converted(Why::Cells),
             AnyEngine::Own(_) => Path::Scalar(Why::OwnEngine),
         }
     }
@@ -358,6 +359,9 @@ impl Walk<'_> {
                 }
                 AnyEngine::Table(table) => {
                     return self.vectors(layout, isa, &TableKernel::new(table, cells));
+                }
+                AnyEngine::Device(device) if !DeviceKernel::suits(device, cells) => {
+                    return self.vectors(layout, isa, &SignalKernel::new(device, cells));
                 }
                 AnyEngine::Device(device) => {
                     return self.vectors(layout, isa, &DeviceKernel::new(device, cells));

@@ -66,8 +66,8 @@ pub trait Words: Copy {
         bits
     }
 
-    /// Of the ones of a word, the lowest first, those behind the first `skipped`, at most `count` of
-    /// them; both are below 64.
+    /// Of the ones of a word, the lowest first, those behind the first `skipped`, below 64, and at most
+    /// `count` of them, which is up to 64.
     #[inline(always)]
     fn pick(self, word: u64, skipped: u32, count: u32) -> u64 {
         let mut behind = word;

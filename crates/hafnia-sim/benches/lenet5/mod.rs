@@ -41,7 +41,7 @@ pub(crate) fn mapped(network: &Network, spec: &MacroSpec, is_shared: bool) -> Ma
         }
     }
     let mapping = Mapping { stage: Stage::Placed, tiles, ..logical };
-    verify(&mapping).expect("the columns of LeNet-5 fit a macro");
+    verify(&mapping).expect("the columns fit a macro");
     mapping
 }
 

@@ -11,7 +11,7 @@
 //!  groups│  patches: position by position                  slices: for all positions at once
 //!        │  the input control: counted, or listed as conversion cycles (list)
 //!        ▼
-//!  codes │  exact, table, device: what the converters answer in every cycle
+//!  codes │  exact, table, device, signals: what the converters answer in every cycle
 //!        │  steps: a tile in whole numbers   open: columns that one byte of their draw leaves open
 //!        ▼
 //!  sums  │  packed: AND and popcount, a row of positions   sliced: full adders, all positions

@@ -16,10 +16,6 @@ use crate::fast::sums::sliced::Sliced;
 use crate::mapped::{Plan, TilePlan};
 use crate::paths::{Path, Why};
 
-/// The most rows of a conversion, and bits of a code, that vectors of bytes count.
-const MOST_ROWS: usize = 63;
-const MOST_ADC_BITS: u8 = 6;
-
 /// Everything a run reads that no noise changes.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout<'a> {
@@ -189,15 +185,6 @@ impl<'a> Layout<'a> {
         plan: &Arc<Plan>,
         spec: &MacroSpec,
     ) -> Result<Self, Why> {
-        if mapping.geometry.cell_bits > 1 {
-            return Err(Why::CellBits(mapping.geometry.cell_bits));
-        }
-        if spec.rows_per_conversion > MOST_ROWS {
-            return Err(Why::Rows(spec.rows_per_conversion));
-        }
-        if spec.adc.bits > MOST_ADC_BITS {
-            return Err(Why::ConverterBits(spec.adc.bits));
-        }
         let lines = |tile: &TilePlan| tile.lines.scan.len();
         if let Some(most) = plan.tiles.iter().map(lines).find(|&most| most >= usize::from(u16::MAX))
         {
@@ -229,6 +216,7 @@ impl<'a> Layout<'a> {
         layout.cells = Cells {
             tiles: Vec::new(),
             slots: spec.rows_per_conversion,
+            top_level: (1 << spec.cell.bits_per_cell) - 1,
             is_proved: prove(mapping, network).is_ok(),
         };
         for (id, tile) in mapping.tiles() {
@@ -238,7 +226,8 @@ impl<'a> Layout<'a> {
             let replica = Replica { index: tile.replica as usize, count: plan.replicas(matrix) };
             let coded = &mapping.matrices[matrix];
             layout.tiles.push(TileLayout::new(of, coded, tile, planned, spec, replica));
-            layout.cells.tiles.push(TileCells::new(tile, &planned.lines.scan));
+            let cell_bits = spec.cell.bits_per_cell;
+            layout.cells.tiles.push(TileCells::new(tile, cell_bits, &planned.lines.scan));
         }
         layout.plan = Some(Arc::clone(plan));
         Ok(layout)
@@ -286,7 +275,13 @@ impl TileLayout {
             grouper,
             is_coded: planned.planes.codes().is_some(),
             factors: planned.planes.factors().to_vec(),
-            outputs: Outputs::new(coded, tile, planned.planes.owed(), replica),
+            outputs: Outputs::new(
+                coded,
+                tile,
+                spec.cell.bits_per_cell,
+                planned.planes.owed(),
+                replica,
+            ),
         }
     }
 }

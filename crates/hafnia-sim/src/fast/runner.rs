@@ -386,13 +386,12 @@ impl<'a, C: Convert> Runner<'a, C> {
         let tile = &layout.tiles[id.index()];
         let Buffers { patches, schedule, digital, any: buffers, .. } = &mut self.buffers;
         let lines = layout.cells.tiles[id.index()].lines;
-        let scans = area.rows.len() * area.columns.len() * tile.factors.len();
         let of = row(patches, tile, &area, of.windows.width);
         if let Grouper::Any = tile.grouper {
-            schedule.reserve(scans * lines, lines);
             let plan = layout.plan.as_ref().expect("tiles are those of a plan");
             ListAny { of, plan, tile: id, schedule, digital, buffers }.run();
         } else {
+            let scans = area.rows.len() * area.columns.len() * tile.factors.len();
             schedule.reserve(scans * lines.div_ceil(layout.cells.slots), lines);
             self.isa.run(ListUnshared { of, schedule, digital });
         }

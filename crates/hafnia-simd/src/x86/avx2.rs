@@ -224,7 +224,7 @@ impl Words for Avx2 {
             half(0) | half(4) << 32
         }
         fn pick(self, word: u64, skipped: u32, count: u32) -> u64 {
-            _pdep_u64(((1 << (count & 63)) - 1) << (skipped & 63), word)
+            _pdep_u64(_bzhi_u64(u64::MAX, count) << (skipped & 63), word)
         }
         fn spread(self, word: u64) -> u64 {
             _pdep_u64(word, BYTES)

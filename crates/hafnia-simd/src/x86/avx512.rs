@@ -201,7 +201,7 @@ impl Words for Avx512 {
             _mm512_cmpgt_epu8_mask(bytes, _mm512_set1_epi8(last.cast_signed()))
         }
         fn pick(self, word: u64, skipped: u32, count: u32) -> u64 {
-            _pdep_u64(((1 << (count & 63)) - 1) << (skipped & 63), word)
+            _pdep_u64(_bzhi_u64(u64::MAX, count) << (skipped & 63), word)
         }
         fn spread(self, word: u64) -> u64 {
             _pdep_u64(word, BYTES)

@@ -506,3 +506,24 @@ pub(crate) fn noise_scope(text: &str, network: &Network) -> anyhow::Result<Noise
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hafnia_sim::Why;
+
+    use super::*;
+
+    #[test]
+    fn what_runs_without_vectors_is_said() {
+        let of = |layer: &str, path| MatrixPath { layer: layer.to_owned(), path };
+        let scalar = Path::Scalar(Why::Lines(70_000));
+        assert_eq!(slow(&[of("conv", Path::Product)]), None);
+        assert_eq!(
+            slow(&[of("conv", Path::Product), of("fc1", scalar), of("fc2", scalar)]).as_deref(),
+            Some(
+                "no vectors for fc1, fc2 because a tile has 70000 lines, not at most 65534: that \
+                 takes 15 to 35 times as long"
+            )
+        );
+    }
+}

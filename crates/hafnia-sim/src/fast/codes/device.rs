@@ -18,6 +18,10 @@ use crate::fast::groups::list::Schedule;
 use crate::fast::groups::{BATCH, Cycles, unpack};
 use crate::paths::{Path, Why};
 
+/// The most rows of a conversion, and comparators, that are left to whole steps.
+const MOST_ROWS: usize = 63;
+const MOST_COMPARATORS: usize = 63;
+
 /// [`Device`] over lists.
 pub(crate) struct DeviceKernel<'a> {
     cells: &'a codes::Cells,
@@ -34,6 +38,11 @@ impl<'a> DeviceKernel<'a> {
         Self { cells, device, tiles: tiles.collect() }
     }
 
+    /// Whether conversions have so few rows and codes that sums in whole steps leave few codes open.
+    pub(crate) fn suits(device: &Device<'_>, cells: &codes::Cells) -> bool {
+        cells.slots <= MOST_ROWS && device.comparators <= MOST_COMPARATORS
+    }
+
     /// The code of a column as it is defined, `lines` being on in its group and z the deviate.
     fn code(&self, tile: usize, column: usize, lines: &[u64], z: f32) -> i32 {
         let (device, cells) = (self.device, &self.cells.tiles[tile]);
@@ -48,8 +57,9 @@ impl<'a> DeviceKernel<'a> {
                 left &= left - 1;
             }
         }
-        if let Some(sigma) = device.sigma.get(rows * device.stride..) {
-            signal += sigma[cells.ones(column, lines)] * z;
+        if !device.sigma.is_empty() {
+            let squares = || cells.squares(column, lines);
+            signal += device.sigma(rows, cells.ones(column, lines), squares) * z;
         }
         let thresholds = &chip.thresholds[block * device.comparators..][..device.comparators];
         thresholds.iter().map(|threshold| i32::from(signal >= threshold[lane])).sum()

@@ -1,9 +1,9 @@
-//! [`ExactKernel`]: the code is the number of ones, clipped by the ADC.
+//! [`ExactKernel`]: the code is the number of ones, or the sum of levels, clipped by the ADC.
 
 use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::engine::Exact;
-use crate::fast::codes::{Cells, Conversions, Convert, Lanes, TileCells};
+use crate::fast::codes::{Cells, Conversions, Convert, Lanes, TileCells, add_up};
 use crate::fast::groups::Cycles;
 use crate::fast::groups::list::Schedule;
 use crate::paths::{Path, Why};
@@ -11,25 +11,24 @@ use crate::paths::{Path, Why};
 /// [`Exact`] over lists.
 pub(crate) struct ExactKernel<'a> {
     cells: &'a Cells,
-    max_code: u8,
+    max_code: u16,
     path: Path,
-    /// Per tile, [`TileCells::bytes`] if it is converted.
-    bytes: Vec<Vec<[u8; LANES]>>,
+    /// Per tile, [`TileCells::levels`] if it is converted.
+    levels: Vec<Vec<[u8; LANES]>>,
 }
 
 impl<'a> ExactKernel<'a> {
     pub(crate) fn new(exact: &Exact, cells: &'a Cells) -> Self {
-        // A layout is of converters of a few bits only.
-        let max_code = exact.max_code as u8;
+        let max_code = exact.max_code;
         let path = if !cells.is_proved {
             Path::Converted(Why::Unproved)
-        } else if cells.slots > usize::from(max_code) {
+        } else if cells.slots * cells.top_level > usize::from(max_code) {
             Path::Converted(Why::Clipped)
         } else {
             Path::Product
         };
         let converted = cells.tiles.iter().filter(|_| path != Path::Product);
-        Self { cells, max_code, path, bytes: converted.map(TileCells::bytes).collect() }
+        Self { cells, max_code, path, levels: converted.map(TileCells::levels).collect() }
     }
 }
 
@@ -41,49 +40,41 @@ impl Convert for ExactKernel<'_> {
     }
 
     fn convert(&self, of: Conversions, schedule: &Schedule, _scratch: &mut (), raw: &mut [Lanes]) {
-        let (tile, bytes) = (&self.cells.tiles[of.tile], &self.bytes[of.tile]);
-        of.isa.run(CountOnes { tile, bytes, schedule, max_code: self.max_code, raw });
+        let (tile, levels) = (&self.cells.tiles[of.tile], &self.levels[of.tile]);
+        of.isa.run(AddLevels { tile, levels, schedule, max_code: self.max_code, raw });
     }
 }
 
-/// Adds the clipped number of ones.
+/// Adds the clipped sums of levels.
 ///
 /// ```text
-/// for group, block: raw[position][block] += weight · min(Σ over lines of bytes[line][block], max_code)
+/// for group, block: raw[position][block] += weight · min(Σ over lines of levels[line][block], max_code)
 /// ```
-struct CountOnes<'a> {
+struct AddLevels<'a> {
     tile: &'a TileCells,
-    /// As [`TileCells::bytes`].
-    bytes: &'a [[u8; LANES]],
+    /// As [`TileCells::levels`].
+    levels: &'a [[u8; LANES]],
     schedule: &'a Schedule,
-    max_code: u8,
+    max_code: u16,
     raw: &'a mut [Lanes],
 }
 
-impl Kernel for CountOnes<'_> {
+impl Kernel for AddLevels<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Self { tile, bytes, schedule, max_code, raw } = self;
+        let Self { tile, levels, schedule, max_code, raw } = self;
         let blocks = tile.blocks;
         for group in 0..schedule.len {
-            let lines = schedule.slots_of(group);
+            let lines = schedule.lines_on(group);
             let ((position, _), weight) = (schedule.address(group), schedule.weights[group]);
             for block in 0..blocks {
-                let mut ones = [0u8; LANES];
-                for &line in lines {
-                    let bits = &bytes[usize::from(line) * blocks + block];
-                    let mut lane = 0;
-                    while lane < LANES {
-                        ones[lane] += bits[lane];
-                        lane += 1;
-                    }
-                }
+                let sums = add_up(levels, (block, blocks), lines);
                 let raw = &mut raw[position as usize * blocks + block];
                 let mut lane = 0;
                 while lane < LANES {
-                    raw[lane] += weight * i32::from(ones[lane].min(max_code));
+                    raw[lane] += weight * i32::from(sums[lane].min(max_code));
                     lane += 1;
                 }
             }

@@ -6,6 +6,8 @@
 //!   a column, which bounds the temporal noise. Where lines are few it adds up sets of them. Only
 //!   where both leave a code open does it draw the other bytes of the word, and only where that does,
 //!   it takes the floats that define it.
+//! - [`SignalKernel`](signals::SignalKernel) takes these floats for all columns, where rows or codes of
+//!   a conversion are many.
 //! - [`TableKernel`](table::TableKernel) draws the same byte. Where it lies in the piece of the
 //!   likeliest code, and that is the number of ones, there is nothing to correct in the network's own
 //!   sums.
@@ -14,6 +16,7 @@
 pub(crate) mod device;
 pub(crate) mod exact;
 pub(crate) mod open;
+pub(crate) mod signals;
 mod steps;
 pub(crate) mod table;
 
@@ -34,6 +37,8 @@ pub(crate) struct Cells {
     pub(crate) tiles: Vec<TileCells>,
     /// Rows a conversion may have.
     pub(crate) slots: usize,
+    /// The highest level of a cell: 1, or 3 with 2 bits.
+    pub(crate) top_level: usize,
     /// Whether the mapping holds every weight of the network once, so that conversions without
     /// error give the network's sums.
     pub(crate) is_proved: bool,
@@ -44,35 +49,55 @@ pub(crate) struct Cells {
 pub(crate) struct TileCells {
     /// Lines of a scan. As a number of a line, the one that is never on.
     pub(crate) lines: usize,
+    /// Columns of cells.
     pub(crate) columns: usize,
+    /// Bits of a cell, 1 or 2.
+    pub(crate) cell_bits: usize,
     /// Blocks of 16 columns.
     pub(crate) blocks: usize,
     /// Words of 64 lines.
     pub(crate) words: usize,
     /// The physical row of every line.
     pub(crate) physical: Vec<u32>,
-    /// `[column][word of lines]`.
+    /// `[column][bit of a cell][word of lines]`.
     weights: Vec<u64>,
 }
 
 impl TileCells {
-    pub(crate) fn new(tile: &Tile, scan: &[ScanEntry]) -> Self {
-        let (lines, columns) = (scan.len(), tile.bits.columns());
-        let words = lines.div_ceil(64);
+    pub(crate) fn new(tile: &Tile, cell_bits: u8, scan: &[ScanEntry]) -> Self {
+        let (lines, bits) = (scan.len(), tile.bits.columns());
+        let cell_bits = usize::from(cell_bits);
+        let (words, columns) = (lines.div_ceil(64), bits / cell_bits);
         let physical: Vec<u32> = scan.iter().map(|line| line.physical).collect();
-        let mut weights = vec![0; columns * words];
+        let mut weights = vec![0; bits * words];
         for (line, &row) in physical.iter().enumerate() {
-            for column in 0..columns {
-                weights[column * words + line / 64] |=
-                    u64::from(tile.bits.get(row as usize, column)) << (line % 64);
+            for bit in 0..bits {
+                weights[bit * words + line / 64] |=
+                    u64::from(tile.bits.get(row as usize, bit)) << (line % 64);
             }
         }
-        Self { lines, columns, blocks: columns.div_ceil(LANES), words, physical, weights }
+        let blocks = columns.div_ceil(LANES);
+        Self { lines, columns, cell_bits, blocks, words, physical, weights }
     }
 
-    /// The ones of a column among these lines, a bit each in the words of the tile.
+    /// A bit of the cells of a column, by line.
+    fn bits(&self, column: usize, bit: usize) -> &[u64] {
+        &self.weights[(column * self.cell_bits + bit) * self.words..][..self.words]
+    }
+
+    /// The sum of the levels of a column among these lines, a bit each in the words of the tile: its
+    /// ones, where cells hold 1 bit.
     #[inline(always)]
     fn ones(&self, column: usize, lines: &[u64]) -> usize {
+        match self.cell_bits {
+            1 => self.count(column, lines),
+            _ => self.count(2 * column, lines) + 2 * self.count(2 * column + 1, lines),
+        }
+    }
+
+    /// The ones of a column of bits among these lines.
+    #[inline(always)]
+    fn count(&self, column: usize, lines: &[u64]) -> usize {
         let weights = &self.weights[column * lines.len()..][..lines.len()];
         let mut ones = 0;
         for (line, weight) in lines.iter().zip(weights) {
@@ -81,17 +106,56 @@ impl TileCells {
         ones
     }
 
-    /// `[line][block]` × 16 columns: a byte a bit; 0 in the line that is never on.
-    fn bytes(&self) -> Vec<[u8; LANES]> {
-        let mut bytes = vec![[0; LANES]; (self.lines + 1) * self.blocks];
+    /// The sum of the squares of these levels, where cells hold 2 bits: (l + 2·h)² = l + 4·h + 4·l·h.
+    fn squares(&self, column: usize, lines: &[u64]) -> usize {
+        let cells = self.bits(column, 0).iter().zip(self.bits(column, 1)).zip(lines);
+        let square = |((low, high), line): ((&u64, &u64), &u64)| {
+            let [low, high, both] =
+                [*low, *high, low & high].map(|bits| (bits & line).count_ones());
+            (low + 4 * high + 4 * both) as usize
+        };
+        cells.map(square).sum()
+    }
+
+    /// `[line][block]` × 16 columns: levels; 0 in the line that is never on.
+    fn levels(&self) -> Vec<[u8; LANES]> {
+        let mut levels = vec![[0; LANES]; (self.lines + 1) * self.blocks];
         for line in 0..self.lines {
             for column in 0..self.columns {
-                bytes[line * self.blocks + column / LANES][column % LANES] =
-                    (self.weights[column * self.words + line / 64] >> (line % 64) & 1) as u8;
+                let level = |bit| (self.bits(column, bit)[line / 64] >> (line % 64) & 1) << bit;
+                levels[line * self.blocks + column / LANES][column % LANES] =
+                    (0..self.cell_bits).map(level).sum::<u64>() as u8;
             }
         }
-        bytes
+        levels
     }
+}
+
+/// Lines whose levels, added up, fit a byte.
+const LINES_OF_BYTE: usize = 255 / 3;
+
+/// The sums of the levels of a block of columns over some lines; levels are `[line][block]` × 16
+/// columns.
+#[inline(always)]
+fn add_up(levels: &[[u8; LANES]], (block, blocks): (usize, usize), lines: &[u16]) -> [u16; LANES] {
+    let mut sums = [0u16; LANES];
+    for lines in lines.chunks(LINES_OF_BYTE) {
+        let mut of_lines = [0u8; LANES];
+        for &line in lines {
+            let levels = &levels[usize::from(line) * blocks + block];
+            let mut lane = 0;
+            while lane < LANES {
+                of_lines[lane] += levels[lane];
+                lane += 1;
+            }
+        }
+        let mut lane = 0;
+        while lane < LANES {
+            sums[lane] += u16::from(of_lines[lane]);
+            lane += 1;
+        }
+    }
+    sums
 }
 
 /// Numbers of a block of columns, in one cache line: a vector that lies in two is read much later after

@@ -149,9 +149,8 @@ pub(super) struct Sigma {
 
 impl Sigma {
     pub(super) fn of(device: &Device<'_>) -> Self {
-        // Of a number of rows that are on, what their ones can be.
-        let rows = device.sigma.chunks(device.stride).enumerate().skip(1);
-        let all = rows.flat_map(|(rows, of_ones)| &of_ones[..=rows]).map(|&sigma| sigma.into());
+        let rows = if device.sigma.is_empty() { 0 } else { device.stride - 1 };
+        let all = (1..=rows).flat_map(|rows| device.sigmas(rows)).map(f64::from);
         let most = all.clone().fold(0.0, f64::max);
         Self { least: all.fold(most, f64::min), most }
     }
@@ -308,6 +307,7 @@ mod tests {
             let tile = TileCells {
                 lines,
                 columns,
+                cell_bits: 1,
                 blocks: 1,
                 words: 2,
                 physical: (0..lines as u32).collect(),

@@ -6,7 +6,7 @@ use hafnia_simd::{Kernel, LANES, Simd};
 use crate::draws::{self, Address, word};
 use crate::engine::{Pieces, Table};
 use crate::fast::codes::open::{Open, first_bytes};
-use crate::fast::codes::{Cells, Conversions, Convert, Correction, Lanes, TileCells};
+use crate::fast::codes::{Cells, Conversions, Convert, Correction, Lanes, TileCells, add_up};
 use crate::fast::groups::list::Schedule;
 use crate::fast::groups::{BATCH, Cycles};
 use crate::paths::{Path, Why};
@@ -19,8 +19,8 @@ pub(crate) struct TableKernel<'a> {
     /// if there is none.
     last_certain: i32,
     path: Path,
-    /// Per tile, [`TileCells::bytes`] if it is converted.
-    bytes: Vec<Vec<[u8; LANES]>>,
+    /// Per tile, [`TileCells::levels`] if it is converted.
+    levels: Vec<Vec<[u8; LANES]>>,
 }
 
 impl<'a> TableKernel<'a> {
@@ -42,7 +42,8 @@ impl<'a> TableKernel<'a> {
             Path::Corrected
         };
         let converted = cells.tiles.iter().filter(|_| path != Path::Corrected);
-        Self { cells, table, last_certain, path, bytes: converted.map(TileCells::bytes).collect() }
+        let levels = converted.map(TileCells::levels).collect();
+        Self { cells, table, last_certain, path, levels }
     }
 }
 
@@ -68,20 +69,13 @@ impl Convert for TableKernel<'_> {
         raw: &mut [Lanes],
     ) {
         let (source, tile) = (&self.table.sources[of.tile], &self.cells.tiles[of.tile]);
-        let bits = &self.bytes[of.tile];
         for group in 0..schedule.len {
             let (position, plane_group) = schedule.address(group);
             let address = Address { image: of.image, position, plane_group };
-            let (rows, weight) = (schedule.lines_on(group).len(), schedule.weights[group]);
-            let pieces = &self.table.pieces[rows * self.table.stride..];
+            let (lines, weight) = (schedule.lines_on(group), schedule.weights[group]);
+            let pieces = &self.table.pieces[lines.len() * self.table.stride..];
             for block in 0..tile.blocks {
-                let mut ones = [0u8; LANES];
-                for &line in schedule.slots_of(group) {
-                    let bits = &bits[usize::from(line) * tile.blocks + block];
-                    for (ones, bit) in ones.iter_mut().zip(bits) {
-                        *ones += bit;
-                    }
-                }
+                let ones = add_up(&self.levels[of.tile], (block, tile.blocks), lines);
                 let bytes = draws::first_bytes(source, address, block);
                 let raw = &mut raw[position as usize * tile.blocks + block];
                 for lane in 0..LANES.min(tile.columns - block * LANES) {

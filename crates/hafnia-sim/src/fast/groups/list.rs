@@ -62,6 +62,7 @@ impl Schedule {
     pub(crate) fn begin(&mut self, slots: usize, lines: usize, is_masked: bool) {
         (self.slots, self.null, self.is_masked) = (slots, lines as u16, is_masked);
         self.clear();
+        self.reserve(0, 0);
     }
 
     /// Forgets all groups.
@@ -112,16 +113,10 @@ impl Schedule {
         }
     }
 
-    /// The slots of a group: lines that are on, then the one that never is.
-    pub(crate) fn slots_of(&self, group: usize) -> &[u16] {
-        &self.lines[group * self.slots..][..self.slots]
-    }
-
     /// The lines that are on in a group.
     pub(crate) fn lines_on(&self, group: usize) -> &[u16] {
-        let slots = self.slots_of(group);
-        let rows = slots.iter().position(|&line| line == self.null).unwrap_or(slots.len());
-        &slots[..rows]
+        let slots = &self.lines[group * self.slots..][..self.slots];
+        &slots[..slots.partition_point(|&line| line != self.null)]
     }
 
     /// A bit for every line that is on in a group.

@@ -258,7 +258,7 @@ impl Kernel for CountUnshared<'_> {
     }
 }
 
-/// Lists the groups of a row as the input control of a plan forms them. There must be room for them.
+/// Lists the groups of a row as the input control of a plan forms them.
 pub(crate) struct ListAny<'a> {
     pub(crate) of: Row<'a>,
     pub(crate) plan: &'a Plan,
@@ -286,6 +286,7 @@ impl ListAny<'_> {
             for (plane, &factor) in factors.iter().enumerate() {
                 patches.active(plane, position - start, active);
                 self.plan.group(self.tile, active, groups);
+                schedule.reserve(groups.len(), 0);
                 for (group, range) in groups.iter().enumerate() {
                     let lines = &active[range];
                     let is_negative = scan[lines[0] as usize].negative;

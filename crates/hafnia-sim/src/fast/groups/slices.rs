@@ -603,7 +603,7 @@ impl Cycles for FoundCycles<'_> {
                 let mut left = counted.slots as u32;
                 for line in lines.iter_mut() {
                     let on = line.count_ones();
-                    *line = if skipped >= on { 0 } else { simd.pick(*line, skipped, left) };
+                    *line = if skipped >= on { 0 } else { simd.pick(*line, skipped, left.min(64)) };
                     skipped = skipped.saturating_sub(on);
                     left -= line.count_ones();
                 }

@@ -222,8 +222,8 @@ pub(crate) struct Outputs {
     aligned: Option<Aligned>,
 }
 
-/// What the raw sum of a column, and what activations of positive and of negative lines add up to,
-/// count in a sum: as [`Mapped`](crate::Mapped) says, the offset of the coding with slice 0.
+/// What the raw sum of a column of cells, and what activations of positive and of negative lines add up
+/// to, count in a sum: as [`Mapped`](crate::Mapped) says, the offset of the coding with slice 0.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct OutputColumn {
     /// The output that it is a slice of.
@@ -236,23 +236,25 @@ pub(crate) struct OutputColumn {
 }
 
 impl OutputColumn {
-    /// Of a column of a tile, whose bit-planes owe so many levels.
-    fn new(of: &Matrix, tile: &Tile, index: usize, owed: i32) -> Self {
-        let Column { logical, inverted } = tile.columns[index];
+    /// Of a column of cells of so many bits of a tile, whose bit-planes owe so many levels.
+    fn new(of: &Matrix, tile: &Tile, cell_bits: usize, index: usize, owed: i32) -> Self {
+        let Column { logical, inverted } = tile.columns[index * cell_bits];
         let (output, factor) = (of.output(logical), of.factor(logical));
         let is_first = (logical as usize).is_multiple_of(of.coding.slices());
         let offset = if is_first { of.coding.offset() } else { 0 };
-        let is_one = |&RowEntry { physical, negative, .. }: &RowEntry| {
-            tile.bits.get(physical as usize, index) ^ negative ^ inverted
+        let level = |RowEntry { physical, negative, .. }: RowEntry| -> i32 {
+            let bit = |bit| tile.bits.get(physical as usize, index * cell_bits + bit);
+            (0..cell_bits).map(|p| i32::from(bit(p) ^ negative ^ inverted) << p).sum()
         };
         let owed = match owed {
             0 => 0,
             owed => {
-                let ones = tile.rows.iter().filter(is_one).count() as i32;
-                owed * (factor * ones + offset * tile.rows.len() as i32)
+                let levels: i32 = tile.rows.iter().map(level).sum();
+                owed * (factor * levels + offset * tile.rows.len() as i32)
             }
         };
-        let (positive, negative) = (offset, offset + factor);
+        let top_level = (1 << cell_bits) - 1;
+        let (positive, negative) = (offset, offset + top_level * factor);
         match inverted {
             false => Self { output, raw: factor, positive, negative, owed },
             true => Self { output, raw: -factor, positive: negative, negative: positive, owed },
@@ -277,12 +279,19 @@ struct Factors {
 }
 
 impl Outputs {
-    /// Of the columns of a tile of a matrix, whose bit-planes owe so many levels, at the positions of
-    /// `replica`.
-    pub(crate) fn new(of: &Matrix, tile: &Tile, owed: i32, replica: Replica) -> Self {
-        let columns = 0..tile.columns.len();
+    /// Of the columns of cells of so many bits of a tile of a matrix, whose bit-planes owe so many
+    /// levels, at the positions of `replica`.
+    pub(crate) fn new(
+        of: &Matrix,
+        tile: &Tile,
+        cell_bits: u8,
+        owed: i32,
+        replica: Replica,
+    ) -> Self {
+        let cell_bits = cell_bits.into();
+        let columns = 0..tile.columns.len() / cell_bits;
         let columns: Vec<_> =
-            columns.map(|index| OutputColumn::new(of, tile, index, owed)).collect();
+            columns.map(|index| OutputColumn::new(of, tile, cell_bits, index, owed)).collect();
         let aligned = Aligned::new(&columns);
         Self { columns, replica, aligned }
     }
