@@ -1,6 +1,9 @@
 //! What codings of weights and of activations cost: the same networks with random weights, held in every
 //! coding that they can have, on chips of `gt-n40` with default noise in all layers.
-//! `cargo run --release --example codings`.
+//! `cargo run --release --example codings`; with `RAYON_NUM_THREADS=1` the times of conversions, all
+//! else included, are those of a thread.
+
+use std::time::Instant;
 
 use hafnia::cim::CodeTable;
 use hafnia::ir::CodingKind;
@@ -14,7 +17,7 @@ const CHIPS: u32 = 24;
 
 pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!(
-        "network         coding            cells  cycles/image  conversions/image  error of outputs"
+        "network         coding            cells  cycles/image  conversions/image     ns  error of outputs"
     );
     for (name, make) in [
         ("lenet5", random::lenet5 as shapes::Make),
@@ -71,14 +74,18 @@ fn measure(
     let logical = Mapping::logical(network, &spec);
     let Ok(outcome) = pipeline.run(logical, &context, &mut |_| Ok(())) else { return Ok(()) };
     let mapping = outcome.mapping;
+    let start = Instant::now();
     let on_chips = hafnia::simulate(network, &mapping, &spec, &images, CHIPS)?;
+    let seconds = start.elapsed().as_secs_f64();
+    let conversions: u64 = on_chips.events.iter().map(|events| events.conversions).sum();
     let per_image = |events: u64| events / IMAGES / u64::from(CHIPS);
     let error = on_chips.mean_squared_error();
     println!(
-        "{name:15} {coding:15} {:7} {:13} {:18} {:5.2} ({:.2} to {:.2})",
+        "{name:15} {coding:15} {:7} {:13} {:18} {:6.2} {:5.2} ({:.2} to {:.2})",
         mapping.cells(),
         per_image(on_chips.events.iter().map(|events| events.groups).sum()),
-        per_image(on_chips.events.iter().map(|events| events.conversions).sum()),
+        per_image(conversions),
+        1e9 * seconds / conversions as f64,
         error.value.sqrt() / spread,
         error.lo.max(0.0).sqrt() / spread,
         error.hi.sqrt() / spread,
