@@ -24,8 +24,8 @@ pub struct Programmed<'a> {
     pub(crate) in_scope: Vec<bool>,
     /// The last layer before the first of them that can be begun at.
     pub(crate) first: usize,
-    /// (image, activation): what reaches that layer.
-    reached: Arc<Vec<u8>>,
+    /// (image, activation): what reaches that layer, unless that is the images.
+    reached: Option<Arc<Vec<u8>>>,
 }
 
 impl<'a> Programmed<'a> {
@@ -50,13 +50,15 @@ impl<'a> Programmed<'a> {
         };
         let noisy = in_scope.iter().position(|&noisy| noisy).expect("a scope names a matrix");
         let first = network.cut_before(network.matrices()[noisy].layer);
-        let reached = reference.reached(first);
+        let reached = (first > 0).then(|| reference.reached(first));
         Ok(Self { reference, mapping, spec, plan, layout, in_scope, first, reached })
     }
 
     /// What reaches the first layer that runs on the macro, for one image.
     pub(crate) fn reached(&self, image: usize) -> &[u8] {
-        let length = self.reached.len() / self.reference.images.len();
-        &self.reached[image * length..(image + 1) * length]
+        let images = &self.reference.images;
+        let Some(reached) = &self.reached else { return images.image(image) };
+        let length = reached.len() / images.len();
+        &reached[image * length..(image + 1) * length]
     }
 }

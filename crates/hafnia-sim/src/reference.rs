@@ -199,19 +199,24 @@ impl<'a> Reference<'a> {
         let matrices = network.matrices();
         let last = matrices.last().map_or(0, |matrix| network.cut_before(matrix.layer));
         let reached = reference.reached(last);
+        let mut outputs = vec![0; images.len() * network.classes()];
         let of_images = reached.par_chunks(reached.len() / images.len());
-        let outputs: Vec<Vec<i32>> = match reference.vectors() {
-            Some((layout, isa)) => {
-                let run = |runner: &mut Runner<'_>, image| runner.outputs(last, image, 0).to_vec();
-                of_images.map_init(|| Runner::of_network(layout, isa), run).collect()
-            }
-            None => {
-                let run =
-                    |plain: &mut ReferenceProduct, image| run_from(network, last, image, plain);
-                of_images.map_init(|| reference.plain.clone(), run).collect()
-            }
-        };
-        reference.outputs = outputs.concat();
+        let of_images = of_images.zip(outputs.par_chunks_mut(network.classes()));
+        match reference.vectors() {
+            Some((layout, isa)) => of_images.for_each_init(
+                || Runner::of_network(layout, isa),
+                |runner, (image, outputs)| {
+                    outputs.copy_from_slice(runner.outputs(last, image, 0));
+                },
+            ),
+            None => of_images.for_each_init(
+                || reference.plain.clone(),
+                |plain, (image, outputs)| {
+                    outputs.copy_from_slice(&run_from(network, last, image, plain));
+                },
+            ),
+        }
+        reference.outputs = outputs;
         reference.is_correct = reference.judged().map(|judged| judged.rank == 0).collect();
         Ok(reference)
     }

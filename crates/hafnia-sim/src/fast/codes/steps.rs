@@ -141,10 +141,14 @@ impl StepTile {
     }
 }
 
-/// The smallest and the largest standard deviation of the temporal noise of any group, in LSB.
+/// The temporal noise: the smallest and the largest standard deviation of any group, in LSB, and the
+/// least and the largest deviate by the highest bytes of a word.
 pub(super) struct Sigma {
     least: f64,
     most: f64,
+    of_byte: Vec<[f64; 2]>,
+    /// By the next byte, where the first is the lowest or the highest.
+    of_ends: [Vec<[f64; 2]>; 2],
 }
 
 impl Sigma {
@@ -152,7 +156,20 @@ impl Sigma {
         let rows = if device.sigma.is_empty() { 0 } else { device.stride - 1 };
         let all = (1..=rows).flat_map(|rows| device.sigmas(rows)).map(f64::from);
         let most = all.clone().fold(0.0, f64::max);
-        Self { least: all.fold(most, f64::min), most }
+        let least = all.fold(most, f64::min);
+        // From the lowest word that starts with these to the highest.
+        let deviates = |first: u32, last: u32| [first, last].map(|word| gaussian(word).into());
+        let of_byte = |byte: u32| deviates(byte << 24, byte << 24 | 0xff_ffff);
+        let of_end = |end: u32| {
+            let of_next = |next: u32| end << 24 | next << 16;
+            (0..256).map(|next| deviates(of_next(next), of_next(next) | 0xffff)).collect()
+        };
+        Self {
+            least,
+            most,
+            of_byte: (0..256).map(of_byte).collect(),
+            of_ends: [of_end(u8::MIN.into()), of_end(u8::MAX.into())],
+        }
     }
 }
 
@@ -170,26 +187,26 @@ impl StepTile {
 
 impl Noise {
     fn new(sigma: &Sigma, steps_per_lsb: f64, error: f64) -> Self {
-        let Sigma { least, most } = *sigma;
-        // Of words that start with these, from the lowest to the highest.
-        let bounds = |first: u16, last: u16| {
-            let z = [u32::from(first) << 16, u32::from(last) << 16 | 0xffff].map(gaussian);
-            let [low, high] = z.map(|z| f64::from(z) * steps_per_lsb);
+        let Sigma { least, most, of_byte, of_ends } = sigma;
+        let bounds = |z: [f64; 2]| {
+            let [low, high] = z.map(|z| z * steps_per_lsb);
             ((low * least).min(low * most) - error, (high * least).max(high * most) + error)
         };
-        let of_bytes =
-            |first: u8, last: u8| bounds(u16::from(first) << 8, u16::from(last) << 8 | 0xff);
+        let of_bytes = |first: u8, last: u8| {
+            bounds([of_byte[usize::from(first)][0], of_byte[usize::from(last)][1]])
+        };
         let unit = (of_bytes(u8::MAX, u8::MAX).1 / 127.0).ceil();
         let byte = |units: f64| (units as i8).cast_unsigned();
-        let steps = |(low, high): (f64, f64)| [low.floor() as i16, high.ceil() as i16];
-        let of_end =
-            |first: u16| (first..=first | 0xff).map(|two| steps(bounds(two, two))).collect();
+        let steps = |z: &[f64; 2]| {
+            let (low, high) = bounds(*z);
+            [low.floor() as i16, high.ceil() as i16]
+        };
         Self {
             unit: unit as i16,
             low: ByteTable::new(|first, last| byte((of_bytes(first, last).0 / unit).floor())),
             high: ByteTable::new(|first, last| byte((of_bytes(first, last).1 / unit).ceil())),
-            of_byte: (0..=u8::MAX).map(|byte| steps(of_bytes(byte, byte))).collect(),
-            of_ends: [of_end(0), of_end(0xff00)],
+            of_byte: of_byte.iter().map(steps).collect(),
+            of_ends: of_ends.each_ref().map(|end| end.iter().map(steps).collect()),
         }
     }
 
