@@ -6,12 +6,12 @@ use anyhow::{bail, ensure};
 use clap::Args;
 use hafnia_artifact::{Places, save};
 use hafnia_model::Shape;
-use hafnia_onnx::{Agreement, Options, Outputs, Pixels, check, import};
+use hafnia_onnx::{Activations, Agreement, Options, Outputs, Pixels, activations, check, import};
 use hafnia_study::{NetworkDescription, Record, describe_network, manifest_of, written};
 use serde::Serialize;
 
 use crate::inspect::network_text;
-use crate::output::{Output, typed};
+use crate::output::{Output, table, typed};
 
 /// What an ONNX file does not say, and what it is compared with.
 #[derive(Args, Debug, Clone)]
@@ -80,6 +80,33 @@ struct Imported {
     /// What agrees, if that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     agrees: Option<Agreed>,
+    /// By product, how many activations are other levels than in the file, if weights may be rounded
+    /// and that was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    activations: Vec<Taken>,
+}
+
+/// Activations that a product takes.
+#[derive(Debug, Serialize)]
+struct Taken {
+    layer: String,
+    activations: usize,
+    different: usize,
+}
+
+impl From<Activations> for Taken {
+    fn from(Activations { node, all, different }: Activations) -> Self {
+        Self { layer: node, activations: all, different }
+    }
+}
+
+/// Taken activations as a table.
+fn taken_text(taken: &[Taken]) -> String {
+    let mut table = table(["activations into", ">other levels than in the file", ">all"]);
+    for Taken { layer, activations, different } in taken {
+        table.row([layer.clone(), different.to_string(), activations.to_string()]);
+    }
+    table.to_string()
 }
 
 /// What agrees with an executor.
@@ -187,6 +214,15 @@ impl OnnxOptions {
             let agreed = Agreed::from(agreement).text().replace('\n', "; ");
             ensure!(self.approximate, "{}: {agreed}; first {difference}", file.display());
         }
+        let mut notes = imported.notes.clone();
+        let counted = match &self.check[..] {
+            [inputs, _] if self.approximate => activations(&imported, file, &options, inputs),
+            _ => Ok(Vec::new()),
+        };
+        let counted = counted.unwrap_or_else(|error| {
+            notes.push(format!("activations are not counted: {error}"));
+            Vec::new()
+        });
         let network = imported.network;
         let described = Imported {
             network: describe_network(&network),
@@ -198,8 +234,9 @@ impl OnnxOptions {
                 Outputs::Class => "class",
             },
             thresholds: imported.thresholds,
-            notes: imported.notes,
+            notes,
             agrees: agreement.as_ref().map(Agreed::from),
+            activations: counted.into_iter().map(Taken::from).collect(),
         };
         let described = written(described, |_| {
             save(out, &network)?;
@@ -212,6 +249,9 @@ impl OnnxOptions {
             }
             if let Some(agreed) = &described.agrees {
                 text += &format!("\n{}", agreed.text());
+            }
+            if !described.activations.is_empty() {
+                text += &format!("\n{}", taken_text(&described.activations));
             }
             text
         })

@@ -75,7 +75,7 @@ pub fn check(
     outputs: impl AsRef<Path>,
 ) -> Result<Agreement, CheckError> {
     let (inputs, outputs) = (inputs.as_ref(), outputs.as_ref());
-    let levels = levels(imported, inputs)?;
+    let levels = Images::read(imported, inputs)?.levels(imported, inputs)?;
     let expected = expected(outputs)?;
     let size = imported.network.input().shape().len();
     let count = levels.len() / size;
@@ -286,26 +286,63 @@ fn tolerance(roundings: f64) -> f64 {
     roundings.clamp(TOLERANCE, 0.49)
 }
 
-/// The levels of images, (image, channel, y, x).
-fn levels(imported: &Imported, path: &Path) -> Result<Vec<u8>, CheckError> {
-    let wrong = |fault: String| CheckError::Content { path: path.to_owned(), fault };
-    let bytes = read(path)?;
-    let kind = npy::descr(&bytes).map_err(|error| wrong(error.to_string()))?;
-    let input = imported.network.input();
-    let levels = if f32::DESCRS.contains(&&*kind) && !input.floats.is_empty() {
-        images::<f32>(imported, &bytes).and_then(|values| {
-            let levels = input.levels_of_floats(&values);
-            levels.map_err(|error| format!("image {}: {error}", error.at / input.shape().len()))
-        })
-    } else if i8::DESCRS.contains(&&*kind) {
-        images::<i8>(imported, &bytes).map(|values| {
-            let bytes: Vec<u8> = values.iter().map(|v| v.cast_unsigned() ^ 0x80).collect();
-            input.levels_of(&bytes)
-        })
-    } else {
-        images::<u8>(imported, &bytes).map(|bytes| input.levels_of(&bytes))
-    };
-    levels.map_err(wrong)
+/// Images, (image, channel, y, x).
+enum Images {
+    Bytes(Vec<u8>),
+    Floats(Vec<f32>),
+}
+
+impl Images {
+    fn read(imported: &Imported, path: &Path) -> Result<Self, CheckError> {
+        let wrong = |fault: String| CheckError::Content { path: path.to_owned(), fault };
+        let bytes = read(path)?;
+        let kind = npy::descr(&bytes).map_err(|error| wrong(error.to_string()))?;
+        let images = if f32::DESCRS.contains(&&*kind) && !imported.network.input().floats.is_empty()
+        {
+            images(imported, &bytes).map(Self::Floats)
+        } else if i8::DESCRS.contains(&&*kind) {
+            images::<i8>(imported, &bytes).map(|values| {
+                Self::Bytes(values.iter().map(|value| value.cast_unsigned() ^ 0x80).collect())
+            })
+        } else {
+            images(imported, &bytes).map(Self::Bytes)
+        };
+        images.map_err(wrong)
+    }
+
+    fn levels(&self, imported: &Imported, path: &Path) -> Result<Vec<u8>, CheckError> {
+        let input = imported.network.input();
+        match self {
+            Self::Bytes(bytes) => Ok(input.levels_of(bytes)),
+            Self::Floats(values) => input.levels_of_floats(values).map_err(|error| {
+                let fault = format!("image {}: {error}", error.at / input.shape().len());
+                CheckError::Content { path: path.to_owned(), fault }
+            }),
+        }
+    }
+}
+
+/// The levels of images, and what the graph is given for them, (image, channel, y, x).
+pub(crate) fn reals(
+    imported: &Imported,
+    path: &Path,
+    bytes: &[[f32; 256]],
+) -> Result<(Vec<u8>, Vec<f32>), CheckError> {
+    let images = Images::read(imported, path)?;
+    let levels = images.levels(imported, path)?;
+    let Shape { channels, height, width } = imported.network.input().shape();
+    Ok((
+        levels,
+        match images {
+            Images::Floats(values) => values,
+            Images::Bytes(pixels) => {
+                let real = |(at, &pixel): (usize, &u8)| {
+                    bytes[at / (height * width) % channels][usize::from(pixel)]
+                };
+                pixels.iter().enumerate().map(real).collect()
+            }
+        },
+    ))
 }
 
 /// The values of images, (image, channel, y, x).

@@ -19,6 +19,14 @@ pub(crate) struct Given {
     pub(crate) sums: Vec<i32>,
     /// The places of sums near to a threshold.
     places: Vec<Place>,
+    /// Its input and what its layers give.
+    values: Vec<Vec<i32>>,
+}
+
+/// The input of a network and what its layers give, for an image of levels.
+pub(crate) fn values(network: &Network, levels: &[u8]) -> Vec<Vec<i32>> {
+    let doubts = vec![Vec::new(); network.layers().len()];
+    run(network, &doubts, levels, &BTreeSet::new()).values
 }
 
 /// What a network gives for an image of levels, the sums at `turned` places taken for those on the other
@@ -65,7 +73,8 @@ fn run(network: &Network, doubts: &Doubts, levels: &[u8], turned: &BTreeSet<Plac
         });
         last = sums;
     }
-    Given { outputs: values.pop().unwrap_or_default(), sums: last, places }
+    let outputs = values.last().cloned().unwrap_or_default();
+    Given { outputs, sums: last, places, values }
 }
 
 /// The sums of a layer that multiplies, (channel, y, x).

@@ -17,6 +17,21 @@ pub enum Outputs {
     Class,
 }
 
+/// What a product takes.
+#[derive(Debug, Clone)]
+pub(crate) struct Taken {
+    /// How messages name its node.
+    pub(crate) node: String,
+    /// The tensor in the graph.
+    pub(crate) tensor: String,
+    /// The value in the network.
+    pub(crate) value: usize,
+    /// By element of the tensor, its place in the value, (channel, y, x).
+    pub(crate) places: Vec<usize>,
+    /// By channel, what a step of the value is worth, and what is added.
+    pub(crate) reals: Vec<(f64, f64)>,
+}
+
 /// A network that was imported.
 #[derive(Debug, Clone)]
 pub struct Imported {
@@ -38,6 +53,8 @@ pub struct Imported {
     pub doubts: Vec<Vec<Vec<(i32, i32)>>>,
     /// Whether images of the graph are (y, x, channel), where a network's are (channel, y, x).
     pub channels_last: bool,
+    /// What products take, if weights were rounded.
+    pub(crate) taken: Vec<Taken>,
     /// Thresholds that were found by value.
     pub thresholds: usize,
     /// Things to know, in words.

@@ -29,6 +29,8 @@ pub(crate) fn begin(graph: &Graph, options: &Options) -> Result<(State, Value, b
         notes: graph.notes.clone(),
         node: String::new(),
         approximate: options.approximate,
+        taken: None,
+        products: Vec::new(),
         thresholds: 0,
         near: 0,
     };
@@ -79,7 +81,7 @@ fn is_channels_last(graph: &Graph) -> bool {
 }
 
 /// The sides of the input for one image.
-fn input_dims(graph: &Graph) -> Result<Vec<usize>, String> {
+pub(crate) fn input_dims(graph: &Graph) -> Result<Vec<usize>, String> {
     let known = |side: &Option<usize>| match side {
         Some(side) => side.to_string(),
         None => "?".to_owned(),
@@ -141,7 +143,7 @@ fn check_kind(graph: &Graph, pixels: &Pixels) -> Result<(), String> {
 }
 
 /// By channel, what the graph is given for each byte, in `f32` as users compute it.
-fn tables(pixels: &Pixels, channels: usize) -> Result<Vec<[f32; 256]>, String> {
+pub(crate) fn tables(pixels: &Pixels, channels: usize) -> Result<Vec<[f32; 256]>, String> {
     let table = |of: &dyn Fn(f32) -> f32| std::array::from_fn(|p| of(p as f32));
     match pixels {
         Pixels::Raw => Ok(vec![table(&|p| p); channels]),

@@ -31,12 +31,14 @@
 //! [`check`] holds an imported network to what an executor gave for the same images, [`export`] writes
 //! QONNX. It knows networks, and neither macros nor data sets.
 
+mod activations;
 mod add;
 mod check;
 mod constant;
 mod doubt;
 mod elementwise;
 mod error;
+mod executor;
 mod export;
 mod expression;
 mod floats;
@@ -61,6 +63,7 @@ mod walk;
 mod weights;
 mod window;
 
+pub use activations::{Activations, activations};
 pub use check::{Agreement, CheckError, TOLERANCE, check};
 pub use error::ImportError;
 pub use export::{ExportError, export};

@@ -4,9 +4,9 @@ use hafnia_model::{Network, Scores};
 
 use crate::elementwise::Op;
 use crate::expression::Id;
-use crate::imported::{Imported, Outputs};
+use crate::imported::{Imported, Outputs, Taken};
 use crate::plan::Finished;
-use crate::state::{NEAR, State};
+use crate::state::{NEAR, Product, State};
 use crate::value::{Base, Ending, Part, Value};
 
 /// Integers as outputs: by channel, n stands for scale · n + bias.
@@ -57,7 +57,17 @@ impl State {
         };
         let roundings = each(&of.noise);
         (scales, biases) = (each(&scales), each(&biases));
-        let Finished { input, steps, doubts } = self.plan.finish(value_of, &factors);
+        let asked: Vec<usize> =
+            self.products.iter().map(|product| self.bases[product.base].value).collect();
+        let Finished { input, steps, doubts, places } =
+            self.plan.finish(value_of, &factors, &asked);
+        let taken = self.products.into_iter().zip(places).filter_map(|(product, value)| {
+            let Product { node, tensor, base, places } = product;
+            let Base { scale, offset, .. } = &self.bases[base];
+            let reals = scale.iter().copied().zip(offset.iter().copied()).collect();
+            value.map(|value| Taken { node, tensor, value, places, reals })
+        });
+        let taken = taken.collect();
         let network = Network::graph(input, steps).map_err(|error| error.to_string())?;
         let order = value.to_places();
         // Scales that all outputs share change no class; of one output they are all there is to tell.
@@ -85,6 +95,7 @@ impl State {
             roundings,
             doubts,
             channels_last,
+            taken,
             thresholds,
             notes,
         })

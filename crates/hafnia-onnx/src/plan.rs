@@ -42,6 +42,8 @@ pub(crate) struct Finished {
     pub(crate) input: Input,
     pub(crate) steps: Vec<(Layer, Vec<usize>)>,
     pub(crate) doubts: Vec<Doubts>,
+    /// The places of the values that were asked for, if they are still there.
+    pub(crate) places: Vec<Option<usize>>,
 }
 
 /// Layers, in order: value 0 is the input, value i + 1 what layer i gives.
@@ -50,12 +52,14 @@ pub(crate) struct Plan {
     input: Shape,
     steps: Vec<Step>,
     names: BTreeSet<String>,
+    /// Values whose places are asked for at the end.
+    asked: Vec<Option<usize>>,
 }
 
 impl Plan {
     /// No layers on an input of this shape.
     pub(crate) fn new(input: Shape) -> Self {
-        Self { input, steps: Vec::new(), names: BTreeSet::new() }
+        Self { input, steps: Vec::new(), names: BTreeSet::new(), asked: Vec::new() }
     }
 
     /// Takes the input as of another shape of as many bytes, unless a layer takes it already.
@@ -108,11 +112,12 @@ impl Plan {
     }
 
     /// The input and layers of a network that gives `output`, the columns of the product that gives it
-    /// multiplied by `factors` unless these are all 1.
+    /// multiplied by `factors` unless these are all 1; and the places there of the values `asked` for.
     ///
     /// # Panics
     /// If there are factors other than 1 and the output is not that of a product.
-    pub(crate) fn finish(mut self, output: usize, factors: &[i32]) -> Finished {
+    pub(crate) fn finish(mut self, output: usize, factors: &[i32], asked: &[usize]) -> Finished {
+        self.asked = asked.iter().copied().map(Some).collect();
         let output = self.turned(output, factors);
         self.drop_unused(output);
         self.join_thresholds();
@@ -120,7 +125,7 @@ impl Plan {
         self.name_apart();
         let doubts = self.steps.iter().map(|step| step.doubts.clone()).collect();
         let steps = self.steps.into_iter().map(|step| (step.layer, step.from)).collect();
-        Finished { input, steps, doubts }
+        Finished { input, steps, doubts, places: self.asked }
     }
 
     /// Gives every threshold that falls a product with negated columns; the output's new place.
@@ -139,6 +144,7 @@ impl Plan {
             steps.push(Step { from, falling: Vec::new(), ..step });
             places.push(steps.len());
         }
+        self.move_asked(|value| Some(places[value]));
         let mut output = places[output];
         if factors.iter().any(|&factor| factor != 1) {
             output = turn(&mut steps, &mut turned, output, factors.to_vec());
@@ -171,6 +177,12 @@ impl Plan {
             places.push(steps.len());
         }
         self.steps = steps;
+        self.move_asked(|value| (value == 0 || is_kept(value)).then(|| places[value]));
+    }
+
+    /// Gives the values that are asked for other places.
+    fn move_asked(&mut self, place: impl Fn(usize) -> Option<usize>) {
+        self.asked.iter_mut().for_each(|value| *value = value.and_then(&place));
     }
 
     /// Joins thresholds with the product before, if no other layer takes its sums.
@@ -204,6 +216,7 @@ impl Plan {
                 *value = joined.get(value).copied().unwrap_or(*value);
             }
         }
+        self.move_asked(|value| Some(joined.get(&value).copied().unwrap_or(value)));
         self.keep(|value| !joined.contains_key(&value));
     }
 
@@ -265,6 +278,7 @@ impl Plan {
                 }
             }
         }
+        self.move_asked(|value| Some(if folded.contains(&value) { 0 } else { value }));
         self.keep(|value| !folded.contains(&value));
         Input { channels, height, width, cuts, lowest, floats }
     }

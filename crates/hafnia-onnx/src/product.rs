@@ -105,6 +105,7 @@ impl State {
             }
         };
         let positions = window.positions();
+        self.taken = Some(base);
         // Rows of channels that are taken in another order, or not at all.
         let rows = if is_whole { inputs } else { all } * positions;
         let mut ordered = vec![0f32; outputs * rows];
@@ -207,7 +208,9 @@ impl State {
     fn vector(&mut self, x: &Value) -> Result<Vector, String> {
         let fault = match self.quantise(x, false) {
             Ok(base) => {
-                return Ok(Vector { base: self.flattened(base)?, positions: 1, factor: 1.0 });
+                let base = self.flattened(base)?;
+                self.taken = Some(base);
+                return Ok(Vector { base, positions: 1, factor: 1.0 });
             }
             Err(fault) => fault,
         };
@@ -240,6 +243,7 @@ impl State {
             )
         };
         let base = self.quantise(x, false)?;
+        self.taken = Some(base);
         let shape = self.bases[base].shape;
         let positions = shape.height * shape.width;
         let places = x.to_places();

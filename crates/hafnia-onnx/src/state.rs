@@ -16,10 +16,26 @@ pub(crate) struct State {
     pub(crate) node: String,
     /// Whether weights that lie on no grid are rounded to one.
     pub(crate) approximate: bool,
+    /// The base that the product which is looked at takes.
+    pub(crate) taken: Option<usize>,
+    /// What products take, if weights are rounded.
+    pub(crate) products: Vec<Product>,
     /// Thresholds that were found, …
     pub(crate) thresholds: usize,
     /// … and those that a sum is nearer to than [`NEAR`].
     pub(crate) near: usize,
+}
+
+/// What a product takes.
+#[derive(Debug)]
+pub(crate) struct Product {
+    /// How messages name the node.
+    pub(crate) node: String,
+    /// The tensor that it takes.
+    pub(crate) tensor: String,
+    pub(crate) base: usize,
+    /// By element of the tensor, its place among those of the base.
+    pub(crate) places: Vec<usize>,
 }
 
 /// How near to a threshold, in steps of a sum, executors may come out on either side of it.

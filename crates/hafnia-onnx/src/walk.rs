@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::output::named;
 use crate::proto::{Attribute, Node};
 use crate::recipe::{Given, Input, Recipe, Source, recipe, unknown};
-use crate::state::State;
+use crate::state::{Product, State};
 use crate::tensor::{Files, MOST_ELEMENTS, Tensor};
 use crate::value::{Ending, MOST_VALUES, Part, Unfit, Value};
 
@@ -127,6 +127,7 @@ impl<'a> Walk<'a> {
         if op == "Split" {
             return self.split(node, &inputs);
         }
+        self.state.taken = None;
         let last = domain.ends_with("channels_last") || op == "MaxPoolNHWC";
         let value = if last {
             self.channels_last(node, op, &inputs)?
@@ -136,6 +137,13 @@ impl<'a> Walk<'a> {
         if value.len() > MOST_VALUES {
             let dims = value.dims;
             return Err(format!("it gives sides {dims:?}, at most {MOST_VALUES} elements may be"));
+        }
+        if let (true, Some(base), Some(Some(Operand::Varying(x)))) =
+            (self.state.approximate, self.state.taken, inputs.first())
+            && x.padding.is_empty()
+        {
+            let (node, tensor, places) = (label(node), node.input[0].clone(), x.to_places());
+            self.state.products.push(Product { node, tensor, base, places });
         }
         let name = match op {
             // The indices, not the values.
