@@ -46,7 +46,7 @@ const REACHED_BY: &[(&str, &[&str])] = &[
     ("hafnia-passes", &["hafnia", "hafnia-study", "hafnia-cli", "xtask"]),
     ("hafnia-sim", &["hafnia", "hafnia-cost", "hafnia-study", "hafnia-cli", "xtask"]),
     ("hafnia-cost", &["hafnia", "hafnia-study", "hafnia-cli", "xtask"]),
-    ("hafnia-onnx", &["hafnia", "hafnia-cli", "xtask"]),
+    ("hafnia-onnx", &["hafnia", "hafnia-study", "hafnia-cli", "xtask"]),
     ("hafnia-tune", &["hafnia-study", "hafnia-cli", "xtask"]),
     ("hafnia-zoo", &["hafnia-study", "hafnia-cli", "xtask"]),
     ("plotters", &["hafnia-report", "hafnia-study", "hafnia-cli", "xtask"]),

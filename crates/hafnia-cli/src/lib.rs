@@ -31,6 +31,7 @@ mod profile;
 mod progress;
 mod report;
 mod reproduce;
+mod shapes;
 mod shell;
 mod sim;
 mod stderr;
@@ -98,6 +99,7 @@ enum Command {
     Models(models::Models),
     Macros(macros::Macros),
     Bench(bench::Bench),
+    Shapes(shapes::Shapes),
     Chip(chip::ChipCommand),
     Fit(fit::Fit),
     Inspect(inspect::Inspect),
@@ -148,6 +150,7 @@ pub fn run(registry: Registry) -> ExitCode {
         Command::Models(command) => command.run(output),
         Command::Macros(command) => command.run(session, output),
         Command::Bench(command) => command.run(session, output),
+        Command::Shapes(command) => command.run(session, output),
         Command::Chip(command) => command.run(output),
         Command::Fit(command) => command.run(session, output),
         Command::Inspect(command) => command.run(output),

@@ -10,8 +10,8 @@ use hafnia_sim::EngineKind;
 use hafnia_study::{
     AttributeRequest, BenchRequest, CodesRequest, CostRequest, DataSource, EvaluateRequest,
     FrontierRequest, Leave, MacroSource, MapRequest, MappingOrigin, MergeRequest, NetworkSource,
-    NewMacroRequest, On, Part, PowerGrid, ProfileRequest, Request, SearchOptions, SimulateRequest,
-    SweepRequest, TrainRequest, limits,
+    NewMacroRequest, On, Part, PowerGrid, ProfileRequest, Request, SearchOptions, ShapesRequest,
+    SimulateRequest, SweepRequest, TrainRequest, limits,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -285,9 +285,9 @@ proptest! {
     fn profile_evaluate_and_bench(
         (network, out, against, pipeline) in (network(), path(), option::of(path()), text()),
         (images, positions, seed, seconds) in (any::<usize>(), any::<usize>(), any::<u64>(), any::<f32>()),
-        (part, spec, data) in (part(), spec(), data()),
+        (part, spec, data, names) in (part(), spec(), data(), names()),
     ) {
-        let (of, from) = (network.clone(), data.clone());
+        let (of, from, shaped) = (network.clone(), data.clone(), spec.clone());
         let some = Some(images).filter(|images| images % 2 == 0);
         let asked =
             ProfileRequest { network: of, out, images: some, positions, seed, data: from };
@@ -306,6 +306,11 @@ proptest! {
         let asked = BenchRequest { network, pipeline, images, seconds: seconds.into(), spec };
         check(&asked, asked.words(), |command| match command {
             Command::Bench(bench) => Some(bench.request()),
+            _ => None,
+        });
+        let asked = ShapesRequest { names, seconds: seconds.into(), spec: shaped };
+        check(&asked, asked.words(), |command| match command {
+            Command::Shapes(shapes) => request(&shapes).ok(),
             _ => None,
         });
     }

@@ -716,7 +716,7 @@ fn every_command_has_examples() {
     let place = Place::new();
     let commands = [
         "data", "train", "profile", "map", "sim", "passes", "models", "macros", "inspect", "chip",
-        "fit", "cost", "report", "sweep",
+        "fit", "cost", "report", "sweep", "shapes",
     ];
     for command in commands {
         assert!(place.run(&format!("{command} --help")).contains("Examples:"), "{command}");

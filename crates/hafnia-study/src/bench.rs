@@ -155,7 +155,7 @@ impl Step for BenchRequest {
     }
 }
 
-fn pool(threads: usize) -> anyhow::Result<ThreadPool> {
+pub(crate) fn pool(threads: usize) -> anyhow::Result<ThreadPool> {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().context("threads")
 }
 
@@ -165,7 +165,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// The time that this thread was on a processor where the system tells, or else the time.
-fn processor_time() -> anyhow::Result<Duration> {
+pub(crate) fn processor_time() -> anyhow::Result<Duration> {
     const TOLD_BY_LINUX: &str = "/proc/thread-self/schedstat";
     let Ok(told) = hafnia_artifact::read_text(TOLD_BY_LINUX) else {
         return Ok(std::time::UNIX_EPOCH.elapsed()?);

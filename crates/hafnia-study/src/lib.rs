@@ -33,7 +33,7 @@
 //! | [`FrontierRequest`] | what rows, cycles and noise can be had together |
 //! | [`SweepRequest`] | all of that over many points, on this machine or on many |
 //! | [`ProfileRequest`], [`EvaluateRequest`], [`RefineRequest`], [`MergeRequest`] | what mappings are made of: networks, better or other ones |
-//! | [`BenchRequest`] | how fast engines are |
+//! | [`BenchRequest`], [`ShapesRequest`] | how fast engines are; networks of published shapes |
 //! | [`FitCellsRequest`], [`FitCodesRequest`], [`NewMacroRequest`], [`CodesRequest`] | presets and code tables: from measurements, begun by hand, of a macro |
 //!
 //! What this crate does not know: the command line that makes requests, and the trainer.
@@ -57,6 +57,7 @@ mod refine;
 pub mod reproduce;
 mod request;
 mod session;
+mod shapes;
 mod simulate;
 mod source;
 pub mod sweep;
@@ -86,6 +87,7 @@ pub use record::{Record, in_one_line, manifest_of, program};
 pub use refine::{RefineOutcome, RefineRequest, SearchOptions};
 pub use request::{Request, Step, name_of};
 pub use session::{Bar, Observer, Session};
+pub use shapes::{MeasuredShape, ShapesOutcome, ShapesRequest};
 pub use simulate::{
     AttributeRequest, Found, MappingPower, NetworkMappings, PerImage, PooledMapping,
     PooledNetworks, PowerGrid, SimulateOutcome, SimulateRequest, SimulatedMapping,

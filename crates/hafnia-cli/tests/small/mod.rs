@@ -9,7 +9,7 @@ use hafnia_model::{Input, Layer, Linear, Network, Thresholds, Weights};
 use tempfile::TempDir;
 
 /// Every command once or more, with the files of [`place`], and commands that fail.
-pub(crate) const COMMANDS: [&str; 45] = [
+pub(crate) const COMMANDS: [&str; 46] = [
     "data --data data",
     "train --recipe recipe.toml --data data --out new",
     "train --recipe recipe.toml --data data --out new --seeds 2",
@@ -37,6 +37,7 @@ pub(crate) const COMMANDS: [&str; 45] = [
     "macros new new.toml",
     "macros codes --out new.csv --plot new.svg",
     "bench --model frontier --images 64 --seconds 0.1",
+    "shapes lenet5 --seconds 0.01",
     "chip program net.map --out new.chip",
     "chip show net.chip",
     "chip export net.chip --out new",

@@ -52,6 +52,8 @@ pub(crate) struct Effort {
     pub(crate) designed_networks: usize,
     pub(crate) design_chips: u32,
     pub(crate) design_images: usize,
+    /// Whether networks of all published shapes are measured, the largest too.
+    pub(crate) all_shapes: bool,
 }
 
 impl Effort {
@@ -74,6 +76,7 @@ impl Effort {
                 designed_networks: 2,
                 design_chips: 1,
                 design_images: 100,
+                all_shapes: false,
             };
         }
         Self {
@@ -93,6 +96,7 @@ impl Effort {
             designed_networks: 5,
             design_chips: 2,
             design_images: 1000,
+            all_shapes: true,
         }
     }
 }

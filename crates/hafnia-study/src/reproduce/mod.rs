@@ -9,7 +9,8 @@
 //!   `reorder`.
 //! - `build` says what to build, of all recorded networks.
 //! - What else is said of ours: `all_layers`, `mapping`, `cells`, `frontier`,
-//!   `attribution`, `cost` and `speed`; `recorded` are the networks that are part of hafnia.
+//!   `attribution`, `cost` and `speed`; `recorded` are the networks that are part of hafnia, `shapes`
+//!   those of published shapes, and `import` takes those of other tools.
 //! - `run` is the run from top to bottom, `write_up` makes the report of what it found.
 
 mod accuracy;
@@ -20,6 +21,7 @@ mod cells;
 mod cost;
 mod deployed;
 mod frontier;
+mod import;
 mod lab;
 mod mapping;
 mod options;
@@ -27,6 +29,7 @@ mod recorded;
 mod rename;
 mod reorder;
 mod run;
+mod shapes;
 mod speed;
 mod write_up;
 mod zoo;

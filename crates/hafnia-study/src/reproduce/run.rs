@@ -14,7 +14,7 @@ use crate::reproduce::mapping::{self, Compiled};
 use crate::reproduce::recorded::{Recorded, Records};
 use crate::reproduce::reorder::{self, Group};
 use crate::reproduce::speed::{self, Speed};
-use crate::reproduce::{accuracy, all_layers, cells, rename};
+use crate::reproduce::{accuracy, all_layers, cells, import, rename, shapes};
 use crate::simulate::PooledNetworks;
 
 /// What the sections found.
@@ -41,6 +41,10 @@ pub(super) struct Results {
     cost: Costs,
     /// How fast the engines are.
     pub(super) speed: Speed,
+    /// Networks of published shapes.
+    shapes: shapes::Shapes,
+    /// Networks of other tools.
+    imports: import::Imports,
     /// What to build; none on another data set than that of the recorded networks.
     designs: Option<Designs>,
     /// The recorded networks, if they were evaluated.
@@ -92,6 +96,8 @@ pub(super) fn run(lab: &Lab<'_>, retrain: bool) -> anyhow::Result<Results> {
         attribution: attribution::run(lab, setting, &deployed.network, &deployed.renamed)?,
         cost: cost::run(lab, &deployed.network, &deployed.natural, compiled.best())?,
         speed: speed::run(lab, &deployed.network)?,
+        shapes: shapes::run(lab)?,
+        imports: import::run(lab)?,
         designs,
         recorded: records.map(|records| records.evaluate(lab)).transpose()?,
         accuracy,
@@ -122,6 +128,8 @@ impl Results {
         self.compiled.add_metrics(&mut metrics)?;
         self.cost.add_metrics(&mut metrics)?;
         self.speed.add_metrics(&mut metrics)?;
+        self.shapes.add_metrics(&mut metrics)?;
+        self.imports.add_metrics(&mut metrics)?;
         if let Some(designs) = &self.designs {
             designs.add_metrics(&mut metrics)?;
         }
@@ -148,6 +156,8 @@ impl Results {
             self.attribution.section(),
             self.cost.section()?,
             self.speed.section(),
+            self.shapes.section(),
+            self.imports.section(),
         ];
         if let Some(designs) = &self.designs {
             sections.push(designs.section()?);
