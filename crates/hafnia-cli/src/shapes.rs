@@ -32,32 +32,32 @@ impl Shapes {
         output.answer(request::<ShapesRequest>(self)?.run(session), |measured| {
             let mut table = table([
                 "network",
-                ">matrices",
                 ">weights",
                 ">macros",
-                ">cells",
-                ">map, s",
-                ">conversions/image",
-                ">ns/conversion",
+                ">conversions",
+                ">ns each",
+                ">TOPS/W",
                 ">images/CPU-s",
                 ">uJ/image",
                 ">ms/image",
-                ">TOPS/W",
+                ">cells",
+                ">matrices",
+                ">map, CPU-s",
             ]);
             for of in &measured.networks {
                 table.row([
                     of.name.clone(),
-                    of.matrices.to_string(),
                     of.weights.to_string(),
                     of.macros.to_string(),
-                    of.cells.to_string(),
-                    format!("{:.2}", of.map_cpu_s),
                     format!("{:.0}", of.conversions_per_image),
                     format!("{:.2}", of.ns_per_conversion),
+                    of.tops_per_w.to_string(),
                     format!("{:.1}", of.images_per_cpu_s),
                     of.energy_uj_per_image.to_string(),
                     of.latency_ms_per_image.to_string(),
-                    of.tops_per_w.to_string(),
+                    of.cells.to_string(),
+                    of.matrices.to_string(),
+                    format!("{:.2}", of.map_cpu_s),
                 ]);
             }
             table.to_string()
