@@ -150,6 +150,8 @@ const SENTENCES: &[(&str, &[&str])] = &[
             "| {records/final12/test:c2} ± {records/final12/test_sd:c2} | {records/final12/validation:c2} ± {records/final12/validation_sd:c2} |",
             "| {records/two-macros/test:c2} ± {records/two-macros/test_sd:c2} | {records/two-macros/validation:c2} ± {records/two-macros/validation_sd:c2} |",
             "| {records/one-macro/test:c2} ± {records/one-macro/test_sd:c2} | {records/one-macro/validation:c2} ± {records/one-macro/validation_sd:c2} |",
+            "| {records/ternary/test:c2} ± {records/ternary/test_sd:c2} | {records/ternary/validation:c2} ± {records/ternary/validation_sd:c2} |",
+            "| {records/residual/test:c2} | {records/residual/validation:c2} |",
             "| {records/hardened/test:c2} ± {records/hardened/test_sd:c2} | {records/hardened/validation:c2} ± {records/hardened/validation_sd:c2} |",
             "| {records/like/test:c2} ± {records/like/test_sd:c2} (a tie wrong: {records/like/ties_wrong:c2} ± {records/like/ties_wrong_sd:c2}) | {records/like/validation:c2} ± {records/like/validation_sd:c2} |",
             "| {records/like-integer/test:c2} ± {records/like-integer/test_sd:c2} (a tie wrong: {records/like-integer/ties_wrong:c2} ± {records/like-integer/ties_wrong_sd:c2}) | {records/like-integer/validation:c2} ± {records/like-integer/validation_sd:c2} |",
