@@ -44,10 +44,9 @@ pub(crate) fn first_bytes<const EIGHTS: usize>(
     let mut bytes = [[0; EIGHTS]; BATCH];
     let mut group = 0;
     while group < BATCH {
-        let mut eight = 0;
-        while eight < EIGHTS {
-            bytes[group][eight] = words[2 * eight][group] | words[2 * eight + 1][group] << 32;
-            eight += 1;
+        bytes[group][0] = words[0][group] | words[1][group] << 32;
+        if EIGHTS > 1 {
+            bytes[group][EIGHTS - 1] = words[2][group] | words[3][group] << 32;
         }
         group += 1;
     }
