@@ -35,7 +35,7 @@ const OVERRIDES: &str = "In place of the recipe's";
   hafnia train --out out/net                          the built-in recipe
   hafnia train --recipe recipes/frontier.toml --out out/frontier --seeds 5
   hafnia train --recipe recipes/final12.toml --data ~/fashion --out out/fashion
-  hafnia train --recipe recipes/residual.toml --out out/residual   branches and averages
+  hafnia train --recipe recipes/residual.toml --out out/residual     branches
   hafnia train --epochs 2 --offline --out out/try     two epochs on the subset
 
 Writes OUT/network.hafnia, the curve as OUT/training.json, .csv and .svg, and a manifest;
