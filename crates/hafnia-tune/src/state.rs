@@ -329,13 +329,14 @@ mod tests {
             for image in &state.images {
                 let mut activations = state.activations(image, first).to_vec();
                 let input = rng.random_range(0..activations.len());
-                scratch.changes = vec![(input, 1)];
+                let of = &network.matrices()[first];
+                let change = if activations[input] < of.largest { 1 } else { -1 };
+                scratch.changes = vec![(input, change)];
                 state.load(image, first, &mut scratch);
                 let found = state.loss_after(image, first, &mut scratch);
-                activations[input] += 1;
-                let layer = network.matrices()[first].layer;
+                activations[input] = activations[input].wrapping_add_signed(change as i8);
                 let plain = &mut ReferenceProduct::new(&network);
-                let outputs = hafnia_model::run_from(&network, layer, &activations, plain);
+                let outputs = hafnia_model::run_from(&network, of.layer, &activations, plain);
                 prop_assert_eq!(found, state.loss.of(&outputs, image.label));
             }
         }
