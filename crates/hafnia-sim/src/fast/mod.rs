@@ -3,7 +3,7 @@
 //! One idea on four floors, *lines that are on → groups → codes → sums*:
 //!
 //! ```text
-//!  activations of a layer, cut into bit-planes
+//!  activations of a layer, or the codes of its inputs, cut into bit-planes
 //!        │
 //!  lines │  patches: [plane][word of lines][position]      streams: [channel][dx], bits of positions
 //!        │  any layer                                      convolutions, 512 positions at once
@@ -24,14 +24,14 @@
 //!
 //! ```text
 //! for each matrix:
-//!     lines = bit-planes of the activations
+//!     lines = bit-planes of the activations; of the codes of inputs, for groups
 //!     Reference:  sums = W · activations
 //!     Product:    sums = W · activations;  count groups(lines)
 //!     Corrected:  sums = W · activations;  for group in groups(lines), column:
-//!                     sums += 2 · weight · (code − ones)        where that is not 0
+//!                     sums += ± factor · weight · (code − ones)  where that is not 0
 //!     Converted:  for tile, group in groups(lines of the tile), column:
-//!                     raw += weight · code
-//!                 sums = Σ over tiles of ±(2 · raw − digital)
+//!                     raw += weight · code                       of the bit-plane, signed
+//!                 sums = Σ over tiles, columns of ± factor · raw + what is known digitally
 //!     activations = pool(thresholds(sums))
 //! ```
 //!

@@ -302,17 +302,18 @@ impl Outputs {
         (output, raw)
     }
 
-    /// Whether its products are all that a sum of a matrix with so many blocks has of some tiles.
+    /// Whether the tile has a column for every output of a matrix with so many blocks, in order and at
+    /// all positions, so that its products may be written over the sums.
     pub(crate) fn is_whole(&self, blocks: usize) -> bool {
         let is_whole = |of: &Aligned| of.first == 0 && of.blocks.len() == blocks;
         self.replica.count == 1 && self.aligned.as_ref().is_some_and(is_whole)
     }
 
-    /// Adds the products of a tile to the sums of its matrix, which has so many blocks; or writes them
-    /// there, if it [is whole](Self::is_whole) and `is_first`.
+    /// Adds the products of a tile to the sums of its matrix, which has so many blocks, and leaves `raw`
+    /// all 0. With `is_first`, for a tile that [is whole](Self::is_whole), sums are written anew.
     ///
-    /// `raw`, which is 0 then, and `sums` are `[position][block]` × 16 columns; `digital` is `[position]`: activations
-    /// of positive lines and of negative ones, added up.
+    /// `raw` and `sums` are `[position][block]` × 16 columns; `digital` is `[position]`: what the bits of
+    /// positive lines and of negative ones count.
     pub(crate) fn add_products(
         &self,
         isa: Isa,
