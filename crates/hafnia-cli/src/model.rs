@@ -17,7 +17,7 @@ use hafnia_tune::MergeReport;
 use serde::Serialize;
 
 use crate::inspect::network_text;
-use crate::onnx::{OnnxOptions, is_onnx};
+use crate::onnx::{OnnxOptions, imported_text, is_onnx};
 use crate::options::{DataOptions, NetworkOptions, number, part, request};
 use crate::output::{Output, ranged, table, typed};
 
@@ -50,16 +50,16 @@ docs/import.md says which ONNX files are taken, docs/formats.md what an intercha
 pub(crate) struct Import {
     /// The file, FILE.onnx, or the interchange folder.
     #[arg(value_name = "FILE|FOLDER")]
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// Network file to write.
     #[arg(long, value_name = "FILE")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
     /// Compare the folder's reference_logits.npy with what the network gives on the first test
     /// images of the data set in this folder.
     #[arg(long, value_name = "DATA")]
     check_logits: Option<PathBuf>,
     #[command(flatten)]
-    onnx: OnnxOptions,
+    pub(crate) onnx: OnnxOptions,
 }
 
 /// Write a network as a QONNX file, or as an interchange folder, with reference logits if asked.
@@ -265,7 +265,8 @@ impl Import {
                 self.check_logits.is_none(),
                 "--check-logits is for interchange folders; --check compares an ONNX file"
             );
-            return self.onnx.import(&self.folder, &self.out, output);
+            let request = self.onnx.request(&self.folder, &self.out);
+            return output.answer(request.run(session), imported_text);
         }
         self.onnx.refuse()?;
         let data = self.check_logits.as_ref().map(|data| hafnia_data::files_in(data));

@@ -6,12 +6,14 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory, Parser};
 use expect_test::expect_file;
+use hafnia_model::Shape;
+use hafnia_onnx::Pixels;
 use hafnia_sim::EngineKind;
 use hafnia_study::{
     AttributeRequest, BenchRequest, CodesRequest, CostRequest, DataSource, EvaluateRequest,
-    FrontierRequest, Leave, MacroSource, MapRequest, MappingOrigin, MergeRequest, NetworkSource,
-    NewMacroRequest, On, Part, PowerGrid, ProfileRequest, Request, SearchOptions, ShapesRequest,
-    SimulateRequest, SweepRequest, TrainRequest, limits,
+    FrontierRequest, ImportRequest, Leave, MacroSource, MapRequest, MappingOrigin, MergeRequest,
+    NetworkSource, NewMacroRequest, On, Part, PowerGrid, ProfileRequest, Request, SearchOptions,
+    ShapesRequest, SimulateRequest, SweepRequest, TrainRequest, limits,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -334,6 +336,33 @@ proptest! {
             },
             _ => None,
         });
+    }
+
+    #[test]
+    fn import(
+        (file, out, approximate) in (path(), path(), any::<bool>()),
+        pixels in option::of(prop_oneof![
+            Just(Pixels::Raw),
+            Just(Pixels::Signed),
+            Just(Pixels::Unit),
+            (vec(-9.0..9f32, 1..4), vec(0.0..9f32, 1..4))
+                .prop_map(|(means, deviations)| Pixels::Normalised { means, deviations }),
+        ]),
+        image in option::of((1..9usize, 1..99usize, 1..=16384usize).prop_map(
+            |(channels, height, width)| Shape { channels, height, width },
+        )),
+        check_files in option::of((path(), path()).prop_map(|(a, b)| [a, b])),
+    ) {
+        let asked = ImportRequest { file, out, pixels, image, approximate, check: check_files };
+        check(&asked, asked.words(), |command| match command {
+            Command::Model(model) => match model.command {
+                ModelCommand::Import(import) => Some(import.onnx.request(&import.folder, &import.out)),
+                _ => None,
+            },
+            _ => None,
+        });
+        let json = serde_json::to_value(&asked).expect("JSON");
+        assert_eq!(serde_json::from_value::<ImportRequest>(json).expect("a request"), asked);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! [`Input`] and [`Shape`]: what a network takes.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -135,5 +136,18 @@ impl Shape {
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}x{}x{}", self.channels, self.height, self.width)
+    }
+}
+
+/// Reads what is displayed, sides of 1 to 16384.
+impl FromStr for Shape {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |side: &str| side.parse().ok().filter(|side| (1..=1 << 14).contains(side));
+        match text.split('x').map(side).collect::<Option<Vec<usize>>>().as_deref() {
+            Some(&[channels, height, width]) => Ok(Self { channels, height, width }),
+            _ => Err("it must be three sides from 1 on, such as 1x28x28".to_owned()),
+        }
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hafnia_model::Shape;
+use serde::{Deserialize, Serialize};
 
 use crate::check::{CheckError, reals};
 use crate::doubt;
@@ -14,11 +15,13 @@ use crate::options::Options;
 use crate::tensor::Tensor;
 
 /// What a product takes, beside what it takes in the graph.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activations {
     /// The node that is the product.
+    #[serde(rename = "layer")]
     pub node: String,
     /// Activations of all images.
+    #[serde(rename = "activations")]
     pub all: usize,
     /// Those that are other levels than in the graph.
     pub different: usize,

@@ -1,10 +1,12 @@
 //! [`check`]: an imported network beside what an executor of the file gave.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use hafnia_artifact::npy::{self, Element};
 use hafnia_artifact::{ArtifactError, read};
 use hafnia_model::{Layer, ReferenceProduct, Shape, run};
+use serde::{Deserialize, Serialize};
 
 use crate::doubt::{Given, is_explained};
 use crate::imported::{Imported, Outputs};
@@ -31,7 +33,7 @@ pub enum CheckError {
 }
 
 /// What agrees of an imported network and an executor's outputs.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
     /// Images that were compared.
     pub images: usize,
@@ -39,10 +41,12 @@ pub struct Agreement {
     pub outputs: usize,
     /// Those that are not the integer, or lie too far from it.
     pub outputs_off: usize,
-    /// How far an output might lie from an integer, in steps: [`TOLERANCE`], or more where sums are long.
-    pub tolerance: f64,
     /// The largest distance of an output that is not off from its integer, in steps.
+    #[serde(rename = "largest_deviation_steps")]
     pub largest_deviation: f64,
+    /// How far an output might lie from an integer, in steps: [`TOLERANCE`], or more where sums are long.
+    #[serde(rename = "tolerance_steps")]
+    pub tolerance: f64,
     /// Images of the same class.
     pub same_class: usize,
     /// Images of another class that is as large in the file, or in the network to [`TOLERANCE`] of a step.
@@ -52,7 +56,8 @@ pub struct Agreement {
     pub rounded: usize,
     /// Images that differ without that.
     pub different: usize,
-    /// The first difference of these, in words.
+    /// The first difference of these, in words; no part of its JSON.
+    #[serde(skip)]
     pub first_difference: Option<String>,
 }
 
@@ -60,6 +65,34 @@ impl Agreement {
     /// Whether all agrees, ties and roundings apart.
     pub fn is_whole(&self) -> bool {
         self.different == 0
+    }
+}
+
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { images, outputs, outputs_off, same_class, ties, rounded, different, .. } = self;
+        if *outputs > 0 {
+            writeln!(
+                f,
+                "{} of {outputs} outputs of {images} images are the integers of the network, at most \
+                 {:.1e} of a step from them ({:.1e} are allowed)",
+                outputs - outputs_off,
+                self.largest_deviation,
+                self.tolerance
+            )?;
+        }
+        write!(f, "{same_class} of {images} classes are the same, {ties} are ties")?;
+        if *rounded > 0 {
+            write!(
+                f,
+                "\n{rounded} images differ as sums do that lie within the roundings of float32 of a \
+                 threshold"
+            )?;
+        }
+        match different {
+            0 => Ok(()),
+            _ => write!(f, "\n{different} images differ otherwise"),
+        }
     }
 }
 

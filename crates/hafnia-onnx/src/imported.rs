@@ -1,15 +1,18 @@
 //! [`Imported`]: a network, and what it has to do with the file that it came from.
 
 use hafnia_model::Network;
+use serde::{Deserialize, Serialize};
 
 /// What the outputs of a graph are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Outputs {
     /// scale · n + bias of the integers n of the network.
     Scores,
     /// What softmax makes of them: their order is that of the integers.
     Probabilities,
     /// The logarithms of what softmax makes of them.
+    #[serde(rename = "logarithms of probabilities")]
     LogProbabilities,
     /// What tells their order, but for ties.
     Ranks,

@@ -32,6 +32,7 @@
 //! | [`CostRequest`] | area, energy and latency, as ranges |
 //! | [`FrontierRequest`] | what rows, cycles and noise can be had together |
 //! | [`SweepRequest`] | all of that over many points, on this machine or on many |
+//! | [`ImportRequest`] | a network out of an ONNX file, beside what an executor gave for it |
 //! | [`ProfileRequest`], [`EvaluateRequest`], [`RefineRequest`], [`MergeRequest`] | what mappings are made of: networks, better or other ones |
 //! | [`BenchRequest`], [`ShapesRequest`] | how fast engines are; networks of published shapes |
 //! | [`FitCellsRequest`], [`FitCodesRequest`], [`NewMacroRequest`], [`CodesRequest`] | presets and code tables: from measurements, begun by hand, of a macro |
@@ -45,6 +46,7 @@ mod describe;
 mod evaluate;
 mod fit;
 mod frontier;
+mod import;
 mod layout;
 pub mod limits;
 mod macros;
@@ -77,6 +79,7 @@ pub use evaluate::{
 };
 pub use fit::{FitCellsRequest, FitCodesRequest, FittedRate, FittedState, WantedShape};
 pub use frontier::FrontierRequest;
+pub use import::{Disagreement, ImportOutcome, ImportRequest};
 pub use layout::layout;
 pub use macros::{CodeProbability, CodesRequest, NewMacro, NewMacroRequest};
 pub use map::{MapOutcome, MapRequest, MappingOrigin, PassRun};

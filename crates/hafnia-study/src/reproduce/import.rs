@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use hafnia_onnx::{Agreement, Options, Pixels, check, import};
+use anyhow::Context as _;
+use hafnia_onnx::{Agreement, ImportError, Pixels};
 use hafnia_report::{Metrics, ReportError, Section, Table};
-use serde::{Deserialize, Serialize};
 
+use crate::import::{Disagreement, ImportOutcome, ImportRequest};
 use crate::reproduce::lab::Lab;
-use crate::request::{Request, Step};
-use crate::session::Session;
 
 /// The files, and what they are from.
 const FILES: [(&str, &str); 3] = [
@@ -17,83 +16,39 @@ const FILES: [(&str, &str); 3] = [
     ("larq-channels-last", "Larq by tf2onnx, channels last"),
 ];
 
-/// A file beside what an executor gave.
-#[derive(Debug, Default, Serialize)]
-struct Compare {
-    file: PathBuf,
-    inputs: PathBuf,
-    outputs: PathBuf,
-    out: PathBuf,
-}
-
-impl Compare {
-    /// The file of this name in a checkout, as a network in `out`.
-    fn of(checkout: &Path, name: &str, out: PathBuf) -> Self {
-        let folder = checkout.join("crates/hafnia-onnx/tests/files");
-        let [file, outputs] = ["onnx", "npy"].map(|ending| folder.join(format!("{name}.{ending}")));
-        Self { file, inputs: folder.join("images.npy"), outputs, out }
-    }
-}
-
-/// What became of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Compared {
-    /// Why it was refused, if it was.
-    refused: Option<String>,
-    images: usize,
-    /// Outputs that were compared.
-    outputs: usize,
-    /// Those that are not the integer of the network.
-    outputs_off: usize,
-}
-
-impl Request for Compare {
-    const COMMAND: &'static str = "model import";
-
-    type Outcome = Compared;
-
-    fn run(&self, _: &Session<'_>) -> anyhow::Result<Compared> {
-        let options = Options { pixels: Pixels::Unit, shape: None, approximate: false };
-        Ok(match import(&self.file, &options) {
-            Err(refused) => {
-                let refused = Some(refused.to_string());
-                Compared { refused, images: 0, outputs: 0, outputs_off: 0 }
-            }
-            Ok(imported) => {
-                let found = check(&imported, &self.inputs, &self.outputs)?;
-                let Agreement { images, outputs, outputs_off, .. } = found;
-                hafnia_artifact::save(&self.out, &imported.network)?;
-                Compared { refused: None, images, outputs, outputs_off }
-            }
-        })
-    }
-
-    fn words(&self) -> Vec<String> {
-        let path = |path: &PathBuf| path.display().to_string();
-        let Self { file, inputs, outputs, out } = self;
-        let words = ["model", "import", &path(file), "--pixels", "unit", "--check", &path(inputs)];
-        let words = words.into_iter().map(str::to_owned);
-        words.chain([path(outputs), "--out".to_owned(), path(out)]).collect()
-    }
-}
-
-impl Step for Compare {
-    fn inputs(&self) -> Vec<PathBuf> {
-        [&self.file, &self.inputs, &self.outputs].map(PathBuf::clone).to_vec()
-    }
-
-    fn outputs(&self) -> Vec<PathBuf> {
-        vec![self.out.clone()]
-    }
-}
+/// A file is what an executor says, or refused.
+type Judged = Result<Agreement, String>;
 
 /// What became of the files.
-pub(super) struct Imports([Compared; FILES.len()]);
+pub(super) struct Imports([Judged; FILES.len()]);
+
+/// The file of this name in a checkout is to become a network in `out`, beside what an executor gave.
+fn asked(checkout: &Path, name: &str, out: PathBuf) -> ImportRequest {
+    let folder = checkout.join("crates/hafnia-onnx/tests/files");
+    let [file, outputs] = ["onnx", "npy"].map(|ending| folder.join(format!("{name}.{ending}")));
+    ImportRequest {
+        file,
+        out,
+        pixels: Some(Pixels::Unit),
+        check: Some([folder.join("images.npy"), outputs]),
+        ..ImportRequest::default()
+    }
+}
+
+fn judged(found: anyhow::Result<ImportOutcome>) -> anyhow::Result<Judged> {
+    match found {
+        Ok(imported) => Ok(Ok(imported.agrees.context("a file beside an executor")?)),
+        Err(error) => match error.downcast::<ImportError>() {
+            Ok(refused) => Ok(Err(refused.to_string())),
+            Err(error) => Ok(Ok(error.downcast::<Disagreement>()?.agreement)),
+        },
+    }
+}
 
 pub(super) fn run(lab: &Lab<'_>) -> anyhow::Result<Imports> {
     let compare = |(name, _): (&str, &str)| {
         let step = format!("import/{name}");
-        lab.ask(&step, &Compare::of(&lab.root, name, lab.out(format!("{step}.hafnia"))))
+        judged(lab.ask(&step, &asked(&lab.root, name, lab.out(format!("{step}.hafnia")))))
     };
     let [a, b, c] = FILES.map(compare);
     Ok(Imports([a?, b?, c?]))
@@ -102,23 +57,21 @@ pub(super) fn run(lab: &Lab<'_>) -> anyhow::Result<Imports> {
 impl Imports {
     /// `import/files`, `import/exact` and `import/refused`.
     pub(super) fn add_metrics(&self, metrics: &mut Metrics) -> Result<(), ReportError> {
-        let count = |of: fn(&&Compared) -> bool| self.0.iter().filter(of).count() as f64;
+        let count = |of: fn(&&Judged) -> bool| self.0.iter().filter(of).count() as f64;
+        let is_exact = |of: &&Judged| of.as_ref().is_ok_and(|agreed| agreed.outputs_off == 0);
         metrics.insert("import/files", self.0.len() as f64)?;
-        metrics.insert("import/exact", count(|of| of.refused.is_none() && of.outputs_off == 0))?;
-        metrics.insert("import/refused", count(|of| of.refused.is_some()))
+        metrics.insert("import/exact", count(is_exact))?;
+        metrics.insert("import/refused", count(|of| of.is_err()))
     }
 
     pub(super) fn section(&self) -> Section {
         let mut table = Table::of(["file", "from", ">images", ">outputs", ">other integers"]);
         for ((name, from), found) in FILES.iter().zip(&self.0) {
-            let Compared { refused, images, outputs, outputs_off } = found;
-            table.row([
-                format!("{name}.onnx"),
-                from.to_string(),
-                images.to_string(),
-                outputs.to_string(),
-                refused.clone().unwrap_or_else(|| outputs_off.to_string()),
-            ]);
+            let [images, outputs, others] = match found {
+                Ok(of) => [of.images, of.outputs, of.outputs_off].map(|count| count.to_string()),
+                Err(refused) => ["0", "0", refused].map(str::to_owned),
+            };
+            table.row([format!("{name}.onnx"), (*from).to_owned(), images, outputs, others]);
         }
         Section {
             title: "Networks of other tools".to_owned(),
@@ -132,32 +85,51 @@ impl Imports {
 
 #[cfg(test)]
 mod tests {
+    use hafnia_artifact::npy;
     use hafnia_passes::Registry;
 
     use super::*;
+    use crate::request::Request;
+    use crate::session::Session;
+
+    /// What becomes of the file of this name, asked for otherwise.
+    fn became(name: &str, change: impl FnOnce(&mut ImportRequest, &Path)) -> Judged {
+        let (registry, folder) = (Registry::builtin(), tempfile::tempdir().unwrap());
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        let mut request = asked(&checkout, name, folder.path().join("network.hafnia"));
+        change(&mut request, folder.path());
+        judged(request.run(&Session::new(&registry, &()))).unwrap()
+    }
+
+    fn metrics(of: Judged) -> [Option<f64>; 3] {
+        let mut metrics = Metrics::default();
+        Imports([of.clone(), of.clone(), of]).add_metrics(&mut metrics).unwrap();
+        ["files", "exact", "refused"].map(|key| metrics.get(&format!("import/{key}")))
+    }
 
     #[test]
     fn every_file_is_imported_and_agrees() {
-        let (registry, out) = (Registry::builtin(), tempfile::tempdir().unwrap());
-        let session = Session::new(&registry, &());
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let compared = FILES.map(|(name, _)| {
-            let request = Compare::of(&checkout, name, out.path().join(name));
-            request.run(&session).unwrap()
+        for (name, _) in FILES {
+            assert_eq!(metrics(became(name, |_, _| ())), [Some(3.0), Some(3.0), Some(0.0)]);
+        }
+    }
+
+    #[test]
+    fn other_outputs_are_not_exact() {
+        let found = became(FILES[0].0, |request, folder| {
+            let other = folder.join("other.npy");
+            std::fs::write(&other, npy::encode(&[20, 10], &[0.25f32; 200])).unwrap();
+            request.check.as_mut().unwrap()[1] = other;
         });
-        let mut metrics = Metrics::default();
-        Imports(compared).add_metrics(&mut metrics).unwrap();
-        let found = ["files", "exact", "refused"].map(|key| metrics.get(&format!("import/{key}")));
-        assert_eq!(found, [Some(3.0), Some(3.0), Some(0.0)]);
+        assert_eq!(metrics(found), [Some(3.0), Some(0.0), Some(0.0)]);
     }
 
     #[test]
     fn what_is_no_network_is_refused() {
-        let (registry, out) = (Registry::builtin(), tempfile::tempdir().unwrap());
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let request = Compare::of(&checkout, FILES[0].0, out.path().join("network"));
-        let request = Compare { file: request.outputs.clone(), ..request };
-        let found = request.run(&Session::new(&registry, &())).unwrap();
-        assert!(found.refused.is_some_and(|why| why.contains("it is no ONNX file")));
+        let found = became(FILES[0].0, |request, _| {
+            request.file = request.check.as_ref().unwrap()[1].clone();
+        });
+        assert!(found.as_ref().is_err_and(|why| why.contains("it is no ONNX file")));
+        assert_eq!(metrics(found), [Some(3.0), Some(0.0), Some(3.0)]);
     }
 }
