@@ -49,7 +49,7 @@ impl State {
         {
             return Ok(like(self.value_of(sum)));
         }
-        let levels = [self.quantise(x, false), self.quantise(y, false)];
+        let levels = [self.quantise(x, None), self.quantise(y, None)];
         if let [Ok(a), Ok(b)] = levels {
             let forms = [a, b].map(|base| self.integers(base));
             if let Some(sum) = self.sum(op, &forms[0], &forms[1]) {
@@ -177,7 +177,8 @@ impl State {
         values.dedup();
         if values.len() > MOST_LEVELS {
             return Err(format!(
-                "it takes {} different values: it is not quantised to 8 bits or fewer",
+                "it takes {} different values: it is not quantised to 8 bits or fewer; put a quantiser \
+                 before it",
                 values.len()
             ));
         }

@@ -387,11 +387,17 @@ fn images<T: Element>(imported: &Imported, bytes: &[u8]) -> Result<Vec<T>, Strin
         return Err("it holds one number, it must hold images".to_owned());
     };
     let positions = height * width;
-    let is_last = sides == [height, width, channels] && channels > 1;
+    // As the graph takes them; or as the network does, if they are not plainly the other way round.
+    let is_turned = match sides == imported.sides {
+        true => imported.channels_last,
+        false => {
+            channels > 1 && sides == [height, width, channels] && sides != [channels, height, width]
+        }
+    };
     if sides.iter().product::<usize>() != shape.len() {
         return Err(format!("its images have sides {sides:?}, the network takes {shape}"));
     }
-    if !(is_last && (imported.channels_last || sides != [channels, height, width])) {
+    if !is_turned {
         return Ok(array.values);
     }
     let turned = array.values.chunks_exact(shape.len()).flat_map(|image| {

@@ -95,6 +95,20 @@ impl Expressions {
         Ok(places[&id])
     }
 
+    /// An expression with another in place of the first source.
+    pub(crate) fn substituted(&mut self, id: Id, source: Id) -> Result<Id, String> {
+        let mut places = std::collections::BTreeMap::new();
+        for needed in self.needed(id)? {
+            let place = match self.0[needed.0].clone() {
+                Expression::Source(0) => source,
+                Expression::Op(op, of) => self.op(op, of.iter().map(|id| places[id]).collect()),
+                _ => needed,
+            };
+            places.insert(needed, place);
+        }
+        Ok(places[&id])
+    }
+
     /// An expression and all that it takes, in order.
     fn needed(&self, id: Id) -> Result<Vec<Id>, String> {
         let mut needed = std::collections::BTreeSet::from([id]);

@@ -56,6 +56,8 @@ pub struct Imported {
     pub doubts: Vec<Vec<Vec<(i32, i32)>>>,
     /// Whether images of the graph are (y, x, channel), where a network's are (channel, y, x).
     pub channels_last: bool,
+    /// Sides of an image as the graph takes it.
+    pub sides: Vec<usize>,
     /// What products take, if weights were rounded.
     pub(crate) taken: Vec<Taken>,
     /// Thresholds that were found by value.

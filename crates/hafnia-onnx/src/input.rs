@@ -1,5 +1,7 @@
 //! The input of a graph: what bytes of an image become before its first node.
 
+use std::collections::BTreeMap;
+
 use hafnia_model::Shape;
 
 use crate::expression::Expressions;
@@ -13,6 +15,10 @@ use crate::value::{Base, MOST_VALUES, Value};
 const UINT8: i32 = 2;
 /// `int8` among them.
 const INT8: i32 = 3;
+/// `float16` among them.
+const HALF: i32 = 10;
+/// `bfloat16` among them.
+const BRAIN: i32 = 16;
 
 /// What is known before the first node, the tensor of the input, and whether images are (y, x,
 /// channel).
@@ -25,6 +31,7 @@ pub(crate) fn begin(graph: &Graph, options: &Options) -> Result<(State, Value, b
     let mut state = State {
         expressions: Expressions::default(),
         bases: Vec::new(),
+        settled: BTreeMap::new(),
         plan: Plan::new(shape),
         notes: graph.notes.clone(),
         node: String::new(),
@@ -53,10 +60,14 @@ pub(crate) fn begin(graph: &Graph, options: &Options) -> Result<(State, Value, b
     Ok((state, value, channels_last))
 }
 
-/// Whether images are (y, x, channel): if the first node that moves axes makes (channel, y, x) of
-/// them, or the last side is that of colours.
+/// Whether images are (y, x, channel), or signals (x, channel): if the first node that moves axes makes
+/// (channel, y, x) of them, if a product is with the last side of signals, or if that side of images is
+/// that of colours.
 fn is_channels_last(graph: &Graph) -> bool {
-    let [_, a, b, c] = graph.dims[..] else { return false };
+    let rank = graph.dims.len();
+    if !(3..=4).contains(&rank) {
+        return false;
+    }
     let mut name = &graph.input;
     for node in &graph.nodes {
         if !node.input.contains(name) {
@@ -66,8 +77,12 @@ fn is_channels_last(graph: &Graph) -> bool {
             return true;
         }
         match &*node.op_type {
-            "Transpose" => return integers(node, "perm") == Some(&[0, 3, 1, 2]),
+            "Transpose" => {
+                let forth: [&[i64]; 2] = [&[0, 3, 1, 2], &[0, 2, 1]];
+                return integers(node, "perm").is_some_and(|perm| forth.contains(&perm));
+            }
             "Conv" => return false,
+            "MatMul" if rank == 3 => return true,
             "Reshape" => break,
             _ => {}
         }
@@ -76,6 +91,7 @@ fn is_channels_last(graph: &Graph) -> bool {
             None => break,
         }
     }
+    let [_, a, b, c] = graph.dims[..] else { return false };
     let is_colour = |side: Option<usize>| matches!(side, Some(1 | 3 | 4));
     is_colour(c) && !is_colour(a) && b.is_some_and(|side| side > 4)
 }
@@ -110,6 +126,7 @@ fn input_shape(dims: &[usize], options: &Options, channels_last: bool) -> Result
     let shape = match *dims {
         [_, height, width, channels] if channels_last => Shape { channels, height, width },
         [_, channels, height, width] => Shape { channels, height, width },
+        [_, width, channels] if channels_last => Shape { channels, height: 1, width },
         [_, channels, width] => Shape { channels, height: 1, width },
         [_, features] => Shape { channels: 1, height: 1, width: features },
         _ => return Err(format!("its input has sides {dims:?}")),
@@ -131,6 +148,13 @@ fn check_kind(graph: &Graph, pixels: &Pixels) -> Result<(), String> {
     let (kind, is_fitting, needed) = match graph.kind {
         UINT8 => ("uint8", *pixels == Pixels::Raw, "raw"),
         INT8 => ("int8", *pixels == Pixels::Signed, "signed"),
+        HALF | BRAIN => {
+            let input = hafnia_text::quoted(&graph.input);
+            return Err(format!(
+                "its input {input} is of floats of 16 bits, whose roundings are not taken over; export in \
+                 floats of 32 bits"
+            ));
+        }
         _ => return Ok(()),
     };
     match is_fitting {

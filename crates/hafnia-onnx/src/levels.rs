@@ -75,7 +75,8 @@ pub(crate) fn negated(runs: &Runs, largest: i64) -> Runs {
 fn push(runs: &mut Runs, at: i64, value: f32) -> Result<(), String> {
     if runs.len() == MOST_LEVELS {
         return Err(format!(
-            "it takes more than {MOST_LEVELS} different values: it is not quantised to 8 bits or fewer"
+            "it takes more than {MOST_LEVELS} different values: it is not quantised to 8 bits or fewer; put \
+             a quantiser before it"
         ));
     }
     runs.push((at, value));
@@ -179,6 +180,17 @@ impl Grid {
             return Some(Self { step, offset: 0.0, least, largest: least + span });
         }
         Some(Self { step: slope, offset: first, least: 0, largest: span })
+    }
+
+    /// The grid with its integers counted from this value, if it lies on it.
+    pub(crate) fn counted_from(self, value: f64) -> Self {
+        let level = (value - self.offset) / self.step;
+        let zero = level.round();
+        if (level - zero).abs() > 1e-3 || zero.abs() > 1e9 {
+            return self;
+        }
+        let by = zero as i64;
+        Self { offset: value, least: self.least - by, largest: self.largest - by, ..self }
     }
 
     /// The integer that stands for a value of the grid.

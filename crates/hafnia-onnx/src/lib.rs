@@ -33,7 +33,9 @@
 
 mod activations;
 mod add;
+mod arrange;
 mod check;
+mod columns;
 mod constant;
 mod doubt;
 mod elementwise;
@@ -48,6 +50,7 @@ mod imported;
 mod input;
 mod layout;
 mod levels;
+mod operation;
 mod options;
 mod output;
 mod plan;

@@ -20,7 +20,12 @@ struct Read {
 
 impl State {
     /// The network whose outputs are those of a value.
-    pub(crate) fn finish(mut self, value: &Value, channels_last: bool) -> Result<Imported, String> {
+    pub(crate) fn finish(
+        mut self,
+        value: &Value,
+        channels_last: bool,
+        sides: Vec<usize>,
+    ) -> Result<Imported, String> {
         if !value.padding.is_empty() {
             return Err("its output is padded".to_owned());
         }
@@ -55,12 +60,32 @@ impl State {
         let each = |values: &[f64]| -> Vec<f64> {
             values.iter().flat_map(|&value| std::iter::repeat_n(value, positions)).collect()
         };
-        let roundings = each(&of.noise);
+        let mut roundings = each(&of.noise);
         (scales, biases) = (each(&scales), each(&biases));
+        let mut order = value.to_places();
+        let mut places = order.clone();
+        places.sort_unstable();
+        let are_all = places.iter().copied().eq(0..scales.len());
+        if !are_all {
+            if positions > 1 || !self.plan.is_whole_product(value_of) {
+                let (found, all) = (order.len(), scales.len());
+                return Err(format!(
+                    "it gives {found} of the {all} outputs of its last layer, which is no product of one \
+                     position: it must give all of them, each once"
+                ));
+            }
+            let picked = |of: &[f64]| order.iter().map(|&place| of[place]).collect::<Vec<f64>>();
+            (scales, biases) = (picked(&scales), picked(&biases));
+            roundings = picked(&roundings);
+        }
+        let columns = (!are_all).then(|| std::mem::take(&mut order));
+        if let Some(columns) = &columns {
+            order = (0..columns.len()).collect();
+        }
         let asked: Vec<usize> =
             self.products.iter().map(|product| self.bases[product.base].value).collect();
         let Finished { input, steps, doubts, places } =
-            self.plan.finish(value_of, &factors, &asked);
+            self.plan.finish(value_of, &factors, columns.as_deref(), &asked);
         let taken = self.products.into_iter().zip(places).filter_map(|(product, value)| {
             let Product { node, tensor, base, places } = product;
             let Base { scale, offset, .. } = &self.bases[base];
@@ -69,7 +94,6 @@ impl State {
         });
         let taken = taken.collect();
         let network = Network::graph(input, steps).map_err(|error| error.to_string())?;
-        let order = value.to_places();
         // Scales that all outputs share change no class; of one output they are all there is to tell.
         let is_plain = scales.len() > 1
             && scales.iter().all(|scale| *scale == scales[0])
@@ -95,6 +119,7 @@ impl State {
             roundings,
             doubts,
             channels_last,
+            sides,
             taken,
             thresholds,
             notes,
@@ -130,7 +155,7 @@ impl State {
                     return Ok(Read { base, scales, biases, is_rank });
                 }
                 if left_out.is_empty()
-                    && let Ok(base) = self.quantise(value, false)
+                    && let Ok(base) = self.quantise(value, None)
                 {
                     self.notes.push("the outputs are quantised, which makes ties".to_owned());
                     return Ok(self.read(base));
@@ -145,7 +170,7 @@ impl State {
                     .to_owned(),
             );
         }
-        let base = self.quantise(value, false)?;
+        let base = self.quantise(value, None)?;
         Ok(self.read(base))
     }
 

@@ -111,14 +111,41 @@ impl Plan {
         value > 0 && matches!(self.steps[value - 1].layer, Layer::Conv(_) | Layer::Linear(_))
     }
 
+    /// Whether a value is the sums of a product of which some columns can be left out.
+    pub(crate) fn is_whole_product(&self, value: usize) -> bool {
+        let layer = value.checked_sub(1).map(|index| &self.steps[index].layer);
+        match layer {
+            Some(Layer::Conv(conv)) => conv.groups == 1,
+            Some(Layer::Linear(_)) => true,
+            _ => false,
+        }
+    }
+
     /// The input and layers of a network that gives `output`, the columns of the product that gives it
-    /// multiplied by `factors` unless these are all 1; and the places there of the values `asked` for.
+    /// multiplied by `factors` unless these are all 1, and of these `columns` if it is not all; and the
+    /// places there of the values `asked` for.
     ///
     /// # Panics
-    /// If there are factors other than 1 and the output is not that of a product.
-    pub(crate) fn finish(mut self, output: usize, factors: &[i32], asked: &[usize]) -> Finished {
+    /// If there are factors other than 1 and the output is not that of a product, or columns and it is not
+    /// that of a whole one.
+    pub(crate) fn finish(
+        mut self,
+        output: usize,
+        factors: &[i32],
+        columns: Option<&[usize]>,
+        asked: &[usize],
+    ) -> Finished {
         self.asked = asked.iter().copied().map(Some).collect();
-        let output = self.turned(output, factors);
+        let mut output = self.turned(output, factors);
+        if let Some(columns) = columns {
+            let step = with_weights(&self.steps[output - 1], |weights| {
+                Weights::from_fn(weights.rows(), columns.len(), |row, column| {
+                    weights.value(row, columns[column])
+                })
+            });
+            self.steps.push(step);
+            output = self.steps.len();
+        }
         self.drop_unused(output);
         self.join_thresholds();
         let input = self.take_input();
@@ -294,17 +321,22 @@ fn turn(
     if let Some(&value) = turned.get(&(value, factors.clone())) {
         return value;
     }
-    let mut step = steps[value - 1].clone();
-    let weights = |weights: &Weights| {
+    let step = with_weights(&steps[value - 1], |weights| {
         let weight = |row, column| weights.value(row, column) * factors[column];
         Weights::from_fn(weights.rows(), weights.columns(), weight)
-    };
-    match &mut step.layer {
-        Layer::Conv(conv) => conv.weights = weights(&conv.weights),
-        Layer::Linear(linear) => linear.weights = weights(&linear.weights),
-        _ => unreachable!("only the columns of a product are multiplied"),
-    }
+    });
     steps.push(step);
     turned.insert((value, factors), steps.len());
     steps.len()
+}
+
+/// A product with other weights.
+fn with_weights(step: &Step, weights: impl Fn(&Weights) -> Weights) -> Step {
+    let mut step = step.clone();
+    match &mut step.layer {
+        Layer::Conv(conv) => conv.weights = weights(&conv.weights),
+        Layer::Linear(linear) => linear.weights = weights(&linear.weights),
+        _ => unreachable!("only a product has columns"),
+    }
+    step
 }

@@ -5,7 +5,7 @@ use hafnia_model::{Layer, Padding, Shape, Window};
 use crate::add::Linear;
 use crate::graph::integer;
 use crate::layout;
-use crate::product::{output, padding, roundings};
+use crate::product::{filler, output, padding, roundings};
 use crate::proto::Node;
 use crate::state::State;
 use crate::value::{Base, Part, Pool, Value};
@@ -14,39 +14,47 @@ use crate::window::{is_padded, kernel, window};
 impl State {
     /// What a `MaxPool` gives.
     pub(crate) fn max_pool(&mut self, node: &Node, x: &Value) -> Result<Value, String> {
-        let x = if x.parts.iter().any(|part| part.bases.len() > 1) {
-            let base = self.quantise(x, false)?;
-            Value {
-                dims: x.dims.clone(),
-                places: x.places.clone(),
-                padding: x.padding.clone(),
-                ..self.value_of(base)
-            }
-        } else {
-            x.clone()
-        };
+        let x = self.one_based(x)?;
         let (shape, order) = self.image(&x)?;
         let padded = padding(&x)?;
-        if is_padded(padded) && !self.is_at_least_0(&x)? {
-            return Err("a Pad of 0 stands before it, and its input falls below 0".to_owned());
+        if is_padded(padded) && !self.is_at_least(&x, x.filler)? {
+            let filler = x.filler;
+            return Err(format!(
+                "a Pad of {filler} stands before it, and its input falls below that"
+            ));
         }
         let window = window(node, kernel(node)?, shape, padded)?;
-        let (height, width) = output(window, shape)?;
+        Ok(self.maxima(&x, window, &order))
+    }
+
+    /// A value each of whose parts is a function of one base.
+    fn one_based(&mut self, x: &Value) -> Result<Value, String> {
+        if x.parts.iter().all(|part| part.bases.len() == 1) {
+            return Ok(x.clone());
+        }
+        let base = self.quantise(x, None)?;
+        Ok(Value { parts: self.value_of(base).parts, ..x.clone() })
+    }
+
+    /// Maxima over windows that fit; the channels of the parts in this order.
+    fn maxima(&self, x: &Value, window: Window, order: &[usize]) -> Value {
+        let Shape { height: rows, width: columns, .. } = x.parts[0].shape;
+        let (height, width) = window.output(rows, columns).expect("the window fits");
         let pooled = |part: &Part| {
             let mut pools = part.pools.clone();
             pools.push(Pool { window, of: part.of });
             Part { pools, shape: Shape { height, width, ..part.shape }, ..part.clone() }
         };
         let parts: Vec<Part> = x.parts.iter().map(pooled).collect();
-        Ok(arranged(parts, &order, height, width, x.dims.len()))
+        arranged(parts, order, height, width, x.dims.len())
     }
 
-    /// Whether no value of a tensor lies below 0.
-    fn is_at_least_0(&mut self, x: &Value) -> Result<bool, String> {
-        let base = self.quantise(&Value { padding: Vec::new(), ..x.clone() }, false)?;
+    /// Whether no value of a tensor lies below a bound.
+    fn is_at_least(&mut self, x: &Value, bound: f32) -> Result<bool, String> {
+        let base = self.quantise(&Value { padding: Vec::new(), ..x.clone() }, None)?;
         let Base { scale, offset, ranges, .. } = &self.bases[base];
         Ok(scale.iter().zip(offset).zip(ranges).all(|((scale, offset), (least, largest))| {
-            [least, largest].iter().all(|&&n| scale * n as f64 + offset >= 0.0)
+            [least, largest].iter().all(|&&n| scale * n as f64 + offset >= f64::from(bound))
         }))
     }
 
@@ -81,10 +89,12 @@ impl State {
         self.mean(x, whole(shape), &order)
     }
 
-    /// What a `ReduceMean` gives over all positions of an image, whichever its layout.
-    pub(crate) fn reduce_mean(
+    /// What a `ReduceMean`, `ReduceSum` or `ReduceMax` gives over all positions of an image, whichever its
+    /// layout.
+    pub(crate) fn reduce(
         &mut self,
         node: &Node,
+        op: &str,
         x: &Value,
         axes: Option<Vec<i64>>,
     ) -> Result<Value, String> {
@@ -95,7 +105,7 @@ impl State {
         };
         let misfit = || {
             format!(
-                "it takes the mean over axes {axes:?} of {:?}: it must be over all positions of each channel",
+                "it goes over axes {axes:?} of {:?}: it must go over all positions of each channel",
                 x.dims
             )
         };
@@ -123,7 +133,17 @@ impl State {
         });
         let channels = channels.collect::<Option<Vec<_>>>().ok_or_else(misfit)?;
         let shape = x.parts[0].shape;
-        let value = self.mean(x, whole(shape), &channels)?;
+        let value = match op {
+            "ReduceMax" => {
+                let x = self.one_based(x)?;
+                self.maxima(&x, whole(shape), &channels)
+            }
+            "ReduceSum" => {
+                let mean = self.mean(x, whole(shape), &channels)?;
+                self.multiplied(mean, positions as f32)
+            }
+            _ => self.mean(x, whole(shape), &channels)?,
+        };
         let keep = integer(node, "keepdims", 1) != 0;
         let side = |at: usize| match axes.contains(&at) {
             true => keep.then_some(1),
@@ -139,14 +159,14 @@ impl State {
         window: Window,
         order: &[usize],
     ) -> Result<Value, String> {
-        let padded = is_padded(window.padding);
-        let (of, levelled) = match self.quantise(x, padded) {
+        let pad = filler(x, window)?;
+        let padded = pad.is_some();
+        let is_filler = |&offset: &f64| pad.is_none_or(|pad| offset == f64::from(pad));
+        let (of, levelled) = match self.quantise(x, pad) {
             Ok(base) => (self.bases[base].clone(), Some(base)),
             // Sums that nothing quantises before can be added as they are.
             Err(fault) => match self.linear(x)? {
-                Some(Linear { base, scale, offset })
-                    if !padded || offset.iter().all(|&offset| offset == 0.0) =>
-                {
+                Some(Linear { base, scale, offset }) if offset.iter().all(is_filler) => {
                     (Base { scale, offset, ..self.bases[base].clone() }, None)
                 }
                 _ => return Err(fault),
@@ -199,6 +219,7 @@ fn arranged(parts: Vec<Part>, order: &[usize], height: usize, width: usize, rank
         places: None,
         parts,
         padding: Vec::new(),
+        filler: 0.0,
         ending: None,
     };
     let positions = height * width;

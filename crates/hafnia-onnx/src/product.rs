@@ -83,14 +83,13 @@ impl State {
             )
         })?;
         let window = window(node, kernel, shape, padding(x)?)?;
-        let padded = is_padded(window.padding);
+        let pad = filler(x, window)?;
         let all = x.parts.iter().map(|part| part.shape.channels).sum::<usize>();
         let is_whole = order.iter().copied().eq(0..all);
-        if groups > 1 && !is_whole {
-            return Err("its groups take channels out of order".to_owned());
-        }
+        // Of channels in another order, or not all of them, every output takes all, most with weight 0.
+        let kept = if is_whole { groups } else { 1 };
         // Each group may have a scale of its own: it is that of its outputs, too.
-        let base = match self.quantise_groups(x, padded, groups) {
+        let base = match self.quantise_groups(x, pad, kept) {
             Ok(base) => base,
             Err(fault) => {
                 let ones = weights.to_floats();
@@ -106,14 +105,17 @@ impl State {
         };
         let positions = window.positions();
         self.taken = Some(base);
-        // Rows of channels that are taken in another order, or not at all.
-        let rows = if is_whole { inputs } else { all } * positions;
+        let met = all / kept;
+        let rows = met * positions;
         let mut ordered = vec![0f32; outputs * rows];
         let values = weights.to_floats();
+        let of_group = outputs / groups;
         for output in 0..outputs {
-            for (input, &channel) in order.iter().enumerate().take(inputs) {
-                // Groups keep their order, and channels are counted within one.
-                let channel = if is_whole { input } else { channel };
+            for input in 0..inputs {
+                let channel = match is_whole {
+                    true => input,
+                    false => order[output / of_group * inputs + input],
+                };
                 let (from, to) =
                     ((output * inputs + input) * positions, output * rows + channel * positions);
                 for at in 0..positions {
@@ -121,19 +123,19 @@ impl State {
                 }
             }
         }
-        let of_group = outputs / groups;
+        let of_kept = outputs / kept;
         let product = Product {
             weights: self.gridded(&ordered, outputs)?,
-            channels: Box::new(move |output, row| output / of_group * inputs + row / positions),
+            channels: Box::new(move |output, row| output / of_kept * met + row / positions),
             rows,
             bias: biases(bias, outputs)?,
-            padded,
+            padded: pad.is_some(),
             positions: 1,
         };
         let (weights, mut sums) = self.sums(base, product);
         let name = self.plan.name(&node.name.clone(), "conv");
         let (height, width) = output(window, shape)?;
-        let conv = Conv { name, window, groups, weights, thresholds: None };
+        let conv = Conv { name, window, groups: kept, weights, thresholds: None };
         sums.value = self.plan.add(Layer::Conv(conv), vec![self.bases[base].value]);
         sums.shape = Shape { channels: outputs, height, width };
         let base = self.keep(sums);
@@ -206,7 +208,7 @@ impl State {
     /// A value as one vector. The mean of more levels than an activation has is taken apart: each
     /// position has the weight of its channel.
     fn vector(&mut self, x: &Value) -> Result<Vector, String> {
-        let fault = match self.quantise(x, false) {
+        let fault = match self.quantise(x, None) {
             Ok(base) => {
                 let base = self.flattened(base)?;
                 self.taken = Some(base);
@@ -216,13 +218,19 @@ impl State {
         };
         let [Part { bases, of, pools, .. }] = &x.parts[..] else { return Err(fault) };
         let Some(whole) = self.bases[bases[0]].mean_of else { return Err(fault) };
-        if bases.len() > 1 || !pools.is_empty() || !self.expressions.is_source(*of) {
+        if bases.len() > 1 || !pools.is_empty() {
+            return Err(fault);
+        }
+        let program = self.expressions.program(*of)?;
+        let mut times = (0..self.bases[bases[0]].shape.channels).map(|at| program.as_affine(at));
+        let Some((factor, 0.0)) = times.next().flatten() else { return Err(fault) };
+        if !times.all(|other| other == Some((factor, 0.0))) {
             return Err(fault);
         }
         let shape = self.bases[whole].shape;
         let positions = shape.height * shape.width;
         let base = self.flattened(whole)?;
-        Ok(Vector { base, positions, factor: 1.0 / positions as f32 })
+        Ok(Vector { base, positions, factor: (factor / positions as f64) as f32 })
     }
 
     /// A product with the last side of a tensor, which must be that of the channels: a convolution with
@@ -242,7 +250,7 @@ impl State {
                 x.dims
             )
         };
-        let base = self.quantise(x, false)?;
+        let base = self.quantise(x, None)?;
         self.taken = Some(base);
         let shape = self.bases[base].shape;
         let positions = shape.height * shape.width;
@@ -287,7 +295,7 @@ impl State {
     }
 
     /// A value times a number.
-    fn multiplied(&mut self, value: Value, times: f32) -> Value {
+    pub(crate) fn multiplied(&mut self, value: Value, times: f32) -> Value {
         let times = self.expressions.constant(&[times]);
         let parts = value.parts.into_iter().map(|part| {
             let of = self.expressions.op(Op::Multiply, vec![part.of, times]);
@@ -299,9 +307,20 @@ impl State {
     /// The shape of an image, and for each of its channels that of the parts.
     pub(crate) fn image(&self, x: &Value) -> Result<(Shape, Vec<usize>), String> {
         x.as_image().ok_or_else(|| {
+            let all: usize = x.parts.iter().map(|part| part.shape.len()).sum();
+            let is_flat = x.parts.iter().all(|part| part.shape.height * part.shape.width == 1);
+            let why = match x.dims.len() {
+                3 | 4 if is_flat => {
+                    "an operation before it has a constant for each position, use one for each channel"
+                }
+                3 | 4 if x.len() < all => {
+                    "a Slice before it leaves out positions, cut the images before the network"
+                }
+                _ => "a Reshape or Transpose stands between",
+            };
             format!(
                 "it takes a tensor of sides {:?} that is no image of (1, channel, y, x) as the layer \
-                 before gives it; a Reshape or Transpose stands between",
+                 before gives it; {why}",
                 x.dims
             )
         })
@@ -406,7 +425,7 @@ fn biases(bias: Option<&Tensor>, outputs: usize) -> Result<Vec<f64>, String> {
     }
 }
 
-/// The zeros around an image.
+/// What is padded around an image.
 pub(crate) fn padding(x: &Value) -> Result<Padding, String> {
     let sides = match x.padding[..] {
         [] => return Ok(Padding::default()),
@@ -416,6 +435,19 @@ pub(crate) fn padding(x: &Value) -> Result<Padding, String> {
     };
     let (top, left, bottom, right) = sides;
     Ok(Padding { top, left, bottom, right })
+}
+
+/// What a window meets beyond the ends of a value, if it goes there.
+pub(crate) fn filler(x: &Value, window: Window) -> Result<Option<f32>, String> {
+    let is_own = window.padding != padding(x)?;
+    match x.padding.is_empty() {
+        _ if !is_padded(window.padding) => Ok(None),
+        true => Ok(Some(0.0)),
+        false if is_own && x.filler != 0.0 => {
+            Err(format!("it pads with 0 what a Pad before it has padded with {}", x.filler))
+        }
+        false => Ok(Some(x.filler)),
+    }
 }
 
 /// The height and width of what a window gives.

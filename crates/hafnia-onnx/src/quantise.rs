@@ -51,23 +51,23 @@ struct Channel {
 
 impl State {
     /// The integers of at most 256 levels that a value is on one grid, as a base of the shape of its
-    /// parts; with `padded` integer 0 stands for 0.
-    pub(crate) fn quantise(&mut self, value: &Value, padded: bool) -> Result<usize, String> {
-        self.quantise_groups(value, padded, 1)
+    /// parts; integer 0 stands for what it is padded with, if it is.
+    pub(crate) fn quantise(&mut self, value: &Value, pad: Option<f32>) -> Result<usize, String> {
+        self.quantise_groups(value, pad, 1)
     }
 
     /// The same where the channels stand in so many groups, each of which may have a grid of its own.
     pub(crate) fn quantise_groups(
         &mut self,
         value: &Value,
-        padded: bool,
+        pad: Option<f32>,
         groups: usize,
     ) -> Result<usize, String> {
         if let [Part { bases, of, pools, .. }] = &value.parts[..]
             && let [base] = bases[..]
             && pools.is_empty()
             && self.expressions.is_source(*of)
-            && self.is_levelled(base, padded, groups)
+            && self.is_levelled(base, pad, groups)
         {
             return Ok(base);
         }
@@ -83,7 +83,7 @@ impl State {
                 is_reversed |= self.reading(part.base, runs, grid, *direction)?.1;
             }
         }
-        let scales = scales(&grids, padded, is_reversed)?;
+        let scales = scales(&grids, pad, is_reversed)?;
         let mut scales = &scales[..];
         let one_plane = |part: &Counted| (part.shape.height, part.shape.width);
         let is_flat = parts.iter().any(|part| one_plane(part) != one_plane(&parts[0]));
@@ -91,7 +91,7 @@ impl State {
         for (part, directions) in parts.iter().zip(&directions) {
             let (own, others) = scales.split_at(part.runs.len());
             scales = others;
-            let base = self.levelled(part, directions, own, padded)?;
+            let base = self.levelled(part, directions, own, pad)?;
             bases.push(if is_flat { self.flattened(base)? } else { base });
         }
         Ok(match bases[..] {
@@ -101,7 +101,7 @@ impl State {
     }
 
     /// Whether the integers of a base can be taken by a product as they are.
-    fn is_levelled(&self, base: usize, padded: bool, groups: usize) -> bool {
+    fn is_levelled(&self, base: usize, pad: Option<f32>, groups: usize) -> bool {
         let Base { range: (least, largest), scale, offset, bytes, .. } = &self.bases[base];
         let have_one_step = |scales: &[f64]| {
             let step = scales[0].abs();
@@ -110,7 +110,7 @@ impl State {
         bytes.is_none()
             && largest - least.min(&0) < MOST_LEVELS as i64
             && scale.chunks(scale.len() / groups).all(have_one_step)
-            && (!padded || offset.iter().all(|&offset| offset == 0.0))
+            && pad.is_none_or(|pad| offset.iter().all(|&offset| offset == f64::from(pad)))
     }
 
     /// The values of a part.
@@ -185,7 +185,11 @@ impl State {
         let levels: Vec<i64> = runs.iter().map(|run| grid.level(run.1)).collect();
         let (rises, falls) = (levels.is_sorted(), levels.iter().rev().is_sorted());
         if !rises && !falls {
-            return Err("it rises and falls with the sum: thresholds cannot count it".to_owned());
+            return Err(
+                "it rises and falls with the sum: thresholds cannot count it; use an activation that only \
+                 rises, such as Relu"
+                    .to_owned(),
+            );
         }
         let can_turn = self.plan.is_product(self.bases[base].value);
         let falling = match pooled {
@@ -206,7 +210,7 @@ impl State {
         part: &Counted,
         directions: &[Option<bool>],
         scales: &[Scale],
-        padded: bool,
+        pad: Option<f32>,
     ) -> Result<usize, String> {
         let mut channels = Vec::new();
         for (index, (runs, direction)) in part.runs.iter().zip(directions).enumerate() {
@@ -220,7 +224,7 @@ impl State {
             };
             channels.push(Channel { falling, reversed, levels, ends, scale });
         }
-        let mut base = match self.as_they_are(part, &channels, padded) {
+        let mut base = match self.as_they_are(part, &channels, pad) {
             Some(base) => base,
             None => self.thresholds(part, &channels)?,
         };
@@ -232,7 +236,7 @@ impl State {
     }
 
     /// The base itself if its integers are those of the scale, but for a constant for each channel.
-    fn as_they_are(&self, part: &Counted, channels: &[Channel], padded: bool) -> Option<Base> {
+    fn as_they_are(&self, part: &Counted, channels: &[Channel], pad: Option<f32>) -> Option<Base> {
         let base = &self.bases[part.base];
         let (least, largest) = base.range;
         if base.bytes.is_some() || largest - least.min(0) >= MOST_LEVELS as i64 {
@@ -250,7 +254,7 @@ impl State {
             steps.push(step);
             offsets.push(offset + step * shift as f64);
         }
-        if padded && offsets.iter().any(|&offset| offset != 0.0) {
+        if pad.is_some_and(|pad| offsets.iter().any(|&offset| offset != f64::from(pad))) {
             return None;
         }
         Some(Base { scale: steps, offset: offsets, ..base.clone() })
@@ -438,8 +442,8 @@ fn grids(parts: &[Counted], groups: usize) -> Result<Vec<Grid>, String> {
 }
 
 /// The scales of grids, of the same integers.
-fn scales(grids: &[Grid], padded: bool, is_reversed: bool) -> Result<Vec<Scale>, String> {
-    let each = grids.iter().map(|grid| scale(*grid, padded, is_reversed));
+fn scales(grids: &[Grid], pad: Option<f32>, is_reversed: bool) -> Result<Vec<Scale>, String> {
+    let each = grids.iter().map(|grid| scale(*grid, pad, is_reversed));
     let mut scales = each.collect::<Result<Vec<_>, _>>()?;
     let least = scales.iter().map(|scale| scale.least).min().unwrap_or(0);
     let largest = scales.iter().map(|scale| scale.largest).max().unwrap_or(0);
@@ -454,18 +458,21 @@ fn levels_beyond(levels: i64) -> String {
     format!("its activations have {levels} levels, at most {MOST_LEVELS} may be")
 }
 
-/// The scale of a grid; integer 0 stands for 0 if that is on the grid, and must with `padded`.
-fn scale(grid: Grid, padded: bool, is_reversed: bool) -> Result<Scale, String> {
+/// The scale of a grid; integer 0 stands for 0 if that is on the grid, and must for what is padded with.
+fn scale(grid: Grid, pad: Option<f32>, is_reversed: bool) -> Result<Scale, String> {
+    let padded = pad.is_some();
+    let zero = f64::from(pad.unwrap_or(0.0));
+    let grid = if zero == 0.0 { grid } else { grid.counted_from(zero) };
     let Grid { step, offset, least, largest } = grid;
     let levels = MOST_LEVELS as i64 - 1;
-    if offset != 0.0 && padded {
+    if offset != zero && padded {
         return Err(format!(
-            "it pads with 0, which lies between the levels {offset} + {step}·n of its activations; use \
-             activations of which 0 is one, or no padding"
+            "it pads with {zero}, which lies between the levels {offset} + {step}·n of its activations; use \
+             activations of which {zero} is one, or no padding"
         ));
     }
     let (mut low, mut high) = (least, largest);
-    if offset == 0.0 {
+    if offset == zero {
         (low, high) = (low.min(0), high.max(0));
         if is_reversed && padded {
             (low, high) = (low.min(-high), high.max(-low));
@@ -473,14 +480,14 @@ fn scale(grid: Grid, padded: bool, is_reversed: bool) -> Result<Scale, String> {
         if high - low > levels || low < -levels {
             if padded {
                 return Err(format!(
-                    "its activations are {low} to {high} steps of {step}, they must be at most \
-                     {MOST_LEVELS} levels with 0 among them"
+                    "its activations are {low} to {high} steps of {step} from the {zero} that it pads with, \
+                     they must be at most {MOST_LEVELS} levels with that among them"
                 ));
             }
             // Counted from the least.
             let grid =
                 Grid { offset: step * least as f64, least: 0, largest: largest - least, step };
-            return scale(grid, padded, is_reversed);
+            return scale(grid, pad, is_reversed);
         }
     }
     match high - low <= levels {

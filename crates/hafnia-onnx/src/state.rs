@@ -1,14 +1,18 @@
 //! [`State`]: what is known while a graph is walked.
 
+use std::collections::BTreeMap;
+
 use crate::expression::Expressions;
 use crate::plan::Plan;
-use crate::value::{Base, Part, Value};
+use crate::value::{Base, Part, Pool, Value};
 
 /// What is known while a graph is walked; what it can do stands in the files for each kind of layer.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) expressions: Expressions,
     pub(crate) bases: Vec<Base>,
+    /// Of bases that are levels of something that several nodes take, what they are levels of.
+    pub(crate) settled: BTreeMap<usize, Part>,
     pub(crate) plan: Plan,
     /// Things that a user should know.
     pub(crate) notes: Vec<String>,
@@ -46,6 +50,25 @@ impl State {
     pub(crate) fn keep(&mut self, base: Base) -> usize {
         self.bases.push(base);
         self.bases.len() - 1
+    }
+
+    /// A value as a function of what the integers that it is a function of are levels of.
+    pub(crate) fn unsettled(&mut self, value: &Value) -> Result<Value, String> {
+        let mut value = value.clone();
+        for part in &mut value.parts {
+            while let [base] = part.bases[..]
+                && let Some(before) = self.settled.get(&base).cloned()
+            {
+                part.of = self.expressions.substituted(part.of, before.of)?;
+                let mut pools = before.pools;
+                for pool in &part.pools {
+                    let of = self.expressions.substituted(pool.of, before.of)?;
+                    pools.push(Pool { of, ..pool.clone() });
+                }
+                (part.bases, part.pools) = (before.bases, pools);
+            }
+        }
+        Ok(value)
     }
 
     /// The integers of a base as a tensor.

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use hafnia_artifact::read_up_to;
 use hafnia_text::quoted;
 
+use crate::layout;
 use crate::proto;
 
 /// The most elements of a tensor: far above any layer here, far below what a product overflows.
@@ -171,6 +172,14 @@ impl Tensor {
             Data::Integers(values) => Data::Integers(places.iter().map(|&at| values[at]).collect()),
         };
         Self { dims, element: self.element, data }
+    }
+
+    /// With its axes in another order.
+    pub(crate) fn transposed(&self, order: &[usize]) -> Self {
+        let dims = layout::permuted(&self.dims, order);
+        let own = layout::strides(&self.dims);
+        let from = layout::places(&dims, &layout::permuted(&own, order), 0);
+        self.pick(dims, &from)
     }
 
     /// Reads a constant of a file; its elements may stand in another file.

@@ -83,8 +83,10 @@ pub(crate) struct Value {
     /// By element, its place among those of the parts, (part, channel, y, x); as they are if none.
     pub(crate) places: Option<Arc<[u32]>>,
     pub(crate) parts: Vec<Part>,
-    /// Zeros around it: before and behind, by axis; empty if there are none.
+    /// What stands around it: before and behind, by axis; empty if there is nothing.
     pub(crate) padding: Vec<(usize, usize)>,
+    /// The value of all that stands around it.
+    pub(crate) filler: f32,
     pub(crate) ending: Option<Ending>,
 }
 
@@ -97,6 +99,7 @@ impl Value {
             places: None,
             parts: vec![part],
             padding: Vec::new(),
+            filler: 0.0,
             ending: None,
         }
     }

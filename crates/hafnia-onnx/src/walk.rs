@@ -6,28 +6,22 @@ use std::sync::Arc;
 
 use hafnia_model::Shape;
 
+use crate::arrange::{concat, pad, split};
+use crate::columns::Columns;
 use crate::constant::{self, cook, fold};
-use crate::elementwise::Op;
 use crate::error::ImportError;
-use crate::expression::Id;
-use crate::graph::{Graph, float, integer, integers, is_own, label, word};
+use crate::graph::{Graph, float, integer, integers, is_own, label};
 use crate::imported::Imported;
 use crate::input::begin;
 use crate::layout;
+use crate::operation::Operand;
 use crate::options::Options;
 use crate::output::named;
 use crate::proto::{Attribute, Node};
 use crate::recipe::{Given, Input, Recipe, Source, recipe, unknown};
 use crate::state::{Product, State};
 use crate::tensor::{Files, MOST_ELEMENTS, Tensor};
-use crate::value::{Ending, MOST_VALUES, Part, Unfit, Value};
-
-/// What a name of the graph stands for.
-#[derive(Debug, Clone)]
-enum Operand {
-    Constant(Arc<Tensor>),
-    Varying(Value),
-}
+use crate::value::{Ending, MOST_VALUES, Part, Value};
 
 /// What is known of the names of a graph while its nodes are looked at one by one.
 pub(crate) struct Walk<'a> {
@@ -35,9 +29,13 @@ pub(crate) struct Walk<'a> {
     path: &'a Path,
     state: State,
     values: BTreeMap<String, Value>,
+    /// What `Im2Col` gives, by name.
+    columns: BTreeMap<String, Columns>,
     constants: BTreeMap<String, Arc<Tensor>>,
     files: Files,
     channels_last: bool,
+    /// Sides of an image as the graph takes it.
+    sides: Vec<usize>,
     /// Elements of all constants that were made of constants.
     computed: usize,
 }
@@ -51,10 +49,23 @@ impl<'a> Walk<'a> {
     ) -> Result<Self, ImportError> {
         let wrong = |fault: String| ImportError::File { path: path.to_owned(), fault };
         let (state, value, channels_last) = begin(graph, options).map_err(wrong)?;
+        let sides = value.dims[1..].to_vec();
         let values = BTreeMap::from([(graph.input.clone(), value)]);
         let folder = path.parent().map_or_else(Default::default, Path::to_owned);
         let (constants, files) = (graph.constants.clone(), Files::new(&folder));
-        Ok(Self { graph, path, state, values, constants, files, channels_last, computed: 0 })
+        let (columns, computed) = (BTreeMap::new(), 0);
+        Ok(Self {
+            graph,
+            path,
+            state,
+            values,
+            columns,
+            constants,
+            files,
+            channels_last,
+            sides,
+            computed,
+        })
     }
 
     /// Looks at all nodes.
@@ -71,7 +82,8 @@ impl<'a> Walk<'a> {
         let path = self.path.to_owned();
         let value = self.values.remove(&self.graph.output);
         let value = value.ok_or_else(|| "its output does not depend on the image".to_owned());
-        let finished = value.and_then(|value| self.state.finish(&value, self.channels_last));
+        let sides = self.sides;
+        let finished = value.and_then(|value| self.state.finish(&value, self.channels_last, sides));
         finished.map_err(|fault| ImportError::File { path, fault })
     }
 
@@ -89,7 +101,8 @@ impl<'a> Walk<'a> {
             Operand::Varying(value) => Some(value),
             Operand::Constant(_) => None,
         });
-        if varying.is_none() {
+        let columns = node.input.iter().find_map(|name| self.columns.get(name)).cloned();
+        if varying.is_none() && columns.is_none() {
             let inputs: Vec<Option<Arc<Tensor>>> = inputs
                 .iter()
                 .map(|input| match input {
@@ -125,11 +138,40 @@ impl<'a> Walk<'a> {
             return Ok(());
         }
         if op == "Split" {
-            return self.split(node, &inputs);
+            let (x, sizes) = match (inputs.first(), inputs.get(1)) {
+                (Some(Some(Operand::Varying(x))), Some(Some(Operand::Constant(sizes)))) => {
+                    (x, Some(sizes.to_integers()?))
+                }
+                (Some(Some(Operand::Varying(x))), None | Some(None)) => (x, None),
+                _ => return Err("its input must depend on the image, and its sizes not".to_owned()),
+            };
+            let values = split(node, x, sizes)?;
+            self.values.extend(node.output.iter().cloned().zip(values));
+            return Ok(());
+        }
+        if op == "Im2Col" {
+            let Some(Some(Operand::Varying(x))) = inputs.first() else { return Err(unknown(node)) };
+            let columns = Columns::of(node, x)?;
+            let name = node.output.first().ok_or("it gives nothing")?;
+            self.columns.insert(name.clone(), columns);
+            return Ok(());
         }
         self.state.taken = None;
         let last = domain.ends_with("channels_last") || op == "MaxPoolNHWC";
-        let value = if last {
+        let value = if let Some(columns) = columns {
+            match (op, inputs.get(1)) {
+                ("MatMul", Some(Some(Operand::Constant(weights)))) => {
+                    let (conv, x, weights) = columns.conv(node, weights)?;
+                    let x = self.imaged(&x).unwrap_or(x);
+                    self.state.conv(&conv, &x, &weights, None)?.transposed(&[0, 2, 3, 1])
+                }
+                _ => {
+                    return Err(
+                        "it takes an Im2Col, which only a MatMul with weights may".to_owned()
+                    );
+                }
+            }
+        } else if last {
             self.channels_last(node, op, &inputs)?
         } else {
             self.apply(node, op, &inputs)?
@@ -176,9 +218,14 @@ impl<'a> Walk<'a> {
         if !is_shared || !is_open || value.ending.is_some() || !value.padding.is_empty() {
             return value;
         }
-        match self.state.quantise(&value, false) {
+        match self.state.quantise(&value, None) {
             Ok(base) => {
                 let whole = self.state.value_of(base);
+                if let [part] = &value.parts[..]
+                    && part.bases != [base]
+                {
+                    self.state.settled.insert(base, part.clone());
+                }
                 Value { dims: value.dims, places: value.places, ..whole }
             }
             Err(_) => value,
@@ -193,7 +240,9 @@ impl<'a> Walk<'a> {
         inputs: &[Option<Operand>],
     ) -> Result<Value, String> {
         let mut inputs = inputs.to_vec();
-        let Some(Some(Operand::Varying(x))) = inputs.first() else { return Err(unknown(node)) };
+        let Some(Some(Operand::Varying(x))) = inputs.first().cloned() else {
+            return Err(unknown(node));
+        };
         let rank = x.dims.len();
         if rank < 2 {
             return Err(format!("its input has sides {:?}", x.dims));
@@ -204,6 +253,14 @@ impl<'a> Walk<'a> {
         back.extend(2..rank);
         back.push(1);
         inputs[0] = Some(Operand::Varying(x.transposed(&forth)));
+        if let ("Conv", Some(Some(Operand::Constant(weights)))) = (op, inputs.get(1)) {
+            // Its weights have their channels last, too.
+            if weights.dims.len() != rank {
+                let dims = &weights.dims;
+                return Err(format!("its weights have sides {dims:?}, its input {:?}", x.dims));
+            }
+            inputs[1] = Some(Operand::Constant(Arc::new(weights.transposed(&forth))));
+        }
         let op = if op == "MaxPoolNHWC" { "MaxPool" } else { op };
         Ok(self.apply(node, op, &inputs)?.transposed(&back))
     }
@@ -295,6 +352,17 @@ impl<'a> Walk<'a> {
                 let (weights, bias) = (needed(1, "weights")?, constant(2, "bias")?);
                 self.state.conv(node, image.unwrap_or(varying(0, "input")?), weights, bias)
             }
+            "MatMul" if matches!(inputs.first(), Some(Some(Operand::Constant(_)))) => {
+                // Both transposed, as the weights of a product stand on the right.
+                let (weights, x) = (needed(0, "weights")?, varying(1, "second input")?);
+                if weights.dims.len() != 2 || x.dims.len() != 2 {
+                    return Err(
+                        "its weights stand on the left, they must stand on the right".to_owned()
+                    );
+                }
+                let (x, weights) = (x.transposed(&[1, 0]), weights.transposed(&[1, 0]));
+                Ok(self.state.linear_layer(node, &x, &weights, None)?.transposed(&[1, 0]))
+            }
             "MatMul" => {
                 let weights = needed(1, "weights")?;
                 self.state.linear_layer(node, varying(0, "input")?, weights, None)
@@ -304,7 +372,7 @@ impl<'a> Walk<'a> {
                     return Err("its transA is 1, it must be 0".to_owned());
                 }
                 let (alpha, beta) = (float(node, "alpha", 1.0), float(node, "beta", 1.0));
-                let weights = transposed(needed(1, "weights")?, integer(node, "transB", 0) != 0)?;
+                let weights = matrix(needed(1, "weights")?, integer(node, "transB", 0) != 0)?;
                 let weights = scaled(&weights, alpha);
                 let bias = constant(2, "bias")?.map(|bias| scaled(bias, beta));
                 self.state.linear_layer(node, varying(0, "input")?, &weights, bias.as_ref())
@@ -313,11 +381,18 @@ impl<'a> Walk<'a> {
             "AveragePool" => self.state.average_pool(node, image.unwrap_or(varying(0, "input")?)),
             "GlobalAveragePool" => self.state.global_average_pool(varying(0, "input")?),
             "GlobalMaxPool" => self.global_max_pool(varying(0, "input")?),
-            "ReduceMean" => self.state.reduce_mean(node, varying(0, "input")?, listed(1, "axes")?),
-            "Pad" => {
-                self.pad(node, varying(0, "input")?, listed(1, "pads")?, constant(2, "value")?)
+            "ReduceMean" | "ReduceSum" | "ReduceMax" => {
+                self.state.reduce(node, op, varying(0, "input")?, listed(1, "axes")?)
             }
-            "Concat" => self.concat(node, inputs),
+            "Pad" => pad(node, varying(0, "input")?, listed(1, "pads")?, constant(2, "value")?),
+            "Concat" => {
+                let value = |input: &Operand| match input {
+                    Operand::Varying(value) => Ok(value.clone()),
+                    Operand::Constant(_) => Err("it joins activations with a constant".to_owned()),
+                };
+                let values = inputs.iter().flatten().map(value).collect::<Result<Vec<_>, _>>()?;
+                concat(node, &values)
+            }
             "Gather" => {
                 let x = varying(0, "input")?;
                 let (dims, from) =
@@ -419,121 +494,13 @@ impl<'a> Walk<'a> {
                     Source::Step(place) => found[*place].clone(),
                 })
                 .collect();
-            let value = self.operation(op, &of)?;
+            let value = self.state.operation(op, &of)?;
             found.push(Operand::Varying(value));
         }
         match found.pop() {
             Some(Operand::Varying(value)) => Ok(value),
             _ => Err(unknown(node)),
         }
-    }
-
-    /// What an operation gives of values and constants.
-    fn operation(&mut self, op: Op, of: &[Operand]) -> Result<Value, String> {
-        let mut varying = of.iter().filter_map(|operand| match operand {
-            Operand::Varying(value) => Some(value),
-            Operand::Constant(_) => None,
-        });
-        let first = varying.next().ok_or("nothing in it depends on the image")?;
-        if let Some(other) = varying.find(|other| !first.is_of_same(other)) {
-            return match (op, of) {
-                (Op::Add | Op::Subtract, [Operand::Varying(x), Operand::Varying(y)]) => {
-                    self.state.add(op, x, y)
-                }
-                _ => Err(format!(
-                    "it takes two tensors that depend on the image in ways of their own (sides {:?} and \
-                     {:?}): only sums of such are taken",
-                    first.dims, other.dims
-                )),
-            };
-        }
-        let fitted = of.iter().map(|operand| match operand {
-            Operand::Varying(_) => Ok(None),
-            Operand::Constant(tensor) => first.constants(tensor).map(Some),
-        });
-        let fitted = match fitted.collect::<Result<Vec<_>, Unfit>>() {
-            Ok(fitted) => fitted,
-            Err(Unfit::Sides(fault)) => return Err(fault),
-            Err(Unfit::Positions) => return self.position_by_position(op, of),
-        };
-        let mut dims = first.dims.clone();
-        for (wide, _) in fitted.iter().flatten() {
-            if wide.len() > dims.len() {
-                dims = wide.clone();
-            }
-        }
-        let mut value = first.clone();
-        for (index, part) in value.parts.iter_mut().enumerate() {
-            let sources: Vec<Id> = of
-                .iter()
-                .zip(&fitted)
-                .map(|(operand, fitted)| match (operand, fitted) {
-                    (Operand::Varying(value), _) => value.parts[index].of,
-                    (_, Some((_, constants))) => self.state.expressions.constant(&constants[index]),
-                    (Operand::Constant(_), None) => unreachable!("constants were fitted"),
-                })
-                .collect();
-            part.of = self.state.expressions.op(op, sources);
-        }
-        if !value.padding.is_empty() {
-            self.check_padding(op, of)?;
-        }
-        value.dims = dims;
-        Ok(value)
-    }
-
-    /// The padding of a value stays 0 if an operation makes 0 of 0.
-    fn check_padding(&self, op: Op, of: &[Operand]) -> Result<(), String> {
-        let count = of.iter().map(|operand| match operand {
-            Operand::Constant(tensor) => tensor.len(),
-            Operand::Varying(_) => 1,
-        });
-        for at in 0..count.max().unwrap_or(1) {
-            let at: Vec<f32> = of
-                .iter()
-                .map(|operand| match operand {
-                    Operand::Varying(_) => 0.0,
-                    Operand::Constant(tensor) => tensor.float(at.min(tensor.len() - 1)),
-                })
-                .collect();
-            if op.eval(&at) != 0.0 {
-                return Err("it changes the 0 of a Pad before it; pad behind it".to_owned());
-            }
-        }
-        Ok(())
-    }
-
-    /// An operation with constants that differ from position to position: every position becomes a
-    /// channel.
-    fn position_by_position(&mut self, op: Op, of: &[Operand]) -> Result<Value, String> {
-        let mut spread = Vec::new();
-        for operand in of {
-            spread.push(match operand {
-                Operand::Constant(tensor) => Operand::Constant(tensor.clone()),
-                Operand::Varying(value) => Operand::Varying(self.spread(value)?),
-            });
-        }
-        self.operation(op, &spread)
-    }
-
-    /// A value whose positions are channels.
-    fn spread(&mut self, value: &Value) -> Result<Value, String> {
-        let refused = || {
-            Err("it has a constant for each position, behind a pool, a sum or a join of activations; use \
-                 one for each channel"
-                .to_owned())
-        };
-        let [Part { bases, of, pools, shape }] = &value.parts[..] else { return refused() };
-        let [base] = bases[..] else { return refused() };
-        let positions = shape.height * shape.width;
-        if !pools.is_empty() || positions == 1 {
-            return refused();
-        }
-        let flat = self.state.flattened(base)?;
-        let of = self.state.expressions.repeated(*of, positions)?;
-        let shape = self.state.bases[flat].shape;
-        let part = Part { bases: vec![flat], of, pools: Vec::new(), shape };
-        Ok(Value { parts: vec![part], ..value.clone() })
     }
 
     fn global_max_pool(&mut self, x: &Value) -> Result<Value, String> {
@@ -550,102 +517,6 @@ impl<'a> Walk<'a> {
         };
         self.state.max_pool(&Node { attribute: vec![kernel], ..Node::default() }, x)
     }
-
-    fn pad(
-        &mut self,
-        node: &Node,
-        x: &Value,
-        pads: Option<Vec<i64>>,
-        value: Option<&Tensor>,
-    ) -> Result<Value, String> {
-        let mode = word(node, "mode", "CONSTANT");
-        if mode != "CONSTANT" {
-            return Err(format!("its mode is {}, it must be constant", mode.to_lowercase()));
-        }
-        let pads =
-            pads.or_else(|| integers(node, "paddings").map(<[i64]>::to_vec)).unwrap_or_default();
-        let value = value.and_then(Tensor::single).unwrap_or_else(|| float(node, "value", 0.0));
-        let rank = x.dims.len();
-        let sides: Option<Vec<usize>> = pads
-            .iter()
-            .map(|&side| usize::try_from(side).ok().filter(|&side| side <= 1 << 14))
-            .collect();
-        let Some(sides) = sides.filter(|sides| sides.len() == 2 * rank) else {
-            return Err(format!(
-                "its pads are {pads:?}, they must be two of at least 0 for each of {rank} sides"
-            ));
-        };
-        if sides.iter().all(|&side| side == 0) {
-            return Ok(x.clone());
-        }
-        if value != 0.0 {
-            return Err(format!("it pads with {value}, it must pad with 0"));
-        }
-        let before = if x.padding.is_empty() { vec![(0, 0); rank] } else { x.padding.clone() };
-        let padding =
-            (0..rank).map(|at| (before[at].0 + sides[at], before[at].1 + sides[rank + at]));
-        Ok(Value { padding: padding.collect(), ..x.clone() })
-    }
-
-    fn concat(&mut self, node: &Node, inputs: &[Option<Operand>]) -> Result<Value, String> {
-        let mut values = Vec::new();
-        for input in inputs.iter().flatten() {
-            match input {
-                Operand::Varying(value) if value.padding.is_empty() => values.push(value),
-                Operand::Varying(_) => return Err("it joins padded activations".to_owned()),
-                Operand::Constant(_) => {
-                    return Err("it joins activations with a constant".to_owned());
-                }
-            }
-        }
-        let dims: Vec<&[usize]> = values.iter().map(|value| &value.dims[..]).collect();
-        let (dims, from) = constant::joined(&dims, integer(node, "axis", 1))?;
-        let starts: Vec<usize> = values
-            .iter()
-            .scan(0, |start, value| {
-                let own = *start;
-                *start += value.parts.iter().map(|part| part.shape.len()).sum::<usize>();
-                Some(own)
-            })
-            .collect();
-        let places: Vec<Vec<usize>> = values.iter().map(|value| value.to_places()).collect();
-        let elements: Vec<usize> =
-            from.iter().map(|&(value, at)| starts[value] + places[value][at]).collect();
-        let parts: Vec<Part> = values.iter().flat_map(|value| value.parts.clone()).collect();
-        let count = parts.iter().map(|part| part.shape.len()).sum();
-        let whole =
-            Value { dims: vec![count], places: None, parts, padding: Vec::new(), ending: None };
-        Ok(whole.picked(dims, &elements))
-    }
-
-    fn split(&mut self, node: &Node, inputs: &[Option<Operand>]) -> Result<(), String> {
-        let Some(Some(Operand::Varying(x))) = inputs.first() else {
-            return Err("its input is a constant, it must depend on the image".to_owned());
-        };
-        let axis = layout::axis(integer(node, "axis", 0), x.dims.len())?;
-        let sizes = match inputs.get(1) {
-            Some(Some(Operand::Constant(sizes))) => sizes.to_integers()?,
-            _ => match integers(node, "split") {
-                Some(sizes) => sizes.to_vec(),
-                None => {
-                    let each = x.dims[axis].div_ceil(node.output.len().max(1));
-                    let sizes = (0..node.output.len())
-                        .map(|at| each.min(x.dims[axis].saturating_sub(at * each)) as i64);
-                    sizes.collect()
-                }
-            },
-        };
-        let mut start = 0;
-        for (name, size) in node.output.iter().zip(sizes) {
-            let ends = [start + size];
-            let (dims, from) =
-                constant::sliced(&x.dims, &[start], &ends, Some(vec![axis as i64]), None)?;
-            start += size;
-            let value = x.reshaped(x.dims.clone())?.picked(dims, &from);
-            self.values.insert(name.clone(), value);
-        }
-        Ok(())
-    }
 }
 
 /// Domains of QONNX's operators, by the names that they have had.
@@ -659,15 +530,13 @@ const QUANTISERS: &[&str] = &[
     "org.qonnx",
 ];
 
-fn transposed(weights: &Tensor, is_turned: bool) -> Result<Tensor, String> {
-    let &[rows, columns] = &weights.dims[..] else {
-        return Err(format!("its weights have sides {:?}, they must have two", weights.dims));
-    };
-    if !is_turned {
-        return Ok(weights.clone());
+/// A matrix of weights (input, output).
+fn matrix(weights: &Tensor, is_turned: bool) -> Result<Tensor, String> {
+    match weights.dims.len() {
+        2 if is_turned => Ok(weights.transposed(&[1, 0])),
+        2 => Ok(weights.clone()),
+        _ => Err(format!("its weights have sides {:?}, they must have two", weights.dims)),
     }
-    let from = layout::places(&[columns, rows], &[1, columns], 0);
-    Ok(weights.pick(vec![columns, rows], &from))
 }
 
 fn scaled(tensor: &Tensor, factor: f32) -> Tensor {

@@ -182,7 +182,8 @@ fn activations_off_a_grid_are_refused() {
     let again = build.node("Conv", &[&sums, &weights], vec![]);
     refused(
         &build.finish(&again),
-        "Conv `/Conv_1`: it takes more than 256 different values: it is not quantised to 8 bits or fewer",
+        "Conv `/Conv_1`: it takes more than 256 different values: it is not quantised to 8 bits or fewer; \
+         put a quantiser before it",
     );
     // The padding lies between −1 and 1.
     let model = behind(|build, x| {
@@ -366,12 +367,13 @@ proptest! {
             let attributes = vec![
                 int("axis", value),
                 ints("kernel_shape", &[value, 2]),
+                ints("kernel_size", &[value, 2]),
                 ints("perm", &[0, value, 2, 1]),
                 int("group", value),
                 int("ceil_mode", value),
                 ints("strides", &[value, 1]),
             ];
-            let domain = if OPS[op].ends_with("Quant") { QONNX } else { "" };
+            let domain = if ["Quant", "Im2Col"].iter().any(|own| OPS[op].ends_with(own)) { QONNX } else { "" };
             names.push(build.node_of(domain, OPS[op], &[&a, &b, &b, &b], attributes));
         }
         let last = names[names.len() - 1].clone();
@@ -406,6 +408,9 @@ const OPS: &[&str] = &[
     "Slice",
     "Split",
     "ReduceMean",
+    "ReduceMax",
+    "ReduceSum",
+    "Im2Col",
     "Squeeze",
     "Unsqueeze",
     "Softmax",

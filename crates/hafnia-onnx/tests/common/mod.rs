@@ -275,6 +275,7 @@ fn apply(node: &Node, inputs: &[&Floats]) -> Floats {
         "Sub" => two(&|a, b| a - b),
         "Mul" => two(&|a, b| a * b),
         "Div" => two(&|a, b| a / b),
+        "Less" => two(&|a, b| f32::from(u8::from(a < b))),
         "Max" => two(&f32::max),
         "Min" => two(&f32::min),
         "Cast" => x.clone(),
@@ -351,7 +352,8 @@ fn apply(node: &Node, inputs: &[&Floats]) -> Floats {
             let pads: Vec<usize> = inputs[1].values.iter().map(|&side| side as usize).collect();
             let [_, channels, height, width] = x.dims[..] else { panic!("an image") };
             let (h, w) = (height + pads[2] + pads[6], width + pads[3] + pads[7]);
-            let mut values = vec![0.0; channels * h * w];
+            let value = inputs.get(2).map_or(0.0, |value| value.values[0]);
+            let mut values = vec![value; channels * h * w];
             for c in 0..channels {
                 for y in 0..height {
                     for i in 0..width {
@@ -401,6 +403,20 @@ fn apply(node: &Node, inputs: &[&Floats]) -> Floats {
                 sum as f32 + inputs.get(2).map_or(0.0, |bias| bias.values[o])
             },
         ),
+        // Of an image, over all its positions.
+        "ReduceMax" | "ReduceSum" => {
+            let positions = x.dims[2] * x.dims[3];
+            let values = x.values.chunks_exact(positions).map(|of| match &*node.op_type {
+                "ReduceMax" => of.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+                _ => of.iter().sum(),
+            });
+            Floats { dims: x.dims[..2].to_vec(), values: values.collect() }
+        }
+        // Of a vector.
+        "Gather" => {
+            let values = inputs[1].values.iter().map(|&at| x.values[at as usize]);
+            Floats { dims: vec![1, inputs[1].values.len()], values: values.collect() }
+        }
         "MaxPool" | "AveragePool" | "GlobalAveragePool" => {
             let kernel = list("kernel_shape", &[]);
             let kernel = if kernel.is_empty() { x.dims[2..].to_vec() } else { kernel };
