@@ -1,6 +1,5 @@
 //! Images with their labels.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -102,28 +101,6 @@ impl Dataset {
         &pixels[index * self.size()..][..self.size()]
     }
 
-    /// The values as the bytes that all networks take: those of `uint8` as they are, those of `int8`
-    /// plus 128, and those of `float32` where all of them are whole numbers of 0 to 255.
-    ///
-    /// # Errors
-    /// [`DataError::Unfit`] for other floats.
-    pub fn bytes(&self) -> Result<Cow<'_, [u8]>, DataError> {
-        self.images.bytes().map_err(|at| {
-            let (image, value) = (at / self.size(), self.images.get(at));
-            self.unfit(format!(
-                "has the value {value} in image {image}, the network takes whole numbers of 0 to 255"
-            ))
-        })
-    }
-
-    /// The class of each image.
-    ///
-    /// # Errors
-    /// [`DataError::Unfit`] if the images have none.
-    pub fn labels(&self) -> Result<&[u32], DataError> {
-        self.labels.as_deref().ok_or_else(|| self.unfit("has no labels".to_owned()))
-    }
-
     /// The number of classes: one more than the largest label; 0 without labels.
     pub fn classes(&self) -> usize {
         let largest = self.labels.iter().flatten().max();
@@ -156,8 +133,7 @@ impl Dataset {
     /// As [`select`](Self::select).
     #[must_use]
     pub fn part(&self, part: &str, indices: &[usize]) -> Self {
-        let set = self.name.rsplit_once('/').map_or(self.name.as_str(), |(set, _)| set);
-        Self { name: format!("{set}/{part}"), ..self.select(indices) }
+        Self { name: name_of_part(&self.name, part), ..self.select(indices) }
     }
 
     /// These images and then others of the same shape; none if they have values of another type, or
@@ -176,64 +152,6 @@ impl Dataset {
             targets: both(self.targets, others.targets)?,
             ..self
         })
-    }
-
-    /// Checks that there is an image.
-    ///
-    /// # Errors
-    /// [`DataError::Unfit`] if not.
-    pub fn check_any(&self) -> Result<(), DataError> {
-        match self.is_empty() {
-            true => Err(self.unfit("has no images, at least 1 is needed".to_owned())),
-            false => Ok(()),
-        }
-    }
-
-    /// Checks that a network which takes images of this shape, (channels, height, width), and tells so
-    /// many classes apart can be shown these.
-    ///
-    /// A vector, whose values all lie along one side, is an image of every shape of as many values, in
-    /// the order (channel, y, x), and an image is such a vector.
-    ///
-    /// # Errors
-    /// [`DataError::Unfit`] if there are no images, they have another shape, one has a label that is
-    /// none of the classes, or they have targets for another number of outputs.
-    pub fn check(&self, shape: [usize; 3], classes: usize) -> Result<(), DataError> {
-        self.check_any()?;
-        let size = shape.iter().product();
-        let is_vector = |shape: [usize; 3]| shape.contains(&size);
-        let fits = self.size() == size && (is_vector(self.shape) || is_vector(shape));
-        if self.shape != shape && !fits {
-            let [height, width, channels] = self.shape;
-            let last = [channels, height, width] == shape;
-            let hint = if last { ": put the channels before the rows" } else { "" };
-            let (own, shape) = (shown(self.shape), shown(shape));
-            return Err(self.unfit(format!("has images of {own}, the network takes {shape}{hint}")));
-        }
-        if let Some(targets) = &self.targets
-            && targets.len() != self.len() * classes
-        {
-            let each = targets.len() / self.len();
-            let hint = if each == 1 { ": numbers of classes must be integers" } else { "" };
-            let (each, outputs) = (counted(each, "target"), counted(classes, "output"));
-            return Err(
-                self.unfit(format!("has {each} for an image, the network has {outputs}{hint}"))
-            );
-        }
-        let labels = self.labels.iter().flatten();
-        match labels.enumerate().find(|&(_, &label)| label as usize >= classes) {
-            None => Ok(()),
-            Some((image, label)) => {
-                let last = classes.saturating_sub(1);
-                Err(self.unfit(format!(
-                    "has label {label} at image {image}, the network tells classes 0..={last} apart"
-                )))
-            }
-        }
-    }
-
-    fn unfit(&self, fault: String) -> DataError {
-        DataError::Unfit { name: self.name.clone(), fault }
     }
 
     /// The first `count` images, or all if there are fewer.
@@ -260,6 +178,13 @@ impl Dataset {
             .collect();
         self.select(&chosen)
     }
+}
+
+/// The name of a part of the data set that another part belongs to: of `mnist/train`,
+/// `mnist/validation`.
+pub(crate) fn name_of_part(other: &str, part: &str) -> String {
+    let set = other.rsplit_once('/').map_or(other, |(set, _)| set);
+    format!("{set}/{part}")
 }
 
 /// The sides of an image, as in `3x32x32`.
@@ -303,7 +228,7 @@ mod tests {
     #[test]
     fn what_a_network_cannot_be_shown_is_said() {
         let data = Dataset { name: "mnist/train".to_owned(), ..dataset() };
-        let says = |data: &Dataset, shape, classes| match data.check(shape, classes) {
+        let says = |data: &Dataset, shape, classes| match data.view().check(shape, classes) {
             Ok(()) => "fits".to_owned(),
             Err(error) => error.to_string(),
         };

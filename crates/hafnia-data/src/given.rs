@@ -97,15 +97,16 @@ pub(crate) fn read_set(files: &Files, path: &Path) -> Result<SplitDataset, DataE
         }
         Some(Form::Cifar) => {
             let mut digests = BTreeMap::new();
-            let mut batches = Vec::new();
-            for batch in cifar::BATCHES {
+            let mut read = |batch: &&str| {
                 let path = path.join(batch);
                 let bytes = read(&path)?;
-                digests.insert(batch.to_owned(), Digest::of(&bytes));
-                batches.push((path.display().to_string(), bytes));
-            }
-            let (train, test) = batches.split_at(cifar::BATCHES.len() - 1);
-            let parse = |part, batches| cifar::parse(&format!("{name}/{part}"), batches);
+                digests.insert((*batch).to_owned(), Digest::of(&bytes));
+                Ok((path.display().to_string(), bytes))
+            };
+            let (train, test) = cifar::BATCHES.split_at(cifar::BATCHES.len() - 1);
+            let mut parse = |part, batches: &[&str]| {
+                cifar::parse(&format!("{name}/{part}"), batches.iter().map(&mut read))
+            };
             let (train, test) = (Some(parse("train", train)?), Some(parse("test", test)?));
             SplitDataset::new(&name, Parts { train, test, ..Parts::default() }, folder, digests)
         }
@@ -147,10 +148,10 @@ fn read_idx(files: &Files, folder: &Path, name: &str) -> Result<SplitDataset, Da
     }
     let origin = Origin::Folder(folder.into());
     if checks.iter().all(Result::is_err) {
-        return SplitDataset::parse(name, files, &contents, origin);
+        return SplitDataset::parse(name, files, contents, origin);
     }
     checks.into_iter().collect::<Result<(), _>>()?;
-    SplitDataset::parse("mnist", files, &contents, origin)
+    SplitDataset::parse("mnist", files, contents, origin)
 }
 
 /// Where a file of MNIST is, under any of its usual names.

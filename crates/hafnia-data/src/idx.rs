@@ -77,13 +77,15 @@ fn claimed(start: &[u8]) -> Option<usize> {
     bytes.checked_add(4 * (1 + sizes.len()))
 }
 
-/// The images of an uncompressed IDX file; `file` names it in errors.
+/// The images of an uncompressed IDX file, whose bytes they keep; `file` names it in errors.
 ///
 /// # Errors
 /// [`DataError::Content`] for another kind of file, or another length than its header says.
-pub fn parse_images(file: &str, bytes: &[u8]) -> Result<Images, DataError> {
-    let ([count, rows, columns], pixels) = parse(file, bytes, IMAGES)?;
-    Ok(Images { count, rows, columns, pixels: pixels.to_vec() })
+pub fn parse_images(file: &str, mut bytes: Vec<u8>) -> Result<Images, DataError> {
+    let ([count, rows, columns], pixels) = parse(file, &bytes, IMAGES)?;
+    let header = bytes.len() - pixels.len();
+    bytes.drain(..header);
+    Ok(Images { count, rows, columns, pixels: bytes })
 }
 
 /// The labels of an uncompressed IDX file; `file` names it in errors.
@@ -101,7 +103,7 @@ pub fn parse_labels(file: &str, bytes: &[u8]) -> Result<Vec<u8>, DataError> {
 /// Those of both files, and [`DataError::Content`] if they do not belong together.
 pub fn parse_dataset(
     name: &str,
-    (images_file, images): (&str, &[u8]),
+    (images_file, images): (&str, Vec<u8>),
     (labels_file, labels): (&str, &[u8]),
 ) -> Result<Dataset, DataError> {
     let images = parse_images(images_file, images)?;
@@ -221,7 +223,7 @@ mod tests {
     #[test]
     fn wrong_files_are_told_by_name_and_number() {
         let check = |images: &[u8], labels: &[u8], expected: Expect| {
-            let error = parse_dataset("x", ("i", images), ("l", labels)).unwrap_err();
+            let error = parse_dataset("x", ("i", images.to_vec()), ("l", labels)).unwrap_err();
             expected.assert_eq(&format!("{error}\n"));
         };
         let images = encode_images(&dataset());
@@ -339,14 +341,14 @@ mod tests {
                 Dataset { name: "test".to_owned(), shape, images, labels, targets: None };
             let images = encode_images(&data);
             let labels = encode_labels(&data);
-            prop_assert_eq!(parse_dataset("test", ("i", &images), ("l", &labels)).unwrap(), data);
+            prop_assert_eq!(parse_dataset("test", ("i", images), ("l", &labels)).unwrap(), data);
         }
 
         #[test]
         fn no_bytes_panic(start in 0usize..20, bytes in prop::collection::vec(any::<u8>(), 0..40)) {
             // Random bytes behind a true beginning reach every check.
             let bytes = [&encode_images(&dataset())[..start], &bytes].concat();
-            let _either = (parse_images("x", &bytes), parse_labels("x", &bytes));
+            let _either = (parse_labels("x", &bytes), parse_images("x", bytes));
         }
     }
 }

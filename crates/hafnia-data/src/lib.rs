@@ -36,11 +36,13 @@ mod samples;
 mod sources;
 mod split;
 mod split_dataset;
+mod view;
 
 pub use dataset::Dataset;
 pub use error::DataError;
 pub use given::files_in;
-pub use samples::Samples;
+pub use samples::{Samples, Values};
 pub use sources::{Progress, Sources, cache_of, load};
 pub use split::Split;
 pub use split_dataset::{Origin, SplitDataset};
+pub use view::View;

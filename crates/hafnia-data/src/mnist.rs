@@ -125,7 +125,7 @@ impl SplitDataset {
             for ((content, file), bytes) in contents.iter_mut().zip(&SUBSET).zip(SUBSET_BYTES) {
                 *content = file.verified(file.name, bytes.to_vec())?;
             }
-            Self::parse("mnist-subset", &SUBSET, &contents, Origin::Subset)
+            Self::parse("mnist-subset", &SUBSET, contents, Origin::Subset)
         };
         match parse() {
             Ok(mnist) => mnist,
@@ -142,20 +142,19 @@ impl SplitDataset {
     pub(crate) fn parse(
         name: &str,
         files: &Files,
-        contents: &[Vec<u8>; 4],
+        contents: [Vec<u8>; 4],
         origin: Origin,
     ) -> Result<Self, DataError> {
-        let dataset = |part: &str, images: usize, labels: usize| {
-            idx::parse_dataset(
-                &format!("{name}/{part}"),
-                (files[images].name, &contents[images]),
-                (files[labels].name, &contents[labels]),
-            )
-        };
-        let (train, test) = (Some(dataset("train", 0, 1)?), Some(dataset("test", 2, 3)?));
         let digest =
             |(file, content): (&File, &Vec<u8>)| (file.name.to_owned(), Digest::of(content));
-        let digests = files.iter().zip(contents).map(digest).collect();
+        let digests = files.iter().zip(&contents).map(digest).collect();
+        let [train, train_labels, test, test_labels] = contents;
+        let dataset = |part: &str, first: usize, images, labels: &[u8]| {
+            let name = format!("{name}/{part}");
+            idx::parse_dataset(&name, (files[first].name, images), (files[first + 1].name, labels))
+        };
+        let train = Some(dataset("train", 0, train, &train_labels)?);
+        let test = Some(dataset("test", 2, test, &test_labels)?);
         Self::new(name, Parts { train, test, ..Parts::default() }, origin, digests)
     }
 }

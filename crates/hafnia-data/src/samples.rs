@@ -1,6 +1,6 @@
 //! The values of images, of the type in which they come.
 
-use std::borrow::Cow;
+use std::ops::Range;
 
 use hafnia_artifact::npy::Element;
 use serde::Serialize;
@@ -14,6 +14,41 @@ pub enum Samples {
     I8(Vec<i8>),
     /// Finite floats of 32 bits.
     F32(Vec<f32>),
+}
+
+/// Some values of images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Values<'a> {
+    /// Of [`Samples::U8`].
+    U8(&'a [u8]),
+    /// Of [`Samples::I8`].
+    I8(&'a [i8]),
+    /// Of [`Samples::F32`].
+    F32(&'a [f32]),
+}
+
+impl Values<'_> {
+    /// Puts the values behind those in `bytes`: integers of −128 on plus 128; or says where the first
+    /// float is that is no whole number of 0 to 255.
+    pub(crate) fn bytes(self, bytes: &mut Vec<u8>) -> Result<(), usize> {
+        match self {
+            Self::U8(values) => bytes.extend_from_slice(values),
+            Self::I8(values) => {
+                bytes.extend(values.iter().map(|&value| value.cast_unsigned() ^ 0x80));
+            }
+            Self::F32(values) => {
+                for (at, &value) in values.iter().enumerate() {
+                    // A cast cuts off and saturates: what it leaves alone is a byte.
+                    let byte = value as u8;
+                    if f32::from(byte) != value {
+                        return Err(at);
+                    }
+                    bytes.push(byte);
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Samples {
@@ -52,14 +87,6 @@ impl Samples {
         }
     }
 
-    /// The values, if they are floats.
-    pub fn as_floats(&self) -> Option<&[f32]> {
-        match self {
-            Self::F32(values) => Some(values),
-            Self::U8(_) | Self::I8(_) => None,
-        }
-    }
-
     /// Where the first value is that is infinite or no number.
     pub(crate) fn first_not_finite(&self) -> Option<usize> {
         match self {
@@ -68,22 +95,15 @@ impl Samples {
         }
     }
 
-    /// The values as bytes: integers plus 128, floats as they are; or where the first float is that
-    /// is no whole number of 0 to 255.
-    pub(crate) fn bytes(&self) -> Result<Cow<'_, [u8]>, usize> {
+    /// Some of the values.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub fn values(&self, range: Range<usize>) -> Values<'_> {
         match self {
-            Self::U8(values) => Ok(values.into()),
-            Self::I8(values) => {
-                Ok(values.iter().map(|&value| value.cast_unsigned() ^ 0x80).collect())
-            }
-            Self::F32(values) => {
-                // A cast cuts off and saturates: what it leaves alone is a byte.
-                let byte = |(at, &value): (usize, &f32)| match value as u8 {
-                    byte if f32::from(byte) == value => Ok(byte),
-                    _ => Err(at),
-                };
-                values.iter().enumerate().map(byte).collect()
-            }
+            Self::U8(values) => Values::U8(&values[range]),
+            Self::I8(values) => Values::I8(&values[range]),
+            Self::F32(values) => Values::F32(&values[range]),
         }
     }
 
@@ -118,12 +138,17 @@ mod tests {
 
     use super::*;
 
+    fn bytes(values: Values<'_>) -> Result<Vec<u8>, usize> {
+        let mut bytes = Vec::new();
+        values.bytes(&mut bytes).map(|()| bytes)
+    }
+
     #[test]
     fn numbers_become_bytes_in_their_order() {
         let integers: Vec<i8> = (i8::MIN..=i8::MAX).collect();
         let all: Vec<u8> = (0..=u8::MAX).collect();
-        assert_eq!(Samples::I8(integers).bytes().unwrap(), all);
-        assert_eq!(Samples::F32(vec![0.0, -0.0, 255.0]).bytes().unwrap(), [0, 0, 255].as_slice());
+        assert_eq!(bytes(Values::I8(&integers)), Ok(all));
+        assert_eq!(bytes(Values::F32(&[0.0, -0.0, 255.0])), Ok(vec![0, 0, 255]));
     }
 
     proptest! {
@@ -132,8 +157,7 @@ mod tests {
             prop_oneof![(0u8..=255).prop_map(f32::from), -2.0f32..300.0], 1..9,
         )) {
             let is_byte = |value: &f32| value.fract() == 0.0 && (0.0..=255.0).contains(value);
-            let samples = Samples::F32(values.clone());
-            match samples.bytes() {
+            match bytes(Values::F32(&values)) {
                 Ok(bytes) => {
                     let back: Vec<f32> = bytes.iter().map(|&byte| byte.into()).collect();
                     prop_assert_eq!(back, values);

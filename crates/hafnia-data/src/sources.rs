@@ -226,7 +226,7 @@ impl Search<'_> {
 
     fn finish(self, origin: Origin) -> Result<SplitDataset, DataError> {
         let contents = self.found.map(|content| content.expect("no file is missing any more"));
-        let mnist = SplitDataset::parse("mnist", self.files, &contents, origin)?;
+        let mnist = SplitDataset::parse("mnist", self.files, contents, origin)?;
         Ok(SplitDataset { notes: self.notes, ..mnist })
     }
 }

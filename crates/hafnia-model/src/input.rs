@@ -72,17 +72,9 @@ impl Input {
     /// The levels of images of 8-bit pixels, (image, channel, y, x): how many cuts of its channel each
     /// pixel reaches.
     pub fn levels_of(&self, pixels: &[u8]) -> Vec<u8> {
-        let tables: Vec<[u8; 256]> = self
-            .cuts
-            .iter()
-            .map(|cuts| {
-                let level = |pixel: usize| cuts.iter().filter(|&&cut| pixel >= cut.into()).count();
-                std::array::from_fn(|pixel| level(pixel) as u8)
-            })
-            .collect();
-        let of_pixel =
-            |(index, &pixel): (usize, &u8)| self.of_channel(&tables, index)[usize::from(pixel)];
-        pixels.iter().enumerate().map(of_pixel).collect()
+        let (mut levels, reduce) = (pixels.to_vec(), Levels::of(self));
+        levels.chunks_mut(self.shape().len().max(1)).for_each(|image| reduce.image(image));
+        levels
     }
 
     /// The levels of images of `float32`, (image, channel, y, x).
@@ -106,6 +98,78 @@ impl Input {
         match each {
             [all] => all,
             each => &each[element / (self.height * self.width).max(1) % self.channels],
+        }
+    }
+}
+
+/// Pixels of 8 bits as levels, with tables that are made once for all images.
+#[derive(Debug, Clone)]
+pub struct Levels {
+    /// Pixels of a channel.
+    size: usize,
+    /// For all channels, or for each.
+    channels: Vec<Channel>,
+}
+
+/// How the pixels of a channel become levels.
+#[derive(Debug, Clone)]
+enum Channel {
+    /// By comparing them with every cut, which takes vectors.
+    Cuts(Vec<u8>),
+    /// By the level of every byte.
+    Table(Box<[u8; 256]>),
+}
+
+/// Cuts up to which comparing is faster than a table.
+const FEW: usize = 16;
+
+/// Pixels that are compared at once.
+const AT_ONCE: usize = 32;
+
+impl Levels {
+    /// As `input` takes them.
+    pub fn of(input: &Input) -> Self {
+        let channels = input.cuts.iter().map(|cuts| Channel::new(cuts)).collect();
+        Self { size: input.height * input.width, channels }
+    }
+
+    /// Puts the level of every pixel of an image, (channel, y, x), in its place.
+    pub fn image(&self, pixels: &mut [u8]) {
+        let of_channels = self.channels.iter().cycle();
+        for (pixels, channel) in pixels.chunks_mut(self.size.max(1)).zip(of_channels) {
+            channel.apply(pixels);
+        }
+    }
+}
+
+impl Channel {
+    fn new(cuts: &[u8]) -> Self {
+        if cuts.len() <= FEW {
+            return Self::Cuts(cuts.to_vec());
+        }
+        let level = |pixel: usize| cuts.iter().filter(|&&cut| pixel >= cut.into()).count();
+        Self::Table(Box::new(std::array::from_fn(|pixel| level(pixel) as u8)))
+    }
+
+    fn apply(&self, pixels: &mut [u8]) {
+        match self {
+            Self::Table(levels) => {
+                pixels.iter_mut().for_each(|pixel| *pixel = levels[usize::from(*pixel)]);
+            }
+            Self::Cuts(cuts) => {
+                let reached = |pixel: u8| cuts.iter().map(|&cut| u8::from(pixel >= cut)).sum();
+                let (chunks, rest) = pixels.as_chunks_mut::<AT_ONCE>();
+                for chunk in chunks {
+                    let mut levels = [0; AT_ONCE];
+                    for &cut in cuts {
+                        for (level, &pixel) in levels.iter_mut().zip(&*chunk) {
+                            *level += u8::from(pixel >= cut);
+                        }
+                    }
+                    *chunk = levels;
+                }
+                rest.iter_mut().for_each(|pixel| *pixel = reached(*pixel));
+            }
         }
     }
 }

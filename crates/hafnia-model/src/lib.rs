@@ -51,7 +51,7 @@ pub use bit_matrix::{BitMatrix, HexError};
 pub use bounds::largest_levels;
 pub use error::ShapeError;
 pub use floats::{FloatError, Floats};
-pub use input::{Input, Shape};
+pub use input::{Input, Levels, Shape};
 pub use interchange::InterchangeError;
 pub use interpreter::{
     Multiply, MultiplyLayer, Part, ReferenceProduct, activations_before, run, run_from,

@@ -77,7 +77,7 @@ impl Run<'_> {
         images: usize,
     ) -> Result<Vec<LayerErrors>, SimError> {
         let programmed = self.programmed;
-        let (available, spec) = (programmed.reference.images.len(), programmed.spec);
+        let (available, spec) = (programmed.reference.images(), programmed.spec);
         if !(1..=available).contains(&images) {
             return Err(SimError::Sample { wanted: images, available });
         }
@@ -155,7 +155,7 @@ impl Sums {
 impl Trial<'_> {
     /// One chip, over all images.
     fn run(&self, engine: AnyEngine<'_>) -> ErrorCounts {
-        let Programmed { reference, in_scope, plan, first, .. } = self.programmed;
+        let Programmed { reference, in_scope, plan, .. } = self.programmed;
         let (network, matrices) = (reference.network, reference.network.matrices());
         let counts = 2 * matrices.len() * (self.most + 1);
         let counting = Counting {
@@ -173,10 +173,11 @@ impl Trial<'_> {
                 noisy: Vec::new(),
             };
             let range = block * BLOCK..self.images.min((block + 1) * BLOCK);
-            let count = range.len() as u64;
+            let (count, mut buffer) = (range.len() as u64, Vec::new());
             for image in range {
                 probe.mapped.image = image as u32;
-                run_from(network, *first, self.programmed.reached(image), &mut probe);
+                let (first, reached) = self.programmed.begin(image, &mut buffer);
+                run_from(network, first, reached, &mut probe);
             }
             let before = self.done.fetch_add(count, Ordering::Relaxed);
             (self.progress)(before + count, self.total);

@@ -88,22 +88,24 @@ pub enum SimError {
     /// An evaluation or a profile over no image.
     #[error("there are no images, at least 1 is needed")]
     NoImages,
-    /// Activations and labels do not make images of the network's input.
-    #[error("{labels} labels take {labels} times {length} activations, not {activations}")]
+    /// An image has another number of activations than the network's input.
+    #[error("image {image} has {found} activations, the network takes {expected}")]
     ImageSize {
-        /// Labels: number of images.
-        labels: usize,
-        /// Activations of an image of the network's input.
-        length: usize,
+        /// Index of the image.
+        image: usize,
         /// Activations that are there.
-        activations: usize,
+        found: usize,
+        /// Activations of the network's input.
+        expected: usize,
     },
-    /// Targets are not one for every output of every image.
-    #[error("{found} targets are given, {expected} are needed: one for each output of each image")]
+    /// An image has another number of targets than the network has outputs.
+    #[error("image {image} has {found} targets, it must have {expected}: one for each output")]
     Targets {
+        /// Index of the image.
+        image: usize,
         /// Targets that are there.
         found: usize,
-        /// Outputs times images.
+        /// Outputs of the network.
         expected: usize,
     },
     /// An activation is larger than the network's input takes, or a label is no class of it.

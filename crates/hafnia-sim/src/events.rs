@@ -89,7 +89,7 @@ impl Programmed<'_> {
     /// The result depends on no number of threads.
     pub fn count_events(&self, progress: Progress<'_>) -> EventCounts {
         let Self { reference, mapping, spec, .. } = *self;
-        let (network, images) = (reference.network, &reference.images);
+        let (network, count) = (reference.network, reference.images());
         let layers = network.matrices();
         let cell_bits = mapping.geometry.cell_bits;
         let tiles = mapping.tiles.iter().map(|tile| {
@@ -107,22 +107,25 @@ impl Programmed<'_> {
             sums: Vec::new(),
             active: Vec::new(),
             groups: Groups::default(),
+            image: Vec::new(),
         };
         let done = AtomicU64::new(0);
         let add = |mut all: Vec<TileEvents>, events: Vec<TileEvents>| {
             all.iter_mut().zip(events).for_each(|(all, events)| *all += events);
             all
         };
-        let events = (0..images.len())
+        let events = (0..count)
             .into_par_iter()
             .fold(start, |mut counter, image| {
-                run(network, images.image(image), &mut counter);
-                progress(done.fetch_add(1, Ordering::Relaxed) + 1, images.len() as u64);
+                let mut buffer = std::mem::take(&mut counter.image);
+                run(network, reference.images.image(image, &mut buffer), &mut counter);
+                counter.image = buffer;
+                progress(done.fetch_add(1, Ordering::Relaxed) + 1, count as u64);
                 counter
             })
             .map(|counter| counter.events)
             .reduce(|| vec![TileEvents::default(); tiles.len()], add);
-        EventCounts { images: images.len() as u64, tiles: events }
+        EventCounts { images: count as u64, tiles: events }
     }
 }
 
@@ -153,6 +156,8 @@ struct Counter<'a> {
     sums: Vec<u32>,
     active: Vec<u32>,
     groups: Groups,
+    /// The image that is run.
+    image: Vec<u8>,
 }
 
 impl Counter<'_> {
@@ -195,7 +200,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::reference::{Images, NoiseScope, Reference};
+    use crate::images::Images;
+    use crate::reference::{NoiseScope, Reference};
     use crate::run::Engines;
 
     proptest! {

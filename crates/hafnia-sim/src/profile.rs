@@ -35,8 +35,8 @@ impl Reference<'_> {
         seed: Seed,
         progress: Progress<'_>,
     ) -> Result<Profile, SimError> {
-        let (network, images) = (self.network, &self.images);
-        let (wanted, available) = (options.images, images.len());
+        let network = self.network;
+        let (wanted, available) = (options.images, self.images());
         if !(1..=available).contains(&wanted) {
             return Err(SimError::Sample { wanted, available });
         }
@@ -63,7 +63,7 @@ impl Reference<'_> {
                         .collect(),
                     recorded: vec![Vec::new(); layers.len()],
                 };
-                run(network, images.image(image), &mut recorder);
+                run(network, self.images.image(image, &mut Vec::new()), &mut recorder);
                 progress(done.fetch_add(1, Ordering::Relaxed) + 1, wanted as u64);
                 recorder.recorded
             })

@@ -22,9 +22,9 @@ pub struct Programmed<'a> {
     pub(crate) layout: Result<Layout<'a>, Why>,
     /// Per matrix, whether it runs on the macro.
     pub(crate) in_scope: Vec<bool>,
-    /// The last layer before the first of them that can be begun at.
-    pub(crate) first: usize,
-    /// (image, activation): what reaches that layer, unless that is the images.
+    /// The last layer before the first of them that can be begun at, if a matrix comes before it.
+    first: usize,
+    /// (image, activation): what reaches that layer, of the first images, unless that is the images.
     reached: Option<Arc<Vec<u8>>>,
 }
 
@@ -49,16 +49,22 @@ impl<'a> Programmed<'a> {
             Kernels::Vectors(_) => Layout::of_mapping(network, mapping, &plan, spec),
         };
         let noisy = in_scope.iter().position(|&noisy| noisy).expect("a scope names a matrix");
-        let first = network.cut_before(network.matrices()[noisy].layer);
+        // Nothing is worth keeping before the first matrix.
+        let first =
+            if noisy == 0 { 0 } else { network.cut_before(network.matrices()[noisy].layer) };
         let reached = (first > 0).then(|| reference.reached(first));
         Ok(Self { reference, mapping, spec, plan, layout, in_scope, first, reached })
     }
 
-    /// What reaches the first layer that runs on the macro, for one image.
-    pub(crate) fn reached(&self, image: usize) -> &[u8] {
-        let images = &self.reference.images;
-        let Some(reached) = &self.reached else { return images.image(image) };
-        let length = reached.len() / images.len();
-        &reached[image * length..(image + 1) * length]
+    /// Where the run of an image begins: a layer, and what reaches it without noise, which may be put
+    /// into `buffer`.
+    pub(crate) fn begin<'b>(&'b self, image: usize, buffer: &'b mut Vec<u8>) -> (usize, &'b [u8]) {
+        let length = self.reference.network.shape_before(self.first).len();
+        let kept =
+            self.reached.as_ref().and_then(|reached| reached.chunks_exact(length).nth(image));
+        match kept {
+            Some(reached) => (self.first, reached),
+            None => (0, self.reference.images.image(image, buffer)),
+        }
     }
 }

@@ -24,7 +24,7 @@ use crate::fast::runner::Runner;
 use crate::mapped::{Events, Mapped, Plan};
 use crate::paths::{MatrixPath, Path, Why};
 use crate::programmed::Programmed;
-use crate::reference::{Judged, Kernels};
+use crate::reference::{Again, Judged, Kernels};
 use crate::saved::SavedChip;
 
 /// Called with how much is done and of how much, from several threads, so not always in order.
@@ -200,7 +200,7 @@ impl<'a> Run<'a> {
         let Programmed { reference, spec, .. } = self.programmed;
         let walk = Walk {
             programmed: self.programmed,
-            total: self.rounds(engines) * reference.images.len() as u64,
+            total: self.rounds(engines) * reference.images() as u64,
             done: AtomicU64::new(0),
             progress: self.progress,
         };
@@ -210,12 +210,15 @@ impl<'a> Run<'a> {
         }
         let mut events = Vec::new();
         outcomes.iter().for_each(|outcome| add(&mut events, &outcome.events));
-        let images = reference.images.len() as f64;
+        let images = reference.images() as f64;
         let nearness = Nearness {
             exact_in_five: reference.exact_in_five(),
             exact_squared_error: reference.exact_squared_error(),
             in_five: outcomes.iter().map(|outcome| outcome.in_five).collect(),
-            squared_error: outcomes.iter().map(|outcome| outcome.squared_error / images).collect(),
+            squared_error: outcomes
+                .iter()
+                .map(|outcome| outcome.squared_error() / images)
+                .collect(),
         };
         Ok(Evaluation {
             nearness,
@@ -299,13 +302,29 @@ struct Outcome {
     differences: Vec<u32>,
     /// Images whose class is among the five largest outputs.
     in_five: u32,
-    /// Of outputs, added up over images.
-    squared_error: f64,
+    /// Per block of images, of outputs, added up over its images.
+    squared_errors: Vec<f64>,
     events: Vec<Events>,
 }
 
+impl Outcome {
+    /// That of more images, which follow.
+    fn and(mut self, more: Self) -> Self {
+        self.differences.extend(more.differences);
+        self.in_five += more.in_five;
+        self.squared_errors.extend(more.squared_errors);
+        add(&mut self.events, &more.events);
+        self
+    }
+
+    /// Of outputs, added up over images: in order, as floats are.
+    fn squared_error(&self) -> f64 {
+        self.squared_errors.iter().sum()
+    }
+}
+
 fn add(events: &mut Vec<Events>, more: &[Events]) {
-    events.resize(more.len(), Events::default());
+    events.resize(events.len().max(more.len()), Events::default());
     for (events, &more) in events.iter_mut().zip(more) {
         *events += more;
     }
@@ -350,7 +369,7 @@ struct Walk<'a> {
 impl Walk<'_> {
     /// Runs all images on one engine, or on its kernel.
     fn run(&self, engine: AnyEngine<'_>) -> Outcome {
-        let Programmed { reference, layout, in_scope, plan, first, .. } = self.programmed;
+        let Programmed { reference, layout, in_scope, plan, .. } = self.programmed;
         if let (Ok(layout), Kernels::Vectors(isa)) = (layout, reference.kernels) {
             let cells = &layout.cells;
             match engine {
@@ -371,63 +390,69 @@ impl Walk<'_> {
         }
         let worker = || {
             let mapped = Mapped::new(plan, engine);
-            Scoped { in_scope, plan, mapped, plain: reference.plain.clone(), held: Vec::new() }
+            let plain = reference.plain.clone();
+            (Scoped { in_scope, plan, mapped, plain, held: Vec::new() }, Vec::new())
         };
-        self.run_blocks(worker, |worker, image| {
+        self.run_blocks(worker, |(worker, outputs), image, first, reached| {
             worker.mapped.image = image as u32;
-            let reached = self.programmed.reached(image);
-            let outputs = run_from(reference.network, *first, reached, worker);
-            (reference.judge(image, &outputs), &mut worker.mapped.events)
+            *outputs = run_from(reference.network, first, reached, worker);
+            (&*outputs, &mut worker.mapped.events)
         })
     }
 
     fn vectors(&self, layout: &Layout<'_>, isa: Isa, kernel: &impl Convert) -> Outcome {
-        let Programmed { reference, in_scope, first, .. } = self.programmed;
+        let in_scope = &self.programmed.in_scope;
         self.run_blocks(
             || Runner::new(layout, isa, kernel, in_scope),
-            |runner, image| {
-                let reached = self.programmed.reached(image);
-                let outputs = runner.outputs(*first, reached, image as u32);
-                (reference.judge(image, outputs), &mut runner.events)
-            },
+            |runner, image, first, reached| runner.run(first, reached, image as u32),
         )
     }
 
-    /// Runs all images; `run` judges what one gives, and returns the events so far.
-    fn run_blocks<W: Send>(
-        &self,
+    /// Runs all images; `run` is given an image's number and what reaches a layer, and returns the
+    /// outputs, and the events so far.
+    fn run_blocks<'r, W: Send>(
+        &'r self,
         worker: impl Fn() -> W + Sync + Send,
-        run: impl Fn(&mut W, usize) -> (Judged, &mut Vec<Events>) + Sync + Send,
+        run: impl for<'w> Fn(&'w mut W, usize, usize, &[u8]) -> (&'w [i32], &'w mut Vec<Events>)
+        + Sync
+        + Send,
     ) -> Outcome {
         let reference = self.programmed.reference;
-        let images = reference.images.len();
-        let run_block = |worker: &mut W, block: usize| {
+        let images = reference.images();
+        let run_block = |(mut worker, mut outcome): (Worker<'r, W>, Outcome), block: usize| {
+            let Worker { runner, buffer, again } = &mut worker;
             let range = block * BLOCK..images.min((block + 1) * BLOCK);
-            let count = range.len() as u64;
-            let mut outcome = Outcome::default();
+            let (count, mut error) = (range.len() as u64, 0.0);
             for image in range {
-                let (Judged { rank, squared_error }, events) = run(worker, image);
+                let (first, reached) = self.programmed.begin(image, buffer);
+                let (outputs, events) = run(runner, image, first, reached);
+                let Judged { rank, squared_error } = reference.judge(image, outputs, again);
                 if (rank == 0) != reference.exact_correct()[image] {
                     outcome.differences.push(image as u32);
                 }
                 outcome.in_five += u32::from(rank < FIVE);
-                outcome.squared_error += squared_error;
+                error += squared_error;
                 add(&mut outcome.events, events);
                 events.fill(Events::default());
             }
+            outcome.squared_errors.push(error);
             let before = self.done.fetch_add(count, Ordering::Relaxed);
             (self.progress)(before + count, self.total);
-            outcome
+            (worker, outcome)
         };
-        let blocks: Vec<Outcome> =
-            (0..images.div_ceil(BLOCK)).into_par_iter().map_init(worker, run_block).collect();
-        let mut all = Outcome::default();
-        for block in blocks {
-            all.differences.extend(block.differences);
-            all.in_five += block.in_five;
-            all.squared_error += block.squared_error;
-            add(&mut all.events, &block.events);
-        }
-        all
+        let start = || {
+            let worker = Worker { runner: worker(), buffer: Vec::new(), again: None };
+            (worker, Outcome::default())
+        };
+        let blocks = (0..images.div_ceil(BLOCK)).into_par_iter().fold(start, run_block);
+        blocks.map(|(_, outcome)| outcome).reduce(Outcome::default, Outcome::and)
     }
+}
+
+/// What runs images on one thread.
+struct Worker<'r, W> {
+    runner: W,
+    /// An image.
+    buffer: Vec<u8>,
+    again: Option<Again<'r>>,
 }

@@ -13,7 +13,7 @@ fn reference(network: &Network) -> Reference<'_> {
     let image = |index| random::image(Seed(9).index(index), network.input());
     let activations = (0..IMAGES as u64).flat_map(image).collect();
     let images = Images { activations, labels: vec![0; IMAGES] };
-    Reference::new(network, &images).expect("they fit")
+    Reference::new(network, images).expect("they fit")
 }
 
 fn placed(network: &Network, spec: &MacroSpec) -> Mapping {

@@ -12,8 +12,9 @@ use hafnia_model::{
 };
 use hafnia_rng::Seed;
 use hafnia_sim::{
-    Chip, Conversion, Device, Engine, EngineKind, Engines, Evaluation, Events, Exact, Images,
-    Kernels, Mapped, NoiseScope, Plan, ProfileOptions, Programmed, Reference, SimError, Table,
+    Chip, Conversion, Device, Engine, EngineKind, Engines, Evaluation, Events, Exact, ImageSource,
+    Images, Kernels, Mapped, NoiseScope, Plan, ProfileOptions, Programmed, Reference, SimError,
+    Table,
 };
 use rand::RngExt;
 
@@ -140,8 +141,8 @@ fn an_evaluation_is_what_a_loop_over_images_gives() {
 
     // Against targets, the errors are of the outputs themselves.
     let targets: Vec<f32> = (0..150 * 6).map(|at| (at % 7) as f32 / 2.0).collect();
-    let reference = Reference::new(&network, &images).expect("images of the network");
-    let reference = reference.with_targets(targets.clone()).expect("as many");
+    let aimed = Aimed { images: &images, targets: &targets, each: 6 };
+    let reference = Reference::new(&network, &aimed).expect("images of the network");
     let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All);
     let towards = programmed.expect("it fits").run(0..2, Seed(7)).on(&Engines::Device);
     let towards = towards.expect("it fits");
@@ -165,14 +166,67 @@ fn an_evaluation_is_what_a_loop_over_images_gives() {
     });
     let found = towards.nearness.squared_error[1];
     assert!((found / noisy - 1.0).abs() < 1e-12 && noisy != exact, "{found} {noisy}");
-    let refused = Reference::new(&network, &images).expect("images").with_targets(vec![0.0; 899]);
-    assert!(matches!(refused, Err(SimError::Targets { found: 899, expected: 900 })));
+    let refused = Reference::new(&network, Aimed { each: 5, ..aimed });
+    assert!(matches!(refused, Err(SimError::Targets { image: 0, found: 5, expected: 6 })));
     let right = |chip: usize| {
         let lost = differences[chip].iter().filter(|&&image| image % 3 != 0).count();
         100 - lost + (differences[chip].len() - lost)
     };
     for (chip, accuracy) in evaluation.accuracies().into_iter().enumerate() {
         assert!((accuracy - right(chip) as f64 / 150.0).abs() < 1e-12);
+    }
+}
+
+/// Images with so many targets each.
+#[derive(Debug)]
+struct Aimed<'a> {
+    images: &'a Images,
+    targets: &'a [f32],
+    each: usize,
+}
+
+impl ImageSource for Aimed<'_> {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn image<'a>(&'a self, index: usize, buffer: &'a mut Vec<u8>) -> &'a [u8] {
+        self.images.image(index, buffer)
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.images.label(index)
+    }
+
+    fn targets(&self, index: usize) -> Option<&[f32]> {
+        Some(&self.targets[index * self.each..][..self.each])
+    }
+}
+
+/// What is not kept is computed again, to the same bits.
+#[test]
+fn results_do_not_depend_on_what_is_kept() {
+    let (network, spec) = (network(), spec());
+    let images = images(&network, 150);
+    let mapping = placed(&network, &spec);
+    for kernels in [Kernels::default(), Kernels::Scalar] {
+        for scope in [NoiseScope::All, NoiseScope::Final, NoiseScope::Matrices(vec![1])] {
+            let keeping = |bytes| {
+                let reference = Reference::with_kernels(&network, &images, kernels);
+                let reference = reference.expect("images of the network").keeping(bytes);
+                let programmed = Programmed::new(&reference, &mapping, &spec, &scope);
+                let programmed = programmed.expect("it fits");
+                let run = programmed.run(0..2, Seed(7));
+                let errors = run.attribute(&Engines::Device, 90).expect("it fits");
+                (run.on(&Engines::Device).expect("it fits"), errors)
+            };
+            let all = keeping(usize::MAX);
+            assert!(all.0.differences.iter().all(|images| !images.is_empty()));
+            // Nothing, what is of some images, and that of one less.
+            for bytes in [0, 900, 20 * 70, 20 * 70 - 1] {
+                assert_eq!(keeping(bytes), all, "{bytes} bytes, {scope:?}");
+            }
+        }
     }
 }
 
@@ -190,6 +244,7 @@ fn without_labels_answers_are_right_that_stay() {
     let agrees = labelled.labels.iter().zip(&own.labels).map(|(label, answer)| label == answer);
     assert!(agrees.enumerate().all(|(image, agrees)| agrees == (image % 3 != 0)));
     assert!(Images::labelled_by(&network, Vec::new()).is_err());
+    assert!(Images::labelled_by(&network, vec![0; 37]).is_err());
 }
 
 #[test]
@@ -475,7 +530,10 @@ fn images_that_do_not_fit_are_refused() {
         |change: fn(&mut Images), scope| prepare(change, scope).expect_err("it is refused");
     let drop_one = |images: &mut Images| images.activations.truncate(images.activations.len() - 1);
     let error = prepare(drop_one, NoiseScope::All);
-    assert!(matches!(error, SimError::ImageSize { labels: 3, .. }), "{error}");
+    assert_eq!(error.to_string(), "image 0 has 35 activations, the network takes 36");
+    let add_one = |images: &mut Images| images.activations.push(0);
+    let error = prepare(add_one, NoiseScope::All);
+    assert_eq!(error.to_string(), "image 2 has 37 activations, the network takes 36");
     let none = |images: &mut Images| *images = Images { activations: vec![], labels: vec![] };
     assert!(matches!(prepare(none, NoiseScope::All), SimError::NoImages));
     let error = prepare(|images| images.labels[1] = 200, NoiseScope::All);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use hafnia_data::SplitDataset;
 use hafnia_rng::Seed;
-use hafnia_sim::{EngineKind, Kernels, NoiseScope, Programmed, Reference};
+use hafnia_sim::{EngineKind, Kernels, NoiseScope, Programmed};
 use rayon::ThreadPool;
 use serde::{Deserialize, Serialize};
 
@@ -101,8 +101,7 @@ impl Request for BenchRequest {
         let mapping = map_by(session, &pipeline, network, &spec, Seed(1))?;
         let test = SplitDataset::mnist_subset().test;
         let again: Vec<usize> = (0..test.len()).cycle().take(images).collect();
-        let images = data::images(network, &test.select(&again))?;
-        let reference = Reference::new(network, &images)?;
+        let reference = data::reference(network, test.view().select(&again))?;
         let programmed = Programmed::new(&reference, &mapping, &spec, &NoiseScope::All)?;
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         let [one, two] = [pool(1)?, pool(2)?];

@@ -18,7 +18,7 @@ use hafnia_sim::{NoiseScope, Programmed, Reference};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::data::{DataSource, Part, images};
+use crate::data::{self, DataSource, Part};
 use crate::map::map_by;
 use crate::outputs::{check_outputs, written};
 use crate::record::Record;
@@ -170,9 +170,9 @@ impl Request for CostRequest {
         };
         let set = session.dataset(&self.data)?;
         record.data(&set);
-        let images = images(network, &self.part.first(&set, self.images, IMAGES)?)?;
+        let images = self.part.first(&set, self.images, IMAGES)?;
         let calibrated = model.calibrate(self.draws, Seed(self.seed))?;
-        let reference = &Reference::new(network, &images)?;
+        let reference = &data::reference(network, images)?;
         let prices = Prices { session, network, spec: &spec, reference, calibrated: &calibrated };
         let assessment = prices.assess(&name, &mapping)?;
         let mut against = None;
@@ -185,7 +185,7 @@ impl Request for CostRequest {
             network: named.name,
             mapping: name,
             part: self.part,
-            images: images.labels.len(),
+            images: reference.images(),
             seed: self.seed,
             cost_model: model,
             spec: resolved(&spec),

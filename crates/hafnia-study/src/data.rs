@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{anyhow, ensure};
 use hafnia_artifact::Digest;
-use hafnia_data::{Dataset, Origin, SplitDataset, cache_of};
-use hafnia_model::{FloatError, Network};
-use hafnia_sim::{Images, Reference};
+use hafnia_data::{Origin, SplitDataset, Values, View, cache_of};
+use hafnia_model::{FloatError, Input, Levels, Network};
+use hafnia_sim::{ImageSource, Images, Reference};
 use hafnia_text::must;
 use serde::{Deserialize, Serialize};
 
@@ -69,11 +69,11 @@ impl Part {
     }
 
     /// The images of this part.
-    pub fn of(self, set: &SplitDataset) -> Dataset {
+    pub fn of(self, set: &SplitDataset) -> View<'_> {
         match self {
-            Self::Train => set.train.part(self.name(), &set.split.train),
-            Self::Validation => set.train.part(self.name(), &set.split.validation),
-            Self::Test => set.test.clone(),
+            Self::Train => View::part(&set.train, self.name(), &set.split.train),
+            Self::Validation => View::part(&set.train, self.name(), &set.split.validation),
+            Self::Test => set.test.view(),
         }
     }
 
@@ -84,10 +84,11 @@ impl Part {
         set: &SplitDataset,
         images: Option<usize>,
         usual: usize,
-    ) -> anyhow::Result<Dataset> {
-        let dataset = self.of(set);
+    ) -> anyhow::Result<View<'_>> {
+        let part = self.of(set);
         let of = format!("the {} images", self.name());
-        Ok(dataset.first(count("--images", images, usual, &dataset, &of)?))
+        let count = count("--images", images, usual, &part, &of)?;
+        Ok(part.first(count))
     }
 }
 
@@ -97,7 +98,7 @@ pub(crate) fn count(
     option: &str,
     asked: Option<usize>,
     usual: usize,
-    data: &Dataset,
+    data: &View<'_>,
     of: &str,
 ) -> anyhow::Result<usize> {
     data.check_any()?;
@@ -107,50 +108,106 @@ pub(crate) fn count(
     Ok(count)
 }
 
-/// The images of a data set as a network takes them, (image, channel, y, x): the one place where they
-/// are held against it.
-pub(crate) fn activations(network: &Network, data: &Dataset) -> anyhow::Result<Vec<u8>> {
-    let input = network.input();
-    data.check([input.channels, input.height, input.width], network.classes())?;
-    let Some(values) = data.images.as_floats().filter(|_| !input.floats.is_empty()) else {
-        return Ok(input.levels_of(&data.bytes()?));
-    };
-    input.levels_of_floats(values).map_err(|FloatError { at, value, least, largest }| {
-        let (name, image) = (&data.name, at / data.size());
-        anyhow!(
-            "data set `{name}` has the value {value} in image {image}, the network takes floats of \
-             {least} to {largest}, as its ONNX file does for bytes, or bytes as uint8"
-        )
-    })
+/// Images of a data set as a network takes them, each made when it is run: the one place where they are
+/// held against it.
+#[derive(Debug)]
+pub(crate) struct Shown<'a> {
+    images: View<'a>,
+    levels: Levels,
+    /// (image, channel, y, x): what floats became, which takes longer.
+    held: Option<Vec<u8>>,
 }
 
-/// The images of a data set as a network takes them, with their labels or, if they have none, with
-/// what it answers itself.
-pub(crate) fn images(network: &Network, data: &Dataset) -> anyhow::Result<Images> {
-    let activations = activations(network, data)?;
-    Ok(match &data.labels {
-        Some(labels) => Images { activations, labels: labels.clone() },
-        None => Images::labelled_by(network, activations)?,
-    })
+impl<'a> Shown<'a> {
+    /// Images that fit the network.
+    pub(crate) fn new(network: &Network, images: View<'a>) -> anyhow::Result<Self> {
+        let input = network.input();
+        images.check([input.channels, input.height, input.width], network.classes())?;
+        let mut shown = Self { levels: Levels::of(input), images, held: None };
+        if matches!(shown.images.values(0), Values::F32(_)) {
+            let mut held = Vec::with_capacity(shown.images.len() * input.shape().len());
+            for image in 0..shown.images.len() {
+                shown.put_floats(input, image, &mut held)?;
+            }
+            shown.held = Some(held);
+        }
+        Ok(shown)
+    }
+
+    /// Puts the levels of an image of floats behind those that are held.
+    fn put_floats(&self, input: &Input, image: usize, held: &mut Vec<u8>) -> anyhow::Result<()> {
+        let Values::F32(values) = self.images.values(image) else { unreachable!("floats") };
+        if input.floats.is_empty() {
+            let first = held.len();
+            self.images.bytes(image, held)?;
+            self.levels.image(&mut held[first..]);
+            return Ok(());
+        }
+        let refused = |FloatError { value, least, largest, .. }| {
+            let name = self.images.name();
+            anyhow!(
+                "data set `{name}` has the value {value} in image {image}, the network takes floats \
+                 of {least} to {largest}, as its ONNX file does for bytes, or bytes as uint8"
+            )
+        };
+        held.extend(input.levels_of_floats(values).map_err(refused)?);
+        Ok(())
+    }
+
+    /// All images at once, (image, channel, y, x).
+    pub(crate) fn activations(&self) -> Vec<u8> {
+        let (mut all, mut buffer) = (Vec::new(), Vec::new());
+        (0..self.len()).for_each(|image| all.extend_from_slice(self.image(image, &mut buffer)));
+        all
+    }
 }
 
-/// A network on the images of a data set, with its targets if it has any.
-pub(crate) fn reference<'n>(network: &'n Network, data: &Dataset) -> anyhow::Result<Reference<'n>> {
-    let reference = Reference::new(network, &images(network, data)?)?;
-    Ok(match &data.targets {
-        Some(targets) => reference.with_targets(targets.clone())?,
-        None => reference,
-    })
+impl ImageSource for Shown<'_> {
+    fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    fn image<'b>(&'b self, index: usize, buffer: &'b mut Vec<u8>) -> &'b [u8] {
+        if let Some(held) = &self.held {
+            let size = held.len() / self.len();
+            return &held[index * size..][..size];
+        }
+        buffer.clear();
+        self.images.bytes(index, buffer).expect("integers are bytes");
+        self.levels.image(buffer);
+        buffer
+    }
+
+    fn label(&self, index: usize) -> Option<u32> {
+        self.images.label(index)
+    }
+
+    fn targets(&self, index: usize) -> Option<&[f32]> {
+        self.images.targets(index)
+    }
 }
 
-/// A data set with its labels or, if it has none, with what a network answers: other networks are then
+/// The images of a data set, all at once as a network takes them, with their labels or, if they have
+/// none, with what it answers itself.
+pub(crate) fn images(network: &Network, data: View<'_>) -> anyhow::Result<Images> {
+    let shown = Shown::new(network, data)?;
+    let activations = shown.activations();
+    Ok(Images { labels: Reference::new(network, shown)?.labels(), activations })
+}
+
+/// A network on the images of a data set.
+pub(crate) fn reference<'a>(network: &'a Network, data: View<'a>) -> anyhow::Result<Reference<'a>> {
+    Ok(Reference::new(network, Shown::new(network, data)?)?)
+}
+
+/// Images with their labels or, if they have none, with what a network answers: other networks are then
 /// held against this one.
-pub(crate) fn labelled(network: &Network, data: Dataset) -> anyhow::Result<Dataset> {
-    if data.labels.is_some() || data.is_empty() {
+pub(crate) fn labelled<'a>(network: &Network, data: View<'a>) -> anyhow::Result<View<'a>> {
+    if data.has_labels() || data.is_empty() {
         return Ok(data);
     }
-    let labels = Some(images(network, &data)?.labels);
-    Ok(Dataset { labels, ..data })
+    let labels = reference(network, data.clone())?.labels();
+    Ok(data.labelled(labels))
 }
 
 /// The data set that was found.

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use hafnia_artifact::load;
-use hafnia_data::Dataset;
+use hafnia_data::{Dataset, View};
 use hafnia_model::{Network, ReferenceProduct, run};
-use hafnia_sim::rank;
+use hafnia_sim::{ImageSource as _, rank};
 use hafnia_stats::{Interval, paired_difference, wilson};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataSource, Part, activations, labelled};
+use crate::data::{DataSource, Part, Shown, labelled};
 use crate::request::{Request, Step};
 use crate::session::Session;
 use crate::source::NetworkSource;
@@ -84,8 +84,9 @@ impl Request for EvaluateRequest {
     fn run(&self, session: &Session<'_>) -> anyhow::Result<EvaluateOutcome> {
         let named = self.network.load()?;
         let second: Option<Network> = self.against.as_ref().map(load).transpose()?;
-        let data = self.part.first(&*session.dataset(&self.data)?, self.images, usize::MAX)?;
-        let is_labelled = data.labels.is_some();
+        let set = session.dataset(&self.data)?;
+        let data = self.part.first(&set, self.images, usize::MAX)?;
+        let is_labelled = data.has_labels();
         let data = labelled(&named.network, data)?;
         let outcomes = Judged::of(&named.network, &data)?;
         let Judged { first: right, ties_wrong, .. } = &outcomes;
@@ -132,10 +133,33 @@ fn count(right: &[bool]) -> usize {
 /// # Errors
 /// If the network cannot be shown such images.
 pub fn logits(network: &Network, data: &Dataset, count: usize) -> anyhow::Result<Vec<Vec<i32>>> {
-    Ok(activations(network, &data.first(count))?
-        .par_chunks(data.size())
-        .map_init(|| ReferenceProduct::new(network), |plain, image| run(network, image, plain))
-        .collect())
+    let mut all = Vec::new();
+    for_each(network, data.view().first(count), |_, outputs| all.push(outputs))?;
+    Ok(all)
+}
+
+/// Images that are run before any of their outputs is looked at.
+const AT_ONCE: usize = 4096;
+
+/// Calls `look` with the index and the raw outputs of every image, in order.
+fn for_each(
+    network: &Network,
+    data: View<'_>,
+    mut look: impl FnMut(usize, Vec<i32>),
+) -> anyhow::Result<()> {
+    let shown = Shown::new(network, data)?;
+    for first in (0..shown.len()).step_by(AT_ONCE) {
+        let start = || (ReferenceProduct::new(network), Vec::new());
+        let images = first..shown.len().min(first + AT_ONCE);
+        let outputs: Vec<Vec<i32>> = images
+            .into_par_iter()
+            .map_init(start, |(plain, buffer), image| {
+                run(network, shown.image(image, buffer), plain)
+            })
+            .collect();
+        (first..).zip(outputs).for_each(|(image, outputs)| look(image, outputs));
+    }
+    Ok(())
 }
 
 /// Whether a network is right, image by image, by two rules for outputs that tie for the largest.
@@ -181,28 +205,26 @@ pub struct Compared {
 }
 
 impl Judged {
-    pub(crate) fn of(network: &Network, data: &Dataset) -> anyhow::Result<Self> {
+    pub(crate) fn of(network: &Network, data: &View<'_>) -> anyhow::Result<Self> {
         let (classes, scores) = (network.classes(), network.scores());
         let (first, ties_wrong) = (Vec::new(), Vec::new());
         let mut outcomes =
             Self { first, ties_wrong, ties: 0, classes, in_five: 0, squared_error: None };
-        let outputs = logits(network, data, data.len())?;
-        if let Some(targets) = &data.targets {
-            let square = |(score, &target): (f64, &f32)| {
+        let mut squares = 0.0;
+        for_each(network, data.clone(), |image, outputs| {
+            for (score, &target) in scores.each(&outputs).zip(data.targets(image).unwrap_or(&[])) {
                 let difference = score - f64::from(target);
-                difference * difference
-            };
-            let scores = outputs.iter().flat_map(|outputs| scores.of(outputs));
-            let squares: f64 = scores.zip(targets).map(square).sum();
-            outcomes.squared_error = Some(squares / targets.len() as f64);
-        }
-        for (outputs, &label) in outputs.iter().zip(data.labels()?) {
-            let (class, label) = (scores.class(outputs), label as usize);
+                squares += difference * difference;
+            }
+            let class = scores.class(&outputs);
+            let label = data.label(image).map_or(class, |label| label as usize);
             outcomes.first.push(class == label);
-            outcomes.ties_wrong.push(scores.is_strictly_largest(outputs, label));
-            outcomes.in_five += usize::from(rank(scores.each(outputs), label) < 5);
-            outcomes.ties += usize::from(!scores.is_strictly_largest(outputs, class));
-        }
+            outcomes.ties_wrong.push(scores.is_strictly_largest(&outputs, label));
+            outcomes.in_five += usize::from(rank(scores.each(&outputs), label) < 5);
+            outcomes.ties += usize::from(!scores.is_strictly_largest(&outputs, class));
+        })?;
+        let values = data.len() * classes;
+        outcomes.squared_error = data.has_targets().then(|| squares / values as f64);
         Ok(outcomes)
     }
 

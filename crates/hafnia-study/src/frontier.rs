@@ -8,12 +8,12 @@ use hafnia_ir::{Mapping, Profile};
 use hafnia_passes::{Candidate, Context, SearchMappings};
 use hafnia_report::{Frontier, FrontierCandidate};
 use hafnia_rng::Seed;
-use hafnia_sim::{Engines, Programmed, Reference};
+use hafnia_sim::{Engines, Programmed};
 use hafnia_stats::{Bootstrap, Interval, drop_points};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::data::{DataSource, Part, images};
+use crate::data::{self, DataSource, Part};
 use crate::limits;
 use crate::outputs::{check_outputs, places, written};
 use crate::record::Record;
@@ -100,7 +100,7 @@ impl Request for FrontierRequest {
         let profile: Profile = load(&self.profile)?;
         let set = session.dataset(&self.data)?;
         record.data(&set);
-        let images = images(network, &self.part.of(&set))?;
+        let reference = data::reference(network, self.part.of(&set))?;
 
         let bar = session.observer.bar("search", "steps");
         let context = Context {
@@ -114,7 +114,6 @@ impl Request for FrontierRequest {
         let candidates = search.candidates(&Mapping::logical(network, &spec), &context)?;
         drop(bar);
 
-        let reference = Reference::new(network, &images)?;
         let labels = labels(&candidates);
         let (mut all, mut mappings) = (Vec::new(), Vec::new());
         for (candidate, label) in candidates.iter().zip(labels) {
@@ -138,7 +137,7 @@ impl Request for FrontierRequest {
         let found = Frontier {
             noise_in: self.noise_in.clone(),
             part: self.part.name().to_owned(),
-            images: images.labels.len(),
+            images: reference.images(),
             chips: self.chips,
             candidates: all,
         };

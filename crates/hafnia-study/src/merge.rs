@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use hafnia_artifact::save;
-use hafnia_data::Dataset;
+use hafnia_data::View;
 use hafnia_model::Network;
 use hafnia_stats::Interval;
 use hafnia_tune::{Images, MergeReport, Merged};
@@ -141,7 +141,7 @@ impl Request for MergeRequest {
         record.network(&named);
         let set = session.dataset(&self.data)?;
         record.data(&set);
-        let inputs = images(&named.network, &self.search.train(&set)?)?;
+        let inputs = images(&named.network, self.search.train(&set)?)?;
         let subject = |part: Part| -> anyhow::Result<Subject<'_>> {
             let part = labelled(&named.network, part.of(&set))?;
             Ok(Subject {
@@ -201,7 +201,7 @@ struct Subject<'a> {
     /// The training images.
     images: Images<'a>,
     /// The images by which the cost is told, and what the network makes of them.
-    part: Dataset,
+    part: View<'a>,
     before: Judged,
 }
 

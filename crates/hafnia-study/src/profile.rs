@@ -6,10 +6,10 @@ use anyhow::ensure;
 use hafnia_artifact::save;
 use hafnia_model::{MatrixLayer, Network};
 use hafnia_rng::Seed;
-use hafnia_sim::{ProfileOptions, Reference};
+use hafnia_sim::ProfileOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::data::{DataSource, Part, count, images};
+use crate::data::{self, DataSource, Part, count};
 use crate::describe::ProfileOutcome;
 use crate::limits;
 use crate::outputs::{check_outputs, written};
@@ -75,7 +75,7 @@ impl Request for ProfileRequest {
         let set = session.dataset(&self.data)?;
         record.data(&set);
         let train = Part::Train.of(&set);
-        let images = images(&named.network, &train)?;
+        let reference = data::reference(&named.network, train.clone())?;
         let count = count("--images", self.images, PROFILE_IMAGES, &train, "the train images")?;
         let bytes = self.size(&named.network, count);
         ensure!(
@@ -88,7 +88,6 @@ impl Request for ProfileRequest {
         let options = ProfileOptions { images: count, positions_per_image: self.positions };
         let bar = session.observer.bar("profile", "images");
         let moves = |done, of| bar.moves(done, of);
-        let reference = Reference::new(&named.network, &images)?;
         let taken = reference.profile(options, Seed(self.seed), &moves)?;
         written(ProfileOutcome::of(&taken), |_| {
             save(&self.out, &taken)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use hafnia_artifact::save;
-use hafnia_data::{Dataset, SplitDataset};
+use hafnia_data::{SplitDataset, View};
 use hafnia_model::Network;
 use hafnia_rng::Seed;
 use hafnia_tune::{Images, Options, Visit};
@@ -47,7 +47,7 @@ impl Default for SearchOptions {
 
 impl SearchOptions {
     /// The training images that are looked at.
-    pub(crate) fn train(&self, set: &SplitDataset) -> anyhow::Result<Dataset> {
+    pub(crate) fn train<'a>(&self, set: &'a SplitDataset) -> anyhow::Result<View<'a>> {
         Part::Train.first(set, self.images.map(|images| images as usize), usize::MAX)
     }
 
@@ -114,7 +114,7 @@ impl Request for RefineRequest {
         let validation = labelled(&named.network, Part::Validation.of(&set))?;
 
         let options = self.search.options();
-        let inputs = images(&named.network, &train)?;
+        let inputs = images(&named.network, train.clone())?;
         let images = Images { activations: &inputs.activations, labels: &inputs.labels };
         let bar = session.observer.bar("refine", "channels");
         let start = Instant::now();
@@ -124,12 +124,12 @@ impl Request for RefineRequest {
         drop(bar);
 
         let (searched, held_back) = options.split(train.len());
-        let parts: [(&str, Dataset); 3] = [
+        let parts: [(&str, View<'_>); 3] = [
             ("searched", train.select(&searched)),
             ("held back", train.select(&held_back)),
             ("validation", validation),
         ];
-        let compare = |(part, data): &(&str, Dataset)| {
+        let compare = |(part, data): &(&str, View<'_>)| {
             let judged = |network: &Network| Judged::of(network, data);
             judged(&named.network)?.then(part, &judged(&refined.network)?)
         };

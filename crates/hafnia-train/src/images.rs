@@ -1,6 +1,6 @@
 //! [`Images`]: the images of a run, as an epoch varies them and as networks take them.
 
-use hafnia_data::{DataError, Dataset, Samples, Split};
+use hafnia_data::{DataError, Dataset, Samples, Split, View};
 use hafnia_model::Input;
 use hafnia_rng::Seed;
 use rayon::prelude::*;
@@ -43,8 +43,7 @@ impl<'a> Images<'a> {
                     "the split names image {image}, data set `{name}` has {images}"
                 )));
             }
-            let part = dataset.part(part, indices);
-            part.check(dataset.shape, classes).map_err(unfit)?;
+            View::part(dataset, part, indices).check(dataset.shape, classes).map_err(unfit)?;
         }
         if !matches!(dataset.images, Samples::U8(_)) {
             let (name, of) = (&dataset.name, dataset.images.type_name());

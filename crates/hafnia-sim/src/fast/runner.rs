@@ -38,7 +38,7 @@ pub(crate) struct Runner<'a, C: Convert = ExactKernel<'a>> {
     /// One a matrix.
     strategies: Vec<Strategy>,
     /// What happened so far, per matrix.
-    pub(crate) events: Vec<Events>,
+    events: Vec<Events>,
     /// The image that is run where the interpreter walks.
     image: u32,
     buffers: Buffers,
@@ -116,8 +116,14 @@ impl<'a, C: Convert> Runner<'a, C> {
         Self { layout, isa, codes, strategies, events, image: 0, buffers, scratch }
     }
 
-    /// The raw outputs of an image, given the activations that reach layer `first`.
-    pub(crate) fn outputs(&mut self, first: usize, activations: &[u8], image: u32) -> &[i32] {
+    /// The raw outputs of an image, given the activations that reach layer `first`, and what happened
+    /// so far.
+    pub(crate) fn run(
+        &mut self,
+        first: usize,
+        activations: &[u8],
+        image: u32,
+    ) -> (&[i32], &mut Vec<Events>) {
         if let Some(steps) = &self.layout.steps {
             self.begin(activations);
             self.walk(steps, first..usize::MAX, image);
@@ -126,7 +132,7 @@ impl<'a, C: Convert> Runner<'a, C> {
             let outputs = run_from(self.layout.network, first, activations, self);
             self.buffers.outputs = outputs;
         }
-        &self.buffers.outputs
+        (&self.buffers.outputs, &mut self.events)
     }
 
     fn begin(&mut self, activations: &[u8]) {

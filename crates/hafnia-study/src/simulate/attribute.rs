@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 
 use hafnia_cim::MacroSpec;
-use hafnia_data::Dataset;
+use hafnia_data::View;
 use hafnia_ir::Mapping;
 use hafnia_report::{Attribution, ColumnErrors, EffectLoss, LayerLoss};
 use hafnia_rng::Seed;
@@ -37,7 +37,7 @@ impl AttributeRequest {
     }
 
     /// How many of the images that are shown.
-    pub(super) fn count(&self, shown: &Dataset) -> anyhow::Result<usize> {
+    pub(super) fn count(&self, shown: &View<'_>) -> anyhow::Result<usize> {
         count("--attribute-images", self.images, IMAGES, shown, "the images that are shown")
     }
 }

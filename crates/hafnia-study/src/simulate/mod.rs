@@ -192,7 +192,7 @@ impl Request for SimulateRequest {
         }
         let macros = Macros { session, spec: &spec, engine: self.engine, saved, measured, seed };
         let networks = groups.iter().map(|group| &group.named.network);
-        let references = networks.map(|network| data::reference(network, &dataset));
+        let references = networks.map(|network| data::reference(network, dataset.clone()));
         let references: Vec<Reference<'_>> = references.collect::<anyhow::Result<_>>()?;
         let mut trials = Vec::new();
         for (index, reference) in references.iter().enumerate() {
@@ -213,7 +213,8 @@ impl Request for SimulateRequest {
                 None => vec![None; mappings[index].len()],
                 Some(check) => {
                     let network = &group.named.network;
-                    let reference = data::reference(network, &dataset.first(check.images))?;
+                    let dataset = dataset.clone().first(check.images);
+                    let reference = data::reference(network, dataset)?;
                     macros.table_errors(check, &reference, &mappings[index], &scopes[index])?
                 }
             });
@@ -243,7 +244,7 @@ impl Request for SimulateRequest {
             name: group.named.name.clone(),
             digest: group.named.digest,
             classes: group.named.network.classes(),
-            has_targets: dataset.targets.is_some(),
+            has_targets: dataset.has_targets(),
             evaluations: trial
                 .mappings
                 .iter()
@@ -260,8 +261,8 @@ impl Request for SimulateRequest {
             noise_in: self.noise_in.clone(),
             part: self.part,
             images: first.images(),
-            labelled: dataset.labels.is_some(),
-            targets: dataset.targets.is_some(),
+            labelled: dataset.has_labels(),
+            targets: dataset.has_targets(),
             chips: first.chips(),
             chips_differ: first.chips_differ,
             until,

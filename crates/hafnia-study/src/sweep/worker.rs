@@ -10,7 +10,7 @@ use std::time::Instant;
 use hafnia_artifact::{Digest, load, save};
 use hafnia_cim::{CodeTable, InputControl, MacroSpec};
 use hafnia_cost::{Calibrated, CostModel, DRAWS};
-use hafnia_data::{Dataset, SplitDataset};
+use hafnia_data::{SplitDataset, View};
 use hafnia_ir::{Mapping, Profile};
 use hafnia_passes::{Context, PassError, Size};
 use hafnia_rng::Seed;
@@ -33,7 +33,7 @@ use crate::sweep::plan::{Inputs, Plan, Point, ShardId};
 use crate::table_error::{self, TableCheck};
 
 /// The images that every chip is shown.
-pub(super) fn shown(plan: &Plan, set: &SplitDataset) -> anyhow::Result<Dataset> {
+pub(super) fn shown<'a>(plan: &Plan, set: &'a SplitDataset) -> anyhow::Result<View<'a>> {
     let part = plan.sweep.part;
     let dataset = part.of(set);
     let of = format!("the {} images", part.name());
@@ -48,7 +48,7 @@ pub(super) struct Worker<'a> {
     set: &'a SplitDataset,
     session: &'a Session<'a>,
     /// The images that every chip is shown.
-    shown: Dataset,
+    shown: View<'a>,
     /// What prices events: the same draws for all points.
     calibrated: Calibrated,
     folder: PathBuf,
@@ -165,10 +165,13 @@ impl<'a> Worker<'a> {
         point: &Point,
         named: &'n NamedNetwork,
         images: usize,
-    ) -> anyhow::Result<Subject<'n>> {
+    ) -> anyhow::Result<Subject<'n>>
+    where
+        'a: 'n,
+    {
         let network = &named.network;
         let scope = noise_scope(&text_of(point, "noise_in", "all"), network)?;
-        let reference = |images| data::reference(network, &self.shown.first(images));
+        let reference = |images| data::reference(network, self.shown.clone().first(images));
         let is_table = self.plan.sweep.engine == EngineKind::Table;
         let checked = is_table.then(|| reference(images.min(table_error::IMAGES))).transpose()?;
         let (shown, priced) = (reference(images)?, reference(COST_IMAGES)?);
@@ -269,10 +272,9 @@ impl<'a> Worker<'a> {
         if let Ok(profile) = load(&path) {
             return Ok(profile);
         }
-        let images = data::images(&named.network, &Part::Train.of(self.set))?;
-        let options =
-            ProfileOptions { images: PROFILE_IMAGES.min(images.len()), positions_per_image: 1 };
-        let reference = Reference::new(&named.network, &images)?;
+        let reference = data::reference(&named.network, Part::Train.of(self.set))?;
+        let images = PROFILE_IMAGES.min(reference.images());
+        let options = ProfileOptions { images, positions_per_image: 1 };
         let taken = reference.profile(options, Seed(1), &|_, _| {})?;
         save(&path, &taken)?;
         Ok(taken)
