@@ -12,7 +12,8 @@ use crate::output::{Output, table};
 /// thread gives.
 ///
 /// The network runs with noise in all layers on test images of the small subset that is part of
-/// hafnia, over and over; it is mapped by --pipeline.
+/// hafnia, over and over; it is mapped by --pipeline. A run is long enough that its start and its
+/// end, where threads wait for each other, are little of it.
 #[derive(Args)]
 #[command(after_help = "Examples:
   hafnia bench
@@ -28,10 +29,12 @@ pub(crate) struct Bench {
     /// Pipeline that maps the network, built-in or a TOML file.
     #[arg(long, value_name = "NAME|FILE", default_value = PIPELINE)]
     pipeline: String,
-    /// Images of a run, 64 to 100 000.
-    #[arg(long, value_name = "N", default_value_t = 2048)]
-    images: usize,
-    /// Processor time that every engine is given at least, in seconds, 0.1 to 600.
+    /// Images of a run, 64 to 1 000 000; without it, for every engine, as many as take half a second
+    /// of processor time.
+    #[arg(long, value_name = "N")]
+    images: Option<usize>,
+    /// Processor time that runs of an engine on one thread take at least together, in seconds, 0.1
+    /// to 600; each is followed by one on two threads.
     #[arg(long, value_parser = number, default_value_t = 2.0)]
     seconds: f64,
     #[command(flatten)]
@@ -54,6 +57,7 @@ impl Bench {
             let columns = [
                 "engine",
                 ">images per CPU-second, one thread",
+                ">images a run",
                 ">runs",
                 ">two threads against one",
             ];
@@ -62,14 +66,15 @@ impl Bench {
                 table.row([
                     name_of(&of.engine),
                     format!("{:.0}", of.images_per_cpu_s),
+                    of.images.to_string(),
                     of.runs.to_string(),
                     of.two_thread_speedup
                         .map_or("-".to_owned(), |speedup| format!("x {speedup:.2}")),
                 ]);
             }
             format!(
-                "kernels for {}, {} processors, {} images a run, noise in all layers\n{table}",
-                measured.isa, measured.processors, measured.images
+                "kernels for {}, {} processors, noise in all layers\n{table}",
+                measured.isa, measured.processors
             )
         })
     }

@@ -305,7 +305,7 @@ proptest! {
             },
             _ => None,
         });
-        let asked = BenchRequest { network, pipeline, images, seconds: seconds.into(), spec };
+        let asked = BenchRequest { network, pipeline, images: some, seconds: seconds.into(), spec };
         check(&asked, asked.words(), |command| match command {
             Command::Bench(bench) => Some(bench.request()),
             _ => None,

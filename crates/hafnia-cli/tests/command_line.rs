@@ -468,11 +468,12 @@ fn engines_are_measured() {
     let names: Vec<&str> = engines.iter().map(|of| of["engine"].as_str().unwrap()).collect();
     assert_eq!(names, ["exact", "table", "device"]);
     assert!(engines.iter().all(|of| of["images_per_cpu_s"].as_f64().unwrap() > 0.0));
+    assert!(engines.iter().all(|of| of["images"] == 64));
     place.fail(
         "bench net.hafnia --images 1",
         1,
         expect![[r#"
-            error: --images is 1, it must lie in 64..=100000
+            error: --images is 1, it must lie in 64..=1000000
         "#]],
     );
 }

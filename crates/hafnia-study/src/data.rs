@@ -191,8 +191,11 @@ impl ImageSource for Shown<'_> {
 /// none, with what it answers itself.
 pub(crate) fn images(network: &Network, data: View<'_>) -> anyhow::Result<Images> {
     let shown = Shown::new(network, data)?;
-    let activations = shown.activations();
-    Ok(Images { labels: Reference::new(network, shown)?.labels(), activations })
+    let (activations, labels) = (shown.activations(), (0..shown.len()).map(|at| shown.label(at)));
+    Ok(match labels.collect() {
+        Some(labels) => Images { activations, labels },
+        None => Images::labelled_by(network, activations)?,
+    })
 }
 
 /// A network on the images of a data set.

@@ -11,7 +11,7 @@ use hafnia_sim::{Engines, Images, NoiseScope, Programmed, Reference};
 use hafnia_text::quoted;
 use serde::{Deserialize, Serialize};
 
-use crate::bench::{pool, processor_time};
+use crate::bench::{longer, pool, processor_time};
 use crate::map::map_by;
 use crate::request::{Request, Step};
 use crate::session::Session;
@@ -121,6 +121,9 @@ impl Step for ShapesRequest {
     }
 }
 
+/// Images beyond the first of a run, at most.
+const MOST_IMAGES: usize = 1 << 16;
+
 /// A network, and what it is measured with.
 struct Shape<'a> {
     network: Network,
@@ -145,13 +148,14 @@ impl ShapesRequest {
         let mut images = 1;
         let (conversions, seconds) = loop {
             let (conversions, seconds) = shape.run(&mapping, 1 + images)?;
-            if seconds - first >= self.seconds || images >= 1 << 16 {
+            let more = longer(images, seconds - first, self.seconds);
+            if more == images || images == MOST_IMAGES {
                 break ((conversions - least) as f64, seconds - first);
             }
-            images *= 4;
+            images = more.min(MOST_IMAGES);
         };
         let image = Images { activations: image(network, 0), labels: vec![0] };
-        let reference = Reference::new(network, &image)?;
+        let reference = Reference::new(network, image)?;
         let programmed = Programmed::new(&reference, &mapping, spec, &NoiseScope::All)?;
         let events = programmed.count_events(&|_, _| {});
         let cost = calibrated.assess(network, &mapping, spec, &events)?.cost();
@@ -174,10 +178,10 @@ impl ShapesRequest {
 
 impl Shape<'_> {
     /// Conversions, and processor time in seconds, of so many random images on a new chip.
-    fn run(&self, mapping: &Mapping, count: u64) -> anyhow::Result<(u64, f64)> {
-        let activations = (0..count).flat_map(|index| image(&self.network, index)).collect();
-        let images = Images { activations, labels: vec![0; count as usize] };
-        let reference = Reference::new(&self.network, &images)?;
+    fn run(&self, mapping: &Mapping, count: usize) -> anyhow::Result<(u64, f64)> {
+        let activations = (0..count as u64).flat_map(|index| image(&self.network, index)).collect();
+        let images = Images { activations, labels: vec![0; count] };
+        let reference = Reference::new(&self.network, images)?;
         let programmed = Programmed::new(&reference, mapping, self.spec, &NoiseScope::All)?;
         let start = processor_time()?;
         let evaluation = programmed.run(0..1, Seed(1)).on(&Engines::Device)?;
