@@ -249,6 +249,8 @@ mod tests {
             assert_eq!(says(&image([3, 2, 2]), shape, 4), "fits");
             assert_eq!(says(&image(shape), [3, 2, 2], 4), "fits");
         }
+        // Rows are the channels of a signal.
+        assert_eq!(says(&image([1, 4, 3]), [4, 1, 3], 4), "fits");
         assert_eq!(
             says(&image([2, 2, 3]), [2, 3, 2], 4),
             "data set `mnist/train` has images of 2x2x3, the network takes 2x3x2"

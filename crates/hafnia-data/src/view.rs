@@ -209,7 +209,8 @@ impl<'a> View<'a> {
     /// many classes apart can be shown these.
     ///
     /// A vector, whose values all lie along one side, is an image of every shape of as many values, in
-    /// the order (channel, y, x), and an image is such a vector.
+    /// the order (channel, y, x), and an image is such a vector. The rows of an image are the channels of
+    /// a signal, which has no rows.
     ///
     /// # Errors
     /// [`DataError::Unfit`] if there are no images, they have another shape, one has a label that is
@@ -218,7 +219,9 @@ impl<'a> View<'a> {
         self.check_any()?;
         let size = shape.iter().product();
         let is_vector = |shape: [usize; 3]| shape.contains(&size);
-        let fits = self.data.size() == size && (is_vector(self.shape()) || is_vector(shape));
+        let is_signal = self.shape() == [1, shape[0], shape[2]] && shape[1] == 1;
+        let is_plain = is_signal || is_vector(self.shape()) || is_vector(shape);
+        let fits = self.data.size() == size && is_plain;
         if self.shape() != shape && !fits {
             let [height, width, channels] = self.shape();
             let last = [channels, height, width] == shape;

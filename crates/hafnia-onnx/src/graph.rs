@@ -9,6 +9,7 @@ use hafnia_text::quoted;
 use prost::Message as _;
 
 use crate::error::ImportError;
+use crate::functions::inlined;
 use crate::proto::{self, Attribute, Dimension, Model, Node};
 use crate::tensor::{Files, Tensor};
 
@@ -55,9 +56,11 @@ impl Graph {
 
     /// The graph of a model whose external data lie in `folder`.
     fn of(model: Model, folder: &Path) -> Result<Self, String> {
-        let graph = model.graph.ok_or("it holds no graph: it is no ONNX file, or a damaged one")?;
+        let Model { graph, functions, opset_import, .. } = model;
+        let mut graph = graph.ok_or("it holds no graph: it is no ONNX file, or a damaged one")?;
         let own = |set: &&proto::OperatorSet| is_own(&set.domain);
-        let opset = model.opset_import.iter().find(own).map_or(1, |set| set.version);
+        let opset = opset_import.iter().find(own).map_or(1, |set| set.version);
+        graph.node = inlined(graph.node, &functions, MOST_PARTS)?;
         let mut notes = Vec::new();
         let output = match &graph.output[..] {
             [] => return Err("its graph gives nothing".to_owned()),

@@ -33,7 +33,7 @@ pub(crate) fn runs(
                 at = end;
                 open.pop();
             } else if end == at + 1 {
-                push(&mut runs, end, end_value)?;
+                push(&mut runs, end, end_value, MOST_LEVELS)?;
                 at = end;
                 open.pop();
             } else {
@@ -51,7 +51,7 @@ pub(crate) fn runs(
         for at in least + 1..=largest {
             let (found, (_, here)) = (value(at), runs[runs.len() - 1]);
             if !is_same(found, here) {
-                push(&mut runs, at, found)?;
+                push(&mut runs, at, found, 4 * MOST_LEVELS)?;
             }
         }
     }
@@ -72,10 +72,11 @@ pub(crate) fn negated(runs: &Runs, largest: i64) -> Runs {
     negated
 }
 
-fn push(runs: &mut Runs, at: i64, value: f32) -> Result<(), String> {
-    if runs.len() == MOST_LEVELS {
+/// Adds a run, of which there may be so many.
+fn push(runs: &mut Runs, at: i64, value: f32, most: usize) -> Result<(), String> {
+    if runs.len() == most {
         return Err(format!(
-            "it takes more than {MOST_LEVELS} different values: it is not quantised to 8 bits or fewer; put \
+            "it takes more than {most} different values: it is not quantised to 8 bits or fewer; put \
              a quantiser before it"
         ));
     }

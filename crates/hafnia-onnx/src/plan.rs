@@ -262,10 +262,24 @@ impl Plan {
         }
     }
 
+    /// The value of the bytes that thresholds take: that of the input, or of grey images as a vector, if
+    /// nothing else takes the input.
+    fn bytes(&self) -> (usize, Shape) {
+        let mut takers = (0..self.steps.len()).filter(|&at| self.steps[at].from.contains(&0));
+        match (takers.next(), takers.next()) {
+            (Some(only), None)
+                if self.input.channels == 1 && matches!(self.steps[only].layer, Layer::Flatten) =>
+            {
+                (only + 1, Shape { channels: self.input.len(), height: 1, width: 1 })
+            }
+            _ => (0, self.input),
+        }
+    }
+
     /// The input, with the thresholds of its bytes if all that take it have the same.
     fn take_input(&mut self) -> Input {
-        let Shape { channels, height, width } = self.input;
-        let takers = self.steps.iter().filter(|step| step.from.contains(&0));
+        let (source, shape) = self.bytes();
+        let takers = self.steps.iter().filter(|step| step.from.contains(&source));
         let mut thresholds = takers.map(|step| match &step.layer {
             Layer::Activate(activate) => Some((&activate.thresholds, &step.floats)),
             _ => None,
@@ -274,6 +288,7 @@ impl Plan {
         let same = first.filter(|(first, _)| {
             thresholds.clone().all(|other| other.is_some_and(|(other, _)| other == *first))
         });
+        let Shape { channels, height, width } = self.input;
         let bytes = Input::upper_bits(channels, height, width, 8);
         let Some((same, floats)) = same else { return bytes };
         let is_same = thresholds.all(|other| other.is_some_and(|(_, other)| other == floats));
@@ -295,7 +310,7 @@ impl Plan {
         let lowest = same.lowest;
         // The input is what its thresholds gave.
         let folded: BTreeSet<usize> = (0..self.steps.len())
-            .filter(|&index| self.steps[index].from == [0])
+            .filter(|&index| [0, source].contains(&self.steps[index].from[0]))
             .map(|index| index + 1)
             .collect();
         for step in &mut self.steps {
@@ -307,6 +322,7 @@ impl Plan {
         }
         self.move_asked(|value| Some(if folded.contains(&value) { 0 } else { value }));
         self.keep(|value| !folded.contains(&value));
+        let Shape { channels, height, width } = shape;
         Input { channels, height, width, cuts, lowest, floats }
     }
 }

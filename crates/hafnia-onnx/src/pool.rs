@@ -27,13 +27,24 @@ impl State {
         Ok(self.maxima(&x, window, &order))
     }
 
-    /// A value each of whose parts is a function of one base.
+    /// A value each of whose parts is a function of one base that only rises or only falls, where it is
+    /// that or can be quantised.
     fn one_based(&mut self, x: &Value) -> Result<Value, String> {
-        if x.parts.iter().all(|part| part.bases.len() == 1) {
+        let is_single = x.parts.iter().all(|part| part.bases.len() == 1);
+        let mut is_plain = is_single;
+        for part in &x.parts {
+            let program = self.expressions.program(part.of)?;
+            let channels = self.bases[part.bases[0]].shape.channels;
+            is_plain &= (0..channels).all(|channel| program.is_monotone(channel));
+        }
+        if is_plain {
             return Ok(x.clone());
         }
-        let base = self.quantise(x, None)?;
-        Ok(Value { parts: self.value_of(base).parts, ..x.clone() })
+        match self.quantise(x, None) {
+            Ok(base) => Ok(Value { parts: self.value_of(base).parts, ..x.clone() }),
+            Err(_) if is_single => Ok(x.clone()),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Maxima over windows that fit; the channels of the parts in this order.

@@ -74,6 +74,13 @@ impl State {
         let parts: Vec<Counted> =
             value.parts.iter().map(|part| self.counted(part)).collect::<Result<_, _>>()?;
         let grids = grids(&parts, groups)?;
+        let mut of_part = &grids[..];
+        let unfolded = parts.into_iter().map(|part| {
+            let (own, others) = of_part.split_at(part.runs.len());
+            of_part = others;
+            self.unfolded(part, own)
+        });
+        let parts: Vec<Counted> = unfolded.collect::<Result<_, _>>()?;
         let directions: Vec<Vec<Option<bool>>> =
             parts.iter().map(|part| self.directions(part)).collect::<Result<_, _>>()?;
         let mut is_reversed = false;
@@ -185,11 +192,7 @@ impl State {
         let levels: Vec<i64> = runs.iter().map(|run| grid.level(run.1)).collect();
         let (rises, falls) = (levels.is_sorted(), levels.iter().rev().is_sorted());
         if !rises && !falls {
-            return Err(
-                "it rises and falls with the sum: thresholds cannot count it; use an activation that only \
-                 rises, such as Relu"
-                    .to_owned(),
-            );
+            return Err("a MaxPool takes what rises and falls with a sum".to_owned());
         }
         let can_turn = self.plan.is_product(self.bases[base].value);
         let falling = match pooled {

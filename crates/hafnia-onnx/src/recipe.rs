@@ -142,6 +142,27 @@ pub(crate) fn recipe(
         "LeakyRelu" => steps(vec![(Op::Slope, vec![X, Number(float(node, "alpha", 0.01))])]),
         "PRelu" => plain(Op::Slope, 2),
         "Elu" => steps(vec![(Op::Exponent, vec![X, Number(float(node, "alpha", 1.0))])]),
+        "Selu" => {
+            let (alpha, gamma) =
+                (float(node, "alpha", 1.673_263_2), float(node, "gamma", 1.050_701));
+            steps(vec![
+                (Op::Exponent, vec![X, Number(alpha)]),
+                (Op::Multiply, vec![Step(0), Number(gamma)]),
+            ])
+        }
+        "Celu" => {
+            let alpha = Number(float(node, "alpha", 1.0));
+            steps(vec![
+                (Op::Divide, vec![X, alpha]),
+                (Op::Exponent, vec![Step(0), Number(1.0)]),
+                (Op::Multiply, vec![Step(1), alpha]),
+            ])
+        }
+        "Softsign" => steps(vec![
+            (Op::Absolute, vec![X]),
+            (Op::Add, vec![Step(0), Number(1.0)]),
+            (Op::Divide, vec![X, Step(1)]),
+        ]),
         "ThresholdedRelu" => steps(vec![
             (Op::Compare(Comparison::Greater), vec![X, Number(float(node, "alpha", 1.0))]),
             (Op::Choose, vec![Step(0), X, Number(0.0)]),

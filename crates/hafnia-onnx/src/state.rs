@@ -52,6 +52,26 @@ impl State {
         self.bases.len() - 1
     }
 
+    /// A value as levels, if it can be quantised.
+    pub(crate) fn settle(&mut self, value: Value) -> Value {
+        let is_open = value.parts.iter().any(|part| {
+            let of_image = part.bases.iter().any(|&base| self.bases[base].bytes.is_some());
+            let is_plain = self.expressions.is_source(part.of) && part.pools.is_empty();
+            !of_image && !is_plain
+        });
+        if !is_open || value.ending.is_some() || !value.padding.is_empty() {
+            return value;
+        }
+        let Ok(base) = self.quantise(&value, None) else { return value };
+        let whole = self.value_of(base);
+        if let [part] = &value.parts[..]
+            && part.bases != [base]
+        {
+            self.settled.insert(base, part.clone());
+        }
+        Value { dims: value.dims, places: value.places, ..whole }
+    }
+
     /// A value as a function of what the integers that it is a function of are levels of.
     pub(crate) fn unsettled(&mut self, value: &Value) -> Result<Value, String> {
         let mut value = value.clone();

@@ -9,6 +9,7 @@ use hafnia_model::Shape;
 use crate::arrange::{concat, pad, split};
 use crate::columns::Columns;
 use crate::constant::{self, cook, fold};
+use crate::elementwise::Op;
 use crate::error::ImportError;
 use crate::graph::{Graph, float, integer, integers, is_own, label};
 use crate::imported::Imported;
@@ -209,26 +210,9 @@ impl<'a> Walk<'a> {
 
     /// A value that several nodes take is quantised once, if it can be, so that they share it.
     fn settled(&mut self, name: &str, value: Value) -> Value {
-        let is_shared = self.graph.takers.get(name).is_some_and(|&takers| takers > 1);
-        let is_open = value.parts.iter().any(|part| {
-            let of_image = part.bases.iter().any(|&base| self.state.bases[base].bytes.is_some());
-            let is_plain = self.state.expressions.is_source(part.of) && part.pools.is_empty();
-            !of_image && !is_plain
-        });
-        if !is_shared || !is_open || value.ending.is_some() || !value.padding.is_empty() {
-            return value;
-        }
-        match self.state.quantise(&value, None) {
-            Ok(base) => {
-                let whole = self.state.value_of(base);
-                if let [part] = &value.parts[..]
-                    && part.bases != [base]
-                {
-                    self.state.settled.insert(base, part.clone());
-                }
-                Value { dims: value.dims, places: value.places, ..whole }
-            }
-            Err(_) => value,
+        match self.graph.takers.get(name) {
+            Some(&takers) if takers > 1 => self.state.settle(value),
+            _ => value,
         }
     }
 
@@ -484,6 +468,11 @@ impl<'a> Walk<'a> {
                 }
             });
         }
+        if turns(&steps)
+            && let Some(Operand::Varying(value)) = operands.first_mut()
+        {
+            *value = self.state.settle(value.clone());
+        }
         let mut found: Vec<Operand> = Vec::new();
         for (op, sources) in steps {
             let of: Vec<Operand> = sources
@@ -529,6 +518,13 @@ const QUANTISERS: &[&str] = &[
     "brevitas.onnx",
     "org.qonnx",
 ];
+
+/// Whether operations may give what rises and falls with their first input.
+fn turns(steps: &[(Op, Vec<Source>)]) -> bool {
+    let first = steps.iter().flat_map(|(_, sources)| sources);
+    first.filter(|source| **source == Source::Input(0)).count() > 1
+        || steps.iter().any(|(op, _)| matches!(op, Op::Absolute | Op::Square))
+}
 
 /// A matrix of weights (input, output).
 fn matrix(weights: &Tensor, is_turned: bool) -> Result<Tensor, String> {

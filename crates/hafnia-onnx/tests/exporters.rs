@@ -5,10 +5,10 @@ mod common;
 
 use std::fs;
 
-use common::{Build, QONNX, agrees, imported, int, ints};
+use common::{Build, QONNX, agrees, imported, int, ints, real};
 use hafnia_artifact::npy;
 use hafnia_model::{Conv, Layer};
-use hafnia_onnx::proto::Model;
+use hafnia_onnx::proto::{Attribute, Function, Model, Node};
 use hafnia_onnx::{Imported, Options, Pixels, check, import};
 use prost::Message as _;
 
@@ -316,5 +316,84 @@ fn floats_of_16_bits_and_cut_images_are_refused() {
         "model.onnx: Conv `/Conv_1`: it takes a tensor of sides [1, 1, 4, 4] that is no image of (1, channel, \
          y, x) as the layer before gives it; a Slice before it leaves out positions, cut the images before \
          the network"
+    );
+}
+
+/// What writes an activation of a tensor.
+type Writes = fn(&mut Build, &str) -> String;
+
+#[test]
+fn activations_may_rise_and_fall() {
+    let gated: Writes = |build, x| {
+        // x · min(1, max(0, x / 2 + 1)), as HardSwish.
+        let [half, one, zero] = [0.5, 1.0, 0.0].map(|value| build.number(value));
+        let halved = build.node("Mul", &[x, &half], vec![]);
+        let raised = build.node("Add", &[&halved, &one], vec![]);
+        let low = build.node("Min", &[&raised, &one], vec![]);
+        let gate = build.node("Max", &[&low, &zero], vec![]);
+        build.node("Mul", &[x, &gate], vec![])
+    };
+    let squared: Writes = |build, x| build.node("Mul", &[x, x], vec![]);
+    for (write, scale) in [(gated, 0.125), (gated, 0.0625), (squared, 0.0625)] {
+        for is_pooled in [false, true] {
+            let (mut build, sums) = begun();
+            let mut last = write(&mut build, &sums);
+            let window = || vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+            if is_pooled {
+                last = build.node("MaxPool", &[&last], window());
+            }
+            let levels = build.quant(&last, scale, 8.0, true);
+            let side = if is_pooled { 3 } else { 6 };
+            let imported = agrees(&ended(build, &levels, 4 * side * side));
+            let layers = imported.network.layers();
+            assert!(layers.iter().any(|layer| matches!(layer, Layer::Add(_))), "{layers:?}");
+        }
+    }
+}
+
+#[test]
+fn functions_of_a_file_are_what_they_are_made_of() {
+    let (mut build, sums) = begun();
+    let (low, high) = (build.number(0.0), build.number(2.0));
+    let clipped = build.node_of("local", "Limited", &[&sums, &low, &high], vec![real("bias", 0.5)]);
+    let levels = build.quant(&clipped, 0.25, 4.0, false);
+    let own = |op: &str, input: &[&str], output: &str| Node {
+        input: input.iter().map(|&name| name.into()).collect(),
+        output: vec![output.into()],
+        name: op.into(),
+        op_type: op.into(),
+        ..Node::default()
+    };
+    let bias = Attribute { ref_attr_name: "bias".into(), ..real("value_float", 0.0) };
+    let constant = Node { attribute: vec![bias], ..own("Constant", &[], "t0") };
+    let function = Function {
+        name: "Limited".into(),
+        domain: "local".into(),
+        input: ["x", "low", "high"].map(Into::into).to_vec(),
+        output: vec!["y".into()],
+        attribute: vec!["bias".into()],
+        node: vec![
+            constant,
+            own("Add", &["x", "t0"], "t1"),
+            own("Clip", &["t1", "low", "high"], "y"),
+        ],
+        opset_import: Vec::new(),
+    };
+    let mut model = ended(build, &levels, 144);
+    model.functions.push(function.clone());
+    let called = network_of(&model).network;
+    let (mut build, sums) = begun();
+    let numbers = [0.5, 0.0, 2.0].map(|value| build.number(value));
+    let biased = build.node("Add", &[&sums, &numbers[0]], vec![]);
+    let clipped = build.node("Clip", &[&biased, &numbers[1], &numbers[2]], vec![]);
+    let levels = build.quant(&clipped, 0.25, 4.0, false);
+    let plain = network_of(&ended(build, &levels, 144)).network;
+    assert_eq!(called.layers()[0].thresholds(), plain.layers()[0].thresholds());
+    // One that calls itself.
+    let call = Node { domain: "local".into(), ..own("Limited", &["x", "low", "high"], "y") };
+    model.functions[0] = Function { node: vec![call], ..function };
+    assert_eq!(
+        imported(&model, Pixels::Raw).expect_err("refused"),
+        "model.onnx: its function `Limited` is called within itself, or makes more than 1048576 nodes"
     );
 }

@@ -153,3 +153,26 @@ fn signed_bytes_are_bytes_less_128() {
     let fault = imported_as(2, Pixels::Unit).expect_err("unsigned");
     assert_eq!(fault, "model.onnx: its input `x` is of uint8: pixels must be raw");
 }
+
+#[test]
+fn every_pixel_of_a_vector_may_have_a_quantiser_of_its_own() {
+    let mut build = Build::new(&[1, 1, 4, 4]);
+    let flat = build.node("Flatten", &["x"], vec![int("axis", 1)]);
+    let means: Vec<f32> = (0..16).map(|at| at as f32 * 0.031).collect();
+    let less = build.floats(&[16], &means);
+    let centred = build.node("Sub", &[&flat, &less], vec![]);
+    let levels = build.quant(&centred, 0.13, 4.0, true);
+    let weights = build.weights(&[16, 3], -3..=3, 0.25);
+    let logits = build.node("MatMul", &[&levels, &weights], vec![]);
+    let found = imported(&build.finish(&logits), Pixels::Unit).expect("imported");
+    let input = found.network.input();
+    assert_eq!((found.network.layers().len(), input.floats.len()), (1, 16));
+    for (floats, mean) in input.floats.iter().zip(means) {
+        for share in 0..=1000 {
+            let value = share as f32 / 1000.0;
+            let level = ((value - mean) / 0.13).clamp(-8.0, 7.0).round_ties_even();
+            let taken = floats.level(value).expect("it is taken");
+            assert_eq!((input.lowest + i32::from(taken)) as f32, level, "{value} less {mean}");
+        }
+    }
+}
