@@ -107,20 +107,8 @@ fn product(
     sums
 }
 
-/// The most runs of a network in search of what an executor may have rounded, …
+/// The most runs of a network in search of what an executor may have rounded.
 const MOST_RUNS: usize = 1000;
-/// … which are fewer where they take as many products of weights and activations.
-const MOST_PRODUCTS: usize = 1 << 34;
-
-/// The most runs of this network.
-fn most_runs(network: &Network) -> usize {
-    let products = |(index, layer): (usize, &Layer)| {
-        let weights = layer.weights()?;
-        Some(weights.rows() * network.shape_after(index).len())
-    };
-    let products: usize = network.layers().iter().enumerate().filter_map(products).sum();
-    (MOST_PRODUCTS / products.max(1)).clamp(10, MOST_RUNS)
-}
 
 /// Whether a set of doubtful sums of an image, taken for those on the other side, brings what the
 /// network gives to a distance of 0: one after the other, each that brings it nearer.
@@ -130,7 +118,7 @@ pub(crate) fn is_explained(
     levels: &[u8],
     distance: impl Fn(&Given) -> f64,
 ) -> bool {
-    let (mut turned, most) = (BTreeSet::new(), most_runs(network));
+    let mut turned = BTreeSet::new();
     let given = run(network, doubts, levels, &turned);
     let (mut best, mut open, mut runs) = (distance(&given), given.places, 1);
     while best > 0.0 {
@@ -146,7 +134,7 @@ pub(crate) fn is_explained(
                 turned.remove(&place);
             }
             runs += 1;
-            if best == 0.0 || runs > most {
+            if best == 0.0 || runs > MOST_RUNS {
                 return best == 0.0;
             }
         }

@@ -103,6 +103,16 @@ impl Graph {
                     && !constants.contains_key(*name)
             };
             if let Some(name) = node.input.iter().find(is_there) {
+                let is_sparse = |sparse: &proto::Sparse| {
+                    sparse.values.as_ref().is_some_and(|values| values.name == **name)
+                };
+                if graph.sparse_initializer.iter().any(is_sparse) {
+                    let name = quoted(name);
+                    return Err(format!(
+                        "{} takes {name}, which is sparse: write constants with all their elements",
+                        label(node)
+                    ));
+                }
                 return Err(format!("{} takes {}, which nothing gives", label(node), quoted(name)));
             }
         }

@@ -114,7 +114,8 @@ pub(crate) fn input_dims(graph: &Graph) -> Result<Vec<usize>, String> {
         let side = side.filter(|&side| side <= 1 << 14);
         dims.push(side.ok_or_else(|| {
             format!(
-                "its input {name} has sides ({shown}), of which all but the first must be known"
+                "its input {name} has sides ({shown}), of which all but the first must be known, and at most {}",
+                1 << 14
             )
         })?);
     }

@@ -71,6 +71,9 @@ pub struct Graph {
     /// Constants.
     #[prost(message, repeated, tag = "5")]
     pub initializer: Vec<Tensor>,
+    /// Constants of which only some elements are there.
+    #[prost(message, repeated, tag = "15")]
+    pub sparse_initializer: Vec<Sparse>,
     /// What it takes; in older files the constants, too.
     #[prost(message, repeated, tag = "11")]
     pub input: Vec<ValueInfo>,
@@ -135,6 +138,14 @@ pub struct Attribute {
     /// In a function, the name of its option that this is.
     #[prost(string, tag = "21")]
     pub ref_attr_name: String,
+}
+
+/// A constant of which only some elements are there: they are not read.
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Sparse {
+    /// These elements, and its name.
+    #[prost(message, optional, tag = "1")]
+    pub values: Option<Tensor>,
 }
 
 /// A constant: its elements stand in one of several fields, or in a file beside.

@@ -441,9 +441,17 @@ pub(crate) fn unknown(node: &Node) -> String {
             "its domain {} is of a later stage of FINN; take the model before its layers are specialised",
             hafnia_text::quoted(&node.domain)
         ),
+        "LayerNormalization" | "InstanceNormalization" | "GroupNormalization" => {
+            "it normalises by the image itself; use BatchNormalization".to_owned()
+        }
         _ => match node.domain.as_str() {
-            "" => "it is not one of the operators that are taken".to_owned(),
-            domain => format!("an operator of domain {} is not taken", hafnia_text::quoted(domain)),
+            "" => "it is not one of the operators that are taken, which docs/import.md lists; write it by \
+                   those"
+                .to_owned(),
+            domain => format!(
+                "an operator of domain {} is not taken; write it by those that docs/import.md lists",
+                hafnia_text::quoted(domain)
+            ),
         },
     }
 }

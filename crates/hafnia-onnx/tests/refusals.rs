@@ -4,7 +4,7 @@ mod common;
 
 use common::{Build, QONNX, imported, imported_bytes, int, ints, text};
 use hafnia_onnx::Pixels;
-use hafnia_onnx::proto::{Graph, Model, Node, Tensor, ValueInfo};
+use hafnia_onnx::proto::{Graph, Model, Node, Sparse, Tensor, ValueInfo};
 use proptest::prelude::*;
 use prost::Message as _;
 
@@ -42,11 +42,13 @@ fn nodes_that_compute_something_else_are_named() {
     let cases: Vec<(Model, &str)> = vec![
         (
             behind(|build, x| build.node("Frobnicate", &[x], vec![])),
-            "Frobnicate `/Frobnicate_2`: it is not one of the operators that are taken",
+            "Frobnicate `/Frobnicate_2`: it is not one of the operators that are taken, which docs/import.md \
+             lists; write it by those",
         ),
         (
             behind(|build, x| build.node_of("example.org", "Quant", &[x], vec![])),
-            "Quant `/Quant_2`: an operator of domain `example.org` is not taken",
+            "Quant `/Quant_2`: an operator of domain `example.org` is not taken; write it by those that \
+             docs/import.md lists",
         ),
         (
             behind(|build, x| {
@@ -271,6 +273,14 @@ fn graphs_that_are_none_are_refused() {
         &changed(|graph| graph.initializer[0].dims = vec![1 << 40, 1 << 40]),
         "constant `c0`: its sides [1099511627776, 1099511627776] have more than 33554432 elements, the most \
          that is read",
+    );
+    let sparse = |graph: &mut Graph| {
+        let values = Some(graph.initializer.remove(0));
+        graph.sparse_initializer.push(Sparse { values });
+    };
+    refused(
+        &changed(sparse),
+        "Conv `/Conv_0` takes `c0`, which is sparse: write constants with all their elements",
     );
     let folder = |graph: &mut Graph| {
         graph.initializer[0].data_location = 1;
