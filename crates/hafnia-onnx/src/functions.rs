@@ -7,18 +7,13 @@ use crate::proto::{Attribute, Function, Node};
 /// The most calls within calls.
 const MOST_DEPTH: usize = 64;
 
-/// Domains whose operators are known, whatever a file says that they are made of.
-const KNOWN: [&str; 5] = ["", "ai.onnx", "com.microsoft", "qonnx", "finn"];
-
-/// Nodes without calls of the functions of a file, at most so many.
+/// Nodes without calls of the functions of a file whose domain is not known otherwise, at most so many.
 pub(crate) fn inlined(
     nodes: Vec<Node>,
     functions: &[Function],
+    is_known: &dyn Fn(&str) -> bool,
     most: usize,
 ) -> Result<Vec<Node>, String> {
-    let is_known = |domain: &str| {
-        KNOWN.contains(&domain.split('.').next().unwrap_or_default()) || KNOWN.contains(&domain)
-    };
     let by_name: BTreeMap<(&str, &str), &Function> = functions
         .iter()
         .filter(|function| !is_known(&function.domain))

@@ -60,7 +60,7 @@ impl Graph {
         let mut graph = graph.ok_or("it holds no graph: it is no ONNX file, or a damaged one")?;
         let own = |set: &&proto::OperatorSet| is_own(&set.domain);
         let opset = opset_import.iter().find(own).map_or(1, |set| set.version);
-        graph.node = inlined(graph.node, &functions, MOST_PARTS)?;
+        graph.node = inlined(graph.node, &functions, &is_known, MOST_PARTS)?;
         let mut notes = Vec::new();
         let output = match &graph.output[..] {
             [] => return Err("its graph gives nothing".to_owned()),
@@ -132,9 +132,25 @@ impl Graph {
     }
 }
 
+/// Domains of QONNX's operators, by the names that they have had.
+pub(crate) const QUANTISERS: &[&str] = &[
+    "qonnx.custom_op.general",
+    "qonnx.custom_op.channels_last",
+    "qonnx.custom_op.channelslast",
+    "finn.custom_op.general",
+    "onnx.brevitas",
+    "brevitas.onnx",
+    "org.qonnx",
+];
+
 /// Whether a domain is that of ONNX's own operators.
 pub(crate) fn is_own(domain: &str) -> bool {
     matches!(domain, "" | "ai.onnx")
+}
+
+/// Whether operators of a domain are known, whatever a file says that they are made of.
+fn is_known(domain: &str) -> bool {
+    is_own(domain) || domain == "com.microsoft" || QUANTISERS.contains(&domain)
 }
 
 /// How messages name a node.

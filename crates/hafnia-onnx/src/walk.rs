@@ -11,7 +11,7 @@ use crate::columns::Columns;
 use crate::constant::{self, cook, fold};
 use crate::elementwise::Op;
 use crate::error::ImportError;
-use crate::graph::{Graph, float, integer, integers, is_own, label};
+use crate::graph::{Graph, QUANTISERS, float, integer, integers, is_own, label};
 use crate::imported::Imported;
 use crate::input::begin;
 use crate::layout;
@@ -507,17 +507,6 @@ impl<'a> Walk<'a> {
         self.state.max_pool(&Node { attribute: vec![kernel], ..Node::default() }, x)
     }
 }
-
-/// Domains of QONNX's operators, by the names that they have had.
-const QUANTISERS: &[&str] = &[
-    "qonnx.custom_op.general",
-    "qonnx.custom_op.channels_last",
-    "qonnx.custom_op.channelslast",
-    "finn.custom_op.general",
-    "onnx.brevitas",
-    "brevitas.onnx",
-    "org.qonnx",
-];
 
 /// Whether operations may give what rises and falls with their first input.
 fn turns(steps: &[(Op, Vec<Source>)]) -> bool {
