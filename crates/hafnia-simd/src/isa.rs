@@ -148,10 +148,10 @@ mod tests {
             Vec<[[i16; LANES]; 2]>,
             Vec<[i32; LANES]>,
             u32,
-            [u64; 9],
+            u64,
             Vec<u16>,
             Vec<[u64; 8]>,
-            [u64; 2],
+            [u64; 3],
         );
 
         #[inline(always)]
@@ -200,10 +200,8 @@ mod tests {
                 integers.push(stored);
             }
             let mut places = [0; 64];
-            let count = simd.positions(self.word, 1_000, &mut places);
-            let mut found = [simd.above(&self.words, self.tables[0][0]); 9];
-            let table = ByteTable::new(|first, last| self.of_bytes(first, last));
-            found[..8].copy_from_slice(&simd.look_up(&self.words, &table));
+            let ones = simd.positions(self.word, 1_000, &mut places);
+            let above = simd.above(&self.words, self.tables[0][0]);
             let mut bits = Vec::new();
             let mut from = [0; 64];
             for (from, word) in from.as_chunks_mut().0.iter_mut().zip(self.words) {
@@ -219,22 +217,126 @@ mod tests {
                 bits.push(simd.words(vector));
             }
             let lanes = simd.bits_i16(simd.greater_i16(s, t));
-            let [_, skipped, picked, ..] = self.tables[0].map(u32::from);
+            let [bit, skipped, picked, count, ..] = self.tables[0].map(u32::from);
             let picked = simd.pick(self.word, skipped % 64, picked % 65);
             (
                 floats,
                 shorts,
                 integers,
                 lanes,
-                found,
-                places[..count].to_vec(),
+                above,
+                places[..ones].to_vec(),
                 bits,
-                [picked, simd.spread(self.word)],
+                [picked, simd.spread(self.word), simd.gather_bits(&from, bit, 1 + count % 64)],
+            )
+        }
+    }
+
+    struct LookUp {
+        words: [u64; 8],
+        table: ByteTable,
+    }
+
+    impl Kernel for &LookUp {
+        type Output = [u64; 8];
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            simd.look_up(&self.words, &self.table)
+        }
+    }
+
+    /// The operations that lists are made of.
+    struct Lists {
+        lanes: [u32; 8],
+        kept: u8,
+        word: u64,
+        first: u8,
+        /// Below 64 when added up.
+        steps: [u64; 8],
+        shifts: [u32; 2],
+        mask: u64,
+        weight: i16,
+        integers: [i32; LANES],
+    }
+
+    impl Kernel for &Lists {
+        type Output = (u8, Vec<u32>, Vec<u8>, [u64; 8], [[i16; LANES]; 4], [i32; LANES]);
+
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Self::Output {
+            let kept =
+                simd.keep(&self.lanes, self.kept)[..self.kept.count_ones() as usize].to_vec();
+            let mut places = [0; 64];
+            let count = simd.positions_u8(self.word, self.first, &mut places);
+            let (into, steps) =
+                (simd.splat_bits(self.lanes[0].into()), simd.load_words(&self.steps));
+            let moved = simd.or_moved(into, self.word, steps, self.shifts, self.mask);
+            let (half, quarter) = (simd.splat_half(self.weight), simd.splat_quarter(self.weight));
+            let mut splat = [[0; LANES]; 4];
+            let (halves, quarters) = splat.split_at_mut(2);
+            let of_halves = simd.join([half, simd.load_half(&[1; LANES])]);
+            simd.store_i16(of_halves, halves.first_chunk_mut().expect("two halves"));
+            let other = simd.load_quarter(&[2; LANES / 2]);
+            let of_quarters = simd.join_quarters([other, quarter, quarter, other]);
+            simd.store_i16(of_quarters, quarters.first_chunk_mut().expect("two halves"));
+            let mut sums = self.integers;
+            let (first, second) = sums.split_at_mut(LANES / 2);
+            let vector = simd.load_i32(&self.integers);
+            simd.add_half_to(vector, true, first.first_chunk_mut().expect("a half"));
+            simd.add_half_to(vector, false, second.first_chunk_mut().expect("a half"));
+            (
+                simd.nonzero(&self.lanes),
+                kept,
+                places[..count].to_vec(),
+                simd.words(moved),
+                splat,
+                sums,
             )
         }
     }
 
     proptest! {
+        /// Every level lists what is plain to see.
+        #[test]
+        fn levels_list_the_same(
+            lanes in any::<[u32; 8]>(),
+            bytes in any::<[u8; 2]>(),
+            word in any::<u64>(),
+            and in any::<u64>(),
+            first in 0u8..=192,
+            steps in any::<[u8; 8]>(),
+            (right, left, bits) in (0u32..32, 0u32..32, 1u32..=32),
+            weight in any::<i16>(),
+            integers in any::<[i32; LANES]>(),
+        ) {
+            let [kept, zero] = bytes;
+            let lanes = std::array::from_fn(|lane| lanes[lane] * u32::from(zero >> lane & 1));
+            for word in [word & and, word | and, 0, u64::MAX] {
+                // No bit is taken that a shift brought in: of 32 steps and 32 more, no more than 0.
+                let steps = steps.map(|step| u64::from(step % 32));
+                let most = 64 - (31 + right);
+                let mask = (u64::MAX >> (64 - bits.min(most))) << left;
+                let shifts = [right, left];
+                let of = Lists { lanes, kept, word, first, steps, shifts, mask, weight, integers };
+                let half = LANES / 2;
+                let mut splat = [[weight; LANES], [1; LANES], [weight; LANES], [weight; LANES]];
+                splat[2][..half].fill(2);
+                splat[3][half..].fill(2);
+                let expected = (
+                    (0..8).map(|lane| u8::from(lanes[lane] != 0) << lane).sum::<u8>(),
+                    (0..8).filter(|lane| kept >> lane & 1 == 1).map(|lane| lanes[lane]).collect(),
+                    (0..64).filter(|bit| word >> bit & 1 == 1).map(|bit| first + bit).collect(),
+                    steps.map(|step| u64::from(lanes[0]) | word >> (step + u64::from(right)) << left & mask),
+                    splat,
+                    std::array::from_fn(|lane| integers[lane].wrapping_add(integers[(lane + half) % LANES])),
+                );
+                for isa in Isa::all() {
+                    prop_assert_eq!(&isa.run(&of), &expected, "{}", isa);
+                }
+            }
+        }
+
         /// Every level returns what the scalar operations return.
         #[test]
         fn levels_are_equal(
@@ -254,14 +356,20 @@ mod tests {
             for word in [word, word & and, word | and, 0, u64::MAX] {
                 let every = Every { floats, integers, shorts, words, tables, word };
                 let ones = (0..64).filter(|bit| word >> bit & 1 == 1).map(|bit| 1_000 + bit);
+                let table = ByteTable::new(|first, last| every.of_bytes(first, last));
+                let looked_up = Isa::all().iter().map(|isa| isa.run(&LookUp { words, table })).collect::<Vec<_>>();
                 let expected = Isa(Level::Portable).run(&every);
                 let [a, b] = floats;
                 let [s, t] = shorts;
                 for lane in 0..LANES {
                     let byte = (words[lane / 8] >> (lane % 8 * 8)) as u8;
                     let sixteen = if (16..240).contains(&byte) { 15 } else { 0 };
-                    let looked_up = (expected.4[lane / 8] >> (lane % 8 * 8)) as u8;
-                    prop_assert_eq!(looked_up, every.of_bytes(byte & !sixteen, byte | sixteen));
+                    let of_sixteen = every.of_bytes(byte & !sixteen, byte | sixteen);
+                    let of_byte = [every.of_bytes(byte, byte), of_sixteen];
+                    prop_assert_eq!(table.of(byte), of_byte);
+                    for looked_up in &looked_up {
+                        prop_assert!(of_byte.contains(&looked_up[lane / 8].to_le_bytes()[lane % 8]));
+                    }
                     prop_assert_eq!(expected.0[2][lane], a[lane].mul_add(b[lane], a[3]));
                     prop_assert_eq!(expected.0[3][lane], if a[lane] > b[lane] { a[lane] } else { b[lane] });
                 }
@@ -294,6 +402,12 @@ mod tests {
                 let bytes = expected.7[1].to_le_bytes();
                 for (bit, &byte) in bytes.iter().enumerate() {
                     prop_assert_eq!(u64::from(byte), word >> bit & 1);
+                }
+                let [bit, _, _, count, ..] = tables[0];
+                for place in 0..64 {
+                    let byte = (words[place / 8] >> (place % 8 * 8)) as u8;
+                    let is_one = place <= usize::from(count % 64) && byte >> (bit % 8) & 1 == 1;
+                    prop_assert_eq!(expected.7[2] >> place & 1 == 1, is_one);
                 }
                 prop_assert_eq!(&expected.5, &ones.collect::<Vec<u16>>());
                 for isa in Isa::all() {

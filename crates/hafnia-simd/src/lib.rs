@@ -49,4 +49,4 @@ mod x86;
 
 pub use isa::{Isa, UnknownIsa};
 pub use simd::{Bits, Floats, Kernel, LANES, Shorts, Simd};
-pub use words::{ByteTable, Words};
+pub use words::{ByteTable, Words, places};

@@ -46,6 +46,13 @@ impl Simd for Portable {
         array!(lane < LANES => a[lane].wrapping_add(b[lane]))
     }
     #[inline(always)]
+    fn add_half_to(self, vector: Self::I32, is_second: bool, into: &mut [i32; LANES / 2]) {
+        let first = if is_second { LANES / 2 } else { 0 };
+        for (into, value) in into.iter_mut().zip(&vector[first..]) {
+            *into = into.wrapping_add(*value);
+        }
+    }
+    #[inline(always)]
     fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
         array!(lane < LANES => a[lane].wrapping_mul(b[lane]))
     }
@@ -81,6 +88,14 @@ impl Shorts for Portable {
     type Quarter = [i16; LANES / 2];
     type Mask16 = [[bool; LANES]; 2];
 
+    #[inline(always)]
+    fn splat_half(self, value: i16) -> Self::Half {
+        [value; LANES]
+    }
+    #[inline(always)]
+    fn splat_quarter(self, value: i16) -> Self::Quarter {
+        [value; LANES / 2]
+    }
     #[inline(always)]
     fn load_half(self, from: &[i16; LANES]) -> Self::Half {
         *from
@@ -186,6 +201,18 @@ impl Bits for Portable {
     #[inline(always)]
     fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits {
         array!(word < 8 => bits[word] >> (by & 63))
+    }
+    #[inline(always)]
+    fn or_moved(
+        self,
+        into: Self::Bits,
+        bits: u64,
+        steps: Self::Bits,
+        [right, left]: [u32; 2],
+        mask: u64,
+    ) -> Self::Bits {
+        let bits = bits >> (right & 63);
+        array!(word < 8 => into[word] | bits >> (steps[word] & 63) << (left & 63) & mask)
     }
 }
 

@@ -35,6 +35,8 @@ pub trait Simd: Bits + Shorts + Words {
     fn store_i32(self, vector: Self::I32, into: &mut [i32; LANES]);
     /// a + b.
     fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
+    /// Adds eight integers, the first or the second half of a vector, to those in memory.
+    fn add_half_to(self, vector: Self::I32, is_second: bool, into: &mut [i32; LANES / 2]);
     /// a · b.
     fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32;
     /// The same integers.
@@ -58,6 +60,10 @@ pub trait Shorts: Copy {
     /// 32 answers.
     type Mask16: Copy;
 
+    /// One integer in half a vector.
+    fn splat_half(self, value: i16) -> Self::Half;
+    /// One integer in a quarter of a vector.
+    fn splat_quarter(self, value: i16) -> Self::Quarter;
     /// Half a vector from memory.
     fn load_half(self, from: &[i16; LANES]) -> Self::Half;
     /// a + b.
@@ -118,6 +124,16 @@ pub trait Bits: Copy + Send + Sync + 'static {
     }
     /// Every word of 64 bits, shifted right by less than 64.
     fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits;
+    /// Per word, into ∨ (((bits >> (steps + right)) << left) ∧ mask), `shifts` being right and left; the
+    /// mask takes no bit that a shift brings in, and no shift is 64 or more.
+    fn or_moved(
+        self,
+        into: Self::Bits,
+        bits: u64,
+        steps: Self::Bits,
+        shifts: [u32; 2],
+        mask: u64,
+    ) -> Self::Bits;
 }
 
 /// Vectors of as many floats as a register holds, for loops that keep sums in registers.

@@ -26,8 +26,10 @@ use crate::fast::sums::packed::{Activate, Multiply, Packed};
 use crate::fast::sums::sliced::{MultiplySliced, Sliced, SlicedBuffers};
 use crate::mapped::Events;
 
-/// Output positions whose lines are gathered and listed at once, as many whole rows as that are.
-const AT_ONCE: usize = 96;
+/// Output positions whose lines are gathered and listed at once, as many whole rows as that are: so many
+/// positions, and fewer if all their lines would make more groups than this.
+const AT_ONCE: usize = 576;
+const MOST_GROUPS: usize = 16_384;
 
 /// Runs images on one thread.
 pub(crate) struct Runner<'a, C: Convert = ExactKernel<'a>> {
@@ -195,11 +197,18 @@ impl<'a, C: Convert> Runner<'a, C> {
         let of = &layout.matrices[matrix];
         let (positions, blocks) = (of.windows.positions(), of.levels.blocks());
         let first = of.tiles.first().filter(|id| layout.tiles[id.index()].outputs.is_whole(blocks));
+        let sums = &mut self.buffers.sums;
+        sums.resize(sums.len().max(positions * blocks), Lanes::default());
         if first.is_none() {
-            self.buffers.sums.clear();
+            sums[..positions * blocks].fill(Lanes::default());
         }
-        self.buffers.sums.resize(positions * blocks, Lanes::default());
-        if let Sums::Sliced(sliced) = &of.sums {
+        let is_scanned = |id: &TileId| {
+            let grouper = &layout.tiles[id.index()].grouper;
+            matches!(grouper, Grouper::Slices(SliceGrouper::Scanned(_)))
+        };
+        if let Sums::Sliced(sliced) = &of.sums
+            && of.tiles.iter().any(is_scanned)
+        {
             self.fill(&sliced.streams);
         }
         for &id in &of.tiles {
@@ -221,11 +230,7 @@ impl<'a, C: Convert> Runner<'a, C> {
                     }
                 }
                 _ => {
-                    let at_once = match tile.grouper {
-                        Grouper::Any => 1,
-                        _ => (AT_ONCE / of.windows.width).max(1),
-                    };
-                    for area in of.windows.areas(at_once) {
+                    for area in of.windows.areas(self.rows_at_once(of, id)) {
                         self.gather(of, id, area.clone());
                         self.list(of, id, area);
                         if self.buffers.schedule.len >= ENOUGH {
@@ -280,8 +285,8 @@ impl<'a, C: Convert> Runner<'a, C> {
         let (layout, isa) = (self.layout, self.isa);
         let of = &layout.matrices[matrix];
         let (windows, blocks) = (&of.windows, of.levels.blocks());
-        self.buffers.sums.resize(windows.positions() * blocks, Lanes::default());
         let Buffers { words, patches, sums, .. } = &mut self.buffers;
+        sums.resize(sums.len().max(windows.positions() * blocks), Lanes::default());
         let mut left = &mut sums[..];
         for area in windows.areas(1) {
             let sums = left.split_off_mut(..area.columns.len() * blocks).expect("one a position");
@@ -353,13 +358,24 @@ impl<'a, C: Convert> Runner<'a, C> {
         }
     }
 
+    /// Rows of output positions whose groups are listed at once.
+    fn rows_at_once(&self, of: &MatrixLayout, id: TileId) -> usize {
+        let (tile, cells) = (&self.layout.tiles[id.index()], &self.layout.cells);
+        if let Grouper::Any = tile.grouper {
+            return 1;
+        }
+        let lines = cells.tiles[id.index()].lines;
+        let groups = tile.factors.len() * lines.div_ceil(cells.slots);
+        (AT_ONCE.min(MOST_GROUPS / groups.max(1)) / of.windows.width).max(1)
+    }
+
     // ---- groups --------------------------------------------------------------------------------
 
     /// Forgets what was there of another tile.
     fn begin_tile(&mut self, of: &MatrixLayout, id: TileId) {
         let (cells, index) = (&self.layout.cells, id.index());
-        let is_masked = self.codes().takes_masks(index);
-        self.buffers.schedule.begin(cells.slots, cells.tiles[index].lines, is_masked);
+        let form = self.codes().form(index);
+        self.buffers.schedule.begin(cells.slots, cells.tiles[index].lines, form);
         self.buffers.digital.clear();
         self.buffers.digital.resize(of.windows.positions(), [0; 2]);
     }

@@ -50,6 +50,11 @@ impl Simd for Avx2 {
         fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
             [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])]
         }
+        fn add_half_to(self, vector: Self::I32, is_second: bool, into: &mut [i32; LANES / 2]) {
+            let half = if is_second { vector[1] } else { vector[0] };
+            let into = into.as_mut_ptr().cast();
+            _mm256_storeu_si256(into, _mm256_add_epi32(_mm256_loadu_si256(into), half));
+        }
         fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
             [_mm256_mullo_epi32(a[0], b[0]), _mm256_mullo_epi32(a[1], b[1])]
         }
@@ -90,6 +95,12 @@ impl Shorts for Avx2 {
     }
 
     instructions! {
+        fn splat_half(self, value: i16) -> Self::Half {
+            _mm256_set1_epi16(value)
+        }
+        fn splat_quarter(self, value: i16) -> Self::Quarter {
+            _mm_set1_epi16(value)
+        }
         fn load_half(self, from: &[i16; LANES]) -> Self::Half {
             _mm256_loadu_si256(from.as_ptr().cast())
         }
@@ -184,6 +195,26 @@ impl Bits for Avx2 {
             let by = _mm_cvtsi32_si128(by.cast_signed());
             [_mm256_srl_epi64(bits[0], by), _mm256_srl_epi64(bits[1], by)]
         }
+        fn or_moved(
+            self,
+            into: Self::Bits,
+            bits: u64,
+            steps: Self::Bits,
+            shifts: [u32; 2],
+            mask: u64
+        ) -> Self::Bits {
+            let [right, left] = shifts;
+            let bits = _mm256_set1_epi64x((bits >> (right & 63)).cast_signed());
+            let (left, mask) =
+                (_mm_cvtsi32_si128(left.cast_signed()), _mm256_set1_epi64x(mask.cast_signed()));
+            let moved = |steps| {
+                _mm256_and_si256(_mm256_sll_epi64(_mm256_srlv_epi64(bits, steps), left), mask)
+            };
+            [
+                _mm256_or_si256(into[0], moved(steps[0])),
+                _mm256_or_si256(into[1], moved(steps[1])),
+            ]
+        }
     }
 }
 
@@ -228,6 +259,45 @@ impl Words for Avx2 {
         }
         fn spread(self, word: u64) -> u64 {
             _pdep_u64(word, BYTES)
+        }
+        fn gather_bits(self, bytes: &[u8; 64], bit: u32, count: u32) -> u64 {
+            // To the highest bit of its byte.
+            let by = _mm_cvtsi32_si128(7 - (bit & 7).cast_signed());
+            let half = |half: usize| {
+                let bytes = _mm256_loadu_si256(bytes.as_ptr().add(half).cast());
+                u64::from(_mm256_movemask_epi8(_mm256_sll_epi16(bytes, by)).cast_unsigned())
+            };
+            let low = half(0);
+            let word = if count > 32 { low | half(32) << 32 } else { low };
+            _bzhi_u64(word, count)
+        }
+        fn positions_u8(self, word: u64, first: u8, into: &mut [u8; 64]) -> usize {
+            let (mut count, mut first) = (0, u64::from(first) * BYTES);
+            // At most 8 places were written for every byte before, so that there is room for 8. No
+            // branch depends on what is on.
+            for byte in 0..8 {
+                let byte = word >> (8 * byte) & 0xff;
+                let places = u64::from_le_bytes(PLACES[byte as usize]).wrapping_add(first);
+                let into: *mut u64 = into.as_mut_ptr().add(count).cast();
+                into.write_unaligned(places.to_le());
+                count += byte.count_ones() as usize;
+                first = first.wrapping_add(8 * BYTES);
+            }
+            count
+        }
+        fn nonzero(self, lanes: &[u32; 8]) -> u8 {
+            let lanes = _mm256_loadu_si256(lanes.as_ptr().cast());
+            let is_zero = _mm256_cmpeq_epi32(lanes, _mm256_setzero_si256());
+            !_mm256_movemask_ps(_mm256_castsi256_ps(is_zero)) as u8
+        }
+        fn keep(self, lanes: &[u32; 8], kept: u8) -> [u32; 8] {
+            let places = _mm_loadl_epi64(PLACES[usize::from(kept)].as_ptr().cast());
+            let lanes = _mm256_loadu_si256(lanes.as_ptr().cast());
+            let lanes = _mm256_permutevar8x32_epi32(lanes, _mm256_cvtepu8_epi32(places));
+            let mut found = [0; 8];
+            let into: *mut u32 = found.as_mut_ptr();
+            _mm256_storeu_si256(into.cast(), lanes);
+            found
         }
         fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
             let (mut count, mut left) = (0, word);

@@ -16,12 +16,13 @@ pub(super) fn is_there() -> bool {
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq")
         && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512vbmi")
         && is_x86_feature_detected!("avx512vbmi2")
         && is_x86_feature_detected!("avx512vpopcntdq")
 }
 
 #[target_feature(
-    enable = "avx2,fma,bmi1,bmi2,popcnt,lzcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi2,avx512vpopcntdq"
+    enable = "avx2,fma,bmi1,bmi2,popcnt,lzcnt,avx512f,avx512bw,avx512dq,avx512vl,avx512vbmi,avx512vbmi2,avx512vpopcntdq"
 )]
 pub(super) fn run<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512(()))
@@ -33,6 +34,17 @@ static PLACES: [u16; 32] = {
     let mut place = 0;
     while place < 32 {
         places[place] = place as u16;
+        place += 1;
+    }
+    places
+};
+
+/// The same in bytes.
+static BYTE_PLACES: [u8; 64] = {
+    let mut places = [0; 64];
+    let mut place = 0;
+    while place < 64 {
+        places[place] = place as u8;
         place += 1;
     }
     places
@@ -66,6 +78,15 @@ impl Simd for Avx512 {
         fn add_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
             _mm512_add_epi32(a, b)
         }
+        fn add_half_to(self, vector: Self::I32, is_second: bool, into: &mut [i32; LANES / 2]) {
+            let half = if is_second {
+                _mm512_extracti64x4_epi64::<1>(vector)
+            } else {
+                _mm512_castsi512_si256(vector)
+            };
+            let into = into.as_mut_ptr().cast();
+            _mm256_storeu_si256(into, _mm256_add_epi32(_mm256_loadu_si256(into), half));
+        }
         fn mul_i32(self, a: Self::I32, b: Self::I32) -> Self::I32 {
             _mm512_mullo_epi32(a, b)
         }
@@ -91,6 +112,12 @@ impl Shorts for Avx512 {
     }
 
     instructions! {
+        fn splat_half(self, value: i16) -> Self::Half {
+            _mm256_set1_epi16(value)
+        }
+        fn splat_quarter(self, value: i16) -> Self::Quarter {
+            _mm_set1_epi16(value)
+        }
         fn load_half(self, from: &[i16; LANES]) -> Self::Half {
             _mm256_loadu_si256(from.as_ptr().cast())
         }
@@ -168,6 +195,20 @@ impl Bits for Avx512 {
         fn shift_right(self, bits: Self::Bits, by: u32) -> Self::Bits {
             _mm512_srl_epi64(bits, _mm_cvtsi32_si128(by.cast_signed()))
         }
+        fn or_moved(
+            self,
+            into: Self::Bits,
+            bits: u64,
+            steps: Self::Bits,
+            shifts: [u32; 2],
+            mask: u64
+        ) -> Self::Bits {
+            let [right, left] = shifts.map(i64::from);
+            let by = _mm512_add_epi64(steps, _mm512_set1_epi64(right - left));
+            let turned = _mm512_rorv_epi64(_mm512_set1_epi64(bits.cast_signed()), by);
+            // The truth table of a ∨ (b ∧ c).
+            _mm512_ternarylogic_epi64::<0xf8>(into, turned, _mm512_set1_epi64(mask.cast_signed()))
+        }
         fn full_add(self, a: Self::Bits, b: Self::Bits, c: Self::Bits) -> (Self::Bits, Self::Bits) {
             // The truth tables of a ⊕ b ⊕ c and of the majority.
             let low = _mm512_ternarylogic_epi64::<0x96>(a, b, c);
@@ -179,21 +220,16 @@ impl Bits for Avx512 {
 impl Words for Avx512 {
     instructions! {
         fn look_up(self, words: &[u64; 8], table: &ByteTable) -> [u64; 8] {
-            let ByteTable { low, between, high, .. } = table;
-            let load = |bytes: &[u8; 16]| {
-                _mm512_broadcast_i32x4(_mm_loadu_si128(bytes.as_ptr().cast()))
+            let load = |quarter: usize| {
+                _mm512_loadu_si512(table.each.as_ptr().add(64 * quarter).cast())
             };
-            // What is 16 or more becomes 128 or more, and a shuffle by that gives 0.
-            let below_16 = _mm512_set1_epi8(112);
             let bytes = _mm512_loadu_si512(words.as_ptr().cast());
-            let of_low = _mm512_shuffle_epi8(load(low), _mm512_adds_epu8(bytes, below_16));
-            let sixteenth = _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), _mm512_set1_epi8(15));
-            let of_between = _mm512_shuffle_epi8(load(between), sixteenth);
-            let from_240 = _mm512_add_epi8(bytes, _mm512_set1_epi8(16));
-            let of_high = _mm512_shuffle_epi8(load(high), _mm512_adds_epu8(from_240, below_16));
-            let of_ends = _mm512_or_si512(of_low, of_high);
+            let of_low = _mm512_permutex2var_epi8(load(0), bytes, load(1));
+            let of_high = _mm512_permutex2var_epi8(load(2), bytes, load(3));
+            let is_high = _mm512_movepi8_mask(bytes);
             let mut found = [0; 8];
-            _mm512_storeu_si512(found.as_mut_ptr().cast(), _mm512_or_si512(of_ends, of_between));
+            let of_all = _mm512_mask_blend_epi8(is_high, of_low, of_high);
+            _mm512_storeu_si512(found.as_mut_ptr().cast(), of_all);
             found
         }
         fn above(self, words: &[u64; 8], last: u8) -> u64 {
@@ -205,6 +241,28 @@ impl Words for Avx512 {
         }
         fn spread(self, word: u64) -> u64 {
             _pdep_u64(word, BYTES)
+        }
+        fn gather_bits(self, bytes: &[u8; 64], bit: u32, count: u32) -> u64 {
+            let bytes = _mm512_loadu_si512(bytes.as_ptr().cast());
+            _bzhi_u64(_mm512_test_epi8_mask(bytes, _mm512_set1_epi8(1 << (bit & 7))), count)
+        }
+        fn positions_u8(self, word: u64, first: u8, into: &mut [u8; 64]) -> usize {
+            let places = _mm512_loadu_si512(BYTE_PLACES.as_ptr().cast());
+            let places = _mm512_add_epi8(places, _mm512_set1_epi8(first.cast_signed()));
+            let places = _mm512_maskz_compress_epi8(word, places);
+            _mm512_storeu_si512(into.as_mut_ptr().cast(), places);
+            word.count_ones() as usize
+        }
+        fn nonzero(self, lanes: &[u32; 8]) -> u8 {
+            let lanes = _mm256_loadu_si256(lanes.as_ptr().cast());
+            _mm256_test_epi32_mask(lanes, lanes)
+        }
+        fn keep(self, lanes: &[u32; 8], kept: u8) -> [u32; 8] {
+            let lanes = _mm256_loadu_si256(lanes.as_ptr().cast());
+            let mut found = [0; 8];
+            let into: *mut u32 = found.as_mut_ptr();
+            _mm256_storeu_si256(into.cast(), _mm256_maskz_compress_epi32(kept, lanes));
+            found
         }
         fn positions(self, word: u64, first: u16, into: &mut [u16; 64]) -> usize {
             let places = _mm512_loadu_si512(PLACES.as_ptr().cast());

@@ -6,21 +6,28 @@
 //! below both, that is the code. The other columns are left open: theirs is that of the whole draw, in
 //! steps once more or, if they leave it open, in floats.
 
+use hafnia_ir::Coding;
 use hafnia_rng::{Counter, gaussian};
 use hafnia_simd::{Kernel, LANES, Simd};
 
 use crate::draws::{Address, word};
 use crate::engine::Device;
 use crate::fast::codes::open::{Open, first_bytes};
-use crate::fast::codes::steps::{BYTE, Cells, SET, SETS, Sets, Sigma, StepTile, Steps};
+use crate::fast::codes::steps::{BYTE, Cells, SET, SETS, Sets, Sigma, StepTile, Steps, TWICE};
 use crate::fast::codes::{self, Conversions, Convert, Lanes, TileCells};
-use crate::fast::groups::list::Schedule;
+use crate::fast::groups::list::{Form, Number, Schedule};
 use crate::fast::groups::{BATCH, Cycles, unpack};
 use crate::paths::{Path, Why};
 
 /// The most rows of a conversion, and comparators, that are left to whole steps.
 const MOST_ROWS: usize = 63;
 const MOST_COMPARATORS: usize = 63;
+const _: () = assert!(
+    MOST_COMPARATORS as i32 * Coding::LARGEST <= i16::MAX as i32,
+    "a code times its weight fits 16 bits"
+);
+/// Rows of a conversion of the default macro.
+const SLOTS: usize = 7;
 
 /// [`Device`] over lists.
 pub(crate) struct DeviceKernel<'a> {
@@ -78,12 +85,12 @@ pub(crate) struct DeviceScratch {
     lines: Vec<u64>,
 }
 
-/// Columns of a group that are left open, the codes that were taken for the time being, and the lower
-/// bounds of their signals.
+/// Columns of a group that are left open, their sums, and the lower bounds of their signals, whose codes
+/// were taken for the time being.
 #[derive(Debug, Clone, Copy)]
 struct Left {
     open: Open,
-    codes: [i16; LANES],
+    sums: [i16; LANES],
     low: [i16; LANES],
 }
 
@@ -94,8 +101,12 @@ impl Convert for DeviceKernel<'_> {
         Path::Converted(Why::Cells)
     }
 
-    fn takes_masks(&self, tile: usize) -> bool {
-        !matches!(self.tiles[tile].cells, Cells::Lines(..))
+    fn form(&self, tile: usize) -> Form {
+        match self.tiles[tile].cells {
+            Cells::Lines(_, BYTE) if self.cells.slots == SLOTS => Form::Bytes,
+            Cells::Lines(..) => Form::Lines,
+            Cells::Sets(_) | Cells::Narrow(_) => Form::Masks,
+        }
     }
 
     fn convert(
@@ -119,70 +130,104 @@ impl Convert for DeviceKernel<'_> {
         });
         let (DeviceScratch { left, lines, .. }, noise) = (scratch, &tile.noise);
         lines.resize(words, 0);
-        for Left { open, codes, low } in left {
+        for Left { open, sums, low } in left {
             let (group, block) = (open.group as usize, open.block as usize);
             let (position, plane_group) = schedule.address(group);
             let address = Address { image: of.image, position, plane_group };
             let raw = &mut raw[position as usize * blocks + block];
             for (column, byte) in open.columns() {
-                let lane = column % LANES;
-                let sum = noise.sum(low[lane], byte);
-                let by_byte = tile.code(block, lane, noise.by_byte(sum, byte));
-                let code = by_byte.unwrap_or_else(|| {
+                let (lane, sum) = (column % LANES, i32::from(sums[column % LANES]));
+                let least = tile.least_code((block, lane), low[lane]);
+                let code = |bounds| tile.code((block, lane), least, bounds);
+                let code = noise.by_byte(sum, byte).and_then(code).unwrap_or_else(|| {
                     let word = word(source, address, column, byte);
-                    let by_word = tile.code(block, lane, noise.by_word(sum, word));
-                    by_word.unwrap_or_else(|| {
+                    code(noise.by_word(sum, word)).unwrap_or_else(|| {
                         schedule.lines_of(group, lines);
                         self.code(of.tile, column, lines, gaussian(word))
                     })
                 });
-                raw[lane] += schedule.weights[group] * (code - i32::from(codes[lane]));
+                raw[lane] += schedule.weights[group] * (code - least);
             }
         }
     }
 }
 
-/// The sums of a vector of groups: of two, or of four if they have few columns.
-trait Sums {
-    /// Columns of a group in a vector.
-    const COLUMNS: usize;
+/// The sums of vectors of so many groups: of two, or of four if they have few columns.
+trait Sums<const GROUPS: usize>: Copy {
+    /// Those of the first vectors only, which tells the compiler how many there are.
+    fn first(self, vectors: usize) -> Self;
 
     /// Those of a vector.
     fn of<S: Simd>(&self, simd: S, vector: usize) -> S::I16;
 }
 
-/// The cells of a block of columns, added up line by line, `SLOTS` being those of a group, or 0.
-struct ByLine<'a, const SLOTS: usize> {
+/// The cells of a block of columns, added up line by line, of [`SLOTS`] lines below `LINES`.
+#[derive(Clone, Copy)]
+struct ByLine<'a, N, const LINES: usize> {
+    cells: &'a [Steps<LANES>; LINES],
+    /// (vector, group of the vector, slot).
+    lines: &'a [[[N; SLOTS]; 2]],
+}
+
+impl<'a, N: Number, const LINES: usize> ByLine<'a, N, LINES> {
+    #[inline(always)]
+    fn new(cells: &'a [Steps<LANES>], lines: &'a [N]) -> Self {
+        let cells = cells.try_into().expect("as many lines as the form of the list says");
+        Self { cells, lines: lines.as_chunks().0.as_chunks().0 }
+    }
+}
+
+impl<N: Number, const LINES: usize> Sums<2> for ByLine<'_, N, LINES> {
+    #[inline(always)]
+    fn first(self, vectors: usize) -> Self {
+        Self { lines: &self.lines[..vectors], ..self }
+    }
+
+    #[inline(always)]
+    fn of<S: Simd>(&self, simd: S, vector: usize) -> S::I16 {
+        let lines = &self.lines[vector];
+        let mut sums = [simd.load_half(&self.cells[0].0); 2];
+        let mut group = 0;
+        while group < 2 {
+            let mut sum = simd.load_half(&self.cells[lines[group][0].into() % LINES].0);
+            let mut slot = 1;
+            while slot < SLOTS {
+                let line = lines[group][slot].into() % LINES;
+                sum = simd.add_half(sum, simd.load_half(&self.cells[line].0));
+                slot += 1;
+            }
+            sums[group] = sum;
+            group += 1;
+        }
+        simd.join(sums)
+    }
+}
+
+/// The cells of a block of columns, added up line by line, of any number of lines and slots.
+#[derive(Clone, Copy)]
+struct ByAnyLine<'a> {
     cells: &'a [Steps<LANES>],
     lines: &'a [u16],
     slots: usize,
 }
 
-impl<const SLOTS: usize> Sums for ByLine<'_, SLOTS> {
-    const COLUMNS: usize = LANES;
+impl Sums<2> for ByAnyLine<'_> {
+    #[inline(always)]
+    fn first(self, _vectors: usize) -> Self {
+        self
+    }
 
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, vector: usize) -> S::I16 {
-        let slots = if SLOTS == 0 { self.slots } else { SLOTS };
-        let (first, second) = self.lines[2 * vector * slots..][..2 * slots].split_at(slots);
+        let lines = &self.lines[2 * vector * self.slots..][..2 * self.slots];
+        let (first, second) = lines.split_at(self.slots);
         simd.join([self.of_group(simd, first), self.of_group(simd, second)])
     }
 }
 
-impl<const SLOTS: usize> ByLine<'_, SLOTS> {
+impl ByAnyLine<'_> {
     #[inline(always)]
     fn of_group<S: Simd>(&self, simd: S, lines: &[u16]) -> S::Half {
-        if SLOTS != 0 {
-            let cells: &[Steps<LANES>; BYTE] = self.cells.first_chunk().expect("at least so many");
-            let lines: &[u16; SLOTS] = lines.first_chunk().expect("as many as slots");
-            let mut sum = simd.load_half(&cells[usize::from(lines[0] as u8)].0);
-            let mut slot = 1;
-            while slot < SLOTS {
-                sum = simd.add_half(sum, simd.load_half(&cells[usize::from(lines[slot] as u8)].0));
-                slot += 1;
-            }
-            return sum;
-        }
         let mut sum = simd.load_half(&self.cells[usize::from(lines[0])].0);
         for &line in &lines[1..] {
             sum = simd.add_half(sum, simd.load_half(&self.cells[usize::from(line)].0));
@@ -192,24 +237,29 @@ impl<const SLOTS: usize> ByLine<'_, SLOTS> {
 }
 
 /// The sums of sets of lines, added up.
-struct BySet<'a, const COLUMNS: usize> {
+#[derive(Clone, Copy)]
+struct BySet<'a, const COLUMNS: usize, const GROUPS: usize> {
     sets: &'a Sets<COLUMNS>,
-    masks: &'a [u32],
+    /// (vector, group of the vector): a bit a line.
+    masks: &'a [[u32; GROUPS]],
 }
 
-impl<const COLUMNS: usize> BySet<'_, COLUMNS> {
+impl<const COLUMNS: usize, const GROUPS: usize> BySet<'_, COLUMNS, GROUPS> {
     #[inline(always)]
     fn set(&self, group: u32, number: usize) -> &[i16; COLUMNS] {
         &self.sets[number][(group >> (number * SET)) as usize % (1 << SET)].0
     }
 }
 
-impl Sums for BySet<'_, LANES> {
-    const COLUMNS: usize = LANES;
+impl Sums<2> for BySet<'_, LANES, 2> {
+    #[inline(always)]
+    fn first(self, vectors: usize) -> Self {
+        Self { masks: &self.masks[..vectors], ..self }
+    }
 
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, vector: usize) -> S::I16 {
-        let groups: &[u32; 2] = self.masks[2 * vector..].first_chunk().expect("two groups");
+        let groups = &self.masks[vector];
         let mut sums = [simd.load_half(self.set(0, 0)); 2];
         let mut group = 0;
         while group < 2 {
@@ -226,12 +276,15 @@ impl Sums for BySet<'_, LANES> {
     }
 }
 
-impl Sums for BySet<'_, { LANES / 2 }> {
-    const COLUMNS: usize = LANES / 2;
+impl Sums<4> for BySet<'_, { LANES / 2 }, 4> {
+    #[inline(always)]
+    fn first(self, vectors: usize) -> Self {
+        Self { masks: &self.masks[..vectors], ..self }
+    }
 
     #[inline(always)]
     fn of<S: Simd>(&self, simd: S, vector: usize) -> S::I16 {
-        let groups: &[u32; 4] = self.masks[4 * vector..].first_chunk().expect("four groups");
+        let groups = &self.masks[vector];
         let mut sums = [simd.load_quarter(self.set(0, 0)); 4];
         let mut group = 0;
         while group < 4 {
@@ -255,7 +308,7 @@ fn note(
     bytes: &[u64; 4],
     (vector, block, columns): (usize, usize, usize),
     lanes: u32,
-    [codes, low]: [&[[i16; LANES]; 2]; 2],
+    [sums, low]: [&[[i16; LANES]; 2]; 2],
 ) {
     for (number, bytes) in bytes.chunks(columns / 8).enumerate() {
         let first = number * columns;
@@ -264,8 +317,8 @@ fn note(
             let group = (vector * (2 * LANES / columns) + number) as u32;
             let bytes = [bytes[0], *bytes.last().expect("eight columns or more")];
             let open = Open { group, block: block as u32, lanes, bytes };
-            let mut of_group = Left { open, codes: [0; LANES], low: [0; LANES] };
-            of_group.codes[..columns].copy_from_slice(&codes.as_flattened()[first..][..columns]);
+            let mut of_group = Left { open, sums: [0; LANES], low: [0; LANES] };
+            of_group.sums[..columns].copy_from_slice(&sums.as_flattened()[first..][..columns]);
             of_group.low[..columns].copy_from_slice(&low.as_flattened()[first..][..columns]);
             left.push(of_group);
         }
@@ -299,17 +352,23 @@ impl Kernel for Compare<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, simd: S) {
         let Self { tile, schedule, .. } = self;
-        let Schedule { masks, lines, slots, .. } = schedule;
+        let Schedule { masks, lines, bytes, slots, form, .. } = schedule;
         match &tile.cells {
-            Cells::Narrow(sets) => self.convert(simd, 0, &BySet { sets, masks }),
-            Cells::Sets(sets) => self.convert(simd, 0, &BySet { sets, masks }),
+            Cells::Narrow(sets) => {
+                self.convert(simd, 0, BySet { sets, masks: masks.as_chunks().0 });
+            }
+            Cells::Sets(sets) => {
+                self.convert(simd, 0, BySet { sets, masks: masks.as_chunks().0 });
+            }
             Cells::Lines(cells, of_block) => {
                 for (block, cells) in cells.chunks_exact(*of_block).enumerate() {
                     // The default macro, and any other.
-                    if *slots == 7 && *of_block == BYTE {
-                        self.convert(simd, block, &ByLine::<7> { cells, lines, slots: *slots });
+                    if *form == Form::Bytes {
+                        self.convert(simd, block, ByLine::<_, BYTE>::new(cells, bytes));
+                    } else if *slots == SLOTS && cells.len() == TWICE {
+                        self.convert(simd, block, ByLine::<_, TWICE>::new(cells, lines));
                     } else {
-                        self.convert(simd, block, &ByLine::<0> { cells, lines, slots: *slots });
+                        self.convert(simd, block, ByAnyLine { cells, lines, slots: *slots });
                     }
                 }
             }
@@ -320,8 +379,13 @@ impl Kernel for Compare<'_> {
 impl Compare<'_> {
     /// Converts a block of columns.
     #[inline(always)]
-    fn convert<S: Simd, Of: Sums>(&mut self, simd: S, block: usize, sums: &Of) {
-        if Of::COLUMNS == LANES {
+    fn convert<S: Simd, const GROUPS: usize>(
+        &mut self,
+        simd: S,
+        block: usize,
+        sums: impl Sums<GROUPS>,
+    ) {
+        if GROUPS == 2 {
             self.draw::<S, 2>(simd, block);
         } else {
             self.draw::<S, 1>(simd, block);
@@ -334,7 +398,7 @@ impl Compare<'_> {
                 let mut seven = [simd.splat_i16(0); 7];
                 let mut number = 0;
                 while number < 7 {
-                    seven[number] = repeated::<S, Of>(simd, &thresholds[number]);
+                    seven[number] = repeated::<S, GROUPS>(simd, &thresholds[number]);
                     number += 1;
                 }
                 self.compare(simd, block, sums, &Seven::<S>(seven));
@@ -374,89 +438,90 @@ impl Compare<'_> {
     }
 
     #[inline(always)]
-    fn compare<S: Simd, Of: Sums>(
+    fn compare<S: Simd, const GROUPS: usize>(
         &mut self,
         simd: S,
         block: usize,
-        sums: &Of,
-        thresholds: &impl Search<S>,
+        sums: impl Sums<GROUPS>,
+        thresholds: &impl Search<S, GROUPS>,
     ) {
         let Self { tile, schedule, blocks, .. } = *self;
         let DeviceScratch { bytes, low, high, left, .. } = &mut *self.scratch;
-        let groups = 2 * LANES / Of::COLUMNS;
-        let vectors = schedule.len.div_ceil(groups);
+        let vectors = schedule.len.div_ceil(GROUPS);
         let unit = simd.splat_i16(tile.noise.unit);
         let bytes = &bytes.as_chunks::<4>().0[..vectors];
         let low = &low.as_chunks::<4>().0[..vectors];
         let high = &high.as_chunks::<4>().0[..vectors];
-        let addresses = &schedule.addresses[..vectors * groups];
-        let weights = &schedule.weights[..vectors * groups];
-        let raw = &mut self.raw[..];
+        let addresses = &schedule.addresses.as_chunks::<GROUPS>().0[..vectors];
+        let weights = &schedule.weights.as_chunks::<GROUPS>().0[..vectors];
+        let (sums, raw) = (sums.first(vectors), &mut self.raw[..]);
         let at = |address: u64| unpack(address).0 as usize * blocks + block;
+        let (mut current, mut of_groups) = ([0; GROUPS], Weights::<S>::of_all(simd, 0));
         for vector in 0..vectors {
             let sum = sums.of(simd, vector);
             let low = simd.add_i16(sum, simd.mul_i16(simd.load_i8(&low[vector]), unit));
             let high = simd.add_i16(sum, simd.mul_i16(simd.load_i8(&high[vector]), unit));
-            let addresses = &addresses[vector * groups..][..groups];
-            let weights = &weights[vector * groups..][..groups];
-            let codes = thresholds.search::<Of>(simd, low, high);
-            let wide = simd.widen(codes.low);
-            if Of::COLUMNS == LANES {
+            // Mostly those of the vector before.
+            if weights[vector] != current {
+                current = weights[vector];
+                of_groups = Weights::new(simd, &current);
+            }
+            let (codes, is_open) = thresholds.search(simd, low, high, &of_groups);
+            let (wide, addresses) = (simd.widen(codes), &addresses[vector]);
+            if GROUPS == 2 {
                 let mut group = 0;
                 while group < 2 {
                     let raw = &mut raw[at(addresses[group])];
-                    let weighted = simd.mul_i32(wide[group], simd.splat_i32(weights[group]));
-                    simd.store_i32(simd.add_i32(simd.load_i32(raw), weighted), raw);
+                    simd.store_i32(simd.add_i32(simd.load_i32(raw), wide[group]), raw);
                     group += 1;
                 }
             } else {
-                let mut narrow = [[0; LANES]; 2];
-                simd.store_i32(wide[0], &mut narrow[0]);
-                simd.store_i32(wide[1], &mut narrow[1]);
                 let mut group = 0;
-                while group < 4 {
-                    let raw: &mut [i32; LANES / 2] =
-                        raw[at(addresses[group])].first_chunk_mut().expect("a half");
-                    let codes = &narrow.as_flattened().as_chunks::<{ LANES / 2 }>().0[group];
-                    *raw = add_weighted(*raw, *codes, weights[group]);
+                while group < GROUPS {
+                    let raw = raw[at(addresses[group])].first_chunk_mut().expect("a half");
+                    simd.add_half_to(wide[group / 2], group % 2 == 1, raw);
                     group += 1;
                 }
             }
-            let lanes = simd.bits_i16(codes.is_open);
+            let lanes = simd.bits_i16(is_open);
             if lanes != 0 {
-                let [mut stored, mut lows] = [[[0; LANES]; 2]; 2];
-                simd.store_i16(codes.low, &mut stored);
+                let [mut sums, mut lows] = [[[0; LANES]; 2]; 2];
+                simd.store_i16(sum, &mut sums);
                 simd.store_i16(low, &mut lows);
-                let of_vector = (vector, block, Of::COLUMNS);
-                note(left, &bytes[vector], of_vector, lanes, [&stored, &lows]);
+                let of_vector = (vector, block, 2 * LANES / GROUPS);
+                note(left, &bytes[vector], of_vector, lanes, [&sums, &lows]);
             }
         }
     }
 }
 
-/// sums + weight · codes.
-#[inline(always)]
-fn add_weighted<const N: usize>(mut sums: [i32; N], codes: [i32; N], weight: i32) -> [i32; N] {
-    let mut lane = 0;
-    while lane < N {
-        sums[lane] += weight * codes[lane];
-        lane += 1;
-    }
-    sums
-}
+/// The weights of the groups of a vector: once, twice and four times.
+struct Weights<S: Simd>([S::I16; 3]);
 
-/// Codes of a vector of groups in the making.
-struct Codes<S: Simd> {
-    /// How many thresholds the lower bound of a signal exceeds.
-    low: S::I16,
-    /// Where the upper bound exceeds more.
-    is_open: S::Mask16,
+impl<S: Simd> Weights<S> {
+    #[inline(always)]
+    fn of_all(simd: S, weight: i16) -> Self {
+        Self([simd.splat_i16(weight); 3])
+    }
+
+    #[inline(always)]
+    fn new<const GROUPS: usize>(simd: S, weights: &[i32; GROUPS]) -> Self {
+        let weight = |group: usize| weights[group] as i16;
+        let once = if GROUPS == 2 {
+            simd.join([simd.splat_half(weight(0)), simd.splat_half(weight(1))])
+        } else {
+            let quarter = |group| simd.splat_quarter(weight(group));
+            simd.join_quarters([quarter(0), quarter(1), quarter(2), quarter(3)])
+        };
+        let twice = simd.add_i16(once, once);
+        Self([once, twice, simd.add_i16(twice, twice)])
+    }
 }
 
 /// What all groups of a vector have in common.
 #[inline(always)]
-fn repeated<S: Simd, Of: Sums>(simd: S, lanes: &[i16; LANES]) -> S::I16 {
-    if Of::COLUMNS == LANES {
+fn repeated<S: Simd, const GROUPS: usize>(simd: S, lanes: &[i16; LANES]) -> S::I16 {
+    if GROUPS == 2 {
         let half = simd.load_half(lanes);
         simd.join([half, half])
     } else {
@@ -465,48 +530,67 @@ fn repeated<S: Simd, Of: Sums>(simd: S, lanes: &[i16; LANES]) -> S::I16 {
 }
 
 /// Thresholds, which ascend.
-trait Search<S: Simd> {
-    /// How many of them bounds exceed.
-    fn search<Of: Sums>(&self, simd: S, low: S::I16, high: S::I16) -> Codes<S>;
+trait Search<S: Simd, const GROUPS: usize> {
+    /// How many of them the lower bound of a signal exceeds, times the weight of its group, and where
+    /// the upper bound exceeds more.
+    fn search(
+        &self,
+        simd: S,
+        low: S::I16,
+        high: S::I16,
+        weights: &Weights<S>,
+    ) -> (S::I16, S::Mask16);
 }
 
 /// Seven, searched in three steps.
 struct Seven<S: Simd>([S::I16; 7]);
 
-impl<S: Simd> Search<S> for Seven<S> {
+impl<S: Simd, const GROUPS: usize> Search<S, GROUPS> for Seven<S> {
     #[inline(always)]
-    fn search<Of: Sums>(&self, simd: S, low: S::I16, high: S::I16) -> Codes<S> {
-        let [t1, t2, t3, t4, t5, t6, t7] = self.0;
+    fn search(
+        &self,
+        simd: S,
+        low: S::I16,
+        high: S::I16,
+        weights: &Weights<S>,
+    ) -> (S::I16, S::Mask16) {
+        let ([t1, t2, t3, t4, t5, t6, t7], [once, twice, four_times]) = (self.0, weights.0);
         // `next` is the lowest threshold that is not exceeded, as far as is known.
         let four = simd.greater_i16(low, t4);
-        let codes = simd.add_i16_where(four, simd.splat_i16(0), simd.splat_i16(4));
+        let codes = simd.add_i16_where(four, simd.splat_i16(0), four_times);
         let next = simd.select_i16(four, simd.splat_i16(i16::MAX), t4);
         let middle = simd.select_i16(four, t6, t2);
         let two = simd.greater_i16(low, middle);
-        let codes = simd.add_i16_where(two, codes, simd.splat_i16(2));
+        let codes = simd.add_i16_where(two, codes, twice);
         let next = simd.select_i16(two, next, middle);
         let lower = simd.select_i16(two, t3, t1);
         let last = simd.select_i16(four, simd.select_i16(two, t7, t5), lower);
         let one = simd.greater_i16(low, last);
-        let codes = simd.add_i16_where(one, codes, simd.splat_i16(1));
+        let codes = simd.add_i16_where(one, codes, once);
         let next = simd.select_i16(one, next, last);
-        Codes { low: codes, is_open: simd.greater_i16(high, next) }
+        (codes, simd.greater_i16(high, next))
     }
 }
 
 /// Any number, counted one by one.
 struct Any<'a>(&'a [[i16; LANES]]);
 
-impl<S: Simd> Search<S> for Any<'_> {
+impl<S: Simd, const GROUPS: usize> Search<S, GROUPS> for Any<'_> {
     #[inline(always)]
-    fn search<Of: Sums>(&self, simd: S, low: S::I16, high: S::I16) -> Codes<S> {
+    fn search(
+        &self,
+        simd: S,
+        low: S::I16,
+        high: S::I16,
+        weights: &Weights<S>,
+    ) -> (S::I16, S::Mask16) {
         let (zero, one) = (simd.splat_i16(0), simd.splat_i16(1));
         let (mut codes, mut others) = (zero, zero);
         for threshold in self.0 {
-            let threshold = repeated::<S, Of>(simd, threshold);
+            let threshold = repeated::<S, GROUPS>(simd, threshold);
             codes = simd.add_i16_where(simd.greater_i16(low, threshold), codes, one);
             others = simd.add_i16_where(simd.greater_i16(high, threshold), others, one);
         }
-        Codes { low: codes, is_open: simd.greater_i16(others, codes) }
+        (simd.mul_i16(codes, weights.0[0]), simd.greater_i16(others, codes))
     }
 }

@@ -27,7 +27,7 @@ use hafnia_ir::Tile;
 use hafnia_simd::{Isa, LANES};
 
 use crate::fast::groups::Cycles;
-use crate::fast::groups::list::Schedule;
+use crate::fast::groups::list::{Form, Schedule};
 use crate::paths::Path;
 
 /// What is programmed, and what is known of it.
@@ -208,9 +208,9 @@ pub(crate) trait Convert: Sync {
     /// How products are computed: as the network's own, with corrections, or cycle by cycle.
     fn path(&self) -> Path;
 
-    /// Whether groups of a tile are listed as masks.
-    fn takes_masks(&self, _tile: usize) -> bool {
-        false
+    /// How the groups of a tile are listed.
+    fn form(&self, _tile: usize) -> Form {
+        Form::Lines
     }
 
     /// Adds weight · code to `raw`, `[position][block]` × 16 columns.

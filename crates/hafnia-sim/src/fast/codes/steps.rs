@@ -9,8 +9,9 @@ use crate::engine::Device;
 use crate::fast::codes::TileCells;
 use crate::fast::groups::list::FEW;
 
-/// Lines that fit a byte, the one that is never on included.
+/// Lines whose numbers fit a byte, and twice as many: the one that is never on included.
 pub(super) const BYTE: usize = 256;
+pub(super) const TWICE: usize = 2 * BYTE;
 /// Lines whose sets have one table.
 pub(super) const SET: usize = 7;
 /// Tables of [`FEW`] lines.
@@ -29,7 +30,7 @@ pub(super) struct StepTile {
 
 /// Signals of cells less the middle of all of them, that of the line that is never on being 0.
 pub(super) enum Cells {
-    /// `[block][line]` × 16 columns; lines of a block, at least [`BYTE`].
+    /// `[block][line]` × 16 columns; lines of a block, [`BYTE`], [`TWICE`] or more.
     Lines(Vec<Steps<LANES>>, usize),
     /// Where lines are few, in one block of columns: the sums of all sets of lines.
     Sets(Sets<LANES>),
@@ -111,13 +112,18 @@ impl StepTile {
         let error = n / 2.0 + 0.5 + 1.01 * (n + 2.0) * largest / 16_777_216.0 + 0.05;
 
         let steps = |lsb: f64| (lsb * steps_per_lsb).round() as i16;
-        let (lines, null) = ((tile.lines + 1).max(BYTE), steps(-middle));
+        let of_block = |lines| if lines <= BYTE { BYTE } else { TWICE.max(lines) };
+        let (lines, null) = (of_block(tile.lines + 1), steps(-middle));
         let mut cells = vec![Steps([null; LANES]); lines * tile.blocks];
         for block in 0..tile.blocks {
             for (line, &row) in tile.physical.iter().enumerate() {
                 let of_row = &chip.cells[row as usize * tile.blocks + block];
-                let of_row = of_row.map(|lsb| steps(f64::from(lsb) - middle));
-                cells[block * lines + line] = Steps(of_row);
+                let Steps(into) = &mut cells[block * lines + line];
+                for (into, &lsb) in into.iter_mut().zip(of_row) {
+                    // Rounded to the nearest: many cells, and none beyond 2¹⁵ steps.
+                    let steps = (f64::from(lsb) - middle) * steps_per_lsb + 32_768.5;
+                    *into = (steps as i32 - 32_768) as i16;
+                }
             }
         }
         let cells = match tile.columns {
@@ -174,14 +180,29 @@ impl Sigma {
 }
 
 impl StepTile {
-    /// The code of a column of a block, if it is the same at both bounds of its signal.
-    pub(super) fn code(&self, block: usize, lane: usize, bounds: [i32; 2]) -> Option<i32> {
+    /// How many thresholds of a column of a block its lower bound exceeds.
+    pub(super) fn least_code(&self, (block, lane): (usize, usize), low: i16) -> i32 {
         let thresholds = &self.thresholds[block * self.comparators..][..self.comparators];
-        let [low, high] = bounds;
-        let exceeds = |signal: i32| move |of: &&[i16; LANES]| signal > of[lane].into();
-        let code = thresholds.iter().filter(exceeds(low)).count();
-        let is_code = thresholds.get(code).is_none_or(|next| !exceeds(high)(&next));
-        is_code.then_some(code as i32)
+        thresholds.partition_point(|threshold| threshold[lane] < low) as i32
+    }
+
+    /// The code of a column of a block, if it is the same at both bounds of its signal; it is at least
+    /// `least`.
+    pub(super) fn code(
+        &self,
+        (block, lane): (usize, usize),
+        least: i32,
+        [low, high]: [i32; 2],
+    ) -> Option<i32> {
+        let thresholds = &self.thresholds[block * self.comparators..][..self.comparators];
+        let mut code = least;
+        while let Some(next) = thresholds.get(code as usize).map(|next| i32::from(next[lane])) {
+            if low <= next {
+                return (high <= next).then_some(code);
+            }
+            code += 1;
+        }
+        Some(code)
     }
 }
 
@@ -210,24 +231,21 @@ impl Noise {
         }
     }
 
-    /// The signal without noise whose lower bound is `low` by the highest byte of its draw.
-    pub(super) fn sum(&self, low: i16, byte: u8) -> i32 {
-        i32::from(low) - i32::from(self.low.of(byte).cast_signed()) * i32::from(self.unit)
-    }
-
-    /// Bounds of a signal by that byte.
-    pub(super) fn by_byte(&self, sum: i32, byte: u8) -> [i32; 2] {
-        self.of_byte[usize::from(byte)].map(|noise| sum + i32::from(noise))
+    /// Bounds of a signal by that byte, unless it is the lowest or the highest, which tell little.
+    pub(super) fn by_byte(&self, sum: i32, byte: u8) -> Option<[i32; 2]> {
+        let of_byte = self.of_byte[usize::from(byte)].map(|noise| sum + i32::from(noise));
+        (byte != u8::MIN && byte != u8::MAX).then_some(of_byte)
     }
 
     /// Bounds of a signal by the whole word.
     pub(super) fn by_word(&self, sum: i32, word: u32) -> [i32; 2] {
         let next = (word >> 16 & 0xff) as usize;
-        match (word >> 24) as u8 {
-            u8::MIN => self.of_ends[0][next].map(|noise| sum + i32::from(noise)),
-            u8::MAX => self.of_ends[1][next].map(|noise| sum + i32::from(noise)),
-            byte => self.by_byte(sum, byte),
-        }
+        let noise = match (word >> 24) as u8 {
+            u8::MIN => self.of_ends[0][next],
+            u8::MAX => self.of_ends[1][next],
+            byte => self.of_byte[usize::from(byte)],
+        };
+        noise.map(|noise| sum + i32::from(noise))
     }
 }
 
@@ -340,22 +358,26 @@ mod tests {
                     let signal = signal(group, lane) + deviation * gaussian(word);
                     let code = thresholds.iter().filter(|lsb| signal >= lsb[lane]).count();
                     let sum = i32::from(of_group(&steps.cells, group, (lines, slots), lane));
-                    let [low, high] = [&steps.noise.low, &steps.noise.high].map(|table| {
-                        let units = table.of((word >> 24) as u8).cast_signed();
-                        sum + i32::from(units) * i32::from(steps.noise.unit)
-                    });
-                    for sum in [low, high] {
-                        prop_assert!(sum.abs() <= i16::MAX.into(), "{sum}");
-                    }
-                    let [least, most] = [low, high].map(|sum| {
-                        steps.thresholds.iter().filter(|of| sum > i32::from(of[lane])).count()
-                    });
-                    prop_assert!((least..=most).contains(&code), "{code}, {least} to {most}");
                     let (noise, byte) = (&steps.noise, (word >> 24) as u8);
-                    prop_assert_eq!(noise.sum(low as i16, byte), sum);
-                    for bounds in [noise.by_byte(sum, byte), noise.by_word(sum, word)] {
-                        let found = steps.code(0, lane, bounds);
-                        prop_assert!(found.is_none_or(|found| found == code as i32));
+                    // By the byte, and by its sixteen.
+                    for closeness in 0..2 {
+                        let [low, high] = [&noise.low, &noise.high].map(|table| {
+                            let units = table.of(byte)[closeness].cast_signed();
+                            sum + i32::from(units) * i32::from(noise.unit)
+                        });
+                        for sum in [low, high] {
+                            prop_assert!(sum.abs() <= i16::MAX.into(), "{sum}");
+                        }
+                        let [least, most] = [low, high].map(|sum| {
+                            steps.thresholds.iter().filter(|of| sum > i32::from(of[lane])).count()
+                        });
+                        prop_assert!((least..=most).contains(&code), "{code}, {least} to {most}");
+                        prop_assert_eq!(steps.least_code((0, lane), low as i16), least as i32);
+                        let bounds = [noise.by_byte(sum, byte), Some(noise.by_word(sum, word))];
+                        for bounds in bounds.into_iter().flatten() {
+                            let found = steps.code((0, lane), least as i32, bounds);
+                            prop_assert!(found.is_none_or(|found| found == code as i32));
+                        }
                     }
                 }
             }

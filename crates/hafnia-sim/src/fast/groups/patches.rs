@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use hafnia_cim::Groups;
 use hafnia_ir::TileId;
-use hafnia_simd::{Kernel, Simd};
+use hafnia_simd::{Kernel, LANES, Simd, places};
 
-use crate::fast::groups::list::{Group, PADDING, Schedule};
-use crate::fast::groups::pack;
+use crate::fast::groups::list::{Form, Group, Number, PADDING, Rest, Schedule};
+use crate::fast::groups::{BATCH, pack};
 use crate::fast::lines::Replica;
 use crate::fast::lines::patches::{POSITIONS, Patches};
 use crate::mapped::Plan;
@@ -53,28 +53,28 @@ impl Kernel for ListUnshared<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if self.schedule.is_masked {
-            // The default macro, and any other.
-            return match self.schedule.slots {
-                7 => self.run_masked::<S, 7>(simd),
-                _ => self.run_masked::<S, 0>(simd),
-            };
-        }
         // The default macro, with few lines or more; any other.
-        match (self.schedule.slots, self.of.patches.words) {
-            (7, 1) => self.run_with::<S, 7, 1>(simd),
-            (7, 2) => self.run_with::<S, 7, 2>(simd),
-            _ => self.run_with::<S, 0, 0>(simd),
+        let Self { of: Row { patches, .. }, schedule, .. } = &self;
+        match (schedule.form, schedule.slots, patches.words) {
+            (Form::Masks, 7, _) => self.run_masked::<S, 7>(simd),
+            (Form::Masks, ..) => self.run_masked::<S, 0>(simd),
+            (Form::Bytes, 7, 2) => self.run_with::<S, u8, 7, 2>(simd),
+            (Form::Bytes, 7, 3) => self.run_with::<S, u8, 7, 3>(simd),
+            (Form::Bytes, ..) => self.run_with::<S, u8, 0, 0>(simd),
+            (Form::Lines, 7, 1) => self.run_with::<S, u16, 7, 1>(simd),
+            (Form::Lines, 7, 2) => self.run_with::<S, u16, 7, 2>(simd),
+            (Form::Lines, ..) => self.run_with::<S, u16, 0, 0>(simd),
         }
     }
 }
 
 impl ListUnshared<'_> {
-    /// Lists them, `SLOTS` and `WORDS` being those of the schedule and the patches, or 0.
+    /// Lists them as numbers, `SLOTS` and `WORDS` being those of the schedule and the patches, or 0.
     #[inline(always)]
-    fn run_with<S: Simd, const SLOTS: usize, const WORDS: usize>(self, simd: S) {
+    fn run_with<S: Simd, N: Number, const SLOTS: usize, const WORDS: usize>(self, simd: S) {
         let Self { of: Row { patches, factors, row, width, replica }, schedule, digital } = self;
-        let Schedule { slots, null, len, addresses, weights, lines, rows_on, .. } = schedule;
+        let Schedule { slots, null, len, addresses, weights, lines, bytes, rows_on, .. } = schedule;
+        let lines = N::list(lines, bytes);
         let slots = if SLOTS == 0 { *slots } else { SLOTS };
         let words = if WORDS == 0 { patches.words } else { WORDS };
         let (of_word, of_row) = (patches.chunks * POSITIONS, width.next_multiple_of(POSITIONS));
@@ -107,15 +107,16 @@ impl ListUnshared<'_> {
                             if word == 0 { first_word } else { of_lanes[word * of_word + x] };
                         if lines_on != 0 {
                             let into = scan[count..].first_chunk_mut().expect("room for 64 lines");
-                            count += simd.positions(lines_on, (word * 64) as u16, into);
+                            count += N::positions(simd, lines_on, (word * 64) as u16, into);
                         }
                     }
                     if count == 0 {
                         continue;
                     }
-                    *scan[count..].first_chunk_mut().expect("room for a step") = [*null; PADDING];
+                    *scan[count..].first_chunk_mut().expect("room for a step") =
+                        [N::of(*null); PADDING];
                     if slots > PADDING {
-                        scan[count..count + slots].fill(*null);
+                        scan[count..count + slots].fill(N::of(*null));
                     }
                     // Eight groups at once, whether there are as many or not: mostly no branch.
                     let more = (((count + slots - 1) as u64 * inverse) >> 32) as usize;
@@ -129,76 +130,171 @@ impl ListUnshared<'_> {
                     digital[0] += count as i32 * factor;
                 }
             }
-            weights[before..at].fill(factor);
+            fill(weights, before..at, factor);
         }
         *len = at;
         *rows_on += on;
     }
 
-    /// Lists them as masks, `SLOTS` being those of the schedule or 0: mostly no branch on what is on.
+    /// Lists them as masks, `SLOTS` being those of the schedule or 0, eight positions at once: all first
+    /// groups, then all second ones. No branch depends on how many groups a position has.
     #[inline(always)]
-    fn run_masked<S: Simd, const SLOTS: u32>(self, simd: S) {
+    fn run_masked<S: Simd, const SLOTS: usize>(self, simd: S) {
         let Self { of: Row { patches, factors, row, width, replica }, schedule, digital } = self;
-        let Schedule { slots, len, addresses, weights, masks, rows_on, .. } = schedule;
-        let (addresses, masks) = (&mut addresses[..], &mut masks[..]);
-        let slots = if SLOTS == 0 { *slots as u32 } else { SLOTS };
+        let Schedule { slots, len, addresses, weights, masks, rows_on, rest, .. } = schedule;
+        let slots = if SLOTS == 0 { *slots } else { SLOTS };
+        let mut list = Masks { addresses, masks, at: *len, slots };
         let (of_plane, of_row) = (patches.chunks * POSITIONS, width.next_multiple_of(POSITIONS));
-        // As in `CountUnshared`.
-        let inverse = (1u64 << 32) / u64::from(slots) + 1;
-        let digital = &mut digital[row.clone()];
-        let (mut at, mut on) = (*len, 0);
+        rest.resize(rest.len().max(patches.chunks + 1), Rest::default());
+        let (digital, mut on) = (&mut digital[row.clone()], [0; POSITIONS]);
         let of_planes = patches.lanes.as_flattened().chunks_exact(of_plane).zip(factors);
         for (plane, (of_plane, &factor)) in of_planes.enumerate() {
-            let before = at;
+            let (before, mut left) = (list.at, 0);
             for (number, digital) in digital.chunks_exact_mut(width).enumerate() {
                 let of_row = of_plane[number * of_row..].as_chunks::<POSITIONS>().0;
-                let start = row.start + number * width;
                 let chunks = of_row.iter().zip(digital.chunks_mut(POSITIONS)).enumerate();
                 for (chunk, (of_lanes, digital)) in chunks {
                     // Much of an image is dark.
                     if of_lanes.iter().fold(0, |any, lines| any | lines) == 0 {
                         continue;
                     }
-                    for (x, (&lines, digital)) in of_lanes.iter().zip(digital).enumerate() {
-                        let position = start + chunk * POSITIONS + x;
-                        let is_other =
-                            replica.count > 1 && position % replica.count != replica.index;
-                        let lines = if is_other { 0 } else { lines };
-                        let count = lines.count_ones();
-                        let more = ((u64::from(count + slots - 1) * inverse) >> 32) as usize;
-                        let address = |group| pack(position as u32, (plane << 24 | group) as u32);
-                        // Four groups, whether there are as many or not.
-                        let of_groups: (&mut [u64; 4], &mut [u32; 4]) = (
-                            addresses[at..].first_chunk_mut().expect("room for four"),
-                            masks[at..].first_chunk_mut().expect("room for four"),
-                        );
-                        let (mut left, mut group) = (lines, 0);
-                        while group < 4 {
-                            let lines = simd.pick(left, 0, slots);
-                            left ^= lines;
-                            (of_groups.0[group], of_groups.1[group]) =
-                                (address(group), lines as u32);
-                            group += 1;
-                        }
-                        // Groups of seven lines are no more.
-                        while SLOTS == 0 && group < more {
-                            let lines = simd.pick(left, 0, slots);
-                            left ^= lines;
-                            (addresses[at + group], masks[at + group]) =
-                                (address(group), lines as u32);
-                            group += 1;
-                        }
-                        at += more;
-                        on += u64::from(count);
-                        digital[0] += count as i32 * factor;
+                    let position = row.start + number * width + chunk * POSITIONS;
+                    let lines = here(of_lanes, position, digital.len(), replica);
+                    let mut counts = [0; POSITIONS];
+                    let mut lane = 0;
+                    while lane < POSITIONS {
+                        counts[lane] = lines[lane].count_ones();
+                        on[lane] += counts[lane];
+                        lane += 1;
                     }
+                    add_weighted(simd, digital, counts, factor);
+                    // Most have two groups.
+                    let next = pack(position as u32, (plane << 24) as u32);
+                    let of_chunk = list.push(simd, Rest { lines, next });
+                    let of_chunk = list.push(simd, of_chunk);
+                    rest[left] = of_chunk;
+                    left += usize::from(simd.nonzero(&of_chunk.lines) != 0);
                 }
             }
-            weights[before..at].fill(factor);
+            while left > 0 {
+                let mut still = 0;
+                for index in 0..left {
+                    let of_chunk = list.push(simd, rest[index]);
+                    rest[still] = of_chunk;
+                    still += usize::from(simd.nonzero(&of_chunk.lines) != 0);
+                }
+                left = still;
+            }
+            fill(weights, before..list.at, factor);
         }
-        *len = at;
-        *rows_on += on;
+        *len = list.at;
+        *rows_on += u64::from(on.iter().sum::<u32>());
     }
+}
+
+/// A list of masks in the making.
+struct Masks<'a> {
+    addresses: &'a mut [u64],
+    masks: &'a mut [u32],
+    at: usize,
+    slots: usize,
+}
+
+impl Masks<'_> {
+    /// Appends the next groups of eight positions, of those that have one, and returns what is left.
+    #[inline(always)]
+    fn push<S: Simd>(&mut self, simd: S, Rest { mut lines, next }: Rest) -> Rest {
+        let kept = simd.nonzero(&lines);
+        let group = take(&mut lines, self.slots);
+        let of_groups: (&mut [u64; POSITIONS], &mut [u32; POSITIONS]) = (
+            self.addresses[self.at..].first_chunk_mut().expect("room for eight"),
+            self.masks[self.at..].first_chunk_mut().expect("room for eight"),
+        );
+        let places = places(kept);
+        let mut lane = 0;
+        while lane < POSITIONS {
+            of_groups.0[lane] = next + u64::from(places[lane]);
+            lane += 1;
+        }
+        *of_groups.1 = simd.keep(&group, kept);
+        self.at += kept.count_ones() as usize;
+        Rest { lines, next: next + pack(0, 1) }
+    }
+}
+
+/// The lines of eight positions, of which the first `count` are there if they are of the replica.
+#[inline(always)]
+fn here(
+    lines: &[u64; POSITIONS],
+    position: usize,
+    count: usize,
+    replica: Replica,
+) -> [u32; POSITIONS] {
+    let mut here = [0; POSITIONS];
+    let mut lane = 0;
+    while lane < POSITIONS {
+        here[lane] = lines[lane] as u32;
+        lane += 1;
+    }
+    if count < POSITIONS || replica.count > 1 {
+        for (lane, lines) in here.iter_mut().enumerate() {
+            if lane >= count || (position + lane) % replica.count != replica.index {
+                *lines = 0;
+            }
+        }
+    }
+    here
+}
+
+/// Adds factor · counts to what positive lines count at up to eight positions.
+#[inline(always)]
+fn add_weighted<S: Simd>(simd: S, digital: &mut [[i32; 2]], counts: [u32; POSITIONS], factor: i32) {
+    match digital.as_flattened_mut().first_chunk_mut::<LANES>() {
+        Some(digital) => {
+            let mut weighted = [[0; 2]; POSITIONS];
+            let mut lane = 0;
+            while lane < POSITIONS {
+                weighted[lane][0] = counts[lane] as i32 * factor;
+                lane += 1;
+            }
+            let weighted = weighted.as_flattened().first_chunk().expect("two a position");
+            simd.store_i32(simd.add_i32(simd.load_i32(digital), simd.load_i32(weighted)), digital);
+        }
+        None => {
+            for (digital, count) in digital.iter_mut().zip(counts) {
+                digital[0] += count as i32 * factor;
+            }
+        }
+    }
+}
+
+/// Fills a range, and some of what is behind it.
+#[inline(always)]
+fn fill(weights: &mut [i32], range: Range<usize>, weight: i32) {
+    for at in range.step_by(BATCH) {
+        *weights[at..].first_chunk_mut().expect("room for a batch") = [weight; BATCH];
+    }
+}
+
+/// Takes the next lines away, lane by lane, at most `slots` of each.
+#[inline(always)]
+fn take(lines: &mut [u32; POSITIONS], slots: usize) -> [u32; POSITIONS] {
+    let mut rest = *lines;
+    for _ in 0..slots {
+        let mut lane = 0;
+        while lane < POSITIONS {
+            rest[lane] &= rest[lane].wrapping_sub(1);
+            lane += 1;
+        }
+    }
+    let mut taken = [0; POSITIONS];
+    let mut lane = 0;
+    while lane < POSITIONS {
+        taken[lane] = lines[lane] ^ rest[lane];
+        lane += 1;
+    }
+    *lines = rest;
+    taken
 }
 
 /// Counts what [`ListUnshared`] would list: groups, and rows on.

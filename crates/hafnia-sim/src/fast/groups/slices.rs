@@ -15,7 +15,7 @@
 use hafnia_cim::{MacroSpec, ScanEntry};
 use hafnia_simd::{Kernel, LANES, Simd};
 
-use crate::fast::groups::list::{PADDING, Schedule};
+use crate::fast::groups::list::{Form, Number, PADDING, Schedule};
 use crate::fast::groups::{BATCH, Cycles, pack};
 use crate::fast::lines::Replica;
 use crate::fast::lines::patches::{LineBits, POSITIONS, Patches, Windows};
@@ -637,9 +637,9 @@ impl Kernel for ListFound<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Self { found, groups, scanned, streams, patches, schedule, digital } = self;
-        let is_masked = schedule.is_masked;
-        let Schedule { slots, null, len, addresses, weights, lines, masks, rows_on, .. } = schedule;
-        let (slots, null, lines) = (*slots, *null, &mut lines[..]);
+        let Schedule { slots, null, len, addresses, weights, form, lines, bytes, masks, .. } =
+            schedule;
+        let (slots, null) = (*slots, *null);
         let (width, row) = (streams.width, streams.width.next_multiple_of(POSITIONS));
         let words = patches.lanes.as_flattened();
         let of_word = patches.chunks * POSITIONS;
@@ -649,26 +649,16 @@ impl Kernel for ListFound<'_> {
             let (plane, (y, x)) = streams.at(place);
             let (start, end) = (first_line.into(), end.into());
             let words = &words[plane * patches.words * of_word + y * row + x..];
-            let count = if is_masked {
-                let bits = words[0] & bits_within(0, start, end);
-                masks[*len] = bits as u32;
-                bits.count_ones() as usize
-            } else {
-                let first = *len * slots;
-                let mut to = first;
-                let mut word = start / 64;
-                while word * 64 < end {
-                    let line = word * 64;
-                    let bits = words[word * of_word] & bits_within(line, start, end);
-                    let into = lines[to..].first_chunk_mut().expect("room for 64 lines");
-                    to += simd.positions(bits, line as u16, into);
-                    word += 1;
+            let from = *len * slots;
+            let of_group = OfGroup { words, of_word, start, end };
+            let count = match form {
+                Form::Lines => of_group.list(simd, &mut lines[from..], slots, null),
+                Form::Bytes => of_group.list(simd, &mut bytes[from..], slots, null),
+                Form::Masks => {
+                    let bits = words[0] & bits_within(0, start, end);
+                    masks[*len] = bits as u32;
+                    bits.count_ones() as usize
                 }
-                *lines[to..].first_chunk_mut().expect("room for a step") = [null; PADDING];
-                if slots > PADDING {
-                    lines[to..first + slots].fill(null);
-                }
-                to - first
             };
             let position = y * width + x;
             let is_negative = scanned.is_negative(first_line);
@@ -676,9 +666,39 @@ impl Kernel for ListFound<'_> {
             let plane_group = (plane << 24) as u32 | u32::from(number);
             (addresses[*len], weights[*len]) = (pack(position as u32, plane_group), weight);
             digital[position][usize::from(is_negative)] += (count as i32) << plane;
-            *rows_on += count as u64;
+            schedule.rows_on += count as u64;
             *len += 1;
         }
+    }
+}
+
+/// The lines of a group that is found: those from `start` to before `end` that are on.
+struct OfGroup<'a> {
+    /// The words of its position, one every `of_word`.
+    words: &'a [u64],
+    of_word: usize,
+    start: usize,
+    end: usize,
+}
+
+impl OfGroup<'_> {
+    /// Lists them in the slots in front, and returns how many they are.
+    #[inline(always)]
+    fn list<S: Simd, N: Number>(self, simd: S, into: &mut [N], slots: usize, null: u16) -> usize {
+        let Self { words, of_word, start, end } = self;
+        let (mut count, mut word) = (0, start / 64);
+        while word * 64 < end {
+            let line = word * 64;
+            let bits = words[word * of_word] & bits_within(line, start, end);
+            let into = into[count..].first_chunk_mut().expect("room for 64 lines");
+            count += N::positions(simd, bits, line as u16, into);
+            word += 1;
+        }
+        *into[count..].first_chunk_mut().expect("room for a step") = [N::of(null); PADDING];
+        if slots > PADDING {
+            into[count..slots].fill(N::of(null));
+        }
+        count
     }
 }
 

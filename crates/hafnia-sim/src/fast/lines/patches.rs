@@ -27,8 +27,8 @@ const MOST_COLUMNS: usize = 96;
 /// The largest stride at which 64 bits hold a pixel of all positions that are computed at once.
 const MOST_STRIDE: usize = 63 / (POSITIONS - 1);
 
-/// Bytes that must follow the activations, because they are read by eights.
-pub(crate) const SLACK: usize = 8;
+/// Bytes that must follow the activations, because they are read by so many.
+pub(crate) const SLACK: usize = 64;
 
 /// How the rows of a matrix lie in the activations that reach it.
 #[derive(Debug, Clone)]
@@ -226,45 +226,32 @@ pub(crate) struct Pack<'a> {
     pub(crate) words: &'a mut Vec<u64>,
 }
 
-/// Bit `plane` of eight bytes, the first byte lowest.
+/// Bit `plane` of the first bytes, `count` of them, at most 64.
 #[inline(always)]
-fn pack_eight(bytes: u64, plane: usize) -> u64 {
-    // Byte i has its bit at 8·i; times 2^(56 − 7·i) it is at 56 + i, and no two products meet.
-    (bytes >> plane & 0x0101_0101_0101_0101).wrapping_mul(0x0102_0408_1020_4080) >> 56
-}
-
-/// Bit `plane` of so many bytes, at most 64.
-#[inline(always)]
-fn pack_row(bytes: &[u8], plane: usize, count: usize) -> u64 {
-    let mut word = 0;
-    let mut at = 0;
-    while at < count {
-        let eight: [u8; 8] = bytes[at..at + 8].try_into().expect("a slice of eight");
-        word |= pack_eight(u64::from_le_bytes(eight), plane) << at;
-        at += 8;
-    }
-    word & u64::MAX >> (64 - count)
+fn pack_row<S: Simd>(simd: S, bytes: &[u8], plane: usize, count: usize) -> u64 {
+    let bytes = bytes.first_chunk().expect("slack for a row");
+    simd.gather_bits(bytes, plane as u32, count as u32)
 }
 
 impl Kernel for Pack<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Self { windows, activations, words } = self;
         let per_plane = windows.words();
         words.clear();
         words.resize(per_plane * windows.planes + 1, 0);
         for plane in 0..windows.planes {
             if windows.row > 1 {
-                pack_wide(windows, activations, plane, &mut words[plane * per_plane..]);
+                pack_wide(simd, windows, activations, plane, &mut words[plane * per_plane..]);
                 continue;
             }
             let words = &mut words[plane * per_plane..][..per_plane];
             if windows.is_vector {
                 let mut left = windows.input.channels;
                 for (index, word) in words.iter_mut().enumerate() {
-                    *word = pack_row(&activations[index * 64..], plane, left.min(64));
+                    *word = pack_row(simd, &activations[index * 64..], plane, left.min(64));
                     left -= left.min(64);
                 }
             } else {
@@ -273,7 +260,7 @@ impl Kernel for Pack<'_> {
                     for y in 0..height {
                         let row = &activations[(channel * height + y) * width..];
                         words[channel * windows.padded() + windows.padding.top + y] =
-                            pack_row(row, plane, width) << windows.padding.left;
+                            pack_row(simd, row, plane, width) << windows.padding.left;
                     }
                 }
             }
@@ -283,13 +270,19 @@ impl Kernel for Pack<'_> {
 
 /// Bit `plane` of an image whose rows take several words, all 0.
 #[inline(always)]
-fn pack_wide(windows: &Windows, activations: &[u8], plane: usize, words: &mut [u64]) {
+fn pack_wide<S: Simd>(
+    simd: S,
+    windows: &Windows,
+    activations: &[u8],
+    plane: usize,
+    words: &mut [u64],
+) {
     let Windows { input: Shape { channels, height, width }, padding, row, .. } = *windows;
     for index in 0..channels * height {
         let y = index / height * windows.padded() + padding.top + index % height;
         let (activations, words) = (&activations[index * width..], &mut words[y * row..]);
         for x in (0..width).step_by(64) {
-            let bits = pack_row(&activations[x..], plane, (width - x).min(64));
+            let bits = pack_row(simd, &activations[x..], plane, (width - x).min(64));
             let (word, shift) = split(padding.left + x);
             words[word] |= bits << shift;
             words[word + 1] |= bits >> 1 >> (63 - shift);
@@ -317,7 +310,7 @@ struct Segment {
     word: u32,
     /// The bit of the first line from there on, at position 0.
     shift: u32,
-    /// As many ones as there are lines.
+    /// A one for every line, in the word of lines.
     mask: u64,
     /// The place of the first line in the word of lines.
     bit: u32,
@@ -351,11 +344,11 @@ impl LineBits {
                     && (lines as usize) < windows.most_lines()
             };
             match last.filter(next) {
-                Some(last) => last.mask = last.mask << 1 | 1,
+                Some(last) => last.mask |= last.mask << 1,
                 None => segments.push(Segment {
                     word: word as u32,
                     shift: shift as u32,
-                    mask: 1,
+                    mask: 1 << bit,
                     bit: bit as u32,
                 }),
             }
@@ -384,7 +377,7 @@ impl LineBits {
                 } else {
                     bits_from(&words[segment.word as usize..], (x + segment.shift) as usize)
                 };
-                lines |= (row & segment.mask) << (segment.bit & 63);
+                lines |= row << (segment.bit & 63) & segment.mask;
             }
             *into = lines;
             start = end;
@@ -408,11 +401,17 @@ pub(crate) struct Patches {
 }
 
 impl Patches {
+    /// Makes room for what is to be written.
+    fn resize(&mut self, planes: usize, words: usize, chunks: usize) {
+        let lanes = planes * words * chunks;
+        self.lanes.resize(self.lanes.len().max(lanes), [0; POSITIONS]);
+        (self.words, self.chunks) = (words, chunks);
+    }
+
     /// Makes room, all 0.
     pub(crate) fn reset(&mut self, planes: usize, words: usize, chunks: usize) {
         self.lanes.clear();
-        self.lanes.resize(planes * words * chunks, [0; POSITIONS]);
-        (self.words, self.chunks) = (words, chunks);
+        self.resize(planes, words, chunks);
     }
 
     /// 64 lines at position `x` of the row.
@@ -446,7 +445,7 @@ impl Patches {
 /// for row y, plane, chunk of 8 positions x, word of 64 lines:
 ///     lines = 0
 ///     for each segment of neighbouring lines in the word:
-///         lines |= (words[plane][segment.word, y] >> (x + segment.shift) & segment.mask) << segment.bit
+///         lines |= words[plane][segment.word, y] >> (x + segment.shift) << segment.bit & segment.mask
 ///     patches[plane][word][y, x] = lines        # a lane a position
 /// ```
 ///
@@ -464,13 +463,13 @@ impl Kernel for Gather<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _simd: S) {
+    fn run<S: Simd>(self, simd: S) {
         let Self { windows, bits, ref area, .. } = self;
-        self.patches.reset(windows.planes, bits.words(), area.rows.len() * area.chunks());
+        self.patches.resize(windows.planes, bits.words(), area.rows.len() * area.chunks());
         if windows.row == 1 {
-            self.run_with::<false>();
+            self.run_with::<S, false>(simd);
         } else if windows.stride.1 <= MOST_STRIDE {
-            self.run_with::<true>();
+            self.run_with::<S, true>(simd);
         } else {
             self.run_one_by_one();
         }
@@ -479,7 +478,7 @@ impl Kernel for Gather<'_> {
 
 impl Gather<'_> {
     #[inline(always)]
-    fn run_with<const IS_WIDE: bool>(self) {
+    fn run_with<S: Simd, const IS_WIDE: bool>(self, simd: S) {
         let Self { windows, bits, words, area, patches } = self;
         let (per_plane, chunks) = (windows.words(), area.chunks());
         let of_all = area.rows.len() * chunks;
@@ -508,10 +507,10 @@ impl Gather<'_> {
         };
         for _ in 0..vectors / 4 {
             let vectors = [next(), next(), next(), next()];
-            gather::<4, IS_WIDE>(bits, of_all, vectors, &mut patches.lanes);
+            gather::<S, 4, IS_WIDE>(simd, bits, of_all, vectors, &mut patches.lanes);
         }
         for _ in 0..vectors % 4 {
-            gather::<1, IS_WIDE>(bits, of_all, [next()], &mut patches.lanes);
+            gather::<S, 1, IS_WIDE>(simd, bits, of_all, [next()], &mut patches.lanes);
         }
     }
 
@@ -549,35 +548,39 @@ struct Vector<'a> {
 
 /// Gathers some vectors.
 #[inline(always)]
-fn gather<const N: usize, const IS_WIDE: bool>(
+fn gather<S: Simd, const N: usize, const IS_WIDE: bool>(
+    simd: S,
     bits: &LineBits,
     chunks: usize,
     vectors: [Vector<'_>; N],
     into: &mut [[u64; POSITIONS]],
 ) {
+    let mut steps = [simd.splat_bits(0); N];
+    let mut index = 0;
+    while index < N {
+        steps[index] = simd.load_words(vectors[index].steps);
+        index += 1;
+    }
     let mut start = 0;
     for (word, &end) in bits.ends.iter().enumerate() {
-        let mut lines = [[0u64; POSITIONS]; N];
-        for segment in &bits.segments[start..end] {
+        let mut lines = [simd.splat_bits(0); N];
+        for &Segment { word, shift, mask, bit } in &bits.segments[start..end] {
             let mut index = 0;
             while index < N {
                 let of = &vectors[index];
-                let row = if IS_WIDE {
-                    bits_from(&of.words[segment.word as usize..], of.x + segment.shift as usize)
+                let (row, right) = if IS_WIDE {
+                    (bits_from(&of.words[word as usize..], of.x + shift as usize), 0)
                 } else {
-                    of.words[segment.word as usize] >> (segment.shift & 63)
+                    (of.words[word as usize], shift)
                 };
-                let mut lane = 0;
-                while lane < POSITIONS {
-                    let of_lane = row >> (of.steps[lane] & 63) & segment.mask;
-                    lines[index][lane] |= of_lane << (segment.bit & 63);
-                    lane += 1;
-                }
+                lines[index] = simd.or_moved(lines[index], row, steps[index], [right, bit], mask);
                 index += 1;
             }
         }
-        for (lines, vector) in lines.iter().zip(&vectors) {
-            into[vector.into + word * chunks] = *lines;
+        let mut index = 0;
+        while index < N {
+            into[vectors[index].into + word * chunks] = simd.words(lines[index]);
+            index += 1;
         }
         start = end;
     }

@@ -176,41 +176,82 @@ impl Kernel for Activate<'_> {
         let Self { levels: of, windows, sums, pool, activations } = self;
         let blocks = of.blocks();
         let (height, width) = (windows.height / pool, windows.width / pool);
-        for block in 0..blocks {
+        let of_blocks = activations.chunks_mut(LANES * height * width).take(blocks).enumerate();
+        for (block, activations) in of_blocks {
             let columns = (of.columns - block * LANES).min(LANES);
-            let thresholds = &of.lanes[block * of.levels..][..of.levels];
+            let of_block = Block {
+                thresholds: &of.lanes[block * of.levels..][..of.levels],
+                sums,
+                block,
+                blocks,
+            };
+            if height * width == 1 {
+                activations[..columns]
+                    .copy_from_slice(&of_block.levels(windows, pool, (0, 0))[..columns]);
+                continue;
+            }
+            // A row of positions, a part after the other, becomes rows of columns.
+            let mut part = [[0; LANES]; LANES];
             for y in 0..height {
-                for x in 0..width {
-                    let mut largest = [i32::MIN; LANES];
-                    for dy in 0..pool {
-                        for dx in 0..pool {
-                            let position = (y * pool + dy) * windows.width + x * pool + dx;
-                            let sums = &sums[position * blocks + block];
-                            let mut lane = 0;
-                            while lane < LANES {
-                                let sum = sums[lane];
-                                largest[lane] =
-                                    if sum > largest[lane] { sum } else { largest[lane] };
-                                lane += 1;
-                            }
-                        }
+                for first in (0..width).step_by(LANES) {
+                    let count = (width - first).min(LANES);
+                    for (x, levels) in part[..count].iter_mut().enumerate() {
+                        *levels = of_block.levels(windows, pool, (y, first + x));
                     }
-                    let mut counts = [0i32; LANES];
-                    for thresholds in thresholds {
-                        let mut lane = 0;
-                        while lane < LANES {
-                            counts[lane] += i32::from(largest[lane] >= thresholds[lane]);
-                            lane += 1;
+                    let of_columns = activations.chunks_mut(height * width).take(columns);
+                    for (column, activations) in of_columns.enumerate() {
+                        let activations = &mut activations[y * width + first..][..count];
+                        for (activation, levels) in activations.iter_mut().zip(&part) {
+                            *activation = levels[column % LANES];
                         }
-                    }
-                    let mut at = (block * LANES * height + y) * width + x;
-                    for &count in &counts[..columns] {
-                        activations[at] = count as u8;
-                        at += height * width;
                     }
                 }
             }
         }
+    }
+}
+
+/// A block of columns.
+#[derive(Clone, Copy)]
+struct Block<'a> {
+    thresholds: &'a [[i32; LANES]],
+    sums: &'a [Lanes],
+    block: usize,
+    blocks: usize,
+}
+
+impl Block<'_> {
+    /// Its activations at a pooled position.
+    #[inline(always)]
+    fn levels(self, windows: &Windows, pool: usize, (y, x): (usize, usize)) -> [u8; LANES] {
+        let mut largest = [i32::MIN; LANES];
+        for dy in 0..pool {
+            for dx in 0..pool {
+                let position = (y * pool + dy) * windows.width + x * pool + dx;
+                let sums = &self.sums[position * self.blocks + self.block];
+                let mut lane = 0;
+                while lane < LANES {
+                    let sum = sums[lane];
+                    largest[lane] = if sum > largest[lane] { sum } else { largest[lane] };
+                    lane += 1;
+                }
+            }
+        }
+        let mut counts = [0i32; LANES];
+        for thresholds in self.thresholds {
+            let mut lane = 0;
+            while lane < LANES {
+                counts[lane] += i32::from(largest[lane] >= thresholds[lane]);
+                lane += 1;
+            }
+        }
+        let mut levels = [0; LANES];
+        let mut lane = 0;
+        while lane < LANES {
+            levels[lane] = counts[lane] as u8;
+            lane += 1;
+        }
+        levels
     }
 }
 
