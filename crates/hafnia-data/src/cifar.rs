@@ -24,7 +24,8 @@ const LAST_CLASS: u8 = 9;
 /// errors.
 ///
 /// # Errors
-/// Those of reading; [`DataError::Content`] for a batch that does not consist of whole records, and for a class above 9.
+/// Those of reading; [`DataError::Content`] for a batch that does not consist of whole records, and for
+/// a class above 9.
 pub(crate) fn parse(
     name: &str,
     batches: impl IntoIterator<Item = Result<(String, Vec<u8>), DataError>>,

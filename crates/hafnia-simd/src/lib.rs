@@ -30,10 +30,12 @@
 //! ```
 //!
 //! All instruction sets return the same bits: no operation rounds differently from the scalar one,
-//! and lanes are never added across.
+//! and lanes are never added across. Only [`Words::look_up`] finds either of two bounds
+//! ([`ByteTable::of`]): a kernel must come to the same result with both.
 //!
 //! [`Simd`] has integers of 32 bits and masks of [`LANES`] lanes, [`Shorts`] integers of 16 bits,
-//! [`Bits`] vectors of 512 bits, [`Words`] what kernels do with words of word lines, and [`Floats`] floats as wide as a register.
+//! [`Bits`] vectors of 512 bits, [`Words`] what kernels do with words of word lines, and [`Floats`]
+//! floats as wide as a register.
 //!
 //! On x86-64 there are AVX-512, AVX2 with FMA, and the portable level. On aarch64 the portable level
 //! is NEON, which every such processor has: the compiler vectorises its arrays.
